@@ -88,7 +88,7 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
 
     Runs in a process of its own, because its memory would count for later children of this one.
     """
-    parts = [f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)]
+    paths = [f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)]
     command = [
         sys.executable,
         "-m",
@@ -97,20 +97,20 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
         repository,
         str(clients),
         "manifests/1",
-        *parts,
+        *paths,
     ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(output[0]), int(output[1])
 
 
-def _pulls(host: str, repository: str, clients: int, parts: Sequence[str]) -> tuple[float, int]:
+def _pulls(host: str, repository: str, clients: int, paths: Sequence[str]) -> tuple[float, int]:
     failed: list[Exception] = []
     gate = threading.Barrier(clients + 1)
 
     def pull() -> None:
         gate.wait()
         try:
-            for part in parts:
+            for part in paths:
                 _receive(host, f"/v2/{repository}/{part}")
         except (OSError, ValueError, FailedError) as error:
             failed.append(error)

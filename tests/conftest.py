@@ -1,4 +1,4 @@
-"""What holds for every test: its own store, a neutral environment, named peers."""
+"""Fixtures and hooks for every test: its own store, a neutral environment, and required peers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.support import peers, sampling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Other people's machines are slow and busy: only behaviour is asserted, never time.
+# Machines are slow and busy, so tests assert behavior and never time.
 hypothesis.settings.register_profile("pumice", deadline=None, print_blob=True)
 hypothesis.settings.register_profile(
     "thorough", parent=hypothesis.settings.get_profile("pumice"), max_examples=2000
 )
 hypothesis.settings.load_profile(os.environ.get("PUMICE_HYPOTHESIS", "pumice"))
 
-# Whoever runs the tests in the background may have them ignore Ctrl-C, and every program below them.
+# In a background job, the tests and every program that they start may ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -32,7 +32,7 @@ _FOR_TESTS = {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS", *sampling.VARIABLES}
 
 @pytest.fixture(autouse=True)
 def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give each test its own store, and nothing of the person who runs it."""
+    """Give each test its own store and none of the settings of the user who runs it."""
     for name in list(os.environ):
         if name.startswith("PUMICE_") and name not in _FOR_TESTS:
             monkeypatch.delenv(name)
@@ -42,7 +42,7 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
 
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store that all tests share, in every process, to fetch from the mirror only once."""
+    """Return a store that all tests of all processes share, to fetch from the mirror only once."""
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-home"
     home.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat the tests of what runs at once, as often as a soak asks for."""
+    """Repeat the tests of concurrency as often as a soak requires."""
     count = sampling.repetitions()
     if count > 1 and metafunc.definition.get_closest_marker("concurrency"):
         metafunc.fixturenames.append("repetition")
@@ -58,31 +58,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, or fail in CI, what the machine has no means for."""
+    """Skip a test, or fail it in CI, if the machine lacks what it needs."""
     for marker in item.iter_markers("peer"):
         for program in marker.args:
             peers.need(program)
     if item.get_closest_marker("file_times") and sampling.is_another_day():
-        pytest.skip("the kernel does not take part in another day")
+        pytest.skip("the kernel sets the times of files, and its clock shows today")
     if item.get_closest_marker("mirror"):
         if not _mirror_is_configured():
             peers.absent("this machine has no apt sources")
         if sampling.is_another_day() and _mirror_has_a_certificate():
-            pytest.skip("the mirror's certificate is for today")
+            pytest.skip("the certificate of the mirror is valid only today")
 
 
 def _mirror_is_configured() -> bool:
     apt = Path("/etc/apt")
-    return any(_has_sources(path) for path in (apt / "sources.list", *_parts(apt / "sources.list.d")))
+    return any(_has_sources(path) for path in (apt / "sources.list", *_source_files(apt / "sources.list.d")))
 
 
 def _mirror_has_a_certificate() -> bool:
     apt = Path("/etc/apt")
-    paths = (apt / "sources.list", *_parts(apt / "sources.list.d"))
+    paths = (apt / "sources.list", *_source_files(apt / "sources.list.d"))
     return any("https:" in path.read_text(errors="replace") for path in paths if path.is_file())
 
 
-def _parts(folder: Path) -> Iterator[Path]:
+def _source_files(folder: Path) -> Iterator[Path]:
     yield from folder.glob("*.list")
     yield from folder.glob("*.sources")
 

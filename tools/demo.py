@@ -30,7 +30,7 @@ class DemoError(Exception):
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pumice-demo-") as folder:
         try:
-            show(Path(folder))
+            run_demo(Path(folder))
         except DemoError as problem:
             sys.stdout.flush()
             print(f"\nThe demo stopped: {problem}", file=sys.stderr)
@@ -40,61 +40,63 @@ def main() -> int:
     return 0
 
 
-def show(folder: Path) -> None:
+def run_demo(folder: Path) -> None:
     """Run the demo in ``folder``."""
-    one, two = folder / "one", folder / "two"
-    for directory in (one, two):
+    first, second = folder / "one", folder / "two"
+    for directory in (first, second):
         shutil.copytree(EXAMPLE, directory / "hello-python")
 
-    title("A recipe of a few lines ...")
-    print(indented((EXAMPLE / "recipe.yaml").read_text()))
+    print_title("A recipe of a few lines ...")
+    print(indent((EXAMPLE / "recipe.yaml").read_text()))
 
-    title("... becomes an image: packages come from your Debian mirror, verified by its signed index")
-    digest, seconds = build(one)
+    print_title("... becomes an image: packages come from your Debian mirror, verified by its signed index")
+    digest, seconds = build(first)
     print(f"    built in {seconds:.1f} s, starting with an empty store")
 
-    title("What is in it")
-    pumice(one, "images")
-    pumice(one, "files", "--by-package", REFERENCE, lines=12)
-    pumice(one, "explain", "hello-python/recipe.yaml", "libssl3")
+    print_title("What is in it")
+    pumice(first, "images")
+    pumice(first, "files", "--by-package", REFERENCE, lines=12)
+    pumice(first, "explain", "hello-python/recipe.yaml", "libssl3")
 
-    title("A second build uses the cache")
-    again, seconds = build(one)
+    print_title("A second build uses the cache")
+    rebuilt, seconds = build(first)
     print(f"    built in {seconds:.2f} s")
-    same(digest, again)
+    check_same_digest(digest, rebuilt)
 
-    title("Sign it with bill of materials and provenance, and verify it; cosign and podman can verify it too")
-    pumice(one, "key", "generate", "--output", "release")
-    build(one, "--sign", "release.key")
-    pumice(one, "verify", "--key", "release.pub", REFERENCE)
-    pumice(one, "tree", REFERENCE)
-    pumice(one, "sbom", "--format", "table", REFERENCE, lines=8)
+    print_title(
+        "Sign it with bill of materials and provenance, and verify it; cosign and podman can verify it too"
+    )
+    pumice(first, "key", "generate", "--output", "release")
+    build(first, "--sign", "release.key")
+    pumice(first, "verify", "--key", "release.pub", REFERENCE)
+    pumice(first, "tree", REFERENCE)
+    pumice(first, "sbom", "--format", "table", REFERENCE, lines=8)
 
-    title("Rebuild in another directory with an empty store and the same lock")
-    shutil.copy(one / "hello-python" / "recipe.lock", two / "hello-python" / "recipe.lock")
-    other, seconds = build(two, "--locked")
+    print_title("Rebuild in another directory with an empty store and the same lock")
+    shutil.copy(first / "hello-python" / "recipe.lock", second / "hello-python" / "recipe.lock")
+    reproduced, seconds = build(second, "--locked")
     print(f"    built in {seconds:.1f} s")
-    same(digest, other)
+    check_same_digest(digest, reproduced)
     print("    the same digest: the images are identical byte for byte")
 
-    title("Run it, without root and without a daemon")
-    serve(one)
+    print_title("Run it, without root and without a daemon")
+    serve(first)
     print("\nDone. Next: docs/tutorial/first-image.md")
 
 
-def title(text: str) -> None:
+def print_title(text: str) -> None:
     print(f"\n\x1b[1m{text}\x1b[0m\n" if sys.stdout.isatty() else f"\n{text}\n", flush=True)
 
 
-def indented(text: str, most: int = 1000) -> str:
+def indent(text: str, limit: int = 1000) -> str:
     lines = text.splitlines()
-    continuation = [f"... and {len(lines) - most} lines more"] if len(lines) > most else []
-    return "".join(f"    {line}\n" for line in [*lines[:most], *continuation]).rstrip("\n")
+    continuation = [f"... and {len(lines) - limit} lines more"] if len(lines) > limit else []
+    return "".join(f"    {line}\n" for line in [*lines[:limit], *continuation]).rstrip("\n")
 
 
-def same(digest: str, other: str) -> None:
-    if digest != other:
-        raise DemoError(f"the second build has a different digest: {other}")
+def check_same_digest(digest: str, rebuilt: str) -> None:
+    if digest != rebuilt:
+        raise DemoError(f"the second build has a different digest: {rebuilt}")
 
 
 def build(directory: Path, *options: str) -> tuple[str, float]:
@@ -123,7 +125,7 @@ def pumice(directory: Path, *arguments: str, lines: int = 1000) -> str:
         text=True,
         check=False,
     )
-    print(indented(result.stdout, lines), flush=True)
+    print(indent(result.stdout, lines), flush=True)
     if result.returncode != 0:
         raise DemoError(f"'pumice {arguments[0]}' ended with exit code {result.returncode}")
     return result.stdout
@@ -142,8 +144,8 @@ def serve(directory: Path) -> None:
     try:
         page = fetch(server, port)
     finally:
-        end(server)
-    print(f"    $ curl http://localhost:{port}/\n{indented(page)}")
+        stop(server)
+    print(f"    $ curl http://localhost:{port}/\n{indent(page)}")
 
 
 def free_port() -> int:
@@ -170,7 +172,7 @@ def fetch(server: subprocess.Popen[bytes], port: int) -> str:
     raise DemoError(f"the server did not answer within {PATIENCE_SECONDS} seconds")
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
+def stop(server: subprocess.Popen[bytes]) -> None:
     """Stop the server as a service manager does, and kill it if necessary."""
     server.send_signal(signal.SIGTERM)
     try:

@@ -15,18 +15,18 @@ PAGE = ROOT / "docs" / "reference" / "interop.md"
 BLOCK = re.compile(r"(?<=<!-- matrix -->\n).*?(?=^<!-- end of matrix -->$)", re.MULTILINE | re.DOTALL)
 
 
-def renewed(table: str) -> str:
+def replace_table(table: str) -> str:
     """Return the page with ``table`` in it."""
     return BLOCK.sub(lambda _: f"\n{table}\n", PAGE.read_text(), count=1)
 
 
-def renew() -> None:
+def update_page() -> None:
     sys.path.insert(0, str(ROOT))
     from tests.support import matrix
 
     with tempfile.TemporaryDirectory() as folder:
-        PAGE.write_text(renewed(matrix.table(matrix.run(Path(folder)))))
+        PAGE.write_text(replace_table(matrix.format_table(matrix.run(Path(folder)))))
 
 
 if __name__ == "__main__":
-    renew()
+    update_page()

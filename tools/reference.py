@@ -34,21 +34,21 @@ def help_text(verb: str) -> str:
     return printed.getvalue()
 
 
-def renewed(verb: str) -> str:
+def update_help(verb: str) -> str:
     """Return the page of ``verb`` with today's help in it."""
     text = (PAGES / f"{verb}.md").read_text()
     return BLOCK.sub(lambda _: help_text(verb), text, count=1)
 
 
-def renew(check: bool) -> int:
-    drifted = [verb for verb in COMMANDS if (PAGES / f"{verb}.md").read_text() != renewed(verb)]
+def update_pages(check: bool) -> int:
+    drifted = [verb for verb in COMMANDS if (PAGES / f"{verb}.md").read_text() != update_help(verb)]
     for verb in drifted:
         if check:
             print(f"docs/reference/{verb}.md does not show today's help", file=sys.stderr)
         else:
-            (PAGES / f"{verb}.md").write_text(renewed(verb))
+            (PAGES / f"{verb}.md").write_text(update_help(verb))
     return int(check and bool(drifted))
 
 
 if __name__ == "__main__":
-    sys.exit(renew("--check" in sys.argv[1:]))
+    sys.exit(update_pages("--check" in sys.argv[1:]))

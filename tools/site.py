@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     renderer = MarkdownIt("commonmark", {"html": True}).enable("table")
     for source in sources:
         name = source.relative_to(ROOT).as_posix()
-        target = folder / renamed(name)
+        target = folder / page_path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(render(renderer, source.read_text(), name))
     for picture in sorted([*(ROOT / "docs").rglob("*.svg"), *(ROOT / "bench").rglob("*.svg")]):
@@ -63,7 +63,7 @@ def main(folder: Path) -> None:
     print(f"{len(sources)} pages; begin with {folder / 'index.html'}")
 
 
-def renamed(path: str) -> str:
+def page_path(path: str) -> str:
     """Return where a Markdown file's page goes: a README is its folder's index."""
     return re.sub(r"(^|/)README\.md$", r"\1index.html", path).replace(".md", ".html")
 
@@ -72,7 +72,7 @@ def render(renderer: MarkdownIt, text: str, name: str) -> str:
     text = re.sub(r"^<!-- .*? -->\n", "", text, flags=re.MULTILINE)
     body = renderer.render(text)
     body = re.sub(
-        r'href="(?!https?:|#)([^"#]+\.md)(#[^"]*)?"', lambda m: f'href="{renamed(m[1])}{m[2] or ""}"', body
+        r'href="(?!https?:|#)([^"#]+\.md)(#[^"]*)?"', lambda m: f'href="{page_path(m[1])}{m[2] or ""}"', body
     )
     body = re.sub(r"<(h[1-6])>(.*?)</\1>", lambda m: f'<{m[1]} id="{anchor(m[2])}">{m[2]}</{m[1]}>', body)
     first = re.search(r"^# (.+)$", text, re.MULTILINE)

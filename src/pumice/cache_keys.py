@@ -25,7 +25,7 @@ Kind = Literal[
     "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index"
 ]  # fmt: skip
 
-_READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/deb822.py")
+_READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
 _CUTTING = (
     *_READING,
     *("formats/compression.py", "formats/deb.py", "formats/elf.py", "formats/gzip.py"),

@@ -99,11 +99,11 @@ class _OsFile:
         self._descriptor = descriptor
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        written = os.write(self._descriptor, data)
-        if written < len(data):  # interrupted by a signal, at a limit, or on a nearly full disk
+        written_size = os.write(self._descriptor, data)
+        if written_size < len(data):  # interrupted by a signal, at a limit, or on a nearly full disk
             view = memoryview(data)
-            while written < len(data):
-                written += os.write(self._descriptor, view[written:])
+            while written_size < len(data):
+                written_size += os.write(self._descriptor, view[written_size:])
 
     def sync(self) -> None:
         _sync(self._descriptor)

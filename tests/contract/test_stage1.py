@@ -57,7 +57,7 @@ def box(someone: Person) -> None:
             name="box:1",
             config=oci.RunConfig(env=("GREETING=from the image",), entrypoint=("sh", "-c"), cmd=("exit 5",)),
         )
-    someone.own(someone.home)
+    someone.give(someone.home)
 
 
 def sh(someone: Person, stage1: str, script: str, *options: str) -> str:
@@ -156,7 +156,7 @@ def test_volumes_are_shared_and_may_be_read_only(who: Person, stage1: str) -> No
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "given").write_text("from outside\n")
-    who.own(folder)
+    who.give(folder)
     assert sh(who, stage1, "cat /a/b/given; echo inside > /a/b/made", "--volume", f"{folder}:/a/b") == (
         "from outside\n"
     )

@@ -43,7 +43,7 @@ def who(request: pytest.FixtureRequest) -> Iterator[Person]:
             for name, user in (("box:1", "nonroot"), ("root:1", "")):
                 config = oci.RunConfig(entrypoint=("sh", "-c"), user=user)
                 images.make(home, [content], name=name, config=config)
-        someone.own(someone.home)
+        someone.give(someone.home)
         yield someone
 
 
@@ -150,7 +150,7 @@ def test_output_that_cannot_be_written_is_an_error(who: Person, own: str) -> Non
     script = 'exec 3>"$1"; ulimit -f 1; shift; "$@" >&3'
     target = who.home / "limited"
     target.write_text("")
-    who.own(target)
+    who.give(target)
     done = subprocess.run(
         ["sh", "-c", script, "sh", str(target), *command(who, own, "dd if=/dev/zero bs=1k count=64; :")],
         env=who.environment(),

@@ -35,7 +35,7 @@ def who(request: pytest.FixtureRequest) -> Iterator[Person]:
             images.make(home, [content], name="box:1", config=oci.RunConfig(entrypoint=("sh", "-c")))
             images.make(home, [content], name="arm:1", architecture="arm64")
             images.make(home, [content], name="silent:1")
-        someone.own(someone.home)
+        someone.give(someone.home)
         yield someone
 
 

@@ -81,11 +81,11 @@ def test_attached_documents_pass_the_published_schemas_and_bsi(world: World) -> 
     )
     world.build("-o", "oci:image")
     documents = attached(world.project / "image")
-    assert schemas.complaints("spdx", documents["application/spdx+json"]) == []
-    assert schemas.complaints("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
-    assert schemas.complaints("provenance", documents["application/vnd.in-toto+json"]) == []
+    assert schemas.find_violations("spdx", documents["application/spdx+json"]) == []
+    assert schemas.find_violations("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
+    assert schemas.find_violations("provenance", documents["application/vnd.in-toto+json"]) == []
     silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
-    found = set(bsi.complaints(json.loads(documents["application/vnd.cyclonedx+json"])))
+    found = set(bsi.find_violations(json.loads(documents["application/vnd.cyclonedx+json"])))
     assert found <= silent
 
 

@@ -78,12 +78,12 @@ def test_two_hundred_packages_resolve_as_with_apt(debian: TextUniverse, apt: Apt
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = list(pool.map(lambda name, found: compare(apt, (name,), found), names, pumice_packages))
     problems = []
-    for name, found, (verdict, apt_packages) in zip(names, pumice_packages, verdicts, strict=True):
-        if (found is None) != bool(verdict.refusal):
-            problems.append(f"{name}: we say {found is not None}, apt says {verdict.refusal or 'yes'}")
-        elif found is not None and len(found) > len(verdict.packages):
-            problems.append(f"{name}: {len(found)} packages, apt has {len(verdict.packages)}")
-        elif apt_packages is not None and apt_packages.packages != found:
+    for name, packages, (verdict, apt_packages) in zip(names, pumice_packages, verdicts, strict=True):
+        if (packages is None) != bool(verdict.refusal):
+            problems.append(f"{name}: we say {packages is not None}, apt says {verdict.refusal or 'yes'}")
+        elif packages is not None and len(packages) > len(verdict.packages):
+            problems.append(f"{name}: {len(packages)} packages, apt has {len(verdict.packages)}")
+        elif apt_packages is not None and apt_packages.packages != packages:
             problems.append(f"{name}: apt does not take our packages as they are: {apt_packages}")
     assert not problems, "\n".join(problems)
 

@@ -86,7 +86,7 @@ class World:
                 self.shop.lock_path,
                 connection,
                 architectures=["amd64"],
-                progress=self.shop.said,
+                progress=self.shop.progress,
             )
         return tuple(self.shop.pins())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import specimens
-from tests.support.specimens import HELLO, MADE, quiet, written
+from tests.support.specimens import HELLO, MADE, run_quietly, written
 
 pytestmark = pytest.mark.peer("buildah")
 
@@ -21,7 +21,7 @@ class Buildah:
         self._storage = (f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs")
 
     def __call__(self, *arguments: str) -> str:
-        return quiet("buildah", *self._storage, *arguments).strip()
+        return run_quietly("buildah", *self._storage, *arguments).strip()
 
 
 @pytest.fixture

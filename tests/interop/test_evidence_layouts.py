@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import registry
 from tests.support.peers import need
-from tests.support.specimens import quiet
+from tests.support.specimens import run_quietly
 from tests.support.world import World
 
 FORMS = ["image", "listed"]
@@ -50,13 +50,13 @@ def refused(*command: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("place", ["oci:{}/{}:v1", "oci-archive:{}/{}.tar:v1"])
 def test_skopeo_copies_the_image(world: World, tmp_path: Path, place: str, form: str) -> None:
-    quiet(need("skopeo"), "copy", place.format(world.project, form), f"oci:{tmp_path}/copy:x")
+    run_quietly(need("skopeo"), "copy", place.format(world.project, form), f"oci:{tmp_path}/copy:x")
     assert root(tmp_path / "copy") == root(world.project / form)
 
 
 @pytest.mark.peer("skopeo")
 def test_skopeo_needs_no_tag_where_there_is_one_image(world: World) -> None:
-    quiet(need("skopeo"), "inspect", f"oci:{world.project}/image")
+    run_quietly(need("skopeo"), "inspect", f"oci:{world.project}/image")
     assert "more than one image" in refused("skopeo", "inspect", f"oci:{world.project}/listed")
 
 
@@ -64,10 +64,10 @@ def test_skopeo_needs_no_tag_where_there_is_one_image(world: World) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_umoci_lists_one_tag_and_leaves_the_evidence_alone(world: World, tmp_path: Path, form: str) -> None:
     folder = tmp_path / form
-    quiet("cp", "-r", str(world.project / form), str(folder))
-    assert quiet(need("umoci"), "ls", "--layout", str(folder)).split() == ["v1"]
-    quiet("umoci", "stat", "--image", f"{folder}:v1")
-    quiet("umoci", "gc", "--layout", str(folder))
+    run_quietly("cp", "-r", str(world.project / form), str(folder))
+    assert run_quietly(need("umoci"), "ls", "--layout", str(folder)).split() == ["v1"]
+    run_quietly("umoci", "stat", "--image", f"{folder}:v1")
+    run_quietly("umoci", "gc", "--layout", str(folder))
     if form == "listed":  # what is only named by an annotation is garbage to a tool that does not know it
         assert world.run("sbom", f"oci:{folder}").code == 0
 
@@ -77,16 +77,16 @@ def test_umoci_lists_one_tag_and_leaves_the_evidence_alone(world: World, tmp_pat
 def test_buildah_pulls_it(world: World, tmp_path: Path, form: str) -> None:
     need("buildah")
     roots = ("--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs")
-    quiet("buildah", *roots, "pull", "--quiet", f"oci:{world.project}/{form}:v1")
+    run_quietly("buildah", *roots, "pull", "--quiet", f"oci:{world.project}/{form}:v1")
 
 
 @pytest.mark.peer("crane")
 def test_crane_pushes_the_image(world: World, host: str) -> None:
     crane = need("crane")
     place = f"{host}/crane/image:v1"
-    quiet(crane, "push", "--insecure", str(world.project / "image"), place, allowed="pushed")
-    assert quiet(crane, "digest", "--insecure", place).strip() == root(world.project / "image")
-    quiet(crane, "validate", "--insecure", "--remote", place)
+    run_quietly(crane, "push", "--insecure", str(world.project / "image"), place, allowed="pushed")
+    assert run_quietly(crane, "digest", "--insecure", place).strip() == root(world.project / "image")
+    run_quietly(crane, "validate", "--insecure", "--remote", place)
 
 
 @pytest.mark.peer("crane")
@@ -94,8 +94,10 @@ def test_crane_pushes_all_that_is_listed_as_an_index(world: World, host: str) ->
     crane = need("crane")
     place = f"{host}/crane/listed:v1"
     assert "--index" in refused(crane, "push", "--insecure", str(world.project / "listed"), place)
-    quiet(crane, "push", "--insecure", "--index", str(world.project / "listed"), place, allowed="pushed")
-    pushed = json.loads(quiet(crane, "manifest", "--insecure", place))
+    run_quietly(
+        crane, "push", "--insecure", "--index", str(world.project / "listed"), place, allowed="pushed"
+    )
+    pushed = json.loads(run_quietly(crane, "manifest", "--insecure", place))
     assert pushed["manifests"][0]["digest"] == root(world.project / "listed")
     assert len(pushed["manifests"]) == 4
 

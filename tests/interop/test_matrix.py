@@ -12,26 +12,26 @@ from tools import interop
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> matrix.Answers:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> matrix.Results:
     for program in ("cosign2", "cosign3", "docker-registry"):
         need(program)
     skopeo.command()
     return matrix.run(tmp_path_factory.mktemp("matrix"))
 
 
-def test_peers_verify_our_signatures(answers: matrix.Answers) -> None:
+def test_peers_verify_our_signatures(answers: matrix.Results) -> None:
     assert {said for (one, _, _), said in answers.items() if one.writer == "pumice"} <= {
         "yes",
         "yes (`--trusted-root`)",
     }
 
 
-def test_we_verify_the_signatures_of_peers(answers: matrix.Answers) -> None:
+def test_we_verify_the_signatures_of_peers(answers: matrix.Results) -> None:
     for (one, form, reader), said in answers.items():
         if reader == "pumice" and said not in ("yes", "yes (`--as`)"):
             assert answers[one, form, one.writer] == said == "no: not by the key"  # not even the writer does
 
 
-def test_the_documented_matrix_is_current(answers: matrix.Answers) -> None:
+def test_the_documented_matrix_is_current(answers: matrix.Results) -> None:
     text = Path(interop.PAGE).read_text()
-    assert text == interop.renewed(matrix.table(answers)), "run: python tools/interop.py"
+    assert text == interop.replace_table(matrix.format_table(answers)), "run: python tools/interop.py"

@@ -64,21 +64,21 @@ class Checkout(NamedTuple):
 def download_pip(version: str, scratch: Path) -> Path:
     """Return a wheel of pip by this machine's configuration of pip; old ones are kept between runs."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pumice-peers", "pip")
-    kept = cache / f"pip-{version}-py3-none-any.whl"
-    if not kept.exists():
+    cached = cache / f"pip-{version}-py3-none-any.whl"
+    if not cached.exists():
         requirement = "pip" if version == NEWEST else f"pip=={version}"
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        done = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
-        if done.returncode:
+        result = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
+        if result.returncode:
             peers.absent(f"pip {version} cannot be downloaded")
         (wheel,) = scratch.glob("pip-*.whl")
         if version == NEWEST:
             return wheel
         cache.mkdir(parents=True, exist_ok=True)
-        partial = cache / f"{kept.name}.{os.getpid()}"
+        partial = cache / f"{cached.name}.{os.getpid()}"
         shutil.copyfile(wheel, partial)
-        partial.replace(kept)
-    return kept
+        partial.replace(cached)
+    return cached
 
 
 def check_out(folder: Path, pip: Path, index: str, pins: str) -> Checkout:
@@ -129,18 +129,18 @@ def test_make_installs_what_was_pinned_when_a_newer_release_exists(
     checkout.mkdir()
     pins = "".join(wheels.pin_with_hash(wheel) for wheel in published[:2])
     with wheels.serve_index(tmp_path / "index", published) as index:
-        made = check_out(checkout, pip, index, pins)
-        done = made.set_up()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (made.version_of("a"), made.version_of("b")) == ("1", "1")
+        clone = check_out(checkout, pip, index, pins)
+        result = clone.set_up()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (clone.version_of("a"), clone.version_of("b")) == ("1", "1")
 
 
 def test_make_refuses_incomplete_pins(pip: Path, published: list[Path], tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     with wheels.serve_index(tmp_path / "index", published) as index:
-        made = check_out(checkout, pip, index, wheels.pin_with_hash(published[0]))
-        done = made.set_up()
-    assert done.returncode != 0
-    assert "a 1 requires b, which is not installed" in done.stdout
+        clone = check_out(checkout, pip, index, wheels.pin_with_hash(published[0]))
+        result = clone.set_up()
+    assert result.returncode != 0
+    assert "a 1 requires b, which is not installed" in result.stdout
     assert not (checkout / ".venv" / "ready").exists()

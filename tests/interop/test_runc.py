@@ -12,7 +12,7 @@ import pytest
 from pumice.image import rootfs
 from pumice.progress import Silent
 from tests.support import specimens
-from tests.support.specimens import HELLO, quiet, written
+from tests.support.specimens import HELLO, run_quietly, written
 
 pytestmark = [
     pytest.mark.peer("runc", "umoci"),
@@ -28,21 +28,21 @@ def run(bundle: Path, *arguments: str) -> str:
     if arguments:
         config["process"]["args"] = list(arguments)
     path.write_text(json.dumps(config))
-    return quiet(
+    return run_quietly(
         "runc", f"--root={bundle}/state", "run", "--bundle", str(bundle), f"pumice-{secrets.token_hex(6)}"
     )
 
 
 def test_the_image_runs(tmp_path: Path) -> None:
     place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
-    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle") == HELLO
 
 
 def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
     image = specimens.made("zstd")
     place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
-    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     (tmp_path / "bundle/rootfs").rename(tmp_path / "theirs")
     rootfs.write_directory(image, tmp_path / "bundle/rootfs", progress=Silent())
     assert run(tmp_path / "bundle") == HELLO
@@ -58,5 +58,5 @@ def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
 )
 def test_a_built_example_runs(tmp_path: Path, shared_home: Path, name: str, command: tuple[str, ...]) -> None:
     place = specimens.example(name, tmp_path, shared_home)
-    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle", *command) == "hello\n"

@@ -11,13 +11,13 @@ from pumice.image.model import Image, list_blobs
 from pumice.image.transports import layout, layout_archive
 from tests.support import handmade, specimens
 from tests.support.handmade import AMD64, ARM64, Made, file
-from tests.support.specimens import HELLO, MADE, quiet, written
+from tests.support.specimens import HELLO, MADE, run_quietly, written
 
 pytestmark = pytest.mark.peer("skopeo")
 
 
 def skopeo(*arguments: str) -> str:
-    return quiet("skopeo", "--insecure-policy", *arguments)
+    return run_quietly("skopeo", "--insecure-policy", *arguments)
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -13,14 +13,14 @@ from pumice.image import rootfs
 from pumice.image.model import Image
 from pumice.progress import Silent
 from tests.support import specimens
-from tests.support.specimens import HELLO, quiet, written
+from tests.support.specimens import HELLO, run_quietly, written
 
 pytestmark = pytest.mark.peer("umoci")
 
 
 def unpack(layout: str, where: Path) -> Path:
     rootless = () if os.geteuid() == 0 else ("--rootless",)
-    quiet("umoci", "unpack", *rootless, "--image", layout.removeprefix("oci:"), str(where))
+    run_quietly("umoci", "unpack", *rootless, "--image", layout.removeprefix("oci:"), str(where))
     return where / "rootfs"
 
 

@@ -60,7 +60,7 @@ def test_every_verb_has_its_page_and_its_test(verb: str) -> None:
 def test_the_page_of_a_verb_shows_its_help(verb: str) -> None:
     text = (REFERENCE / f"{verb}.md").read_text()
     assert reference.BLOCK.search(text), "the page has no '<!-- help -->' block"
-    assert text == reference.renewed(verb), "run: python tools/reference.py"
+    assert text == reference.update_help(verb), "run: python tools/reference.py"
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -1,4 +1,4 @@
-"""Signed archives of Debian's shape, in a folder, out of synthetic packages.
+"""Signed archives in Debian's format, in a folder, of synthetic packages.
 
     archive.publish(tmp_path / "mirror", Suite("bookworm", packages=[Deb("hello")]))
 
@@ -46,7 +46,7 @@ class Suite:
 
     name: str = "bookworm"
     packages: Sequence[Deb] | Mapping[str, Sequence[Deb]] = ()
-    """Of ``main``, or by component."""
+    """The packages of ``main``, or the packages by component."""
     codename: str = ""
     suite: str = ""
     origin: str = "Debian"
@@ -56,12 +56,12 @@ class Suite:
     by_hash: bool = True
     architectures: Sequence[str] = ("amd64", "arm64")
     hashes: Sequence[str] = ("SHA256",)
-    """Of MD5Sum, SHA1, SHA256, SHA512: in Release, and (MD5Sum aside) in Packages."""
+    """Names of MD5Sum, SHA1, SHA256, SHA512: the digests in Release and, except MD5Sum, in Packages."""
     compressions: Sequence[str] = ("", ".gz", ".xz")
     signing: Signing = "both"
     signer: str = "good"
     fields: tuple[tuple[str, str], ...] = ()
-    """More fields for Release; "" as the value removes one."""
+    """Additional fields of Release; an empty value removes a field."""
 
     def components(self) -> dict[str, Sequence[Deb]]:
         if isinstance(self.packages, dict):
@@ -70,26 +70,26 @@ class Suite:
 
 
 def keyring(*names: str) -> bytes:
-    """The public keys called ``names`` (default: good), ASCII-armored one after the other."""
+    """Return the public keys called ``names`` (default: good), ASCII-armored and concatenated."""
     return b"\n".join((KEYS / f"{name}.asc").read_bytes() for name in names or ("good",))
 
 
 def sign(content: bytes, signer: str = "good") -> bytes:
-    """``content`` clear-signed, as in InRelease."""
+    """Return ``content`` clear-signed, as in InRelease."""
     import pysequoia
 
     return bytes(pysequoia.sign(_signer(signer), content, mode=pysequoia.SignatureMode.CLEAR))
 
 
 def detached(content: bytes, signer: str = "good") -> bytes:
-    """An armored signature of ``content``, as in Release.gpg."""
+    """Return an armored signature of ``content``, as in Release.gpg."""
     import pysequoia
 
     return bytes(pysequoia.sign(_signer(signer), content, mode=pysequoia.SignatureMode.DETACHED))
 
 
 def publish(root: Path, *suites: Suite) -> Path:
-    """Write (or write again) ``suites`` and their packages below ``root``, and return it."""
+    """Write or replace ``suites`` and their packages below ``root``; return ``root``."""
     for suite in suites:
         _publish(root, suite)
     return root
@@ -132,13 +132,13 @@ def _flat_stanza(deb: Deb, data: bytes, folder: str) -> str:
 
 
 def release_date(seconds: int) -> str:
-    """A time as Release files write it, whatever the locale."""
+    """Return a time in the format of Release files, in any locale."""
     return formatdate(seconds, usegmt=True).replace("GMT", "UTC")
 
 
 def _publish(root: Path, suite: Suite) -> None:
     dist = root / "dists" / suite.name
-    listed: dict[str, bytes] = {}
+    indexes: dict[str, bytes] = {}
     for component, debs in suite.components().items():
         built = [(deb, deb.build()) for deb in debs]
         for deb, data in built:
@@ -151,9 +151,9 @@ def _publish(root: Path, suite: Suite) -> None:
             ).encode()
             for extension in suite.compressions:
                 path = f"{component}/binary-{architecture}/Packages{extension}"
-                listed[path] = _compressed(index, extension)
-            listed.setdefault(f"{component}/binary-{architecture}/Packages", index)
-    for path, data in listed.items():
+                indexes[path] = _compressed(index, extension)
+            indexes.setdefault(f"{component}/binary-{architecture}/Packages", index)
+    for path, data in indexes.items():
         if path.endswith("Packages") and "" not in suite.compressions:
             continue
         _write(dist / path, data)
@@ -161,7 +161,7 @@ def _publish(root: Path, suite: Suite) -> None:
             for algorithm in suite.hashes:
                 folder_name = f"by-hash/{algorithm}/{hashlib.new(_HASHES[algorithm], data).hexdigest()}"
                 _write(dist / path.rsplit("/", 1)[0] / folder_name, data)
-    _write_release(dist, suite, _release(suite, listed))
+    _write_release(dist, suite, _release(suite, indexes))
 
 
 def _write_release(dist: Path, suite: Suite, release: bytes) -> None:
@@ -186,7 +186,7 @@ def _stanza(deb: Deb, data: bytes, component: str, suite: Suite) -> str:
     return paragraph({**fields, "Description": description} if description else fields)
 
 
-def _release(suite: Suite, listed: Mapping[str, bytes]) -> bytes:
+def _release(suite: Suite, lines: Mapping[str, bytes]) -> bytes:
     fields = {
         "Origin": suite.origin,
         "Label": suite.label,
@@ -201,7 +201,7 @@ def _release(suite: Suite, listed: Mapping[str, bytes]) -> bytes:
     fields.update(dict(suite.fields))
     sums: dict[str, str] = defaultdict(str)
     for algorithm in suite.hashes:
-        for path, data in listed.items():
+        for path, data in lines.items():
             sums[algorithm] += f"\n {hashlib.new(_HASHES[algorithm], data).hexdigest()} {len(data):16} {path}"
     return paragraph({**{key: value for key, value in fields.items() if value}, **sums}).encode()
 

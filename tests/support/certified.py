@@ -1,4 +1,4 @@
-"""Images that the simulator of a sigstore instance signed."""
+"""Images signed by a simulated sigstore instance."""
 
 from __future__ import annotations
 
@@ -35,32 +35,34 @@ def attach(
 ) -> Image:
     """Attach a bundle to the layout in ``folder`` as cosign 3 does, and return its image."""
     image = layout.read_layout(folder)
-    place = attachment.LayoutAttachment(folder, image)
-    layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
+    attachments = attachment.LayoutAttachment(folder, image)
+    layer = msgspec.structs.replace(attachments.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
         schema_version=2,
-        config=place.put(b"{}", oci.EMPTY),
+        config=attachments.put(b"{}", oci.EMPTY),
         layers=(layer,),
         subject=image.root,
         artifact_type=media_type,
         annotations={sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: kind},
     )
-    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
-    place.finish()
+    attachments.change(image.root.digest, [attachments.put(oci.encode_document(manifest), oci.MANIFEST)], [])
+    attachments.finish()
     return layout.read_layout(folder)
 
 
 def sign(folder: Path, wish: Wish | None = None, *, number: int = 0, kind: str = sigstore.SIGN) -> Image:
-    """Sign the layout in ``folder`` at a simulated instance, and return its image."""
+    """Sign the layout in ``folder`` with a simulated instance, and return its image."""
     digest = layout.read_layout(folder).root.digest
     return attach(folder, instance(number).signature(digest, wish, kind=kind), kind=kind)
 
 
-def trusted(who: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **more: object) -> TrustedKey:
-    """Return an identity that is believed by the trusted root of an instance; None is the public one."""
+def trusted(
+    identity: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **options: object
+) -> TrustedKey:
+    """Return an identity with the trusted root of an instance (None: the public instance)."""
     root = b"" if number is None else instance(number).trusted_root()
-    key = keyless.Identity(b"", keyless.KIND, identity=who, issuer=issuer, root=root)
-    return TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]  # options of several types
+    key = keyless.Identity(b"", keyless.KIND, identity=identity, issuer=issuer, root=root)
+    return TrustedKey(key=key, rule="test", label=key.title, **options)  # type: ignore[arg-type]  # options of several types
 
 
 def root_file(path: Path, number: int = 0) -> Path:

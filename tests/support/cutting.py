@@ -1,4 +1,4 @@
-"""A wire that knows HTTP, and breaks at one moment of one request."""
+"""A proxy for HTTP that breaks the connection at a chosen moment of a chosen request."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
 class _CutError(Exception):
-    """The moment has come."""
+    """The connection was cut on purpose."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A request or an answer, whole."""
+    """A complete request or response."""
 
     head: bytes
     body: bytes
 
 
 class Cutter:
-    """A loopback port that leads to another, and cuts at a ``moment`` of request ``number``, once.
+    """A loopback port that forwards to another one, and cuts once, at ``moment`` of request ``number``.
 
-    A moment that the request does not have, such as in the body of one without, is not reached:
-    then `is_cut` stays False.
+    `is_cut` stays False if the request has no such moment, for example "in-body" without a body.
     """
 
     def __init__(self, host: str, number: int, moment: Moment) -> None:
@@ -55,9 +54,9 @@ class Cutter:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for one in self._open:
+        for connection in self._open:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
 
@@ -69,25 +68,27 @@ class Cutter:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                here, _ = self._listener.accept()
-                self._open.append(here)
-                self._start(self._join, here)
+                connection, _ = self._listener.accept()
+                self._open.append(connection)
+                self._start(self._relay, connection)
 
-    def _join(self, here: socket.socket) -> None:
-        with suppress(OSError, _CutError), here, socket.create_connection(self._target) as there:
-            self._open.append(there)
-            while (request := _read(here, is_head=False)) is not None:
+    def _relay(self, client: socket.socket) -> None:
+        with suppress(OSError, _CutError), client, socket.create_connection(self._target) as server:
+            self._open.append(server)
+            while (request := _read_message(client, is_head=False)) is not None:
                 with self._lock:
                     moment = self._moment if self.count == self._number else None
                     self.count += 1
-                self._pass(request, there, moment, "in-head", "in-body", before="before")
+                self._forward(request, server, moment, "in-head", "in-body", before="before")
                 is_head = request.head.startswith(b"HEAD ")
-                answer = _read(there, is_head=is_head)
-                if answer is None:
+                response = _read_message(server, is_head=is_head)
+                if response is None:
                     return
-                self._pass(answer, here, moment, "in-answer-head", "in-answer-body", before="no-answer")
+                self._forward(
+                    response, client, moment, "in-answer-head", "in-answer-body", before="no-answer"
+                )
 
-    def _pass(
+    def _forward(
         self,
         message: Message,
         to: socket.socket,
@@ -97,25 +98,25 @@ class Cutter:
         *,
         before: Moment,
     ) -> None:
-        whole = message.head + message.body
-        left = {before: 0, in_head: len(message.head) * 2 // 3}
+        data = message.head + message.body
+        lengths = {before: 0, in_head: len(message.head) * 2 // 3}
         if message.body:
-            left[in_body] = len(message.head) + len(message.body) // 2
-        if moment in left:
-            to.sendall(whole[: left[moment]])
+            lengths[in_body] = len(message.head) + len(message.body) // 2
+        if moment in lengths:
+            to.sendall(data[: lengths[moment]])
             self.is_cut = True
             raise _CutError
-        to.sendall(whole)
+        to.sendall(data)
 
 
-def _read(source: socket.socket, *, is_head: bool) -> Message | None:
-    """Read a whole message; None where the connection ends before one begins."""
+def _read_message(source: socket.socket, *, is_head: bool) -> Message | None:
+    """Read a complete message; None if the connection ends before it begins."""
     data = b""
     while b"\r\n\r\n" not in data:
-        more = source.recv(1 << 16)
-        if not more:
+        chunk = source.recv(1 << 16)
+        if not chunk:
             return None
-        data += more
+        data += chunk
     head, _, body = data.partition(b"\r\n\r\n")
     head += b"\r\n\r\n"
     if is_head or b" 204 " in head[:16]:
@@ -124,10 +125,10 @@ def _read(source: socket.socket, *, is_head: bool) -> Message | None:
         while not body.endswith(b"0\r\n\r\n"):
             body += source.recv(1 << 16)
         return Message(head, body)
-    found = _LENGTH.search(head)
-    while found and len(body) < int(found[1]):
-        more = source.recv(1 << 16)
-        if not more:
+    length = _LENGTH.search(head)
+    while length and len(body) < int(length[1]):
+        chunk = source.recv(1 << 16)
+        if not chunk:
             break
-        body += more
+        body += chunk
     return Message(head, body)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Compression = Literal["none", "gz", "xz", "zst", "bz2", "lzma"]
 
 EPOCH = 1_700_000_000
-"""The time of everything that is given none."""
+"""The default time of everything."""
 
 _SUFFIX = {"none": "", "gz": ".gz", "xz": ".xz", "zst": ".zst", "bz2": ".bz2", "lzma": ".lzma"}
 _TYPES = {
@@ -37,7 +37,7 @@ _MODES = {"dir": 0o755, "symlink": 0o777}
 
 @dataclass(frozen=True)
 class Item:
-    """One member of ``data.tar``; ``path`` is without ``./`` unless a test means mischief."""
+    """One member of ``data.tar``; ``path`` has no ``./`` except in hostile packages."""
 
     path: str
     content: bytes = b""
@@ -51,7 +51,7 @@ class Item:
     mtime: int = EPOCH
     device: tuple[int, int] = (0, 0)
     raw: bool = False
-    """Write ``path`` and ``link`` exactly as given."""
+    """Write ``path`` and ``link`` unchanged."""
 
 
 def text(path: str, content: str, mode: int = 0o644) -> Item:
@@ -72,7 +72,7 @@ def hardlink(path: str, target: str) -> Item:
 
 @dataclass(frozen=True)
 class Deb:
-    """A package to be made. ``fields`` adds to (or, with "", removes from) the control paragraph."""
+    """A package. ``fields`` are added to the control paragraph; an empty value removes a field."""
 
     name: str
     version: str = "1.0"
@@ -84,7 +84,7 @@ class Deb:
     conffiles: Sequence[str] = ()
     compression: Compression = "xz"
     mtime: int = EPOCH
-    """Of the ``ar`` members and of the control files."""
+    """The time of the ``ar`` members and of the control files."""
     parents: bool = True
     """Add the directories above each file, as every real package has them."""
 
@@ -99,7 +99,7 @@ class Deb:
         return f"pool/{component}/{prefix}/{source}/{self.filename}"
 
     def paragraph(self) -> dict[str, str]:
-        """The control paragraph, in dpkg's order."""
+        """Return the control paragraph, in dpkg's order."""
         size = sum(-(-len(item.content) // 1024) or 1 for item in self.files)
         basic = {
             "Package": self.name,
@@ -116,9 +116,9 @@ class Deb:
         return {key: value for key, value in basic.items() if value}
 
     def build(self) -> bytes:
-        """The package's bytes."""
+        """Return the bytes of the package."""
         suffix = _SUFFIX[self.compression]
-        # dpkg-deb takes these for the data only.
+        # dpkg-deb accepts these only for the data.
         control = "gz" if self.compression in ("bz2", "lzma") else self.compression
         return ar(
             [
@@ -155,7 +155,7 @@ class Deb:
 
 
 def with_parents(files: Sequence[Item]) -> list[Item]:
-    """``files`` with ``./`` and each missing directory put before its first use."""
+    """Return ``files`` with ``./`` and each missing directory before its first use."""
     entries = {item.path for item in files if item.kind == "dir"}
     directories: set[str] = set()
     result: list[Item] = []
@@ -173,7 +173,7 @@ def with_parents(files: Sequence[Item]) -> list[Item]:
 
 
 def tar(items: Iterable[Item]) -> bytes:
-    """A GNU tar as dpkg-deb writes it."""
+    """Return a GNU tar archive as dpkg-deb writes it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as archive:
         for item in items:
@@ -193,7 +193,7 @@ def tar(items: Iterable[Item]) -> bytes:
 
 
 def ar(members: Sequence[tuple[str, bytes]], mtime: int = EPOCH) -> bytes:
-    """A Unix ``ar`` archive in the form of deb(5)."""
+    """Return a Unix ``ar`` archive in the format of deb(5)."""
     chunks = [b"!<arch>\n"]
     for name, content in members:
         chunks.append(f"{name:<16}{mtime:<12}{0:<6}{0:<6}{0o100644:<8o}{len(content):<10}`\n".encode())
@@ -218,7 +218,7 @@ def compress(data: bytes, how: Compression) -> bytes:
 
 
 def paragraph(fields: Mapping[str, str]) -> str:
-    """A deb822 paragraph; continuation lines of a value must begin with a space already."""
+    """Return a deb822 paragraph; continuation lines of values must start with a space."""
     return "".join(
         f"{key}: {value}\n" if value[:1] != "\n" else f"{key}:{value}\n" for key, value in fields.items()
     )

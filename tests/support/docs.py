@@ -1,17 +1,17 @@
-"""Documentation that is run: commands out of Markdown pages, in order, with what they are said to print.
+"""Run the documentation: the commands of Markdown pages, in order, and compare their output.
 
-A page is one bash session in an empty folder with a store of its own.
+A page is one bash session in an empty folder with its own store.
 
 - In a ``console`` block, ``$ `` begins a command, ``> `` continues it, and other lines are its
-  output: ``…`` stands for anything in a line, a line of ``...`` for any lines. No output means that
-  none is compared. It is compared with standard output, or standard error where the command fails.
-- An ``sh`` block is a script of one command a line, whose output is not compared.
+  output: ``…`` matches anything in a line, a line ``...`` matches any lines. If a block shows no output,
+  none is compared. It is compared with standard output, or with standard error if the command fails.
+- An ``sh`` block is a script with one command per line, whose output is not compared.
 - ``<!-- file: NAME -->`` before a block of another kind writes it to that file.
-- ``<!-- not run: REASON -->`` before a block leaves it out, ``<!-- exits: 3 -->`` expects that exit
-  code, ``<!-- needs: skopeo -->`` anywhere skips the page where that is missing, and
+- ``<!-- not run: REASON -->`` before a block skips it, ``<!-- exits: 3 -->`` expects that exit
+  code, ``<!-- needs: skopeo -->`` anywhere skips the page if that program is missing, and
   ``<!-- examples -->`` gives the page a copy of ``examples/``.
 
-The port 8080 is replaced by one that is free, so that pages can be run beside each other.
+The port 8080 is replaced by a free one, so that pages can run at the same time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NOTE = re.compile(r"^<!-- (?P<name>[a-z ]+?)(?:: (?P<value>[^\n]*))? -->$", re.
 
 
 class Block(NamedTuple):
-    """A fenced block and the notes that stand right before it."""
+    """A fenced block and the notes directly before it."""
 
     kind: str
     text: str
@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One command and what it is said to do."""
+    """One command, its documented output and exit code."""
 
     command: str
     output: str
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Return every page that is run, the README first."""
+    """Return every page to run, the README first."""
     return [
         ROOT / "README.md",
         *sorted((ROOT / "docs").glob("tutorial/*.md")),
@@ -65,55 +65,55 @@ def pages() -> list[Path]:
 
 def blocks(text: str) -> list[Block]:
     """Return the fenced blocks of a page."""
-    found = []
+    fenced_blocks = []
     for match in _BLOCK.finditer(text):
         notes = {note["name"]: note["value"] or "" for note in _NOTE.finditer(match["notes"])}
         line = text.count("\n", 0, match.start("text"))
-        found.append(Block(match["kind"], match["text"], line, notes))
-    return found
+        fenced_blocks.append(Block(match["kind"], match["text"], line, notes))
+    return fenced_blocks
 
 
 def needs(text: str) -> list[str]:
-    """Return the programs that a page needs beside Pumice."""
+    """Return the programs that a page needs apart from Pumice."""
     notes = {note["value"] or "" for note in _NOTE.finditer(text) if note["name"] == "needs"}
     return sorted(word for note in notes for word in note.split())
 
 
 def steps(block: Block) -> list[Step]:
-    """Return the commands of a block; none for one that is not run."""
+    """Return the commands of a block; empty if it is not run."""
     exits = int(block.notes.get("exits", "0"))
     if "not run" in block.notes or block.kind not in {"console", "sh"}:
         return []
     if block.kind == "sh":
         lines = block.text.replace("\\\n", "").splitlines()
         return [Step(line, "", exits, block.line + 1) for line in lines if line and not line.startswith("#")]
-    found: list[Step] = []
+    block_steps: list[Step] = []
     for number, line in enumerate(block.text.splitlines(), block.line + 1):
         if line.startswith("$ "):
-            found.append(Step(line[2:], "", exits, number))
-        elif line.startswith("> ") and found and not found[-1].output:
-            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line[2:]}")
+            block_steps.append(Step(line[2:], "", exits, number))
+        elif line.startswith("> ") and block_steps and not block_steps[-1].output:
+            block_steps[-1] = block_steps[-1]._replace(command=f"{block_steps[-1].command}\n{line[2:]}")
         else:
-            found[-1] = found[-1]._replace(output=f"{found[-1].output}{line}\n")
-    return found
+            block_steps[-1] = block_steps[-1]._replace(output=f"{block_steps[-1].output}{line}\n")
+    return block_steps
 
 
 def expected(output: str) -> re.Pattern[str]:
-    """Return what matches the output that a page shows."""
-    parts = []
+    """Return a pattern for the output that a page shows."""
+    patterns = []
     for line in output.splitlines():
         if line == "...":
-            parts.append(r"(?:[^\n]*\n)*")
+            patterns.append(r"(?:[^\n]*\n)*")
         else:
-            parts.append(
+            patterns.append(
                 r"[^\n]*".join(re.escape(part.rstrip() if part == line else part) for part in line.split("…"))
                 + r"\s*\n"
             )
-    return re.compile("".join(parts))
+    return re.compile("".join(patterns))
 
 
 def run(page: Path, folder: Path) -> list[str]:
-    """Run a page in ``folder``; return what did not go as it says."""
+    """Run a page in ``folder``; return how it differs from what the page shows."""
     port = str(_free_port())
     text = page.read_text().replace("8080", port)
     work, logs = folder / "work", folder / "logs"
@@ -131,8 +131,10 @@ def run(page: Path, folder: Path) -> list[str]:
         if name := block.notes.get("file"):
             target = logs / f"file-{block.line}"
             target.write_text(block.text)
-            place = shlex.quote(name)
-            script.append(f'mkdir -p "$(dirname {place})" && cp {shlex.quote(str(target))} {place}')
+            quoted_name = shlex.quote(name)
+            script.append(
+                f'mkdir -p "$(dirname {quoted_name})" && cp {shlex.quote(str(target))} {quoted_name}'
+            )
         for step in steps(block):
             log = shlex.quote(str(logs / str(len(todo))))
             script.append(f"{{\n{step.command}\n}} > {log}.out 2> {log}.err < /dev/null")
@@ -140,22 +142,24 @@ def run(page: Path, folder: Path) -> list[str]:
             todo.append(step)
     _bash("\n".join(script), work, folder / "store")
     return [
-        problem for number, step in enumerate(todo) if (problem := _judge(step, logs / str(number), page))
+        problem
+        for number, step in enumerate(todo)
+        if (problem := _find_problem(step, logs / str(number), page))
     ]
 
 
-def _judge(step: Step, log: Path, page: Path) -> str:
+def _find_problem(step: Step, log: Path, page: Path) -> str:
     where = f"{page.relative_to(ROOT)}:{step.line}: {step.command}"
     code = log.with_suffix(".code")
     if not log.with_suffix(".out").exists():
         return f"{where}\nwas not reached"
     out, err = log.with_suffix(".out").read_text(), log.with_suffix(".err").read_text()
     if not code.exists() or int(code.read_text()) != step.exits:
-        said = code.read_text().strip() if code.exists() else "nothing"
-        return f"{where}\nended with {said} instead of {step.exits}\n{out}{err}"
-    shown = out if step.exits == 0 else err
-    if step.output and not expected(step.output).fullmatch(shown):
-        return f"{where}\nprinted\n{shown}instead of\n{step.output}"
+        exit_code = code.read_text().strip() if code.exists() else "nothing"
+        return f"{where}\nended with {exit_code} instead of {step.exits}\n{out}{err}"
+    output = out if step.exits == 0 else err
+    if step.output and not expected(step.output).fullmatch(output):
+        return f"{where}\nprinted\n{output}instead of\n{step.output}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Facts of an image, small or as large as one likes."""
+"""Facts of an image of any size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, Syst
 
 
 def digest(text: str) -> str:
-    """Return a digest that belongs to ``text``."""
+    """Return the digest of ``text``."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -36,8 +36,8 @@ def package(name: str, version: str = "1.0-1", **other: object) -> Package:
 
 
 def facts(packages: int = 3, files: int = 30) -> Facts:
-    """Return the facts of an image with so many packages and files."""
-    listed = (
+    """Return the facts of an image with the given numbers of packages and files."""
+    image_packages = (
         package(
             "libstdc++6",
             "1:12.2.0-14+deb12u1",
@@ -72,7 +72,7 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
             name="Debian GNU/Linux 12 (bookworm)",
             home="https://www.debian.org/",
         ),
-        packages=listed,
+        packages=image_packages,
         layers=tuple(
             LayerFacts(
                 title=f"part {number}",
@@ -90,8 +90,8 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
                 number % 2,
                 digest(f"file {number}")[7:],
                 hashlib.sha1(b"%d" % number).hexdigest(),
-                number % (len(listed) + 1) - 1,
-                "" if number % (len(listed) + 1) else (RECIPE if number % 3 else "ldconfig"),
+                number % (len(image_packages) + 1) - 1,
+                "" if number % (len(image_packages) + 1) else (RECIPE if number % 3 else "ldconfig"),
             )
             for number in range(files)
         ),

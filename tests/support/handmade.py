@@ -1,4 +1,4 @@
-"""Small images made by hand, and a place in memory for them to live in."""
+"""Small handmade images, with their blobs in memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def hardlink(path: str, link: str, **more: Any) -> Item:
 
 
 def archive(items: Sequence[Item]) -> bytes:
-    """The tar of a layer."""
+    """Return the tar archive of a layer."""
     parts = []
     for entry, content in items:
         parts += [tar.encode_header(entry), content, bytes(tar.padding_size(len(content)))]
@@ -67,7 +67,7 @@ def archive(items: Sequence[Item]) -> bytes:
 
 
 def members(data: bytes, cut: int = 3000) -> bytes:
-    """``data`` as a gzip stream of several members, as Pumice's own layers are."""
+    """Return ``data`` as a gzip stream of several members, as in Pumice's own layers."""
     pieces = [data[start : start + cut] for start in range(0, len(data), cut)] or [b""]
     return b"".join(gzip.compress(piece, 6, mtime=0) for piece in pieces)
 
@@ -87,7 +87,7 @@ _COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 @dataclass(frozen=True)
 class Made:
-    """What goes into one platform's image."""
+    """The contents of one platform's image."""
 
     layers: Sequence[Sequence[Item]]
     compression: str = "gzip"
@@ -97,7 +97,7 @@ class Made:
 
 
 def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
-    """An image of one platform."""
+    """Return an image of one platform."""
     blobs = blobs or MemoryBlobs()
     compress, media_type = _COMPRESSIONS[made.compression]
     tars = [archive(items) for items in made.layers]
@@ -119,7 +119,7 @@ def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD
 
 
 def index(images: Mapping[Platform, Made]) -> Image:
-    """An image of several platforms."""
+    """Return an image of several platforms."""
     blobs = MemoryBlobs()
     roots = []
     for platform, made in images.items():
@@ -145,7 +145,7 @@ Description: a test
 
 
 def small() -> Made:
-    """Two layers with everything that an ordinary image has, and a whiteout."""
+    """Return two layers with everything that an ordinary image has, and a whiteout."""
     base = [
         folder(""),
         folder("bin"),
@@ -185,5 +185,5 @@ def small() -> Made:
 
 
 def random_bytes(size: int, seed: str) -> bytes:
-    """The same incompressible bytes for the same seed."""
+    """Return incompressible bytes, the same for the same seed."""
     return hashlib.shake_256(seed.encode()).digest(size)

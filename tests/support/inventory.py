@@ -64,23 +64,23 @@ def from_package_url(url: PackageURL) -> ListedPackage:
 def read_dependencies(path: Path) -> set[tuple[str, str]]:
     """Return the dependencies in an SPDX document as pairs of package names."""
     document = json.loads(path.read_bytes())
-    listed = {id_: package.name for id_, package in read_spdx(path).items()}
+    names_by_id = {id_: package.name for id_, package in read_spdx(path).items()}
     return {
-        (listed[relationship["spdxElementId"]], listed[relationship["relatedSpdxElement"]])
+        (names_by_id[relationship["spdxElementId"]], names_by_id[relationship["relatedSpdxElement"]])
         for relationship in document["relationships"]
         if relationship["relationshipType"] == "DEPENDS_ON"
-        and {relationship["spdxElementId"], relationship["relatedSpdxElement"]} <= listed.keys()
+        and {relationship["spdxElementId"], relationship["relatedSpdxElement"]} <= names_by_id.keys()
     }
 
 
 def read_suppliers(path: Path) -> dict[str, str]:
     """Return the supplier of each binary package of an SPDX document, by name."""
-    listed = read_spdx(path)
+    packages_by_id = read_spdx(path)
     document = json.loads(path.read_bytes())
     return {
         package["name"]: package["supplier"].partition(": ")[2]
         for package in document["packages"]
-        if package["SPDXID"] in listed
+        if package["SPDXID"] in packages_by_id
     }
 
 

@@ -1,6 +1,6 @@
-"""Who verifies what whom: every writer of signatures against every reader, with real programs.
+"""Which program verifies whose signatures: every writer against every reader, with the real programs.
 
-The answers are a table in ``docs/reference/interop.md``; ``python tools/interop.py`` renews it.
+The results are a table in ``docs/reference/interop.md``; ``python tools/interop.py`` renews it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _REASONS = {
 """Parts of error messages and their meaning, the most specific first."""
 
 
-class Written(NamedTuple):
-    """An image in a registry, and by what and how it was signed there."""
+class SignedImage(NamedTuple):
+    """An image in a registry, with the program and the kind of key that signed it."""
 
     writer: str
     kind: str
@@ -61,7 +61,7 @@ class Written(NamedTuple):
         return f"matrix/{self.writer}-{self.kind}".lower().replace(" ", "")
 
     @property
-    def place(self) -> str:
+    def reference(self) -> str:
         return f"{self.host}/{self.repository}:1.0"
 
     @property
@@ -69,8 +69,8 @@ class Written(NamedTuple):
         return self.kind.lower()
 
 
-Answers = dict[tuple[Written, str, str], str]
-"""What a reader (the last) says of a form (the second)."""
+Results = dict[tuple[SignedImage, str, str], str]
+"""The result by image, form and reader."""
 
 
 class Bench:
@@ -81,13 +81,13 @@ class Bench:
         self.root = root
         self.folder = self.world.project
         self.hosts = hosts
-        made: dict[str, Any] = {
+        private_keys: dict[str, Any] = {
             "P-256": ec.generate_private_key(ec.SECP256R1()),
             "P-384": ec.generate_private_key(ec.SECP384R1()),
             "Ed25519": ed25519.Ed25519PrivateKey.generate(),
             "RSA": rsa.generate_private_key(65537, 2048),
         }
-        for kind, key in made.items():
+        for kind, key in private_keys.items():
             keys.write_pair(self.folder / kind.lower(), keys.PrivateKey(key), SECRET.encode())
         self.world.must("build", "recipe.yaml", "-o", "oci:out")
         for form, name in (("spdx", "spdxjson"), ("cyclonedx", "cyclonedx")):
@@ -97,7 +97,7 @@ class Bench:
         cosign(self, "cosign 3", "signing-config", "create", *_SERVICES, "--out", "services.json")
 
     def _provenance(self) -> str:
-        """The predicate of the build's provenance."""
+        """Return the predicate of the build's provenance as JSON."""
         blobs = self.folder / "out" / "blobs" / "sha256"
         for path in sorted(blobs.iterdir()):
             data = path.read_bytes()
@@ -105,118 +105,126 @@ class Bench:
                 document = json.loads(data)
                 if "predicate" in document:
                     return json.dumps(document["predicate"])
-        raise AssertionError("the build left no provenance")
+        raise AssertionError("the build has no provenance")
 
 
 def cosign(bench: Bench, program: str, *arguments: str) -> tuple[int, str]:
     environ = {**os.environ, "COSIGN_PASSWORD": SECRET, "HOME": str(bench.root)}
     command = [need(program.replace(" ", "")), *arguments]
-    done = subprocess.run(
+    result = subprocess.run(
         command, env=environ, cwd=bench.folder, capture_output=True, text=True, check=False, timeout=300
     )
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
-def asks(one: Written, form: str, reader: str = "") -> bool:
-    """Say whether a form is tried: skopeo reads signatures only; for provenance one kind of key will do."""
+def is_tried(image: SignedImage, form: str, reader: str = "") -> bool:
+    """Return whether a form is tried: skopeo reads only signatures; provenance needs one kind of key."""
     return form == "signature" or (
-        not reader.startswith("skopeo") and (form == "SBOM" or one.kind == "P-256")
+        not reader.startswith("skopeo") and (form == "SBOM" or image.kind == "P-256")
     )
 
 
-def write(bench: Bench, one: Written) -> None:
+def sign(bench: Bench, image: SignedImage) -> None:
     """Push the image and sign it, its SBOM and its provenance; raises AssertionError."""
-    if one.writer == "pumice":
-        bench.world.must("push", "oci:out", one.place, "--sign", f"{one.key}.key", store=f"w-{one.key}")
+    if image.writer == "pumice":
+        bench.world.must(
+            "push", "oci:out", image.reference, "--sign", f"{image.key}.key", store=f"w-{image.key}"
+        )
         return
-    pushing.push(bench.folder / "out", one.host, one.repository, "1.0", kinds=())
-    quiet = ["--tlog-upload=false"] if one.writer == "cosign 2" else ["--signing-config", "services.json"]
-    signing = ("--yes", "--key", f"{one.key}.key", *quiet)
-    code, said = cosign(bench, one.writer, "sign", *signing, one.place)
-    assert code == 0, (one, said)
-    for name in (FORMS[form] for form in FORMS if asks(one, form) and FORMS[form]):
-        what = ("--type", name, "--predicate", f"{name}.json")
-        code, said = cosign(bench, one.writer, "attest", *signing, *what, one.place)
-        assert code == 0, (one, name, said)
+    pushing.push(bench.folder / "out", image.host, image.repository, "1.0", kinds=())
+    no_log = ["--tlog-upload=false"] if image.writer == "cosign 2" else ["--signing-config", "services.json"]
+    signing = ("--yes", "--key", f"{image.key}.key", *no_log)
+    code, errors = cosign(bench, image.writer, "sign", *signing, image.reference)
+    assert code == 0, (image, errors)
+    for name in (FORMS[form] for form in FORMS if is_tried(image, form) and FORMS[form]):
+        predicate = ("--type", name, "--predicate", f"{name}.json")
+        code, errors = cosign(bench, image.writer, "attest", *signing, *predicate, image.reference)
+        assert code == 0, (image, name, errors)
 
 
-def _pumice(bench: Bench, one: Written, predicate: str) -> str:
-    what = ("--attestation", predicate) if predicate else ()
-    asked = ("verify", f"docker://{one.place}", "--key", f"{one.key}.pub", *what)
-    ways = {"": (), " (`--as`)": ("--as", OWN)}
-    return _first((note, partial(_ran, bench, *asked, *more)) for note, more in ways.items())
+def _verify_with_pumice(bench: Bench, image: SignedImage, predicate: str) -> str:
+    attestation = ("--attestation", predicate) if predicate else ()
+    command = ("verify", f"docker://{image.reference}", "--key", f"{image.key}.pub", *attestation)
+    variants = {"": (), " (`--as`)": ("--as", OWN)}
+    return _first_success(
+        (note, partial(_run_pumice, bench, *command, *options)) for note, options in variants.items()
+    )
 
 
-def _ran(bench: Bench, *arguments: str) -> tuple[int, str]:
-    done = bench.world.do(*arguments, store="reader")
-    return done.code, done.stderr
+def _run_pumice(bench: Bench, *arguments: str) -> tuple[int, str]:
+    result = bench.world.do(*arguments, store="reader")
+    return result.code, result.stderr
 
 
-def _cosign(bench: Bench, one: Written, predicate: str, program: str) -> str:
+def _verify_with_cosign(bench: Bench, image: SignedImage, predicate: str, program: str) -> str:
     verb = ("verify-attestation", "--type", predicate) if predicate else ("verify",)
-    asked = (*verb, "--key", f"{one.key}.pub", "--insecure-ignore-tlog=true", one.place)
-    ways = {"": (), " (`--trusted-root`)": ("--trusted-root", "root.json")}
-    return _first((note, partial(cosign, bench, program, *asked, *more)) for note, more in ways.items())
+    command = (*verb, "--key", f"{image.key}.pub", "--insecure-ignore-tlog=true", image.reference)
+    variants = {"": (), " (`--trusted-root`)": ("--trusted-root", "root.json")}
+    return _first_success(
+        (note, partial(cosign, bench, program, *command, *options)) for note, options in variants.items()
+    )
 
 
-def _skopeo(bench: Bench, one: Written, _: str) -> str:
-    ways = {"": "matchRepoDigestOrExact", " (`matchRepository`)": "matchRepository"}
-    return _first((note, partial(_copied, bench, one, rule)) for note, rule in ways.items())
+def _verify_with_skopeo(bench: Bench, image: SignedImage, _: str) -> str:
+    variants = {"": "matchRepoDigestOrExact", " (`matchRepository`)": "matchRepository"}
+    return _first_success(
+        (note, partial(_copy_with_policy, bench, image, rule)) for note, rule in variants.items()
+    )
 
 
-def _copied(bench: Bench, one: Written, rule: str) -> tuple[int, str]:
-    folder = bench.root / "skopeo" / f"{one.registry}-{one.repository.rpartition('/')[2]}-{rule}"
+def _copy_with_policy(bench: Bench, image: SignedImage, rule: str) -> tuple[int, str]:
+    folder = bench.root / "skopeo" / f"{image.registry}-{image.repository.rpartition('/')[2]}-{rule}"
     (folder / "registries.d").mkdir(parents=True)
-    pem = base64.b64encode((bench.folder / f"{one.key}.pub").read_bytes()).decode()
-    asked = {"type": "sigstoreSigned", "keyData": pem, "signedIdentity": {"type": rule}}
-    policy = {"default": [{"type": "reject"}], "transports": {"docker": {one.host: [asked]}}}
+    pem = base64.b64encode((bench.folder / f"{image.key}.pub").read_bytes()).decode()
+    requirement = {"type": "sigstoreSigned", "keyData": pem, "signedIdentity": {"type": rule}}
+    policy = {"default": [{"type": "reject"}], "transports": {"docker": {image.host: [requirement]}}}
     (folder / "policy.json").write_text(json.dumps(policy))
     (folder / "registries.d" / "all.yaml").write_text("default-docker: {use-sigstore-attachments: true}\n")
-    done = subprocess.run(
+    result = subprocess.run(
         [
             *(*skopeo.command(str(bench.root)), "--policy", f"{folder}/policy.json"),
             *("--registries.d", f"{folder}/registries.d", "copy", "--src-tls-verify=false"),
-            *("--remove-signatures", f"docker://{one.place}", f"dir:{folder}/copy"),
+            *("--remove-signatures", f"docker://{image.reference}", f"dir:{folder}/copy"),
         ],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
-def _first(tries: Iterable[tuple[str, Callable[[], tuple[int, str]]]]) -> str:
-    """Return by which of several ways it goes, or why by none."""
-    said: list[str] = []
+def _first_success(tries: Iterable[tuple[str, Callable[[], tuple[int, str]]]]) -> str:
+    """Return the note of the first variant that succeeds, or why all of them fail."""
+    messages: list[str] = []
     for note, attempt in tries:
-        code, told = attempt()
+        code, errors = attempt()
         if code == 0:
             return f"yes{note}"
-        said.append(told)
-    return f"no: {_reason(said)}"
+        messages.append(errors)
+    return f"no: {_classify_failure(messages)}"
 
 
-def _reason(said: Sequence[str]) -> str:
-    for known, reason in _REASONS.items():
-        if any(known in one for one in said):
+def _classify_failure(messages: Sequence[str]) -> str:
+    for fragment, reason in _REASONS.items():
+        if any(fragment in message for message in messages):
             return reason
-    print(*said, file=sys.stderr)
+    print(*messages, file=sys.stderr)
     return "refuses"
 
 
-def read(bench: Bench, one: Written, form: str, reader: str) -> str:
-    """Return what a reader says: yes, or no and why."""
+def verify(bench: Bench, image: SignedImage, form: str, reader: str) -> str:
+    """Return the result of a reader: "yes", or "no" with the reason."""
     predicate = FORMS[form]
     if reader == "pumice":
-        return _pumice(bench, one, predicate)
+        return _verify_with_pumice(bench, image, predicate)
     if reader.startswith("skopeo"):
-        return _skopeo(bench, one, predicate)
-    return _cosign(bench, one, predicate, reader)
+        return _verify_with_skopeo(bench, image, predicate)
+    return _verify_with_cosign(bench, image, predicate, reader)
 
 
-def run(root: Path) -> Answers:
-    """Write and read everything; takes half a minute where nothing else runs."""
+def run(root: Path) -> Results:
+    """Sign and verify every combination; takes half a minute on an idle machine."""
     with ExitStack() as stack:
         (root / "debian").mkdir()
         bench = Bench(
@@ -226,50 +234,50 @@ def run(root: Path) -> Answers:
                 "without": stack.enter_context(registry.debian(root / "debian")),
             },
         )
-        all_ = [Written(*one, bench.hosts[one[2]]) for one in product(WRITERS, KINDS, REGISTRIES)]
+        images = [SignedImage(*names, bench.hosts[names[2]]) for names in product(WRITERS, KINDS, REGISTRIES)]
         pool = stack.enter_context(ThreadPoolExecutor(4))
-        list(pool.map(lambda one: write(bench, one), all_))
+        list(pool.map(lambda image: sign(bench, image), images))
         cells = [
-            (one, form, reader)
-            for one, form, reader in product(all_, FORMS, READERS)
-            if asks(one, form, reader)
+            (image, form, reader)
+            for image, form, reader in product(images, FORMS, READERS)
+            if is_tried(image, form, reader)
         ]
-        return dict(zip(cells, pool.map(lambda cell: read(bench, *cell), cells), strict=True))
+        return dict(zip(cells, pool.map(lambda cell: verify(bench, *cell), cells), strict=True))
 
 
-def table(answers: Answers) -> str:
-    """Return the answers as Markdown; lines that differ in kinds of keys or registries only are one."""
-    return "\n".join(_of_form(answers, form) for form in FORMS)
+def format_table(results: Results) -> str:
+    """Return the results as Markdown; rows that differ only in kinds of keys or registries are merged."""
+    return "\n".join(_format_form(results, form) for form in FORMS)
 
 
-def _of_form(answers: Answers, form: str) -> str:
-    readers = [one for one in READERS if any(cell[1:] == (form, one) for cell in answers)]
+def _format_form(results: Results, form: str) -> str:
+    readers = [reader for reader in READERS if any(cell[1:] == (form, reader) for cell in results)]
     lines: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
-    for one in sorted({cell[0] for cell in answers if cell[1] == form}, key=_order):
-        said = tuple(answers[one, form, reader] for reader in readers)
-        lines.setdefault((one.writer, said), []).append((one.kind, one.registry))
+    for image in sorted({cell[0] for cell in results if cell[1] == form}, key=_sort_key):
+        outcomes = tuple(results[image, form, reader] for reader in readers)
+        lines.setdefault((image.writer, outcomes), []).append((image.kind, image.registry))
     rows = [f"### {form[0].upper()}{form[1:]}", ""]
     rows += [
         f"| written by | keys | referrers API | {' | '.join(readers)} |",
         "|---" * (3 + len(readers)) + "|",
     ]
-    for (writer, said), where in lines.items():
-        for kinds, registries in _joined(where):
-            rows.append(f"| {writer} | {kinds} | {registries} | {' | '.join(said)} |")
+    for (writer, outcomes), cells in lines.items():
+        for kinds, registries in _merge_rows(cells):
+            rows.append(f"| {writer} | {kinds} | {registries} | {' | '.join(outcomes)} |")
     return "\n".join([*rows, ""])
 
 
-def _order(one: Written) -> tuple[int, int, int]:
-    return WRITERS.index(one.writer), KINDS.index(one.kind), REGISTRIES.index(one.registry)
+def _sort_key(image: SignedImage) -> tuple[int, int, int]:
+    return WRITERS.index(image.writer), KINDS.index(image.kind), REGISTRIES.index(image.registry)
 
 
-def _joined(where: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    by_kind = {kind: tuple(r for k, r in where if k == kind) for kind in KINDS}
+def _merge_rows(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    by_kind = {kind: tuple(registry for cell_kind, registry in cells if cell_kind == kind) for kind in KINDS}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for kind, found in by_kind.items():
-        if found:
-            groups.setdefault(found, []).append(kind)
+    for kind, registries in by_kind.items():
+        if registries:
+            groups.setdefault(registries, []).append(kind)
     return [
-        ("all" if len(kinds) == len(KINDS) else ", ".join(kinds), " and ".join(found))
-        for found, kinds in groups.items()
+        ("all" if len(kinds) == len(KINDS) else ", ".join(kinds), " and ".join(registries))
+        for registries, kinds in groups.items()
     ]

@@ -1,4 +1,4 @@
-"""Sets of real packages with many links between them, above all into what images leave out."""
+"""Sets of real packages with many links, most of them into directories that images omit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SAMPLE = (
     ("npm", "sed", "grep", "git", "man-db"),
     ("perl-doc", "git"),
 )
-"""What CI builds."""
+"""The sets that CI builds."""
 
 ALL = (
     *SAMPLE,
@@ -60,4 +60,4 @@ ALL = (
     ("ant", "default-jre-headless"),
     ("libreoffice-common",),
 )
-"""What `make soak` builds."""
+"""The sets that `make soak` builds."""

@@ -1,4 +1,4 @@
-"""Running Pumice as somebody: root, an ordinary user with subordinate ids, one without."""
+"""Run Pumice as root, as an ordinary user with subordinate ids, or as one without."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from pumice.store.home import Home
 from tests.support.peers import absent
 
 WHO = ("root", "ordinary", "stranger")
-"""``ordinary`` is in ``/etc/subuid``; ``stranger`` has no line there, nor one in ``/etc/passwd``."""
+"""``ordinary`` is in ``/etc/subuid``; ``stranger`` is neither there nor in ``/etc/passwd``."""
 
 _ORDINARY = "pumice-test"
 _STRANGER = 64242
 
 
 class Person:
-    """Somebody with a home for the store, who can run commands."""
+    """A user with a home directory for the store, who can run commands."""
 
-    def __init__(self, name: str, place: Path, prefix: Sequence[str], python: str, path: str) -> None:
+    def __init__(self, name: str, home: Path, prefix: Sequence[str], python: str, path: str) -> None:
         self.name = name
-        self.home = place
+        self.home = home
         self._prefix = prefix
         self._python = python
         self._path = path
@@ -55,7 +55,7 @@ class Person:
     def pumice(
         self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``pumice`` to its end."""
+        """Run ``pumice`` and return its result."""
         return subprocess.run(
             self.command(*arguments),
             env=self.environment(env),
@@ -71,7 +71,7 @@ class Person:
     def started(
         self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[str]]:
-        """Give ``pumice`` while it runs; it is gone after the context."""
+        """Yield a running ``pumice``, which is killed when the context ends."""
         running = subprocess.Popen(
             self.command(*arguments),
             env=self.environment(),
@@ -89,16 +89,16 @@ class Person:
 
     @contextmanager
     def store(self) -> Iterator[Home]:
-        """Open this person's store as whoever runs the tests, who may not use somebody else's."""
-        place = self.home / "store"
-        if self._prefix and place.exists():
-            subprocess.run(["chown", "-R", f"{os.geteuid()}:{os.getegid()}", str(place)], check=True)
-        with Home(place) as home:
+        """Open this person's store as the user who runs the tests, who must own it."""
+        path = self.home / "store"
+        if self._prefix and path.exists():
+            subprocess.run(["chown", "-R", f"{os.geteuid()}:{os.getegid()}", str(path)], check=True)
+        with Home(path) as home:
             yield home
-        self.own(self.home)
+        self.give(self.home)
 
-    def own(self, path: Path) -> None:
-        """Give a path and all below it to this person."""
+    def give(self, path: Path) -> None:
+        """Make this person the owner of a path and of everything below it."""
         if self._prefix:
             uid = _uid(self.name)
             subprocess.run(["chown", "-R", f"{uid}:{uid}", str(path)], check=True)
@@ -106,44 +106,44 @@ class Person:
 
 @contextmanager
 def person(name: str) -> Iterator[Person]:
-    """Give one of `WHO`; skips where this test may not be, or cannot become, that person."""
+    """Yield a person of `WHO`; skip if the test cannot become that person."""
     is_root = os.geteuid() == 0
     if name == "root" and not is_root:
         absent("the test does not run as root")
     if name == "stranger" and not is_root:
         pytest.skip("an ordinary user can only be one person")
-    place = Path(tempfile.mkdtemp(prefix="pumice-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="pumice-test-"))
     try:
-        place.chmod(0o755)
-        made = _make(name, place, become=is_root and name != "root")
-        made.own(place)
-        yield made
+        folder.chmod(0o755)
+        person_ = _make(name, folder, become=is_root and name != "root")
+        person_.give(folder)
+        yield person_
     finally:
-        subprocess.run(["rm", "-rf", str(place)], check=False)
+        subprocess.run(["rm", "-rf", str(folder)], check=False)
 
 
-def _make(name: str, place: Path, *, become: bool) -> Person:
+def _make(name: str, folder: Path, *, become: bool) -> Person:
     sources = str(Path(pumice.__file__).parents[1])
     if not become:
-        return Person(name, place, (), sys.executable, sources)
+        return Person(name, folder, (), sys.executable, sources)
     uid = _uid(name)
-    # setpriv itself still has root's right to go everywhere; what env starts has not.
+    # setpriv itself still has the privileges of root; the program that env starts does not.
     prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", "env")
-    code = place / "code"
-    # The sources and the interpreter of the tests may lie where only root can go.
+    code = folder / "code"
+    # The sources and the interpreter of the tests may be in a directory that only root can read.
     shutil.copytree(
         Path(pumice.__file__).parent, code / "pumice", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copytree(Path(msgspec.__file__).parent, code / "msgspec")
-    return Person(name, place, prefix, _interpreter(prefix), str(code))
+    return Person(name, folder, prefix, _interpreter(prefix), str(code))
 
 
 def _interpreter(prefix: Sequence[str]) -> str:
     """Return a Python of this version that the person can execute."""
     version = "python{}.{}".format(*sys.version_info)
     for path in (os.path.realpath(sys.executable), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        done = subprocess.run([*prefix, path, "-I", "-c", ""], capture_output=True, check=False)
-        if done.returncode == 0:
+        result = subprocess.run([*prefix, path, "-I", "-c", ""], capture_output=True, check=False)
+        if result.returncode == 0:
             return path
     absent(f"an ordinary user has no {version} here")
     raise AssertionError
@@ -155,7 +155,7 @@ def _uid(name: str) -> int:
     try:
         return pwd.getpwnam(_ORDINARY).pw_uid
     except KeyError:
-        done = subprocess.run(["useradd", "--no-create-home", _ORDINARY], capture_output=True, check=False)
-        if done.returncode:
+        result = subprocess.run(["useradd", "--no-create-home", _ORDINARY], capture_output=True, check=False)
+        if result.returncode:
             absent(f"the user {_ORDINARY} cannot be made")
         return pwd.getpwnam(_ORDINARY).pw_uid

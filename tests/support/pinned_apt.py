@@ -1,4 +1,4 @@
-"""apt on synthetic archives with pins of its own: the judge of which archive a package comes from."""
+"""apt on synthetic archives with pins: the reference for which archive a package comes from."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Acquire::Languages "none";
 
 
 class PinnedApt:
-    """One private apt in ``root``; ``entries`` are the ends of its ``deb`` lines, URL and all."""
+    """A private apt in ``root``; ``entries`` are its ``deb`` lines without the first word."""
 
     def __init__(self, root: Path, entries: Iterable[str], pins: Iterable[tuple[str, str, int]] = ()) -> None:
-        """``pins`` are (names, what ``Pin:`` says, priority)."""
+        """``pins`` are triples: names, the value of ``Pin:``, and the priority."""
         for folder in ("etc", "state/lists/partial", "cache/archives/partial"):
             (root / folder).mkdir(parents=True)
         (root / "status").write_bytes(b"")
@@ -47,19 +47,19 @@ class PinnedApt:
         )
         (root / "apt.conf").write_text(_CONFIG.format(root=root))
         self._environ = {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        done = self.run("apt-get", "update", "--error-on=any")
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = self.run("apt-get", "update", "--error-on=any")
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def install(self, packages: Sequence[str]) -> Verdict:
         """Simulate the installation of ``packages`` on an empty root."""
-        done = self.run("apt-get", "-qq", "-s", "install", *packages)
-        if done.returncode:
-            return Verdict((), done.stdout + done.stderr)
-        found = re.findall(r"^Inst (\S+) \((\S+)", done.stdout, re.MULTILINE)
+        result = self.run("apt-get", "-qq", "-s", "install", *packages)
+        if result.returncode:
+            return Verdict((), result.stdout + result.stderr)
+        found = re.findall(r"^Inst (\S+) \((\S+)", result.stdout, re.MULTILINE)
         return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in found)))
 
     def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run one of apt's programs."""
+        """Run a program of apt."""
         return subprocess.run(
             command, capture_output=True, text=True, check=False, env=self._environ, cwd=cwd
         )

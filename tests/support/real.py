@@ -1,4 +1,4 @@
-"""``pumice`` on the real mirror, with a store that tests share so that it is asked for a package once."""
+"""``pumice`` on the real mirror, with a store that tests share so that each package is fetched once."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environme
 
 
 def must(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run ``pumice``, which must succeed; return what it printed."""
+    """Run ``pumice``, which must succeed; return its output."""
     outcome = run(home, *arguments, cwd=cwd, **environment)
     assert outcome.code == 0, outcome.stderr
     return outcome.stdout
 
 
 def example(name: str, folder: Path) -> Path:
-    """Copy an example into ``folder`` without anybody's lock; return its recipe."""
+    """Copy an example to ``folder`` without its lock; return its recipe."""
     ignore = shutil.ignore_patterns("*.lock", "__pycache__")
     shutil.copytree(ROOT / "examples" / name, folder, ignore=ignore, dirs_exist_ok=True)
     return folder / "recipe.yaml"
 
 
 def recipe(folder: Path, packages: Sequence[str], *lines: str) -> Path:
-    """Write a recipe of ``packages`` for the machine's own mirror; ``lines`` are added to it."""
+    """Write a recipe of ``packages`` for the machine's own mirror, followed by ``lines``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.yaml"
     head = ("name: example.com/real", 'version: "1"', "from: {debian: bookworm}")

@@ -1,4 +1,4 @@
-"""Recipes for tests: written into a folder, and made up from the table of keys."""
+"""Recipes for tests: written to a folder, and generated from the table of keys."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ def write(folder: Path, text: str, name: str = "recipe.yaml") -> Path:
     return path
 
 
-def read(folder: Path, text: str) -> Recipe:
-    """Return the recipe of ``text`` behind the three keys that each needs."""
+def load(folder: Path, text: str) -> Recipe:
+    """Return the recipe of ``text`` after the three keys that every recipe needs."""
     return load_recipe(write(folder, HEAD + text))
 
 
-def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
-    """Return values of a kind as JSON has them; nearly all of them load."""
+def values(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
+    """Return a strategy for JSON values of a kind; nearly all of them can be loaded."""
     if isinstance(kind, Table):
-        required = {key.name: made_up(key.kind) for key in kind.keys if key.required}
+        required = {key.name: values(key.kind) for key in kind.keys if key.required}
         optional = {
-            key.name: made_up(key.kind) for key in kind.keys if not key.required and key.name != "extend"
+            key.name: values(key.kind) for key in kind.keys if not key.required and key.name != "extend"
         }
-        return st.fixed_dictionaries(required, optional=optional).map(_one_source)
+        return st.fixed_dictionaries(required, optional=optional).map(_make_consistent)
     if isinstance(kind, ListOf):
         same = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
         unique = same if kind.identity else None
-        return st.lists(made_up(kind.item), min_size=kind.min_length, max_size=3, unique_by=unique)
+        return st.lists(values(kind.item), min_size=kind.min_length, max_size=3, unique_by=unique)
     if isinstance(kind, MapOf):
-        return st.dictionaries(made_up(kind.key), made_up(kind.value), max_size=3)
+        return st.dictionaries(values(kind.key), values(kind.value), max_size=3)
     if isinstance(kind, Text):
         if kind.grammar is None:
             return st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
@@ -58,10 +58,10 @@ def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
         return st.from_regex(re.compile(kind.grammar.pattern, re.ASCII), fullmatch=True).filter(
             lambda text: len(text) < 100
         )
-    return _word(kind)
+    return _single_words(kind)
 
 
-def _word(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[Any]:
+def _single_words(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[Any]:
     if isinstance(kind, Flag):
         return st.booleans()
     if isinstance(kind, Integer):
@@ -75,19 +75,19 @@ def _word(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[
     return st.sampled_from(kind.values)
 
 
-def _one_source(value: dict[str, Any]) -> dict[str, Any]:
-    """Make a rule of ``files`` say one thing only, and an archive trusted or signed."""
+def _make_consistent(value: dict[str, Any]) -> dict[str, Any]:
+    """Keep only one source in a rule of ``files``, and make an archive either trusted or signed."""
     if "trusted" in value:
         return {name: item for name, item in value.items() if name != "key"}
     if "to" not in value:
         return value
     kept = next((name for name in ("from", "text", "link") if name in value), None)
     dropped = {"from", "text", "link", "directory", "ignore", "mode"} - {kept}
-    found = {name: item for name, item in value.items() if name not in dropped}
-    return found if kept else {**found, "directory": True}
+    remaining = {name: item for name, item in value.items() if name not in dropped}
+    return remaining if kept else {**remaining, "directory": True}
 
 
 def as_yaml(value: object) -> str:
-    """Return JSON, which is YAML as well once what YAML allows in escapes only is escaped."""
+    """Return ``value`` as JSON that is also YAML: characters that YAML does not allow are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return re.sub("[\x7f-\x9f\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)

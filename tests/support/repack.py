@@ -1,4 +1,4 @@
-"""Real packages made newer: the same files but one, which is a byte longer, under a higher version."""
+"""Newer versions of real packages, which differ in one byte of one file."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     Change = Callable[[tarfile.TarInfo, bytes], bytes]
 
 _XZ_UP_TO = 16 << 20
-"""Above this many plain bytes xz would take the tests' time; zstd -12 gives about the same size."""
+"""Maximum size of data that is compressed by xz, which is slow; zstd -12 gives about the same size."""
 
 
 def newer(package: Path, folder: Path, suffix: str = "+newer1") -> Path:
     """Write a newer build of ``package`` into ``folder`` and return it."""
     members = _members(package.read_bytes())
     control = members["control.tar"]
-    data = _rewritten(members["data.tar"], _Longer())
+    data = _rewrite(members["data.tar"], _AppendByte())
     version = ""
 
-    def bumped(member: tarfile.TarInfo, content: bytes) -> bytes:
+    def raise_version(member: tarfile.TarInfo, content: bytes) -> bytes:
         nonlocal version
         if member.name.strip("./") != "control":
             return content
-        old = re.search(r"^Version: (.+)$", content.decode(), re.MULTILINE)
-        assert old
-        version = old[1]
+        match = re.search(r"^Version: (.+)$", content.decode(), re.MULTILINE)
+        assert match
+        version = match[1]
         # Packages of one source depend on each other's exact version.
         return content.decode().replace(version, version + suffix).encode()
 
-    control = _rewritten(control, bumped)
+    control = _rewrite(control, raise_version)
     assert version
     upstream = version.rpartition(":")[2]
     target = folder / package.name.replace(upstream, upstream + suffix)
@@ -52,7 +52,7 @@ def newer(package: Path, folder: Path, suffix: str = "+newer1") -> Path:
     return target
 
 
-class _Longer:
+class _AppendByte:
     """Appends a byte to the first file that is not about the package itself."""
 
     def __init__(self) -> None:
@@ -66,38 +66,40 @@ class _Longer:
 
 
 def _members(package: bytes) -> dict[str, bytes]:
-    """Return the plain tars in a package by name without the compression's suffix (deb(5))."""
-    found, offset = {}, 8
+    """Return the members of a package, decompressed and without the suffix of the compression (deb(5))."""
+    members, offset = {}, 8
     while offset < len(package):
         name = package[offset : offset + 16].decode().strip()
         size = int(package[offset + 48 : offset + 58])
         body = package[offset + 60 : offset + 60 + size]
-        stem, _, how = name.partition(".tar.")
-        found[f"{stem}.tar" if how else name] = _plain(body, how) if how else body
+        base_name, _, compression = name.partition(".tar.")
+        members[f"{base_name}.tar" if compression else name] = (
+            _decompress(body, compression) if compression else body
+        )
         offset += 60 + size + size % 2
-    return found
+    return members
 
 
-def _plain(data: bytes, how: str) -> bytes:
+def _decompress(data: bytes, compression: str) -> bytes:
     import gzip
     import lzma
 
-    if how == "xz":
+    if compression == "xz":
         return lzma.decompress(data)
-    if how == "gz":
+    if compression == "gz":
         return gzip.decompress(data)
     return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
-def _rewritten(tar: bytes, change: Change) -> bytes:
+def _rewrite(tar: bytes, change: Change) -> bytes:
     out = io.BytesIO()
     with (
-        tarfile.open(fileobj=io.BytesIO(tar)) as old,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as new,
+        tarfile.open(fileobj=io.BytesIO(tar)) as source,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as target,
     ):
-        for member in old:
-            body = old.extractfile(member) if member.isreg() else None
+        for member in source:
+            body = source.extractfile(member) if member.isreg() else None
             content = change(member, body.read()) if body else b""
             member.size = len(content)
-            new.addfile(member, io.BytesIO(content))
+            target.addfile(member, io.BytesIO(content))
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""How `make soak` has tests run: on all that CI takes a sample of, many times, or on another day."""
+"""How `make soak` runs tests: on everything that CI samples, many times, or with another date."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VARIABLES = frozenset({SOAK, REPEAT, ANOTHER_DAY})
 
 
 def is_soak() -> bool:
-    """Say whether tests are to run on everything and not on a sample."""
+    """Return whether tests run on everything instead of a sample."""
     return os.environ.get(SOAK) == "1"
 
 
 def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
-    """Return all items in a soak, else the same ``count`` of them in every run, in the given order."""
+    """Return all items in a soak, otherwise the same ``count`` items in every run, in their order."""
     everything = list(items)
     if is_soak() or count >= len(everything):
         return everything
@@ -32,10 +32,10 @@ def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
 
 
 def is_another_day() -> bool:
-    """Say whether the clock of the tests, and of programs with a C library, shows another day than it is."""
+    """Return whether the clock of the tests, and of programs with a C library, shows another date."""
     return os.environ.get(ANOTHER_DAY) == "1"
 
 
 def repetitions() -> int:
-    """Return how often tests with the mark ``concurrency`` run; 1 unless ``PUMICE_REPEAT`` says more."""
+    """Return how often tests with the mark ``concurrency`` run: ``PUMICE_REPEAT``, or once."""
     return int(os.environ.get(REPEAT, "1"))

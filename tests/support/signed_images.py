@@ -1,4 +1,4 @@
-"""Keys and signed images for tests: made once, in memory or in a layout folder."""
+"""Keys and signed images for tests, in memory or in a layout."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def key(number: int = 0) -> keys.PrivateKey:
     return _key(number)
 
 
-def trusted(number: int = 0, **more: object) -> TrustedKey:
-    return TrustedKey(key=key(number).public_key, rule="test", **more)  # type: ignore[arg-type]  # options of several types
+def trusted(number: int = 0, **options: object) -> TrustedKey:
+    return TrustedKey(key=key(number).public_key, rule="test", **options)  # type: ignore[arg-type]  # options of several types
 
 
 def image(
     name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z", track: str = ""
 ) -> Image:
-    """Return an image that calls itself ``name`` ("": nothing)."""
+    """Return an image whose annotations name it ``name``; no annotations if that is empty."""
     made = handmade.image(Made([[file("greeting", content)]]))
     manifest = oci.read_manifest(made.document(made.root))
     title, version = image_names.split_name(name)
@@ -59,20 +59,20 @@ def signer(number: int = 0) -> image_signing.Signer:
 
 
 def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
-    """Sign the layout at ``path`` by each of the keys and return its image; ``at`` 0: with no time."""
+    """Sign the layout at ``path`` with each of the keys and return its image; undated if ``at`` is 0."""
     for number in numbers:
-        found = layout.read_layout(path)
+        image = layout.read_layout(path)
         time = SigningTime(required=at) if at else UNDATED
         image_signing.sign_image(
-            found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time
+            image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=time
         )
     return layout.read_layout(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
-    found = layout.read_layout(path)
-    place = attachment.LayoutAttachment(path, found)
+    image = layout.read_layout(path)
+    attachments = attachment.LayoutAttachment(path, image)
     image_signing.attest_image(
-        found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name
+        image, attachments, None, signer(number), predicate_type=kind, predicate=predicate, name=name
     )
     return layout.read_layout(path)

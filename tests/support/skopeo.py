@@ -1,7 +1,7 @@
-"""A skopeo that knows sigstore's signatures, unpacked beside the machine's own.
+"""A skopeo that verifies sigstore signatures.
 
-Debian switched them off in bookworm's, so `.ci/run` unpacks that of trixie; where the machine's own is
-new enough it will do.
+The one in Debian bookworm is built without them, so `.ci/run` unpacks that of trixie. The machine's own
+is used if it is new enough.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ OLDEST = (1, 14)
 
 
 @cache
-def command(*shown: str) -> tuple[str, ...]:
-    """Return how to call it; ``shown`` are folders of this machine that it must see."""
+def command(*folders: str) -> tuple[str, ...]:
+    """Return the command; ``folders`` of this machine are visible to it."""
     if sampling.is_another_day():
         need("skopeo")
-    own = shutil.which("skopeo")
-    if own and _version((own,)) >= OLDEST:
-        return (own,)
+    machine_program = shutil.which("skopeo")
+    if machine_program and _version((machine_program,)) >= OLDEST:
+        return (machine_program,)
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     root = Path(base, "pumice-peers", "trixie-skopeo")
     bwrap = shutil.which("bwrap")
     if not bwrap or not (root / "usr/bin/skopeo").exists():
         absent("skopeo 1.14 or newer is not installed")
-    binds = [word for folder in shown for word in ("--bind", folder, folder)]
+    binds = [word for folder in folders for word in ("--bind", folder, folder)]
     return (
         *(bwrap or "bwrap", "--bind", str(root), "/", "--dev", "/dev", "--proc", "/proc"),
         *("--tmpfs", "/tmp", "--tmpfs", "/root", *binds, "--setenv", "HOME", "/root", "skopeo"),
@@ -39,5 +39,5 @@ def command(*shown: str) -> tuple[str, ...]:
 
 
 def _version(program: tuple[str, ...]) -> tuple[int, ...]:
-    said = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(word) for word in said.split()[2].split("-")[0].split("+")[0].split(".")[:2])
+    output = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(word) for word in output.split()[2].split("-")[0].split("+")[0].split(".")[:2])

@@ -1,4 +1,4 @@
-"""Images that other programs are to accept: small ones made by hand, and the examples as built."""
+"""Images that other programs must accept: small handmade ones, and the built examples."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MADE = ("many-members", "zstd", "plain")
 
 
 def made(name: str) -> Image:
-    """Return an image with busybox that says hello; ``name`` is one of `MADE`.
+    """Return an image with busybox that prints a greeting; ``name`` is in `MADE`.
 
-    It has what is known to trip readers: several gzip members, hard links, set-ID bits, a sticky
-    directory, a capability, long and non-ASCII names, whiteouts, an upper layer without parents.
+    It has everything that readers are known to fail on: several gzip members, hard links, set-ID bits, a
+    sticky directory, a capability, long and non-ASCII names, whiteouts, an upper layer without parents.
     """
     capability = bytes.fromhex("0100000200040000000000000000000000000000")
     base = [
@@ -59,27 +59,27 @@ def made(name: str) -> Image:
 
 
 def _busybox() -> list[handmade.Item]:
-    found = []
+    items = []
     for path, item in images.shell().items():
         if isinstance(item, Entry):
             if item.kind == "symlink":
-                found.append(symlink(path, item.link))
+                items.append(symlink(path, item.link))
         elif path == "bin/busybox":
-            found.append(file(path, item if isinstance(item, bytes) else item.encode(), 0o755))
-    return sorted(found, key=lambda pair: pair[0].kind != "file")
+            items.append(file(path, item if isinstance(item, bytes) else item.encode(), 0o755))
+    return sorted(items, key=lambda pair: pair[0].kind != "file")
 
 
-def written(image: Image, place: str) -> str:
-    """Write an image to ``KIND:PATH`` and return that with its tag."""
-    locations.write(image, place, name="example.com/specimen", version=TAG)
-    return f"{place}:{TAG}"
+def written(image: Image, location: str) -> str:
+    """Write an image to the location ``KIND:PATH`` and return the location with the tag."""
+    locations.write(image, location, name="example.com/specimen", version=TAG)
+    return f"{location}:{TAG}"
 
 
 def example(name: str, where: Path, home: Path) -> str:
     """Build the example ``name`` into a layout below ``where``; return its name with the tag."""
     ignore = shutil.ignore_patterns("*.lock", "__pycache__")
     shutil.copytree(ROOT / "examples" / name, where / name, ignore=ignore)
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -94,20 +94,20 @@ def example(name: str, where: Path, home: Path) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     return f"oci:{where}/{name}.oci:{TAG}"
 
 
-def quiet(*command: str, allowed: str = "") -> str:
-    """Run another program, which must succeed and warn of nothing; return what it prints.
+def run_quietly(*command: str, allowed: str = "") -> str:
+    """Run another program, which must succeed without warnings; return its output.
 
-    Lines on standard error that contain ``allowed`` are its ordinary talk.
+    Lines on standard error that contain ``allowed`` are not warnings.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = [line for line in done.stderr.splitlines() if not (allowed and allowed in line)]
-    worries = [
-        line for line in said if any(word in line.lower() for word in ("warn", "error", "fail", "ignor"))
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stderr.splitlines() if not (allowed and allowed in line)]
+    warnings = [
+        line for line in lines if any(word in line.lower() for word in ("warn", "error", "fail", "ignor"))
     ]
-    assert worries == []
-    return done.stdout
+    assert warnings == []
+    return result.stdout

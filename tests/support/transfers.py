@@ -1,4 +1,4 @@
-"""Images with their referrers, copied from one location to another, and what is there afterwards."""
+"""Copies of images with their referrers between locations, and the content of a location."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
 
 
 def signed(home: Home, name: str) -> oci.Descriptor:
-    """Store an index of two platforms, a referrer of it, one of that, one of a platform, and a cosign tag."""
+    """Store an index of two platforms, referrers of it, of a referrer and of a platform, and a cosign tag."""
     members = [
         images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
         for name in ("amd64", "arm64")
@@ -61,7 +61,7 @@ def signed(home: Home, name: str) -> oci.Descriptor:
 
 
 def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -> oci.Descriptor:
-    """Store what cosign writes under a tag, with some signatures (any text will do), and list it."""
+    """Store the manifest that cosign writes under a tag, with ``signatures`` (any texts), and list it."""
     layers = []
     for text in signatures:
         payload = f"payload of {subject[:20]}".encode()  # the same for all, as with cosign
@@ -85,7 +85,7 @@ def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -
 
 
 def signatures(document: dict[str, Any]) -> list[str]:
-    """Return the signatures that a manifest of cosign's has."""
+    """Return the signatures in a manifest of cosign."""
     return sorted(layer["annotations"][SIGNATURE] for layer in document["layers"])
 
 
@@ -108,7 +108,7 @@ def copy(source: str, destination: str, home: Home, *, whole: bool = True) -> Gr
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:
-    """Return everything that a location has of an image: documents, blobs, referrers and tags."""
+    """Return the documents, blobs, referrers and tags of an image at a location."""
     with Client(settings=QUICK, sleep=lambda _: None) as client:
         return everything_with(client, source, home)
 

@@ -33,9 +33,9 @@ class TrustWorld(World):
 
     def must(self, *arguments: str, **how: Any) -> str:
         """Run pumice, require exit code 0, and return standard output."""
-        done = self.do(*arguments, **how)
-        assert done.code == 0, done.stderr
-        return done.stdout
+        outcome = self.do(*arguments, **how)
+        assert outcome.code == 0, outcome.stderr
+        return outcome.stdout
 
     def trust(self, key: str, prefix: str = "") -> None:
         """Trust a public key of the project's folder for a prefix, or for every name."""
@@ -48,11 +48,11 @@ class TrustWorld(World):
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
         """Run pumice, require the exit code, and return standard error."""
-        done = self.do(*arguments, **how)
-        assert (done.code, done.stdout) == (code, ""), done.stderr
-        assert "Traceback" not in done.stderr
-        assert SECRET not in done.stderr
-        return done.stderr
+        outcome = self.do(*arguments, **how)
+        assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
+        assert "Traceback" not in outcome.stderr
+        assert SECRET not in outcome.stderr
+        return outcome.stderr
 
 
 def signed(root: Path) -> TrustWorld:

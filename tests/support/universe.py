@@ -39,15 +39,15 @@ class TextUniverse:
         self._records_by_name: dict[str, tuple[PackageRecord, ...]] = {}
         for suite, text in indexes:
             for stanza in text.strip("\n").split("\n\n"):
-                if found := _NAME.search(stanza):
-                    self._add_stanza(found[1].strip(), suite, stanza)
+                if records := _NAME.search(stanza):
+                    self._add_stanza(records[1].strip(), suite, stanza)
 
     def _add_stanza(self, name: str, suite: str, stanza: str) -> None:
         self._stanzas.setdefault(name, []).append((suite, stanza))
         if "\nEssential: yes" in stanza:
             self._essential.add(name)
-        if found := _PROVIDES.search(stanza):
-            for term in found[1].split(","):
+        if record := _PROVIDES.search(stanza):
+            for term in record[1].split(","):
                 self._providers.setdefault(re.split(r"[\s(:]", term.strip())[0], set()).add(name)
 
     def versions(self, name: str) -> Sequence[PackageRecord]:
@@ -83,21 +83,21 @@ class TextUniverse:
 
 
 def from_text(text: str, architecture: str = "amd64") -> TextUniverse:
-    """Return the universe of stanzas, which need no field but the name."""
+    """Return the universe of stanzas; only the package name is required."""
     return TextUniverse([("debian/bookworm", text)], architecture)
 
 
 def _record(stanza: str, suite: str) -> PackageRecord:
     fields = {source_match[1]: source_match[2].strip() for source_match in _FIELD.finditer(stanza)}
     name, source = fields["Package"], fields.get("Source", "")
-    found = re.fullmatch(r"(\S+)(?:\s+\((.+)\))?", source)
+    match = re.fullmatch(r"(\S+)(?:\s+\((.+)\))?", source)
     version_text = fields.get("Version", "1")
     return PackageRecord(
         name=name,
         version=version_text,
         architecture=fields.get("Architecture", "amd64"),
-        source=found[1] if found else name,
-        source_version=(found[2] if found else None) or version_text,
+        source=match[1] if match else name,
+        source_version=(match[2] if match else None) or version_text,
         size=int(fields.get("Size", 1000)),
         installed_size=int(fields.get("Installed-Size", 10)),
         essential=fields.get("Essential") == "yes",

@@ -1,4 +1,4 @@
-"""Builds of synthetic packages under all that must not show: stores, threads, and the order of folders."""
+"""Builds of synthetic packages in conditions that must not matter: stores, threads, order of directories."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ def build(
             built = build_image(load_recipe(recipe), lock_of(packages, lock_format), ("amd64",), context)
         except PumiceError as error:
             return (type(error).__name__, str(error))
-        attached = sorted(one.digest for artifacts in built.evidence.values() for one in artifacts)
+        attached = sorted(
+            variation.digest for artifacts in built.evidence.values() for variation in artifacts
+        )
         return (built.root.digest, built.platforms["amd64"].facts, *attached)
 
 
 class _Entries:
-    """What `os.scandir` returns, in another order."""
+    """The result of `os.scandir` in another order."""
 
     def __init__(self, entries: list[os.DirEntry[str]]) -> None:
         self._entries = iter(entries)
@@ -102,12 +104,12 @@ class _Entries:
         self.close()
 
     def close(self) -> None:
-        """Do nothing: all is read already."""
+        """Do nothing: everything has been read."""
 
 
 @contextmanager
 def shuffled_folders(seed: int) -> Iterator[None]:
-    """Let the system name what is in a folder in any order, as it may."""
+    """List directories in a random order, as the system may."""
     chance = random.Random(seed)
     listdir, scandir = os.listdir, os.scandir
 
@@ -118,9 +120,9 @@ def shuffled_folders(seed: int) -> Iterator[None]:
 
     def shuffled_entries(path: object = ".") -> _Entries:
         with scandir(path) as entries:  # type: ignore[call-overload]  # os.scandir is overloaded
-            found = list(entries)
-        chance.shuffle(found)
-        return _Entries(found)
+            shuffled = list(entries)
+        chance.shuffle(shuffled)
+        return _Entries(shuffled)
 
     with mock.patch("os.listdir", shuffled_names), mock.patch("os.scandir", shuffled_entries):
         yield

@@ -1,4 +1,4 @@
-"""Python packages of a few bytes, and an index on the loopback device that serves them."""
+"""Python packages of a few bytes, and an index on loopback that serves them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TAGS = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-n
 def write_wheel(
     folder: Path, name: str, version: str, requires: Sequence[str] = (), extras: Sequence[str] = ()
 ) -> Path:
-    """Write a wheel that installs one module named like it (binary distribution format 1.0)."""
+    """Write a wheel that installs one module of the same name (binary distribution format 1.0)."""
     information = f"{name}-{version}.dist-info"
     metadata = [
         "Metadata-Version: 2.1",
@@ -45,7 +45,7 @@ def write_wheel(
 
 
 def pin_with_hash(wheel: Path) -> str:
-    """Return the line of a requirements file that asks for exactly this wheel."""
+    """Return the line of a requirements file for exactly this wheel."""
     name, version, *_ = wheel.name.split("-")
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
@@ -72,7 +72,7 @@ def serve_index(folder: Path, wheels: Sequence[Path]) -> Iterator[str]:
 
 
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the base class
         pass
 
 

@@ -1,4 +1,4 @@
-"""A folder with a recipe and a signed archive beside it, for tests of whole commands."""
+"""A folder with a recipe and a signed archive, for tests of whole commands."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli.main import main
-from pumice.progress import Silent
 from pumice.recipe.load import load_recipe
 from pumice.recipe.lock import read_lock
 from pumice.store.home import Home, locate
 from tests.support import archive
 from tests.support.archive import EPOCH, Deb, Suite
+from tests.support.recording_progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,22 +26,8 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
 
 
-class Said(Silent):
-    """Progress that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-
-
-class Ran(msgspec.Struct, frozen=True):
-    """What a command did."""
+class CommandResult(msgspec.Struct, frozen=True):
+    """The result of a command."""
 
     code: int
     out: str
@@ -49,24 +35,24 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 class Workshop:
-    """``recipe.yaml``, a keyring, and an archive that can be published again and again."""
+    """``recipe.yaml``, a keyring, and an archive that can be published repeatedly."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.recipe_path = root / "recipe.yaml"
         self.lock_path = root / "recipe.lock"
-        self.said = Said()
+        self.progress = RecordingProgress()
         self.url = (root / "mirror").as_uri()
         self._day = 0
         (root / "keyring.asc").write_bytes(archive.keyring())
 
     def publish(self, *debs: Deb) -> None:
-        """Replace what the archive offers, a day later than before."""
+        """Replace the packages of the archive; each call publishes a day later."""
         self._day += 1
         suite = Suite("bookworm", packages=debs, date=EPOCH + self._day * 86400)
         archive.publish(self.root / "mirror", suite)
 
-    def write(self, packages: Sequence[str], **more: Any) -> None:
+    def write(self, packages: Sequence[str], **keys: Any) -> None:
         """Write the recipe."""
         recipe = {
             "name": "example.com/app",
@@ -79,7 +65,7 @@ class Workshop:
             },
             "base": "none",
             "packages": list(packages),
-            **more,
+            **keys,
         }
         self.recipe_path.write_bytes(msgspec.json.format(msgspec.json.encode(recipe)))
 
@@ -90,17 +76,17 @@ class Workshop:
         return read_lock(self.lock_path)
 
     def pins(self, architecture: str = "amd64") -> list[str]:
-        """The lock's packages as ``name=version``."""
+        """Return the packages of the lock as ``name=version``."""
         return [f"{package.name}={package.version}" for package in self.lock().packages[architecture]]
 
     def connection(self, *, offline: bool = False) -> ArchiveConnection:
         home = Home(locate(os.environ))
-        return ArchiveConnection(self.recipe(), home, os.environ, offline=offline, progress=self.said)
+        return ArchiveConnection(self.recipe(), home, os.environ, offline=offline, progress=self.progress)
 
-    def run(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Ran:
+    def run(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> CommandResult:
         """Run a command of Pumice in this process."""
         capsys.readouterr()
         code = main(arguments)
-        done = capsys.readouterr()
+        output = capsys.readouterr()
         root = f"{self.root}/"
-        return Ran(code, done.out.replace(root, ""), done.err.replace(root, ""))
+        return CommandResult(code, output.out.replace(root, ""), output.err.replace(root, ""))

@@ -1,4 +1,4 @@
-"""A small distribution of its own: an archive, a recipe, a store, and ``pumice`` run on them."""
+"""A small synthetic distribution: an archive, a recipe and a store, on which ``pumice`` runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BASE = (
         ],
     ),
 )
-"""What ``base: data`` needs."""
+"""The packages that ``base: data`` needs."""
 
 HELLO = Deb(
     "hello",
@@ -61,13 +61,13 @@ PACKAGES = (*BASE, HELLO, LIBHELLO)
 
 
 class Outcome:
-    """What a run of ``pumice`` said and how it ended."""
+    """The output and exit code of ``pumice``."""
 
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.code = done.returncode
-        self.raw = done.stdout
-        self.stdout = done.stdout.decode(errors="replace").strip()
-        self.stderr = done.stderr.decode(errors="replace").strip()
+    def __init__(self, result: subprocess.CompletedProcess[bytes]) -> None:
+        self.code = result.returncode
+        self.raw = result.stdout
+        self.stdout = result.stdout.decode(errors="replace").strip()
+        self.stderr = result.stderr.decode(errors="replace").strip()
 
 
 class World:
@@ -83,7 +83,7 @@ class World:
         self.write()
 
     def publish(self, packages: Sequence[Deb], **suite: Any) -> None:
-        """Put ``packages`` into the archive in place of what is there."""
+        """Replace the packages of the archive."""
         archive.publish(self.mirror, Suite(packages=packages, **suite))
 
     def write(self, extra: str = "", packages: str = "[hello]", name: str = "recipe.yaml") -> Path:
@@ -110,7 +110,7 @@ class World:
         umask: int = 0o022,
         store: str = "store",
     ) -> Outcome:
-        """Run ``pumice`` as a process of its own."""
+        """Run ``pumice`` in a separate process."""
         return Outcome(
             subprocess.run(
                 [sys.executable, "-m", "pumice", *arguments],

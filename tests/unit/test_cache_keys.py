@@ -25,10 +25,10 @@ def versions(package: Path) -> dict[str, str]:
     """Return the version of each kind's code, as a process finds it that runs ``package``."""
     code = "from pumice import cache_keys as c\nfor kind in c.MODULES: print(kind, c.code_version(kind))"
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
-    return dict(line.split() for line in done.stdout.splitlines())
+    return dict(line.split() for line in result.stdout.splitlines())
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:

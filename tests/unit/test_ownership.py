@@ -35,12 +35,12 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(root: Path) -> dict[str, int]:
-    found = {str(root): stat.S_IMODE(root.stat().st_mode)}
+    mode_by_path = {str(root): stat.S_IMODE(root.stat().st_mode)}
     for folder, names, _ in os.walk(root):
         for name in names:
             path = Path(folder, name)
-            found[str(path.relative_to(root))] = stat.S_IMODE(path.stat().st_mode)
-    return found
+            mode_by_path[str(path.relative_to(root))] = stat.S_IMODE(path.stat().st_mode)
+    return mode_by_path
 
 
 def writable_files(root: Path) -> list[Path]:
@@ -64,9 +64,9 @@ def test_a_store_is_never_writable_for_others(tmp_path: Path, umask: int) -> Non
         home.directory("trees")
         with home.lock("x"):
             pass
-    found = modes(tmp_path / "new")
-    assert found[str(tmp_path / "new")] == found["store"] == 0o700 & ~umask
-    assert not [path for path, mode in found.items() if mode & 0o022]
+    mode_by_path = modes(tmp_path / "new")
+    assert mode_by_path[str(tmp_path / "new")] == mode_by_path["store"] == 0o700 & ~umask
+    assert not [path for path, mode in mode_by_path.items() if mode & 0o022]
     assert writable_files(tmp_path / "new") == []
 
 

@@ -145,7 +145,7 @@ def read_table(data: bytes) -> NameTable:
 
 
 class Index:
-    """An index and its table: packages by name, read when they are asked for."""
+    """An index and its table: packages by name, which are parsed when they are looked up."""
 
     def __init__(self, data: bytes | bytearray | mmap, table: NameTable, suite: str = "") -> None:
         """``suite`` goes into the records. Raises FormatError if the table is not of ``data``."""
@@ -191,7 +191,7 @@ class Index:
         return match[0] if match else b""
 
     def _record_at(self, offset: int) -> PackageRecord:
-        """Parse the stanza around ``place``."""
+        """Return the package of the stanza around ``offset``."""
         start = self._data.rfind(b"\n\n", 0, offset) + 1
         end = self._data.find(b"\n\n", offset)
         cached_record = self._records.get(start)
@@ -273,7 +273,7 @@ def _number(text: str, where: str | None) -> int:
 
 
 def _leading_number(text: str) -> int:
-    """Return the value of an Installed-Size as apt reads it: ``12.5`` is 12."""
+    """Return the value of an Installed-Size as apt reads it: ``12.5`` is 12, and text is 0."""
     match = re.match("[0-9]{1,15}(?![0-9])", text)
     return int(match[0]) if match else 0
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from pumice.errors import FormatError
 
 if TYPE_CHECKING:
-    import lzma
     from bz2 import BZ2Decompressor
     from collections.abc import Callable
     from lzma import LZMADecompressor
@@ -158,41 +157,14 @@ class _Gzip:
         return not self._pending
 
 
-class _Xz:
-    def __init__(self) -> None:
-        self._decompressor = self._new_decompressor()
-        self._pending = b""
-        self.finished = False
-
-    def _new_decompressor(self) -> lzma.LZMADecompressor:
-        import lzma
-
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-
-    def feed(self, data: bytes) -> bytes:
-        data = self._pending + data if self._pending else data
-        self._pending = b""
-        if self.finished:
-            data = data.lstrip(b"\0")  # stream padding
-            if not data:
-                return b""
-            self._decompressor = self._new_decompressor()
-            self.finished = False
-        output = self._decompressor.decompress(data, _CHUNK * 4)
-        if self._decompressor.eof:
-            self.finished = True
-            self._pending = self._decompressor.unused_data
-        return output
-
-    def needs_input(self) -> bool:
-        return not self._pending if self.finished else self._decompressor.needs_input
-
-
 class _StandardLibraryStreams:
-    """Concatenated streams of a decompressor from the standard library."""
+    """Concatenated streams of a decompressor from the standard library, with ``padding`` between them."""
 
-    def __init__(self, new_decompressor: Callable[[], BZ2Decompressor | LZMADecompressor]) -> None:
+    def __init__(
+        self, new_decompressor: Callable[[], BZ2Decompressor | LZMADecompressor], *, padding: bytes = b""
+    ) -> None:
         self._new_decompressor = new_decompressor
+        self._padding = padding
         self._decompressor = new_decompressor()
         self._pending = b""
         self.finished = False
@@ -201,6 +173,7 @@ class _StandardLibraryStreams:
         data = self._pending + data if self._pending else data
         self._pending = b""
         if self.finished:
+            data = data.lstrip(self._padding) if self._padding else data
             if not data:
                 return b""
             self._decompressor = self._new_decompressor()
@@ -213,6 +186,14 @@ class _StandardLibraryStreams:
 
     def needs_input(self) -> bool:
         return not self._pending if self.finished else self._decompressor.needs_input
+
+
+def _xz() -> _Decompressor:
+    import lzma
+
+    return _StandardLibraryStreams(
+        lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), padding=b"\0"
+    )
 
 
 def _bzip2() -> _Decompressor:
@@ -259,7 +240,7 @@ class _Zstd:
 _DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
     "plain": _Uncompressed,
     "gzip": _Gzip,
-    "xz": _Xz,
+    "xz": _xz,
     "zstd": _Zstd,
     "bzip2": _bzip2,
     "lzma": _lzma,

@@ -85,7 +85,7 @@ def envelope_from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO)
     )
 
 
-def decode_base64(text: str, what: str) -> bytes:
+def decode_base64(text: str, description: str) -> bytes:
     """Return the bytes of standard or URL-safe base64, as protocol.md allows both.
 
     Raises FormatError with ``what`` as the name of the document.
@@ -95,7 +95,7 @@ def decode_base64(text: str, what: str) -> bytes:
             text = text.replace("-", "+").replace("_", "/")
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"the {what} contains invalid base64") from None
+        raise FormatError(f"the {description} contains invalid base64") from None
 
 
 def _signature(item: object) -> Signature:

@@ -30,10 +30,10 @@ _ORGANIZATION = re.compile(
 )
 
 
-def make_element_id(*words: str) -> str:
+def make_element_id(*components: str) -> str:
     """Return the ``SPDXRef-`` for ``words``; a character that is not allowed becomes ``.`` and its code."""
     return "SPDXRef-" + "-".join(
-        _NOT_ID_CHARACTER.sub(lambda found: f".{ord(found[0]):x}", word) for word in words
+        _NOT_ID_CHARACTER.sub(lambda found: f".{ord(found[0]):x}", word) for word in components
     )
 
 

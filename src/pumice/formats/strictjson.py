@@ -19,48 +19,48 @@ _MAX_ITEMS = 16_000_000
 """Two bytes of JSON can take seventy of memory. A document on 100,000 files has a tenth of the items."""
 
 
-def read_value(data: bytes, what: str, *, limit: int) -> Any:
+def read_value(data: bytes, description: str, *, limit: int) -> Any:
     """Return the value of a JSON document of at most ``limit`` bytes; ``what`` is its name in errors.
 
     Raises FormatError for malformed UTF-8 or JSON, duplicate keys, NaN, and nesting beyond 100.
     """
     if len(data) > limit:
-        raise FormatError(f"the {what} is larger than {limit} bytes")
+        raise FormatError(f"the {description} is larger than {limit} bytes")
     containers = data.count(b"[") + data.count(b"{")
     if containers > _MAX_CONTAINERS or containers + data.count(b",") > _MAX_ITEMS:
-        raise FormatError(f"the {what} has too many values")
+        raise FormatError(f"the {description} has too many values")
     try:
         value = json.loads(
             data.decode(), object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-        raise FormatError(f"the {what} is not valid strict JSON ({reason})") from None
-    _check_content(value, what)
+        raise FormatError(f"the {description} is not valid strict JSON ({reason})") from None
+    _check_content(value, description)
     return value
 
 
-def read_object(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
+def read_object(data: bytes, description: str, *, limit: int) -> dict[str, Any]:
     """Return the value of a JSON document that must be an object; raises as `read_value`."""
-    value = read_value(data, what, limit=limit)
+    value = read_value(data, description, limit=limit)
     if not isinstance(value, dict):
-        raise FormatError(f"the {what} is not a JSON object")
+        raise FormatError(f"the {description} is not a JSON object")
     return value
 
 
-def get_text(document: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
+def get_text(document: dict[str, Any], key: str, description: str, default: str | None = None) -> str:
     """Return the string at ``key``, or ``default``; raises FormatError if it is missing or not a string."""
     value = document.get(key, default)
     if not isinstance(value, str):
-        raise FormatError(f"the {what} has no string {key!r}")
+        raise FormatError(f"the {description} has no string {key!r}")
     return value
 
 
-def get_object(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+def get_object(document: dict[str, Any], key: str, description: str) -> dict[str, Any]:
     """Return the object at ``key``; raises FormatError if it is missing or not an object."""
     value = document.get(key)
     if not isinstance(value, dict):
-        raise FormatError(f"the {what} has no object {key!r}")
+        raise FormatError(f"the {description} has no object {key!r}")
     return value
 
 
@@ -83,14 +83,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not allowed")
 
 
-def _check_text(text: str, what: str) -> None:
+def _check_text(text: str, description: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise FormatError(f"the {what} contains an unpaired surrogate") from None
+        raise FormatError(f"the {description} contains an unpaired surrogate") from None
 
 
-def _check_content(value: object, what: str) -> None:
+def _check_content(value: object, description: str) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
         below: list[object] = []
@@ -101,8 +101,8 @@ def _check_content(value: object, what: str) -> None:
             elif isinstance(item, list):
                 below.extend(item)
             elif isinstance(item, str) and not item.isascii():
-                _check_text(item, what)
+                _check_text(item, description)
         if not below:
             return
         level = below
-    raise FormatError(f"the {what} is nested deeper than {MAX_DEPTH}")
+    raise FormatError(f"the {description} is nested deeper than {MAX_DEPTH}")

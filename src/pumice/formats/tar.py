@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from pumice.errors import FormatError
+from pumice.formats import paxrecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,12 +65,10 @@ _FLAGS: dict[Kind, bytes] = {
     "dir": b"5",
     "fifo": b"6",
 }
-_XATTR = "SCHILY.xattr."
 _MAX_NUMBER = 0o7777777
 _MAX_LONG_NUMBER = 0o77777777777
 _MAX_EXTENDED = 1 << 20
 """Maximum size of a long name or of a set of PAX records in bytes."""
-_MAX_SIZE = 1 << 50
 
 
 def padding_size(size: int) -> int:
@@ -93,7 +92,7 @@ def encode_header(entry: Entry) -> bytes:
         records["linkpath"] = link
         link = _replace_non_ascii(link)[:100]
     for attribute, value in entry.xattrs.items():
-        records[_XATTR + attribute] = value
+        records[paxrecords.XATTR + attribute] = value
     uid = _fit_number("uid", entry.uid, _MAX_NUMBER, records)
     gid = _fit_number("gid", entry.gid, _MAX_NUMBER, records)
     size = _fit_number("size", entry.size, _MAX_LONG_NUMBER, records)
@@ -101,7 +100,7 @@ def encode_header(entry: Entry) -> bytes:
     main = _encode_block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
     if not records:
         return main
-    body = b"".join(_encode_record(key, records[key]) for key in sorted(records))
+    body = paxrecords.encode_records(records)
     # The name of the extended header is never used; a constant keeps the bytes reproducible.
     extended = _encode_block(b"@PaxHeader", b"", _EXTENDED_HEADER_ENTRY, 0, 0, len(body), 0, b"x", b"")
     return extended + body + bytes(padding_size(len(body))) + main
@@ -139,13 +138,6 @@ def _fit_number(key: str, value: int, limit: int, records: dict[str, bytes]) -> 
         return value
     records[key] = str(value).encode()
     return 0
-
-
-def _encode_record(key: str, value: bytes) -> bytes:
-    body = b" " + key.encode() + b"=" + value + b"\n"
-    total = len(body) + len(str(len(body)))
-    total = len(body) + len(str(total))
-    return str(total).encode() + body
 
 
 def _encode_block(
@@ -284,11 +276,11 @@ def _parse_number(block: bytes, start: int, end: int) -> int:
         if field[0] & 0x40:  # negative base-256, which only times before 1970 need
             value -= 1 << (8 * (end - start) - 1)
     else:
-        try:
-            value = int(field.strip(b"\0 ") or b"0", 8)
-        except ValueError:
-            raise FormatError(f"a tar header has {field!r} instead of a number") from None
-    if value > _MAX_SIZE:
+        digits = field.strip(b"\0 ") or b"0"
+        if digits.strip(b"01234567"):  # int() alone accepts 0o7, 1_0 and -1 too
+            raise FormatError(f"a tar header has {field!r} instead of a number")
+        value = int(digits, 8)
+    if abs(value) > paxrecords.MAX_NUMBER:
         raise FormatError("a tar header has a number that is too large")
     return value
 
@@ -303,26 +295,7 @@ def _read_extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
         return {"path": data.rstrip(b"\0")}
     if flag == b"K":
         return {"linkpath": data.rstrip(b"\0")}
-    return _parse_records(data)
-
-
-def _parse_records(data: bytes) -> dict[str, bytes]:
-    records: dict[str, bytes] = {}
-    position = 0
-    while position < len(data):
-        space = data.find(b" ", position, position + 20)
-        digits = data[position:space]
-        if space < 0 or not digits.isdigit():
-            raise FormatError("a PAX record has no length")
-        end = position + int(digits)
-        key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not equals or end > len(data) or data[end - 1 : end] != b"\n":
-            raise FormatError("a PAX record is malformed")
-        if key.startswith(b"GNU.sparse."):
-            raise FormatError("the archive has a sparse file, which is not supported")
-        records[key.decode("utf-8", "surrogateescape")] = value
-        position = end
-    return records
+    return paxrecords.read_records(data)
 
 
 def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
@@ -347,10 +320,10 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
     xattrs: dict[str, bytes] = {}
     if extended:
         size, uid, gid, mtime = (
-            _extended_number(extended, key, value)
+            paxrecords.read_number(extended, key, value)
             for key, value in (("size", size), ("uid", uid), ("gid", gid), ("mtime", mtime))
         )
-        xattrs = {key[len(_XATTR) :]: extended[key] for key in extended if key.startswith(_XATTR)}
+        xattrs = paxrecords.read_xattrs(extended)
     if size < 0 or uid < 0 or gid < 0:
         raise FormatError(f"{path!r} has a negative size or owner")
     device = (0, 0)
@@ -368,20 +341,6 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
         xattrs=xattrs,
         device=device,
     )
-
-
-def _extended_number(extended: dict[str, bytes], key: str, default: int) -> int:
-    raw = extended.get(key)
-    if raw is None:
-        return default
-    integer_part = raw.split(b".", 1)[0]  # times may have a fraction
-    if (
-        not integer_part.lstrip(b"-").isdigit()
-        or len(integer_part) > 20
-        or abs(int(integer_part)) > _MAX_SIZE
-    ):
-        raise FormatError(f"the PAX record {key!r} is not a valid number")
-    return int(integer_part)
 
 
 def normalize_path(raw: bytes) -> str:

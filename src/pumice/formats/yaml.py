@@ -90,15 +90,17 @@ def _decode(data: bytes, file: str) -> str:
         where = _location_after(data[: error.start].decode("utf-8-sig", "replace"), file)
         raise Problem("the text is not UTF-8", where=where, hint="save the file as UTF-8") from None
     # libyaml refuses these too, but reports their position in bytes.
-    odd = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]", text)
-    if odd:
-        where = _location_after(text[: odd.start()], file)
-        raise Problem(f"the file contains the control character U+{ord(odd[0]):04X}", where=where)
+    forbidden_character = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]", text)
+    if forbidden_character:
+        where = _location_after(text[: forbidden_character.start()], file)
+        raise Problem(
+            f"the file contains the control character U+{ord(forbidden_character[0]):04X}", where=where
+        )
     return text
 
 
-def _location_after(head: str, file: str) -> str:
-    lines = head.split("\n")
+def _location_after(preceding_text: str, file: str) -> str:
+    lines = preceding_text.split("\n")
     return f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
 
 

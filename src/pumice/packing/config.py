@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import ImageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ANNOTATION = "org.opencontainers.image."
 _NANOSECONDS = 1_000_000_000
+_ID = re.compile("[0-9]{1,10}")
 
 
 def timestamp(seconds: int) -> str:
@@ -105,7 +107,7 @@ def _look_up_id(name: str, table: str, kind: str) -> int:
         return int(name)
     for line in table.splitlines():
         fields = line.split(":")
-        if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+        if fields[0] == name and len(fields) > 2 and _ID.fullmatch(fields[2]):
             return int(fields[2])
     if not table.strip():
         hint = f"the image has no {kind}s: use a number, such as 65532 for nonroot, or 'base: data'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -37,6 +37,21 @@ class SegmentItem(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     sha256: str = ""
     elf: SharedObject | None = None
     sha1: str = ""
+
+
+class ContentHash(Protocol):
+    """A hash of content that is read in chunks."""
+
+    def update(self, chunk: bytes | memoryview, /) -> None:
+        """Add a chunk."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all chunks in hexadecimal."""
+
+
+def new_sha1() -> ContentHash:
+    """Return the hash for `SegmentItem.sha1`."""
+    return hashlib.sha1(usedforsecurity=False)
 
 
 class SegmentWriter:
@@ -101,7 +116,7 @@ class SegmentWriter:
             return ""
         is_library = may_be_library(entry)
         elf_chunks: list[bytes | memoryview] = []
-        sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+        sha256, sha1 = hashlib.sha256(), new_sha1()
         md5_hash = hashlib.md5(usedforsecurity=False) if md5 else None
         remaining = entry.size
         read_some: Callable[[int], bytes | memoryview] = getattr(content, "read_some", content.read)

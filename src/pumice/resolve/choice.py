@@ -28,11 +28,15 @@ _MAX_DEPTH = 3
 _MAX_STEPS = 20_000
 
 
-def is_cheaper(other: Cost, first: Cost) -> bool:
+def is_cheaper(alternative: Cost, first: Cost) -> bool:
     """Return whether ``other`` is enough cheaper to replace the first alternative."""
-    if other[0] < first[0]:
-        return other[1] <= first[1]
-    return other[0] == first[0] and 2 * other[1] < first[1] and first[1] - other[1] >= _WORTHWHILE_SAVING
+    if alternative[0] < first[0]:
+        return alternative[1] <= first[1]
+    return (
+        alternative[0] == first[0]
+        and 2 * alternative[1] < first[1]
+        and first[1] - alternative[1] >= _WORTHWHILE_SAVING
+    )
 
 
 def compute_cost(pool: Pool, variables: Iterable[int]) -> Cost:

@@ -71,14 +71,14 @@ def satisfied_dependencies(
             yield need, satisfying
 
 
-def _is_smaller(other: Cost, cost: Cost) -> bool:
-    return other[0] < cost[0] and other[1] <= cost[1]
+def _is_smaller(candidate: Cost, cost: Cost) -> bool:
+    return candidate[0] < cost[0] and candidate[1] <= cost[1]
 
 
-def _is_better(pool: Pool, other: PackageSet, chosen: PackageSet) -> bool:
+def _is_better(pool: Pool, candidate: PackageSet, chosen: PackageSet) -> bool:
     """Return whether a set is smaller and takes no more packages from less suitable archives."""
-    return _is_smaller(compute_cost(pool, other), compute_cost(pool, chosen)) and (
-        _total_tier(pool, other) <= _total_tier(pool, chosen)
+    return _is_smaller(compute_cost(pool, candidate), compute_cost(pool, chosen)) and (
+        _total_tier(pool, candidate) <= _total_tier(pool, chosen)
     )
 
 

@@ -83,8 +83,8 @@ class _Proof:
         self._labels = self._make_labels()
 
     def error(self) -> ResolveError:
-        wheres = [origin.request.where for origin, _ in self._roots if origin.request]
-        where = next((where for where in wheres if where), None)
+        request_locations = [origin.request.where for origin, _ in self._roots if origin.request]
+        where = next((where for where in request_locations if where), None)
         statements = self._list_statements()
         sentence = self._join_into_sentence(statements)
         if sentence:

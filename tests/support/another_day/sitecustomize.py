@@ -1,7 +1,7 @@
-"""Python's start under libfaketime, by PYTHONPATH.
+"""Startup code of Python under libfaketime, found by PYTHONPATH.
 
-libfaketime 0.9.10 leaves the monotonic clock alone when it is told to, but computes the end of an absolute
-sleep on it wrongly; Python sleeps that way since 3.11.
+libfaketime 0.9.10 can leave the monotonic clock unchanged, but then computes the end of an absolute sleep
+wrongly, and Python uses absolute sleeps since 3.11.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _sleep(seconds: float | SupportsIndex) -> None:
-    """Stand in for ``time.sleep`` with a relative wait."""
+    """Replace ``time.sleep`` with a relative wait."""
     length = float(seconds)
     if length < 0:
         raise ValueError("sleep length must be non-negative")

@@ -10,7 +10,8 @@ from pumice.assembly import locking
 from pumice.errors import FetchError, RecipeError, ResolveError, TrustError
 from tests.support import archive
 from tests.support.archive import Deb, Suite
-from tests.support.workshop import Said, Workshop
+from tests.support.recording_progress import RecordingProgress
+from tests.support.workshop import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +38,10 @@ class Shop(Workshop):
             "archives": [entry],
         }  # fmt: skip
         self.write(wanted, base=base, **{"from": origin})
-        self.said = Said()
+        self.progress = RecordingProgress()
         with self.connection() as connection:
             locking.ensure_lock(
-                self.recipe(), self.lock_path, connection, architectures=["amd64"], progress=self.said
+                self.recipe(), self.lock_path, connection, architectures=["amd64"], progress=self.progress
             )
         return self.pins()
 
@@ -131,11 +132,11 @@ def test_a_smaller_solution_does_not_take_more_from_an_extra_archive(shop: Shop)
 def test_lock_prints_what_two_archives_offer_and_which_won(shop: Shop) -> None:
     shop.tools(Deb("app", "2", fields={"Depends": "lib"}), Deb("lib", "3"), Deb("alone", "1"))
     assert shop.lock_with(["app", "alone"]) == ["alone=1", "app=2", "lib=1"]
-    assert shop.said.notes[:2] == [
+    assert shop.progress.notes[:2] == [
         "app 2 from tools; also offered by debian (1)",
         "lib 1 from debian; also offered by tools (3)",
     ]
-    assert shop.said.warnings == []
+    assert shop.progress.warnings == []
 
 
 def test_an_older_lock_keeps_what_it_pins(shop: Shop) -> None:

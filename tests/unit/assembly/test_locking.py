@@ -15,7 +15,8 @@ from pumice.recipe import lock as locks
 from pumice.recipe.lock import Ids, Lock
 from tests.support.deb import Deb
 from tests.support.mirror import Mirror
-from tests.support.workshop import Said, Workshop
+from tests.support.recording_progress import RecordingProgress
+from tests.support.workshop import Workshop
 
 APP = Deb("app", "1.0", fields={"Depends": "lib (>= 1), data"})
 LIB = Deb("lib", "1.0", fields={"Source": "libs"})
@@ -45,14 +46,14 @@ def ensure(
     upgrade: frozenset[str] | None = None,
     offline: bool = False,
 ) -> Lock:
-    shop.said = Said()
+    shop.progress = RecordingProgress()
     with shop.connection(offline=offline) as connection:
         return locking.ensure_lock(
             shop.recipe(),
             shop.lock_path,
             connection,
             architectures=archs or ("amd64",),
-            progress=shop.said,
+            progress=shop.progress,
             locked=locked,
             upgrade=upgrade,
         )
@@ -61,7 +62,7 @@ def ensure(
 def test_a_lock_is_written_once_and_then_used(shop: Workshop) -> None:
     first = ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.0"]
-    assert shop.said.notes == [f"wrote {shop.lock_path}: locked packages: 3 for amd64"]
+    assert shop.progress.notes == [f"wrote {shop.lock_path}: locked packages: 3 for amd64"]
     assert [index.suite for index in first.indexes] == ["bookworm"]
     assert first.packages["amd64"][2].source == "libs"
     before = shop.lock_path.read_bytes()
@@ -69,7 +70,7 @@ def test_a_lock_is_written_once_and_then_used(shop: Workshop) -> None:
     assert ensure(shop) == first
     assert ensure(shop, locked=True) == first
     assert shop.lock_path.read_bytes() == before
-    assert shop.said.notes == []
+    assert shop.progress.notes == []
 
 
 def test_a_current_lock_needs_neither_mirror_nor_resolver(shop: Workshop) -> None:
@@ -104,7 +105,7 @@ def test_a_changed_recipe_keeps_the_other_pins(shop: Workshop) -> None:
     shop.write(["other", "app"])
     ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.0", "other=1.0"]
-    assert shop.said.notes == [
+    assert shop.progress.notes == [
         f"updated {shop.lock_path}: the recipe's requirements have changed",
         "  other 1.0 added (amd64)",
     ]
@@ -125,7 +126,7 @@ def test_a_pin_missing_from_the_archive_moves_and_is_reported(shop: Workshop) ->
     shop.write(["app", "other"])
     ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.1", "lib=1.1", "other=1.0"]
-    assert "  data 2.0 -> 2.1 (amd64)" in shop.said.notes
+    assert "  data 2.0 -> 2.1 (amd64)" in shop.progress.notes
 
 
 def test_upgrade_of_all_and_of_named_packages(shop: Workshop) -> None:
@@ -134,11 +135,11 @@ def test_upgrade_of_all_and_of_named_packages(shop: Workshop) -> None:
     shop.publish(*BOTH)
     ensure(shop, upgrade=frozenset({"lib"}))
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.1", "lib-extra=1.1"], "with its source's siblings"
-    assert shop.said.notes == ["  lib 1.0 -> 1.1 (amd64)", "  lib-extra 1.0 -> 1.1 (amd64)"]
+    assert shop.progress.notes == ["  lib 1.0 -> 1.1 (amd64)", "  lib-extra 1.0 -> 1.1 (amd64)"]
     ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.pins() == ["app=1.0", "data=2.1", "lib=1.1", "lib-extra=1.1"]
     ensure(shop, upgrade=locking.UPGRADE_ALL)
-    assert shop.said.notes == [f"{shop.lock_path}: no package changed"]
+    assert shop.progress.notes == [f"{shop.lock_path}: no package changed"]
     with pytest.raises(UsageError) as caught:
         ensure(shop, upgrade=frozenset({"libb"}))
     assert (
@@ -167,12 +168,12 @@ def test_a_lock_keeps_its_format_until_everything_is_upgraded(shop: Workshop) ->
     assert shop.lock().format == 1
     with shop.connection() as connection:
         changes = locking.preview_upgrade(
-            shop.recipe(), shop.lock_path, connection, architectures=("amd64",), progress=shop.said
+            shop.recipe(), shop.lock_path, connection, architectures=("amd64",), progress=shop.progress
         )
     assert [str(change) for change in changes] == ["format 1 -> 2"]
     ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.lock().format == 2
-    assert shop.said.notes == ["  format 1 -> 2"]
+    assert shop.progress.notes == ["  format 1 -> 2"]
 
 
 def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
@@ -186,7 +187,7 @@ def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
                 shop.lock_path,
                 connection,
                 architectures=("amd64",),
-                progress=shop.said,
+                progress=shop.progress,
                 upgrade=frozenset(names),
             )
         return [str(change) for change in found]
@@ -234,7 +235,7 @@ def test_the_same_change_on_two_architectures_is_reported_once(shop: Workshop) -
     ensure(shop, "amd64", "arm64")
     shop.publish(*BOTH)
     ensure(shop, "amd64", "arm64", upgrade=locking.UPGRADE_ALL)
-    assert shop.said.notes == ["  data 2.0 -> 2.1 (amd64, arm64)"]
+    assert shop.progress.notes == ["  data 2.0 -> 2.1 (amd64, arm64)"]
 
 
 def test_locking_again_keeps_ids(shop: Workshop) -> None:
@@ -261,7 +262,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
         ensure(shop, locked=True)
     ensure(shop)
     assert shop.pins() == ["data=2.0", "mine=0.1"]
-    assert "  mine 0.1 has different content (amd64)" in shop.said.notes
+    assert "  mine 0.1 has different content (amd64)" in shop.progress.notes
     file.unlink()
     ensure(shop, locked=True)
 

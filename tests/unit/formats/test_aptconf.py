@@ -77,7 +77,7 @@ machine c.example:443
 
 
 @pytest.mark.parametrize(
-    ("machine", "fits"),
+    ("machine", "matches"),
     [
         # The examples of apt_auth.conf(5), for https://example.org/debian.
         ("example.org", True),
@@ -91,9 +91,9 @@ machine c.example:443
         ("https://example.org", True),
     ],
 )
-def test_login_matches_scheme_host_port_and_path(machine: str, fits: bool) -> None:
+def test_login_matches_scheme_host_port_and_path(machine: str, matches: bool) -> None:
     (login,) = aptconf.read_logins(f"machine {machine} login apt password debian".encode())
-    assert login.matches("https", "example.org", None, "/debian/dists/x") is fits
+    assert login.matches("https", "example.org", None, "/debian/dists/x") is matches
 
 
 def test_login_without_scheme_is_for_encrypted_connections_only() -> None:

@@ -131,6 +131,15 @@ def test_refuses_malformed_stanzas(fields: dict[str, str]) -> None:
         aptindex.read_stanza(stanza("ab", **fields).encode())
 
 
+@pytest.mark.parametrize(
+    ("text", "kibibytes"),
+    [("12", 12), ("12.5", 12), ("", 0), ("-1", 0), ("many", 0), ("1e3", 1), ("\u0663", 0), ("9" * 16, 0)],
+)
+def test_an_installed_size_is_its_leading_number_or_0(text: str, kibibytes: int) -> None:
+    record = aptindex.read_stanza(stanza("ab", Installed_Size=text).encode())
+    assert record.installed_size == kibibytes
+
+
 def test_a_leading_dot_in_a_path_is_dropped() -> None:
     assert aptindex.read_stanza(stanza("ab", Filename="./x.deb").encode()).filename == "x.deb"
 

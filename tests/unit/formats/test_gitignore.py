@@ -128,9 +128,7 @@ _PIECES = ["**", "*", "a", "b", "a*", "?", "[ab]", "[^a]", "\\a", "/", "a**"]
 _PATTERN = st.one_of(
     st.sampled_from(COMMON),
     st.text("ab#! *?[]^-\\/.:", max_size=8),
-    st.lists(
-        st.sampled_from(["**", "*", "a", "b", "a*", "?", "[ab]", "[^a]", "\\a", "/", "a**"]), max_size=6
-    ).map("".join),
+    st.lists(st.sampled_from(_PIECES), max_size=6).map("".join),
 )
 _PART = st.sampled_from(NAMES) | st.text("ab#!]^-.:[", min_size=1, max_size=3).filter(
     lambda part: part.strip(".")

@@ -39,7 +39,7 @@ def test_unsupported_architectures_are_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("text", "expected"),
     [
         ("amd64", Platform("amd64")),
         ("x86_64", Platform("amd64")),
@@ -49,14 +49,14 @@ def test_unsupported_architectures_are_errors() -> None:
         ("windows/amd64", Platform("amd64", "windows")),
     ],
 )
-def test_parses_platforms_and_aliases(given: str, expected: Platform) -> None:
-    assert platforms.parse_platform(given) == expected
+def test_parses_platforms_and_aliases(text: str, expected: Platform) -> None:
+    assert platforms.parse_platform(text) == expected
 
 
-@pytest.mark.parametrize("given", ["", "/", "linux/", "a/b/c/d", "linux/amd64 ", "../x", "linux/ämd64"])
-def test_malformed_platforms_are_usage_errors(given: str) -> None:
+@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "linux/amd64 ", "../x", "linux/ämd64"])
+def test_malformed_platforms_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError, match="is not a platform"):
-        platforms.parse_platform(given)
+        platforms.parse_platform(text)
 
 
 def test_the_first_exact_match_wins() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError
-from pumice.formats import tar
+from pumice.formats import paxrecords, tar
 from pumice.formats.tar import Entry
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=130)
@@ -37,22 +37,22 @@ _ENTRIES = st.builds(
 )
 
 
-def _archive(*entries: Entry, end: bytes = tar.END_OF_ARCHIVE) -> bytes:
+def make_archive(*entries: Entry, end: bytes = tar.END_OF_ARCHIVE) -> bytes:
     return b"".join(tar.encode_header(entry) for entry in entries) + end
 
 
-def _read(data: bytes) -> list[Entry]:
+def read_all(data: bytes) -> list[Entry]:
     return [entry for entry, _ in tar.read_entries(io.BytesIO(data))]
 
 
 @given(st.lists(_ENTRIES, max_size=5))
 def test_entries_round_trip(entries: list[Entry]) -> None:
-    assert _read(_archive(*entries)) == entries
+    assert read_all(make_archive(*entries)) == entries
 
 
 @given(_ENTRIES)
 def test_tarfile_reads_the_same_entries(entry: Entry) -> None:
-    with tarfile.open(fileobj=io.BytesIO(_archive(entry))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(make_archive(entry))) as archive:
         (member,) = archive
     assert member.name == entry.path.rstrip("/")
     assert (member.mode, member.uid, member.gid, member.mtime) == (
@@ -77,41 +77,57 @@ def test_reads_what_tarfile_writes(path: str, content: bytes, style: int) -> Non
 def test_an_unread_body_is_skipped() -> None:
     first, second = Entry("a", "file", 0o644, size=1000), Entry("b", "file", 0o644, size=1)
     data = tar.encode_header(first) + bytes(1024) + tar.encode_header(second) + b"x" + bytes(511)
-    assert _read(data) == [first, second]
+    assert read_all(data) == [first, second]
 
 
 @given(st.binary(max_size=4000))
 def test_any_bytes_return_entries_or_raise_format_error(data: bytes) -> None:
     try:
-        _read(data)
+        read_all(data)
     except FormatError:
         pass
 
 
 @given(st.data())
 def test_any_damage_returns_entries_or_raises_format_error(data: st.DataObject) -> None:
-    good = bytearray(_archive(Entry("usr/bin/x", "symlink", 0o777, link="y" * 120), Entry("a", "dir", 0o755)))
+    good = bytearray(
+        make_archive(Entry("usr/bin/x", "symlink", 0o777, link="y" * 120), Entry("a", "dir", 0o755))
+    )
     for _ in range(data.draw(st.integers(1, 5))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     try:
-        _read(bytes(good))
+        read_all(bytes(good))
     except FormatError:
         pass
 
 
 def _with_type(flag: bytes) -> bytes:
+    return _with_field(156, flag)
+
+
+def _with_field(offset: int, value: bytes) -> bytes:
+    """Return a header with another value in one field, and the right checksum."""
     block = bytearray(tar.encode_header(Entry("x", "file", 0o644)))
-    block[156:157] = flag
+    block[offset : offset + len(value)] = value
     block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
     return bytes(block)
+
+
+def _with_record(key: str, value: bytes) -> bytes:
+    """Return the extended header with one PAX record, without the header that it extends."""
+    body = paxrecords.encode_records({key: value})
+    header = bytearray(_with_field(124, b"%011o\0" % len(body)))
+    header[156:157] = b"x"
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 256)
+    return bytes(header) + body + bytes(tar.padding_size(len(body)))
 
 
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (_archive(Entry("../etc/passwd", "symlink", 0o777, link="x")), "is outside the root"),
-        (_archive(Entry("a/../../b", "dir", 0o755)), "is outside the root"),
-        (_archive(Entry("a", "hardlink", 0o644, link="../x")), "is outside the root"),
+        (make_archive(Entry("../etc/passwd", "symlink", 0o777, link="x")), "is outside the root"),
+        (make_archive(Entry("a/../../b", "dir", 0o755)), "is outside the root"),
+        (make_archive(Entry("a", "hardlink", 0o644, link="../x")), "is outside the root"),
         (_with_type(b"g"), "PAX global header"),
         (_with_type(b"S"), "sparse file"),
         (_with_type(b"Z"), "unknown type"),
@@ -119,11 +135,21 @@ def _with_type(flag: bytes) -> bytes:
         (tar.encode_header(Entry("x", "file", 0o644, size=1 << 51)), "not a valid number"),
         (tar.encode_header(Entry("x", "dir", 0o755))[:300], "truncated in a header"),
         (b"\1" * 512, "checksum"),
+        (_with_field(124, b"0000001_0\0"), "instead of a number"),
+        (_with_field(124, b"       0o17\0"), "instead of a number"),
+        (_with_field(108, b"     -1\0"), "instead of a number"),
+        (_with_field(108, b"     19\0"), "instead of a number"),
+        (_with_field(136, b"\xff\x80" + bytes(10)), "too large"),
+        (_with_record("mtime", b"--5") + _with_type(b"0"), "not a valid number"),
+        (_with_record("mtime", b"-") + _with_type(b"0"), "not a valid number"),
+        (_with_record("uid", b"1_0") + _with_type(b"0"), "not a valid number"),
+        (_with_record("size", b"-1") + _with_type(b"0"), "negative size or owner"),
+        (_with_record("GNU.sparse.major", b"1") + _with_type(b"0"), "sparse file"),
     ],
 )
 def test_refuses_hostile_archives(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
-        _read(data)
+        read_all(data)
 
 
 def test_global_headers_are_skipped_on_request() -> None:
@@ -131,10 +157,10 @@ def test_global_headers_are_skipped_on_request() -> None:
     header = bytearray(tar.encode_header(Entry("pax_global_header", "file", 0o666, size=len(body))))
     header[156:157] = b"g"
     header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 256)
-    data = bytes(header) + body + bytes(tar.padding_size(len(body))) + _archive(Entry("x", "file", 0o644))
+    data = bytes(header) + body + bytes(tar.padding_size(len(body))) + make_archive(Entry("x", "file", 0o644))
     assert [entry.path for entry, _ in tar.read_entries(io.BytesIO(data), skip_global_headers=True)] == ["x"]
     with pytest.raises(FormatError, match="PAX global header"):
-        _read(data)
+        read_all(data)
 
 
 def test_headers_never_change() -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pumice.errors import RecipeError
 from pumice.recipe import model
 from pumice.recipe.load import load_recipe
-from tests.support.recipes import HEAD, as_yaml, made_up, read, write
+from tests.support.recipes import HEAD, as_yaml, load, values, write
 
 
 def refused(folder: Path, text: str) -> list[str]:
     with pytest.raises(RecipeError) as caught:
-        read(folder, text)
+        load(folder, text)
     return [problem.message for problem in caught.value.problems]
 
 
@@ -56,7 +56,7 @@ def test_three_keys_are_a_complete_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_becomes_its_value(tmp_path: Path, text: str, field: str, value: object) -> None:
-    assert getattr(read(tmp_path, text), field) == value
+    assert getattr(load(tmp_path, text), field) == value
 
 
 def test_the_version_stays_as_written(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ from:
 
 
 def test_packages_are_plain_pinned_excluded_or_local(tmp_path: Path) -> None:
-    found = read(
+    found = load(
         tmp_path, "packages: [python3, curl=1:7.88.1-10+deb12u8, -perl, ./debs//x.deb, ../y.deb, 7zip]"
     )
     assert [(r.name, r.version, r.exclude, r.file) for r in found.packages] == [
@@ -128,7 +128,7 @@ files:
   - {link: ../x, to: /bin/x}
   - {directory: true, to: /data, mode: "1777", owner: 0}
 """
-    rules = read(tmp_path, text).files
+    rules = load(tmp_path, text).files
     assert [rule.where for rule in rules] == [f"{tmp_path}/recipe.yaml:{line}:5" for line in range(6, 10)]
     plain = [
         (r.to, r.source, r.text, r.link, r.directory, r.mode, r.owner, r.ignore, r.base_dir) for r in rules
@@ -147,7 +147,7 @@ users:
   - {name: app, uid: 1000, group: 7, groups: [tty], home: /, shell: /bin/sh, comment: A B}
   - {name: _x}
 """
-    assert read(tmp_path, text).users == (
+    assert load(tmp_path, text).users == (
         model.User(
             name="app", uid=1000, group="7", groups=("tty",), home="/", shell="/bin/sh", comment="A B"
         ),
@@ -167,7 +167,7 @@ run:
   stop_signal: SIGRTMIN+3
   health: {command: /bin/check, interval: 5m, timeout: 10, start_period: 1h, retries: 5}
 """
-    assert read(tmp_path, text).run == model.Run(
+    assert load(tmp_path, text).run == model.Run(
         user="no",
         command=("/bin/x", "1.10", ""),
         arguments=("--a", "yes"),
@@ -182,12 +182,12 @@ run:
 
 
 def test_one_program_is_a_command(tmp_path: Path) -> None:
-    assert read(tmp_path, "run: {command: python3}").run.command == ("python3",)
+    assert load(tmp_path, "run: {command: python3}").run.command == ("python3",)
 
 
 @pytest.mark.parametrize("mode", ["0755", "755", "0o755", '"0755"', "'755'"])
 def test_a_mode_is_octal_however_it_is_written(tmp_path: Path, mode: str) -> None:
-    (rule,) = read(tmp_path, f"files: [{{from: a, to: /a, mode: {mode}}}]").files
+    (rule,) = load(tmp_path, f"files: [{{from: a, to: /a, mode: {mode}}}]").files
     assert rule.mode == 0o755
 
 
@@ -284,7 +284,7 @@ _ANYTHING = st.recursive(
 
 
 @settings(max_examples=40)
-@given(made_up(), st.dictionaries(st.sampled_from(_WORDS[:9]), _ANYTHING, max_size=2))
+@given(values(), st.dictionaries(st.sampled_from(_WORDS[:9]), _ANYTHING, max_size=2))
 def test_any_change_of_a_recipe_is_a_recipe_or_a_recipe_error(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any], change: dict[str, Any]
 ) -> None:

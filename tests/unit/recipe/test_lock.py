@@ -14,7 +14,7 @@ from pumice.errors import LockError
 from pumice.recipe import lock, requirements
 from pumice.recipe.lock import Ids, Lock, LockedIndex, LockedPackage
 from pumice.recipe.model import Origin, Recipe, Request
-from tests.support.recipes import read
+from tests.support.recipes import load
 
 
 def package(bare_name: str, **changes: Any) -> LockedPackage:
@@ -209,8 +209,8 @@ def test_malformed_json_is_reported_with_its_location() -> None:
 
 
 def test_requirements_ignore_order_and_locations(tmp_path: Path) -> None:
-    one = read(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
-    other = read(
+    one = load(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
+    other = load(
         tmp_path,
         "# moved\nfiles: [{text: a, to: /a}]\narchs: [arm64, amd64]\npackages: [./x.deb, -cc, bb, aa]\n",
     )
@@ -244,8 +244,8 @@ def _from(path: Path, more: str) -> Recipe:
     ],
 )
 def test_requirements_depend_on_every_key_that_decides_packages(tmp_path: Path, text: str) -> None:
-    assert requirements.requirements_digest(read(tmp_path, text)) != requirements.requirements_digest(
-        read(tmp_path, "")
+    assert requirements.requirements_digest(load(tmp_path, text)) != requirements.requirements_digest(
+        load(tmp_path, "")
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from pumice.errors import RecipeError
 from pumice.recipe.load import load_recipe
 from pumice.recipe.schema import recipe_schema
-from tests.support.recipes import as_yaml, made_up, write
+from tests.support.recipes import as_yaml, values, write
 
 ROOT = Path(__file__).resolve().parents[3]
 VALIDATOR = jsonschema.Draft202012Validator(recipe_schema())
@@ -56,7 +56,7 @@ def test_the_schema_accepts_values_as_yaml_types_them(text: str) -> None:
 
 
 @settings(max_examples=40)
-@given(made_up())
+@given(values())
 def test_the_schema_accepts_every_valid_recipe(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:

@@ -14,7 +14,7 @@ from pumice.formats import yaml
 from pumice.recipe import show
 from pumice.recipe.load import load_effective, load_recipe
 from pumice.recipe.model import Recipe
-from tests.support.recipes import HEAD, as_yaml, made_up, write
+from tests.support.recipes import HEAD, as_yaml, values, write
 
 
 def bare(recipe: Recipe) -> Recipe:
@@ -80,7 +80,7 @@ def test_a_file_name_cannot_end_its_comment(tmp_path: Path) -> None:
 
 
 @settings(max_examples=40)
-@given(made_up())
+@given(values())
 def test_the_shown_recipe_loads_as_the_same_recipe(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
@@ -96,7 +96,7 @@ def test_the_shown_recipe_loads_as_the_same_recipe(
 
 
 @settings(max_examples=40)
-@given(made_up())
+@given(values())
 def test_shown_strings_are_strings_to_other_readers(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:

@@ -54,7 +54,11 @@ def choose_first_alternatives(
             if not any(satisfies(package, term, "amd64") for package in chosen.values() for term in group):
                 return None
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
-            if any(satisfies(one, term, "amd64") for one in chosen.values() if one is not record):
+            if any(
+                satisfies(candidate, term, "amd64")
+                for candidate in chosen.values()
+                if candidate is not record
+            ):
                 return None
     return None if excluded.intersection(chosen) else list(chosen.values())
 
@@ -243,7 +247,7 @@ def is_valid(chosen: Sequence[PackageRecord]) -> bool:
             if not any(satisfies(package, term, "amd64") for package in chosen for term in group):
                 return False
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
-            if any(satisfies(one, term, "amd64") for one in chosen if one is not record):
+            if any(satisfies(candidate, term, "amd64") for candidate in chosen if candidate is not record):
                 return False
     return True
 

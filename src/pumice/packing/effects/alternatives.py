@@ -7,6 +7,7 @@ to be independent of that order, the path decides here. A slave is linked only i
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ORIGIN = "effect:alternatives"
 _LINK_DIRECTORY = "etc/alternatives"
 _STATE_DIRECTORY = "var/lib/dpkg/alternatives"
+_PRIORITY = re.compile("-?[0-9]{1,10}")
 
 
 class Install(msgspec.Struct, frozen=True):
@@ -71,7 +73,7 @@ def parse_install(words: Sequence[Value]) -> Install | None:
     if len(literal_words) != len(words):
         return None
     at = literal_words.index("--install")
-    if len(literal_words) < at + 5 or not literal_words[at + 4].lstrip("-").isdecimal():
+    if len(literal_words) < at + 5 or not _PRIORITY.fullmatch(literal_words[at + 4]):
         return None
     link, name, path, priority = literal_words[at + 1 : at + 5]
     slaves: list[tuple[str, str, str]] = []

@@ -33,7 +33,8 @@ name:version. The lock is in the directory of the recipe, and is written if it i
 digest of the image is printed on standard output, or on standard error if the image is written there."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice build``."""
     parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
     parser.add_argument(
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _check_paths(options)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)

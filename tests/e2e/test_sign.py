@@ -152,12 +152,12 @@ def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
 def swap(layout: Path, kind: str, content: bytes) -> None:
     """Put another document in the place of the one that is attached, as whoever has the folder can."""
     found = reading.read_layout(layout)
-    (old,) = [one for one in found.beside if one.artifact_type == kind]
+    (old,) = [one for one in found.listed_referrers if one.artifact_type == kind]
     root = oci.Descriptor(found.root.media_type, found.root.digest, found.root.size)
     blobs = MemoryBlobs()
     new = referrers.put_artifact(root, content, kind, blobs, annotations=old.annotations)
     fresh = [content, b"{}", blobs.open(new.digest).read()]
-    listed = tuple(new if one == old else one for one in found.beside)
+    listed = tuple(new if one == old else one for one in found.listed_referrers)
     layout_writer.attach_referrers(layout, found, listed, referrers.OverlaidBlobs(fresh, found.blobs))
 
 
@@ -165,9 +165,11 @@ def strip(layout: Path) -> str:
     """Remove all attestations, and return how to refer to the image."""
     found = reading.read_layout(layout)
     gone = [
-        one for one in found.beside if oci.ATTESTED_DIGEST in one.annotations or ".att." in one.artifact_type
+        one
+        for one in found.listed_referrers
+        if oci.ATTESTED_DIGEST in one.annotations or ".att." in one.artifact_type
     ]
-    kept = tuple(one for one in found.beside if one not in gone)
+    kept = tuple(one for one in found.listed_referrers if one not in gone)
     layout_writer.attach_referrers(layout, found, kept, found.blobs)
     return f"oci:{layout}"
 

@@ -221,5 +221,5 @@ def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str
     assert done.returncode == 0, done.stderr
     assert cosign(program, tmp_path, *how, "plain").returncode != 0
     again = layout.read_layout(tmp_path / "listed")
-    assert {one.digest for one in again.beside} == {one.digest for one in image.beside}
-    assert not any("kind" in one.annotations for one in again.beside)
+    assert {one.digest for one in again.listed_referrers} == {one.digest for one in image.listed_referrers}
+    assert not any("kind" in one.annotations for one in again.listed_referrers)

@@ -152,7 +152,7 @@ def ours(installed: Path) -> Iterator[Tree]:
     with (installed / "spool").open("w+b") as spool:
         package_tree = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
         outcome = effects.apply(package_tree, EffectSettings(architecture="amd64"))
-        image_tree = package_tree.with_entries(outcome.generated, outcome.removed)
+        image_tree = package_tree.with_entries(outcome.generated, outcome.removed_paths)
         changed_directories = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
         yield Tree({**image_tree.nodes, **changed_directories}, image_tree.read, image_tree.packages)
 

@@ -32,7 +32,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), place
             )
-    assert (len(layout.read_layout(folder).beside) > 0) is (by is not None)
+    assert (len(layout.read_layout(folder).listed_referrers) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 
 

@@ -65,7 +65,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     owners = OwnerTable(tree, draft)
     resolved = recipe_files.resolve_entries(inputs.files, items, owners.resolve_ids, tree)
     added = [*generated, *(entry for entry, _ in resolved)]
-    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, added)
+    nodes = overlay.overlay_nodes(merged.tree, outcome.removed_paths, outcome.directories, added)
     final_segments = {
         name: rework_segment(
             cut.keys[name],

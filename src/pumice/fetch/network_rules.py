@@ -139,14 +139,9 @@ class NetworkRules:
         return value
 
     def _is_enabled(self, name: str, host: str) -> bool:
-        return self._option("https", name, host).lower() not in {
-            "false",
-            "no",
-            "0",
-            "off",
-            "without",
-            "disable",
-        }
+        from pumice.formats.aptconf import parse_boolean
+
+        return parse_boolean(self._option("https", name, host)) is not False
 
     def _timeout(self, scheme: str, host: str) -> float:
         text = self._option(scheme, "Timeout", host)

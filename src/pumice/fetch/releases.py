@@ -246,7 +246,7 @@ class _MirrorAttempt:
     def _verify_with_keys(
         self, record: CachedRelease, keys: KeyringFile
     ) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
-        keyring = openpgp.read_keyring(keys.data, only=keys.fingerprints, where=keys.name)
+        keyring = openpgp.read_keyring(keys.data, fingerprints=keys.fingerprints, where=keys.name)
         if record.signature:
             verified = openpgp.verify_detached(
                 record.content, record.signature, keyring, now=self._now, where=self._where

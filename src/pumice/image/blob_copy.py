@@ -62,8 +62,8 @@ class Blob:
                 content_hash.update(data)
                 write(data)
                 remaining -= len(data)
-            surplus = file.read(1)
-        if remaining or surplus or "sha256:" + content_hash.hexdigest() != self._digest:
+            extra_byte = file.read(1)
+        if remaining or extra_byte or "sha256:" + content_hash.hexdigest() != self._digest:
             raise _wrong_content_of(self._digest, self._blobs)
 
 

@@ -68,12 +68,12 @@ class LayerLinks:
         if path in self._touched:
             self._resolved.clear()
             self._touched.clear()
-        above = path.rpartition("/")[0]
-        while above:
-            self._above[above] = self._above.get(above, 0) + change
-            if not self._above[above]:
-                del self._above[above]
-            above = above.rpartition("/")[0]
+        parent = path.rpartition("/")[0]
+        while parent:
+            self._above[parent] = self._above.get(parent, 0) + change
+            if not self._above[parent]:
+                del self._above[parent]
+            parent = parent.rpartition("/")[0]
 
     def resolve(self, path: str) -> str:
         """Return where ``path`` leads to."""
@@ -102,7 +102,7 @@ def follow_links(path: str, read_link: Callable[[str], str | None], check: Calla
     """
     pending = path.split("/")[::-1]
     components: list[str] = []
-    length = links = 0
+    length = link_count = 0
     while pending:
         check()
         component = pending.pop()
@@ -116,10 +116,10 @@ def follow_links(path: str, read_link: Callable[[str], str | None], check: Calla
             components.append(component)
             length += len(component) + 1
         else:
-            links += 1
+            link_count += 1
             if target.startswith("/"):
                 components, length = [], 0
             pending += target.split("/")[::-1]
-        if links > _MAX_LINKS or length + len(pending) > _MAX_PATH:
+        if link_count > _MAX_LINKS or length + len(pending) > _MAX_PATH:
             raise FormatError(f"the links on the way to {path[:200]!r} lead in a circle, or too far")
     return "/".join(components)

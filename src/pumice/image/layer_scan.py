@@ -132,22 +132,22 @@ def _read_detailed(layer: Layer) -> LayerScan:
             digests.append(FileDigests())
         elif _describes_packages(path, entry.size):
             texts.reserve(entry)
-            pieces: list[bytes] = []
-            digests.append(_hash_file(body, pieces))
-            texts.contents[entry.path] = b"".join(pieces)
+            chunks: list[bytes] = []
+            digests.append(_hash_file(body, chunks))
+            texts.contents[entry.path] = b"".join(chunks)
         else:
             digests.append(_hash_file(body, None))
     unpacked = sum(entry.size for entry in entries)
     return LayerScan(tuple(entries), texts.contents, unpacked, tuple(digests), is_detailed=True)
 
 
-def _hash_file(body: Body, pieces: list[bytes] | None) -> FileDigests:
+def _hash_file(body: Body, chunks: list[bytes] | None) -> FileDigests:
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-    while piece := body.read(_CHUNK):
-        sha256.update(piece)
-        sha1.update(piece)
-        if pieces is not None:
-            pieces.append(piece)
+    while chunk := body.read(_CHUNK):
+        sha256.update(chunk)
+        sha1.update(chunk)
+        if chunks is not None:
+            chunks.append(chunk)
     return FileDigests(sha256.hexdigest(), sha1.hexdigest())
 
 

@@ -56,21 +56,22 @@ class Image:
         root: Descriptor,
         blobs: BlobSource,
         referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
-        beside: tuple[Descriptor, ...] = (),
+        listed_referrers: tuple[Descriptor, ...] = (),
         archive: Archive | None = None,
-        known_as: str = "",
+        registry_name: str = "",
     ) -> None:
-        """``referrers`` knows which manifests are about a manifest or index, where the place can tell.
+        """``referrers`` returns the referrers of a manifest or index by digest, if the location has any.
 
-        ``beside`` is what else the place lists, as it lists it: there may be signatures among them.
-        ``archive`` is the file that the image was read from, if its place is one. ``known_as`` is the
-        ``HOST/REPO:TAG`` under which a registry gave it, "" elsewhere and where its digest was asked for.
+        ``listed_referrers`` are the descriptors of referrers that a layout lists next to the image, as they
+        are written there. ``archive`` is the file that the image was read from, if the location is a file.
+        ``registry_name`` is the ``HOST/REPO:TAG`` for which a registry returned the image; it is empty for
+        other locations and for a digest.
         """
         self.root = root
         self.blobs = blobs
-        self.beside = beside
+        self.listed_referrers = listed_referrers
         self.archive = archive
-        self.known_as = known_as
+        self.registry_name = registry_name
         self._documents = _Documents()
         self._find_referrers = referrers
 
@@ -158,7 +159,7 @@ class Image:
         members = self.members()
         if not members:
             raise ImageError("this is an artifact, not a container image")
-        names = ", ".join(platforms.format_platform(found) for _, found in members)
+        names = ", ".join(platforms.format_platform(member_platform) for _, member_platform in members)
         if platform is None:
             if len(members) > 1:
                 raise ImageError(
@@ -166,7 +167,7 @@ class Image:
                     hint=f"choose one with --platform: {names}",
                 )
             return self.at(members[0][0])
-        position = platforms.choose_platform([found for _, found in members], platform)
+        position = platforms.choose_platform([member_platform for _, member_platform in members], platform)
         if position is None:
             raise ImageError(
                 f"the image is not for {platforms.format_platform(platform)}", hint=f"it is for {names}"
@@ -175,8 +176,8 @@ class Image:
 
     def manifest(self, platform: Platform | None = None) -> Manifest:
         """Return the manifest of one platform (see `select`)."""
-        chosen = self.select(platform)
-        return oci.read_manifest(chosen.document(chosen.root))
+        image = self.select(platform)
+        return oci.read_manifest(image.document(image.root))
 
     def config(self, platform: Platform | None = None) -> ImageConfig:
         """Return the config of one platform (see `select`)."""
@@ -202,7 +203,9 @@ class Image:
 
     def inside(self, archive: Archive) -> Image:
         """Return the same image as the content of ``archive``."""
-        image = Image(self.root, self.blobs, self._find_referrers, self.beside, archive, self.known_as)
+        image = Image(
+            self.root, self.blobs, self._find_referrers, self.listed_referrers, archive, self.registry_name
+        )
         image._documents = self._documents
         return image
 
@@ -210,9 +213,15 @@ class Image:
         """Return the image of ``descriptor``, which is below the root."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._find_referrers, self.beside, known_as=self.known_as)
-        chosen._documents = self._documents  # checked already, and shared because it only grows
-        return chosen
+        image = Image(
+            descriptor,
+            self.blobs,
+            self._find_referrers,
+            self.listed_referrers,
+            registry_name=self.registry_name,
+        )
+        image._documents = self._documents  # checked already, and shared because it only grows
+        return image
 
 
 class _Documents:

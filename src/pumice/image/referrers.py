@@ -66,13 +66,13 @@ def gather_referrers(image: Image) -> ReferrerSet:
                 artifact = image.at(referrer)
                 for blob in list_blobs(artifact):
                     blobs.setdefault(blob.digest, blob)
-                pending += [(one.digest, depth + 1) for one, _ in artifact.walk()]
+                pending += [(document.digest, depth + 1) for document, _ in artifact.walk()]
             else:
                 manifest = oci.read_manifest(data)
                 for blob in (manifest.config, *manifest.layers):
                     blobs.setdefault(blob.digest, blob)
-    ordered = tuple(artifacts[key] for key in sorted(artifacts))
-    return ReferrerSet(ordered, tuple(blobs[key] for key in sorted(blobs)))
+    sorted_artifacts = tuple(artifacts[key] for key in sorted(artifacts))
+    return ReferrerSet(sorted_artifacts, tuple(blobs[key] for key in sorted(blobs)))
 
 
 def put_artifact(
@@ -101,46 +101,51 @@ def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
 class OverlaidBlobs:
     """Documents in memory, in addition to the blobs of another source."""
 
-    def __init__(self, data: Sequence[bytes], below: BlobSource) -> None:
-        self._data = {digest.of(one): one for one in data}
-        self._below = below
+    def __init__(self, data: Sequence[bytes], base: BlobSource) -> None:
+        self._data = {digest.of(document): document for document in data}
+        self._base = base
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a blob."""
         data = self._data.get(digest_)
-        return io.BytesIO(data) if data is not None else self._below.open(digest_)
+        return io.BytesIO(data) if data is not None else self._base.open(digest_)
 
 
 class LayoutReferrers:
     """The referrers in a layout by their subject; the layout is read on first use."""
 
-    def __init__(self, root: Descriptor, others: Sequence[Descriptor], blobs: BlobSource) -> None:
-        """``others`` are what ``index.json`` lists beside the image."""
+    def __init__(self, root: Descriptor, listed_referrers: Sequence[Descriptor], blobs: BlobSource) -> None:
+        """``listed_referrers`` are what ``index.json`` lists next to the image."""
         self._root = root
-        self._others = others
+        self._listed_referrers = listed_referrers
         self._blobs = blobs
         self._by_subject: dict[Digest, list[Descriptor]] | None = None
 
-    def __call__(self, about: Digest) -> Sequence[Descriptor]:
-        """Return the artifacts about ``about``; raises FormatError or TrustError for bad lists."""
+    def __call__(self, subject: Digest) -> Sequence[Descriptor]:
+        """Return the artifacts about ``subject``; raises FormatError or TrustError for bad lists."""
         if self._by_subject is None:
             self._by_subject = self._read()
-        return self._by_subject.get(about, ())
+        return self._by_subject.get(subject, ())
 
     def _read(self) -> dict[Digest, list[Descriptor]]:
         by_subject: dict[Digest, list[Descriptor]] = {}
         image = Image(self._root, self._blobs)
-        descriptors = [*self._read_index(), *self._others]
-        descriptors += [more for one in descriptors for more in self._read_fallback_list(one, image)]
+        descriptors = [*self._read_index(), *self._listed_referrers]
+        descriptors += [
+            listed_descriptor
+            for one in descriptors
+            for listed_descriptor in self._read_fallback_list(one, image)
+        ]
         if len(descriptors) > _MAX_ARTIFACTS:
             raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} documents about its image")
-        for descriptor in {one.digest: one for one in reversed(descriptors)}.values():
+        for descriptor in {listed.digest: listed for listed in reversed(descriptors)}.values():
             referrer = describe_artifact(descriptor, image.document(descriptor))
             subject = subject_of(descriptor, image.document(descriptor))
             if subject:
                 by_subject.setdefault(subject, []).append(referrer)
         return {
-            about: sorted(referrers, key=lambda one: one.digest) for about, referrers in by_subject.items()
+            about: sorted(referrers, key=lambda referrer: referrer.digest)
+            for about, referrers in by_subject.items()
         }
 
     @staticmethod
@@ -188,16 +193,16 @@ def subject_of(descriptor: Descriptor, data: bytes) -> Digest:
     return descriptor.annotations.get(oci.SUBJECT, "")
 
 
-def tag_of(descriptor: Descriptor, about: Digest) -> str:
-    """Return the tag under which registries have an artifact about ``about``, "" if it needs none."""
+def tag_of(descriptor: Descriptor, subject: Digest) -> str:
+    """Return the tag under which registries have an artifact about ``subject``, "" if it needs none."""
     name = descriptor.annotations.get(oci.REF_NAME, "")
-    return name if name.startswith(about.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
+    return name if name.startswith(subject.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
 
 
 def split_index(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
     """Return what a layout's index lists as images, and what as documents about them."""
     attachments = tuple(descriptor for descriptor in index.manifests if is_attachment(descriptor))
-    images = tuple(one for one in index.manifests if one not in attachments)
+    images = tuple(descriptor for descriptor in index.manifests if descriptor not in attachments)
     return (images, attachments) if images else (attachments, ())
 
 

@@ -82,13 +82,13 @@ def _write(
 ) -> None:
     paths: dict[Origin, list[str]] = {}
     total = 0
-    for path, item in tree.items():
-        if item.entry.kind == "dir":
-            target.add_directory(msgspec.structs.replace(item.entry, path=path))
+    for path, visible_entry in tree.items():
+        if visible_entry.entry.kind == "dir":
+            target.add_directory(msgspec.structs.replace(visible_entry.entry, path=path))
         else:
-            if item.origin not in paths:
-                total += item.entry.size
-            paths.setdefault(item.origin, []).append(path)
+            if visible_entry.origin not in paths:
+                total += visible_entry.entry.size
+            paths.setdefault(visible_entry.origin, []).append(path)
     with progress.task(label, total) as task:
         for number, layer in enumerate(layers):
             for position, (entry, body) in enumerate(layer.entries()):

@@ -52,17 +52,17 @@ def write_archive(members: Sequence[TarMember], output: Output, progress: Progre
 
 
 def _write_in_order(members: Sequence[TarMember], output: Output, task: Task) -> None:
-    def put(data: bytes) -> None:
+    def write(data: bytes) -> None:
         with translate_os_errors(str(output), IMAGE):
             output.file.write(data)
         task.advance(len(data))
 
     for member in members:
-        put(member.header())
+        write(member.header())
         if member.content is not None:
-            member.content.copy(put)
-            put(bytes(tar.padding_size(member.content.size)))
-    put(tar.END_OF_ARCHIVE)
+            member.content.copy(write)
+            write(bytes(tar.padding_size(member.content.size)))
+    write(tar.END_OF_ARCHIVE)
 
 
 def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) -> None:
@@ -71,9 +71,9 @@ def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) ->
     jobs: list[tuple[int, Content]] = []
     position = 0
     for member in members:
-        head = member.header()
-        _put_at(file, position, head, output)
-        position += len(head)
+        header = member.header()
+        _put_at(file, position, header, output)
+        position += len(header)
         if member.content is not None:
             jobs.append((position, member.content))
             position += member.content.size + tar.padding_size(member.content.size)
@@ -83,13 +83,13 @@ def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) ->
     def copy(job: tuple[int, Content]) -> None:
         offset, content = job
 
-        def put(data: bytes) -> None:
+        def write(data: bytes) -> None:
             nonlocal offset
             _put_at(file, offset, data, output)
             offset += len(data)
             task.advance(len(data))
 
-        content.copy(put)
+        content.copy(write)
 
     run_in_threads(copy, sorted(jobs, key=lambda job: (-job[1].size, job[0])))
 

@@ -71,10 +71,10 @@ def _discard(folder: Path) -> None:
     """Remove what was unpacked, folders without write permission included."""
     with suppress(OSError):
         folder.chmod(0o700)
-        for place, names, _ in os.walk(folder):
+        for directory, names, _ in os.walk(folder):
             for name in names:
-                if not (Path(place) / name).is_symlink():
-                    (Path(place) / name).chmod(0o700)
+                if not (Path(directory) / name).is_symlink():
+                    (Path(directory) / name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,10 +123,10 @@ class UnpackedDirectory:
 
     def add_hardlink(self, entry: Entry) -> None:
         """Add a hard link."""
-        source, old = self._open_parent(entry.link)
+        source, target_name = self._open_parent(entry.link)
         try:
             parent, name = self._open_parent_cached(entry.path)
-            os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            os.link(target_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(source)
 
@@ -213,23 +213,23 @@ class UnpackedDirectory:
         """Return the open parent of a path, kept for the next one beside it, and the last name."""
         folder, _, name = path.rpartition("/")
         if folder != self._parent[0]:
-            opened, _ = self._open_parent(path)
+            descriptor, _ = self._open_parent(path)
             os.close(self._parent[1])
-            self._parent = (folder, opened)
+            self._parent = (folder, descriptor)
         return self._parent[1], _encode_name(name)
 
     def _open_parent(self, path: str) -> tuple[int, bytes]:
         *parents, name = path.split("/")
-        opened = os.dup(self._root)
+        descriptor = os.dup(self._root)
         for component in parents:
-            previous = opened
+            previous = descriptor
             try:
-                opened = os.open(
+                descriptor = os.open(
                     _encode_name(component), os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=previous
                 )
             finally:
                 os.close(previous)
-        return opened, _encode_name(name)
+        return descriptor, _encode_name(name)
 
 
 if TYPE_CHECKING:

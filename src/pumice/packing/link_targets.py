@@ -43,7 +43,7 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
         return LinkTargets(_find_format_1_targets(package_segments))
     targets = {target for segment in package_segments.values() for target in segments.link_targets(segment)}
     for segment in package_segments.values():
-        targets.difference_update(item.entry.path for item in segment.items)
+        targets.difference_update(segment_item.entry.path for segment_item in segment.items)
         targets.difference_update(entry.path for entry in segment.directories)
     keep: dict[str, list[str]] = {}
     directories: list[str] = []
@@ -85,7 +85,7 @@ def _find_shippers(package_segments: Mapping[str, Segment], targets: set[str]) -
     shippers: dict[str, list[str]] = {}
     for name in sorted(package_segments) if targets else ():
         segment = package_segments[name]
-        kept_paths = (item.entry.path for item in segment.items)
+        kept_paths = (segment_item.entry.path for segment_item in segment.items)
         for path in _with_parents((*_dropped_paths(segment), *kept_paths)):
             if path in targets:
                 shippers.setdefault(path, []).append(name)
@@ -106,6 +106,6 @@ def _choose_owner(names: list[str], package_segments: Mapping[str, Segment]) -> 
     """Return the package that keeps a file: the first by name that no other package replaces."""
     packages = [package_segments[name].facts for name in names]
     for package in packages:
-        if not any(replaces(other, package) for other in packages if other is not package):
+        if not any(replaces(other_owner, package) for other_owner in packages if other_owner is not package):
             return package.name
     return names[0]

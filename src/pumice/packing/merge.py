@@ -120,15 +120,15 @@ class _Merger:
                 )
 
     def add_files(self, name: str, segment: Segment) -> None:
-        for item in segment.items:
-            path = item.entry.path
+        for segment_item in segment.items:
+            path = segment_item.entry.path
             existing = self.nodes.get(path)
-            if existing is None or self._replaces_existing(name, item, existing):
-                self.nodes[path] = Node(item.entry, name, item.elf)
-                self._items[path] = item
+            if existing is None or self._replaces_existing(name, segment_item, existing):
+                self.nodes[path] = Node(segment_item.entry, name, segment_item.elf)
+                self._items[path] = segment_item
 
-    def _replaces_existing(self, name: str, item: SegmentItem, existing: Node) -> bool:
-        path = item.entry.path
+    def _replaces_existing(self, name: str, segment_item: SegmentItem, existing: Node) -> bool:
+        path = segment_item.entry.path
         existing_owner = existing.owner
         package, existing_package = (
             self._package_segments[name].facts,
@@ -140,7 +140,7 @@ class _Merger:
             winner, new_path = self._diversions[path]
             loser = existing_owner if winner == name else name
             self.diverted.append((loser, path, new_path))
-        elif _is_same_file(item, self._items[path]):
+        elif _is_same_file(segment_item, self._items[path]):
             loser = name
         elif replaces(package, existing_package):
             loser = existing_owner
@@ -172,7 +172,9 @@ class _Merger:
             if node is None:
                 self.nodes[path] = self._parent_nodes.get(path) or Node(Entry(path, "dir", 0o755))
             elif node.entry.kind != "dir":
-                child = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
+                child = sorted(
+                    shipped_path for shipped_path in self.nodes if shipped_path.startswith(path + "/")
+                )[0]
                 owner = self.nodes[child].owner
                 raise _conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
             else:
@@ -186,8 +188,13 @@ def _mode_and_owner(entry: Entry) -> tuple[int, int, int]:
 
 def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
     facts = [
-        (item.entry.kind, item.entry.link, item.sha256, _mode_and_owner(item.entry))
-        for item in (first, second)
+        (
+            segment_item.entry.kind,
+            segment_item.entry.link,
+            segment_item.sha256,
+            _mode_and_owner(segment_item.entry),
+        )
+        for segment_item in (first, second)
     ]
     return facts[0] == facts[1]
 

@@ -121,9 +121,9 @@ def _read_file(path: bytes) -> tuple[bytes | Path, int]:
     # The file may have been replaced by a link or a pipe since it was examined.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(os.open(path, flags), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if facts.st_size >= LARGE_FILE:
-            return Path(os.fsdecode(path)), facts.st_size
+        status = os.fstat(file.fileno())
+        if status.st_size >= LARGE_FILE:
+            return Path(os.fsdecode(path)), status.st_size
         content = file.read(LARGE_FILE)
     return content, len(content)
 
@@ -139,18 +139,18 @@ class _Plan:
 
     def add_rule(self, rule: FileRule) -> None:
         """Add the entries of a rule."""
-        to = rule.to.strip("/")
+        destination = rule.to.strip("/")
         try:
             if rule.text is not None:
                 mode = 0o644 if rule.mode is None else rule.mode
-                self._add_planned(to, _PlannedEntry(rule, "file", mode, text=rule.text.encode()))
+                self._add_planned(destination, _PlannedEntry(rule, "file", mode, text=rule.text.encode()))
             elif rule.link:
-                self._add_planned(to, _PlannedEntry(rule, "symlink", 0o777, link=rule.link))
+                self._add_planned(destination, _PlannedEntry(rule, "symlink", 0o777, link=rule.link))
             elif rule.directory:
                 mode = 0o755 if rule.mode is None else rule.mode
-                self._add_planned(to, _PlannedEntry(rule, "dir", mode, is_explicit=True))
+                self._add_planned(destination, _PlannedEntry(rule, "dir", mode, is_explicit=True))
             else:
-                self._add_copy(rule, to)
+                self._add_copy(rule, destination)
         except Problem as problem:
             self.problems.append(problem)
 
@@ -159,11 +159,13 @@ class _Plan:
         for path, planned in sorted(self.entries.items()):
             parent = posixpath.dirname(path)
             while parent:
-                above = self.entries.get(parent)
-                if above is not None and above.kind != "dir":
-                    kind = "a link" if above.kind == "symlink" else "a file"
+                parent_entry = self.entries.get(parent)
+                if parent_entry is not None and parent_entry.kind != "dir":
+                    kind = "a link" if parent_entry.kind == "symlink" else "a file"
                     message = f"cannot add '/{path}': '/{parent}' is {kind}"
-                    self.problems.append(_rule_problem(planned.rule, message, f"see {above.rule.where}"))
+                    self.problems.append(
+                        _rule_problem(planned.rule, message, f"see {parent_entry.rule.where}")
+                    )
                     break
                 parent = posixpath.dirname(parent)
 
@@ -171,7 +173,7 @@ class _Plan:
         base = os.path.join(self._root, rule.base_dir.encode()) if rule.base_dir else self._root
         components = [component for component in rule.source.split("/") if component not in ("", ".")]
         fixed_count = next(
-            (i for i, component in enumerate(components) if is_wild(component)), len(components)
+            (position for position, component in enumerate(components) if is_wild(component)), len(components)
         )
         start = self._resolve_inside(base, components[:fixed_count], rule)
         walk = _SourceWalk(rule, start, self._format)
@@ -258,14 +260,14 @@ class _SourceWalk:
         self._visited.add((relative, len(patterns)))
         if pattern == "**":
             matches |= self.glob(directory, relative, remaining or ["*"])
-        for raw, status in self._list_directory(directory, relative):
-            name = raw.decode("utf-8", "surrogateescape")
+        for raw_name, status in self._list_directory(directory, relative):
+            name = raw_name.decode("utf-8", "surrogateescape")
             is_directory = stat.S_ISDIR(status.st_mode)
             descends = pattern == "**" and is_directory and not name.startswith(".")
             if not descends and not (pattern != "**" and component_matches(name, pattern)):
                 continue
-            child = os.path.join(directory, raw)
-            path = posixpath.join(relative, _decode_name(raw, child, self.rule))
+            child = os.path.join(directory, raw_name)
+            path = posixpath.join(relative, _decode_name(raw_name, child, self.rule))
             if descends:
                 matches |= self.glob(child, path, patterns)
             elif not remaining:
@@ -284,8 +286,8 @@ class _SourceWalk:
             yield destination, self._plan_entry(path, status)
             if stat.S_ISDIR(status.st_mode):
                 names = [
-                    _decode_name(raw, os.path.join(path, raw), self.rule)
-                    for raw, _ in self._list_directory(path, relative)
+                    _decode_name(raw_name, os.path.join(path, raw_name), self.rule)
+                    for raw_name, _ in self._list_directory(path, relative)
                 ]
                 pending += [
                     (posixpath.join(relative, name), posixpath.join(destination, name))
@@ -298,13 +300,17 @@ class _SourceWalk:
             raise _rule_problem(self.rule, f"directories are nested more than {_MAX_DEPTH} deep")
         try:
             with os.scandir(directory) as entries:
-                listed = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
+                named_statuses = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
         except OSError as error:
             raise _unreadable_problem(directory, error, self.rule) from None
-        return [(raw, facts) for raw, facts in listed if not self._is_ignored(relative, raw, facts)]
+        return [
+            (raw_name, status)
+            for raw_name, status in named_statuses
+            if not self._is_ignored(relative, raw_name, status)
+        ]
 
-    def _is_ignored(self, relative: str, raw: bytes, status: os.stat_result) -> bool:
-        path = posixpath.join(relative, raw.decode("utf-8", "surrogateescape"))
+    def _is_ignored(self, relative: str, raw_name: bytes, status: os.stat_result) -> bool:
+        path = posixpath.join(relative, raw_name.decode("utf-8", "surrogateescape"))
         return self._ignored.matches(path, is_directory=stat.S_ISDIR(status.st_mode))
 
     def _plan_entry(self, path: bytes, status: os.stat_result) -> _PlannedEntry:
@@ -326,15 +332,15 @@ class _SourceWalk:
         )
 
 
-def _is_same_entry(first: _PlannedEntry, second: _PlannedEntry) -> bool:
-    if (first.kind, first.mode, first.link, first.rule.owner) != (
-        second.kind,
-        second.mode,
-        second.link,
-        second.rule.owner,
+def _is_same_entry(entry: _PlannedEntry, other_entry: _PlannedEntry) -> bool:
+    if (entry.kind, entry.mode, entry.link, entry.rule.owner) != (
+        other_entry.kind,
+        other_entry.mode,
+        other_entry.link,
+        other_entry.rule.owner,
     ):
         return False
-    return first.kind != "file" or _content_digest(first) == _content_digest(second)
+    return entry.kind != "file" or _content_digest(entry) == _content_digest(other_entry)
 
 
 def _content_digest(planned: _PlannedEntry) -> bytes:
@@ -360,9 +366,9 @@ def _file_status(path: bytes, rule: FileRule) -> os.stat_result:
         raise _unreadable_problem(path, error, rule) from None
 
 
-def _decode_name(raw: bytes, path: bytes, rule: FileRule) -> str:
+def _decode_name(raw_name: bytes, path: bytes, rule: FileRule) -> str:
     try:
-        return raw.decode("utf-8")
+        return raw_name.decode("utf-8")
     except UnicodeDecodeError:
         hint = "rename it, or exclude it with 'ignore'"
         raise _rule_problem(rule, f"the name or link of {_quote_path(path)} is not UTF-8", hint) from None

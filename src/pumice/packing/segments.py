@@ -150,23 +150,23 @@ def _paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
 
 def link_targets(segment: Segment) -> Iterator[str]:
     """Yield the target path of each link of a segment, those of symbolic links made absolute."""
-    for item in segment.items:
-        if item.entry.kind == "symlink":
-            directory = posixpath.dirname(item.entry.path)
+    for segment_item in segment.items:
+        if segment_item.entry.kind == "symlink":
+            directory = posixpath.dirname(segment_item.entry.path)
             yield merged_usr_path(
-                posixpath.normpath(posixpath.join("/", directory, item.entry.link)).lstrip("/")
+                posixpath.normpath(posixpath.join("/", directory, segment_item.entry.link)).lstrip("/")
             )
-        elif item.entry.kind == "hardlink":
-            yield item.entry.link
+        elif segment_item.entry.kind == "hardlink":
+            yield segment_item.entry.link
 
 
 def content_reader(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
     """Return a function that reads a file of a segment by path; it raises KeyError for any other path."""
-    items = {item.entry.path: item for item in segment.items}
+    items_by_path = {segment_item.entry.path: segment_item for segment_item in segment.items}
     read_plain = gzip.random_access_reader(
         lambda: blobs.open(segment.blob), segment.members, segment.tar_size
     )
-    return lambda path: read_plain(items[path].offset, items[path].entry.size)
+    return lambda path: read_plain(items_by_path[path].offset, items_by_path[path].entry.size)
 
 
 def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> Segment:
@@ -179,7 +179,7 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     directories = _change_directories(segment.directories, changed_directories, hidden)
     parents = _change_directories(segment.parents, changed_directories, hidden)
     attributes = {entry.path: entry for entry in (*parents, *directories)}
-    promoted: dict[str, str] = {}
+    promoted_links: dict[str, str] = {}
     read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
@@ -189,7 +189,7 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
             if entry.kind == "dir":
                 stream.add_directory(changed_directories.get(entry.path, entry), attributes)
             elif entry.kind == "hardlink" and entry.link in hidden:
-                _promote_hard_link(stream, entry, attributes, promoted, read_content)
+                _promote_hard_link(stream, entry, attributes, promoted_links, read_content)
             else:
                 stream.add(entry, content, attributes)
         layer = stream.close()
@@ -218,15 +218,15 @@ def _promote_hard_link(
     stream: SegmentWriter,
     entry: Entry,
     attributes: Mapping[str, Entry],
-    promoted: dict[str, str],
+    promoted_links: dict[str, str],
     read_content: Callable[[str], bytes],
 ) -> None:
-    if entry.link in promoted:
-        hard_link = msgspec.structs.replace(entry, link=promoted[entry.link])
+    if entry.link in promoted_links:
+        hard_link = msgspec.structs.replace(entry, link=promoted_links[entry.link])
         stream.add(hard_link, io.BytesIO(), attributes)
         return
     content = read_content(entry.link)
-    promoted[entry.link] = entry.path
+    promoted_links[entry.link] = entry.path
     regular_file = msgspec.structs.replace(entry, kind="file", link="", size=len(content))
     stream.add(regular_file, io.BytesIO(content), attributes)
 

@@ -146,15 +146,15 @@ class Tree:
 
     def with_entries(self, generated: Iterable[GeneratedEntry], removed: Iterable[str] = ()) -> Tree:
         """Return a new tree without the paths ``removed`` and with the entries ``generated``."""
-        entries = {item.entry.path: item for item in generated}
+        entries = {generated_entry.entry.path: generated_entry for generated_entry in generated}
         removed_paths = [path for path in removed if path in self.nodes]
         if not entries and not removed_paths:
             return self
         nodes = dict(self.nodes)
         for path in removed_paths:
             del nodes[path]
-        for path, item in entries.items():
-            nodes[path] = Node(item.entry, item.origin)
+        for path, generated_entry in entries.items():
+            nodes[path] = Node(generated_entry.entry, generated_entry.origin)
 
         def read_content(path: str) -> bytes:
             return entries[path].content if path in entries else self._read_content(path)

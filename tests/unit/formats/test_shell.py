@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import shell
-from pumice.formats.shell import AndOr, Pipeline, SimpleCommand
+from pumice.formats.shelltree import AndOr, Pipeline, SimpleCommand
 from pumice.formats.shellwords import Part
 
 
@@ -38,8 +38,8 @@ def test_compound_commands() -> None:
     assert kinds == ["If", "Case", "For", "Loop", "FunctionDefinition", "Group"]
     last = shell.parse_script(script.encode())[-1]
     assert isinstance(last, AndOr)
-    assert [operator for operator, _ in last.rest] == ["&&", "||"]
-    assert last.rest[1][1] == Pipeline(last.rest[1][1].commands, negated=True)
+    assert [operator for operator, _ in last.operations] == ["&&", "||"]
+    assert last.operations[1][1] == Pipeline(last.operations[1][1].commands, negated=True)
 
 
 def test_expansions_that_need_a_shell_are_unknown() -> None:

@@ -64,7 +64,7 @@ class LayoutAttachment:
         self._directory = directory
         self._image = image
         self._new: dict[Digest, bytes] = {}
-        self._listed = image.beside
+        self._listed = image.listed_referrers
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a new blob, or one of the layout."""
@@ -90,5 +90,7 @@ class LayoutAttachment:
 def _update_descriptors(
     descriptors: Sequence[Descriptor], add: Sequence[Descriptor], remove: Sequence[Digest]
 ) -> tuple[Descriptor, ...]:
-    kept = {descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove}
-    return tuple((kept | {descriptor.digest: descriptor for descriptor in add}).values())
+    descriptors_by_digest = {
+        descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove
+    }
+    return tuple((descriptors_by_digest | {descriptor.digest: descriptor for descriptor in add}).values())

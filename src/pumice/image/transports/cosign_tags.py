@@ -60,27 +60,29 @@ def merge_into_tag(
 
 def merge_manifests(documents: Sequence[bytes], target: Reference) -> bytes:
     """Return the first of some manifests that has the layers of all, or a new one that has them."""
-    parsed = [_parse_manifest(data, target) for data in documents]
+    parsed_manifests = [_parse_manifest(data, target) for data in documents]
     if len(set(documents)) == 1:
         return documents[0]
-    if not target.tag.endswith(_MERGED) or any(kind is None for kind in parsed):
+    if not target.tag.endswith(_MERGED) or any(
+        parsed_manifest is None for parsed_manifest in parsed_manifests
+    ):
         raise FormatError(
             "the registry has something else under this tag, which would be lost",
             where=str(target),
             hint=f"delete it with pumice delete docker://{target}, or leave out ours with --only-image",
         )
-    manifests = [kind for kind in parsed if kind is not None]
-    layers = {_key(layer): layer for one in manifests for layer in one["layers"]}
-    for data, one in zip(documents, manifests, strict=True):
-        if {_key(layer) for layer in one["layers"]} >= layers.keys():
+    manifests = [parsed_manifest for parsed_manifest in parsed_manifests if parsed_manifest is not None]
+    layers = {_key(layer): layer for manifest in manifests for layer in manifest["layers"]}
+    for data, manifest in zip(documents, manifests, strict=True):
+        if {_key(layer) for layer in manifest["layers"]} >= layers.keys():
             return data
     config = simplesigning.encode_artifact_config([str(layer["digest"]) for layer in layers.values()])
     descriptor = {"mediaType": oci.CONFIG, "digest": blob_content.digest_of(config), "size": len(config)}
     merged: dict[str, Any] = {}
     annotations: dict[str, Any] = {}
-    for one in reversed(manifests):
-        merged |= one
-        annotations |= one.get("annotations") or {}
+    for manifest in reversed(manifests):
+        merged |= manifest
+        annotations |= manifest.get("annotations") or {}
     merged |= {"config": descriptor, "layers": list(layers.values())} | (
         {"annotations": annotations} if annotations else {}
     )
@@ -94,7 +96,9 @@ def _parse_manifest(data: bytes, target: Reference) -> dict[str, Any] | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise FormatError("the manifest under this tag is malformed", where=str(target)) from None
     layers = manifest.get("layers") if isinstance(manifest, dict) else None
-    if not isinstance(layers, list) or not all(isinstance(one, dict) and one.get("digest") for one in layers):
+    if not isinstance(layers, list) or not all(
+        isinstance(layer, dict) and layer.get("digest") for layer in layers
+    ):
         return None
     return dict(manifest)
 
@@ -125,12 +129,14 @@ def _write_manifest(
     elif current.etag and not current.etag.startswith("W/"):
         conditions.append(("If-Match", current.etag))
     try:
-        stored = client.put_manifest(target, node.data, node.descriptor.media_type, extra_headers=conditions)
+        uploaded_manifest = client.put_manifest(
+            target, node.data, node.descriptor.media_type, extra_headers=conditions
+        )
     except RegistryError as error:
         if error.status not in _CHANGED:
             raise
         return
-    if is_new and node.subject and not stored.is_listed:
+    if is_new and node.subject and not uploaded_manifest.is_listed:
         client.add_fallback_referrers(target.repository, node.subject, [node.entry()])
 
 

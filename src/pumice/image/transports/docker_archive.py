@@ -65,8 +65,8 @@ def image_name(name: str, tag: str) -> str:
     ``tag`` may be a full ``NAME:TAG`` itself. Raises UsageError for a name that Docker does not accept.
     """
     if ":" in tag or "/" in tag:
-        head, colon, tail = tag.rpartition(":")
-        name, tag = (head, tail) if colon and "/" not in tail else (tag, "")
+        full_name, colon, version = tag.rpartition(":")
+        name, tag = (full_name, version) if colon and "/" not in version else (tag, "")
     if not name:
         return ""
     tag = tag or "latest"
@@ -113,5 +113,5 @@ def _repositories_member(name: str, layers: list[str]) -> list[tar_archive.TarMe
     if not name or not layers:
         return []
     repository, _, tag = name.rpartition(":")
-    top = layers[-1].split(".", 1)[0]
-    return [tar_archive.text_member("repositories", canonical.dumps({repository: {tag: top}}))]
+    top_layer_id = layers[-1].split(".", 1)[0]
+    return [tar_archive.text_member("repositories", canonical.dumps({repository: {tag: top_layer_id}}))]

@@ -70,10 +70,12 @@ def read_archive(path: Path, name: str = "") -> Image:
     """
     status = archive_members.read_status(path)
     members = archive_members.index_archive(path)
-    saved = _choose_image(_read_images(path, members), name, str(path))
-    config = archive_members.read_member(members, _find_member(members, saved.config, path), saved.config)
+    saved_image = _choose_image(_read_images(path, members), name, str(path))
+    config = archive_members.read_member(
+        members, _find_member(members, saved_image.config, path), saved_image.config
+    )
     diff_ids = oci.read_config(config).rootfs.diff_ids
-    layers = saved.layers or ()
+    layers = saved_image.layers or ()
     if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
         raise FormatError(
             f"the archive has {len(layers)} layers, the image's config {len(diff_ids)}", where=str(path)
@@ -93,7 +95,7 @@ def read_archive(path: Path, name: str = "") -> Image:
         oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(descriptors))
     )
     documents = {digest.of(data): data for data in (config, manifest)}
-    full_name = (saved.repo_tags or ("",))[0]
+    full_name = (saved_image.repo_tags or ("",))[0]
     manifest_descriptor = oci.make_descriptor(manifest, oci.MANIFEST)
     repository, _, tag = full_name.rpartition(":")
     annotations = layout_index.name_annotations(repository, tag) if repository and tag else {}
@@ -120,7 +122,7 @@ def _read_images(path: Path, members: ArchiveIndex) -> tuple[_SavedImage, ...]:
 
 
 def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _SavedImage:
-    names = sorted({tag for saved in images for tag in saved.repo_tags or ()})
+    names = sorted({tag for saved_image in images for tag in saved_image.repo_tags or ()})
     all_names = ", ".join(names[:20]) or "none"
     if not name:
         if len(images) > 1:
@@ -130,18 +132,18 @@ def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _Sa
                 hint=f"choose one by appending :NAME:TAG; the names are {all_names}",
             )
         return images[0]
-    for saved in images:
-        if name in (saved.repo_tags or ()):
-            return msgspec.structs.replace(saved, repo_tags=(name,))
-    by_tag = [
-        msgspec.structs.replace(saved, repo_tags=(full,))
-        for saved in images
-        for full in saved.repo_tags or ()
-        if full.rpartition(":")[2] == name
+    for saved_image in images:
+        if name in (saved_image.repo_tags or ()):
+            return msgspec.structs.replace(saved_image, repo_tags=(name,))
+    matching_images = [
+        msgspec.structs.replace(saved_image, repo_tags=(full_name,))
+        for saved_image in images
+        for full_name in saved_image.repo_tags or ()
+        if full_name.rpartition(":")[2] == name
     ]
-    if len(by_tag) != 1:
+    if len(matching_images) != 1:
         raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"the names are {all_names}")
-    return by_tag[0]
+    return matching_images[0]
 
 
 def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int]:

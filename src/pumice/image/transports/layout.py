@@ -97,9 +97,11 @@ def read_layout(directory: Path, tag: str = "") -> Image:
     oci.read_layout_header(header)
     image = layout_index.select_image(index, tag, str(directory), LayoutBlobs(directory))
     if cosign_layout.KIND in image.root.annotations:
-        listed = {descriptor.digest for descriptor in image.beside}
+        listed_digests = {descriptor.digest for descriptor in image.listed_referrers}
         unlisted = cosign_layout.find_unlisted(directory / BLOBS, image.root)
-        image.beside += tuple(descriptor for descriptor in unlisted if descriptor.digest not in listed)
+        image.listed_referrers += tuple(
+            descriptor for descriptor in unlisted if descriptor.digest not in listed_digests
+        )
     return image
 
 
@@ -133,9 +135,11 @@ def layout_content(
     pointer = oci.Descriptor(
         root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    listed = cosign_layout.mark_for_cosign(pointer, attached.artifacts) if referrers_in_index else (pointer,)
+    descriptors = (
+        cosign_layout.mark_for_cosign(pointer, attached.artifacts) if referrers_in_index else (pointer,)
+    )
     unique_blobs = tuple({blob.digest: blob for blob in blobs}.values())
-    index = oci.encode_document(oci.make_index(listed))
+    index = oci.encode_document(oci.make_index(descriptors))
     return LayoutContent(index, unique_blobs, Image(root, referrers.OverlaidBlobs(documents, image.blobs)))
 
 

@@ -92,7 +92,10 @@ def attach_referrers(
         index = oci.read_index(index_data)
         if all(descriptor.digest != image.root.digest for descriptor in index.manifests):
             raise ImageError("the image in the layout has changed", where=str(directory), hint="try again")
-        manifests = [_point_to_referrers(one, digest.of(referrer_index), image) for one in index.manifests]
+        manifests = [
+            _point_to_referrers(descriptor, digest.of(referrer_index), image)
+            for descriptor in index.manifests
+        ]
         writer.publish(oci.encode_document(msgspec.structs.replace(index, manifests=tuple(manifests))))
 
 
@@ -107,10 +110,10 @@ def _check_is_listed(directory: Path, image: Image) -> None:
         )
 
 
-def _point_to_referrers(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
+def _point_to_referrers(descriptor: Descriptor, referrer_index_digest: Digest, image: Image) -> Descriptor:
     if descriptor.digest != image.root.digest:
         return descriptor
-    annotations = {**descriptor.annotations, oci.REFERRERS: listed}
+    annotations = {**descriptor.annotations, oci.REFERRERS: referrer_index_digest}
     return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
@@ -248,11 +251,11 @@ class _Writer:
         try:
             with temporary.open("xb", buffering=0) as file:
 
-                def put(data: bytes) -> None:
+                def write(data: bytes) -> None:
                     _write_all(file, data)
                     task.advance(len(data))
 
-                blob.copy(put)
+                blob.copy(write)
             if not os.path.lexists(path):
                 self._added.append(path)
             temporary.replace(path)
@@ -267,11 +270,13 @@ class _Writer:
         for descriptor in manifests:
             data = Image(descriptor, blobs).document(descriptor)
             manifest = oci.read_manifest(data)
-            parts = (descriptor, manifest.config, *manifest.layers)
-            for part in {part.digest: part for part in parts}.values():
-                path = self._blobs / digest.hex_of(part.digest)
-                if not self._is_sound(path, part):
-                    self._copy(Blob(part, blobs), path, Silent().task(""))
+            descriptors = (descriptor, manifest.config, *manifest.layers)
+            for part_descriptor in {
+                part_descriptor.digest: part_descriptor for part_descriptor in descriptors
+            }.values():
+                path = self._blobs / digest.hex_of(part_descriptor.digest)
+                if not self._is_sound(path, part_descriptor):
+                    self._copy(Blob(part_descriptor, blobs), path, Silent().task(""))
 
     def add_blob(self, data: bytes) -> None:
         """Add a document."""
@@ -297,12 +302,12 @@ class _Writer:
                 temporary.unlink()
             raise
 
-    def sweep(self, needed: set[str]) -> None:
+    def sweep(self, needed_names: set[str]) -> None:
         """Remove blobs that nothing refers to and temporary files of interrupted runs, and nothing else."""
         self.check_links()
         for path in [*self._blobs.iterdir(), *self._directory.iterdir()]:
             is_blob = path.parent == self._blobs and len(path.name) == 64
-            if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in needed):
+            if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in needed_names):
                 with suppress(OSError):
                     path.unlink()
 
@@ -319,10 +324,10 @@ class _Writer:
 def _write_all(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        written = file.write(view)
-        if not written:
+        written_size = file.write(view)
+        if not written_size:
             raise OSError(errno.ENOSPC, "no space left")
-        view = view[written:]
+        view = view[written_size:]
 
 
 def _ignore(data: bytes) -> None:

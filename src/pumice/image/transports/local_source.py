@@ -63,20 +63,20 @@ class LocalSource:
             self._unlinked = self._read_unlinked()
         linked = {descriptor.digest: descriptor for descriptor in self._image.referrers(digest)}
         unlinked = self._unlinked.get(digest, ())
-        return [*linked.values(), *(one for one in unlinked if one.digest not in linked)]
+        return [*linked.values(), *(descriptor for descriptor in unlinked if descriptor.digest not in linked)]
 
     def _read_unlinked(self) -> dict[str, list[Descriptor]]:
         """Return what a layout lists next to the image, by the subject that each manifest names."""
         by_subject: dict[str, list[Descriptor]] = {}
         stem = self._image.root.digest.replace(":", "-")
-        for listed in self._image.beside:
-            suffix = _COSIGN_SUFFIXES.get(listed.annotations.get(_KIND, ""), "")
-            descriptor = listed
+        for listed_descriptor in self._image.listed_referrers:
+            suffix = _COSIGN_SUFFIXES.get(listed_descriptor.annotations.get(_KIND, ""), "")
+            descriptor = listed_descriptor
             if suffix:
-                annotations = {**listed.annotations, oci.REF_NAME: f"{stem}.{suffix}"}
+                annotations = {**listed_descriptor.annotations, oci.REF_NAME: f"{stem}.{suffix}"}
                 del annotations[_KIND]
-                descriptor = msgspec.structs.replace(listed, annotations=annotations)
-            if subject := referrers.subject_of(descriptor, self._image.document(listed)):
+                descriptor = msgspec.structs.replace(listed_descriptor, annotations=annotations)
+            if subject := referrers.subject_of(descriptor, self._image.document(listed_descriptor)):
                 by_subject.setdefault(subject, []).append(descriptor)
         return by_subject
 
@@ -86,11 +86,11 @@ def bare_descriptor(descriptor: Descriptor) -> Descriptor:
     return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
-def _link(node: Node, listed: Descriptor, subject: str) -> Referrer:
+def _link(node: Node, descriptor: Descriptor, subject: str) -> Referrer:
     """Return how a registry lists a manifest, with the annotations of both the manifest and the list."""
     entry = node.entry()
-    local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(listed, subject) else set())
-    annotations = {name: value for name, value in listed.annotations.items() if name not in local_names}
+    local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(descriptor, subject) else set())
+    annotations = {name: value for name, value in descriptor.annotations.items() if name not in local_names}
     annotations |= entry.get("annotations") or {}
     if annotations:
         entry["annotations"] = annotations

@@ -280,13 +280,13 @@ def _transport_of(text: str) -> Transport | None:
 
 def _parse_address(transport: Transport, text: str) -> Address:
     """Split a location. As in skopeo, a path has no colon."""
-    rest = text.removeprefix(transport.scheme)
+    address = text.removeprefix(transport.scheme)
     if not (transport.is_file or transport.is_directory):
-        return Address(transport, rest)
-    path, colon, tag = rest.partition(":")
+        return Address(transport, address)
+    path, colon, tag = address.partition(":")
     if not path or "\0" in path:
-        noun = "directory" if transport.is_directory else "file"
-        raise UsageError(f"location {text[:200]!r} has no {noun}", hint=f"write {transport.syntax}")
+        path_kind = "directory" if transport.is_directory else "file"
+        raise UsageError(f"location {text[:200]!r} has no {path_kind}", hint=f"write {transport.syntax}")
     if colon and not transport.has_tag:
         raise UsageError(
             f"location {text[:200]!r} has a tag, but {transport.scheme} has no tags",
@@ -304,18 +304,19 @@ def _load(address: Address) -> Location:
 def _unknown_transport(text: str) -> UsageError:
     from difflib import get_close_matches
 
-    shown = text[:200]
-    scheme, colon, _ = shown.partition(":")
+    quoted_text = text[:200]
+    scheme, colon, _ = quoted_text.partition(":")
     if not colon:
-        suggested = LAYOUT_ARCHIVE if shown.endswith(".tar") else LAYOUT
+        suggested = LAYOUT_ARCHIVE if quoted_text.endswith(".tar") else LAYOUT
         return UsageError(
-            f"destination {shown!r} has no transport", hint=f"for example, write {suggested.scheme}{shown}"
+            f"destination {quoted_text!r} has no transport",
+            hint=f"for example, write {suggested.scheme}{quoted_text}",
         )
     schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_writable}
     matches = get_close_matches(scheme, schemes, n=1)
     syntaxes = ", ".join(transport.syntax for transport in TRANSPORTS if transport.is_writable)
     hint = f"did you mean {schemes[matches[0]]}?" if matches else f"use one of {syntaxes}"
-    return UsageError(f"unknown transport {scheme[:40]!r} in destination {shown!r}", hint=hint)
+    return UsageError(f"unknown transport {scheme[:40]!r} in destination {quoted_text!r}", hint=hint)
 
 
 def check_destinations(
@@ -364,7 +365,11 @@ def is_tag(text: str) -> bool:
 
     Written without a regular expression, because every build that writes a layout calls it.
     """
-    return len(text) <= _MAX_TAG and text.isascii() and all(_is_component(part) for part in text.split("/"))
+    return (
+        len(text) <= _MAX_TAG
+        and text.isascii()
+        and all(_is_component(component) for component in text.split("/"))
+    )
 
 
 def _is_component(text: str) -> bool:

@@ -31,10 +31,10 @@ class RegistryLocation:
         reference, client = self._reference, access.client()
         root = client.resolve(reference)
         blobs = RegistryBlobs(client, reference.repository, root)
-        known_as = "" if reference.digest else str(reference)
+        registry_name = "" if reference.digest else str(reference)
         version = reference.tag or f"digest-{reference.digest.partition(':')[2][:_DIGITS]}"
         return OpenedImage(
-            Image(root, blobs, blobs.referrers, known_as=known_as),
+            Image(root, blobs, blobs.referrers, registry_name=registry_name),
             lambda: RegistrySource(client, reference.repository),
             str(reference.repository),
             version,

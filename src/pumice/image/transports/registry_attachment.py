@@ -59,8 +59,10 @@ class RegistryAttachment:
             if blob.digest in self._new:
                 self._client.upload_blob(self._repository, blob, self._new[blob.digest])
         kind = node.descriptor.media_type
-        stored = self._client.put_manifest(self._repository.with_digest(referrer.digest), data, kind)
-        if not stored.is_listed:
+        uploaded_manifest = self._client.put_manifest(
+            self._repository.with_digest(referrer.digest), data, kind
+        )
+        if not uploaded_manifest.is_listed:
             self._client.add_fallback_referrers(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
             cosign_tags.merge_into_tag(

@@ -113,9 +113,11 @@ class RegistryBlobs:
             descriptors = {link.digest: link.descriptor for link in self._source.referrers(digest)}
             for tag, tagged in self._source.cosign_tags([digest]).items():
                 for descriptor in tagged:
-                    listed = descriptors.get(descriptor.digest, descriptor)
-                    annotations = {**listed.annotations, oci.REF_NAME: tag}
-                    descriptors[descriptor.digest] = msgspec.structs.replace(listed, annotations=annotations)
+                    listed_descriptor = descriptors.get(descriptor.digest, descriptor)
+                    annotations = {**listed_descriptor.annotations, oci.REF_NAME: tag}
+                    descriptors[descriptor.digest] = msgspec.structs.replace(
+                        listed_descriptor, annotations=annotations
+                    )
             self._documents.update(descriptors)
             self._referrers[digest] = tuple(descriptors.values())
         return self._referrers[digest]

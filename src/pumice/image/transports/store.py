@@ -169,11 +169,13 @@ def _not_found(reference: str, home: Home) -> PumiceError:
 
     names = home.refs.names()
     # Compare with each whole name, its last component, and that component without the version.
-    nearby = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
-    nearby |= {name.rpartition("/")[2]: name for name in reversed(names)} | {name: name for name in names}
-    matches = get_close_matches(reference[:200], nearby, n=1)
+    names_by_spelling = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
+    names_by_spelling |= {name.rpartition("/")[2]: name for name in reversed(names)} | {
+        name: name for name in names
+    }
+    matches = get_close_matches(reference[:200], names_by_spelling, n=1)
     if matches:
-        hint = f"did you mean {nearby[matches[0]]}?"
+        hint = f"did you mean {names_by_spelling[matches[0]]}?"
     elif os.path.isdir(reference):  # noqa: PTH112 - pathlib raises for names that are too long
         hint = f"for an OCI layout in a directory, write oci:{reference}"
     elif os.path.isfile(reference):  # noqa: PTH113 - pathlib raises for names that are too long

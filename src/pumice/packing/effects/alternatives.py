@@ -72,12 +72,12 @@ def parse_install(words: Sequence[Value]) -> Install | None:
     literal_words = [word for word in words if word is not None]
     if len(literal_words) != len(words):
         return None
-    at = literal_words.index("--install")
-    if len(literal_words) < at + 5 or not _PRIORITY.fullmatch(literal_words[at + 4]):
+    position = literal_words.index("--install")
+    if len(literal_words) < position + 5 or not _PRIORITY.fullmatch(literal_words[position + 4]):
         return None
-    link, name, path, priority = literal_words[at + 1 : at + 5]
+    link, name, path, priority = literal_words[position + 1 : position + 5]
     slaves: list[tuple[str, str, str]] = []
-    slave_words = literal_words[at + 5 :]
+    slave_words = literal_words[position + 5 :]
     while slave_words:
         if slave_words[0] != "--slave" or len(slave_words) < 4:
             return None

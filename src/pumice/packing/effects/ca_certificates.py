@@ -43,16 +43,16 @@ def install_ca_certificates(inputs: EffectInput) -> EffectResult:
     generated: list[GeneratedEntry] = []
     if tree.get(CERTIFICATES_DIRECTORY) is None:
         generated.append(directory_entry(CERTIFICATES_DIRECTORY, ORIGIN))
-    shipped = _certificate_paths(tree, _SHIPPED)
+    shipped_paths = _certificate_paths(tree, _SHIPPED)
     if tree.get(_CONFIGURATION) is None:
-        lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped)
+        lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped_paths)
         generated.append(file_entry(_CONFIGURATION, (_CONFIGURATION_HEADER + lines).encode(), ORIGIN))
-        chosen = shipped
+        certificate_paths = shipped_paths
     else:
-        chosen = _configured_paths(tree)
+        certificate_paths = _configured_paths(tree)
     bundle: list[bytes] = []
     names: dict[str, bytes] = {}
-    for path in (*chosen, *_certificate_paths(tree, _LOCAL)):
+    for path in (*certificate_paths, *_certificate_paths(tree, _LOCAL)):
         data = tree.read(path)
         bundle.append(data if data.endswith(b"\n") or not data else data + b"\n")
         name = pem_name(path)

@@ -81,17 +81,17 @@ def _search_directories(tree: Tree, architecture: str) -> Iterable[tuple[str, st
     stated_paths += [f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib", "/usr/lib"]
     seen_paths: set[str] = set()
     for directory in stated_paths:
-        real = tree.resolve(directory)
-        if real and real not in seen_paths and tree.is_directory(real):
-            seen_paths.add(real)
-            yield directory, real
+        real_path = tree.resolve(directory)
+        if real_path and real_path not in seen_paths and tree.is_directory(real_path):
+            seen_paths.add(real_path)
+            yield directory, real_path
 
 
 def _configured_paths(tree: Tree, path: str, depth: int) -> Iterable[str]:
     if not tree.is_file(path) or depth > _MAX_INCLUDES:
         return
-    for raw in tree.read(path).decode("utf-8", "surrogateescape").split("\n"):
-        line = raw.partition("#")[0].strip()
+    for configuration_line in tree.read(path).decode("utf-8", "surrogateescape").split("\n"):
+        line = configuration_line.partition("#")[0].strip()
         if line.startswith(("include ", "include\t")):
             for pattern in line.split()[1:]:
                 for included in _matching_paths(tree, posixpath.join(posixpath.dirname(path), pattern)):

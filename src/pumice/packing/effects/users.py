@@ -251,8 +251,8 @@ class _AccountFiles:
         conflicting_name = next(
             (
                 existing_name
-                for existing_name, used in ids.items()
-                if used == number and existing_name != name
+                for existing_name, existing_id in ids.items()
+                if existing_id == number and existing_name != name
             ),
             None,
         )

@@ -10,7 +10,7 @@ def test_run_and_lock_become_links_and_their_content_moves() -> None:
     assert format_entries(result.generated, with_content=True) == (
         "0755 0:0 run/x/\n0644 0:0 run/x/pid '1'\nvar/lock -> /run/lock\nvar/run -> /run"
     )
-    assert result.removed == ("var/run/x", "var/run/x/pid")
+    assert result.removed_paths == ("var/run/x", "var/run/x/pid")
 
 
 def test_an_existing_link_is_kept() -> None:

@@ -121,9 +121,9 @@ def _run_earlier_creation(
 
 
 def _is_already_created(action: ScriptAction, commands: ScriptCommands) -> bool:
-    last = action.words[-1]
-    return (action.words[0] in _CREATING_COMMANDS and last is not None) and commands.overlay.exists(
-        last if last.startswith("/") else f"{action.working_directory or ''}/{last}"
+    last_operand = action.words[-1]
+    return (action.words[0] in _CREATING_COMMANDS and last_operand is not None) and commands.overlay.exists(
+        last_operand if last_operand.startswith("/") else f"{action.working_directory or ''}/{last_operand}"
     )
 
 

@@ -223,8 +223,8 @@ class ScriptCommands:
     def _touch(self, line: CommandLine) -> bool:
         paths = [self._absolute_path(operand) for operand in line.operands]
         mode = 0o666 & ~self._umask_value
-        results = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
-        return all(results)
+        successes = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
+        return all(successes)
 
     def _link(self, line: CommandLine) -> bool:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
@@ -265,12 +265,12 @@ class ScriptCommands:
         gid = self._look_up_group(group) if group else 0
         if line.flags & {"d", "directory"}:
             paths = [self._absolute_path(operand) for operand in line.operands]
-            results = [
+            successes = [
                 self.overlay.make_directory(path)
                 and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
                 for path in paths
             ]
-            return all(results)
+            return all(successes)
         if len(line.operands) != 2:
             return False
         source, path = (self._absolute_path(operand) for operand in line.operands)

@@ -46,20 +46,20 @@ class Scope:
     def _expand_and_split(self, word: Word) -> list[Value]:
         fields: list[Value] = []
         current: Value = ""
-        started = False
+        has_field = False
         for part in word:
             if part.kind == "text":
                 current = None if current is None else current + part.text
-                started = started or bool(part.text) or part.quoted
+                has_field = has_field or bool(part.text) or part.quoted
                 continue
             if _is_all_arguments(part):
                 fields += self.arguments
-                started = current != ""
+                has_field = current != ""
                 continue
             value = self._part_value(part)
             if value is None or part.quoted:
                 current = None if value is None or current is None else current + value
-                started = True
+                has_field = True
                 continue
             split_fields = value.split()
             if not split_fields:
@@ -68,10 +68,10 @@ class Scope:
                 fields.append(None if current is None else current + field)
                 current = ""
             current = None if current is None else current + split_fields[-1]
-            started = True
+            has_field = True
         if current is not None and len(current) > _MAX_TEXT:
             current = None
-        return [*fields, current] if started else fields
+        return [*fields, current] if has_field else fields
 
     def _part_value(self, part: Part) -> Value:
         if part.kind == "unknown":
@@ -129,7 +129,7 @@ def _remove_affix(value: Value, operator: str, pattern: Value) -> Value:
     if operator in ("%", "##"):
         cuts = cuts[::-1]
     for cut in cuts:
-        removed, rest = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
-        if fnmatch.fnmatchcase(removed, pattern):
-            return rest
+        affix, remainder = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
+        if fnmatch.fnmatchcase(affix, pattern):
+            return remainder
     return value

@@ -31,6 +31,7 @@ _CUTTING = (
     *("formats/compression.py", "formats/deb.py", "formats/elf.py", "formats/gzip.py"),
     *(
         "packing/names.py",
+        "packing/package_cutter.py",
         "packing/segments.py",
         "packing/selection.py",
         "packing/segment_writer.py",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import ImageError
-from pumice.packing import merge, segments
+from pumice.packing import merge, package_cutter
 from pumice.packing.merge import MergedTree
 from pumice.packing.selection import Selection
 from pumice.store.home import Home
@@ -19,7 +19,7 @@ from tests.support.deb import Deb, Item, folder, symlink, text
 def _merge(tmp_path: Path, *packages: Deb, diversions: merge.Diversions | None = None) -> MergedTree:
     home = Home(tmp_path)
     package_segments = {
-        package.name: segments.cut_segment(
+        package.name: package_cutter.cut_segment(
             io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs
         )
         for package in packages

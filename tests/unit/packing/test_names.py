@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
-from pumice.packing import compose, names, segments
+from pumice.packing import compose, names, package_cutter
 from pumice.packing.compose import LayerCache, LayerEntry
 from pumice.packing.effects.model import file_entry
 from pumice.packing.effects.overlay_tree import OverlayTree
@@ -72,7 +72,7 @@ def test_a_package_with_an_invalid_name_is_refused(
     with pytest.raises(
         ImageError, match=re.escape(names.quote_path(path.removesuffix("/file"))[:20].rstrip("'"))
     ):
-        segments.cut_segment(
+        package_cutter.cut_segment(
             io.BytesIO(package.build()),
             Selection(has_own_layer=has_own_layer, includes_dpkg_info=False),
             home.blobs,

@@ -1,4 +1,4 @@
-"""Copies the contents of blobs and checks their digests meanwhile."""
+"""Copies the contents of blobs and checks their digests at the same time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
 
 
 class UncompressedLayer:
-    """A layer without its compression. Its size is found by reading it once."""
+    """A layer without its compression. The constructor reads it once to find its size."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -98,9 +98,9 @@ class UncompressedLayer:
 
 
 def run_in_threads(function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-    """Call ``function`` on every item in a few threads; after a failure no further item is started.
+    """Call ``function`` on every item in a few threads; after a failure, no other item is started.
 
-    Threads help because hashing and writing release the lock of the interpreter.
+    Threads help because hashing and writing release the global interpreter lock.
     """
     threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
     if threads <= 1:

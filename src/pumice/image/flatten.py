@@ -1,11 +1,11 @@
 """Merges the layers of an image into one tree (image-spec 1.1, layer.md, "Applying Changesets").
 
-Within a layer, entries below one of its own symbolic links go where it points (`layer_links`). Over the
-layers below, paths are literal: if a layer has an entry below a path that is not a directory, a directory
-replaces that path, as in overlay file systems. All of that is done with names before anything is written,
-so nothing can escape from the root, and the result does not depend on the file system.
+Within a layer, symbolic links of that layer are followed (`layer_links`). Between layers, paths are literal:
+if a layer has an entry below a path that is not a directory, a directory replaces that path, as in overlay
+file systems. All of this is done with names before anything is written, so nothing can escape from the
+root, and the result does not depend on the file system.
 
-Contents are not read here: the tree has the layer and position of the entry that each path shows.
+Contents are not read here: the tree has the layer and the position of the visible entry of each path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_NAMES = 512 << 20
 
 
 class Origin(NamedTuple):
-    """The layer and the entry in it that a path shows, both counted from 0; -1 for an implied directory.
+    """The layer of a path's visible entry and its position in the layer, from 0; -1 for an implied directory.
 
     A hard link has the origin of its target: paths of the same origin are one file.
     """
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
 
 
 class VisibleEntry(NamedTuple):
-    """The entry that a path shows. For a hard link it is the entry of the target, with the target's path."""
+    """The visible entry of a path. For a hard link it is the entry of the target, with the target's path."""
 
     entry: Entry
     origin: Origin
@@ -66,7 +66,7 @@ class _Node:
 
 
 def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
-    """Return the entry that each path of an image shows, in the order of a tree walk.
+    """Return the visible entry of each path of an image, in the order of a tree walk.
 
     ``layers`` begin with the base. The root is ``""`` and always present; implied directories have the
     mode 0755. Raises FormatError for layers that cannot be merged into a tree.

@@ -1,4 +1,4 @@
-"""Everything that belongs to an image: its platforms, and their signatures, SBOMs and attestations.
+"""All documents of an image: its manifests, and their signatures, SBOMs and attestations.
 
 These are *referrers* (manifests with a ``subject``, listed by the registry or under the fallback tag) and
 the manifests under cosign's tags (``sha256-<hex>.sig``, ``.att``, ``.sbom``). Both can have referrers and
@@ -35,7 +35,7 @@ CosignTags = dict[str, tuple[oci.Descriptor, ...]]
 
 
 class Source(Protocol):
-    """What an image is read from."""
+    """The source that an image is read from."""
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index, checked against its digest."""
@@ -74,7 +74,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """An image with everything that belongs to it.
+    """An image with all its referrers.
 
     ``nodes`` are in the order in which they can be stored: children before parents. ``referrers`` are by
     subject, ``tags`` are those of cosign; both are empty for the image alone.
@@ -134,9 +134,9 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:
-    """Read everything that belongs to ``root``; without ``with_referrers``, the image alone.
+    """Read all documents of the image ``root``, and its referrers if ``with_referrers`` is true.
 
-    Raises PumiceError, in particular if anything that is listed is missing: nothing is left out.
+    Raises PumiceError, also if a listed document is missing: nothing is left out.
     """
     nodes_by_digest: dict[str, Node] = {}
     referrers_of: dict[str, tuple[Referrer, ...]] = {}

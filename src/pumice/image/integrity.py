@@ -29,9 +29,9 @@ class IntegrityReport(msgspec.Struct, frozen=True):
 def check_blobs(image: Image) -> IntegrityReport:
     """Hash all manifests, configs and layers of an image, of each platform.
 
-    Raises TrustError for a blob with other content, and what opening one does if it is missing.
+    Raises TrustError for a blob with the wrong content, and the location's error for a missing blob.
     """
-    # The largest first, so that the threads end together.
+    # The largest blobs first, so that all threads finish at about the same time.
     blobs = sorted(list_blobs(image), key=lambda blob: (-blob.size, blob.digest))
     absent: list[Descriptor] = []
 

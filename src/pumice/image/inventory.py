@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class FileFact(msgspec.Struct, frozen=True, kw_only=True):
     """One path of an image.
 
-    ``size`` is bytes, 0 for further names of a file that was counted already (hard links).
+    ``size`` is in bytes, 0 for the other names of a file that is already counted (hard links).
     ``layer`` counts from 1, base first; 0 is an implied directory. ``package`` is empty
     for files of no package, and for directories, which belong to many.
     """
@@ -45,7 +45,7 @@ class FileFact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PackageFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One installed package; ``size`` is bytes of the files of it that the image shows."""
+    """One installed package; ``size`` is the size in bytes of its visible files."""
 
     name: str
     version: str
@@ -83,8 +83,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
 def read_inventory(image: Image, records: Records | None = None) -> Inventory:
     """Return the inventory of an image of one platform.
 
-    With ``records`` (``Home.records``) each layer is read only once. Raises what reading the layers
-    raises, and FormatError for a malformed package database.
+    With ``records`` (``Home.records``) each layer is read only once. Raises the errors of reading
+    the layers, and FormatError for a malformed package database.
     """
     return make_inventory([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
@@ -167,7 +167,7 @@ def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> 
     folders: dict[str, str | None] = {}
     owners = _find_database_files(texts, merged_tree)
     for package, paths in _read_file_lists(texts):
-        # A path with others below it is a directory in the package, and may be a link in a merged /usr.
+        # A path with other paths below it is a directory in the package, and may be a link in a merged /usr.
         parent_paths = {path.rpartition("/")[0] for path in paths}
         for path in paths:
             folder, _, name = path.rpartition("/")

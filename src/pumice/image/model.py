@@ -31,16 +31,16 @@ _UNKNOWN = "unknown"
 
 
 class BlobSource(Protocol):
-    """What blobs are read from."""
+    """A source of blobs."""
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob; raises PumiceError if there is none."""
 
 
 class Archive(msgspec.Struct, frozen=True):
-    """A file that holds an image, as it looked before it was read.
+    """A file that contains an image, with its status before it was read.
 
-    ``signature`` is the file that holds detached signatures of it, None for the usual one.
+    ``signature`` is the file with its detached signatures, None for the default name.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Archive(msgspec.Struct, frozen=True):
 
 
 class Image:
-    """A manifest or an index with everything below it, in any location."""
+    """A manifest or an index with everything that it refers to, in any location."""
 
     def __init__(
         self,
@@ -76,17 +76,17 @@ class Image:
         self._find_referrers = referrers
 
     def referrers(self, subject: Digest = "") -> tuple[Descriptor, ...]:
-        """Return the descriptors of the artifacts whose ``subject`` is the root, or ``about`` of it.
+        """Return the descriptors of the referrers of ``subject``, which is the root by default.
 
-        Evidence and signatures are such artifacts. Raises what finding them in that place does.
+        Evidence and signatures are referrers. Raises the errors of the location.
         """
         return tuple(self._find_referrers(subject or self.root.digest)) if self._find_referrers else ()
 
     def document(self, descriptor: Descriptor) -> bytes:
-        """Return the bytes of a manifest, index or config, exactly as they are in their place.
+        """Return the bytes of a manifest, index or config, exactly as the location has them.
 
-        Raises TrustError when they do not have the descriptor's digest, FormatError when there are
-        more than 4 MiB of them, or more than 128 MiB of all that were read.
+        Raises TrustError if they do not have the descriptor's digest, and FormatError if they have more than
+        4 MiB, or if all documents read so far have more than 128 MiB.
         """
         return self._documents.get(descriptor, self.blobs)
 
@@ -109,7 +109,7 @@ class Image:
                 continue
             visited.add(descriptor.digest)
             if depth > _MAX_DEPTH or len(visited) > _MAX_DOCUMENTS:
-                raise FormatError("the image's indexes are nested too deep or list too much")
+                raise FormatError("the image's indexes are nested too deeply or list too many manifests")
             yield descriptor
             if self._lists(descriptor):
                 children = oci.read_index(self.document(descriptor)).manifests
@@ -154,7 +154,7 @@ class Image:
     def select(self, platform: Platform | None = None) -> Image:
         """Return the image of one platform; None takes the only one.
 
-        Raises ImageError when there is none for it, or several and none was named.
+        Raises ImageError if the image does not have it, or has several and ``platform`` is None.
         """
         members = self.members()
         if not members:
@@ -186,7 +186,7 @@ class Image:
     def layers(self, platform: Platform | None = None) -> tuple[Layer, ...]:
         """Return the layers of one platform, base first.
 
-        Raises FormatError when config and manifest do not agree on how many there are.
+        Raises FormatError if the config and the manifest have different numbers of layers.
         """
         from pumice.image.layer import Layer  # a warm build opens none
 
@@ -210,7 +210,7 @@ class Image:
         return image
 
     def at(self, descriptor: Descriptor) -> Image:
-        """Return the image of ``descriptor``, which is below the root."""
+        """Return the image of ``descriptor``, a manifest or index that the root refers to."""
         if descriptor.digest == self.root.digest:
             return self
         image = Image(
@@ -255,8 +255,8 @@ def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
 def list_blobs(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
-    Manifests and indexes first (the root before all), then configs and layers. Layers that may not
-    be distributed (``urls``, deprecated) belong to it as well.
+    Manifests and indexes come first, the root before all others; then configs and layers, also layers that
+    must not be distributed (``urls``, deprecated).
     """
     documents: dict[Digest, Descriptor] = {}
     blobs: dict[Digest, Descriptor] = {}

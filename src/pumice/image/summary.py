@@ -1,4 +1,4 @@
-"""What ``pumice inspect`` says of an image: one value, printed as text or as JSON."""
+"""The summary of an image that ``pumice inspect`` prints as text or as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LayerSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer; ``size`` is bytes as it lies, ``unpacked`` bytes of its files."""
+    """One layer; ``size`` is that of the blob, ``unpacked`` that of its files, both in bytes."""
 
     digest: str
     diff_id: str
@@ -56,7 +56,7 @@ class PlatformSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest, or an index of blobs, that is no image: its type, and what it consists of."""
+    """A manifest, or an index of blobs, that is not an image: its type and its blobs."""
 
     digest: str
     artifact_type: str
@@ -66,7 +66,7 @@ class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One blob of an artifact; ``title`` is the file name that it has been given, if any."""
+    """One blob of an artifact; ``title`` is its file name, if it has one."""
 
     digest: str
     media_type: str
@@ -75,7 +75,7 @@ class BlobSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """An image with all its platforms, or those asked for."""
+    """An image with all its platforms, or with the requested one."""
 
     digest: str
     media_type: str
@@ -83,11 +83,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of all layers and documents, each counted once."""
     platforms: tuple[PlatformSummary, ...]
     artifacts: tuple[ArtifactSummary, ...] = ()
-    """What is no image: the whole, or what an index lists beside images."""
+    """Manifests that are not images: the root itself, or those that an index lists next to images."""
 
 
 def summarize(image: Image, platform: Platform | None = None, records: Records | None = None) -> Summary:
-    """Look at an image, or at one platform of it. Raises what reading it does."""
+    """Return the summary of an image, or of one platform of it. Raises the errors of reading it."""
     if platform is not None:
         image = image.select(platform)
     members = image.members()
@@ -131,7 +131,7 @@ def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSumma
 
 
 def _first_kind(blobs: Sequence[Descriptor]) -> str:
-    """Return the type of an index of blobs: what is in it beside layers tells (a cache's config)."""
+    """Return the type of an index of blobs: that of its first blob that is not a layer (a cache's config)."""
     return next((blob.media_type for blob in blobs if ".layer." not in blob.media_type), "")
 
 
@@ -189,7 +189,7 @@ def _select_files(image_inventory: Inventory, predicate: Callable[[FileFact], bo
 
 
 def _layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
-    """Return what the history says of each layer; nothing when it does not fit the layers."""
+    """Return the history's comment on each layer; empty ones if the history does not match the layers."""
     comments = [_comment(entry) for entry in config.history if not entry.empty_layer]
     return comments if len(comments) == count else [""] * count
 

@@ -170,7 +170,7 @@ def test_without_root_owners_and_what_hangs_on_them_are_left_out_with_a_note(
         tmp_path / "root",
     )
     assert heard == [
-        "1 path of other users belong to you now, without set-ID bits: owners can only be set by root",
+        "1 path of other users now belong to you, without set-ID bits: owners can only be set by root",
         "1 path omitted: only root can create devices",
         "1 path without extended attributes, which could not be set",
     ]

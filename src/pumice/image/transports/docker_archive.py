@@ -56,12 +56,12 @@ class DockerArchiveLocation:
         raise refuse_attaching(self.address)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
 def image_name(name: str, tag: str) -> str:
-    """Return the ``NAME:TAG`` that the image is loaded as, "" if it has no name.
+    """Return the ``NAME:TAG`` that the image gets when it is loaded, "" if it has no name.
 
     ``tag`` may be a full ``NAME:TAG`` itself. Raises UsageError for a name that Docker does not accept.
     """
@@ -80,7 +80,7 @@ def image_name(name: str, tag: str) -> str:
 
 
 def write_archive(image: Image, output: Output, name: str, *, progress: Progress) -> None:
-    """Write an image of one platform that is loaded as ``name``: the same bytes for the same image."""
+    """Write an image of one platform that is loaded as ``name``; equal images give equal bytes."""
     manifest = image.manifest()
     config = f"{digest.hex_of(manifest.config.digest)}.json"
     contents: dict[str, Content] = {}

@@ -1,8 +1,8 @@
-"""The archives that ``docker save`` and ``podman save`` write, read (moby, image/spec: manifest.json).
+"""Reads the archives that ``docker save`` and ``podman save`` write (moby, image/spec: manifest.json).
 
-What is in them is an image without a manifest of its own: a config and tar files of layers. The manifest
-is made here, the same for the same archive; config and layers stay the bytes that they are. Old archives
-keep layers as ``ID/layer.tar`` and say with links that two are the same, new ones as ``blobs/sha256/HEX``.
+They contain an image without a manifest: a config and the tar files of the layers. The manifest is generated
+here, the same one for the same archive; the bytes of the config and the layers do not change. Old archives
+have layers at ``ID/layer.tar``, and links between equal ones; new archives have ``blobs/sha256/HEX``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LAYERS = {"plain": oci.LAYER_TAR, "gzip": oci.LAYER_GZIP, "zstd": oci.LAYER_ZST
 
 
 class _SavedImage(msgspec.Struct, frozen=True, rename="pascal"):
-    """One image of an archive: paths of its members, and the names that it had."""
+    """One image of an archive: the paths of its members, and its names."""
 
     config: str
     layers: tuple[str, ...] | None = None
@@ -54,7 +54,7 @@ class _ArchiveBlobs:
         self._documents = documents
 
     def open(self, digest_: Digest) -> BinaryIO:
-        """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
+        """Open a blob; raises ImageError if there is none. The reader checks its digest."""
         if digest_ in self._documents:
             return io.BytesIO(self._documents[digest_])
         blob_range = self._places.get(digest_)
@@ -82,7 +82,7 @@ def read_archive(path: Path, name: str = "") -> Image:
         )
     ranges: dict[Digest, tuple[int, int]] = {}
     descriptors = []
-    known_layers: dict[tuple[int, int], Descriptor] = {}  # one member may be listed again and again
+    known_layers: dict[tuple[int, int], Descriptor] = {}  # an archive may list a member any number of times
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         layer_range = _find_member(members, layer, path)
         descriptor = known_layers.get(layer_range) or _describe_layer(
@@ -147,7 +147,7 @@ def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _Sa
 
 
 def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int]:
-    """Return where a member lies, through links that stay in the archive."""
+    """Return the position and size of a member, following links within the archive."""
     current = posixpath.normpath(name)
     for _ in range(_MAX_LINKS):
         if current in members.ranges:
@@ -159,7 +159,7 @@ def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int
 
 
 def _describe_layer(members: ArchiveIndex, layer_range: tuple[int, int], diff_id: Digest) -> Descriptor:
-    """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
+    """Return a layer's descriptor; for an uncompressed layer, the diff ID is the digest."""
     with archive_members.open_member(members, *layer_range) as file:
         start = file.read(6)
         compression = detect_compression(start)

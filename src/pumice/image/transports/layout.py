@@ -45,7 +45,7 @@ class LayoutLocation:
         choose_tag(self.address, version)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
-        """Write the image, in place of the image that the layout holds."""
+        """Write the image; it replaces the image in the layout."""
         from pumice.image.transports import layout_writer
 
         layout_writer.write_layout(
@@ -60,13 +60,13 @@ class LayoutLocation:
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to the image in the layout."""
+        """Return an attachment that adds signatures to the image in the layout."""
         from pumice.image.transports.attachment import LayoutAttachment
 
         return LayoutAttachment(self._directory, image)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
@@ -120,7 +120,7 @@ class LayoutContent(msgspec.Struct, frozen=True):
 def layout_content(
     image: Image, tag: str, *, name: str = "", referrers_in_index: bool = False
 ) -> LayoutContent:
-    """Return the layout of an image: the same for the same image, referrers, name and tag.
+    """Return the layout of an image; equal images, referrers, names and tags give equal layouts.
 
     Referrers are listed in an index that an annotation names. With ``referrers_in_index`` they are listed
     in ``index.json`` itself, which oras and cosign need, and skopeo, buildah and crane reject.

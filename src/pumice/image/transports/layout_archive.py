@@ -1,7 +1,7 @@
 """OCI image layouts in a tar file (image-spec 1.1, image-layout.md): ``oci-archive:FILE[:TAG]``.
 
-skopeo, podman and containerd call this an OCI archive. The small files come first, so that whoever reads
-a stream has the index before the blobs.
+skopeo, podman and containerd call this an OCI archive. The small files come first, so that a
+program that reads a stream gets the index before the blobs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LayoutArchiveLocation:
         raise refuse_attaching(self.address)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
@@ -114,7 +114,7 @@ def write_archive(
     name: str = "",
     referrers_in_index: bool = False,
 ) -> None:
-    """Write a layout of this image alone as a tar file: the same bytes for the same image.
+    """Write a layout with only this image as a tar file; equal images give equal bytes.
 
     ``tag``, ``name`` and ``referrers_in_index`` are as in `layout.layout_content`.
     """

@@ -75,7 +75,7 @@ def _list_tags(images: Sequence[Descriptor]) -> str:
 
 
 def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
-    """Whether descriptors are the platforms of one image: all differ in platform and none in name.
+    """Return whether descriptors are the platforms of one image: different platforms, and the same name.
 
     BuildKit lists attestations for the platform ``unknown/unknown``.
     """
@@ -109,7 +109,7 @@ def name_annotations(name: str, tag: str) -> dict[str, str]:
 
 
 def read_name(root: Descriptor) -> tuple[str, str]:
-    """Return the name and the tag under which a layout lists an image, "" for what it does not have."""
+    """Return the name and the tag of an image in a layout; each is "" if the layout has none."""
     name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
     if not colon or "/" in tag or not is_full_name(name) or not is_tag(tag):
         return "", root.annotations.get(oci.REF_NAME, "")
@@ -117,7 +117,7 @@ def read_name(root: Descriptor) -> tuple[str, str]:
 
 
 def open_image(image: Image, tag: str) -> OpenedImage:
-    """Return an image of a layout or archive as opened; ``tag`` is the one that it was chosen by, or ""."""
+    """Return an image of a layout or archive as opened; ``tag`` is the tag that selected it, or ""."""
     name, version = read_name(image.root)
     version = tag if tag and not name else version
     return OpenedImage(image, lambda: open_local_source(image), name, version)

@@ -128,9 +128,9 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """What locations are read and written with.
+    """The resources for reading and writing locations.
 
-    ``client`` connects to registries when it is first called. ``stdout`` is where the path ``-`` leads.
+    ``client`` connects to registries when it is first called. ``stdout`` is the stream for the path ``-``.
     """
 
     home: Home
@@ -140,11 +140,11 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class OpenedImage(msgspec.Struct, frozen=True):
-    """An image of a location, with the name and version that the location has for it ("" for none)."""
+    """An image of a location, with its name and version in that location ("" for none)."""
 
     image: Image
     source: Callable[[], Source]
-    """Where a copy reads the image and its referrers from."""
+    """Returns the source from which a copy reads the image and its referrers."""
     name: str = ""
     version: str = ""
     repository: Repository | None = None
@@ -152,14 +152,14 @@ class OpenedImage(msgspec.Struct, frozen=True):
 
 
 def open_local_source(image: Image) -> Source:
-    """Return what a copy reads an image from that is not in a registry."""
+    """Return the source for a copy of an image that is not in a registry."""
     from pumice.image.transports.local_source import LocalSource
 
     return LocalSource(image)
 
 
 class GatheredImage(msgspec.Struct, frozen=True):
-    """Everything that belongs to an image, and where it is read from."""
+    """All documents of an image with its referrers, and the source of the blobs."""
 
     graph: Graph
     source: Source
@@ -167,9 +167,9 @@ class GatheredImage(msgspec.Struct, frozen=True):
 
 
 class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image to write. ``name`` and ``version`` are for locations that name none.
+    """An image to write. ``name`` and ``version`` are used by locations without a name.
 
-    ``referrers_in_index`` puts referrers into the ``index.json`` of a layout (see `layout.whole`).
+    ``referrers_in_index`` puts referrers into the ``index.json`` of a layout (see `layout.layout_content`).
     """
 
     image: Image
@@ -189,12 +189,12 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         return GatheredImage(graph.gather_graph(source, bare_descriptor(self.image.root)), source)
 
     def counts(self) -> Counts:
-        """Return the result of writing every blob that was gathered."""
+        """Return the counts for a location that writes every blob."""
         return Counts(sent=len(self.gathered.graph.blobs()) if self.gathered else 0)
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What happened to the blobs of an image: how many were copied, already present, or mounted."""
+    """The numbers of blobs of an image that were copied, already present, or mounted."""
 
     sent: int = 0
     present: int = 0
@@ -202,10 +202,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """How a location is called.
+    """The name of a location.
 
-    ``text`` is the whole location. ``name`` is what an image there must be signed as: ``HOST/REPO:TAG``
-    in a registry, ``NAME[:VERSION]`` in the store, "" in other locations and for a digest.
+    ``text`` is the complete location. An image there must be signed for ``name``: ``HOST/REPO:TAG`` in a
+    registry, ``NAME[:VERSION]`` in the store, "" in other locations and for a digest.
     """
 
     text: str
@@ -214,25 +214,25 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Location(Protocol):
-    """A place that holds images. What a location cannot do raises UsageError."""
+    """A location of images. An operation that a location does not support raises UsageError."""
 
     address: Address
     """The location as it was written."""
 
     def open(self, access: Access) -> OpenedImage:
-        """Return the image that the location names; raises ImageError if there is none, or several."""
+        """Return the image at the location; raises ImageError if there is none, or several."""
 
     def check(self, name: str, version: str) -> None:
-        """Refuse what `write` would refuse for an image of this name and version; raises UsageError."""
+        """Raise UsageError if `write` would raise it for an image of this name and version."""
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
-        """Write an image, or raise PumiceError and leave nothing behind."""
+        """Write an image; raises PumiceError, and then leaves nothing."""
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to ``image``, which `open` returned."""
+        """Return an attachment that adds signatures to ``image``, which `open` returned."""
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called; ``version`` is the tag of what is written without one."""
+        """Return the description of the location; ``version`` is the tag for a location without one."""
 
 
 def parse_source(text: str) -> Location:
@@ -268,7 +268,7 @@ def parse_destination(text: str) -> Location:
 
 
 def with_scheme(transport: Transport, text: str) -> str:
-    """Return ``text`` with the scheme of ``transport``, which may be written or left out."""
+    """Return ``text`` with the scheme of ``transport``, which ``text`` may have or omit."""
     return transport.scheme + text.removeprefix(transport.scheme)
 
 
@@ -320,7 +320,7 @@ def _unknown_transport(text: str) -> UsageError:
 def check_destinations(
     destinations: Sequence[Location], *, name: str, version: str, platforms: Sequence[Platform]
 ) -> None:
-    """Refuse, before an image is built, what writing it would refuse afterwards.
+    """Check, before an image is built, that it can be written afterwards.
 
     ``platforms`` are those that the image will have. Raises UsageError and ImageError.
     """

@@ -20,12 +20,12 @@ class RegistryLocation:
     """A tag or digest in a repository."""
 
     def __init__(self, address: Address) -> None:
-        """Raises UsageError for what is not a reference."""
+        """Raises UsageError if the path is not a reference."""
         self.address = address
         self._reference = parse_reference(address.path)
 
     def open(self, access: Access) -> OpenedImage:
-        """Return the image, of which nothing but the digest is fetched yet; raises NotFoundError."""
+        """Return the image, of which only the digest is fetched; raises NotFoundError."""
         from pumice.image.transports.registry_source import RegistryBlobs, RegistrySource
 
         reference, client = self._reference, access.client()
@@ -54,13 +54,13 @@ class RegistryLocation:
         return writer.write(gathered.graph, gathered.source, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to images in the repository."""
+        """Return an attachment that adds signatures to images in the repository."""
         from pumice.image.transports.registry_attachment import RegistryAttachment
 
         return RegistryAttachment(access.client(), self._reference.repository)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the image is called in the registry."""
+        """Return the name of the image in the registry."""
         reference = self._target(version)
         name = "" if reference.digest else str(reference)
         return Description(f"{self.address.transport.scheme}{reference}", name, reference.repository)

@@ -29,7 +29,7 @@ class RegistryAttachment:
         self._changes: list[tuple[str, Sequence[Descriptor], Sequence[str]]] = []
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob that a referrer needs."""
+        """Keep a blob that a referrer needs, until `finish`."""
         name = blob_content.digest_of(data)
         self._new[name] = data
         return oci.Descriptor(media_type, name, len(data))
@@ -41,7 +41,7 @@ class RegistryAttachment:
     def finish(self) -> None:
         """Send the blobs and referrers, and remove the old ones after the new ones are sent.
 
-        Raises RegistryError and TransportError; what was sent until then stays in the registry.
+        Raises RegistryError and TransportError; then the registry keeps what was sent before.
         """
         for subject, add, remove in self._changes:
             for referrer in add:

@@ -1,4 +1,4 @@
-"""Sends an image with everything that belongs to it to a repository."""
+"""Sends an image with all its referrers to a repository."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class RegistryWriter:
         self._list_referrers(gathered, unlisted)
 
     def _is_present(self, target: Reference) -> bool:
-        """Whether the registry says that it has a manifest. Without an answer it is sent again."""
+        """Return whether the registry has a manifest; if it does not respond, the manifest is sent again."""
         try:
             return self._client.head_manifest(target, skip_mirrors=True) is not None
         except RegistryError:

@@ -39,5 +39,5 @@ class RootfsDirectoryLocation:
         raise refuse_reading(self.address.transport)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))

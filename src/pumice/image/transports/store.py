@@ -38,7 +38,7 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 _MIN_DIGITS = 4
 _ALGORITHM = "sha256:"
 _CHUNK = 1 << 18
-"""Bytes to receive at once: few enough that they are still in the processor's cache when written."""
+"""Number of bytes to receive at once: few enough to stay in the processor's cache until they are written."""
 
 
 class StoreLocation:
@@ -61,13 +61,13 @@ class StoreLocation:
         return _StoreWriter(access.home, self._full_name(outgoing.version)).write(outgoing, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to images in the store."""
+        """Return an attachment that adds signatures to images in the store."""
         from pumice.image.transports.attachment import StoreAttachment
 
         return StoreAttachment(access.home)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the image is called."""
+        """Return the name of the image."""
         name = "" if self.address.path.startswith(_ALGORITHM) else self.address.path
         return Description(f"{self.address.transport.scheme}{self._full_name(version)}", name)
 
@@ -96,7 +96,7 @@ def _name_in_store(reference: str, root: Descriptor, home: Home) -> tuple[str, s
 
 
 def find_image(reference: str, home: Home) -> Image:
-    """Return the image that a name or digest stands for; raises ImageError if there is none, or several."""
+    """Return the image with a name or digest; raises ImageError if there is none, or several."""
     if reference.startswith(_ALGORITHM):
         return _find_digest(reference[len(_ALGORITHM) :], reference, home)
     if not _has_version(reference):
@@ -259,7 +259,7 @@ class _StoreWriter:
 
 
 def _commit(writer: DirectoryWriter, name: str) -> None:
-    """Make what was written, and hashed meanwhile, a blob of the store."""
+    """Commit the blob to the store; raises TrustError with the digest as the location if it differs."""
     try:
         writer.commit(name)
     except TrustError:

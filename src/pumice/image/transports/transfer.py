@@ -1,4 +1,4 @@
-"""Copies images from one location to another, with everything that belongs to them."""
+"""Copies images with all their referrers from one location to another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def gather_image(
     opened_image: OpenedImage, *, with_referrers: bool = True, platform: Platform | None = None
 ) -> GatheredImage:
-    """Read all documents of an image, or of one platform of it; without ``whole``, no referrers.
+    """Read all documents of an image, or of one platform of it; referrers only if ``with_referrers`` is true.
 
     Raises PumiceError.
     """

@@ -64,10 +64,10 @@ class Blob:
                 remaining -= len(data)
             extra_byte = file.read(1)
         if remaining or extra_byte or "sha256:" + content_hash.hexdigest() != self._digest:
-            raise _wrong_content_of(self._digest, self._blobs)
+            raise _make_content_error(self._digest, self._blobs)
 
 
-def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
+def _make_content_error(name: Digest, blobs: BlobSource) -> TrustError:
     """Return the error for a blob with the wrong content, which is removed if it is in the store."""
     from pumice.image.model import wrong_content
     from pumice.store.directory_blobs import DirectoryBlobs

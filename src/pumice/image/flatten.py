@@ -130,7 +130,7 @@ class _MergedTree:
             if name == _OPAQUE and not _is_reserved(folder):
                 removals.append((links.resolve(folder), ""))
             elif not _is_reserved(entry.path):
-                removals.append((links.resolve(folder), _removed_name(folder, name)))
+                removals.append((links.resolve(folder), _parse_removed_name(folder, name)))
         self._layers += 1
         return removals, additions
 
@@ -242,7 +242,7 @@ def _is_reserved(path: str) -> bool:
     return f"/{_RESERVED}" in f"/{path}"
 
 
-def _removed_name(folder: str, name: str) -> str:
+def _parse_removed_name(folder: str, name: str) -> str:
     """Return the name that a whiteout removes."""
     removed_name = name.removeprefix(_WHITEOUT)
     if f"/{_WHITEOUT}" in f"/{folder}" or removed_name in ("", ".", ".."):

@@ -163,7 +163,9 @@ def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> 
 
     The lists have the paths of the packages (``/lib/x``), which differ from those of a merged ``/usr``.
     """
-    tree = Tree({path: Node(visible_entry.entry) for path, visible_entry in merged_tree.items()}, _unreadable)
+    tree = Tree(
+        {path: Node(visible_entry.entry) for path, visible_entry in merged_tree.items()}, _refuse_reading
+    )
     folders: dict[str, str | None] = {}
     owners = _find_database_files(texts, merged_tree)
     for package, paths in _read_file_lists(texts):
@@ -207,7 +209,7 @@ def _read_file_lists(texts: _VisibleTexts) -> Iterator[tuple[str, list[str]]]:
         yield name, [line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34]
 
 
-def _unreadable(path: str) -> bytes:
+def _refuse_reading(path: str) -> bytes:
     raise KeyError(path)
 
 

@@ -96,10 +96,10 @@ class Image:
 
     def walk(self) -> Iterator[tuple[Descriptor, bytes]]:
         """Yield the root and every manifest and index below it with its bytes, each once."""
-        for descriptor in self._descend():
+        for descriptor in self._walk_descriptors():
             yield descriptor, self.document(descriptor)
 
-    def _descend(self) -> Iterator[Descriptor]:
+    def _walk_descriptors(self) -> Iterator[Descriptor]:
         """Yield the root and what is below it, reading indexes only."""
         pending = [(self.root, 0)]
         visited: set[Digest] = set()
@@ -111,11 +111,11 @@ class Image:
             if depth > _MAX_DEPTH or len(visited) > _MAX_DOCUMENTS:
                 raise FormatError("the image's indexes are nested too deeply or list too many manifests")
             yield descriptor
-            if self._lists(descriptor):
+            if self._is_index_descriptor(descriptor):
                 children = oci.read_index(self.document(descriptor)).manifests
                 pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
-    def _lists(self, descriptor: Descriptor) -> bool:
+    def _is_index_descriptor(self, descriptor: Descriptor) -> bool:
         """Return whether a descriptor is that of an index. One with a platform is that of a manifest."""
         if descriptor.platform and descriptor.media_type in oci.MANIFESTS:
             return False
@@ -127,13 +127,13 @@ class Image:
         Attestations and other artifacts that an index may list are left out.
         """
         members: list[tuple[Descriptor, Platform]] = []
-        for descriptor in self._descend():
-            platform = None if self._lists(descriptor) else self._platform(descriptor)
+        for descriptor in self._walk_descriptors():
+            platform = None if self._is_index_descriptor(descriptor) else self._find_platform(descriptor)
             if platform is not None and _UNKNOWN not in (platform.os, platform.architecture):
                 members.append((descriptor, platform))
         return tuple(members)
 
-    def _platform(self, descriptor: Descriptor) -> Platform | None:
+    def _find_platform(self, descriptor: Descriptor) -> Platform | None:
         if descriptor.artifact_type:
             return None
         if descriptor.platform is not None:

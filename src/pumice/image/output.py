@@ -39,11 +39,11 @@ class Output:
 
     def __enter__(self) -> Output:
         if self._path == "-":
-            self.file = _checked_stdout(self._stdout)
+            self.file = _check_stdout(self._stdout)
             return self
         with translate_os_errors(self._path, IMAGE):
             self._target = Path(resolve_links(self._path))  # a link to the file stays a link
-            mode = _mode(self._target)
+            mode = _check_mode(self._target)
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if stat.S_ISREG(mode):
@@ -80,7 +80,7 @@ class Output:
         return self._path
 
 
-def _mode(target: Path) -> int:
+def _check_mode(target: Path) -> int:
     """Return the mode of the target; raises OSError for a pipe that another user may have planted."""
     try:
         status = target.lstat()
@@ -91,7 +91,7 @@ def _mode(target: Path) -> int:
     return status.st_mode
 
 
-def _checked_stdout(stdout: BinaryIO | None) -> BinaryIO:
+def _check_stdout(stdout: BinaryIO | None) -> BinaryIO:
     if stdout is None:
         raise UsageError("standard output cannot be a destination here")
     if stdout.isatty():

@@ -88,7 +88,7 @@ def put_artifact(
 
 
 def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
-    """Return the only blob of an artifact; raises FormatError if there is not one of up to ``limit`` bytes."""
+    """Return the only blob of an artifact; raises FormatError if it has not one of up to ``limit`` bytes."""
     manifest = oci.read_manifest(image.document(artifact))
     if len(manifest.layers) != 1:
         raise FormatError(

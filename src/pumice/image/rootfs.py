@@ -42,10 +42,10 @@ class RootfsWriter(Protocol):
 
 def merge_layers(layers: Iterable[Layer]) -> dict[str, VisibleEntry]:
     """Return the visible entry of each path (see `flatten`); reads and verifies every layer."""
-    return flatten(_entries(layer) for layer in layers)
+    return flatten(_read_entries(layer) for layer in layers)
 
 
-def _entries(layer: Layer) -> Iterator[Entry]:
+def _read_entries(layer: Layer) -> Iterator[Entry]:
     for entry, _ in layer.entries():
         yield entry
 

@@ -113,7 +113,7 @@ def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSumma
             index = oci.read_index(data)
             if not blobs and index.manifests:
                 continue
-            kind, annotations = index.artifact_type or _first_kind(blobs), index.annotations
+            kind, annotations = index.artifact_type or _find_first_type(blobs), index.annotations
         else:
             manifest = oci.read_manifest(data)
             kind = manifest.artifact_type or manifest.config.media_type
@@ -130,7 +130,7 @@ def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSumma
     return tuple(artifacts)
 
 
-def _first_kind(blobs: Sequence[Descriptor]) -> str:
+def _find_first_type(blobs: Sequence[Descriptor]) -> str:
     """Return the type of an index of blobs: that of its first blob that is not a layer (a cache's config)."""
     return next((blob.media_type for blob in blobs if ".layer." not in blob.media_type), "")
 
@@ -147,7 +147,7 @@ def _summarize_blob(descriptor: Descriptor) -> BlobSummary:
 def _summarize_platform(image: Image, platform: Platform, records: Records | None) -> PlatformSummary:
     manifest, config, layers = image.manifest(), image.config(), image.layers()
     image_inventory = inventory.read_inventory(image, records)
-    comments = _layer_comments(config, len(layers))
+    comments = _list_layer_comments(config, len(layers))
     return PlatformSummary(
         platform=platforms.format_platform(platform),
         digest=image.root.digest,
@@ -188,13 +188,13 @@ def _select_files(image_inventory: Inventory, predicate: Callable[[FileFact], bo
     return tuple(file for file in image_inventory.files if predicate(file))
 
 
-def _layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
+def _list_layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
     """Return the history's comment on each layer; empty ones if the history does not match the layers."""
-    comments = [_comment(entry) for entry in config.history if not entry.empty_layer]
+    comments = [_get_comment(entry) for entry in config.history if not entry.empty_layer]
     return comments if len(comments) == count else [""] * count
 
 
-def _comment(entry: History) -> str:
+def _get_comment(entry: History) -> str:
     return entry.comment or entry.created_by
 
 

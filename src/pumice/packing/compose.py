@@ -155,10 +155,10 @@ def layer_directories(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node]) -
     while parents := {path for path in parents if path and path not in times}:
         times |= dict.fromkeys(parents, 0)
         parents = {posixpath.dirname(path) for path in parents}
-    return [_directory_entry(path, times[path], nodes) for path in sorted(times)]
+    return [_make_directory_entry(path, times[path], nodes) for path in sorted(times)]
 
 
-def _directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
+def _make_directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
     node = nodes.get(path)
     if node is None or node.entry.kind != "dir":
         return Entry(path, "dir", 0o755, mtime=mtime)
@@ -205,7 +205,7 @@ def compose_layer(
     chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache
 ) -> LayerDigests:
     """Compose ``chunks`` into a layer; return its digests, from ``cache`` or by reading the layer once."""
-    header_members = _header_members(layer_directories(chunks, nodes))
+    header_members = _encode_header_members(layer_directories(chunks, nodes))
     header = b"".join(header_members)
     chunk_blobs = [chunk.blob for chunk in chunks if chunk.members]
     key = cache_key("layer", hashlib.sha256(header).hexdigest(), chunk_blobs)
@@ -229,7 +229,7 @@ def compose_layer(
     return digests
 
 
-def _header_members(entries: Sequence[Entry]) -> list[bytearray]:
+def _encode_header_members(entries: Sequence[Entry]) -> list[bytearray]:
     members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
     writer.write(tar.encode_header(Entry("", "dir", 0o755)))

@@ -61,7 +61,9 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
 def _find_format_1_targets(package_segments: Mapping[str, Segment]) -> dict[str, tuple[str, ...]]:
     """Return the targets to keep in format 1: each in the last package by name that drops it."""
     dropped = {
-        path: name for name in sorted(package_segments) for path in _dropped_paths(package_segments[name])
+        path: name
+        for name in sorted(package_segments)
+        for path in _list_dropped_paths(package_segments[name])
     }
     keep: dict[str, set[str]] = {}
     for segment in package_segments.values():
@@ -71,7 +73,7 @@ def _find_format_1_targets(package_segments: Mapping[str, Segment]) -> dict[str,
     return {name: tuple(sorted(keep[name])) for name in sorted(keep)}
 
 
-def _dropped_paths(segment: Segment) -> Iterator[str]:
+def _list_dropped_paths(segment: Segment) -> Iterator[str]:
     yield from segment.dropped
     for entry in segment.parents:
         yield entry.path
@@ -86,7 +88,7 @@ def _find_shippers(package_segments: Mapping[str, Segment], targets: set[str]) -
     for name in sorted(package_segments) if targets else ():
         segment = package_segments[name]
         kept_paths = (segment_item.entry.path for segment_item in segment.items)
-        for path in _with_parents((*_dropped_paths(segment), *kept_paths)):
+        for path in _with_parents((*_list_dropped_paths(segment), *kept_paths)):
             if path in targets:
                 shippers.setdefault(path, []).append(name)
     return shippers

@@ -71,7 +71,7 @@ def merge_segments(
     empty_directories = [entry for path in directories if (entry := merger.add_empty_directory(path))]
     tree = Tree(
         merger.nodes,
-        _content_reader(package_segments, merger.nodes, blobs),
+        _make_content_reader(package_segments, merger.nodes, blobs),
         [package_segments[name].facts for name in sorted(package_segments)],
     )
     hidden = {name: tuple(sorted(paths)) for name, paths in sorted(merger.hidden.items())}
@@ -80,7 +80,7 @@ def merge_segments(
     )
 
 
-def _content_reader(
+def _make_content_reader(
     package_segments: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs
 ) -> Callable[[str], bytes]:
     @lru_cache(maxsize=_MAX_OPEN_SEGMENTS)
@@ -113,7 +113,7 @@ class _Merger:
             existing = self.nodes.get(entry.path)
             if existing is None:
                 self.nodes[entry.path] = Node(entry, name)
-            elif _mode_and_owner(existing.entry) != _mode_and_owner(entry):
+            elif _get_mode_and_owner(existing.entry) != _get_mode_and_owner(entry):
                 self.notes.append(
                     f"/{entry.path} is mode {existing.entry.mode:04o} in {existing.owner} "
                     f"and {entry.mode:04o} in {name}; the first is used"
@@ -135,7 +135,7 @@ class _Merger:
             self._package_segments[existing_owner].facts,
         )
         if existing.entry.kind == "dir":
-            raise _conflict_error(path, existing_owner, name, "a directory in one but not in the other")
+            raise _make_conflict_error(path, existing_owner, name, "a directory in one but not in the other")
         if path in self._diversions and self._diversions[path][0] in (name, existing_owner):
             winner, new_path = self._diversions[path]
             loser = existing_owner if winner == name else name
@@ -147,7 +147,7 @@ class _Merger:
         elif replaces(existing_package, package):
             loser = name
         else:
-            raise _conflict_error(path, existing_owner, name, "neither replaces the other")
+            raise _make_conflict_error(path, existing_owner, name, "neither replaces the other")
         self.hidden.setdefault(loser, []).append(path)
         return loser == existing_owner
 
@@ -176,13 +176,13 @@ class _Merger:
                     shipped_path for shipped_path in self.nodes if shipped_path.startswith(path + "/")
                 )[0]
                 owner = self.nodes[child].owner
-                raise _conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
+                raise _make_conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
             else:
                 return
             path = posixpath.dirname(path)
 
 
-def _mode_and_owner(entry: Entry) -> tuple[int, int, int]:
+def _get_mode_and_owner(entry: Entry) -> tuple[int, int, int]:
     return entry.mode, entry.uid, entry.gid
 
 
@@ -192,14 +192,14 @@ def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
             segment_item.entry.kind,
             segment_item.entry.link,
             segment_item.sha256,
-            _mode_and_owner(segment_item.entry),
+            _get_mode_and_owner(segment_item.entry),
         )
         for segment_item in (first, second)
     ]
     return facts[0] == facts[1]
 
 
-def _conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
+def _make_conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
     return ImageError(
         f"the packages {first_package} and {second_package} conflict at /{path}: {reason}",
         hint=f"remove one of them, or exclude it with -{second_package}",

@@ -46,7 +46,7 @@ def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     cannot hold.
     """
     segment, implied_directories = _cut_once(file, selection, blobs)
-    while keep := _paths_to_keep(segment, selection):  # known only at the end, because links come last
+    while keep := _find_paths_to_keep(segment, selection):  # known only at the end, because links come last
         selection = msgspec.structs.replace(selection, keep=keep)
         segment, implied_directories = _cut_once(file, selection, blobs)
         if selection.format < 2:
@@ -79,7 +79,7 @@ def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segme
     return cutter.segment(blob, layer), stream.implied_directories
 
 
-def _paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+def _find_paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
     """Return the paths to keep for a new cut, because kept links point at them; empty if none is missing.
 
     Whether to keep a directory depends on the other packages (`pumice.packing.link_targets`).
@@ -108,7 +108,7 @@ class _SegmentCutter:
         self._file_paths: set[str] = set()
         self._dropped: list[str] = []
         self._shipped_paths = ["/."]
-        self._conffiles = _conffile_paths(control)
+        self._conffiles = _read_conffile_paths(control)
         self._md5_sums: dict[str, str] = {}
         self._needs_md5 = selection.includes_dpkg_info and "md5sums" not in control.files
 
@@ -128,7 +128,7 @@ class _SegmentCutter:
         if is_left_out(path, self._selection, is_link=entry.kind == "symlink"):
             self._dropped.append(path)
             if needs_md5:
-                self._md5_sums[entry.path] = _content_md5(content)
+                self._md5_sums[entry.path] = _compute_md5(content)
             return
         link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
         source: tar.Source
@@ -163,13 +163,13 @@ class _SegmentCutter:
         """Add dpkg's files about an installed package (dpkg-query(1), ``info`` directory)."""
         if not self._selection.includes_dpkg_info:
             return
-        for suffix, content in self._info_files():
-            path = f"{DPKG_INFO_DIRECTORY}/{_info_name(self._control.fields)}.{suffix}"
+        for suffix, content in self._make_info_files():
+            path = f"{DPKG_INFO_DIRECTORY}/{_make_info_name(self._control.fields)}.{suffix}"
             self._stream.add(
                 Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._directory_entries
             )
 
-    def _info_files(self) -> Iterator[tuple[str, bytes]]:
+    def _make_info_files(self) -> Iterator[tuple[str, bytes]]:
         if "conffiles" in self._control.files:
             yield "conffiles", self._control.files["conffiles"]
         yield "list", ("\n".join(self._shipped_paths) + "\n").encode()
@@ -220,7 +220,7 @@ def package_sha512(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _content_md5(content: tar.Body) -> str:
+def _compute_md5(content: tar.Body) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := content.read(1 << 20):
         digest.update(chunk)
@@ -244,13 +244,13 @@ def _move_entry(entry: Entry, path: str, link: str) -> Entry:
     return msgspec.structs.replace(entry, path=path, link=link)
 
 
-def _conffile_paths(control: deb.Control) -> tuple[str, ...]:
+def _read_conffile_paths(control: deb.Control) -> tuple[str, ...]:
     """Return the paths of configuration files, without lines that start with a flag (deb-conffiles(5))."""
     lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
     return tuple(line.strip() for line in lines if line.startswith("/"))
 
 
-def _info_name(fields: dict[str, str]) -> str:
+def _make_info_name(fields: dict[str, str]) -> str:
     if fields.get("Multi-Arch") == "same":
         return f"{fields['Package']}:{fields['Architecture']}"
     return fields["Package"]

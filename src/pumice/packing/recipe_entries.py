@@ -207,7 +207,7 @@ class _Plan:
         if not path:
             return
         existing = self.entries.get(path)
-        if existing is None or _recipe_file(existing.rule) != _recipe_file(planned.rule):
+        if existing is None or _get_recipe_file(existing.rule) != _get_recipe_file(planned.rule):
             # A recipe that extends another comes after it and overrides it.
             keeps_existing = (
                 existing is not None
@@ -234,10 +234,10 @@ def _is_same_entry(entry: PlannedEntry, other_entry: PlannedEntry) -> bool:
         other_entry.rule.owner,
     ):
         return False
-    return entry.kind != "file" or _content_digest(entry) == _content_digest(other_entry)
+    return entry.kind != "file" or _hash_content(entry) == _hash_content(other_entry)
 
 
-def _content_digest(planned: PlannedEntry) -> bytes:
+def _hash_content(planned: PlannedEntry) -> bytes:
     """Return the SHA-256 digest of an entry's content, to compare two rules for one path."""
     import hashlib
 
@@ -264,5 +264,5 @@ def _suggest_name(path: bytes) -> str | None:
     return f"did you mean '{matches[0]}'?" if matches else None
 
 
-def _recipe_file(rule: FileRule) -> str:
+def _get_recipe_file(rule: FileRule) -> str:
     return rule.where.rsplit(":", 2)[0]

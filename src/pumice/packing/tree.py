@@ -162,13 +162,13 @@ class Tree:
         tree = Tree(nodes, read_content, self.packages, self.implied)
         if self._children is not None:
             new_paths = [path for path in entries if path not in self.nodes]
-            tree._children = _updated_children(
+            tree._children = _update_children(
                 self._children, new_paths, [path for path in removed_paths if path not in entries]
             )
         return tree
 
 
-def _updated_children(
+def _update_children(
     children: Mapping[str, list[str]], new_paths: Sequence[str], removed_paths: Sequence[str]
 ) -> dict[str, list[str]]:
     """Return the updated lists of children; unchanged lists are shared."""

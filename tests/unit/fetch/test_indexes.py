@@ -487,9 +487,9 @@ def test_an_index_cached_before_a_reboot_is_hashed_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.load()
-    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"b" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._read_boot_stamp", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
-    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"c" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._read_boot_stamp", lambda: b"c" * 16)
     (name,) = world.cached_files("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
@@ -506,7 +506,7 @@ def test_a_table_of_another_code_version_is_rebuilt_offline(
 ) -> None:
     scan = aptindex.scan_index
     with monkeypatch.context() as patches:
-        patches.setattr("pumice.fetch.index_cache._code_stamp", lambda: b"o" * 16)
+        patches.setattr("pumice.fetch.index_cache._compute_code_stamp", lambda: b"o" * 16)
         patches.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]

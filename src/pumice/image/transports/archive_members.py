@@ -131,7 +131,7 @@ def index_archive(path: Path) -> ArchiveIndex:
         try:
             if compression == "plain":
                 return _index_members(_CountingReader(file), path, None)
-            with _decompressed(file, compression) as content:
+            with _decompress(file, compression) as content:
                 unnamed_file = _UnnamedFile(content.fileno())
                 return _index_members(
                     _CountingReader(cast("BinaryIO", content)), unnamed_file.path, unnamed_file
@@ -140,7 +140,7 @@ def index_archive(path: Path) -> ArchiveIndex:
             raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
 
-def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
+def _decompress(file: BinaryIO, kind: str) -> IO[bytes]:
     limit = max(_LEAST_LIMIT, _MOST_EXPANSION * os.fstat(file.fileno()).st_size)
     source = DecompressedStream(file, kind, limit=limit)
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it

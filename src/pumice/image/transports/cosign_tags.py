@@ -74,9 +74,9 @@ def merge_manifests(documents: Sequence[bytes], target: Reference) -> bytes:
             hint=f"delete it with pumice delete docker://{target}, or leave out ours with --only-image",
         )
     manifests = [parsed_manifest for parsed_manifest in parsed_manifests if parsed_manifest is not None]
-    layers = {_key(layer): layer for manifest in manifests for layer in manifest["layers"]}
+    layers = {_encode_key(layer): layer for manifest in manifests for layer in manifest["layers"]}
     for data, manifest in zip(documents, manifests, strict=True):
-        if {_key(layer) for layer in manifest["layers"]} >= layers.keys():
+        if {_encode_key(layer) for layer in manifest["layers"]} >= layers.keys():
             return data
     config = simplesigning.encode_artifact_config([str(layer["digest"]) for layer in layers.values()])
     descriptor = {"mediaType": oci.CONFIG, "digest": blob_content.digest_of(config), "size": len(config)}
@@ -105,7 +105,7 @@ def _parse_manifest(data: bytes, target: Reference) -> dict[str, Any] | None:
     return dict(manifest)
 
 
-def _key(layer: dict[str, Any]) -> bytes:
+def _encode_key(layer: dict[str, Any]) -> bytes:
     """Return the identity of a signature: several can sign the same bytes, with other annotations."""
     return msgspec.json.encode(layer, order="deterministic")
 

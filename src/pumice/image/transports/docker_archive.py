@@ -86,20 +86,20 @@ def write_archive(image: Image, output: Output, name: str, *, progress: Progress
     contents: dict[str, Content] = {}
     layers: list[str] = []
     for layer in image.layers():
-        path, content = _layer_content(image, layer)
+        path, content = _open_layer_content(image, layer)
         layers.append(path)
         contents.setdefault(path, content)
     images = [{"Config": config, "RepoTags": [name] if name else None, "Layers": layers}]
     members = [
         tar_archive.text_member("manifest.json", canonical.dumps(images)),
-        *_repositories_member(name, layers),
+        *_make_repositories_member(name, layers),
         tar_archive.TarMember(config, Blob(manifest.config, image.blobs)),
         *(tar_archive.TarMember(path, contents[path]) for path in contents),
     ]
     tar_archive.write_archive(members, output, progress)
 
 
-def _layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
+def _open_layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
     with layer.open() as stream:
         compression = stream.compression
     if compression == "gzip":
@@ -109,7 +109,7 @@ def _layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
     return f"{digest.hex_of(layer.diff_id)}.tar", UncompressedLayer(layer)
 
 
-def _repositories_member(name: str, layers: list[str]) -> list[tar_archive.TarMember]:
+def _make_repositories_member(name: str, layers: list[str]) -> list[tar_archive.TarMember]:
     """Return the ``repositories`` file, where engines older than manifest.json look for names."""
     if not name or not layers:
         return []

@@ -94,13 +94,13 @@ def read_archive(path: Path, tag: str = "") -> Image:
     blobs = ArchiveBlobs(members, path)
     for name in (layout.HEADER, layout.INDEX):
         if name not in ranges:
-            raise _not_a_layout(path, ranges, name)
+            raise _make_not_a_layout_error(path, ranges, name)
     header, index = (read_member(members, ranges[name], name) for name in (layout.HEADER, layout.INDEX))
     oci.read_layout_header(header)
     return layout_index.select_image(index, tag, str(path), blobs).inside(Archive(path, status))
 
 
-def _not_a_layout(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
+def _make_not_a_layout_error(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
     hint = f"read it as docker-archive:{path}" if "manifest.json" in ranges else None
     return ImageError(f"not an OCI archive: there is no {name}", where=str(path), hint=hint)
 

@@ -241,7 +241,7 @@ class _Writer:
         try:
             if path.is_symlink() or path.stat().st_size != descriptor.size:
                 return False
-            Blob(descriptor, LayoutBlobs(self._directory)).copy(_ignore)
+            Blob(descriptor, LayoutBlobs(self._directory)).copy(_discard)
         except (OSError, PumiceError):
             return False
         return True
@@ -330,5 +330,5 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
         view = view[written_size:]
 
 
-def _ignore(data: bytes) -> None:
+def _discard(data: bytes) -> None:
     """Discard the data: reading it is what checks it."""

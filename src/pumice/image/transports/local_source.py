@@ -43,22 +43,22 @@ class LocalSource:
     def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return the referrers of a manifest, without those that only have a tag of cosign."""
         links: list[Referrer] = []
-        for descriptor in self._referrers(digest):
+        for descriptor in self._list_referrers(digest):
             node = graph.parse_node(descriptor, self.document(descriptor))
             if node.subject == digest or not referrers.tag_of(descriptor, digest):
-                links.append(_link(node, descriptor, digest))
+                links.append(_make_referrer(node, descriptor, digest))
         return links
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
         """Return the signatures and attestations that have a tag of cosign."""
         tags: dict[str, list[Descriptor]] = {}
         for digest in digests:
-            for descriptor in self._referrers(digest):
+            for descriptor in self._list_referrers(digest):
                 if tag := referrers.tag_of(descriptor, digest):
                     tags.setdefault(tag, []).append(bare_descriptor(descriptor))
         return {tag: tuple(descriptors) for tag, descriptors in tags.items()}
 
-    def _referrers(self, digest: str) -> Sequence[Descriptor]:
+    def _list_referrers(self, digest: str) -> Sequence[Descriptor]:
         if self._unlinked is None:
             self._unlinked = self._read_unlinked()
         linked = {descriptor.digest: descriptor for descriptor in self._image.referrers(digest)}
@@ -86,7 +86,7 @@ def bare_descriptor(descriptor: Descriptor) -> Descriptor:
     return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
-def _link(node: Node, descriptor: Descriptor, subject: str) -> Referrer:
+def _make_referrer(node: Node, descriptor: Descriptor, subject: str) -> Referrer:
     """Return a referrer as registries list it, with the annotations of its manifest and its descriptor."""
     entry = node.entry()
     local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(descriptor, subject) else set())

@@ -240,7 +240,7 @@ def parse_source(text: str) -> Location:
 
     Raises UsageError.
     """
-    transport = _transport_of(text)
+    transport = _find_transport(text)
     if transport is None:
         return _load(Address(STORE, text))
     if not transport.is_readable:
@@ -250,9 +250,9 @@ def parse_source(text: str) -> Location:
 
 def parse_destination(text: str) -> Location:
     """Return the location to write an image to; raises UsageError."""
-    transport = _transport_of(text)
+    transport = _find_transport(text)
     if transport is None or not transport.is_writable:
-        raise _unknown_transport(text)
+        raise _make_transport_error(text)
     address = _parse_address(transport, text)
     if transport.has_tag and text != f"{transport.scheme}{address.path}" and not is_tag(address.tag):
         raise UsageError(
@@ -272,7 +272,7 @@ def with_scheme(transport: Transport, text: str) -> str:
     return transport.scheme + text.removeprefix(transport.scheme)
 
 
-def _transport_of(text: str) -> Transport | None:
+def _find_transport(text: str) -> Transport | None:
     return next((transport for transport in TRANSPORTS if text.startswith(transport.scheme)), None)
 
 
@@ -299,7 +299,7 @@ def _load(address: Address) -> Location:
     return cast("Location", implementation(address))
 
 
-def _unknown_transport(text: str) -> UsageError:
+def _make_transport_error(text: str) -> UsageError:
     from difflib import get_close_matches
 
     quoted_text = text[:200]

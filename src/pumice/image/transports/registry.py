@@ -43,14 +43,16 @@ class RegistryLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse a version that is not a tag."""
-        self._target(version)
+        self._make_target(version)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Send the blobs and manifests that the registry does not have; the tag is set last."""
         from pumice.image.transports.registry_writer import RegistryWriter
 
         gathered = outgoing.gather()
-        writer = RegistryWriter(access.client(), self._target(outgoing.version), mount=gathered.repository)
+        writer = RegistryWriter(
+            access.client(), self._make_target(outgoing.version), mount=gathered.repository
+        )
         return writer.write(gathered.graph, gathered.source, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -61,11 +63,11 @@ class RegistryLocation:
 
     def describe(self, version: str = "") -> Description:
         """Return the name of the image in the registry."""
-        reference = self._target(version)
+        reference = self._make_target(version)
         name = "" if reference.digest else str(reference)
         return Description(f"{self.address.transport.scheme}{reference}", name, reference.repository)
 
-    def _target(self, version: str) -> Reference:
+    def _make_target(self, version: str) -> Reference:
         """Return the reference, with ``version`` as the tag if it has none; raises UsageError."""
         if not version:
             return self._reference

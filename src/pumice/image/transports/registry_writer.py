@@ -134,7 +134,7 @@ class RegistryWriter:
             order = [link.digest for link in gathered.referrers.get(subject, ())]
             sorted_entries = sorted(
                 subject_entries.values(),
-                key=lambda entry: (_position(order, entry["digest"]), entry["digest"]),
+                key=lambda entry: (_find_position(order, entry["digest"]), entry["digest"]),
             )
             self._client.add_fallback_referrers(self._repository, subject, sorted_entries)
 
@@ -142,5 +142,5 @@ class RegistryWriter:
         return self._client.put_manifest(target, node.data, node.descriptor.media_type).is_listed
 
 
-def _position(order: list[str], name: str) -> int:
+def _find_position(order: list[str], name: str) -> int:
     return order.index(name) if name in order else len(order)

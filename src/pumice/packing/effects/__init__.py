@@ -75,10 +75,10 @@ def apply(tree: Tree, settings: EffectSettings) -> AppliedEffects:
         find_skipped_actions(tree.packages, script_actions, failed_packages, settings.format)
     )
     ids = settings.ids
-    recipe_paths = _recipe_paths(tree, settings)
+    recipe_paths = _find_recipe_paths(tree, settings)
     for effect in EFFECTS:
         effect_result = effect(EffectInput(tree, settings, script_actions))
-        generated = (*_missing_parents(effect_result.generated, tree), *effect_result.generated)
+        generated = (*_find_missing_parents(effect_result.generated, tree), *effect_result.generated)
         entries |= {entry.entry.path: entry for entry in generated}
         removed_paths |= dict.fromkeys(effect_result.removed_paths)
         skipped_actions += effect_result.skipped_actions
@@ -98,7 +98,7 @@ def apply(tree: Tree, settings: EffectSettings) -> AppliedEffects:
     )
 
 
-def _recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
+def _find_recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
     if settings.format < 2:
         return frozenset()
     return frozenset(
@@ -106,7 +106,7 @@ def _recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
     )
 
 
-def _missing_parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[GeneratedEntry]:
+def _find_missing_parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[GeneratedEntry]:
     """Yield the missing parent directories of the entries of an effect."""
     known_paths = {entry.entry.path for entry in generated}
     for entry in generated:

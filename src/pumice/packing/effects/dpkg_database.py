@@ -45,7 +45,7 @@ def write_dpkg_database(inputs: EffectInput) -> EffectResult:
             entries.append(
                 file_entry(f"{_ADMIN_DIRECTORY}/{name}", dpkgstate.encode_diversions(rows), ORIGIN)
             )
-    entries += _trigger_files(installed)
+    entries += _make_trigger_files(installed)
     return EffectResult(generated=tuple(entries))
 
 
@@ -64,7 +64,7 @@ def info_file_prefix(package: PackageFacts) -> str:
     return package.name
 
 
-def _trigger_files(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
+def _make_trigger_files(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
     path_lines: list[str] = []
     packages_by_trigger: dict[str, list[str]] = {}
     for package in packages:

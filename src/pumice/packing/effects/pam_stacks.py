@@ -111,12 +111,12 @@ def build_stack(template: str, profiles: Sequence[Profile], stack_name: str) -> 
         is_skipping = False
         lines.append(line)
         if match := _BLOCK.search(line):
-            lines += _block_lines(profiles, stack_name, match[1])
+            lines += _format_block_lines(profiles, stack_name, match[1])
             is_skipping = True
     return "\n".join(lines) + "\n"
 
 
-def _block_lines(profiles: Sequence[Profile], stack_name: str, block: str) -> list[str]:
+def _format_block_lines(profiles: Sequence[Profile], stack_name: str, block: str) -> list[str]:
     field_prefix = _TYPES[stack_name]
     pam_type = stack_name.partition("-")[0]
     lines: list[str] = []

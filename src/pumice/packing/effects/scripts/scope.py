@@ -39,7 +39,7 @@ class Scope:
 
     def expand_word(self, word: Word) -> Value:
         """Return the expansion of a word without splitting, as in assignments and patterns."""
-        part_values = [part.text if part.kind == "text" else self._part_value(part) for part in word]
+        part_values = [part.text if part.kind == "text" else self._expand_part(part) for part in word]
         text = "".join(value for value in part_values if value is not None)
         return None if None in part_values or len(text) > _MAX_TEXT else text
 
@@ -56,7 +56,7 @@ class Scope:
                 fields += self.arguments
                 has_field = current != ""
                 continue
-            value = self._part_value(part)
+            value = self._expand_part(part)
             if value is None or part.quoted:
                 current = None if value is None or current is None else current + value
                 has_field = True
@@ -73,7 +73,7 @@ class Scope:
             current = None
         return [*fields, current] if has_field else fields
 
-    def _part_value(self, part: Part) -> Value:
+    def _expand_part(self, part: Part) -> Value:
         if part.kind == "unknown":
             return self._substitute_command(part.text)
         is_set, value = self._look_up_parameter(part.text)

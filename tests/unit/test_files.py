@@ -23,15 +23,15 @@ def test_replace_writes_the_complete_content(tmp_path: Path) -> None:
     files.replace(path, b"old")
     files.replace(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
-    before = os.umask(0o027)
+    old_umask = os.umask(0o027)
     try:
         files.replace(tmp_path / "file", b"")
     finally:
-        os.umask(before)
+        os.umask(old_umask)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
@@ -142,9 +142,9 @@ def hold(path: Path, how: str) -> subprocess.Popen[str]:
 def test_a_lock_excludes_processes_and_says_when_it_waits(tmp_path: Path) -> None:
     holder = hold(tmp_path / "lock", "alone")
     lock = files.FileLock(str(tmp_path / "lock"))
-    ended: list[object] = []
-    lock.acquire(waiting=lambda: ended.append(holder.communicate()))
-    assert (holder.returncode, len(ended)) == (0, 1)
+    finished_threads: list[object] = []
+    lock.acquire(waiting=lambda: finished_threads.append(holder.communicate()))
+    assert (holder.returncode, len(finished_threads)) == (0, 1)
     lock.release()
 
 

@@ -22,7 +22,7 @@ EVIL = "\x1b[2J\x9b1m\u202e\x7f\nforged"
 
 @given(st.text())
 def test_nothing_unprintable_gets_through_and_json_stays_the_same(text: str) -> None:
-    assert all(c.isprintable() or c in "\n\t" for c in terminal.printable(text))
+    assert all(character.isprintable() or character in "\n\t" for character in terminal.printable(text))
     assert terminal.printable_line(text).isprintable()
     assert terminal.printable(terminal.printable(text)) == terminal.printable(text)
     for document in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
@@ -41,7 +41,7 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     try:
         int(EVIL + "\x00")  # its message quotes what it was given
     except ValueError as error:
-        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400
+        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400 - exception() would not take the error
     first, second, *trace = caplog.text.rstrip().split("\n")
     assert first.endswith("said: \\u001b[2J\\u009b1m\\u202e\\u007f\\u000aforged")
     assert "failed: \\u001b" in second
@@ -79,8 +79,10 @@ class _Terminal(io.TextIOWrapper):
 def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
     terminal_: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw = io.BytesIO()
-    stream = (_Terminal if terminal_ else io.TextIOWrapper)(raw, encoding="utf-8", write_through=True)
+    binary_stream = io.BytesIO()
+    stream = (_Terminal if terminal_ else io.TextIOWrapper)(
+        binary_stream, encoding="utf-8", write_through=True
+    )
     monkeypatch.setattr(sys, "stdout", stream)
     data = EVIL.encode() + b"\xff\xc3"
     with streams.escape_output():
@@ -89,7 +91,7 @@ def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
         print(EVIL, end="")
     assert sys.stdout is stream
     stream.flush()
-    text = raw.getvalue()
+    text = binary_stream.getvalue()
     safe = terminal.printable(EVIL).encode()
     assert text.endswith(safe)
     assert text.startswith(safe if terminal_ else data)

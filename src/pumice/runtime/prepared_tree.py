@@ -198,18 +198,18 @@ def _remove(folder: Path) -> None:
 
 
 class _WithoutNotes:
-    """Progress of unpacking without its remarks on owners: here they have another meaning."""
+    """Progress of unpacking without its notes on owners, which do not apply to a tree that is run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002
-        """Begin a piece of work."""
+    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002 - the label is replaced; the names are the protocol's
+        """Begin an operation; its label is always that of unpacking."""
         return self._progress.task("unpacking the image", total, unit=unit)
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def warn(self, message: str) -> None:
-        """Pass a warning on."""
+        """Report a warning."""
         self._progress.warn(message)

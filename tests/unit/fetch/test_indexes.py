@@ -98,7 +98,7 @@ def test_loading_returns_a_universe_and_the_locked_indexes(world: World) -> None
     assert names(loaded_indexes) == ["data", "hello"]
     (record,) = loaded_indexes.universe("amd64").versions("hello")
     assert record.suite == "debian/bookworm"
-    assert [item.name for item in loaded_indexes.universe("amd64").providers("greeting")] == ["hello"]
+    assert [provider.name for provider in loaded_indexes.universe("amd64").providers("greeting")] == ["hello"]
     (locked,) = loaded_indexes.locked
     assert (locked.archive, locked.suite, locked.codename, locked.origin) == (
         "debian",
@@ -365,9 +365,9 @@ def test_the_error_names_every_failed_mirror(world: World) -> None:
 def test_an_index_may_come_from_another_mirror_than_its_release(world: World, tmp_path: Path) -> None:
     archive.publish(tmp_path / "half", SUITE)
     shutil.rmtree(tmp_path / "half/dists/bookworm/main")
-    with mirror.Mirror(tmp_path / "half") as half:
+    with mirror.Mirror(tmp_path / "half") as half_mirror:
         loaded_indexes = world.load(
-            world.source(mirrors=(Mirror(half.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
+            world.source(mirrors=(Mirror(half_mirror.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
         )
     assert names(loaded_indexes) == ["data", "hello"]
 

@@ -10,19 +10,19 @@ from pumice.formats.shelltree import AndOr, Pipeline, SimpleCommand
 from pumice.formats.shellwords import Part
 
 
-def words(script: str) -> list[list[str]]:
+def list_words(script: str) -> list[list[str]]:
     """Return the words of the plain commands of ``script``, quotes taken away."""
-    result: list[list[str]] = []
+    commands: list[list[str]] = []
     for command in shell.parse_script(script.encode()):
         simple = command.first.commands[0]
         assert isinstance(simple, SimpleCommand)
-        result.append(["".join(part.text for part in word) for word in simple.words])
-    return result
+        commands.append(["".join(part.text for part in word) for word in simple.words])
+    return commands
 
 
 def test_continued_lines_comments_and_quotes() -> None:
     script = 'a \'b c\' \\\n  "d\\"e" f\\ g # not this; nor that\n# nor this\nh#i'
-    assert words(script) == [["a", "b c", 'd"e', "f g"], ["h#i"]]
+    assert list_words(script) == [["a", "b c", 'd"e', "f g"], ["h#i"]]
 
 
 def test_compound_commands() -> None:
@@ -81,10 +81,10 @@ def test_refuses_invalid_scripts_with_the_line(script: str) -> None:
         shell.parse_script(b"\n" + script.encode())
 
 
-@pytest.mark.parametrize("piece", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
-def test_refuses_deep_nesting(piece: str) -> None:
+@pytest.mark.parametrize("opening", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
+def test_refuses_deep_nesting(opening: str) -> None:
     with pytest.raises(FormatError):
-        shell.parse_script(piece.encode() * 5000)
+        shell.parse_script(opening.encode() * 5000)
 
 
 def test_refuses_a_large_script() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,28 +16,31 @@ from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import layout, layout_archive
 from pumice.store.home import Home
+from pumice.store.memory_blobs import MemoryBlobs
 from tests.support import images, locations
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     home = Home(tmp_path / "store")
-    made = images.make(home, [{"a": "a"}])
+    built_image = images.make(home, [{"a": "a"}])
     sbom = referrers.put_artifact(
-        made.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"}
+        built_image.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"}
     )
     signature = referrers.put_artifact(sbom, b"sig", "application/x-sig", home.blobs, annotations={})
-    home.referrers.add(made.root.digest, [sbom])
+    home.referrers.add(built_image.root.digest, [sbom])
     home.referrers.add(sbom.digest, [signature])
-    return Image(made.root, home.blobs, home.referrers.get)
+    return Image(built_image.root, home.blobs, home.referrers.get)
 
 
-@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("listed_descriptors", [False, True])
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
-def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: str, listed: bool) -> None:
-    place = tmp_path / "image"
-    locations.write(image, f"{kind}:{place}:1", referrers_in_index=listed)
-    back = layout.read_layout(place) if kind == "oci" else layout_archive.read_archive(place)
+def test_they_come_back_from_every_layout(
+    image: Image, tmp_path: Path, kind: str, listed_descriptors: bool
+) -> None:
+    location = tmp_path / "image"
+    locations.write(image, f"{kind}:{location}:1", referrers_in_index=listed_descriptors)
+    back = layout.read_layout(location) if kind == "oci" else layout_archive.read_archive(location)
     assert back.root.digest == image.root.digest
     assert referrers.gather_referrers(back) == referrers.gather_referrers(image)
     (sbom,) = back.referrers()
@@ -47,9 +51,9 @@ def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: st
 
 def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) -> None:
     layouts = {}
-    for listed in (False, True):
-        made = layout.layout_content(image, "1", referrers_in_index=listed)
-        layouts[listed] = json.loads(made.index)["manifests"]
+    for listed_descriptors in (False, True):
+        built_image = layout.layout_content(image, "1", referrers_in_index=listed_descriptors)
+        layouts[listed_descriptors] = json.loads(built_image.index)["manifests"]
     assert [len(layouts[False]), len(layouts[True])] == [1, 3]
     assert oci.REFERRERS not in layouts[True][0]["annotations"]
 
@@ -57,19 +61,19 @@ def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) 
 def test_a_loop_ends_in_an_error() -> None:
     descriptor = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2)
 
-    class Nothing(Image):
-        def referrers(self, about: str = "") -> tuple[oci.Descriptor, ...]:
-            number = int(about[7:], 16) + 1
+    class EndlessReferrers(Image):
+        def referrers(self, subject: str = "") -> tuple[oci.Descriptor, ...]:
+            number = int(subject[7:], 16) + 1
             return (oci.Descriptor(oci.MANIFEST, f"sha256:{number:064x}", 2),)
 
-        def walk(self):  # type: ignore[no-untyped-def]
+        def walk(self) -> Iterator[tuple[oci.Descriptor, bytes]]:
             yield descriptor, b""
 
         def document(self, descriptor: oci.Descriptor) -> bytes:
             return oci.encode_document(oci.make_manifest(oci.EMPTY_CONFIG, ()))
 
     with pytest.raises(PumiceError, match="nested too deep"):
-        referrers.gather_referrers(Nothing(descriptor, None))  # type: ignore[arg-type]
+        referrers.gather_referrers(EndlessReferrers(descriptor, MemoryBlobs()))
 
 
 @given(
@@ -79,7 +83,7 @@ def test_a_loop_ends_in_an_error() -> None:
 def test_any_list_is_read_or_an_error(data: bytes) -> None:
     descriptor = oci.make_descriptor(data, oci.INDEX)
     root = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2, {oci.REFERRERS: descriptor.digest})
-    blobs = referrers.OverlaidBlobs([data], referrers.OverlaidBlobs([], None))  # type: ignore[arg-type]
+    blobs = referrers.OverlaidBlobs([data], MemoryBlobs())
     try:
         referrers.LayoutReferrers(root, (), blobs)("sha256:" + "0" * 64)
     except PumiceError:

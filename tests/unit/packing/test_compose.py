@@ -48,10 +48,10 @@ def _members(home: Home, layer: LayerDigests) -> list[tarfile.TarInfo]:
         packed = file.read()
     assert digest.of(packed) == layer.digest
     assert len(packed) == layer.size
-    plain = stdlib_gzip.decompress(packed)
-    assert digest.of(plain) == layer.diff_id
-    assert len(plain) == layer.tar_size
-    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+    content = stdlib_gzip.decompress(packed)
+    assert digest.of(content) == layer.diff_id
+    assert len(content) == layer.tar_size
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return archive.getmembers()
 
 
@@ -72,8 +72,8 @@ def test_a_layer_has_each_directory_once_before_its_content(home: Home) -> None:
 
 def test_a_directory_has_the_newest_time_within_its_layer(home: Home) -> None:
     young = Deb("young", files=[folder("usr", mtime=2000)], parents=False)
-    old = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
-    chunks = [_cut_chunk(home, young), _cut_chunk(home, old)]
+    old_package = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
+    chunks = [_cut_chunk(home, young), _cut_chunk(home, old_package)]
     members = _members(home, compose.compose_layer(chunks, {}, home.blobs, _MemoryCache().cache()))
     assert [member.mtime for member in members if member.name == "usr"] == [2000]
 

@@ -21,8 +21,8 @@ def test_a_name_survives_the_file_system(name: str) -> None:
 
 
 @given(NAMES, NAMES)
-def test_two_names_never_share_a_file(one: str, two: str) -> None:
-    assert (encode_reference(one) == encode_reference(two)) == (one == two)
+def test_two_names_never_share_a_file(name: str, other_name: str) -> None:
+    assert (encode_reference(name) == encode_reference(other_name)) == (name == other_name)
 
 
 @given(st.text())

@@ -52,14 +52,18 @@ def test_damaged_record_counts_as_missing(
     with Home(tmp_path_factory.mktemp("store")) as home:
         home.records.put("segment", KEY, b"value", [of(b"a")])
         path = path_of(home)
-        whole = path.read_bytes()
+        complete_record = path.read_bytes()
         spoiled = data.draw(
             st.one_of(
-                st.integers(0, len(whole) - 1).map(lambda size: whole[:size]),
-                st.integers(0, len(whole) - 1).map(lambda size: whole[:size] + bytes(len(whole) - size)),
+                st.integers(0, len(complete_record) - 1).map(lambda size: complete_record[:size]),
+                st.integers(0, len(complete_record) - 1).map(
+                    lambda size: complete_record[:size] + bytes(len(complete_record) - size)
+                ),
                 st.binary(),
-                st.integers(0, len(whole) - 1).map(
-                    lambda at: whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+                st.integers(0, len(complete_record) - 1).map(
+                    lambda at: (
+                        complete_record[:at] + bytes([complete_record[at] ^ 1]) + complete_record[at + 1 :]
+                    )
                 ),
             )
         )

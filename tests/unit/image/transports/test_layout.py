@@ -62,7 +62,7 @@ def test_a_layout_has_exactly_one_descriptor_with_the_tag(tmp_path: Path) -> Non
         }
     ]
     assert json.loads((tmp_path / "out/oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
-    assert {f"blobs/sha256/{one.digest[7:]}" for one in list_blobs(image)} == {
+    assert {f"blobs/sha256/{descriptor.digest[7:]}" for descriptor in list_blobs(image)} == {
         name for name in listing(tmp_path / "out") if name.startswith("blobs")
     }
 
@@ -80,9 +80,9 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
 
 def test_another_image_takes_the_place_of_the_first_and_its_blobs_go(tmp_path: Path) -> None:
     write(handmade.image(handmade.small()), tmp_path / "out")
-    other = handmade.image(ImageContents([[file("other")]]))
-    write(other, tmp_path / "out", "2.0")
-    write(other, tmp_path / "fresh", "2.0")
+    other_image = handmade.image(ImageContents([[file("other")]]))
+    write(other_image, tmp_path / "out", "2.0")
+    write(other_image, tmp_path / "fresh", "2.0")
     assert listing(tmp_path / "out") == listing(tmp_path / "fresh")
 
 
@@ -117,23 +117,23 @@ def test_a_layout_of_several_images_is_refused(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_completed(tmp_path: Path) -> None:
     image = handmade.image(handmade.small())
     write(image, tmp_path / "out")
-    whole = listing(tmp_path / "out")
+    content = listing(tmp_path / "out")
     (tmp_path / "out/index.json").unlink()
     sorted((tmp_path / "out/blobs/sha256").iterdir())[0].unlink()
     (tmp_path / "out/blobs/sha256/.pumice-0123").write_text("half")
     (tmp_path / "out/.pumice-0123").write_text("half")
     write(image, tmp_path / "out")
-    assert listing(tmp_path / "out") == whole
+    assert listing(tmp_path / "out") == content
 
 
 def test_a_damaged_blob_is_written_again(tmp_path: Path) -> None:
     image = handmade.image(handmade.small())
     write(image, tmp_path)
-    whole = listing(tmp_path)
+    content = listing(tmp_path)
     path = tmp_path / "blobs/sha256" / image.manifest().layers[0].digest[7:]
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     write(image, tmp_path)
-    assert listing(tmp_path) == whole
+    assert listing(tmp_path) == content
 
 
 @pytest.mark.parametrize("keep_records", [True, False])
@@ -155,12 +155,12 @@ def test_with_records_unchanged_blobs_are_not_even_read_and_changed_ones_are(tmp
     write(image, tmp_path / "out", records=home.records)
     path = tmp_path / "out/blobs/sha256" / image.manifest().layers[0].digest[7:]
     before = path.stat()
-    whole = path.read_bytes()
+    content = path.read_bytes()
     # Nobody can put ctime back, so a change with size and mtime restored is still noticed.
-    path.write_bytes(bytes(len(whole)))
+    path.write_bytes(bytes(len(content)))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     write(image, tmp_path / "out", records=home.records)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
     home.close()
 
 
@@ -169,7 +169,7 @@ def test_damaged_records_only_cost_time(tmp_path: Path) -> None:
         def get(self, kind: str, key: str) -> bytes | None:
             return b"\xff{"
 
-        def put(self, kind: str, key: str, value: bytes, keeps: object = ()) -> None:
+        def put(self, kind: str, key: str, value: bytes, kept_blobs: object = ()) -> None:
             raise StoreError("read-only")
 
     image = handmade.image(handmade.small())

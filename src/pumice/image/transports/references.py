@@ -44,9 +44,10 @@ def find_source(text: str, home: Home, lookup: Lookup = "host") -> Location:
     from pumice.registry import reference
 
     mistakes.check_source(text)
-    has_host = reference.has_registry_host(text)
-    is_short_name = lookup == "any" and not store.is_digest(text) and not reference.is_registry_host(name)
-    if is_short_name or (lookup != "store" and has_host):
+    if reference.is_registry_host(name.rstrip("/")):
+        raise mistakes.explain_absence(text, home)
+    is_short_name = lookup == "any" and not store.is_digest(text)
+    if is_short_name or (lookup != "store" and reference.has_registry_host(text)):
         return _load(Address(REGISTRY, text, is_fallback=True))
     return _load(Address(STORE, text))  # which explains, when it is opened, what is missing
 

@@ -63,14 +63,18 @@ def test_a_source_without_a_scheme_is_in_the_store(text: str) -> None:
     [
         (
             "out",
-            "destination 'out' has no transport\n"
-            "  hint: write oci:out for a directory, or store:out for the local store",
+            (
+                "destination 'out' has no transport\n"
+                "  hint: write oci:out for a directory, or store:out for the local store"
+            ),
         ),
         ("a.tar", "destination 'a.tar' has no transport\n  hint: write oci-archive:a.tar"),
         (
             "",
-            "destination '' has no transport\n"
-            "  hint: write oci:DIR for a directory, or store:NAME for the local store",
+            (
+                "destination '' has no transport\n"
+                "  hint: write oci:DIR for a directory, or store:NAME for the local store"
+            ),
         ),
         ("oic:out", "unknown transport 'oic' in destination 'oic:out'\n  hint: did you mean oci:?"),
         (

@@ -15,7 +15,7 @@ import pytest
 from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import handmade, images, locations
-from tests.support.handmade import Made, file
+from tests.support.handmade import ImageContents, file
 from tests.support.registry import Registry
 
 IMAGE = "example.com/hello:1.0"
@@ -71,7 +71,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
     monkeypatch.chdir(tmp_path)
-    image = handmade.image(Made([[file("a")]]))
+    image = handmade.image(ImageContents([[file("a")]]))
     with Home(tmp_path / "store") as home:
         images.make(home, [{"etc/motd": "hello"}], name=IMAGE)
         locations.write(image, "oci:layout", version="1", home=home)

@@ -25,7 +25,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of an image's history; without a layer, ``digest`` is null and ``size`` is 0.
 
     ``layer`` counts from 1, the base first. ``size`` and ``unpacked`` are bytes: of the compressed layer, and
-    of its files. ``packages`` are those with a file in the layer that the image shows.
+    of its files. ``packages`` are those with a file in the layer that the image shows, besides dpkg's lists.
     """
 
     layer: int | None
@@ -73,10 +73,11 @@ def main(arguments: Sequence[str]) -> int:
 def _list_entries(image: Image, image_inventory: Inventory) -> Iterator[HistoryEntry]:
     """Yield the entries, the oldest first; layers without an entry of their own come last."""
     from pumice.formats.oci import History
+    from pumice.image.layer_scan import INFO_DIRECTORY
 
     packages: dict[int, dict[str, None]] = {}
     for file in image_inventory.files:
-        if file.package:
+        if file.package and not file.path.startswith(INFO_DIRECTORY):
             packages.setdefault(file.layer, {})[file.package] = None
     layers = image.layers()
     entries = list(image.config().history)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _STDIN = "-"
-_EPILOG = """FILE is an archive of 'docker save', 'podman save' or 'pumice save', or any OCI archive. All images
-in it are loaded, with their signatures, SBOMs and other referrers, under the names that the archive
-has for them. As with 'pumice pull', each must be signed by a trusted key."""
+_EPILOG = """FILE is an archive of 'docker save', 'podman save' or 'pumice save', or any OCI archive. All
+images in it are loaded, with their signatures, SBOMs and other referrers, under the names that the
+archive has for them. As with 'pumice pull', each must be signed by a trusted key."""
 
 
 def parser() -> Parser:

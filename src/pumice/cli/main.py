@@ -216,7 +216,12 @@ def format_overview() -> str:
         lines.append(f"  {verb:<12}{summary}")
     brief_verbs = [verb for verb, command in COMMANDS.items() if command[2] == _BRIEF_GROUP]
     lines += ["", "More commands:", f"  {', '.join(brief_verbs)}"]
-    lines += ["", "Other names:", f"  {', '.join(f'{alias} = {verb}' for alias, verb in ALIASES.items())}"]
+    aliases = [f"{alias} = {verb}" for alias, verb in ALIASES.items()]
+    lines += [
+        "",
+        "Other names:",
+        *(f"  {', '.join(aliases[at : at + 4])}" for at in range(0, len(aliases), 4)),
+    ]
     lines += [
         "",
         "Run 'pumice help COMMAND' for more about a command, or 'pumice --version'.",

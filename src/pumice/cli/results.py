@@ -96,22 +96,36 @@ def write_result(
     if not result_format.is_for_programs:
         presented = present()
         text = presented if isinstance(presented, str) else "".join(f"{line}\n" for line in presented)
-    elif result_format.template is None:
-        import json
-
-        text = json.dumps(_to_json_value(result), indent=2) + "\n"
     else:
-        from pumice.cli.templates import render
-
-        value = _to_json_value(result)
-        text = render(result_format.template, value if isinstance(value, list) else [value])
+        text = _format_for_programs(result, result_format.template)
     sys.stdout.write(text)
 
 
-def _to_json_value(result: Any) -> Any:
+def _format_for_programs(result: Any, template: Template | None) -> str:
+    import json
+
     import msgspec
 
-    return msgspec.to_builtins(result, str_keys=True)
+    text = json.dumps(msgspec.to_builtins(result, str_keys=True), indent=2) + "\n"
+    if template is None:
+        return text
+    from pumice.cli.templates import render
+
+    value = json.loads(text)  # templates know the types of JSON only
+    return render(template, value if isinstance(value, list) else [value])
+
+
+def check_command(command: str) -> None:
+    """Raise UsageError unless ``command`` has a result."""
+    from pumice.cli.main import ALIASES
+
+    if command in RESULTS:
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(ALIASES.get(command, command), RESULTS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "see 'pumice schema --help'"
+    raise UsageError(f"{command[:100]!r} is not a command with --json", hint=hint)
 
 
 def result_type(command: str) -> Any:
@@ -129,8 +143,22 @@ def result_schema(command: str) -> dict[str, Any]:
     import msgspec
 
     schema = msgspec.json.schema(result_type(command))
+    for definition in schema.get("$defs", {}).values():
+        _describe_output(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"pumice {command} --json",
         **schema,
     }
+
+
+def _describe_output(definition: dict[str, Any]) -> None:
+    """Change the schema of a type that is read into one of what is written: every field is there."""
+    from inspect import cleandoc
+
+    if "description" in definition:
+        definition["description"] = cleandoc(definition["description"]).replace("``", "`")
+    if "properties" in definition:
+        definition["required"] = list(definition["properties"])
+        for field in definition["properties"].values():
+            field.pop("default", None)

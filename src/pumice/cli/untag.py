@@ -37,7 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ)) as home:
         root = find_image(options.reference, home).root
         image_names = [name for name, other in home.refs.all().items() if other.digest == root.digest]
-        names = options.names or image_names
+        names = [
+            f"{name}:latest" if f"{name}:latest" in image_names else name
+            for name in options.names or image_names
+        ]
         for name in names:
             if name not in image_names:
                 raise ImageError(

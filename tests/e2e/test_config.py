@@ -9,7 +9,7 @@ import pytest
 
 from pumice.cli.main import main
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 Out = pytest.CaptureFixture[bytes]
 
@@ -29,7 +29,7 @@ def test_the_bytes_are_those_that_the_manifest_names(host: str, capsysbinary: Ou
 
 
 def test_the_platform_is_chosen(host: str, capsysbinary: Out) -> None:
-    arm = Made([[file("arm")]], compression="plain")
+    arm = ImageContents([[file("arm")]], compression="plain")
     locations.write(handmade.index({AMD64: handmade.small(), ARM64: arm}), "oci:two", version="1.0")
     config = json.loads(run(capsysbinary, "config", "oci:two", "--platform", "linux/arm64")[0])
     assert config["architecture"] == "arm64"

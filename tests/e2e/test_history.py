@@ -8,7 +8,7 @@ import pytest
 
 from pumice.cli.main import main
 from tests.support import handmade, locations
-from tests.support.handmade import Made, file
+from tests.support.handmade import ImageContents, file
 
 Out = pytest.CaptureFixture[str]
 
@@ -33,7 +33,7 @@ def _image(host: str) -> None:
         ],
         [file("usr/bin/app", b"application")],
     ]
-    made = Made(layers, compression="plain", comments=("base", "application"))
+    made = ImageContents(layers, compression="plain", comments=("base", "application"))
     locations.write(handmade.image(made), "oci:app", version="1.0")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pumice.cli.main import main
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 Out = pytest.CaptureFixture[bytes]
 
@@ -30,7 +30,7 @@ def test_the_bytes_are_those_of_the_digest(host: str, capsysbinary: Out) -> None
 
 
 def test_of_an_index_one_platform_can_be_chosen(host: str, capsysbinary: Out) -> None:
-    arm = Made([[file("arm")]], compression="plain")
+    arm = ImageContents([[file("arm")]], compression="plain")
     locations.write(handmade.index({AMD64: handmade.small(), ARM64: arm}), "oci:two", version="1.0")
     index = json.loads(run(capsysbinary, "manifest", "oci:two")[0])
     assert len(index["manifests"]) == 2

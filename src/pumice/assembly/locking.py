@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pumice import files
 from pumice.errors import LockError, UsageError
+from pumice.recipe import arguments, requirements
 from pumice.recipe import lock as locks
-from pumice.recipe import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +128,8 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     """
     if lock is None:
         return "the lock does not exist"
+    if changes := arguments.describe_changes(lock.args, recipe.args):
+        return f"recipe arguments changed: {changes}"
     if lock.requirements != requirements.requirements_digest(recipe):
         return "the recipe's requirements have changed"
     missing = [name for name in architectures if name not in lock.packages]

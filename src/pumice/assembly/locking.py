@@ -68,6 +68,8 @@ def ensure_lock(
         return old_lock
     if locked:
         hint = f"run 'pumice lock {recipe.path}' and commit the lock"
+        if old_lock and old_lock.args != recipe.args:
+            hint = f"pass --arg as for the lock, or {hint.replace(' and', ' with the same --arg and')}"
         raise LockError(f"the lock is stale: {reason}", where=str(path), hint=hint)
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade

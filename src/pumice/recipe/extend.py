@@ -71,13 +71,15 @@ class RecipeLoader:
         return None if self.problems else _merge_file(self.main)
 
     def _replace_arguments(self, main: RecipeFile, given: Map[str, str]) -> bool:
-        """Replace the arguments in the trees of all files; add a problem and return False if one has no value."""
+        """Replace the arguments in all files; if one has no value, add a problem and return False."""
         declared = _declared_arguments(main)
         if not self.problems:  # a file that could not be read may declare them
             arguments.reject_unknown_names(given, declared, self._main)
         if not declared:
             return True
-        missing = [name for name, node in declared.items() if name not in given and arguments.is_required(node)]
+        missing = [
+            name for name, node in declared.items() if name not in given and arguments.is_required(node)
+        ]
         for name in missing:
             self._add_problem(f"the argument {name} has no value", declared[name], f"pass --arg {name}=VALUE")
         if missing:

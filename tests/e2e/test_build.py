@@ -239,7 +239,7 @@ def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
     ]
     outcome = world.run("build", "recipe.yaml", "-o", "oci-archive:-")
     assert digest in outcome.stderr
-    with tarfile.open(fileobj=io.BytesIO(outcome.raw)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(outcome.stdout_bytes)) as archive:
         assert "index.json" in archive.getnames()
 
 

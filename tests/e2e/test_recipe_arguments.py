@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pumice.recipe.lock import read_lock
+from tests.support.evidence import attached_documents
 from tests.support.world import World
 
 ARGUMENTS = """\
@@ -27,7 +28,7 @@ def world(tmp_path: Path) -> World:
 def test_build_replaces_arguments_and_records_them(world: World, tmp_path: Path) -> None:
     digest = world.build("--arg", "PACKAGE=hello", "--arg", "GREETING=good=day", "-o", "oci:out")
     assert read_lock(world.project / "recipe.lock").args == {"PACKAGE": "hello", "GREETING": "good=day"}
-    statement = json.loads(attached(world.project / "out")["application/vnd.in-toto+json"])
+    statement = json.loads(attached_documents(world.project / "out")["application/vnd.in-toto+json"])
     external = statement["predicate"]["buildDefinition"]["externalParameters"]
     assert external["args"] == {"GREETING": "good=day", "PACKAGE": "hello"}
     assert external["effectiveRecipe"]["args"] == external["args"]

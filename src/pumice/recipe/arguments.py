@@ -66,9 +66,7 @@ def reject_unknown_names(given: Map[str, str], declared: Collection[str], recipe
             from pumice.recipe.typed import suggest
 
             allowed = f"arguments: {', '.join(sorted(declared))}" if declared else ""
-            hint = (
-                suggest(name, declared) or allowed or "declare it in the recipe: 'args: {NAME: default}'"
-            )
+            hint = suggest(name, declared) or allowed or "declare it in the recipe: 'args: {NAME: default}'"
             raise UsageError(f"the recipe has no argument {name[:80]!r}", where=recipe, hint=hint)
 
 

@@ -38,16 +38,16 @@ def test_a_container_starts_from_every_kind_of_place(
 ) -> None:
     if (kind, name) == ("docker-archive", "zstd"):
         name = "plain"  # unpacked in the archive anyway
-    place = write_specimen(specimens.handmade_image(name), f"{kind}:{tmp_path}/image")
+    location = write_specimen(specimens.handmade_image(name), f"{kind}:{tmp_path}/image")
     if kind == "docker-archive":
-        place = place.removesuffix(f":{specimens.TAG}")
-    container = buildah("from", place)
+        location = location.removesuffix(f":{specimens.TAG}")
+    container = buildah("from", location)
     root = Path(buildah("mount", container))
     assert (root / "app/greeting").read_text() == HELLO
     assert not (root / "etc/gone").exists()
     assert (root / "bin/su").stat().st_mode & 0o7777 == 0o4755
-    found = json.loads(buildah("inspect", container))
-    assert found["OCIv1"]["config"]["User"] == "65532:65532"
+    inspection = json.loads(buildah("inspect", container))
+    assert inspection["OCIv1"]["config"]["User"] == "65532:65532"
     buildah("rm", container)
 
 

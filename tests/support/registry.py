@@ -289,9 +289,10 @@ class _Handler(BaseHTTPRequestHandler):
             and (name, blob_descriptor["digest"]) not in registry.blobs
         ]
         missing += [
-            one["digest"]
-            for one in document.get("manifests", [])
-            if (name, one["digest"]) not in registry.manifests and (name, one["digest"]) not in registry.blobs
+            descriptor["digest"]
+            for descriptor in document.get("manifests", [])
+            if (name, descriptor["digest"]) not in registry.manifests
+            and (name, descriptor["digest"]) not in registry.blobs
         ]
         if missing:
             self._refuse(404, "MANIFEST_BLOB_UNKNOWN")

@@ -1,4 +1,4 @@
-"""``pumice sbom``: what a build attaches, how it travels, and what is read from anybody's layers."""
+"""The command ``pumice sbom``: documents that a build attaches, their transport, and scans of layers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_attached_documents_pass_the_published_schemas_and_bsi(world: World) -> 
     assert schemas.find_violations("spdx", documents["application/spdx+json"]) == []
     assert schemas.find_violations("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
     assert schemas.find_violations("provenance", documents["application/vnd.in-toto+json"]) == []
-    silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
+    silent = {"operating-system debian: creator"}  # os-release in this archive has no URL
     violations = set(bsi.find_violations(json.loads(documents["application/vnd.cyclonedx+json"])))
     assert violations <= silent
 
@@ -108,7 +108,7 @@ def test_facts_from_a_scan_equal_those_from_the_build(world: World) -> None:
     built = spdx(world, "example.com/hello")
     read = spdx(world, "example.com/hello", "--scan")
     assert _files(built) == _files(read)
-    only_used = {"base-files", "base-passwd"}  # their files are there, and dpkg does not list them
+    only_used = {"base-files", "base-passwd"}  # the image has their files, but dpkg does not list them
     assert _packages(built) - only_used == _packages(read)
 
 

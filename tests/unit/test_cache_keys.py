@@ -17,27 +17,27 @@ SOURCES = ROOT / "src/pumice"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return the package of a checkout of the test's own."""
+    """Return the package directory of a private checkout."""
     return Path(copytree(SOURCES, tmp_path / "src/pumice", ignore=ignore_patterns("__pycache__")))
 
 
 def versions(package: Path) -> dict[str, str]:
-    """Return the version of each kind's code, as a process finds it that runs ``package``."""
+    """Return the code version of each kind, as computed by a process that runs ``package``."""
     code = "from pumice import cache_keys as c\nfor kind in c.MODULES: print(kind, c.code_version(kind))"
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    completed_process = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
-    return dict(line.split() for line in completed_process.stdout.splitlines())
+    return dict(line.split() for line in process.stdout.splitlines())
 
 
-def find_changed_kinds(versions_before: dict[str, str], versions_after: dict[str, str]) -> set[str]:
-    return {kind for kind in versions_before if versions_before[kind] != versions_after[kind]}
+def changed_kinds(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {kind for kind in before if before[kind] != after[kind]}
 
 
 def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> None:
-    versions_before = versions(checkout)
-    assert versions(checkout) == versions_before
+    before = versions(checkout)
+    assert versions(checkout) == before
     built = {"effects", "image", "evidence", "bytecode"}
     for path, kinds in [
         ("version.py", set()),
@@ -49,16 +49,16 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
     ]:
         with (checkout / path).open("a") as file:
             file.write("# edited\n")
-        versions_after = versions(checkout)
-        assert find_changed_kinds(versions_before, versions_after) == kinds, path
-        versions_before = versions_after
+        after = versions(checkout)
+        assert changed_kinds(before, after) == kinds, path
+        before = after
 
 
 def test_an_edit_that_keeps_the_size_counts_by_its_time(checkout: Path) -> None:
-    versions_before = versions(checkout)
+    before = versions(checkout)
     facts = (checkout / "packing/segment_writer.py").stat()
     os.utime(checkout / "packing/segment_writer.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
-    assert "segment" in find_changed_kinds(versions_before, versions(checkout))
+    assert "segment" in changed_kinds(before, versions(checkout))
 
 
 def test_a_wheel_carries_digests_of_its_modules(tmp_path: Path, checkout: Path) -> None:
@@ -67,10 +67,10 @@ def test_a_wheel_carries_digests_of_its_modules(tmp_path: Path, checkout: Path) 
         (project / name).write_bytes((ROOT / name).read_bytes())
     copytree(ROOT / "tools", project / "tools")
     code = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-    completed_process = subprocess.run(
+    build = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=project, check=True, capture_output=True, text=True
     )
-    with zipfile.ZipFile(tmp_path / completed_process.stdout.split()[-1]) as wheel:
+    with zipfile.ZipFile(tmp_path / build.stdout.split()[-1]) as wheel:
         wheel.extractall(tmp_path / "installed")
     installed = tmp_path / "installed/pumice"
     text = (installed / cache_keys.DIGESTS).read_text()

@@ -23,15 +23,15 @@ def test_replace_writes_the_complete_content(tmp_path: Path) -> None:
     files.replace(path, b"old")
     files.replace(path, b"new")
     assert path.read_bytes() == b"new"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
 
 
 def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
-    old_umask = os.umask(0o027)
+    before = os.umask(0o027)
     try:
         files.replace(tmp_path / "file", b"")
     finally:
-        os.umask(old_umask)
+        os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
@@ -77,8 +77,8 @@ def test_replace_reports_a_missing_directory(tmp_path: Path) -> None:
         files.replace(tmp_path / "no" / "file", b"")
 
 
-def test_a_write_that_is_cut_short_goes_on(tmp_path: Path) -> None:
-    """A pipe takes what fits: the rest must follow."""
+def test_a_short_write_is_continued(tmp_path: Path) -> None:
+    """A write to a pipe can be short; the remaining bytes must follow."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     received = bytearray()
@@ -142,9 +142,9 @@ def hold(path: Path, how: str) -> subprocess.Popen[str]:
 def test_a_lock_excludes_processes_and_says_when_it_waits(tmp_path: Path) -> None:
     holder = hold(tmp_path / "lock", "alone")
     lock = files.FileLock(str(tmp_path / "lock"))
-    finished_threads: list[object] = []
-    lock.acquire(waiting=lambda: finished_threads.append(holder.communicate()))
-    assert (holder.returncode, len(finished_threads)) == (0, 1)
+    holder_outputs: list[object] = []
+    lock.acquire(waiting=lambda: holder_outputs.append(holder.communicate()))
+    assert (holder.returncode, len(holder_outputs)) == (0, 1)
     lock.release()
 
 
@@ -172,14 +172,12 @@ def test_shared_locks_share(tmp_path: Path) -> None:
     assert not files.is_locked(str(tmp_path / "none"))
 
 
-def test_a_forgotten_lock_is_let_go(tmp_path: Path) -> None:
+def test_an_unreferenced_lock_is_released(tmp_path: Path) -> None:
     files.FileLock(str(tmp_path / "lock")).acquire()
     assert not files.is_locked(str(tmp_path / "lock"))
 
 
-def test_without_locks_of_the_system_everything_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_replaced_on_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "fcntl", None)
     with files.FileLock(str(tmp_path / "lock")):
         assert not files.is_locked(str(tmp_path / "lock"))

@@ -1,4 +1,4 @@
-"""The filter between text from outside and whoever reads it."""
+"""The filter for text from outside before it is printed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVIL = "\x1b[2J\x9b1m\u202e\x7f\nforged"
 
 
 @given(st.text())
-def test_nothing_unprintable_gets_through_and_json_stays_the_same(text: str) -> None:
+def test_unprintable_characters_are_escaped_without_changing_json(text: str) -> None:
     assert all(character.isprintable() or character in "\n\t" for character in terminal.printable(text))
     assert terminal.printable_line(text).isprintable()
     assert terminal.printable(terminal.printable(text)) == terminal.printable(text)
@@ -39,9 +39,9 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert terminal.get_logger("pumice.test").filters == log.filters
     log.warning("said: %s", EVIL)
     try:
-        int(EVIL + "\x00")  # its message quotes what it was given
+        int(EVIL + "\x00")  # its message quotes its input
     except ValueError as error:
-        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400 - exception() would not take the error
+        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400
     first, second, *trace = caplog.text.rstrip().split("\n")
     assert first.endswith("said: \\u001b[2J\\u009b1m\\u202e\\u007f\\u000aforged")
     assert "failed: \\u001b" in second
@@ -76,12 +76,12 @@ class _Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("terminal_", [False, True])
-def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
+def test_documents_are_exact_in_a_pipe_and_escaped_on_a_terminal(
     terminal_: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    binary_stream = io.BytesIO()
+    output_buffer = io.BytesIO()
     stream = (_Terminal if terminal_ else io.TextIOWrapper)(
-        binary_stream, encoding="utf-8", write_through=True
+        output_buffer, encoding="utf-8", write_through=True
     )
     monkeypatch.setattr(sys, "stdout", stream)
     data = EVIL.encode() + b"\xff\xc3"
@@ -91,7 +91,7 @@ def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
         print(EVIL, end="")
     assert sys.stdout is stream
     stream.flush()
-    text = binary_stream.getvalue()
+    text = output_buffer.getvalue()
     safe = terminal.printable(EVIL).encode()
     assert text.endswith(safe)
     assert text.startswith(safe if terminal_ else data)

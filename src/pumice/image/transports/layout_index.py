@@ -34,7 +34,7 @@ def select_image(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
     images, listed_referrers = referrers.split_index(index)
     attached = tuple(cosign_layout.remove_mark(descriptor) for descriptor in listed_referrers)
     candidates = _find_tagged(images, tag, where)
-    if len(candidates) > 1 and _is_one_image(candidates):
+    if len(candidates) > 1 and is_one_image(candidates):
         index_document = (
             data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
         )
@@ -74,7 +74,7 @@ def _list_tags(images: Sequence[Descriptor]) -> str:
     return ", ".join(sorted(name for name in names if name)[:20]) or "none"
 
 
-def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
+def is_one_image(candidates: Sequence[Descriptor]) -> bool:
     """Return whether descriptors are the platforms of one image: different platforms, and the same name.
 
     BuildKit lists attestations for the platform ``unknown/unknown``.

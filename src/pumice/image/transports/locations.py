@@ -2,18 +2,18 @@
 
 A location is a scheme and a path: ``oci:DIR[:TAG]``, ``docker://HOST/NAME[:TAG]``. `TRANSPORTS` has one
 row for each scheme. To add a scheme, add its row and its module in this package; everything else reads
-the capabilities in the row and calls the methods of `Location`.
+the capabilities in the row and calls the methods of `Location`. `references` says which location a text
+means.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from pumice.errors import UsageError
-from pumice.image.transports.location_checks import is_tag, refuse_reading, too_many_platforms_error
+from pumice.image.transports.location_checks import too_many_platforms_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,6 +122,8 @@ class Address(msgspec.Struct, frozen=True):
     transport: Transport
     path: str
     tag: str = ""
+    is_fallback: bool = False
+    """For a registry: the reference is a name that the store does not have."""
 
     def __str__(self) -> str:
         return f"{self.transport.scheme}{self.path}{f':{self.tag}' if self.tag else ''}"
@@ -235,86 +237,9 @@ class Location(Protocol):
         """Return the description of the location; ``version`` is the tag for a location without one."""
 
 
-def parse_source(text: str) -> Location:
-    """Return the location of an image to read. Without a scheme it is a name or digest in the store.
-
-    Raises UsageError.
-    """
-    transport = _find_transport(text)
-    if transport is None:
-        return _load(Address(STORE, text))
-    if not transport.is_readable:
-        raise refuse_reading(transport)
-    return _load(_parse_address(transport, text))
-
-
-def parse_destination(text: str) -> Location:
-    """Return the location to write an image to; raises UsageError."""
-    transport = _find_transport(text)
-    if transport is None or not transport.is_writable:
-        raise _make_transport_error(text)
-    address = _parse_address(transport, text)
-    if transport.has_tag and text != f"{transport.scheme}{address.path}" and not is_tag(address.tag):
-        raise UsageError(
-            f"invalid tag {address.tag[:100]!r}",
-            where=text[:200],
-            hint="tags are letters and digits joined by one of -._: and a path has no colon",
-        )
-    if address.path == STDOUT and transport.is_directory:
-        raise UsageError(
-            f"cannot write {text!r} to standard output: it is a directory", hint="use oci-archive:-"
-        )
-    return _load(address)
-
-
 def with_scheme(transport: Transport, text: str) -> str:
     """Return ``text`` with the scheme of ``transport``, which ``text`` may have or omit."""
     return transport.scheme + text.removeprefix(transport.scheme)
-
-
-def _find_transport(text: str) -> Transport | None:
-    return next((transport for transport in TRANSPORTS if text.startswith(transport.scheme)), None)
-
-
-def _parse_address(transport: Transport, text: str) -> Address:
-    """Split a location. As in skopeo, a path has no colon."""
-    address = text.removeprefix(transport.scheme)
-    if not (transport.is_file or transport.is_directory):
-        return Address(transport, address)
-    path, colon, tag = address.partition(":")
-    if not path or "\0" in path:
-        path_kind = "directory" if transport.is_directory else "file"
-        raise UsageError(f"location {text[:200]!r} has no {path_kind}", hint=f"write {transport.syntax}")
-    if colon and not transport.has_tag:
-        raise UsageError(
-            f"location {text[:200]!r} has a tag, but {transport.scheme} has no tags",
-            hint=f"write {transport.syntax}",
-        )
-    return Address(transport, path, tag)
-
-
-def _load(address: Address) -> Location:
-    module, _, name = address.transport.implementation.partition(":")
-    implementation = getattr(importlib.import_module(f"{__package__}.{module}"), name)
-    return cast("Location", implementation(address))
-
-
-def _make_transport_error(text: str) -> UsageError:
-    from difflib import get_close_matches
-
-    quoted_text = text[:200]
-    scheme, colon, _ = quoted_text.partition(":")
-    if not colon:
-        suggested = LAYOUT_ARCHIVE if quoted_text.endswith(".tar") else LAYOUT
-        return UsageError(
-            f"destination {quoted_text!r} has no transport",
-            hint=f"for example, write {suggested.scheme}{quoted_text}",
-        )
-    schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_writable}
-    matches = get_close_matches(scheme, schemes, n=1)
-    syntaxes = ", ".join(transport.syntax for transport in TRANSPORTS if transport.is_writable)
-    hint = f"did you mean {schemes[matches[0]]}?" if matches else f"use one of {syntaxes}"
-    return UsageError(f"unknown transport {scheme[:40]!r} in destination {quoted_text!r}", hint=hint)
 
 
 def check_destinations(

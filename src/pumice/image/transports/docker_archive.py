@@ -17,8 +17,7 @@ from pumice.formats.image_names import is_full_name, is_tag
 from pumice.image import tar_archive
 from pumice.image.blob_copy import Blob, Content, UncompressedLayer
 from pumice.image.output import Output
-from pumice.image.transports.location_checks import refuse_attaching, select_only_platform
-from pumice.image.transports.locations import Address, Description
+from pumice.image.transports.locations import Address, Description, refuse_attaching, select_only_platform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

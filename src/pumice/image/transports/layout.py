@@ -14,8 +14,7 @@ from pumice.image import referrers
 from pumice.image.model import Image, list_blobs
 from pumice.image.regular_file import open_regular, read_small
 from pumice.image.transports import cosign_layout, layout_index
-from pumice.image.transports.location_checks import choose_tag
-from pumice.image.transports.locations import Address, Description
+from pumice.image.transports.locations import Address, Description, choose_tag
 
 if TYPE_CHECKING:
     from pumice.digest import Digest

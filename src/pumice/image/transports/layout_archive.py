@@ -18,8 +18,7 @@ from pumice.image.model import Archive
 from pumice.image.output import Output
 from pumice.image.transports import layout, layout_index
 from pumice.image.transports.archive_members import index_archive, open_member, read_member, read_status
-from pumice.image.transports.location_checks import choose_tag, refuse_attaching
-from pumice.image.transports.locations import Address, Description
+from pumice.image.transports.locations import Address, Description, choose_tag, refuse_attaching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Literal, cast
 
 from pumice.errors import UsageError
-from pumice.image.transports import location_checks, locations
+from pumice.image.transports import locations
 from pumice.image.transports.locations import REGISTRY, STORE, TRANSPORTS, Address, Transport
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def parse_source(text: str) -> Location:
     if transport is None:
         return _load(Address(STORE, text))
     if not transport.is_readable:
-        raise location_checks.refuse_reading(transport)
+        raise locations.refuse_reading(transport)
     return _load(_parse_address(transport, text))
 
 
@@ -71,7 +71,7 @@ def parse_destination(text: str) -> Location:
         raise mistakes.explain_destination(text)
     address = _parse_address(transport, text)
     has_tag = text != f"{transport.scheme}{address.path}"
-    if transport.has_tag and has_tag and not location_checks.is_tag(address.tag):
+    if transport.has_tag and has_tag and not locations.is_tag(address.tag):
         raise UsageError(
             f"invalid tag {address.tag[:100]!r}",
             where=text[:200],

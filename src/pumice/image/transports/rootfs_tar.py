@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from pumice.image import rootfs
 from pumice.image.output import Output
-from pumice.image.transports.location_checks import refuse_reading, select_only_platform
-from pumice.image.transports.locations import Address, Description
+from pumice.image.transports.locations import Address, Description, refuse_reading, select_only_platform
 
 if TYPE_CHECKING:
     from pumice.image.model import Image

@@ -21,7 +21,6 @@ from pumice.errors import FormatError, StoreError, TrustError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
 from pumice.store import sealed_files
-from pumice.store.chained_reader import ChainedReader
 from pumice.store.stat_cache import BlobStatCache
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ class DirectoryBlobs:
         composition = self.composition(digest)
         if composition is None or self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
+        from pumice.store.chained_reader import ChainedReader
+
         names = [hex_of(part) for part in composition.parts]
         return io.BufferedReader(
             ChainedReader(composition.sizes, lambda index: self._open(names[index])), _BUFFER

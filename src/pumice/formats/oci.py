@@ -262,27 +262,21 @@ def is_document(descriptor: Descriptor) -> bool:
 
 def read_manifest(data: bytes) -> Manifest:
     """Return the manifest in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    document = _parse(data, "manifest")
-    document.setdefault("layers", [])
-    manifest = _convert(document, Manifest, "manifest")
+    manifest = _read_document(data, Manifest, "manifest", layers=[])
     _check_version(manifest.schema_version)
     return manifest
 
 
 def read_index(data: bytes) -> Index:
     """Return the index in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    document = _parse(data, "index")
-    document.setdefault("manifests", [])
-    index = _convert(document, Index, "index")
+    index = _read_document(data, Index, "index", manifests=[])
     _check_version(index.schema_version)
     return index
 
 
 def read_config(data: bytes) -> ImageConfig:
     """Return the image config in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    document = _parse(data, "config")
-    document.setdefault("rootfs", {"type": "layers", "diff_ids": []})
-    return _convert(document, ImageConfig, "config")
+    return _read_document(data, ImageConfig, "config", rootfs={"type": "layers", "diff_ids": []})
 
 
 def is_image_config(data: bytes) -> bool:
@@ -303,6 +297,11 @@ def read_layout_header(data: bytes) -> LayoutHeader:
 def _check_version(number: int) -> None:
     if number != 2:
         raise FormatError(f"the document has schemaVersion {number}, but only 2 is supported")
+
+
+def _read_document(data: bytes, kind: type[_Document], document_kind: str, **defaults: object) -> _Document:
+    """Return a document in which members that some tools omit have ``defaults``."""
+    return _convert({**defaults, **_parse(data, document_kind)}, kind, document_kind)
 
 
 def _parse(data: bytes, document_kind: str) -> dict[str, Any]:

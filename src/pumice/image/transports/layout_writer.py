@@ -247,15 +247,20 @@ class _Writer:
         return True
 
     def _copy(self, blob: Blob, path: Path, task: Task) -> None:
+        with self._replace(path) as temporary, temporary.open("xb", buffering=0) as file:
+
+            def write(data: bytes) -> None:
+                _write_all(file, data)
+                task.advance(len(data))
+
+            blob.copy(write)
+
+    @contextmanager
+    def _replace(self, path: Path) -> Iterator[Path]:
+        """Yield a temporary path that replaces ``path`` when the context ends without an exception."""
         temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
         try:
-            with temporary.open("xb", buffering=0) as file:
-
-                def write(data: bytes) -> None:
-                    _write_all(file, data)
-                    task.advance(len(data))
-
-                blob.copy(write)
+            yield temporary
             if not os.path.lexists(path):
                 self._added.append(path)
             temporary.replace(path)
@@ -271,12 +276,10 @@ class _Writer:
             data = Image(descriptor, blobs).document(descriptor)
             manifest = oci.read_manifest(data)
             descriptors = (descriptor, manifest.config, *manifest.layers)
-            for part_descriptor in {
-                part_descriptor.digest: part_descriptor for part_descriptor in descriptors
-            }.values():
-                path = self._blobs / digest.hex_of(part_descriptor.digest)
-                if not self._is_intact(path, part_descriptor):
-                    self._copy(Blob(part_descriptor, blobs), path, Silent().task(""))
+            for blob in {blob.digest: blob for blob in descriptors}.values():
+                path = self._blobs / digest.hex_of(blob.digest)
+                if not self._is_intact(path, blob):
+                    self._copy(Blob(blob, blobs), path, Silent().task(""))
 
     def add_blob(self, data: bytes) -> None:
         """Add a document."""
@@ -291,16 +294,8 @@ class _Writer:
         with suppress(OSError):
             if not path.is_symlink() and path.read_bytes() == data:
                 return
-        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
-        try:
+        with self._replace(path) as temporary:
             temporary.write_bytes(data)
-            if not os.path.lexists(path):
-                self._added.append(path)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
 
     def sweep(self, needed_names: set[str]) -> None:
         """Remove only unreferenced blobs and the temporary files of interrupted runs."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import struct
 import sys
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +14,11 @@ from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
+from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
+from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
 from pumice.trust import admission
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 _MAX_REASON = 1 << 16
 _MAX_HOSTS = 1 << 20
 _HOSTS = "hosts"
+_SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
 
 
 def run_image(
@@ -133,7 +137,7 @@ def execute(
         start = runner.start(container, scratch)
         reasons, pid = _spawn(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
-            code = sandbox.wait_and_forward(pid, lambda: runner.target(pid))
+            code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(_MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
@@ -143,7 +147,7 @@ def execute(
 
 def _raise_reason(text: str, code: int) -> None:
     message, _, hint = text.partition("\n  hint: ")
-    if code in (sandbox.NOT_FOUND, sandbox.NOT_EXECUTABLE):
+    if code in (NOT_FOUND, NOT_EXECUTABLE):
         program, _, reason = message.rpartition(": ")
         raise external.NotRunnableError(program, code, reason)
     raise SandboxError(message, hint=hint or None)
@@ -167,21 +171,21 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
             *start.options,
         ]
         external.check_arguments((*options, *start.program))
-        owned.append(external.create_memory_file(sandbox.encode_arguments(options)))
+        owned.append(external.create_memory_file(encode_arguments(options)))
         for descriptor in owned:
             os.set_inheritable(descriptor, True)
         command = [
             sys.executable,
             "-I",
             "-S",
-            _sandbox_file(),
+            _SANDBOX,
             "--args",
             str(owned[-1]),
             "--",
             *start.program,
         ]
         # The program must not get this environment: it could read it through /proc.
-        environment = {"PATH": os.environ.get("PATH", sandbox.PATH)}
+        environment = {"PATH": os.environ.get("PATH", DEFAULT_PATH)}
         pid = os.posix_spawn(
             sys.executable,
             command,
@@ -199,21 +203,10 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
     return reasons, pid
 
 
-def _sandbox_file() -> str:
-    """Return the path of the sandbox program, compiled if possible, which saves a quarter of its start."""
-    compiled = importlib.util.cache_from_source(sandbox.__file__)
-    source = Path(sandbox.__file__).stat()
-    with suppress(OSError), Path(compiled).open("rb") as file:
-        # The header that Python writes by default: mtime and size of the source (PEP 552).
-        if file.read(16)[4:] == struct.pack("<3I", 0, int(source.st_mtime), source.st_size):
-            return compiled
-    return sandbox.__file__
-
-
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """Block the signals that `sandbox.wait_and_forward` handles, so that none ends this process early."""
-    blocked = sandbox.FORWARDED_SIGNALS | {signal.SIGCHLD}
+    """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
+    blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
-from pumice.assembly.connection import ArchiveConnection
-from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
-from pumice.assembly.image import build_image, save_allocated_ids
+from pumice.assembly.context import read_source_date_epoch
+from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -34,7 +33,8 @@ name:version. The lock is in the directory of the recipe, and is written if it i
 digest of the image is printed on standard output, or on standard error if the image is written there."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice build``."""
     parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
     parser.add_argument(
@@ -67,38 +67,41 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _check_paths(options)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
     recipe = load_recipe(options.recipe)
-    architectures = locking.choose_architectures(recipe, options.archs)
+    settings = BuildSettings(
+        architectures=locking.choose_architectures(recipe, options.archs),
+        locked=options.locked,
+        offline=options.offline,
+        bundle=options.bundle,
+        source_date_epoch=source_date_epoch,
+    )
     if destinations:
-        _check(destinations, recipe, architectures)
+        from pumice.assembly import image_writer
+
+        image_writer.check_destinations(destinations, recipe, settings.architectures)
+    name = f"{recipe.name}:{recipe.version}"
     with Home(locate(os.environ), progress=progress) as home:
         key, files = _choose_keys(options, recipe, destinations)
-        image = _build(options, recipe, architectures, home, progress, source_date_epoch)
+        image = _build(options, recipe, settings, home, progress)
         if key:
             from pumice.assembly import signing as signed
 
-            names = _registry_names(destinations, recipe)
-            signed.sign_image(
-                image,
-                f"{recipe.name}:{recipe.version}",
-                key,
-                home,
-                time=signing.signing_time(),
-                registries=names,
-            )
+            names = signed.registry_names(destinations, recipe.version)
+            signed.sign_image(image, name, key, home, time=signing.signing_time(), registries=names)
         if destinations:
-            _write_image(
-                image, destinations, recipe, home, progress, referrers_in_index=options.referrers_in_index
-            )
+            with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+                image_writer.write_image(
+                    image, recipe, destinations, access, referrers_in_index=options.referrers_in_index
+                )
             if files:
                 files.sign(source_date_epoch)
         if not options.output:
-            image.save(f"{recipe.name}:{recipe.version}", home)
+            image.save(name, home)
     is_piped = any(destination.address.path == "-" for destination in destinations)
     if options.digest_file:
         _write(options.digest_file, image.root.digest.encode() + b"\n")
@@ -148,54 +151,19 @@ def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     return [locations.parse_destination(text) for text in texts]
 
 
-def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]) -> None:
-    """Refuse, before the image is built, what could not be written afterwards."""
-    from pumice.formats import platforms
-    from pumice.image.transports import locations
-
-    locations.check_destinations(
-        destinations,
-        name=recipe.name,
-        version=recipe.version,
-        platforms=[platforms.from_debian(name) for name in architectures],
-    )
-
-
-def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
-    """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
-    descriptions = [destination.describe(recipe.version) for destination in destinations]
-    return [description.name for description in descriptions if description.repository and description.name]
-
-
 def _build(
     options: argparse.Namespace,
     recipe: Recipe,
-    architectures: Sequence[str],
+    settings: BuildSettings,
     home: Home,
     progress: Progress,
-    source_date_epoch: int | None,
 ) -> BuiltImage:
-    path = locking.lock_path(options.recipe)
-    with ArchiveConnection(
-        recipe, home, os.environ, offline=options.offline, progress=progress, bundle=options.bundle
-    ) as connection:
-        lock = locking.ensure_lock(
-            recipe, path, connection, architectures=architectures, locked=options.locked, progress=progress
-        )
-        context = BuildContext(
-            home=home,
-            fetch_package=lambda package: connection.fetch_package(package, lock),
-            processors=default_processors(),
-            progress=progress,
-            source_date_epoch=source_date_epoch,
-        )
-        image = build_image(recipe, lock, architectures, context, locked=options.locked)
-    if not options.locked:
-        save_allocated_ids(lock, path, image)
+    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
+    image = build.image
     if options.report:
         from pumice.assembly.report import encode_report
 
-        _write(options.report, encode_report(recipe, lock, image))
+        _write(options.report, encode_report(recipe, build.lock, image))
     if any(platform.skipped_actions for platform in image.platforms.values()):
         _summarize_skipped_actions(image, str(options.report or ""), progress)
     return image
@@ -207,31 +175,6 @@ def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Pr
     skipped = summarize_skipped_actions(image.platforms.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
-
-
-def _write_image(
-    image: BuiltImage,
-    destinations: Sequence[Location],
-    recipe: Recipe,
-    home: Home,
-    progress: Progress,
-    *,
-    referrers_in_index: bool,
-) -> None:
-    from pumice.image.transports.locations import OutgoingImage
-
-    transports = [destination.address.transport for destination in destinations]
-    if bare := [transport.scheme for transport in transports if transport.has_one_platform]:
-        progress.note(f"SBOM, provenance and signatures are not written to {bare[0]}, which cannot hold them")
-    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
-        for destination in destinations:
-            outgoing = OutgoingImage(
-                image=image.open(home),
-                name=recipe.name,
-                version=recipe.version,
-                referrers_in_index=referrers_in_index,
-            )
-            destination.write(outgoing, access)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -27,7 +27,8 @@ _MAX_NAMES = 12
 _REASONS = {"requested": "the recipe requests it", "essential": "base: essential requires it"}
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice explain``."""
     parser = command_line.make_parser(
         "explain", "Show why a package is in an image and how much space it takes."
     )
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = output.make_progress(options.progress)

@@ -10,11 +10,12 @@ from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print a recipe merged with all that it extends."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice show``."""
     parser = command_line.make_parser(
         "show",
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
@@ -28,7 +29,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FORMAT",
         help="yaml or json (default: yaml)",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a recipe merged with all that it extends."""
+    options = parser().parse_args(arguments)
     effective = load_effective(options.recipe)
     if options.format == "json":
         import json

@@ -70,6 +70,7 @@ def update_lock(
         packages={architecture: packages[architecture] for architecture in sorted(packages)},
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old_lock.ids if old_lock else Ids(),
+        args=recipe.args,
         format=old_lock.format if old_lock and upgrade != frozenset() else FORMAT,
     )
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
@@ -77,9 +78,10 @@ def update_lock(
 
 def _has_same_packages(lock: Lock, old_lock: Lock) -> bool:
     """Return whether two locks differ at most in the indexes that they were resolved with."""
-    return (lock.packages, lock.requirements, lock.format) == (
+    return (lock.packages, lock.requirements, lock.args, lock.format) == (
         old_lock.packages,
         old_lock.requirements,
+        old_lock.args,
         old_lock.format,
     )
 

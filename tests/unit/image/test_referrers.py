@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,31 +16,34 @@ from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import layout, layout_archive
 from pumice.store.home import Home
-from pumice.store.memory_blobs import MemoryBlobs
 from tests.support import images, locations
+from tests.support.handmade import MemoryBlobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     home = Home(tmp_path / "store")
-    built_image = images.make(home, [{"a": "a"}])
+    new_image = images.make(home, [{"a": "a"}])
     sbom = referrers.put_artifact(
-        built_image.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"}
+        new_image.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"}
     )
     signature = referrers.put_artifact(sbom, b"sig", "application/x-sig", home.blobs, annotations={})
-    home.referrers.add(built_image.root.digest, [sbom])
+    home.referrers.add(new_image.root.digest, [sbom])
     home.referrers.add(sbom.digest, [signature])
-    return Image(built_image.root, home.blobs, home.referrers.get)
+    return Image(new_image.root, home.blobs, home.referrers.get)
 
 
-@pytest.mark.parametrize("listed_descriptors", [False, True])
+@pytest.mark.parametrize("referrers_in_index", [False, True])
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
 def test_they_come_back_from_every_layout(
-    image: Image, tmp_path: Path, kind: str, listed_descriptors: bool
+    image: Image, tmp_path: Path, kind: str, referrers_in_index: bool
 ) -> None:
-    location = tmp_path / "image"
-    locations.write(image, f"{kind}:{location}:1", referrers_in_index=listed_descriptors)
-    back = layout.read_layout(location) if kind == "oci" else layout_archive.read_archive(location)
+    layout_folder = tmp_path / "image"
+    locations.write(image, f"{kind}:{layout_folder}:1", referrers_in_index=referrers_in_index)
+    back = layout.read_layout(layout_folder) if kind == "oci" else layout_archive.read_archive(layout_folder)
     assert back.root.digest == image.root.digest
     assert referrers.gather_referrers(back) == referrers.gather_referrers(image)
     (sbom,) = back.referrers()
@@ -51,9 +54,9 @@ def test_they_come_back_from_every_layout(
 
 def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) -> None:
     layouts = {}
-    for listed_descriptors in (False, True):
-        built_image = layout.layout_content(image, "1", referrers_in_index=listed_descriptors)
-        layouts[listed_descriptors] = json.loads(built_image.index)["manifests"]
+    for referrers_in_index in (False, True):
+        content = layout.layout_content(image, "1", referrers_in_index=referrers_in_index)
+        layouts[referrers_in_index] = json.loads(content.index)["manifests"]
     assert [len(layouts[False]), len(layouts[True])] == [1, 3]
     assert oci.REFERRERS not in layouts[True][0]["annotations"]
 
@@ -61,9 +64,9 @@ def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) 
 def test_a_loop_ends_in_an_error() -> None:
     descriptor = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2)
 
-    class EndlessReferrers(Image):
-        def referrers(self, subject: str = "") -> tuple[oci.Descriptor, ...]:
-            number = int(subject[7:], 16) + 1
+    class Nothing(Image):
+        def referrers(self, about: str = "") -> tuple[oci.Descriptor, ...]:
+            number = int(about[7:], 16) + 1
             return (oci.Descriptor(oci.MANIFEST, f"sha256:{number:064x}", 2),)
 
         def walk(self) -> Iterator[tuple[oci.Descriptor, bytes]]:
@@ -73,7 +76,7 @@ def test_a_loop_ends_in_an_error() -> None:
             return oci.encode_document(oci.make_manifest(oci.EMPTY_CONFIG, ()))
 
     with pytest.raises(PumiceError, match="nested too deep"):
-        referrers.gather_referrers(EndlessReferrers(descriptor, MemoryBlobs()))
+        referrers.gather_referrers(Nothing(descriptor, MemoryBlobs()))
 
 
 @given(

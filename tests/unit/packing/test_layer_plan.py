@@ -60,10 +60,10 @@ def test_an_update_of_the_same_size_keeps_the_plan(
 ) -> None:
     if not packages:
         return
-    changed_package = data.draw(st.sampled_from(packages))
+    updated_package = data.draw(st.sampled_from(packages))
     updated = [
         msgspec.structs.replace(package, version="2", sha256="1" * 64)
-        if package.name == changed_package.name
+        if package.name == updated_package.name
         else package
         for package in packages
     ]

@@ -50,15 +50,15 @@ def test_of_a_shared_directory_only_the_directory_itself_is_kept(home: Home) -> 
 
 def test_a_directory_of_one_package_is_kept_with_its_content(home: Home) -> None:
     assert find_link_targets(cut_segments(home, LINK), 2) == LinkTargets({"npm": ("usr/share/man",)})
-    bare_package = Deb("bare", files=[symlink("usr/share/bare/man", "../man")])
-    assert find_link_targets(cut_segments(home, bare_package, PAGES[2]), 2) == LinkTargets(
+    bare = Deb("bare", files=[symlink("usr/share/bare/man", "../man")])
+    assert find_link_targets(cut_segments(home, bare, PAGES[2]), 2) == LinkTargets(
         {"tar": ("usr/share/man",)}
     )
 
 
 def test_a_package_also_ships_directories_without_entries(home: Home) -> None:
-    bare_package = Deb("zz", files=[text("usr/share/man/man1/zz.1", "1")], parents=False)
-    package_segments = cut_segments(home, LINK, bare_package)
+    bare = Deb("zz", files=[text("usr/share/man/man1/zz.1", "1")], parents=False)
+    package_segments = cut_segments(home, LINK, bare)
     assert find_link_targets(package_segments, 2) == LinkTargets({}, ("usr/share/man",))
 
 
@@ -72,10 +72,10 @@ def test_the_result_does_not_depend_on_the_order_of_packages(home: Home, lock_fo
 
 def test_a_shared_file_is_kept_in_the_replacing_package(home: Home) -> None:
     path = "usr/share/doc/shared/table.txt"
-    old_package = Deb("aa", files=[text(path, "old")])
-    new_package = Deb("bb", files=[text(path, "new")], fields={"Replaces": "aa (<< 2)"})
+    old = Deb("aa", files=[text(path, "old")])
+    new = Deb("bb", files=[text(path, "new")], fields={"Replaces": "aa (<< 2)"})
     tool = Deb("tool", files=[symlink("usr/share/tool/table.txt", "../doc/shared/table.txt")])
-    assert find_link_targets(cut_segments(home, old_package, new_package, tool), 2).keep == {"bb": (path,)}
+    assert find_link_targets(cut_segments(home, old, new, tool), 2).keep == {"bb": (path,)}
 
 
 def test_an_existing_target_is_not_listed(home: Home) -> None:
@@ -86,8 +86,8 @@ def test_an_existing_target_is_not_listed(home: Home) -> None:
             hardlink("usr/lib/keeper/own.txt", "usr/share/doc/keeper/own.txt"),
         ],
     )
-    other_package = Deb("other", files=[symlink("usr/lib/other.txt", "../share/doc/keeper/own.txt")])
-    assert find_link_targets(cut_segments(home, keeper, other_package), 2) == LinkTargets({})
+    linking_package = Deb("other", files=[symlink("usr/lib/other.txt", "../share/doc/keeper/own.txt")])
+    assert find_link_targets(cut_segments(home, keeper, linking_package), 2) == LinkTargets({})
 
 
 def test_a_kept_link_keeps_its_own_target(home: Home) -> None:

@@ -50,7 +50,7 @@ def collect(root: Path, *rules: FileRule) -> list[RecipeEntry]:
 
 
 def paths(root: Path, *rules: FileRule) -> list[str]:
-    return [recipe_entry.entry.path for recipe_entry in collect(root, *rules)]
+    return [item.entry.path for item in collect(root, *rules)]
 
 
 def collect_problems(root: Path, *rules: FileRule) -> list[str]:
@@ -61,15 +61,8 @@ def collect_problems(root: Path, *rules: FileRule) -> list[str]:
 
 def test_a_directory_is_copied_with_its_content(app: Path) -> None:
     entries = [
-        (
-            recipe_entry.entry.path,
-            recipe_entry.entry.kind,
-            recipe_entry.entry.mode,
-            recipe_entry.entry.size,
-            recipe_entry.entry.link,
-            recipe_entry.content,
-        )
-        for recipe_entry in collect(app, rule("app", "/srv/app"))
+        (item.entry.path, item.entry.kind, item.entry.mode, item.entry.size, item.entry.link, item.content)
+        for item in collect(app, rule("app", "/srv/app"))
     ]
     assert entries == [
         ("srv/app", "dir", 0o755, 0, "", b""),
@@ -90,14 +83,8 @@ def test_texts_links_and_directories_need_no_source(app: Path) -> None:
         FileRule(to="/data", directory=True, mode=0o1777, owner="web"),
     )
     entries = [
-        (
-            recipe_entry.entry.path,
-            recipe_entry.entry.mode,
-            recipe_entry.entry.uid,
-            recipe_entry.entry.gid,
-            recipe_entry.content,
-        )
-        for recipe_entry in collect(app, *rules)
+        (item.entry.path, item.entry.mode, item.entry.uid, item.entry.gid, item.content)
+        for item in collect(app, *rules)
     ]
     assert entries == [
         ("bin/sh", 0o777, 0, 0, b""),
@@ -147,38 +134,33 @@ def test_ignored_files_are_not_copied(app: Path) -> None:
 
 
 def test_a_mode_applies_to_files_and_makes_directories_searchable(app: Path) -> None:
-    modes = {
-        recipe_entry.entry.path: recipe_entry.entry.mode
-        for recipe_entry in collect(app, rule("app", "/app", mode=0o640))
-    }
+    modes = {item.entry.path: item.entry.mode for item in collect(app, rule("app", "/app", mode=0o640))}
     assert (modes["app"], modes["app/run"], modes["app/lib"]) == (0o750, 0o640, 0o750)
 
 
 def test_an_owner_applies_to_every_entry(app: Path) -> None:
     assert {
-        (recipe_entry.entry.uid, recipe_entry.entry.gid, recipe_entry.owner)
-        for recipe_entry in collect(app, rule("app", "/app", owner="7:8"))
+        (item.entry.uid, item.entry.gid, item.owner)
+        for item in collect(app, rule("app", "/app", owner="7:8"))
     } == {(7, 8, "7:8")}
 
 
 def test_a_link_as_source_is_followed_and_a_link_below_is_kept(app: Path) -> None:
-    (recipe_entry,) = collect(app, rule("app/current", "/x"))
-    assert (recipe_entry.entry.kind, recipe_entry.content) == ("file", b"a")
+    (item,) = collect(app, rule("app/current", "/x"))
+    assert (item.entry.kind, item.content) == ("file", b"a")
 
 
 def test_hard_links_become_separate_files(app: Path) -> None:
     os.link(app / "app/main.py", app / "app/same.py")
-    kinds = {
-        recipe_entry.entry.path: recipe_entry.entry.kind for recipe_entry in collect(app, rule("app", "/a"))
-    }
+    kinds = {item.entry.path: item.entry.kind for item in collect(app, rule("app", "/a"))}
     assert kinds["a/main.py"] == kinds["a/same.py"] == "file"
 
 
 def test_a_large_file_is_passed_as_its_path(app: Path) -> None:
     (app / "big").write_bytes(b"x" * LARGE_FILE)
-    (recipe_entry,) = collect(app, rule("big", "/big"))
-    assert isinstance(recipe_entry.content, Path)
-    assert (recipe_entry.content.samefile(app / "big"), recipe_entry.entry.size) == (True, LARGE_FILE)
+    (item,) = collect(app, rule("big", "/big"))
+    assert isinstance(item.content, Path)
+    assert (item.content.samefile(app / "big"), item.entry.size) == (True, LARGE_FILE)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +189,7 @@ def test_nothing_outside_the_recipe_directory_is_read(app: Path) -> None:
     (app / "app" / "way").symlink_to("../..")
     for source in ("app/way/secret", "app/way", "app/way/*", "app/w*/secret", "app/**/secret"):
         assert len(collect_problems(app, rule(source))) == 1
-    kinds = {
-        recipe_entry.entry.path: recipe_entry.entry.kind for recipe_entry in collect(app, rule("app", "/a"))
-    }
+    kinds = {item.entry.path: item.entry.kind for item in collect(app, rule("app", "/a"))}
     assert kinds["a/way"] == "symlink"
 
 
@@ -256,16 +236,14 @@ def test_large_files_are_compared_by_content(app: Path) -> None:
 
 def test_the_extending_recipe_overrides_a_rule(app: Path) -> None:
     base_rule = FileRule(to="/x", text="below", where="base.yaml:1:5")
-    extending_rule = FileRule(to="/x", text="above", where="recipe.yaml:1:5")
-    assert [recipe_entry.content for recipe_entry in collect(app, base_rule, extending_rule)] == [b"above"]
+    recipe_rule = FileRule(to="/x", text="above", where="recipe.yaml:1:5")
+    assert [item.content for item in collect(app, base_rule, recipe_rule)] == [b"above"]
 
 
 def test_a_directory_rule_overrides_a_copied_directory(app: Path) -> None:
     directory_rule = FileRule(to="/app/lib", directory=True, mode=0o700, where="recipe.yaml:9:5")
     for rules in ((rule("app", "/app"), directory_rule), (directory_rule, rule("app", "/app"))):
-        assert {recipe_entry.entry.path: recipe_entry.entry.mode for recipe_entry in collect(app, *rules)}[
-            "app/lib"
-        ] == 0o700
+        assert {item.entry.path: item.entry.mode for item in collect(app, *rules)}["app/lib"] == 0o700
 
 
 @pytest.mark.parametrize("kind", [{"text": "a"}, {"link": "b"}])
@@ -282,10 +260,7 @@ def test_files_of_an_extended_recipe_come_from_its_own_directory(app: Path) -> N
     recipe = load_recipe(
         write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n")
     )
-    assert {
-        recipe_entry.entry.path: recipe_entry.content
-        for recipe_entry in collect_entries(recipe.files, app, resolve_owner)
-    } == {
+    assert {item.entry.path: item.content for item in collect_entries(recipe.files, app, resolve_owner)} == {
         "conf": b"common",
         "m": b"main",
     }
@@ -309,10 +284,10 @@ def test_the_result_does_not_depend_on_locale_and_umask(app: Path, locale: str) 
     def run_in_locale(locale: str, umask: int, utf8: str) -> str:
         environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
         command = [sys.executable, "-c", _SCRIPT, str(app)]
-        completed_process = subprocess.run(
+        process = subprocess.run(
             command, env=environment, umask=umask, capture_output=True, text=True, check=True
         )
-        return completed_process.stdout
+        return process.stdout
 
     assert run_in_locale(locale, 0o077, "0") == run_in_locale("C.UTF-8", 0o022, "1")
 
@@ -341,11 +316,5 @@ def test_every_file_is_copied_with_its_content(
             continue  # the parent is already a file
         expected["/".join(("a", *components))] = content
     entries = collect(root, rule("app", "/a"))
-    assert {
-        recipe_entry.entry.path: recipe_entry.content
-        for recipe_entry in entries
-        if recipe_entry.entry.kind == "file"
-    } == expected
-    assert [recipe_entry.entry.path for recipe_entry in entries] == sorted(
-        recipe_entry.entry.path for recipe_entry in entries
-    )
+    assert {item.entry.path: item.content for item in entries if item.entry.kind == "file"} == expected
+    assert [item.entry.path for item in entries] == sorted(item.entry.path for item in entries)

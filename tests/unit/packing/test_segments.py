@@ -105,14 +105,12 @@ def test_dpkg_info_files_have_the_paths_of_the_package(home: Home) -> None:
 
 def test_a_co_installable_package_has_its_architecture_in_dpkg_info(home: Home) -> None:
     segment = _cut(home, Deb("libx", fields={"Multi-Arch": "same"}, files=[text("usr/lib/x", "")]))
-    assert "var/lib/dpkg/info/libx:amd64.list" in {segment_item.entry.path for segment_item in segment.items}
+    assert "var/lib/dpkg/info/libx:amd64.list" in {item.entry.path for item in segment.items}
 
 
 def test_base_data_has_no_dpkg_info(home: Home) -> None:
     segment = _cut(home, _HELLO, Selection(includes_dpkg_info=False))
-    assert not [
-        segment_item for segment_item in segment.items if segment_item.entry.path.startswith("var/lib/dpkg")
-    ]
+    assert not [item for item in segment.items if item.entry.path.startswith("var/lib/dpkg")]
 
 
 def test_a_segment_with_its_own_layer_has_the_layers_digests(home: Home) -> None:
@@ -122,11 +120,11 @@ def test_a_segment_with_its_own_layer_has_the_layers_digests(home: Home) -> None
     assert segment.layer
     assert segment.layer.digest == digest.of(packed)
     assert segment.layer.size == len(packed)
-    content = (
+    layer_tar = (
         gzip.decompress_member(LAYER_START) + _read_tar(home, segment) + gzip.decompress_member(LAYER_END)
     )
-    assert segment.layer.diff_id == digest.of(content)
-    assert segment.layer.tar_size == len(content)
+    assert segment.layer.diff_id == digest.of(layer_tar)
+    assert segment.layer.tar_size == len(layer_tar)
     paths = [line.split()[1] for line in _format_tree(_read_tar(home, segment)).splitlines()]
     directories = {""}
     for path in paths:

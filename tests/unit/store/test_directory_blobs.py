@@ -56,7 +56,7 @@ def reads(home: Home, digest: Digest) -> int | None:
 
 def spoil(path: Path, *, same_times: bool) -> None:
     """Change one byte; size stays, and mtime too if wanted."""
-    status = path.stat()
+    status_before = path.stat()
     path.chmod(0o644)
     with path.open("r+b") as file:
         first = file.read(1)
@@ -64,8 +64,11 @@ def spoil(path: Path, *, same_times: bool) -> None:
         file.write(bytes([first[0] ^ 1]))
     path.chmod(0o444)
     if same_times:
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (
+            status_before.st_size,
+            status_before.st_mtime_ns,
+        )
 
 
 @pytest.mark.parametrize("same_times", [False, True])

@@ -41,7 +41,7 @@ def age(home: Home, days: int) -> None:
             os.utime(path, (NOW.now() - days * DAY,) * 2)
 
 
-def list_image_blobs(home: Home, root: Descriptor) -> set[Digest]:
+def needed_blobs(home: Home, root: Descriptor) -> set[Digest]:
     return set(find_reachable([root], home.blobs))
 
 
@@ -49,10 +49,10 @@ def test_everything_of_an_image_stays(home: Home) -> None:
     image = make_image(home, [[b"one", b"two"], [b"three"]])
     stray = put(home.blobs, b"stray")
     home.refs.set("a:1", image)
-    collected = garbage_collection.collect(home, NOW, keep_days=None)
-    assert (collected.blobs, collected.freed) == (1, 5)
+    collection = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (collection.blobs, collection.freed) == (1, 5)
     assert stray not in set(home.blobs.digests())
-    assert set(home.blobs.digests()) == list_image_blobs(home, image)
+    assert set(home.blobs.digests()) == needed_blobs(home, image)
     assert verify(home, Silent()).is_sound()
 
 
@@ -74,16 +74,16 @@ def test_descriptors_are_followed_in_indexes_subjects_and_unknown_documents(home
     put(home.blobs, index)
     home.refs.set("a:1", oci.make_descriptor(index, oci.INDEX))
     garbage_collection.collect(home, NOW, keep_days=None)
-    assert {strange, of(document), of(index)} | list_image_blobs(home, image) == set(home.blobs.digests())
+    assert {strange, of(document), of(index)} | needed_blobs(home, image) == set(home.blobs.digests())
 
 
 def test_a_removed_image_is_cache_for_a_while(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.refs.remove("a:1")
     age(home, 29)
-    collected = garbage_collection.collect(home, NOW)
-    assert collected.blobs == 0
-    assert collected.cache > 0
+    collection = garbage_collection.collect(home, NOW)
+    assert collection.blobs == 0
+    assert collection.cache > 0
     age(home, 31)
     assert garbage_collection.collect(home, NOW).blobs == 3
     assert list(home.blobs.digests()) == []
@@ -114,8 +114,8 @@ def test_an_old_record_of_something_that_an_image_needs_stays(home: Home) -> Non
 def test_without_a_cache_all_records_go(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.records.put("segment", of(b"key"), b"value", [of(b"one"), put(home.blobs, b"beside")])
-    collected = garbage_collection.collect(home, NOW, keep_days=None)
-    assert (collected.records, collected.blobs, collected.cache) == (1, 1, 0)
+    collection = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (collection.records, collection.blobs, collection.cache) == (1, 1, 0)
     assert list(home.records.all()) == []
 
 
@@ -145,21 +145,21 @@ def test_a_damaged_reference_stops_it(home: Home) -> None:
 
 
 def test_collection_removes_leftovers_of_killed_processes(home: Home) -> None:
-    temporary_directory = home.directory("tmp")
-    (temporary_directory / "123-abc").write_bytes(b"half")
-    (temporary_directory / "tree" / "locked").mkdir(parents=True)
-    (temporary_directory / "tree" / "locked" / "file").write_bytes(b"x")
-    (temporary_directory / "tree" / "locked").chmod(0o500)
-    (temporary_directory / "link").symlink_to(home.root / "version")
+    scratch_folder = home.directory("tmp")
+    (scratch_folder / "123-abc").write_bytes(b"half")
+    (scratch_folder / "tree" / "locked").mkdir(parents=True)
+    (scratch_folder / "tree" / "locked" / "file").write_bytes(b"x")
+    (scratch_folder / "tree" / "locked").chmod(0o500)
+    (scratch_folder / "link").symlink_to(home.root / "version")
     (home.root / ".version.77-0123456789abcdef").write_bytes(b"1")
     indexes = home.directory("indexes")
     (indexes / ".x.77-0123456789abcdef").write_bytes(b"1")
     (indexes / "kept").write_bytes(b"1")
     with home.lock("some"):
         pass
-    collected = garbage_collection.collect(home, NOW)
-    assert collected.freed >= 4 + 1 + 1 + 1
-    assert not any(temporary_directory.iterdir())
+    collection = garbage_collection.collect(home, NOW)
+    assert collection.freed >= 4 + 1 + 1 + 1
+    assert not any(scratch_folder.iterdir())
     assert [path.name for path in indexes.iterdir()] == ["kept"]
     assert [path.name for path in (home.root / "locks").iterdir()] == ["gc"]
     assert not (home.root / ".version.77-0123456789abcdef").exists()

@@ -105,8 +105,8 @@ def test_processes_may_create_it_at_once(tmp_path: Path) -> None:
     """One that finds it half made finishes it; one that finds it made in the meantime uses it."""
     for name in ("blobs", "tmp"):
         (tmp_path / "store" / name).mkdir(parents=True)
-    with Home(tmp_path / "store") as first_home:
-        put(first_home.blobs, b"a")
+    with Home(tmp_path / "store") as home:
+        put(home.blobs, b"a")
     second = Home(tmp_path / "store")
     second._create()
     assert (tmp_path / "store" / "version").read_text() == "1\n"

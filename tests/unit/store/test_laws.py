@@ -28,7 +28,7 @@ KEYS = st.sampled_from([of(b"key 1"), of(b"key 2")])
 class Store(RuleBasedStateMachine):
     """A store beside a model: what must be there (``sure``) and what may be (``cache``)."""
 
-    known_digests = Bundle("known")
+    known = Bundle("known")
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Store(RuleBasedStateMachine):
         self.home.close()
         self._folder.cleanup()
 
-    @rule(target=known_digests, data=CONTENT)
+    @rule(target=known, data=CONTENT)
     def write(self, data: bytes) -> str:
         digest = put(self.home.blobs, data)
         assert digest == of(data)
@@ -59,17 +59,17 @@ class Store(RuleBasedStateMachine):
         with self.home.blobs.writer() as writer:
             writer.write(data)
 
-    @rule(target=known_digests, parts=st.lists(known_digests, max_size=4))
+    @rule(target=known, parts=st.lists(known, max_size=4))
     def compose(self, parts: list[str]) -> str:
-        content = b"".join(self.contents[part] for part in parts)
-        digest = of(content)
+        whole = b"".join(self.contents[part] for part in parts)
+        digest = of(whole)
         if all(self.is_sure(part) for part in parts):
             self.home.blobs.compose(parts, digest)
-            self.contents[digest] = content
+            self.contents[digest] = whole
             if digest not in self.sure:
-                self.composed[digest] = tuple(inner for part in parts for inner in self.flat(part))
+                self.composed[digest] = tuple(contained for part in parts for contained in self.flat(part))
         else:
-            self.contents[digest] = content
+            self.contents[digest] = whole
         return digest
 
     def flat(self, digest: str) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class Store(RuleBasedStateMachine):
             return True
         return digest in self.composed and all(part in self.sure for part in self.composed[digest])
 
-    @rule(name=NAMES, digest=known_digests)
+    @rule(name=NAMES, digest=known)
     def refer(self, name: str, digest: str) -> None:
         if self.is_sure(digest):
             size = len(self.contents[digest])
@@ -92,22 +92,22 @@ class Store(RuleBasedStateMachine):
         assert self.home.refs.remove(name) == (name in self.refs)
         self.refs.pop(name, None)
 
-    @rule(key=KEYS, value=CONTENT, keeps=st.lists(known_digests, max_size=3))
+    @rule(key=KEYS, value=CONTENT, keeps=st.lists(known, max_size=3))
     def record(self, key: str, value: bytes, keeps: list[str]) -> None:
         self.home.records.put("kind", key, value, keeps)
         self.records[key] = value
 
-    @rule(digest=known_digests, keep_time=st.booleans())
+    @rule(digest=known, keep_time=st.booleans())
     def spoil(self, digest: str, keep_time: bool) -> None:
         """Let the disk change a byte. Images that needed it are gone with it."""
         path = self.root / "blobs" / "sha256" / hex_of(digest)
         if digest not in self.sure or not self.contents[digest]:
             return
-        status = path.stat()
+        status_before = path.stat()
         path.chmod(0o644)
         path.write_bytes(b"?" + self.contents[digest][1:])
         if keep_time:
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
         self.sure.discard(digest)
         # Whoever asks for it removes it, also a list of parts under the same name.
         if self.home.blobs.size(digest) is None:
@@ -120,13 +120,11 @@ class Store(RuleBasedStateMachine):
         garbage_collection.collect(self.home, FixedClock(0), keep_days=None if drop else 30)
         if drop:
             self.records.clear()
-            needed_digests = {part for root in self.refs.values() for part in (root, *self.flat(root))}
-            self.sure &= needed_digests
-            self.composed = {
-                digest: parts for digest, parts in self.composed.items() if digest in needed_digests
-            }
+            needed = {part for root in self.refs.values() for part in (root, *self.flat(root))}
+            self.sure &= needed
+            self.composed = {digest: parts for digest, parts in self.composed.items() if digest in needed}
 
-    @rule(target=known_digests)
+    @rule(target=known)
     def restart(self) -> object:
         self.home.close()
         self.home = Home(self.root, UnsyncedFileSystem())

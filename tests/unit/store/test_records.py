@@ -52,18 +52,16 @@ def test_damaged_record_counts_as_missing(
     with Home(tmp_path_factory.mktemp("store")) as home:
         home.records.put("segment", KEY, b"value", [of(b"a")])
         path = path_of(home)
-        complete_record = path.read_bytes()
+        content = path.read_bytes()
         spoiled = data.draw(
             st.one_of(
-                st.integers(0, len(complete_record) - 1).map(lambda size: complete_record[:size]),
-                st.integers(0, len(complete_record) - 1).map(
-                    lambda size: complete_record[:size] + bytes(len(complete_record) - size)
+                st.integers(0, len(content) - 1).map(lambda size: content[:size]),
+                st.integers(0, len(content) - 1).map(
+                    lambda size: content[:size] + bytes(len(content) - size)
                 ),
                 st.binary(),
-                st.integers(0, len(complete_record) - 1).map(
-                    lambda at: (
-                        complete_record[:at] + bytes([complete_record[at] ^ 1]) + complete_record[at + 1 :]
-                    )
+                st.integers(0, len(content) - 1).map(
+                    lambda at: content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
                 ),
             )
         )

@@ -19,9 +19,9 @@ from tests.support import images
 def attach(
     home: Home, subject: oci.Descriptor, text: str, kind: str = "application/x-test"
 ) -> oci.Descriptor:
-    artifact = referrers.put_artifact(subject, text.encode(), kind, home.blobs, annotations={"n": text})
-    home.referrers.add(subject.digest, [artifact])
-    return artifact
+    descriptor = referrers.put_artifact(subject, text.encode(), kind, home.blobs, annotations={"n": text})
+    home.referrers.add(subject.digest, [descriptor])
+    return descriptor
 
 
 @pytest.fixture
@@ -31,28 +31,26 @@ def home(tmp_path: Path) -> Home:
 
 def test_referrers_are_sorted_by_digest(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
-    first_referrer, second_referrer = attach(home, image.root, "one"), attach(home, image.root, "two")
+    first, second = attach(home, image.root, "one"), attach(home, image.root, "two")
     assert home.referrers.get(image.root.digest) == tuple(
-        sorted((first_referrer, second_referrer), key=lambda each: each.digest)
+        sorted((first, second), key=lambda each: each.digest)
     )
     assert Home(home.root).referrers.get(image.root.digest) == home.referrers.get(image.root.digest)
-    home.referrers.remove(image.root.digest, [first_referrer.digest])
-    assert home.referrers.get(image.root.digest) == (second_referrer,)
+    home.referrers.remove(image.root.digest, [first.digest])
+    assert home.referrers.get(image.root.digest) == (second,)
 
 
 def test_one_kind_can_take_the_place_of_another(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     attach(home, image.root, "old", "application/x-sbom")
-    kept_referrer = attach(home, image.root, "signature")
-    new_referrer = referrers.put_artifact(
-        image.root, b"new", "application/x-sbom", home.blobs, annotations={}
-    )
+    other_descriptor = attach(home, image.root, "signature")
+    new = referrers.put_artifact(image.root, b"new", "application/x-sbom", home.blobs, annotations={})
     home.referrers.add(
-        image.root.digest, [new_referrer], is_replaced=lambda each: each.artifact_type == "application/x-sbom"
+        image.root.digest, [new], is_replaced=lambda each: each.artifact_type == "application/x-sbom"
     )
-    assert {referrer.digest for referrer in home.referrers.get(image.root.digest)} == {
-        kept_referrer.digest,
-        new_referrer.digest,
+    assert {descriptor.digest for descriptor in home.referrers.get(image.root.digest)} == {
+        other_descriptor.digest,
+        new.digest,
     }
 
 

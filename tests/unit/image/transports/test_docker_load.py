@@ -47,13 +47,13 @@ def pack(path: Path, members: list[tuple[str, bytes | str]]) -> Path:
     return path
 
 
-def encode_manifest(*images: tuple[str, list[str] | None, list[str] | None]) -> bytes:
+def manifest_json(*images: tuple[str, list[str] | None, list[str] | None]) -> bytes:
     return json.dumps(
-        [{"Config": descriptor, "RepoTags": tags, "Layers": layers} for descriptor, tags, layers in images]
+        [{"Config": config, "RepoTags": tags, "Layers": layers} for config, tags, layers in images]
     ).encode()
 
 
-def write_old_archive(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -> Path:
+def old(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -> Path:
     """An archive as docker wrote it until version 24: a folder for each layer."""
     data = config(layers)
     name = f"{digest.of(data)[7:]}.json"
@@ -61,14 +61,14 @@ def write_old_archive(path: Path, tags: list[str] | None = None, layers: list[by
     members: list[tuple[str, bytes | str]] = [(name, data)]
     for folder, layer in zip(folders, layers, strict=True):
         members += [(f"{folder}/VERSION", b"1.0"), (f"{folder}/json", b"{}"), (f"{folder}/layer.tar", layer)]
-    manifest = encode_manifest((name, tags, [f"{folder}/layer.tar" for folder in folders]))
+    manifest = manifest_json((name, tags, [f"{folder}/layer.tar" for folder in folders]))
     return pack(path, [*members, ("manifest.json", manifest), ("repositories", b"{}")])
 
 
-def write_new_archive(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -> Path:
+def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -> Path:
     """An archive as docker writes it since version 25: an OCI layout with a ``manifest.json``."""
     data = config(layers)
-    blobs = {f"blobs/sha256/{digest.of(descriptor)[7:]}": descriptor for descriptor in (data, *layers)}
+    blobs = {f"blobs/sha256/{digest.of(blob)[7:]}": blob for blob in (data, *layers)}
     manifest = oci.encode_document(
         oci.make_manifest(
             oci.make_descriptor(data, oci.CONFIG),
@@ -85,31 +85,31 @@ def write_new_archive(path: Path, tags: list[str] | None = None, layers: list[by
                 "index.json",
                 oci.encode_document(oci.make_index((oci.make_descriptor(manifest, oci.MANIFEST),))),
             ),
-            ("manifest.json", encode_manifest((names[0], tags, names[1 : 1 + len(layers)]))),
+            ("manifest.json", manifest_json((names[0], tags, names[1 : 1 + len(layers)]))),
             ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
         ],
     )
 
 
 def unpacked(image: Image) -> list[bytes]:
-    found_image = []
+    members = []
     for layer in image.layers():
         with layer.open() as stream:
             data = b"".join(iter(lambda: stream.read(1 << 16), b""))
             stream.finish()
-        found_image.append(data)
-    return found_image
+        members.append(data)
+    return members
 
 
-@pytest.mark.parametrize("save", [write_old_archive, write_new_archive])
+@pytest.mark.parametrize("save", [old, new])
 def test_both_forms_are_read(tmp_path: Path, save: Any) -> None:
     image = docker_load.read_archive(save(tmp_path / "a.tar", ["example.com/app:1.0"]))
     assert unpacked(image) == TARS
     assert image.config().architecture == "amd64"
     assert image.root.annotations == {oci.REF_NAME: "1.0", oci.FULL_NAME: "example.com/app:1.0"}
     assert (
-        docker_load.read_archive(write_old_archive(tmp_path / "b.tar")).root.digest
-        == docker_load.read_archive(write_new_archive(tmp_path / "c.tar")).root.digest
+        docker_load.read_archive(old(tmp_path / "b.tar")).root.digest
+        == docker_load.read_archive(new(tmp_path / "c.tar")).root.digest
     )
 
 
@@ -119,7 +119,7 @@ def test_layers_stay_the_bytes_that_they_are(tmp_path: Path, layers: list[bytes]
     names = [f"{number}.tar" for number in range(len(layers))]
     members: list[tuple[str, bytes | str]] = [("c.json", data), *zip(names, layers, strict=True)]
     path = pack(
-        tmp_path / "a.tar", [*members, ("manifest.json", encode_manifest(("c.json", None, names or None)))]
+        tmp_path / "a.tar", [*members, ("manifest.json", manifest_json(("c.json", None, names or None)))]
     )
     image = docker_load.read_archive(path)
     assert [layer_descriptor.digest for layer_descriptor in image.manifest().layers] == [
@@ -139,7 +139,7 @@ def test_links_say_that_two_layers_are_one(tmp_path: Path) -> None:
         ("three/layer.tar", "=two/layer.tar"),
         (
             "manifest.json",
-            encode_manifest(("c.json", None, [f"{name}/layer.tar" for name in ("one", "two", "three")])),
+            manifest_json(("c.json", None, [f"{name}/layer.tar" for name in ("one", "two", "three")])),
         ),
     ]
     image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
@@ -152,7 +152,7 @@ def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path, target: str) ->
         ("c.json", config([TARS[0]])),
         ("x/layer.tar", target),
         ("x/loop", "layer.tar"),
-        ("manifest.json", encode_manifest(("c.json", None, ["x/layer.tar"]))),
+        ("manifest.json", manifest_json(("c.json", None, ["x/layer.tar"]))),
     ]
     with pytest.raises(FormatError, match=r"has no member 'x/layer\.tar'"):
         docker_load.read_archive(pack(tmp_path / "a.tar", members))
@@ -161,7 +161,7 @@ def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path, target: str) ->
 def test_one_of_several_images_is_named(tmp_path: Path) -> None:
     members: list[tuple[str, bytes | str]] = [("0.tar", TARS[0]), ("1.tar", TARS[1])]
     members += [(f"{number}.json", config([TARS[number]])) for number in (0, 1)]
-    manifest = encode_manifest(
+    manifest = manifest_json(
         ("0.json", ["example.com/a:1", "example.com/a:latest"], ["0.tar"]), ("1.json", ["b:2"], ["1.tar"])
     )
     path = pack(tmp_path / "a.tar", [*members, ("manifest.json", manifest)])
@@ -202,7 +202,7 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
     members: list[tuple[str, bytes | str]] = [
         ("c.json", config([TARS[0]])),
         ("0.tar", TARS[1]),
-        ("manifest.json", encode_manifest(("c.json", None, ["0.tar"]))),
+        ("manifest.json", manifest_json(("c.json", None, ["0.tar"]))),
     ]
     image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
     with pytest.raises(PumiceError):
@@ -215,7 +215,7 @@ def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
         docker_load.read_archive(tmp_path / "oci.tar")
     assert raised.value.hint == f"read it as oci-archive:{tmp_path}/oci.tar"
     with pytest.raises(ImageError) as raised:
-        layout_archive.read_archive(write_old_archive(tmp_path / "docker.tar"))
+        layout_archive.read_archive(old(tmp_path / "docker.tar"))
     assert raised.value.hint == f"read it as docker-archive:{tmp_path}/docker.tar"
 
 
@@ -233,7 +233,7 @@ def test_what_we_write_is_what_we_read(tmp_path: Path) -> None:
 def test_any_bytes_are_an_image_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    path = write_old_archive(tmp_path_factory.mktemp("fuzz") / "a.tar", ["a:1"])
+    path = old(tmp_path_factory.mktemp("fuzz") / "a.tar", ["a:1"])
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

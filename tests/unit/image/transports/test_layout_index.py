@@ -23,14 +23,14 @@ ATTESTATION = {"architecture": "unknown", "os": "unknown"}
 
 
 def entries() -> list[dict[str, Any]]:
-    listed_descriptors: list[dict[str, Any]] = json.loads(TWO.document(TWO.root))["manifests"]
-    return listed_descriptors
+    descriptors: list[dict[str, Any]] = json.loads(TWO.document(TWO.root))["manifests"]
+    return descriptors
 
 
-def laid_out(folder: Path, listed_descriptors: list[dict[str, Any]]) -> bytes:
-    """Write a layout of `TWO` whose index.json lists ``listed_descriptors``; return that file."""
+def laid_out(folder: Path, descriptors: list[dict[str, Any]]) -> bytes:
+    """Write a layout of `TWO` whose index.json lists ``listed``; return that file."""
     locations.write(TWO, f"oci:{folder}", version="1.0")
-    data = json.dumps({"schemaVersion": 2, "manifests": listed_descriptors}, indent=2).encode()
+    data = json.dumps({"schemaVersion": 2, "manifests": descriptors}, indent=2).encode()
     (folder / "index.json").write_bytes(data)
     return data
 
@@ -72,8 +72,8 @@ def test_all_entries_of_one_tag_are_one_image(tmp_path: Path) -> None:
 def test_images_of_one_platform_each_are_several(tmp_path: Path) -> None:
     amd, arm = entries()
     several = ([with_tag(amd, "1"), with_tag(arm, "2")], [amd, arm | {"platform": amd["platform"]}])
-    for number, listed_descriptors in enumerate(several):
-        laid_out(tmp_path / str(number), listed_descriptors)
+    for number, descriptors in enumerate(several):
+        laid_out(tmp_path / str(number), descriptors)
         with pytest.raises(ImageError, match="holds 2 images"):
             layout.read_layout(tmp_path / str(number))
 

@@ -16,8 +16,8 @@ from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "home") as home:
-        yield home
+    with Home(tmp_path / "home") as opened_home:
+        yield opened_home
 
 
 def keep(home: Home, image: Image, name: str = "") -> None:
@@ -35,9 +35,9 @@ TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContent
 
 def test_by_name_and_version(home: Home) -> None:
     keep(home, ONE, "example.com/hello:1.0")
-    found_image = locations.find("example.com/hello:1.0", home)
-    assert found_image.root == ONE.root
-    assert [entry.path for entry, _ in found_image.layers()[0].entries()] == ["one"]
+    image = locations.find("example.com/hello:1.0", home)
+    assert image.root == ONE.root
+    assert [entry.path for entry, _ in image.layers()[0].entries()] == ["one"]
 
 
 def test_by_name_alone_when_there_is_one_version(home: Home) -> None:

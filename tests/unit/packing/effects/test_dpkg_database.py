@@ -18,10 +18,8 @@ B = msgspec.structs.replace(package("b"), installed=False)
 
 
 def test_the_database_of_installed_packages() -> None:
-    effect_result = write_dpkg_database(effect_input(tree({"usr/": ""}, [B, A])))
-    assert format_entries(effect_result.generated, with_content=True).split("0755 0:0 var/lib/dpkg/updates/")[
-        0
-    ] == (
+    result = write_dpkg_database(effect_input(tree({"usr/": ""}, [B, A])))
+    assert format_entries(result.generated, with_content=True).split("0755 0:0 var/lib/dpkg/updates/")[0] == (
         "0755 0:0 var/\n0755 0:0 var/lib/\n0755 0:0 var/lib/dpkg/\n0755 0:0 var/lib/dpkg/alternatives/\n"
         "0644 0:0 var/lib/dpkg/arch 'amd64\\n'\n0644 0:0 var/lib/dpkg/available ''\n"
         "0644 0:0 var/lib/dpkg/diversions ''\n0755 0:0 var/lib/dpkg/info/\n"
@@ -38,8 +36,8 @@ def test_only_diversions_of_installed_packages_are_recorded() -> None:
     assert diversions_by_path(["dash"])["usr/bin/sh"] == ("dash", "usr/bin/sh.distrib")
     assert diversions_by_path(["bash"]) == {}
     entries = {
-        generated_entry.entry.path: generated_entry
-        for generated_entry in write_dpkg_database(effect_input(tree({}, [package("dash")]))).generated
+        item.entry.path: item
+        for item in write_dpkg_database(effect_input(tree({}, [package("dash")]))).generated
     }
     assert entries["var/lib/dpkg/diversions"].content.startswith(b"/bin/sh\n/bin/sh.distrib\ndash\n")
 
@@ -49,22 +47,22 @@ def test_dpkg_accepts_the_database(tmp_path: Path) -> None:
     conffile = msgspec.structs.replace(A, conffiles={"/etc/a": "0" * 32})
     fields = {**conffile.fields, "Maintainer": "M <m@example.com>", "Description": "a\n long"}
     packages = [msgspec.structs.replace(conffile, fields=fields)]
-    for generated_entry in write_dpkg_database(effect_input(tree({}, packages))).generated:
-        path = tmp_path / generated_entry.entry.path
-        if generated_entry.entry.kind == "dir":
+    for item in write_dpkg_database(effect_input(tree({}, packages))).generated:
+        path = tmp_path / item.entry.path
+        if item.entry.kind == "dir":
             path.mkdir()
         else:
-            path.write_bytes(generated_entry.content)
+            path.write_bytes(item.content)
     admin = tmp_path / "var/lib/dpkg"
     (admin / "info/a.list").write_text("/.\n")
     (admin / "info/a.md5sums").write_text("")
     for command in (["--audit"], ["-l", "a"], ["-s", "a"]):
-        completed_process = subprocess.run(
+        process = subprocess.run(
             [program, f"--admindir={admin}", f"--root={tmp_path}", f"--admindir={admin}", *command],
             capture_output=True,
             text=True,
             check=False,
         )
-        assert (completed_process.returncode, completed_process.stderr) == (0, ""), command
+        assert (process.returncode, process.stderr) == (0, ""), command
         if command == ["--audit"]:
-            assert completed_process.stdout == ""
+            assert process.stdout == ""

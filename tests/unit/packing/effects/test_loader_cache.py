@@ -66,8 +66,8 @@ def _identify(data: bytes) -> elf.SharedObject | None:
 
 def test_libraries_are_found_in_the_configured_directories() -> None:
     paths = file_contents()
-    effect_result = write_loader_cache(effect_input(tree(paths, [LIBC], elf=identify_shared_objects(paths))))
-    libraries, made_by = ldcache.read_cache(effect_result.generated[-1].content)
+    result = write_loader_cache(effect_input(tree(paths, [LIBC], elf=identify_shared_objects(paths))))
+    libraries, made_by = ldcache.read_cache(result.generated[-1].content)
     assert made_by == "ldconfig (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36"
     assert [library.path for library in libraries] == [
         "/usr/local/lib/libz.so.1",
@@ -81,7 +81,7 @@ def test_libraries_are_found_in_the_configured_directories() -> None:
         "/lib/x86_64-linux-gnu/libm.so.6",
         "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
     ]
-    assert format_entries(effect_result.generated) == (
+    assert format_entries(result.generated) == (
         "0644 0:0 etc/ld.so.cache\n"
         "usr/lib/x86_64-linux-gnu/libmore.so.10 -> libmore.so.10.10\n"
         "usr/local/lib/libz.so.1 -> libz.so.1.9"
@@ -102,21 +102,17 @@ def test_the_cache_is_identical_to_ldconfigs(tmp_path: Path) -> None:
             file_path.symlink_to(node.entry.link)
         else:
             file_path.write_bytes(image_tree.read(path))
-    completed_process = subprocess.run(
-        [program, "-r", str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    if completed_process.returncode:
-        pytest.skip(f"ldconfig cannot work in a folder here: {completed_process.stderr.strip()}")
+    process = subprocess.run([program, "-r", str(tmp_path)], capture_output=True, text=True, check=False)
+    if process.returncode:
+        pytest.skip(f"ldconfig cannot work in a folder here: {process.stderr.strip()}")
     real = (tmp_path / "etc/ld.so.cache").read_bytes()
     version = ldcache.read_cache(real)[1]
-    generated_cache, _ = ldcache.read_cache(
-        write_loader_cache(effect_input(image_tree)).generated[-1].content
-    )
-    assert ldcache.encode_cache(generated_cache, version) == real
+    our_libraries, _ = ldcache.read_cache(write_loader_cache(effect_input(image_tree)).generated[-1].content)
+    assert ldcache.encode_cache(our_libraries, version) == real
     links = {
-        generated_entry.entry.path: generated_entry.entry.link
-        for generated_entry in write_loader_cache(effect_input(image_tree)).generated
-        if generated_entry.entry.link
+        item.entry.path: item.entry.link
+        for item in write_loader_cache(effect_input(image_tree)).generated
+        if item.entry.link
     }
     for path, target in links.items():
         assert (tmp_path / path).readlink().as_posix() == target
@@ -131,12 +127,9 @@ def test_without_libc_or_on_an_unsupported_architecture_nothing_is_generated() -
 
 
 def test_a_missing_configuration_is_created() -> None:
-    effect_result = write_loader_cache(effect_input(tree({"usr/lib/": ""}, [LIBC])))
-    assert "etc/ld.so.conf'" not in format_entries(effect_result.generated)
-    assert [generated_entry.entry.path for generated_entry in effect_result.generated] == [
-        "etc/ld.so.conf",
-        "etc/ld.so.cache",
-    ]
+    result = write_loader_cache(effect_input(tree({"usr/lib/": ""}, [LIBC])))
+    assert "etc/ld.so.conf'" not in format_entries(result.generated)
+    assert [item.entry.path for item in result.generated] == ["etc/ld.so.conf", "etc/ld.so.cache"]
 
 
 def test_a_configuration_that_includes_itself_is_read_once() -> None:

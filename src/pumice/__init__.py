@@ -55,17 +55,19 @@ __all__ = [  # noqa: RUF022 - strings, which __getattr__ defines; in the order o
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    if name not in _SOURCES:
-        message = f"module 'pumice' has no attribute {name!r}"
-        raise AttributeError(message)
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker reads the imports above, and reports any other name
 
-    module_name, attribute = _SOURCES[name]
-    module = import_module(module_name)
-    value: object = getattr(module, attribute) if attribute else module
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _SOURCES:
+            message = f"module 'pumice' has no attribute {name!r}"
+            raise AttributeError(message)
+        from importlib import import_module
+
+        module_name, attribute = _SOURCES[name]
+        module = import_module(module_name)
+        value: object = getattr(module, attribute) if attribute else module
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

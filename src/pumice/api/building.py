@@ -74,9 +74,9 @@ def build(
 
 
 def _parse_destinations(outputs: Sequence[str]) -> list[Location]:
-    from pumice.image.transports import locations
+    from pumice.image.transports import locations, references
 
-    destinations = [locations.parse_destination(output) for output in _as_list(outputs)]
+    destinations = [references.parse_destination(output) for output in _as_list(outputs)]
     for destination in destinations:
         if destination.address.path == locations.STDOUT:
             raise UsageError("cannot write the image to standard output", hint="name a file")

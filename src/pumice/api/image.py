@@ -117,9 +117,9 @@ def open_image(
     Signatures are not verified: call `verify`. Raises PumiceError.
     """
     environ = os.environ if environ is None else environ
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    source = locations.parse_source(location)
+    source = references.parse_source(location)
     with ExitStack() as stack:
         home = stack.enter_context(open_home(store, environ, progress))
         opened = source.open(stack.enter_context(open_registries(home, environ, progress)))

@@ -35,11 +35,11 @@ def verify(
     """
     environ = os.environ if environ is None else environ
     from pumice.image import integrity
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
     from pumice.trust import admission
     from pumice.trust.explicit_keys import read_explicit_keys
 
-    source = locations.parse_source(location)
+    source = references.parse_source(location)
     keys = None
     if key is not None:
         paths = (key,) if isinstance(key, str | os.PathLike) else key

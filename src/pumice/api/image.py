@@ -119,9 +119,9 @@ def open_image(
     environ = os.environ if environ is None else environ
     from pumice.image.transports import references
 
-    source = references.parse_source(location)
     with ExitStack() as stack:
         home = stack.enter_context(open_home(store, environ, progress))
+        source = references.find_source(location, home)
         opened = source.open(stack.enter_context(open_registries(home, environ, progress)))
         name = f"{opened.name}:{opened.version}" if opened.name and opened.version else opened.name
         return Image(stack.pop_all(), opened.image, name, home)

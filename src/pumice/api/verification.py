@@ -39,13 +39,13 @@ def verify(
     from pumice.trust import admission
     from pumice.trust.explicit_keys import read_explicit_keys
 
-    source = references.parse_source(location)
     keys = None
     if key is not None:
         paths = (key,) if isinstance(key, str | os.PathLike) else key
         keys = read_explicit_keys([os.fspath(path) for path in paths], environ)
     request = admission.AdmissionRequest(reference=location, name=name, keys=keys, allow_older=allow_older)
     with open_home(store, environ, progress) as home, open_registries(home, environ, progress) as access:
+        source = references.find_source(location, home)
         image = source.open(access).image
 
         def check_content(_: admission.Decision) -> Sequence[admission.Check]:

@@ -44,6 +44,40 @@ class FileFact(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: bool = False
 
 
+class ListedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of an image as commands show it: absolute, with its mode in octal, such as ``0755``.
+
+    The other fields are those of a `FileFact`; for a symbolic link, ``link`` is its target.
+    """
+
+    path: str
+    kind: str
+    mode: str
+    uid: int
+    gid: int
+    size: int
+    layer: int
+    package: str
+    link: str
+    capabilities: bool
+
+
+def list_file(file: FileFact) -> ListedFile:
+    """Return a path of an image as commands show it."""
+    return ListedFile(
+        path=f"/{file.path}",
+        kind=file.kind,
+        mode=f"{file.mode:04o}",
+        uid=file.uid,
+        gid=file.gid,
+        size=file.size,
+        layer=file.layer,
+        package=file.package,
+        link=file.link,
+        capabilities=file.capabilities,
+    )
+
+
 class PackageFact(msgspec.Struct, frozen=True, kw_only=True):
     """One installed package; ``size`` is bytes of the files of it that the image shows."""
 

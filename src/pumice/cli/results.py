@@ -28,6 +28,7 @@ RESULTS: dict[str, str] = {
     "images": "pumice.cli.images:StoredImage[]",
     "inspect": "pumice.image.summary:Summary",
     "licenses": "pumice.cli.licenses:LicenseReport",
+    "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "show": "pumice.cli.show:EffectiveValues",
     "tags": "pumice.cli.tags:TagEntry[]",

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class EffectiveValues(msgspec.Struct, frozen=True):
     """A recipe merged with all that it extends.
 
-    ``sources`` are JSON pointers into ``recipe`` with the ``file:line:column`` that each value comes from.
+    ``sources`` are JSON pointers into ``recipe`` with the ``file:line:column`` that each value comes from,
+    ``arguments`` JSON pointers with the names of recipe arguments that were replaced in the value.
     """
 
     recipe: dict[str, Any]
     sources: dict[str, str]
+    arguments: dict[str, list[str]]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
     )
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
+    command_line.add_recipe_argument_option(parser)
     results.add_format_options(parser, "show", default="yaml", example="Recipe.name")
     return parser
 
@@ -42,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
-    effective = load_effective(options.recipe)
+    effective = load_effective(options.recipe, dict(options.recipe_arguments))
     if options.format.is_for_programs:
         result = EffectiveValues(**show.format_json(effective))
         results.write_result(result, options.format, str)

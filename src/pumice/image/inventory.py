@@ -47,7 +47,9 @@ class FileFact(msgspec.Struct, frozen=True, kw_only=True):
 class ListedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A path of an image as commands show it: absolute, with its mode in octal, such as ``0755``.
 
-    The other fields are those of a `FileFact`; for a symbolic link, ``link`` is its target.
+    ``size`` is bytes, 0 for further names of a file (hard links), whose first name is ``link``; ``link`` of a
+    symbolic link is its target. ``layer`` counts from 1, the base first; 0 is an implied directory.
+    ``package`` is empty for directories and files of no package.
     """
 
     path: str
@@ -73,7 +75,7 @@ def list_file(file: FileFact) -> ListedFile:
         size=file.size,
         layer=file.layer,
         package=file.package,
-        link=file.link,
+        link=f"/{file.link}" if file.kind == "file" and file.link else file.link,
         capabilities=file.capabilities,
     )
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 from pumice import digest
 from pumice.formats import oci
 from pumice.image.transports import transfer
-from pumice.image.transports.locations import OpenedImage, parse_destination, parse_source
+from pumice.image.transports.locations import OpenedImage
+from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import Client, ClientSettings, RetryPolicy
+from pumice.registry.time_sources import TimeSources
 from tests.support import images, locations
 
 if TYPE_CHECKING:
     from pumice.image.graph import Graph
     from pumice.store.home import Home
 
+NO_PAUSES = TimeSources(sleep=lambda _: None)
 QUICK = ClientSettings(retry_policy=RetryPolicy(attempts=6, initial_delay=0.0, max_delay=0.0))
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -109,13 +112,13 @@ def copy_with(
 
 
 def copy(source: str, destination: str, home: Home, *, with_referrers: bool = True) -> Graph:
-    with Client(settings=QUICK, sleep=lambda _: None) as client:
+    with Client(settings=QUICK, time_sources=NO_PAUSES) as client:
         return copy_with(client, source, destination, home, with_referrers=with_referrers)
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:
     """Return the documents, blobs, referrers and tags of an image at a location."""
-    with Client(settings=QUICK, sleep=lambda _: None) as client:
+    with Client(settings=QUICK, time_sources=NO_PAUSES) as client:
         return everything_with(client, source, home)
 
 

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice images``."""
-    parser = command_line.make_parser("images", "List the images in the local store.", progress=False)
+    parser = command_line.make_parser(
+        "images",
+        "List the images in the local store.",
+        progress=False,
+        examples=(
+            "pumice images",
+            "pumice images --format json",
+        ),
+    )
     parser.add_argument(
         "--format",
         choices=("table", "json"),

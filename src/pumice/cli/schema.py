@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "schema",
         "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
         progress=False,
+        examples=("pumice schema > recipe.schema.json",),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_man_shows_the_name_and_every_option(page: Path) -> None:
         env={"PATH": "/usr/bin:/bin", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
     )
     assert rendered.stderr == ""
-    assert f"\n       {page.stem} - " in rendered.stdout
+    assert re.search(rf"^NAME\n +{page.stem} +- +\w", rendered.stdout, re.MULTILINE)
 
 
 def test_text_is_escaped_for_roff() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pumice.cli.main import COMMANDS
+from pumice.cli.main import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ def complete(words: Sequence[str]) -> tuple[str, list[Candidate]]:
     """Return the directive for the shell and the candidates for the last of ``words``, unfiltered."""
     if len(words) <= 1:
         verbs = [(verb, summary) for verb, (_, summary, _) in COMMANDS.items()]
-        return "", verbs + list(_GLOBAL.items())
-    verb, *rest = words
+        aliases = [(alias, f"another name of {verb}") for alias, verb in ALIASES.items()]
+        return "", [*verbs, *aliases, *_GLOBAL.items()]
+    verb, *rest = ALIASES.get(words[0], words[0]), *words[1:]
     if verb == "help":
         return complete(rest) if len(rest) == 1 else ("", _actions(_read_rows(rest[0])))
     rows = _read_rows(verb)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from pumice.cli.main import COMMANDS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 _WORDS: dict[str, tuple[str, ...]] = {
     "ARCH": ("amd64", "arm64", "armhf", "armel", "i386", "ppc64el", "riscv64", "s390x"),
     "PLATFORM": ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/riscv64", "linux/s390x"),
+    "COMMAND": tuple(COMMANDS),
+    "FORMAT": ("table", "json"),
     "POLICY": ("trust",),
     # What only the user knows:
     **dict.fromkeys(
         (
             "ARG",
+            "[LOCATION@]DIGEST",
             "DAY",
             "DAYS",
             "FINGERPRINT",

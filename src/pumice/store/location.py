@@ -18,11 +18,11 @@ def locate(environ: Mapping[str, str]) -> Path:
     XDG Base Directory 0.8: a relative ``XDG_DATA_HOME`` is ignored. Raises StoreError if there is
     no home directory either.
     """
-    if chosen := environ.get("PUMICE_HOME"):
-        return Path(os.path.abspath(chosen))
-    data = environ.get("XDG_DATA_HOME", "")
-    if os.path.isabs(data):
-        return Path(data, "pumice")
-    if home := environ.get("HOME"):
-        return Path(os.path.abspath(home), ".local", "share", "pumice")
+    if configured_path := environ.get("PUMICE_HOME"):
+        return Path(os.path.abspath(configured_path))
+    data_directory = environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(data_directory):
+        return Path(data_directory, "pumice")
+    if home_directory := environ.get("HOME"):
+        return Path(os.path.abspath(home_directory), ".local", "share", "pumice")
     raise StoreError("there is no home directory to keep the store in", hint="set PUMICE_HOME")

@@ -1,6 +1,6 @@
-"""Renew what is made from the parsers: help in the reference pages, man pages, the table for completion.
+"""Update what is made from the parsers: help in the reference pages, man pages, the table for completion.
 
-Tests fail when one has drifted. Usage: python tools/reference.py [--check]
+Tests fail if a file is outdated. Usage: python tools/reference.py [--check]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def help_text(verb: str) -> str:
 
 
 def update_help(verb: str) -> str:
-    """Return the page of ``verb`` with today's help in it."""
+    """Return the page of ``verb`` with the current help text."""
     text = (PAGES / f"{verb}.md").read_text()
     return BLOCK.sub(lambda _: help_text(verb), text, count=1)
 

@@ -1,4 +1,4 @@
-"""``pumice inspect`` as people type it: what it prints is written down in ``tests/golden/inspect``."""
+"""The command ``pumice inspect``; its expected output is in ``tests/golden/inspect``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pumice push`` as people type it."""
+"""The command ``pumice push``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pumice rm``."""
+"""The command ``pumice rm``."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ AWAY = "127.0.0.1:1/x"
 """A repository that nobody would get an answer from."""
 
 TABLE = [
-    # No command, or none that there is.
+    # No command, or an unknown one
     ("nosuch", 2, "unknown command 'nosuch'"),
     ("buidl recipe.yaml", 2, "did you mean 'build'?"),
     ("--nosuch", 2, "unknown option '--nosuch'"),
@@ -370,7 +370,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Return every path in a folder with when it changed."""
+    """Return every path in a directory with its time of change."""
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     sources = parser.add_argument_group("packages")
     sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe, options.archs),
         locked=options.locked,

@@ -86,7 +86,7 @@ def complete(words: Sequence[str]) -> tuple[str, list[Candidate]]:
         return complete(rest) if len(rest) == 1 else ("", _actions(_read_rows(rest[0])))
     rows = _read_rows(verb)
     if _actions(rows):
-        position = _find_action(rows, rest)
+        position = _find_action(rows, verb, rest)
         if position is None:
             return "", _actions(rows) if not rest[-1].startswith("-") else _options(rows)
         rows = _read_rows(f"{verb} {rest[position]}")
@@ -94,10 +94,11 @@ def complete(words: Sequence[str]) -> tuple[str, list[Candidate]]:
     return _complete_command(rows, rest)
 
 
-def _read_rows(command: str) -> list[Row]:
+def _read_rows(command: str, end: str = "\t") -> list[Row]:
+    """Return the rows of a command, or with a space as ``end`` those of its actions."""
     path = os.path.join(os.path.dirname(__file__), TABLE)
     with open(path, encoding="utf-8") as table:
-        return [line[:-1].split("\t") for line in table if line.startswith(f"{command}\t")]
+        return [line[:-1].split("\t") for line in table if line.startswith(command + end)]
 
 
 def _actions(rows: Iterable[Row]) -> list[Candidate]:
@@ -113,10 +114,16 @@ def _options(rows: Iterable[Row]) -> list[Candidate]:
     ]
 
 
-def _find_action(rows: Iterable[Row], words: Sequence[str]) -> int | None:
+def _find_action(rows: Iterable[Row], verb: str, words: Sequence[str]) -> int | None:
     """Return the index of the action in the words before the last, None if there is none yet."""
+    flags = {name for row in _read_rows(verb, " ") if not row[3] for name in row[2].split(",")}
     names = {name for name, _ in _actions(rows)}
-    return next((index for index, word in enumerate(words[:-1]) if word in names), None)
+    is_value = False
+    for index, word in enumerate(words[:-1]):
+        if not is_value and word in names:
+            return index
+        is_value = not is_value and word.startswith("-") and word not in flags and "=" not in word
+    return None
 
 
 def _complete_command(rows: Sequence[Row], words: Sequence[str]) -> tuple[str, list[Candidate]]:

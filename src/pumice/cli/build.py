@@ -158,9 +158,9 @@ def _check_paths(options: argparse.Namespace) -> None:
 def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    return [locations.parse_destination(text) for text in texts]
+    return [references.parse_destination(text) for text in texts]
 
 
 def _build(

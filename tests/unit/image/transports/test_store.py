@@ -16,8 +16,8 @@ from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "home") as opened:
-        yield opened
+    with Home(tmp_path / "home") as opened_home:
+        yield opened_home
 
 
 def keep(home: Home, image: Image, name: str = "") -> None:
@@ -35,9 +35,9 @@ TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContent
 
 def test_by_name_and_version(home: Home) -> None:
     keep(home, ONE, "example.com/hello:1.0")
-    found = locations.find("example.com/hello:1.0", home)
-    assert found.root == ONE.root
-    assert [entry.path for entry, _ in found.layers()[0].entries()] == ["one"]
+    image = locations.find("example.com/hello:1.0", home)
+    assert image.root == ONE.root
+    assert [entry.path for entry, _ in image.layers()[0].entries()] == ["one"]
 
 
 def test_by_name_alone_when_there_is_one_version(home: Home) -> None:
@@ -63,7 +63,7 @@ def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home)
 def test_layers_and_configs_are_no_images(home: Home) -> None:
     keep(home, ONE, "one:1")
     for digest in (ONE.manifest().config.digest, ONE.manifest().layers[0].digest):
-        with pytest.raises(ImageError, match="there is no image sha256:"):
+        with pytest.raises(ImageError, match=r"sha256:[0-9a-f]+ is not in the local store"):
             locations.find(digest, home)
 
 
@@ -85,21 +85,24 @@ def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
 
 def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
     for kind in ("oci", "oci-archive"):
-        place = f"{kind}:{tmp_path}/{kind}"
-        locations.write(ONE, place, version="v1")
-        assert locations.find(place, home).root.digest == ONE.root.digest
-        assert locations.find(f"{place}:v1", home).root.digest == ONE.root.digest
+        location = f"{kind}:{tmp_path}/{kind}"
+        locations.write(ONE, location, version="v1")
+        assert locations.find(location, home).root.digest == ONE.root.digest
+        assert locations.find(f"{location}:v1", home).root.digest == ONE.root.digest
         with pytest.raises(ImageError, match="no tag 'v2'"):
-            locations.find(f"{place}:v2", home)
+            locations.find(f"{location}:v2", home)
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("hello:1.1", "did you mean example.com/hello:1.0?"),
-        ("hello", "did you mean example.com/hello:1.0?"),
-        ("example.com/helo:1.0", "did you mean example.com/hello:1.0?"),
-        ("quite-different", "run 'pumice images' to list the images"),
+        ("hello:1.1", "did you mean example.com/hello:1.0? otherwise, try 'pumice pull hello:1.1'"),
+        ("hello", "did you mean example.com/hello:1.0? otherwise, try 'pumice pull hello'"),
+        (
+            "example.com-helo:1.0",
+            "did you mean example.com/hello:1.0?",
+        ),
+        ("quite-different", "try 'pumice pull quite-different'"),
         ("00000000", "run 'pumice images' to list the images"),
     ],
 )
@@ -107,17 +110,17 @@ def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, h
     keep(home, ONE, "example.com/hello:1.0")
     with pytest.raises(ImageError) as caught:
         locations.find(text, home)
-    assert str(caught.value) == f"there is no image {text}\n  hint: {hint}"
+    assert str(caught.value) == f"{text} is not in the local store\n  hint: {hint}"
 
 
 def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    locations.write(ONE, f"oci:{tmp_path}/layout", version="1")
     for text, hint in (
-        (str(tmp_path), f"for an OCI layout in a directory, write oci:{tmp_path}"),
-        (str(tmp_path / "file"), f"for an OCI layout in a tar file, write oci-archive:{tmp_path}/file"),
-        ("x", "the store is empty: build a recipe first, or set PUMICE_HOME"),
+        (str(tmp_path / "layout"), f"write oci:{tmp_path}/layout"),
+        ("x", "the store is empty: try 'pumice pull x'"),
+        ("0000", "the store is empty: build a recipe first, or set PUMICE_HOME"),
     ):
-        with pytest.raises(ImageError) as caught:
+        with pytest.raises(PumiceError) as caught:
             locations.find(text, home)
         assert caught.value.hint == hint
 

@@ -47,7 +47,7 @@ _OWN_FILES = (
     "assembly/overlay.py",
     "assembly/recipe_files.py",
 )
-_ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/stage1/")
+_ALL = (*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/", "runtime/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them

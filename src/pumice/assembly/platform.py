@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.cache import Cache
+from pumice.checks.model import Finding
 from pumice.formats import oci
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
@@ -49,6 +50,8 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     skipped_actions: dict[str, tuple[str, ...]]
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What `pumice.checks` found in the image."""
     facts: str
     """Digest of the blob with `pumice.evidence.facts.Facts`, from which evidence is written."""
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index"
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "findings", "layer-scan", "license",
+    "package-index",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -62,6 +63,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "image/layer_scan.py",
         "image/layer_links.py",
     ),
+    "findings": (*_TREES, "checks/", "checks/data/", "image/", "assembly/image_checks.py"),
     "license": ("evidence/", "formats/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }

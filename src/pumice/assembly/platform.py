@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
 
-_INDIFFERENT = ("path", "packages", "origin", "archs", "files")
+_INDIFFERENT = ("path", "packages", "origin", "archs", "files", "checks")
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
@@ -90,9 +90,11 @@ def build_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformIma
     cached_image = _CACHE.get(context.home, key)
     if cached_image:
         return cached_image
+    from pumice.assembly.image_checks import record_findings
     from pumice.assembly.pipeline import assemble_platform
 
     image = assemble_platform(inputs, context)
+    record_findings(image.manifest.digest, image.findings, context.home)
     # The lock with the ids that were allocated gives the same image, so store it under both keys.
     complete_inputs = msgspec.structs.replace(inputs, ids=image.ids)
     for image_key in {key, platform_key(complete_inputs, context.source_date_epoch)}:

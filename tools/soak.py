@@ -77,7 +77,7 @@ def run_clock(tests: Sequence[str]) -> bool:
     if library is None:
         print("libfaketime is not installed (on Debian: apt-get install libfaketime)", file=sys.stderr)
         return False
-    results = []
+    passes = []
     for years in YEARS:
         environment = {
             "PUMICE_ANOTHER_DAY": "1",
@@ -87,8 +87,8 @@ def run_clock(tests: Sequence[str]) -> bool:
             "PYTHONPATH": str(ROOT / "tests" / "support" / "another_day"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        results.append(run_pytest(["-p", "no:cacheprovider", *tests], environment))
-    return all(results)
+        passes.append(run_pytest(["-p", "no:cacheprovider", *tests], environment))
+    return all(passes)
 
 
 def run_registry(_tests: Sequence[str]) -> bool:
@@ -114,8 +114,8 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Show a command, run it, and return whether it succeeded."""
     command_text = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     print("+", *command_text, shlex.join(command), flush=True)
-    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
-    return result.returncode == 0
+    process = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
+    return process.returncode == 0
 
 
 def find_faketime() -> str | None:

@@ -45,7 +45,7 @@ def compiled(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Com
 def test_an_empty_store_gives_the_same_digest(compiled: Compiled, tmp_path: Path) -> None:
     shutil.copytree(compiled.folder / "project", tmp_path / "elsewhere")
     recipe = tmp_path / "elsewhere" / "recipe.yaml"
-    again = real.must(
+    rebuilt_digest = real.must(
         *(
             tmp_path / "store",
             "build",
@@ -58,7 +58,7 @@ def test_an_empty_store_gives_the_same_digest(compiled: Compiled, tmp_path: Path
         PYTHONHASHSEED="7",
         TZ="Asia/Kathmandu",
     )
-    assert again == compiled.digest
+    assert rebuilt_digest == compiled.digest
 
 
 def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path) -> None:
@@ -83,15 +83,16 @@ def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path)
 
 
 def test_the_interpreter_uses_the_bytecode(compiled: Compiled) -> None:
-    outcome = real.run(
+    pumice_run = real.run(
         *(compiled.home, "run", compiled.digest, "-v", "-c"),
         "import json, http.server; print(http.server.__cached__)",
     )
-    assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout.endswith("/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc")
+    assert pumice_run.code == 0, pumice_run.stderr
+    assert pumice_run.stdout.endswith("/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc")
     assert (
-        "# code object from '/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc'" in outcome.stderr
+        "# code object from '/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc'"
+        in pumice_run.stderr
     )
-    from_sources = re.findall(r"^# code object from (/\S+\.py)$", outcome.stderr, re.MULTILINE)
+    from_sources = re.findall(r"^# code object from (/\S+\.py)$", pumice_run.stderr, re.MULTILINE)
     # A link to a file in /etc, which people may edit: byte code that nobody compares would hide that.
     assert from_sources == ["/usr/lib/python3.11/sitecustomize.py"]

@@ -22,7 +22,7 @@ from pumice.image.transports import layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade, images, signed_images
-from tests.support.handmade import Made, file, folder, symlink
+from tests.support.handmade import ImageContents, file, folder, symlink
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u202egnp.exe\u2066\u200f\ufeff\x7f\r"
 """Clears the screen, sets the title, colors by a C1 control, and turns the direction of what follows."""
@@ -40,8 +40,10 @@ Description: x
 
 
 def assert_harmless(text: str) -> None:
-    bad = sorted({c for c in text if not c.isprintable() and c not in "\n\t"})
-    assert bad == [], text[:500]
+    control_characters = sorted(
+        {character for character in text if not character.isprintable() and character not in "\n\t"}
+    )
+    assert control_characters == [], text[:500]
 
 
 class Blobs(handmade.MemoryBlobs):
@@ -101,15 +103,15 @@ def hostile_image() -> Any:
         "org.opencontainers.image.version": EVIL,
     }
     blobs = Blobs()
-    made = handmade.image(Made([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
+    image = handmade.image(ImageContents([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
     artifacts = []
     for kind in (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE):
         document = json.dumps({"name": EVIL, "packages": [{"name": EVIL}]}, ensure_ascii=False).encode()
         about = {oci.EVIDENCE: EVIL, EVIL: EVIL}
         artifacts.append(
-            referrers.put_artifact(made.root, document, kind, cast("Any", blobs), annotations=about)
+            referrers.put_artifact(image.root, document, kind, cast("Any", blobs), annotations=about)
         )
-    return Image(made.root, blobs, lambda subject: tuple(artifacts) if subject == made.root.digest else ())
+    return Image(image.root, blobs, lambda subject: tuple(artifacts) if subject == image.root.digest else ())
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
@@ -152,14 +154,14 @@ def lying() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()
     layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
     layout_writer.write_layout(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
     signed_images.folder(root / "plain", signed_images.image("example.com/plain:1.0"))
-    signed_images.signed(root / "plain", 0)
+    signed_images.sign_folder(root / "plain", 0)
     with Home(root / "store", environ={}) as home:
         images.make(home, [{f"etc/{EVIL}": EVIL}], name="example.com/hello:1.0")
         with home.blobs.writer() as writer:
@@ -175,7 +177,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _yaml(text: str) -> str:
-    return "".join(f"\\U{ord(c):08x}" for c in text)
+    return "".join(f"\\U{ord(character):08x}" for character in text)
 
 
 REFERENCES = (
@@ -291,15 +293,19 @@ class Terminal(io.TextIOWrapper):
 @pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
 @pytest.mark.parametrize("how", ["pipe", "terminal", "traceback"])
 def test_no_command_prints_terminal_escape_sequences(
-    place: Path, verb: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hostile_folder: Path,
+    verb: str,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(hostile_folder)
     for name, value in (
         ("PUMICE_HOME", "store"),
         ("XDG_CONFIG_HOME", "config"),
         ("REGISTRY_AUTH_FILE", "auth"),
     ):
-        monkeypatch.setenv(name, str(place / value))
+        monkeypatch.setenv(name, str(hostile_folder / value))
     monkeypatch.setenv("PUMICE_DEBUG", "1" if how == "traceback" else "")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
@@ -326,9 +332,11 @@ def _printed(
     return captured.out + out.text(), captured.err + err.text()
 
 
-def test_escaping_keeps_the_json_value(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("PUMICE_HOME", str(place / "store"))
+def test_escaping_keeps_the_json_value(
+    hostile_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(hostile_folder)
+    monkeypatch.setenv("PUMICE_HOME", str(hostile_folder / "store"))
     assert cli.main(["sbom", "oci:evil"]) == 0
     printed = capsys.readouterr().out
     assert "\\u001b" in printed

@@ -68,8 +68,8 @@ def download_pip(version: str, scratch: Path) -> Path:
     if not cached.exists():
         requirement = "pip" if version == NEWEST else f"pip=={version}"
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        result = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
-        if result.returncode:
+        process = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
+        if process.returncode:
             peers.absent(f"pip {version} cannot be downloaded")
         (wheel,) = scratch.glob("pip-*.whl")
         if version == NEWEST:
@@ -130,8 +130,8 @@ def test_make_installs_what_was_pinned_when_a_newer_release_exists(
     pins = "".join(wheels.pin_with_hash(wheel) for wheel in published[:2])
     with wheels.serve_index(tmp_path / "index", published) as index:
         clone = check_out(checkout, pip, index, pins)
-        result = clone.set_up()
-    assert result.returncode == 0, result.stdout + result.stderr
+        process = clone.set_up()
+    assert process.returncode == 0, process.stdout + process.stderr
     assert (clone.version_of("a"), clone.version_of("b")) == ("1", "1")
 
 
@@ -140,7 +140,7 @@ def test_make_refuses_incomplete_pins(pip: Path, published: list[Path], tmp_path
     checkout.mkdir()
     with wheels.serve_index(tmp_path / "index", published) as index:
         clone = check_out(checkout, pip, index, wheels.pin_with_hash(published[0]))
-        result = clone.set_up()
-    assert result.returncode != 0
-    assert "a 1 requires b, which is not installed" in result.stdout
+        process = clone.set_up()
+    assert process.returncode != 0
+    assert "a 1 requires b, which is not installed" in process.stdout
     assert not (checkout / ".venv" / "ready").exists()

@@ -18,9 +18,9 @@ from pumice.errors import FormatError
 from pumice.image import rootfs
 from pumice.progress import Silent
 from tests.support import handmade
-from tests.support.handmade import Item, Made, file, folder, hardlink, symlink
+from tests.support.handmade import ImageContents, Item, file, folder, hardlink, symlink
 from tests.support.peers import need
-from tests.support.specimens import written
+from tests.support.specimens import write_specimen
 
 pytestmark = pytest.mark.peer("umoci")
 
@@ -90,25 +90,25 @@ def test_any_layers_give_umocis_tree(
 
 
 def _theirs(layers: list[list[Item]], where: Path) -> dict[str, object] | None:
-    layout = written(handmade.image(Made(layers, "plain")), f"oci:{where}/layout")
+    layout = write_specimen(handmade.image(ImageContents(layers, "plain")), f"oci:{where}/layout")
     rootless = () if os.geteuid() == 0 else ("--rootless",)
     image = layout.removeprefix("oci:")
     command = [need("umoci"), "raw", "unpack", *rootless, "--image", image, str(where / "theirs")]
-    result = subprocess.run(command, capture_output=True, check=False)
-    return _tree(where / "theirs") if result.returncode == 0 else None
+    process = subprocess.run(command, capture_output=True, check=False)
+    return _tree(where / "theirs") if process.returncode == 0 else None
 
 
 def _ours(layers: list[list[Item]], where: Path) -> dict[str, object]:
-    rootfs.write_directory(handmade.image(Made(layers)), where / "ours", progress=Silent())
+    rootfs.write_directory(handmade.image(ImageContents(layers)), where / "ours", progress=Silent())
     return _tree(where / "ours")
 
 
 def _tree(root: Path) -> dict[str, object]:
-    found: dict[str, object] = {}
+    facts: dict[str, object] = {}
     for path in root.rglob("*"):
         name = str(path.relative_to(root))
         if path.is_symlink():
-            found[name] = path.readlink()
+            facts[name] = path.readlink()
         else:
-            found[name] = path.read_bytes() if path.is_file() else "directory"
-    return found
+            facts[name] = path.read_bytes() if path.is_file() else "directory"
+    return facts

@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("names", SETS, ids="-".join)
-def test_a_warm_store_gives_what_an_empty_one_gives(
+def test_a_warm_store_gives_the_same_image_as_an_empty_store(
     shop: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     include = "include: [man]" if len(names) > 3 else ""
@@ -65,7 +65,7 @@ def test_a_warm_store_gives_what_an_empty_one_gives(
 
 
 @pytest.mark.parametrize("names", SETS, ids="-".join)
-def test_a_lock_does_not_depend_on_the_hashes_of_texts(
+def test_a_lock_does_not_depend_on_the_hash_seed(
     shared_home: Path, names: Sequence[str], tmp_path: Path
 ) -> None:
     recipe = real.recipe(tmp_path, names)

@@ -73,19 +73,19 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _closure(modules: tuple[str, ...]) -> set[str]:
-    seen: set[str] = set()
+    visited: set[str] = set()
     pending = list(modules)
     while pending:
         module = pending.pop()
-        if module in seen or module == "pumice" or module.startswith(SHAPELESS):
+        if module in visited or module == "pumice" or module.startswith(SHAPELESS):
             continue
-        seen.add(module)
+        visited.add(module)
         pending += _imports(module)
-    return seen
+    return visited
 
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
-def test_every_module_that_makes_a_kept_value_is_part_of_its_key(kind: Kind) -> None:
+def test_every_module_that_affects_a_cached_value_is_part_of_its_key(kind: Kind) -> None:
     missing = []
     for module in sorted(_closure(MAKERS[kind])):
         path = _file(module)
@@ -97,5 +97,5 @@ def test_every_module_that_makes_a_kept_value_is_part_of_its_key(kind: Kind) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
-def test_the_table_names_only_what_is_there(kind: Kind) -> None:
+def test_the_table_names_only_existing_modules(kind: Kind) -> None:
     assert [name for name in MODULES[kind] if not (SOURCES / "pumice" / name).exists()] == []

@@ -34,7 +34,7 @@ def floors() -> dict[str, int]:
 
 
 @pytest.mark.parametrize("title", flows())
-def test_a_flow_is_short_and_never_goes_up(title: str) -> None:
+def test_a_flow_is_short_and_only_descends_the_layers(title: str) -> None:
     files = flows()[title]
     assert 3 <= len(files) <= MAX_STEPS
     assert len(set(files)) == len(files)
@@ -44,11 +44,11 @@ def test_a_flow_is_short_and_never_goes_up(title: str) -> None:
 
 @pytest.mark.parametrize("page", ["architecture.md", "data-flow.md", "extending.md"])
 def test_a_page_names_files_that_exist(page: str) -> None:
-    named = re.findall(
+    named_files = re.findall(
         r"`((?:src/|tests/|docs/)?[a-z0-9_/]+/(?:[a-z0-9_]+\.py|))`", (EXPLANATION / page).read_text()
     )
-    assert named
-    missing = [name for name in named if not (ROOT / name).exists() and not (SOURCE / name).exists()]
+    assert named_files
+    missing = [name for name in named_files if not (ROOT / name).exists() and not (SOURCE / name).exists()]
     assert missing == []
 
 

@@ -28,7 +28,7 @@ class Gpg:
         self, *arguments: str, data: bytes = b"", check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         """Run it; fails the test if it fails, unless told otherwise."""
-        result = subprocess.run(
+        process = subprocess.run(
             [
                 self.program,
                 "--batch",
@@ -45,25 +45,25 @@ class Gpg:
             check=False,
             timeout=120,
         )
-        assert not check or result.returncode == 0, result.stderr.decode()
-        return result
+        assert not check or process.returncode == 0, process.stderr.decode()
+        return process
 
     def generate(
         self, user: str, usage: str = "cert,sign", *, since: str = LONG_AGO, passphrase: str = ""
     ) -> str:
         """Make a key and return its fingerprint."""
-        result = self.run(
+        process = self.run(
             "--status-fd", "1", "--faked-system-time", LONG_AGO, "--passphrase", passphrase,
             "--quick-generate-key", user, "ed25519", usage, "never",
         )  # fmt: skip
-        created = [line for line in _lines(result.stdout) if "KEY_CREATED" in line]
+        created = [line for line in _lines(process.stdout) if "KEY_CREATED" in line]
         return created[0].split()[3]
 
     def verify(self, signature: Path, file: Path) -> tuple[bool, set[str]]:
         """(whether ``gpg --verify`` is content, the fingerprints of the primary keys that are valid)."""
-        result = self.run("--status-fd", "1", "--verify", str(signature), str(file), check=False)
-        valid = {line.split()[-1].lower() for line in _lines(result.stdout) if " VALIDSIG " in line}
-        return result.returncode == 0, valid
+        process = self.run("--status-fd", "1", "--verify", str(signature), str(file), check=False)
+        valid = {line.split()[-1].lower() for line in _lines(process.stdout) if " VALIDSIG " in line}
+        return process.returncode == 0, valid
 
     def close(self) -> None:
         """End its agent and remove its home."""
@@ -73,7 +73,7 @@ class Gpg:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def started() -> Iterator[Gpg]:
+def running_gpg() -> Iterator[Gpg]:
     """Yield one: for a fixture."""
     gpg = Gpg()
     try:

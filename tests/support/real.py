@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.support.docs import ROOT
-from tests.support.world import Outcome
+from tests.support.world import PumiceRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,9 @@ EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recip
 PATIENCE_SECONDS = 600
 
 
-def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> Outcome:
+def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> PumiceRun:
     """Run ``pumice`` with the store ``home``."""
-    return Outcome(
+    return PumiceRun(
         subprocess.run(
             [sys.executable, "-m", "pumice", *map(str, arguments)],
             cwd=cwd,
@@ -36,9 +36,9 @@ def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environme
 
 def must(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> str:
     """Run ``pumice``, which must succeed; return its output."""
-    outcome = run(home, *arguments, cwd=cwd, **environment)
-    assert outcome.code == 0, outcome.stderr
-    return outcome.stdout
+    pumice_run = run(home, *arguments, cwd=cwd, **environment)
+    assert pumice_run.code == 0, pumice_run.stderr
+    return pumice_run.stdout
 
 
 def example(name: str, folder: Path) -> Path:

@@ -40,7 +40,7 @@ def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
     return oci.Descriptor(oci.MANIFEST, digest.of(data), len(data), {"kind": kind}, artifact_type=kind)
 
 
-def signed(home: Home, name: str) -> oci.Descriptor:
+def store_signed_index(home: Home, name: str) -> oci.Descriptor:
     """Store an index of two platforms, referrers of it, of a referrer and of a platform, and a cosign tag."""
     members = [
         images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
@@ -51,16 +51,18 @@ def signed(home: Home, name: str) -> oci.Descriptor:
     home.refs.set(name, root)
     sbom = referrer(home, root, "application/x-sbom")
     signature = referrer(home, sbom, "application/x-signature")
-    other = referrer(home, members[1], "application/x-attestation")
-    for subject, entry in ((root, sbom), (sbom, signature), (members[1], other)):
+    attestation = referrer(home, members[1], "application/x-attestation")
+    for subject, entry in ((root, sbom), (sbom, signature), (members[1], attestation)):
         home.referrers.add(subject.digest, [entry])
     cosign = images.make(home, [{"signature": "by cosign"}]).root
-    named = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
-    home.referrers.add(root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, named)])
+    tag_annotation = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
+    home.referrers.add(
+        root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, tag_annotation)]
+    )
     return root
 
 
-def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -> oci.Descriptor:
+def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -> oci.Descriptor:
     """Store the manifest that cosign writes under a tag, with ``signatures`` (any texts), and list it."""
     layers = []
     for text in signatures:
@@ -68,7 +70,9 @@ def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -
         images.put(home, payload)
         notes = {SIGNATURE: text}
         layers.append(oci.Descriptor(SIMPLE, digest.of(payload), len(payload), notes))
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [one.digest for one in layers]}}).encode()
+    config = json.dumps(
+        {"rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]}}
+    ).encode()
     images.put(home, config)
     data = oci.encode_document(
         oci.Manifest(
@@ -78,8 +82,8 @@ def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -
             layers=tuple(layers),
         )
     )
-    named = {oci.REF_NAME: f"{subject.replace(':', '-')}{suffix}"}
-    entry = oci.Descriptor(oci.MANIFEST, images.put(home, data), len(data), named)
+    tag_annotation = {oci.REF_NAME: f"{subject.replace(':', '-')}{suffix}"}
+    entry = oci.Descriptor(oci.MANIFEST, images.put(home, data), len(data), tag_annotation)
     home.referrers.add(subject, [entry])
     return entry
 
@@ -93,18 +97,20 @@ def open_source(source: str, home: Home, client: Client) -> OpenedImage:
     return parse_source(source).open(locations.access(home, lambda: client))
 
 
-def copy_with(client: Client, source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+def copy_with(
+    client: Client, source: str, destination: str, home: Home, *, with_referrers: bool = True
+) -> Graph:
     """Copy an image with a client."""
-    opened = open_source(source, home, client)
-    gathered = transfer.gather_image(opened, with_referrers=whole)
+    source_image = open_source(source, home, client)
+    gathered = transfer.gather_image(source_image, with_referrers=with_referrers)
     location = parse_destination(destination)
-    transfer.copy_image(gathered, opened, location, locations.access(home, lambda: client))
+    transfer.copy_image(gathered, source_image, location, locations.access(home, lambda: client))
     return gathered.graph
 
 
-def copy(source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+def copy(source: str, destination: str, home: Home, *, with_referrers: bool = True) -> Graph:
     with Client(settings=QUICK, sleep=lambda _: None) as client:
-        return copy_with(client, source, destination, home, whole=whole)
+        return copy_with(client, source, destination, home, with_referrers=with_referrers)
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:

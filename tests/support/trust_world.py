@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pumice.trust import policy_edit as rules
 from pumice.trust import public_keys
 from pumice.trust.policy import PolicyDirectory
-from tests.support.world import Outcome, World
+from tests.support.world import PumiceRun, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ class TrustWorld(World):
         super().__init__(root)
         self.config = root / "config"
 
-    def do(self, *arguments: str, **how: Any) -> Outcome:
+    def do(self, *arguments: str, **how: Any) -> PumiceRun:
         """Run pumice with the keys and rules of this world."""
         environment = {
             "XDG_CONFIG_HOME": str(self.config),
@@ -33,9 +33,9 @@ class TrustWorld(World):
 
     def must(self, *arguments: str, **how: Any) -> str:
         """Run pumice, require exit code 0, and return standard output."""
-        outcome = self.do(*arguments, **how)
-        assert outcome.code == 0, outcome.stderr
-        return outcome.stdout
+        pumice_run = self.do(*arguments, **how)
+        assert pumice_run.code == 0, pumice_run.stderr
+        return pumice_run.stdout
 
     def trust(self, key: str, prefix: str = "") -> None:
         """Trust a public key of the project's folder for a prefix, or for every name."""
@@ -48,14 +48,14 @@ class TrustWorld(World):
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
         """Run pumice, require the exit code, and return standard error."""
-        outcome = self.do(*arguments, **how)
-        assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
-        assert "Traceback" not in outcome.stderr
-        assert SECRET not in outcome.stderr
-        return outcome.stderr
+        pumice_run = self.do(*arguments, **how)
+        assert (pumice_run.code, pumice_run.stdout) == (code, ""), pumice_run.stderr
+        assert "Traceback" not in pumice_run.stderr
+        assert SECRET not in pumice_run.stderr
+        return pumice_run.stderr
 
 
-def signed(root: Path) -> TrustWorld:
+def signed_world(root: Path) -> TrustWorld:
     """Return a world with the pair ``release`` and the signed layout ``oci:out``."""
     world = TrustWorld(root)
     world.must("key", "generate", "--output", "release")

@@ -29,9 +29,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 @pytest.fixture(params=[0, 0o002, 0o022, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
+    umask_before = os.umask(request.param)
     yield request.param
-    os.umask(before)
+    os.umask(umask_before)
 
 
 def modes(root: Path) -> dict[str, int]:
@@ -89,7 +89,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
 
 
 def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     layout_writer.write_layout(image, tmp_path / "out", "1", records=None, progress=Silent())
     assert set(modes(tmp_path / "out").values()) == {0o755 & ~umask}
 
@@ -97,30 +97,32 @@ def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
 # Links --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["blobs", "blobs/sha256"])
+@pytest.mark.parametrize("linked_folder", ["blobs", "blobs/sha256"])
 @pytest.mark.parametrize("complete", [False, True])
-def test_layout_is_not_written_through_a_symbolic_link(tmp_path: Path, which: str, complete: bool) -> None:
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+def test_layout_is_not_written_through_a_symbolic_link(
+    tmp_path: Path, linked_folder: str, complete: bool
+) -> None:
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
         layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
-        (folder / which).rename(victim)
+        (folder / linked_folder).rename(victim)
     else:
         folder.mkdir()
         (folder / "oci-layout").write_bytes(layout.layout_header())
-        (folder / which).parent.mkdir(exist_ok=True)
+        (folder / linked_folder).parent.mkdir(exist_ok=True)
         victim.mkdir()
-    inside = victim if which == "blobs/sha256" else victim / "sha256"
+    inside = victim if linked_folder == "blobs/sha256" else victim / "sha256"
     inside.mkdir(exist_ok=True)
     (inside / ("0" * 64)).write_text("precious")
     (inside / ".pumice-precious").write_text("precious")
-    (folder / which).symlink_to(victim)
-    before = sorted(path.name for path in inside.iterdir())
+    (folder / linked_folder).symlink_to(victim)
+    names_before = sorted(path.name for path in inside.iterdir())
     with pytest.raises(ImageError, match="through a symbolic link"):
         layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
     with pytest.raises(ImageError, match="through a symbolic link"):
         layout_writer.attach_referrers(folder, image, (), image.blobs)
-    assert sorted(path.name for path in inside.iterdir()) == before
+    assert sorted(path.name for path in inside.iterdir()) == names_before
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def plant(link: Path, target: Path) -> Path:
 def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     with pytest.raises(ImageError, match="permission denied"), Output(str(plant(sticky / "file", victim))):
         pass
     (tmp_path / "folder").mkdir()
@@ -174,7 +176,7 @@ def test_the_access_log_does_not_follow_a_planted_link(
     assert not (tmp_path / "victim").exists()
 
 
-def test_outputs_follow_ones_own_links(tmp_path: Path, sticky: Path) -> None:
+def test_outputs_follow_links_of_the_same_user(tmp_path: Path, sticky: Path) -> None:
     for link in (sticky / "link", tmp_path / "link"):
         link.symlink_to(tmp_path / "target")
         with Output(str(link)) as output:

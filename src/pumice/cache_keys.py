@@ -63,7 +63,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "image/layer_scan.py",
         "image/layer_links.py",
     ),
-    "findings": (*_TREES, "checks/", "checks/data/", "image/", "assembly/image_checks.py"),
+    "findings": (*_TREES, "checks/", "checks/data/"),
     "license": ("evidence/", "formats/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }

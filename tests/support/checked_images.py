@@ -14,10 +14,12 @@ from tests.support.texttree import tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pumice.checks.model import Finding
+    from pumice.checks.finding import Finding
 
-LOADER = {"usr/lib64/ld-linux-x86-64.so.2": program(interpreter="", soname="ld-linux-x86-64.so.2")}
-LIBC = {
+LOADER: dict[str, str | bytes] = {
+    "usr/lib64/ld-linux-x86-64.so.2": program(interpreter="", soname="ld-linux-x86-64.so.2")
+}
+LIBC: dict[str, str | bytes] = {
     "lib64": "-> usr/lib64",
     "lib": "-> usr/lib",
     "bin": "-> usr/bin",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.cache import Cache
-from pumice.checks import check_image
-from pumice.checks.model import CheckedImage, Finding, RunSettings
+from pumice.checks.finding import Finding
+from pumice.checks.image_check import check_image
+from pumice.checks.model import CheckedImage, RunSettings
 from pumice.formats import gzip
 from pumice.packing.config import PATH
 from pumice.packing.tree import Tree

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.cache import Cache
-from pumice.checks.model import Finding
+from pumice.checks.finding import Finding
 from pumice.formats import oci
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage

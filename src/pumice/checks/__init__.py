@@ -1,42 +1,5 @@
 """Checks: whether the programs of an image can start, judged from its tree without running anything.
 
 Every check looks only at what the image's command reaches (`pumice.checks.reach`), or at what its config
-names. `CHECKS` lists them; each is a function from the image to findings.
+names. `pumice.checks.image_check` lists them; each is a function from the image to findings.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pumice.checks.accounts import check_user
-from pumice.checks.chains import check_programs
-from pumice.checks.directories import check_directories
-from pumice.checks.links import check_links
-from pumice.checks.locales import check_locale
-from pumice.checks.ports import check_ports
-from pumice.checks.privileges import check_privileges
-from pumice.checks.shell_commands import check_shell_commands
-from pumice.checks.shells import check_shell
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from pumice.checks.model import CheckedImage, Finding
-
-CHECKS: tuple[Callable[[CheckedImage], Iterable[Finding]], ...] = (
-    check_programs,
-    check_shell_commands,
-    check_shell,
-    check_locale,
-    check_links,
-    check_user,
-    check_directories,
-    check_ports,
-    check_privileges,
-)
-
-
-def check_image(image: CheckedImage) -> tuple[Finding, ...]:
-    """Return the findings of all checks, each once, warnings first."""
-    findings = dict.fromkeys(finding for check in CHECKS for finding in check(image))
-    return tuple(sorted(findings, key=lambda finding: finding.is_note))

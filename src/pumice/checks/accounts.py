@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.checks.model import Finding
+from pumice.checks.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

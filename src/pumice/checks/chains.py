@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.checks.finding import Finding
 from pumice.checks.known_programs import package_hint
-from pumice.checks.model import Finding
 from pumice.checks.reach import commands
 
 if TYPE_CHECKING:

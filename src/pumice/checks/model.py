@@ -1,4 +1,4 @@
-"""The values of checks: an image to check, and what a check finds."""
+"""An image to check: its tree, its settings, and what the checks share."""
 
 from __future__ import annotations
 
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from pumice.formats.tar import Entry
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A problem of an image.
-
-    ``check`` is the name of the check. ``key`` is the key of a recipe that the problem belongs to, such as
-    ``run.command``, and ``path`` the file of the image with the problem; both can be empty. ``is_note``: it
-    may be right as it is.
-    """
-
-    check: str
-    message: str
-    hint: str = ""
-    key: str = ""
-    path: str = ""
-    is_note: bool = False
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):

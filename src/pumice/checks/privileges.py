@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from pumice.checks.model import Finding
+from pumice.checks.finding import Finding
 from pumice.packing.tree import RECIPE_OWNER
 
 if TYPE_CHECKING:

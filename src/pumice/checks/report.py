@@ -9,7 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.checks.model import Finding
+    from pumice.checks.finding import Finding
     from pumice.recipe.model import IgnoredFinding
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.checks.finding import Finding
 from pumice.checks.known_programs import packages_by_program
-from pumice.checks.model import Finding
 from pumice.checks.programs import Script
 from pumice.errors import FormatError
 from pumice.formats import shell
@@ -75,6 +75,8 @@ def _simple_commands(commands: shell.Sequence) -> Iterator[tuple[str, tuple[str,
             yield f"(){command.name}", ()
         elif isinstance(command, shell.SimpleCommand) and command.words:
             name, *arguments = (_literal(word) for word in command.words)
+            if name == "exec" and arguments:
+                name, *arguments = arguments
             yield name, tuple(arguments)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.checks.model import Finding
+from pumice.checks.finding import Finding
 from pumice.formats.elf_program import ElfProgram
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def test_a_program_that_is_not_executable_or_a_directory_is_reported() -> None:
 
 
 def test_each_missing_link_of_the_chain_is_named() -> None:
-    paths = {
+    paths: dict[str, str | bytes] = {
         "usr/bin/app": "#!/usr/bin/env python3\n",
         "usr/bin/env": program(["libc.so.6"]),
         "usr/lib/libc.so.6": program(["libgone.so.1"], interpreter="", soname="libc.so.6"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.checks import check_image
 from pumice.checks.accounts import check_user
 from pumice.checks.directories import check_directories
+from pumice.checks.image_check import check_image
 from pumice.checks.links import check_links
 from pumice.checks.locales import check_locale
 from pumice.checks.ports import check_ports

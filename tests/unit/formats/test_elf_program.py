@@ -95,7 +95,7 @@ def _expected(path: Path) -> tuple[str, tuple[str, ...]]:
             return "", ()
         interpreters = [s.get_interp_name() for s in parsed.iter_segments() if isinstance(s, InterpSegment)]
         tags = [
-            tag.needed
+            str(tag.needed)  # type: ignore[attr-defined]  # pyelftools adds it for this tag
             for section in parsed.iter_sections()
             if isinstance(section, DynamicSection)
             for tag in section.iter_tags("DT_NEEDED")

@@ -1,4 +1,4 @@
-"""Timing of processes, interleaved as A B A B …, so that changes in machine speed affect all."""
+"""Measure processes in the order A B A B …, so that changes in machine speed affect all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept in registries and is no image: from every place to every other, and in every view."""
+"""Artifacts that are not images: copied between all transports, and shown by the commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def typed(home: Home) -> tuple[bytes, str]:
 
 
 def config_of_nothing(home: Home) -> tuple[bytes, str]:
-    """What some tools push: the type of an image's config, and nothing in it."""
+    """Return an artifact with an empty image config, as some tools push it."""
     config = descriptor(home, b"{}", oci.CONFIG)
     return manifest(home, config, descriptor(home, LAYER, "application/wasm")), oci.MANIFEST
 
@@ -68,7 +68,7 @@ def cache(home: Home) -> tuple[bytes, str]:
 
 
 def attested(home: Home) -> tuple[bytes, str]:
-    """An index as BuildKit writes it: an image, and an attestation for a platform that nobody knows."""
+    """Return an index as BuildKit writes it: an image, and an attestation for an unknown platform."""
     image = images.make(home, [{"file": "content"}]).root
     unknown = {"architecture": "unknown", "os": "unknown"}
     config = descriptor(

@@ -25,9 +25,8 @@ from pumice.image.transports.locations import (
     Location,
     OutgoingImage,
     Transport,
-    parse_destination,
-    parse_source,
 )
+from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import Client
 from pumice.store.home import Home
 from tests.support import handmade, registry, transfers
@@ -284,7 +283,7 @@ def archive_contents(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
 
 
 def applied(layers: list[bytes]) -> dict[str, tuple[int, bytes | str]]:
-    """What layers amount to, done the naive way; no image here replaces a directory by something else."""
+    """Return the merged layers, by a simple algorithm; no image here replaces a directory by another type."""
     tree: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
     for layer in layers:
         new = archive_contents(layer)
@@ -317,7 +316,7 @@ def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
             content = path.read_bytes() if path.is_file() else b""
             folder_contents[str(path.relative_to(tmp_path / "d"))] = (status.st_mode & 0o1777, content)
     expected = applied(_layers(IMAGES[name]))
-    # Set-ID bits need their owner, which not everybody can set.
+    # An ordinary user cannot set the owner, so set-ID bits are lost.
     assert folder_contents == {
         path: (mode & 0o1777, expected_content) for path, (mode, expected_content) in expected.items()
     }

@@ -89,7 +89,7 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Repos
         yield Repository(host, "team/app")
 
 
-# What every registry does ---------------------------------------------------------------------------
+# Requirements for every registry ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, len(BIG)])
@@ -246,7 +246,7 @@ def test_retries_are_limited() -> None:
         client.list_tags(Repository("127.0.0.1:1", "a"))
 
 
-# Lies -----------------------------------------------------------------------------------------------
+# Wrong content ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lie", [b"x", BIG[:-1] + b"!", BIG + b"x", BIG[1:]])
@@ -418,7 +418,7 @@ def test_a_login_is_not_sent_to_another_machine_without_tls() -> None:
         )
 
 
-# Manners --------------------------------------------------------------------------------------------
+# Limits and warnings ----------------------------------------------------------------------------
 
 
 def test_retry_after_is_honored() -> None:

@@ -1,4 +1,4 @@
-"""Signatures under a tag of their own, when the two sides of a copy have others: all of them stay."""
+"""A copy keeps the signatures of both sides if they are stored under a tag of cosign."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 class Side:
-    """A store with the image, the same everywhere, and signatures of its own."""
+    """A store with the same image as the others, and its own signatures."""
 
     def __init__(self, root: Path, *signatures: str, suffix: str = ".sig") -> None:
         self.home = Home(root)
@@ -61,7 +61,7 @@ def test_signatures_of_both_sides_are_kept(host: str, tmp_path: Path, suffix: st
     copy(NAME, f"docker://{host}/a:1", first.home)
     copy(NAME, f"docker://{host}/a:1", second.home)
     assert stored_signatures(host, first.image.digest, suffix) == ["alice", "bob", "both"]
-    copy(NAME, f"docker://{host}/a:1", first.home)  # changes nothing any more
+    copy(NAME, f"docker://{host}/a:1", first.home)  # changes nothing
     assert stored_signatures(host, first.image.digest, suffix) == ["alice", "bob", "both"]
     copy(f"docker://{host}/a:1", f"store:{NAME}", second.home)
     copy(NAME, f"docker://{host}/a:1", second.home)

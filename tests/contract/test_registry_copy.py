@@ -1,4 +1,4 @@
-"""Whole images, with all that belongs to them, from any place to any other: nothing is lost or changed."""
+"""Copies of images with all referrers between all transports keep all content."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _total(home: Home, source: str, target: str, host: str) -> int:
 def test_a_copy_survives_a_cut_anywhere(
     home: Home, signed: oci.Descriptor, direction: str, tmp_path: Path
 ) -> None:
-    """The wire breaks after N bytes, for N all over what is sent in one copy."""
+    """The connection breaks after N bytes, for values of N over the whole transfer."""
     contents_before = everything(NAME, home)
     registry = Registry()
     with support.serving(registry) as host:
@@ -176,7 +176,7 @@ def test_a_copy_survives_a_cut_anywhere(
                 reader = home if direction == "push" else other_home
                 location = target(number).format(wire.host)
                 copy(source.format(wire.host), location, reader)
-                assert wire.is_cut or number > 15  # how much goes over the wire varies a little
+                assert wire.is_cut or number > 15  # the number of transferred bytes varies a little
                 assert everything(location.replace(wire.host, host), reader) == contents_before
 
 

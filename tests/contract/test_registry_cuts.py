@@ -115,7 +115,7 @@ def test_a_transfer_survives_a_broken_connection_at_every_request(
                 if operation == "pull":
                     assert other_home.refs.get(NAME) is None
                     assert all(other_home.blobs.verify(digest) for digest in other_home.blobs.digests())
-                else:  # the very last answer may be what was lost
+                else:  # the last response may be the one that was lost
                     assert digest_of_tag(target.format(host)) in ("", root.digest)
                 copy(source.format(host), target.format(host), target_home)
             assert everything(target.format(host).removeprefix("store:"), target_home) == expected
@@ -123,7 +123,7 @@ def test_a_transfer_survives_a_broken_connection_at_every_request(
                 break
         number += STEP
     assert number > 8
-    assert cuts or moment == "in-body"  # which few requests have, when blobs are mounted or pulled
+    assert cuts or moment == "in-body"  # few requests have such a moment if blobs are mounted or pulled
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -1,4 +1,4 @@
-"""What every stage 1 promises, held against all of them, as root and as ordinary users."""
+"""The contract of a stage 1, tested with all of them, as root and as ordinary users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STAGES = ("builtin", "bwrap", "runc")
 
 @pytest.fixture(scope="module", params=people.WHO)
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Somebody with an image ``box:1``: a shell, a few users, some files."""
+    """Yield a person with an image ``box:1``, which has a shell, a few users and some files."""
     with people.person(request.param) as someone:
         box(someone)
         yield someone
@@ -39,7 +39,7 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["builtin", "bwrap"])
 def own_stage1(request: pytest.FixtureRequest) -> str:
-    """A stage 1 that Pumice drives itself: signals and process 1 are not up to another engine."""
+    """Return a stage 1 without another engine, so that Pumice handles signals and process 1 itself."""
     if request.param != "builtin":
         peers.need(request.param)
     return str(request.param)
@@ -61,7 +61,7 @@ def box(someone: Person) -> None:
 
 
 def sh(someone: Person, stage1: str, script: str, *options: str) -> str:
-    """Run a script in the box and return what it printed; it must succeed."""
+    """Run a script in the container, which must succeed; return its output."""
     process = someone.pumice("run", "--stage1", stage1, *options, "box:1", script)
     assert process.returncode == 0, process.stderr
     return process.stdout
@@ -295,11 +295,11 @@ int main(int argc, char **argv) {
 @pytest.mark.parametrize("user", ["0", "33"])
 def test_dangerous_calls_are_refused(person: Person, stage1: str, user: str, tmp_path: Path) -> None:
     if stage1 == "runc" and person.name == "stranger":
-        user = "0"  # runc has no other for a stranger
+        user = "0"  # for an unprivileged user, runc maps only one user id
     probe = person.home / "probe"
     if not probe.exists():
         probe.write_bytes(images.compiled(tmp_path, PROBES))
-        probe.chmod(0o4755)  # set-id bits of volumes count for nothing either
+        probe.chmod(0o4755)  # set-ID bits of volumes have no effect
     out = sh(
         person, stage1, f"/probe {user if user != '0' else ''}", "--user", user, "--volume", f"{probe}:/probe"
     )
@@ -308,10 +308,10 @@ def test_dangerous_calls_are_refused(person: Person, stage1: str, user: str, tmp
     assert results.pop("clone3") == "ENOSYS"
     assert results.pop("fork") == "done"
     if stage1 != "builtin":
-        # runc's own filter and libseccomp answer some calls in their own way, but none goes through.
+        # runc's own filter and libseccomp return other errors for some calls, but no call succeeds.
         assert {name for name, result in results.items() if result == "done"} == set()
         return
-    assert results.pop("setuid") in ("EPERM", "EINVAL")  # EINVAL where 0 is nobody's id
+    assert results.pop("setuid") in ("EPERM", "EINVAL")  # EINVAL if id 0 is not mapped
     assert set(results.values()) == {"EPERM"}
 
 
@@ -332,7 +332,7 @@ def test_signals_reach_the_program(person: Person, stage1: str, number: signal.S
 def test_a_program_that_a_signal_ends_gives_128_and_its_number(
     person: Person, own_stage1: str, options: tuple[str, ...]
 ) -> None:
-    """Even as process 1, to which the kernel gives no signal that it has no handler for."""
+    """This holds for process 1 as well, which the kernel sends no signal without a handler."""
     arguments = ("run", "--stage1", own_stage1, *options, "box:1", "echo ready; exec sleep 600")
     with person.running_pumice(*arguments) as running:
         assert running.stdout is not None
@@ -365,7 +365,7 @@ def test_no_process_survives_pumice(person: Person, stage1: str) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.kill()
-        # The pipe ends when the last process that holds it is gone.
+        # The pipe is closed when the last process that holds it ends.
         assert running.stdout.read() == ""
         running.communicate(timeout=60)
 

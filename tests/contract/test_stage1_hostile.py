@@ -1,4 +1,4 @@
-"""Images that try to get out of a stage 1 by what they say and what they hold, not by what they run."""
+"""Images that try to escape from a stage 1 by their configuration and content, without running code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A directory of this machine in which everybody may write, and nothing may appear."""
+    """Yield a world-writable directory of the host, which must stay empty."""
     folder = Path(tempfile.mkdtemp(prefix="outside-", dir="/tmp"))
     folder.chmod(0o777)
     yield folder
@@ -63,7 +63,7 @@ def run(
     content: images.Files | None = None,
     script: str = "[ -e /host ] && echo out || echo in",
 ) -> CompletedProcess[str]:
-    """Run a script in an image with a config and more content."""
+    """Run a script in an image with another config and additional content."""
     with person.store() as home:
         images.make(home, [images.shell() | (content or {})], name="hostile:1", config=config)
     return person.pumice(
@@ -97,7 +97,7 @@ def test_text_of_an_image_never_becomes_an_option(person: Person, stage1: str, f
 
 @pytest.mark.parametrize("field", ["directory", "environment", "mount", "argument"])
 def test_a_nul_in_any_field_is_refused(stage1: str, tmp_path: Path, field: str) -> None:
-    """The second line: what calls a stage 1 may have forgotten the first."""
+    """A second line of defense, in case the caller of a stage 1 does not check its arguments."""
     (tmp_path / "root").mkdir()
     process = Process(
         arguments=("/bin/sh", BIND if field == "argument" else "x"),
@@ -159,7 +159,7 @@ def test_links_of_an_image_cannot_redirect_a_mount(
 
 
 def test_links_in_a_volume_cannot_redirect_a_later_mount(person: Person, stage1: str, outside: Path) -> None:
-    """What a program left in a volume is as hostile as its image."""
+    """Files that a program created in a volume are as hostile as its image."""
     shared = person.home / "shared"
     shutil.rmtree(shared, ignore_errors=True)
     shared.mkdir()
@@ -175,7 +175,7 @@ def test_links_in_a_volume_cannot_redirect_a_later_mount(person: Person, stage1:
 
 
 def nodes() -> dict[str, tuple[int, int, int]]:
-    """Return modes and owners of this machine's devices."""
+    """Return modes and owners of the devices of the host."""
     facts = {}
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         status = Path(f"/dev/{name}").stat()
@@ -220,7 +220,7 @@ KERNEL = ("debug", "tracing", "security", "config")
 
 
 def test_other_mounts_below_sys_are_masked(stage1: str) -> None:
-    """debugfs, tracefs, bpf, pstore; ramfs stands for all that this kernel may lack."""
+    """ramfs stands for debugfs, tracefs, bpf and pstore, which this kernel may not have."""
     with people.person("root") as root:
         with Home(root.home / "store") as home:
             images.make(home, [images.shell()], name="box:1")

@@ -1,4 +1,4 @@
-"""What a program's standard streams, terminal and host name are, under every stage 1."""
+"""Standard streams, terminal and host name of a program under every stage 1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = "echo out > /dev/stdout && echo err > /dev/stderr"
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Somebody with an image ``box:1`` whose user is not root."""
+    """Yield a person with an image ``box:1`` whose user is not root."""
     with people.person(request.param) as someone:
         content = images.shell()
         for name in APPLETS:
@@ -91,7 +91,7 @@ def test_files_can_be_opened_by_name_and_keep_their_owner(
         script = f"echo first; {BOTH}; echo last"
         assert run(person, stage1, script, image, stdout=out_file, stderr=err_file) == 0
         status_after = os.fstat(out_file.fileno())
-    # Opened anew, a file would be cut off and written to from its start.
+    # If the file were opened again, it would be truncated and written from its start.
     assert out.read_text() == "first\nout\nlast\n"
     assert err.read_text() == "err\n"
     assert (status_after.st_uid, status_after.st_gid, status_after.st_mode) == (
@@ -111,7 +111,7 @@ def test_one_file_for_both_keeps_the_order(person: Person, stage1: str, tmp_path
 
 
 def test_sockets_can_be_opened_by_name(person: Person, stage1: str) -> None:
-    """Services have one to the journal."""
+    """The standard streams of services are sockets of the journal."""
     our_socket, their_socket = socket.socketpair()
     with our_socket, their_socket:
         assert run(person, stage1, BOTH, stdout=their_socket, stderr=their_socket) == 0
@@ -205,7 +205,7 @@ class Terminal:
         )
 
     def until(self, word: bytes) -> bytes:
-        """Read until a word comes, and return all that came by now."""
+        """Read until ``word`` appears; return all output up to now."""
         while word not in self.seen:
             assert select.select([self.master], [], [], 30)[0], self.seen
             self.seen += os.read(self.master, 4096)

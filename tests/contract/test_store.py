@@ -1,4 +1,4 @@
-"""What every store of blobs does, whichever it is."""
+"""The contract of every store of blobs."""
 
 from __future__ import annotations
 

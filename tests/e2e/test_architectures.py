@@ -1,4 +1,4 @@
-"""Real images for two architectures at once: no emulator, no second machine."""
+"""One build gives images for two architectures, without an emulator or a second machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARCHITECTURES = {"amd64": 62, "arm64": 183}
 
 
 class TwoPlatformBuild(NamedTuple):
-    """The example hello-python for two architectures, and all that is needed to build it again."""
+    """The example hello-python for two architectures, with its recipe and bundle."""
 
     folder: Path
     recipe: Path
@@ -133,6 +133,6 @@ def test_bytecode_for_a_foreign_architecture_is_refused(
 
 
 def foreign() -> str:
-    """Return an architecture that is not this machine's."""
+    """Return an architecture that differs from that of this machine."""
     machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
     return "amd64" if machine == "aarch64" else "arm64"

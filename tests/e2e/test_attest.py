@@ -1,4 +1,4 @@
-"""``pumice attest`` as people type it."""
+"""The command ``pumice attest``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory has a bound that no image moves: measured in whole builds, each a process of its own."""
+"""The memory of a build does not grow with the image; each build runs in a separate process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE = (
 CORES = 64
 """As many as a build believes to have: threads take memory, and other machines have more of them."""
 
-# A child's ru_maxrss begins with what its parent had, so the process looks at itself (proc(5): VmHWM).
+# ru_maxrss of a child starts with the value of its parent, so the process reads its own VmHWM (proc(5)).
 PROBE = """
 import json, os, re, sys
 from pathlib import Path
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 class Usage(NamedTuple):
-    """How a command ended and the most memory it had at once, in bytes."""
+    """The exit code of a command, its peak memory in bytes, and its output."""
 
     code: int
     peak: int
@@ -50,7 +50,7 @@ class Usage(NamedTuple):
 
 
 def measure(folder: Path, home: Path, *arguments: str) -> Usage:
-    """Run ``pumice`` and watch its memory."""
+    """Run ``pumice`` and measure its memory."""
     notes = folder / "usage.json"
     process = subprocess.run(
         [sys.executable, "-c", PROBE, str(notes), str(CORES), *arguments],

@@ -1,4 +1,4 @@
-"""``pumice build``, as people use it, on a small distribution of the test's own."""
+"""The command ``pumice build`` on a small synthetic distribution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_digest_matches_the_recorded_one(tmp_path: Path) -> None:
-    # Without compression the packages' own digests, and so the lock, are the same everywhere.
+    # Without compression, the digests of the packages and of the lock are equal on every machine.
     world = World(tmp_path, [Deb(**{**package.__dict__, "compression": "none"}) for package in PACKAGES])
     shutil.copy(ROOT / "tests/golden/lock/build-test.lock", world.project / "recipe.lock")
     assert world.build("--locked") == GOLDEN
@@ -59,7 +59,7 @@ def test_the_environment_of_a_build_does_not_change_the_image(
     assert second_build.stdout == first, second_build.stderr
     assert _files(world.project / "one") == _files(other_folder / "two")  # evidence included
     recipe.write_text(recipe.read_text().replace("[hello, libhello]", "[libhello, hello]"))
-    assert world.run("build", str(recipe), **how).stdout == first  # another text, so other provenance
+    assert world.run("build", str(recipe), **how).stdout == first  # with another provenance
 
 
 def _files(layout: Path) -> dict[str, bytes]:
@@ -96,7 +96,7 @@ def test_locking_the_same_packages_again_gives_the_same_image(world: World) -> N
     lock.unlink()
     world.publish(PACKAGES, date=1_800_000_000)
     assert world.build() == first
-    assert lock.read_bytes() != before  # another signed index, the same packages
+    assert lock.read_bytes() != before  # a newly signed index of the same packages
 
 
 def test_a_second_build_fetches_and_cuts_nothing(world: World) -> None:
@@ -254,7 +254,7 @@ def test_skipped_script_actions_are_reported(world: World) -> None:
     scripted = Deb("scripted", control_files={"postinst": script})
     world.publish([*PACKAGES, scripted])
     world.write(packages="[scripted]")
-    for _ in range(2):  # also when the image is made already
+    for _ in range(2):  # also if the image exists already
         pumice_run = world.run("build", "recipe.yaml", "--report", "report.json", "--progress", "none")
         skipped = "skipped actions of the maintainer scripts of 1 package: vendor-setup (1)"
         assert pumice_run.stderr == f"warning: {skipped}; see report.json"

@@ -1,4 +1,4 @@
-"""Errors of a build name what is wrong and where, and the hint is something that helps."""
+"""Errors of a build name the problem and its location, and their hints help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python: {bytecode: true}`` with the distribution's own interpreter."""
+"""``python: {bytecode: true}`` with the interpreter of the distribution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNCHECKED = b"\x01\x00\x00\x00"
 
 
 class Compiled(NamedTuple):
-    """An image with byte code, in a store, and what it was built from."""
+    """An image with bytecode in a store, and its inputs."""
 
     home: Path
     folder: Path
@@ -78,7 +78,7 @@ def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path)
                 compiled_ones.add(re.sub(r"__pycache__/(.+)\.cpython-\d+\.pyc$", r"\1.py", name))
     assert len(compiled_ones) > 400
     assert compiled_ones <= sources
-    # What is not valid Python is left to fail when somebody runs it.
+    # Invalid Python is not compiled; it fails when somebody runs it.
     assert sources - compiled_ones == {"app/broken.py"}
 
 
@@ -94,5 +94,5 @@ def test_the_interpreter_uses_the_bytecode(compiled: Compiled) -> None:
         in pumice_run.stderr
     )
     from_sources = re.findall(r"^# code object from (/\S+\.py)$", pumice_run.stderr, re.MULTILINE)
-    # A link to a file in /etc, which people may edit: byte code that nobody compares would hide that.
+    # A link to a file in /etc, which users can edit; unchecked bytecode would hide their changes.
     assert from_sources == ["/usr/lib/python3.11/sitecustomize.py"]

@@ -1,4 +1,4 @@
-"""``pumice copy`` as people type it."""
+"""The command ``pumice copy``."""
 
 from __future__ import annotations
 

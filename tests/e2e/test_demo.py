@@ -1,4 +1,4 @@
-"""`make demo` is the first thing that a person tries."""
+"""`make demo` works and leaves no files."""
 
 from __future__ import annotations
 

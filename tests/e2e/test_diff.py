@@ -1,4 +1,4 @@
-"""``pumice diff``: what it names, in which mode, and how it ends."""
+"""The command ``pumice diff``: its output in each mode, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example is built from the real mirror, built again by somebody else, and used."""
+"""Every example is built from the real mirror, rebuilt in another environment, and used."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pumice(folder: Path, *arguments: str, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str, str]]:
-    """Build an example once for the tests of this file; give its folder, digest and reference."""
+    """Build an example once for the tests of this file; return its folder, digest and reference."""
 
     class Built(dict[str, tuple[Path, str, str]]):
         def __missing__(self, name: str) -> tuple[Path, str, str]:
@@ -149,7 +149,7 @@ def test_servers_of_examples_respond(
 
 
 def fetch(server: subprocess.Popen[bytes], port: int) -> str:
-    """Return the page that ``server`` serves, as soon as it does."""
+    """Return the page of ``server`` as soon as the server answers."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""``pumice files`` as people type it: what it prints is written down in ``tests/golden/files``."""
+"""The command ``pumice files``; its expected output is in ``tests/golden/files``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_prints_the_documented_formats(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str
 ) -> None:
-    for _ in ("first", "again"):  # the second time from what was kept of the first
+    for _ in ("first", "again"):  # the second time from the cache
         assert main(["files", "oci-archive:small", *arguments]) == 0
         assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
 

@@ -1,4 +1,4 @@
-"""``pumice gc``, after real builds of a small distribution."""
+"""The command ``pumice gc`` after builds of a small distribution."""
 
 from __future__ import annotations
 

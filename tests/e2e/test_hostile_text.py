@@ -1,4 +1,4 @@
-"""Text from images, registries, files and arguments, through every verb: none of it commands a terminal."""
+"""No command prints terminal escape sequences from images, registries, files or arguments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def assert_harmless(text: str) -> None:
 
 
 class Blobs(handmade.MemoryBlobs):
-    """Blobs that can be written as a store's can."""
+    """Blobs in memory with the writer of a store."""
 
     def writer(self) -> Any:
         blobs = self
@@ -74,7 +74,7 @@ class Blobs(handmade.MemoryBlobs):
 
 
 def hostile_image() -> Any:
-    """An image that is hostile wherever text can be."""
+    """Return an image with escape sequences in every text field."""
     text = EVIL.encode()
     layer = [
         folder(""),
@@ -115,7 +115,7 @@ def hostile_image() -> Any:
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
-    """A registry whose every word is hostile."""
+    """A registry that puts escape sequences into every text of its responses."""
 
     protocol_version = "HTTP/1.1"
 
@@ -155,7 +155,7 @@ def lying() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store, hostile layouts, recipes and keys."""
+    """Return a directory with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()
     layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
@@ -276,7 +276,7 @@ def test_every_verb_is_tried() -> None:
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal that remembers what was written to it."""
+    """A terminal that records what is written to it."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
@@ -313,7 +313,7 @@ def test_no_command_prints_terminal_escape_sequences(
     with lying() as host:
         for command in COMMANDS:
             if command[0] != verb or (how != "terminal" and verb == "init"):
-                continue  # the path that init was given is for a script: exact, but on a terminal
+                continue  # scripts read the path that init prints, so it is escaped only on a terminal
             words = [word.replace("HOST", host) for word in command]
             for text in _printed(words, monkeypatch, capsys, terminal=how == "terminal"):
                 assert_harmless(text)

@@ -1,4 +1,4 @@
-"""``pumice images``."""
+"""The command ``pumice images``."""
 
 from __future__ import annotations
 

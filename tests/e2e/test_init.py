@@ -1,4 +1,4 @@
-"""``pumice init`` as a person meets it. That its recipe builds is shown where builds are tested."""
+"""The command ``pumice init``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_init_writes_a_valid_recipe(
 
 
 def test_the_commented_keys_are_valid(tmp_path: Path) -> None:
-    """Every line that begins with '# ' and looks like a key is taken in, one at a time."""
+    """Each line that begins with '# ' and looks like a key is uncommented, one at a time."""
     assert main(["init", str(tmp_path)]) == 0
     lines = (tmp_path / "recipe.yaml").read_text().splitlines()
     tried = 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_SECONDS = 120
-# A shell's background jobs, and so whole test runs, may begin with SIGINT ignored.
+# Background jobs of a shell, and therefore whole test runs, may start with SIGINT ignored.
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,7 +64,7 @@ def over_http(world: World, mirror: Mirror) -> None:
 
 
 class Build:
-    """A build under way."""
+    """A running build."""
 
     def __init__(self, world: World, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -111,7 +111,7 @@ def check_interrupted(world: World, code: int, stderr: str, how: signal.Signals)
 
 
 def leftover_files(world: World) -> set[str]:
-    """Return what is in the project's folder beside what a person put there."""
+    """Return the names in the project directory, except those that the user created."""
     project_files = {"recipe.yaml", "key.asc", "recipe.lock"}
     return {path.name for path in world.project.iterdir()} - project_files
 
@@ -129,7 +129,7 @@ def test_interrupted_while_waiting_for_a_mirror(
     mirror.add_fault(where, fault)
     build = Build(world, "-o", "oci:image")
     assert build.reaches(fault.is_held.is_set)
-    # Well before the mirror's time is up: this would take minutes otherwise.
+    # The process must end long before the mirror's timeout, which is minutes.
     code, stderr = build.stop(how)
     check_interrupted(world, code, stderr, how)
     assert leftover_files(world) == set()
@@ -159,7 +159,7 @@ def test_interrupted_while_working(stage: str, how: signal.Signals, tmp_path: Pa
 
     if stage == "delivering":
         world.build()
-    for _ in range(5):  # on a busy machine it may be over before anybody looks
+    for _ in range(5):  # on a busy machine the build may finish before the signal
         build = Build(world, "-o", "tar:root.tar")
         if build.reaches(cuts if stage == "cutting" else delivers):
             code, stderr = build.stop(how)
@@ -320,7 +320,7 @@ def test_a_store_that_cannot_be_written_to(world: World) -> None:
 
 
 def test_threads_of_a_dead_build_do_not_outlive_it(world: World, mirror: Mirror) -> None:
-    """A second Ctrl-C is not needed, nor patience: nobody waits for the mirror any more."""
+    """After an interruption, no thread waits for the mirror, so a second Ctrl-C is not necessary."""
     fault = Fault(hold=True)
     mirror.add_fault("pool/", fault)
     build = Build(world)

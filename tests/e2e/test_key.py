@@ -1,4 +1,4 @@
-"""``pumice key`` as people type it."""
+"""The command ``pumice key``."""
 
 from __future__ import annotations
 

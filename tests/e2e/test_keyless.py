@@ -1,4 +1,4 @@
-"""Keyless signatures as people verify them and trust their makers; of a simulated sigstore instance."""
+"""Verify keyless signatures of a simulated sigstore instance, and trust identities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 @pytest.fixture
 def world(built: TrustWorld, tmp_path: Path) -> TrustWorld:
-    """Return a world with a signed layout, and without rules or keys."""
+    """Return a world with a signed layout, without rules or keys."""
     built.config = tmp_path / "config"
     for old in ("new.key", "new.pub"):
         (built.project / old).unlink(missing_ok=True)
@@ -48,22 +48,22 @@ def test_verify_with_an_identity(world: TrustWorld) -> None:
     other_identity = ("--identity", "eve@example.com", *BY[2:])
     assert f"signed by {ADA}" in world.refused("verify", "oci:out", *other_identity, store=OTHER)
     stderr = world.refused("verify", "oci:out", *WHO, store=OTHER)
-    assert "the certificate is not valid" in stderr  # to the public services
+    assert "the certificate is not valid" in stderr  # for the trusted root of the public instance
 
 
 def test_verify_by_a_rule_for_an_identity(world: TrustWorld) -> None:
     stderr = world.refused("verify", "oci:out", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in stderr
     path = Path(world.must("trust", "add", "--prefix", "example.com/hel", *BY).strip())
-    world.refused("verify", "oci:out", store=OTHER)  # a prefix is whole elements
+    world.refused("verify", "oci:out", store=OTHER)  # a prefix matches whole path elements
     world.must("trust", "remove", path.name)
     world.must("trust", "add", "--prefix", "example.com", *BY, "--comment", "Ada", "--expires", "2999-01-01")
     assert f"Ada {ADA} of {ISSUER}" in world.must("trust", "list")
     why = world.must("trust", "why", "oci:out", store=OTHER)
     assert "(user rule for example.com)" in why
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
-    (world.project / "root.json").unlink()  # the rule has its own
+    (world.project / "root.json").unlink()  # the rule has its own trusted root
     world.must("verify", "oci:out", store=OTHER)
     world.must("trust", "revoke", path.name, "--reason", "left")
     assert "is revoked (left)" in world.refused("verify", "oci:out", store=OTHER)

@@ -1,4 +1,4 @@
-"""``pumice licenses``: the inventory, and the policy that ends with 1."""
+"""The command ``pumice licenses``: the list of licenses, and exit code 1 for forbidden ones."""
 
 from __future__ import annotations
 

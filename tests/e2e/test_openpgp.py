@@ -1,4 +1,4 @@
-"""Archives and OpenPGP keys, as people type it; what gpg makes of them is in ``tests/interop``."""
+"""Sign archives with OpenPGP keys and verify them; tests with gpg are in ``tests/interop``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 @pytest.fixture
 def world(built: TrustWorld) -> TrustWorld:
-    """No rules, and the archive signed by ada alone."""
+    """Return a world without rules, whose archive is signed only by ada."""
     shutil.rmtree(built.config, ignore_errors=True)
     shutil.rmtree(built.root / OTHER, ignore_errors=True)
     (built.project / "image.tar.asc").unlink(missing_ok=True)
@@ -77,7 +77,7 @@ def test_a_rule_lets_an_archive_run(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com/hel")
     world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
     trust(world, "--prefix", "example.com/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", ARCHIVE, "/bin/hello", store=OTHER).stderr
     assert "(user rule for example.com/hello)" in world.must("trust", "why", ARCHIVE, store=OTHER)
     assert fingerprint(world, "ada") in world.must("trust", "list")
@@ -172,7 +172,7 @@ def test_build_signs_every_archive(world: TrustWorld) -> None:
             "not a valid OpenPGP signature",
         ),
         (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a regular file"),
-        (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
+        (("verify", "store:example.com/hello:1.0", "--signature", "x"), 10, "is not in the local store"),
         (("key", "generate", "--openpgp", ""), 2, "invalid user ID"),
         (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "the file exists"),
         (("key", "export", "gpg:ada", "--private"), 2, "cannot export a secret key of gpg"),
@@ -191,7 +191,7 @@ def test_an_unsigned_archive_is_refused(world: TrustWorld) -> None:
     assert "the image is not signed" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
 
 
-# The library maps the file into memory, and the kernel counts that; what it allocates is what matters.
+# The kernel also counts the file that the library maps into memory, so the test measures allocations.
 PROBE = """
 import re, resource, sys
 from pathlib import Path

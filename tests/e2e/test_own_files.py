@@ -1,4 +1,4 @@
-"""The recipe's own files count as an installation's do: for certificates, libraries, users and scripts."""
+"""Files of the recipe affect certificates, libraries, users and scripts like files of packages do."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_names_are_looked_up_in_the_account_files_of_the_recipe(world: World) ->
     paths = built(world)
     assert (paths["x"].uid, paths["x"].gid) == (7, 8)
     assert (paths["etc/service.conf"].uid, paths["etc/service.conf"].gid) == (7, 8)
-    assert paths["tmp"].mode == 0o1777  # a file in it does not make it an ordinary directory
+    assert paths["tmp"].mode == 0o1777  # a file of the recipe below it does not change its mode
 
 
 def test_format_1_ignores_recipe_files_in_effects(world: World) -> None:

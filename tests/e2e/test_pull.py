@@ -1,4 +1,4 @@
-"""``pumice pull`` as people type it."""
+"""The command ``pumice pull``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pumice reproduce``: identical, or the first difference by layer and path."""
+"""The command ``pumice reproduce``: it reports success, or the layer and path of the first difference."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def put_blob(layout: Path, data: bytes) -> dict[str, Any]:
 
 
 def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
-    """Change one byte of a file (or its mode), and everything above so that it fits; return the layer."""
+    """Change one byte of a file (or its mode) and update all digests; return the number of the layer."""
     index = json.loads((layout / "index.json").read_bytes())
     descriptor = index["manifests"][0]
     manifest = json.loads(blob(layout, descriptor["digest"]))
@@ -89,9 +89,9 @@ def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
 
 
 def test_an_image_is_reproduced_from_its_attached_provenance(world: World) -> None:
-    shutil.rmtree(world.project / "app")  # nothing but the image and the mirror is needed
+    shutil.rmtree(world.project / "app")  # only the image and the mirror are necessary
     pumice_run = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
-    assert pumice_run.code != 0  # there is no image in that folder
+    assert pumice_run.code != 0  # this directory contains no image
     shutil.copytree(world.project / "image", world.root / "image")
     pumice_run = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
     assert (pumice_run.code, pumice_run.stdout[:19]) == (0, "reproduced: sha256:"), pumice_run.stderr

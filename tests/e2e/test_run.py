@@ -1,4 +1,4 @@
-"""``pumice run`` from the command line: terminals, interruptions, wrong input, and what it costs."""
+"""The command ``pumice run``: terminals, interruptions, invalid input, and the number of loaded modules."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_options_after_the_image_belong_to_the_program(person: Person) -> None:
 
 @pytest.mark.parametrize("stage1", ["builtin", "runc"])
 def test_control_c_interrupts_the_program_once(person: Person, stage1: str) -> None:
-    # Not bwrap: it ends at control-C itself, and takes the program with it.
+    # Without bwrap, which ends at Ctrl-C itself and kills the program.
     if stage1 != "builtin":
         peers.need(stage1)
     loop = "trap 'echo caught' INT; echo ready; while :; do read line && echo got $line && exit 7; done"
@@ -147,7 +147,7 @@ def test_root_can_change_to_other_users_if_subordinate_ids_exist(person: Person)
 
 
 WRONG = {
-    "no image": (("nope:1",), 10, "there is no image nope:1"),
+    "no image": (("nope:1",), 10, "nope:1 is not in the local store"),
     "no user": (("--user", "nobody", "box:1", "id"), 10, "the image has no user 'nobody'"),
     "no program": (("silent:1",), 10, "the image has no entrypoint and no command"),
     "no reference": ((), 2, "REF is missing"),
@@ -201,7 +201,7 @@ def test_run_loads_few_modules(tmp_path: Path) -> None:
         "import sys, json\nfrom pumice.cli.main import main\n"
         "code = main(sys.argv[1:])\njson.dump([code, sorted(sys.modules)], sys.stdout)"
     )
-    for _ in range(2):  # the second time the tree is there already
+    for _ in range(2):  # the root file system is already unpacked at the second run
         process = subprocess.run(
             [sys.executable, "-c", probe, "run", "--progress", "none", "box:1", "sh", "-c", ":"],
             env={**os.environ, "PUMICE_HOME": str(tmp_path / "store")},
@@ -239,7 +239,7 @@ def test_crun_runs_the_same_bundle() -> None:
     with people.person("root") as root:
         with Home(root.home / "store") as home:
             images.make(home, [images.shell()], name="box:1")
-        # crun refuses a machine with both versions of cgroups; in a mount namespace one can be put away.
+        # crun refuses a machine with both versions of cgroups, so one is unmounted in a mount namespace.
         script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
         command = root.command(
             "run", "--stage1", "crun", "--user", "web", "box:1", "sh", "-c", "id -u; exit 4"

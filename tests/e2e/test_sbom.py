@@ -1,4 +1,4 @@
-"""``pumice sbom``: what a build attaches, how it travels, and what is read from anybody's layers."""
+"""The command ``pumice sbom``: documents that a build attaches, their transport, and scans of layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from pumice.formats import oci
 from tests.support import bsi, schemas
 from tests.support.docs import ROOT
-from tests.support.world import PACKAGES, World, blob
+from tests.support.evidence import attached_documents
+from tests.support.world import PACKAGES, World
 
 
 @pytest.fixture
@@ -23,21 +24,6 @@ def world(tmp_path: Path) -> World:
     new_world = World(tmp_path)
     new_world.write("files: [{text: x, to: /srv/x}]\n")
     return new_world
-
-
-def attached(layout: Path) -> dict[str, bytes]:
-    """Return the documents about the image in a layout, by artifact type."""
-    (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
-    descriptors = json.loads(blob(layout, descriptor["annotations"][oci.REFERRERS]))["manifests"]
-    documents = {}
-    for referrer in descriptors:
-        manifest = json.loads(blob(layout, referrer["digest"]))
-        assert manifest["subject"]["digest"] == descriptor["digest"]
-        assert manifest["config"]["mediaType"] == oci.EMPTY
-        assert manifest["artifactType"] == referrer["artifactType"] == manifest["layers"][0]["mediaType"]
-        assert blob(layout, manifest["config"]["digest"]) == b"{}"
-        documents[referrer["artifactType"]] = blob(layout, manifest["layers"][0]["digest"])
-    return documents
 
 
 def spdx(world: World, *arguments: str) -> dict[str, Any]:
@@ -50,7 +36,7 @@ def spdx(world: World, *arguments: str) -> dict[str, Any]:
 def test_documents_travel_through_store_layout_and_archive(world: World) -> None:
     world.build("-o", "oci:image", "-o", "oci-archive:image.tar")
     world.build()
-    documents = attached(world.project / "image")
+    documents = attached_documents(world.project / "image")
     assert set(documents) == {
         "application/spdx+json",
         "application/vnd.cyclonedx+json",
@@ -80,11 +66,11 @@ def test_attached_documents_pass_the_published_schemas_and_bsi(world: World) -> 
         "annotations: {org.opencontainers.image.licenses: MIT}\n"
     )
     world.build("-o", "oci:image")
-    documents = attached(world.project / "image")
+    documents = attached_documents(world.project / "image")
     assert schemas.find_violations("spdx", documents["application/spdx+json"]) == []
     assert schemas.find_violations("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
     assert schemas.find_violations("provenance", documents["application/vnd.in-toto+json"]) == []
-    silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
+    silent = {"operating-system debian: creator"}  # os-release in this archive has no URL
     violations = set(bsi.find_violations(json.loads(documents["application/vnd.cyclonedx+json"])))
     assert violations <= silent
 
@@ -122,7 +108,7 @@ def test_facts_from_a_scan_equal_those_from_the_build(world: World) -> None:
     built = spdx(world, "example.com/hello")
     read = spdx(world, "example.com/hello", "--scan")
     assert _files(built) == _files(read)
-    only_used = {"base-files", "base-passwd"}  # their files are there, and dpkg does not list them
+    only_used = {"base-files", "base-passwd"}  # the image has their files, but dpkg does not list them
     assert _packages(built) - only_used == _packages(read)
 
 
@@ -161,7 +147,10 @@ def test_the_same_packages_give_the_same_documents_from_any_mirror(world: World)
     recipe = world.project / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(world.mirror), str(other_mirror)))
     world.build("-o", "oci:two", store="empty")
-    first_documents, second_documents = attached(world.project / "one"), attached(world.project / "two")
+    first_documents, second_documents = (
+        attached_documents(world.project / "one"),
+        attached_documents(world.project / "two"),
+    )
     for kind in ("application/spdx+json", "application/vnd.cyclonedx+json"):
         assert first_documents[kind] == second_documents[kind]
     for data in (first_documents["application/spdx+json"], first_documents["application/vnd.cyclonedx+json"]):
@@ -170,7 +159,7 @@ def test_the_same_packages_give_the_same_documents_from_any_mirror(world: World)
 
 def test_provenance_has_all_inputs_of_a_rebuild(world: World) -> None:
     digest = world.build("-o", "oci:image")
-    statement = json.loads(attached(world.project / "image")["application/vnd.in-toto+json"])
+    statement = json.loads(attached_documents(world.project / "image")["application/vnd.in-toto+json"])
     assert statement["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
     definition = statement["predicate"]["buildDefinition"]
@@ -262,7 +251,7 @@ def _kinds(world: World) -> dict[str, str]:
     [
         ((), 2, "REF is missing"),
         (("oci:none",), 10, "not an OCI layout"),
-        (("nothing:1.0",), 10, "there is no image nothing:1.0"),
+        (("nothing:1.0",), 10, "nothing:1.0 is not in the local store"),
         (("x", "--format", "xml"), 2, "--format cannot be 'xml'"),
         (("x", "--layer", "two"), 2, "--layer needs a number, not 'two'"),
     ],

@@ -1,4 +1,4 @@
-"""``pumice show`` as a person meets it."""
+"""The command ``pumice show``."""
 
 from __future__ import annotations
 

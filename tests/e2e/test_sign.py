@@ -1,4 +1,4 @@
-"""``pumice sign`` and ``pumice build --sign`` as people type them."""
+"""The commands ``pumice sign`` and ``pumice build --sign``."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
 
 
 def swap(layout: Path, kind: str, content: bytes) -> None:
-    """Put another document in the place of the one that is attached, as whoever has the folder can."""
+    """Replace the attached document, as everybody with access to the layout can."""
     image = reading.read_layout(layout)
     (old_descriptor,) = [descriptor for descriptor in image.beside if descriptor.artifact_type == kind]
     root = oci.Descriptor(image.root.media_type, image.root.digest, image.root.size)
@@ -172,7 +172,7 @@ def swap(layout: Path, kind: str, content: bytes) -> None:
 
 
 def strip(layout: Path) -> str:
-    """Remove all attestations, and return how to refer to the image."""
+    """Remove all attestations; return the reference of the image."""
     image = reading.read_layout(layout)
     attestations = [
         descriptor

@@ -1,4 +1,4 @@
-"""``pumice store``, and what a real build makes of a store that something happened to."""
+"""The command ``pumice store``, and builds in a damaged store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def world(tmp_path: Path) -> World:
 
 
 def spoil(path: Path) -> None:
-    """Change one byte in the middle; size and mtime stay."""
+    """Change one byte in the middle; keep size and mtime."""
     before = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -82,7 +82,7 @@ def test_a_build_after_damage_to_any_blob_gives_the_same_image(world: World) -> 
         spoil(path)
         assert world.build("-o", f"oci:{path.name[:9]}") == digest, path
         assert world.build() == digest
-        # A package whose segment is there is not read again, so nobody has noticed that one yet.
+        # A package with a cached segment is not read again, so its damage is not detected.
         assert verify(world, "--repair")[0] == 0, path
 
 
@@ -107,7 +107,7 @@ def test_a_build_after_damage_to_all_records_gives_the_same_image(world: World) 
 
 @pytest.mark.concurrency
 def test_a_killed_build_leaves_a_sound_store(world: World) -> None:
-    """Killed when it says its n-th line, for each n; then the next one finishes."""
+    """The build is killed after its n-th line of output, for each n; then the next build succeeds."""
     lines = 0
     while True:
         lines += 1

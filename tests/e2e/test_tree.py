@@ -1,4 +1,4 @@
-"""``pumice tree``: an image with everything about it."""
+"""The command ``pumice tree``."""
 
 from __future__ import annotations
 

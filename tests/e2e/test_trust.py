@@ -1,4 +1,4 @@
-"""``pumice trust`` as people type it, and what ``pumice run`` makes of it."""
+"""The command ``pumice trust``, and its effect on ``pumice run``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_rule_lets_an_image_be_used(world: TrustWorld) -> None:
     stderr = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in stderr
     trust(world, "--prefix", "example.com/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
     why = world.must("trust", "why", "oci:out", store=OTHER)
     assert "(user rule for example.com/hello)" in why
@@ -88,7 +88,7 @@ def test_on_a_terminal_a_key_from_a_url_is_shown(world: TrustWorld, answer: str,
 
 
 def on_a_terminal(world: TrustWorld, answer: str, key: str) -> tuple[str, int]:
-    """Add a key where somebody answers; return what was shown, and the exit code."""
+    """Add a key on a terminal and type the answer; return the output and the exit code."""
     controller, terminal = pty.openpty()
     environ = {
         **os.environ,
@@ -150,7 +150,7 @@ def test_run_with_allow_older_admits_an_older_image_once(world: TrustWorld) -> N
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:newer")
     recipe.write_text(text)
     runs = ("run", "oci:out", "/bin/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do(*runs, store=OTHER).stderr
     assert "its interpreter" in world.do("run", "oci:newer", "/bin/hello", store=OTHER).stderr
     assert "1.1 was admitted" in world.refused(*runs, store=OTHER)

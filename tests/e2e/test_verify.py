@@ -1,4 +1,4 @@
-"""``pumice verify`` as people type it."""
+"""The command ``pumice verify``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store holds already never shows in what is built with it."""
+"""The contents of a store never affect the images that are built with it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _set_format(world: World, lock_format: int) -> None:
 
 
 def _versions(script: str) -> Sequence[Deb]:
-    """Return the distribution with a package of which the script and a field alone differ."""
+    """Return the distribution with a package whose versions differ only in a script and a field."""
     scripted = Deb(
         "scripted",
         version="1.0" if script == "one" else "1.1",

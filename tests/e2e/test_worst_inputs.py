@@ -29,7 +29,7 @@ AWAY = "127.0.0.1:1/x"
 """A repository that nobody would get an answer from."""
 
 TABLE = [
-    # No command, or none that there is.
+    # No command, or an unknown one
     ("nosuch", 2, "unknown command 'nosuch'"),
     ("buidl recipe.yaml", 2, "did you mean 'build'?"),
     ("--nosuch", 2, "unknown option '--nosuch'"),
@@ -97,7 +97,7 @@ TABLE = [
     ("show self.yaml", 3, "'self.yaml' extends itself"),
     # run
     ("run", 2, "REF is missing"),
-    ("run nosuch:1", 10, "there is no image nosuch:1"),
+    ("run nosuch:1", 10, "nosuch:1 is not in the local store"),
     ("run sha256:00", 2, "invalid digest 'sha256:00'"),
     ("run oci:folder", 10, "not an OCI layout"),
     ("run --stage1 nosuch " + IMAGE, 2, "--stage1 cannot be 'nosuch'"),
@@ -105,10 +105,10 @@ TABLE = [
     ("run " + IMAGE, 10, "the image has no entrypoint and no command"),
     # inspect
     ("inspect", 2, "REF is missing"),
-    ("inspect " + NOWHERE, 10, "there is no image sha256:000"),
+    ("inspect " + NOWHERE, 10, "is not in the local store"),
     ("inspect sha256:zz", 2, "invalid digest 'sha256:zz'"),
     ("inspect oci:plain", 10, "not an OCI layout"),
-    ("inspect ../../etc", 10, "there is no image ../../etc"),
+    ("inspect ../../etc", 10, "../../etc is not in the local store"),
     # files
     ("files", 2, "REF is missing"),
     ("files oci:/dev/null", 10, "not an OCI layout"),
@@ -117,10 +117,10 @@ TABLE = [
     ("files oci-archive:noise", 8, "noise: a tar header is damaged"),
     # rm
     ("rm", 2, "REF is missing"),
-    ("rm nosuch", 10, "there is no image 'nosuch'"),
-    ("rm " + NOWHERE, 10, "there is no image"),
-    ("rm ../../etc", 10, "there is no image"),
-    ("rm nosuch:1 " + IMAGE, 10, "there is no image 'nosuch:1'"),
+    ("rm nosuch", 10, "nosuch is not in the local store"),
+    ("rm " + NOWHERE, 10, "is not in the local store"),
+    ("rm ../../etc", 10, "is not in the local store"),
+    ("rm nosuch:1 " + IMAGE, 10, "nosuch:1 is not in the local store"),
     # gc
     ("gc more", 2, "'more' is an unexpected argument"),
     ("gc --keep-cache -1", 2, "--keep-cache needs a number"),
@@ -155,27 +155,27 @@ TABLE = [
     ("completion bash zsh", 2, "'zsh' is an unexpected argument"),
     # Evidence: tree, diff, sbom, licenses, reproduce
     ("tree", 2, "REF is missing"),
-    ("tree nothing:1", 10, "there is no image nothing:1"),
+    ("tree nothing:1", 10, "nothing:1 is not in the local store"),
     ("tree oci:plain", 10, "not an OCI layout"),
     ("tree sha256:00", 2, "invalid digest 'sha256:00'"),
     (f"tree {IMAGE} more", 2, "an unexpected argument"),
     ("diff", 2, "A, B is missing"),
     (f"diff {IMAGE}", 2, "B is missing"),
-    (f"diff {IMAGE} nothing:1", 10, "there is no image nothing:1"),
+    (f"diff {IMAGE} nothing:1", 10, "nothing:1 is not in the local store"),
     (f"diff {IMAGE} oci:folder", 10, "not an OCI layout"),
     (f"diff {IMAGE} {IMAGE} --format nosuch", 2, "--format cannot be 'nosuch'"),
     ("sbom", 2, "REF is missing"),
-    ("sbom nothing:1", 10, "there is no image nothing:1"),
+    ("sbom nothing:1", 10, "nothing:1 is not in the local store"),
     (f"sbom {IMAGE} --format nosuch", 2, "--format cannot be 'nosuch'"),
     (f"sbom {IMAGE} --layer 99", 2, "the image has no layer 99"),
     (f"sbom {IMAGE} --layer x", 2, "--layer needs a number"),
     ("licenses", 2, "REF is missing"),
-    ("licenses nothing:1", 10, "there is no image nothing:1"),
+    ("licenses nothing:1", 10, "nothing:1 is not in the local store"),
     (f"licenses {IMAGE} --policy nowhere", 2, "cannot read the policy"),
     (f"licenses {IMAGE} --policy noise", 3, "the text is not UTF-8"),
     (f"licenses {IMAGE} --policy folder", 10, "not a regular file"),
     ("reproduce", 2, "REF is missing"),
-    ("reproduce nothing:1", 10, "there is no image nothing:1"),
+    ("reproduce nothing:1", 10, "nothing:1 is not in the local store"),
     (f"reproduce {IMAGE} --provenance noise", 8, "the document is not an in-toto statement"),
     (f"reproduce {IMAGE} more", 2, "an unexpected argument"),
     (f"reproduce {IMAGE} --bundle nowhere", 2, "cannot read the bundle 'nowhere': not a directory"),
@@ -205,7 +205,7 @@ TABLE = [
         "the predicate is not valid strict JSON",
     ),
     ("verify", 2, "REF is missing"),
-    ("verify nothing:1", 10, "there is no image nothing:1"),
+    ("verify nothing:1", 10, "nothing:1 is not in the local store"),
     (f"verify {IMAGE} --key noise", 8, "expected one public key in PEM"),
     (f"verify {IMAGE} --key folder", 7, "cannot read the file: is a directory"),
     (f"verify {IMAGE} --policy nowhere", 2, "--policy needs --attestation TYPE"),
@@ -213,10 +213,10 @@ TABLE = [
     ("trust nosuch", 2, "ACTION cannot be 'nosuch'"),
     ("trust add", 2, "trust add needs KEY"),
     ("trust add noise --root", 8, "expected one public key in PEM"),
-    ("trust why nothing:1", 10, "there is no image nothing:1"),
+    ("trust why nothing:1", 10, "nothing:1 is not in the local store"),
     # Registries: push, pull, copy, tags, resolve, delete, login, logout
     ("push", 2, "REF is missing"),
-    (f"push nothing:1 {AWAY}", 10, "there is no image nothing:1"),
+    (f"push nothing:1 {AWAY}", 10, "nothing:1 is not in the local store"),
     (f"push {IMAGE} 127.0.0.1:1/X", 2, "invalid repository name"),
     (f"push oci:plain {AWAY}", 10, "not an OCI layout"),
     (f"push {IMAGE} {AWAY} --ca noise", 2, "noise: cannot load the TLS file"),
@@ -231,8 +231,8 @@ TABLE = [
     (f"pull {AWAY} --cert folder", 2, "folder: cannot load the TLS file: is a directory"),
     ("copy", 2, "SRC, DST is missing"),
     (f"copy {IMAGE}", 2, "DST is missing"),
-    ("copy nothing:1 store:x:1", 10, "there is no image nothing:1"),
-    (f"copy {IMAGE} nosuch:place", 2, "unknown transport 'nosuch'"),
+    ("copy nothing:1 store:x:1", 10, "nothing:1 is not in the local store"),
+    (f"copy {IMAGE} nosuch:place", 2, "destination 'nosuch:place' has no transport"),
     ("copy oci:folder store:a.example/x:1", 10, "not an OCI layout"),
     (f"copy {IMAGE} docker://{AWAY}:..", 2, "invalid tag '..'"),
     (f"copy {IMAGE} oci:plain", 10, "a file exists where a directory would be written"),
@@ -246,7 +246,7 @@ TABLE = [
     ("resolve oci:plain", 10, "not an OCI layout"),
     (f"resolve docker://{AWAY}@sha512:00", 2, "invalid digest 'sha512:00'"),
     (f"resolve docker://{AWAY} --ca nowhere", 2, "nowhere: cannot load the TLS file: no such file"),
-    ("resolve 'a b/c'", 10, "there is no image"),
+    ("resolve 'a b/c'", 2, "invalid repository name"),
     ("delete", 2, "REF is missing"),
     (f"delete {AWAY}", 2, "has neither a tag nor a digest"),
     (f"delete {AWAY}:..", 2, "invalid tag '..'"),
@@ -370,7 +370,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Return every path in a folder with when it changed."""
+    """Return every path in a directory with its time of change."""
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 

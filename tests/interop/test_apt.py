@@ -50,7 +50,7 @@ def apt(tmp_path_factory: pytest.TempPathFactory, debian: TextUniverse) -> Apt:
 
 
 def resolve_with_pumice(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
-    """Our solution as ``name=version``, None if there is none."""
+    """Return Pumice's solution as ``name=version``, None if there is none."""
     try:
         solution = resolve(debian, Requirements(requests=tuple(Request(name=name) for name in names)))
     except ResolveError:
@@ -61,7 +61,7 @@ def resolve_with_pumice(debian: TextUniverse, *names: str) -> tuple[str, ...] | 
 def compare(
     apt: Apt, names: tuple[str, ...], pumice_packages: tuple[str, ...] | None
 ) -> tuple[Verdict, Verdict | None]:
-    """What apt takes for the names, and what for exactly our packages where those are others."""
+    """Return apt's solution for the names, and for exactly our packages if they differ."""
     verdict = apt.install(names)
     apt_packages = (
         None
@@ -100,7 +100,7 @@ def test_a_large_set_resolves_as_with_apt(debian: TextUniverse, apt: Apt) -> Non
 
 
 def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt) -> None:
-    """What both sides rely on: an Essential package that nobody needs is not installed."""
+    """The comparison relies on this: apt does not install an Essential package that is not needed."""
     names = {package.partition("=")[0] for package in apt.install(["tzdata"]).packages}
     essential = {record.name for record in debian.essential()}
     assert essential - names

@@ -1,4 +1,4 @@
-"""Which archive a package comes from, held against apt with the pins that say the same."""
+"""Choose the archive of each package like apt with equivalent pins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def deb(name: str, version: str, depends: str = "") -> Deb:
 
 
 class World:
-    """Debian, its backports and an archive of tools; asked with Pumice and with apt."""
+    """Debian, its backports and an archive of tools, for Pumice and for apt."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class World:
         self._runs = 0
 
     def ours(self, requests: Sequence[str], /, **tools: object) -> tuple[str, ...]:
-        """What a new lock has."""
+        """Return the packages of a new lock."""
         self.shop.lock_path.unlink(missing_ok=True)
         entry = {
             "name": "tools",
@@ -91,7 +91,7 @@ class World:
         return tuple(self.shop.pins())
 
     def apt(self, packages: Sequence[str], *pins: tuple[str, str, int]) -> Verdict:
-        """What apt with these pins takes."""
+        """Return apt's solution with these pins."""
         self._runs += 1
         entries = [
             f"{self.shop.url} bookworm main",
@@ -109,7 +109,7 @@ def _apt() -> None:
 
 
 def pin_names(*names: str) -> tuple[tuple[str, str, int], ...]:
-    """The pins that say what an archive of the recipe may do by default."""
+    """Return the pins that are equivalent to the defaults for an archive of the recipe."""
     return ((" ".join(names), EXTRA, 500), ("*", EXTRA, 50))
 
 
@@ -222,7 +222,7 @@ def test_a_flat_archive_is_read_as_by_apt(suite: str, tmp_path: Path) -> None:
 
 
 def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
-    """Packages a to h in up to three archives; what they depend on has no version, so pins decide."""
+    """Return packages a to h in up to three archives; dependencies have no versions, so pins decide."""
     names = "abcdefgh"
     stocks: dict[str, list[Deb]] = {"debian": [], "tools": [], "backports": []}
     for number, name in enumerate(names):
@@ -240,6 +240,6 @@ def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
 @pytest.mark.parametrize("seed", range(12))
 def test_any_archives_resolve_as_with_apt(seed: int, tmp_path: Path) -> None:
     world, requests = random_world(tmp_path, random.Random(seed))
-    # What Debian and its backports have goes before what the tools have, unless it is named.
+    # Packages of Debian and its backports take precedence over the tools, unless they are requested by name.
     pins = ((" ".join(requests), EXTRA, 500), ("*", EXTRA, 50))
     assert world.ours(requests) == world.apt(requests, *pins).packages

@@ -1,4 +1,4 @@
-"""cosign 2 and 3 verify what we sign, and we verify what they sign; all offline but for a registry here."""
+"""cosign 2 and 3 verify our signatures, and Pumice verifies theirs, with only a local registry."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    """A world with an image that saw ``pumice build --sign`` and nothing else."""
+    """Return a world with an image that ``pumice build --sign`` wrote."""
     return signed_world(tmp_path_factory.mktemp("built"))
 
 

@@ -1,4 +1,4 @@
-"""debsbom, Debian's own SBOM tool, finds in our images what our documents say, and reads those documents."""
+"""debsbom, an SBOM tool of Debian, finds the packages of our documents in our images, and reads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def debsbom(folder: Path, *arguments: str) -> str:
 
 
 def compared(folder: Path) -> None:
-    """Hold ``ours.spdx.json`` against what debsbom makes of ``rootfs``, both in ``folder``."""
+    """Compare ``ours.spdx.json`` with debsbom's document about ``rootfs``, both in ``folder``."""
     debsbom(
         folder, "generate", "-r", "rootfs", "-o", "theirs", "--no-recommends-deps", "--distro-arch", "amd64"
     )

@@ -68,7 +68,9 @@ def test_umoci_lists_one_tag_and_keeps_the_evidence(world: World, tmp_path: Path
     assert run_quietly(need("umoci"), "ls", "--layout", str(folder)).split() == ["v1"]
     run_quietly("umoci", "stat", "--image", f"{folder}:v1")
     run_quietly("umoci", "gc", "--layout", str(folder))
-    if form == "listed":  # what is only named by an annotation is garbage to a tool that does not know it
+    if (
+        form == "listed"
+    ):  # for tools that do not know the annotation, blobs that only it refers to are garbage
         assert world.run("sbom", f"oci:{folder}").code == 0
 
 

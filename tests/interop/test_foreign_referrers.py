@@ -1,4 +1,4 @@
-"""What others attach to an image travels with it, unchanged: cosign's, and kinds that nobody here knows."""
+"""Artifacts of other tools are copied unchanged with the image: those of cosign, and unknown types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTATION = "application/vnd.cncf.notary.signature"
 
 
 def everything(world: TrustWorld, location: str) -> list[str]:
-    """The digest of all that belongs to an image."""
+    """Return the digests of an image and of all its artifacts."""
     text = world.must("tree", location, "--format", "json")
     return sorted({word for word in json.dumps(json.loads(text)).split('"') if word.startswith("sha256:")})
 
@@ -52,7 +52,7 @@ def test_foreign_referrers_are_copied_between_registries_and_archives(tmp_path: 
 
 
 def _attach(world: TrustWorld, host: Registry, reference: str, digest: str) -> None:
-    """Let cosign attach a bill of materials and attest something, and push what notation would."""
+    """Attach an SBOM and an attestation with cosign, and a signature like notation's."""
     world.must("key", "generate", "--output", "theirs")
     (world.project / "sbom.json").write_text('{"spdxVersion": "SPDX-2.3"}')
     environ = {**os.environ, "COSIGN_PASSWORD": SECRET, "HOME": str(world.root)}

@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 
 def copied(world: TrustWorld, name: str, *, signed: bool = True) -> Path:
-    """Return a copy of the archive, so that tests do not meet."""
+    """Return a copy of the archive for one test."""
     target = world.project / name
     shutil.copy(world.project / "image.tar", target)
     if signed:
@@ -76,7 +76,7 @@ def test_pumice_signs_with_a_key_of_gpg_agent(built: TrustWorld, gpg: Gpg) -> No
     built.must("sign", "oci-archive:agent.tar", "--key", "gpg:bob@example.com", environment=home)
     signers = {key.lower(), fingerprint(built, "ada.pub")}
     gpg.run("--import", str(built.project / "ada.pub"))
-    assert gpg.verify(Path(f"{file}.asc"), file) == (True, signers)  # one block, which gpg wants
+    assert gpg.verify(Path(f"{file}.asc"), file) == (True, signers)  # gpg requires a single block
     for name in ("bob.pub", "ada.pub"):
         assert "signed   by" in built.must("verify", "oci-archive:agent.tar", "--key", name, store="o")
     assert (
@@ -105,7 +105,9 @@ def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: TrustWorl
     key = gpg.generate("Secret <secret@example.com>", passphrase=SECRET)
     home = {"GNUPGHOME": str(gpg.home)}
     copied(built, "secret.tar", signed=False)
-    subprocess.run(["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True)  # it remembers
+    subprocess.run(
+        ["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True
+    )  # the agent caches the passphrase
     (built.project / "wrong").write_text("wrong\n")
     sign_command = ("sign", "oci-archive:secret.tar", "--key", f"gpg:{key}")
     assert "gpg cannot sign" in built.refused(*sign_command, "--passphrase-file", "wrong", environment=home)
@@ -164,7 +166,7 @@ def test_unusual_signatures_are_verified_as_by_gpg_or_more_strictly(built: Trust
 
 
 def test_a_text_signature_is_refused(gpg: Gpg, tmp_path: Path) -> None:
-    """It holds whatever the line ends are, so that the file could be another one."""
+    """A text signature is valid for any line ends, so the file could be changed."""
     key = gpg.generate("Text <text@example.com>")
     file = tmp_path / "file"
     file.write_bytes(b"one\ntwo\n")

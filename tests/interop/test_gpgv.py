@@ -1,4 +1,4 @@
-"""gpgv, which apt believes, must come to the same verdicts as we do."""
+"""gpgv, which apt uses, must reach the same verdicts as Pumice."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_old_signatures_that_pumice_refuses_are_refused_by_gpgv(name: str, tmp_p
     data = (archive.KEYS / f"{name}.asc").read_bytes()
     theirs, _ = gpgv(tmp_path, archive.keyring(*RING), data)
     assert verify_with_pumice(data, archive.keyring(*RING)) == (False, b"")
-    # gpgv leaves SHA-1 to its caller; apt refuses it, and so do we.
+    # gpgv accepts SHA-1; apt and Pumice refuse it.
     assert theirs is (name == "signed-with-sha1")
 
 

@@ -20,8 +20,10 @@ SMALL = handmade.image(handmade.small())
 
 @pytest.fixture
 def podman(tmp_path: Path) -> Iterator[list[str]]:
-    """Podman with a store of its own."""
-    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
+    """Return the command of podman with a private store."""
+    with tempfile.TemporaryDirectory(
+        prefix="run"
+    ) as short:  # podman refuses paths of more than 50 characters
         storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
         yield [need("podman"), *storage_options, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
 

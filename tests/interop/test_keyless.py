@@ -1,4 +1,4 @@
-"""That what our simulator of a sigstore instance makes is what the real tools accept, offline."""
+"""The real tools accept the signatures of our simulated sigstore instance, offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of who verifies what are what the programs do today."""
+"""Every combination of signing and verifying programs gives the documented result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_pumice_verifies_the_signatures_of_peers(answers: matrix.Results) -> Non
         if reader == "pumice" and verdict not in ("yes", "yes (`--as`)"):
             assert (
                 answers[signature_kind, form, signature_kind.writer] == verdict == "no: not by the key"
-            )  # not even the writer does
+            )  # the writing program cannot verify it either
 
 
 def test_the_documented_matrix_is_current(answers: matrix.Results) -> None:

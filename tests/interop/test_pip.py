@@ -1,4 +1,4 @@
-"""`make` sets up its environment with any pip that a supported Python brings, however new the index is."""
+"""`make` creates its environment with the pip of every supported Python, whatever releases the index has."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 
 class Checkout(NamedTuple):
-    """A folder with this project's Makefile, and how to call it."""
+    """A directory with this project's Makefile."""
 
     folder: Path
     environment: dict[str, str]
 
     def set_up(self) -> subprocess.CompletedProcess[str]:
-        """Make the environment as every target does that needs it."""
+        """Create the environment like the targets that need it."""
         return subprocess.run(
             ["make", "-C", str(self.folder), f"PYTHON={self.folder / 'python'}", ".venv/ready"],
             env=self.environment,
@@ -62,7 +62,7 @@ class Checkout(NamedTuple):
 
 
 def download_pip(version: str, scratch: Path) -> Path:
-    """Return a wheel of pip by this machine's configuration of pip; old ones are kept between runs."""
+    """Return a wheel of pip from the index that this machine uses; wheels of old versions are cached."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pumice-peers", "pip")
     cached = cache / f"pip-{version}-py3-none-any.whl"
     if not cached.exists():
@@ -82,7 +82,7 @@ def download_pip(version: str, scratch: Path) -> Path:
 
 
 def check_out(folder: Path, pip: Path, index: str, pins: str) -> Checkout:
-    """Make a folder with the real Makefile and a Python whose `venv` brings this pip."""
+    """Return a directory with the real Makefile and a Python whose `venv` installs this pip."""
     shutil.copyfile(ROOT / "Makefile", folder / "Makefile")
     (folder / "requirements-dev.txt").write_text(pins)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -95,7 +95,7 @@ def check_out(folder: Path, pip: Path, index: str, pins: str) -> Checkout:
     )
     python.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    # The backend is built with what the tests have; pip reads no configuration but the index of this test.
+    # The build backend is that of the test environment; pip's only configuration is the index of this test.
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index, "PYTHONPATH": str(ROOT)}
     environment.pop("MAKEFLAGS", None)
     return Checkout(folder, environment)
@@ -112,7 +112,7 @@ def pip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def published(tmp_path: Path) -> list[Path]:
-    """Return what is on the index: what was pinned, and a release that came later."""
+    """Return the wheels on the index: the pinned release, and a newer one."""
     folder = tmp_path / "published"
     folder.mkdir()
     return [

@@ -1,4 +1,4 @@
-"""Other people's clients push to our registry, pull from it, list it and sign what is in it."""
+"""Other clients push to our registry, pull from it, list its tags, and sign its images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture
 def environment(tmp_path: Path, registry: Registry) -> dict[str, str]:
-    """An environment in which clients know the password, in the file that all of them read."""
+    """Return an environment with the auth file that all clients read."""
     folder = tmp_path / "docker"
     folder.mkdir()
     token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -60,7 +60,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | Non
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
-    """An image of two layers, as a folder."""
+    """Return the layout of an image of two layers."""
     contents = ({"./etc/": b"", "./etc/one": b"1"}, {"./two": os.urandom(100_000)})
     blobs = tmp_path / "layout" / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -146,7 +146,9 @@ def test_buildah_pulls_and_pushes(
 def test_podman_pushes_pulls_and_lists(
     registry: Registry, layout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
+    with tempfile.TemporaryDirectory(
+        prefix="run"
+    ) as short:  # podman refuses paths of more than 50 characters
         storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
         podman = [
             need("podman"),
@@ -210,7 +212,7 @@ def test_cosign_signs_and_verifies(
 
 
 def _no_services(folder: Path) -> Path:
-    """Return a configuration in which signing tells nobody."""
+    """Return a configuration that signs without public services."""
     file = folder / "signing-config.json"
     document = {
         "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",

@@ -1,4 +1,4 @@
-"""Other tools read what we push, and push what we pull, through Debian's registry."""
+"""Other tools pull images that Pumice pushed to Debian's docker-registry, and the reverse."""
 
 from __future__ import annotations
 

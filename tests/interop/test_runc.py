@@ -1,4 +1,4 @@
-"""runc runs what we write: unpacked by umoci, and unpacked by us."""
+"""runc runs our images, unpacked by umoci or by Pumice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def run(bundle: Path, *arguments: str) -> str:
-    """Run a bundle's program without a terminal and without cgroups to clean up."""
+    """Run the program of a bundle without a terminal and without creating cgroups."""
     path = bundle / "config.json"
     config = json.loads(path.read_bytes())
     config["process"]["terminal"] = False

@@ -1,4 +1,4 @@
-"""Other people's validators accept our evidence, and other people's libraries read it as we mean it."""
+"""Independent validators accept our evidence, and independent libraries read it correctly."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_minimum_elements_of_ntia_are_present(tmp_path: Path) -> None:
     assert re.search(r"(?i)conformant|compliant", process.stdout), process.stdout
     assert not re.search(r"(?i)conformant to [^\n]*: *False", process.stdout), process.stdout
     floating = re.findall(r"\* (SPDXRef-\S+)", process.stdout)
-    assert all(name.startswith("SPDXRef-Source-") for name in floating)  # they are no part of the image
+    assert all(name.startswith("SPDXRef-Source-") for name in floating)  # they are not part of the image
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""skopeo reads what we write and we read what it writes; nothing changes on the way."""
+"""skopeo reads our images and Pumice reads those of skopeo, with equal digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""skopeo lets in by an exported policy what the rules here let in, by its default identity rule."""
+"""With an exported policy, skopeo accepts the same images as our rules, by its default identity rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def pushed(
     folder: Path, host: str, repository: str, *, by: int | None = 0, signed_reference: str = ""
 ) -> None:
-    """Push an image; signed as itself by one of the keys, and as what lies at ``place``."""
+    """Push an image, signed by key ``by`` under its own name and under ``signed_reference``."""
     signed_images.folder(folder)
     if by is not None:
         image = signed_images.sign_folder(folder, by)
@@ -41,7 +41,7 @@ def pushed(
 def copy_with_policy(
     root: Path, levels: tuple[PolicyDirectory, ...], reference: str
 ) -> subprocess.CompletedProcess[str]:
-    """Let skopeo copy an image from the registry under the policy that is exported."""
+    """Copy an image from the registry with skopeo and the exported policy."""
     rules, mirrors = keyring.read_rules(levels), keyring.read_mirrors(levels)
     policy = export.containers_policy(rules, keyring.read_thresholds(levels), mirrors, now=0)
     (root / "policy.json").write_bytes(policy)
@@ -99,7 +99,7 @@ def test_skopeo_accepts_an_image_of_a_mirror(
 ) -> None:
     policy_edit.add_key(levels[0], key(0).public_key, "example.com")
     policy_edit.set_mirror(levels[0], f"{host}/mirror", "example.com")
-    pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
+    pushed(tmp_path / "image", host, "mirror/hello")  # signed only as example.com/hello:1.0
     process = copy_with_policy(tmp_path, levels, f"{host}/mirror/hello:1.0")
     assert process.returncode == 0, process.stderr
     pushed(tmp_path / "other", host, "mirror/bank")
@@ -134,5 +134,5 @@ def test_skopeo_accepts_images_signed_in_a_registry(host: str, tmp_path: Path, h
     assert "signed   by" in world.must("verify", f"docker://{reference}", store="other")
     second_signing = world.do(
         *signing[how], environment=wrong_passphrase
-    )  # nothing is signed again, and no key opened
+    )  # already signed, so the key is not needed
     assert (second_signing.code, second_signing.stdout) == (0, digest), second_signing.stderr

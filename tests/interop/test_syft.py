@@ -1,4 +1,4 @@
-"""syft, which knows nothing of how an image came to be, finds the packages that our documents list."""
+"""syft, which only scans the image, finds the packages of our documents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INSTALLED = (
 FOREIGN = {
     "dpkg": [file("etc/os-release", RELEASE.encode()), file("var/lib/dpkg/status", STATUS.encode())],
     "distroless": [
-        folder("var/lib/dpkg/status.d"),  # syft looks for files in folders that a layer names
+        folder("var/lib/dpkg/status.d"),  # syft finds files only in directories that a layer contains
         file("etc/os-release", RELEASE.encode()),
         file("var/lib/dpkg/status.d/libssl3", STATUS.replace("Status: install ok installed\n", "").encode()),
     ],
@@ -53,7 +53,7 @@ FOREIGN = {
 
 
 def syft(location: str, folder: Path) -> list[dict[str, Any]]:
-    """Return what syft lists in an image, by its own format; it looks for nothing on any network."""
+    """Return the artifacts that syft finds in an image, without network access."""
     environ = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "HOME": str(folder)}
     process = subprocess.run(
         [need("syft"), "scan", location, "-o", "syft-json", "-q"],
@@ -68,7 +68,7 @@ def syft(location: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def distributed(artifacts: list[dict[str, Any]]) -> set[ListedPackage]:
-    """Return the distribution's packages that syft lists, by their package URLs."""
+    """Return the packages of the distribution among syft's artifacts, read from their package URLs."""
     distribution_artifacts = (artifact for artifact in artifacts if artifact["type"] in ("deb", "apk"))
     return {
         inventory.from_package_url(PackageURL.from_string(artifact["purl"]))

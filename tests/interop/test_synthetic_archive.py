@@ -1,4 +1,4 @@
-"""The archives that other tests are made of are real ones to dpkg and apt."""
+"""dpkg and apt accept the synthetic archives of the other tests."""
 
 from __future__ import annotations
 

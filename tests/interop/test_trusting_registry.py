@@ -1,4 +1,4 @@
-"""A registry that sets tags only to images that are trusted, and how each client gets along with it."""
+"""A registry that accepts tags only for trusted images, with several clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.trust_world import TrustWorld
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    """A signed layout ``oci:out``, and a key that is trusted for every name."""
+    """Return a world with a signed layout ``oci:out``, and a key that is trusted for every name."""
     new_world = trust_world.signed_world(tmp_path_factory.mktemp("world"))
     fingerprint(new_world)
     for repository in ("team/app", "other/app"):

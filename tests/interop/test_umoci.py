@@ -1,4 +1,4 @@
-"""umoci unpacks what we write, and finds the same tree that ``dir:`` makes of it."""
+"""umoci unpacks our images to the same tree as ``dir:``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unpack(layout: str, where: Path) -> Path:
     return where / "rootfs"
 
 
-@pytest.mark.parametrize("name", ["many-members", "plain"])  # umoci learnt zstd in 0.5
+@pytest.mark.parametrize("name", ["many-members", "plain"])  # umoci supports zstd since 0.5
 def test_umoci_unpacks_the_same_tree(tmp_path: Path, name: str) -> None:
     image = specimens.handmade_image(name)
     theirs = unpack(write_specimen(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
@@ -56,7 +56,7 @@ def test_a_built_example_is_unpacked_to_our_tree(tmp_path: Path, shared_home: Pa
 
 
 def _tree(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything that can be seen of a tree without its contents being opened twice."""
+    """Return the attributes and content digests of all paths of a tree."""
     facts: dict[str, tuple[object, ...]] = {}
     for path in [root, *root.rglob("*")]:
         status = path.lstat()
@@ -68,5 +68,5 @@ def _tree(root: Path) -> dict[str, tuple[object, ...]]:
         elif stat.S_ISLNK(status.st_mode):
             facts[name] = (*owner, path.readlink())
         else:
-            facts[name] = owner  # umoci gives directories that it had to make itself the present time
+            facts[name] = owner  # umoci gives missing parent directories the current time
     return facts

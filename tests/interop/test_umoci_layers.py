@@ -81,7 +81,7 @@ def test_any_layers_give_umocis_tree(
 ) -> None:
     where = tmp_path_factory.mktemp("layers")
     theirs = _theirs(list(layers), where)
-    assume(theirs is not None)  # a file below a file, a hard link to nothing: umoci gives up
+    assume(theirs is not None)  # umoci fails at a file below a file or a hard link without target
     try:
         ours = _ours(list(layers), where)
     except FormatError:

@@ -1,4 +1,4 @@
-"""One lock gives one image and one set of documents, whatever the store had and however many worked."""
+"""One lock gives one image and one set of documents, with any store and any number of threads."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.mirror, pytest.mark.sampled]
 
 SETS = list(ALL if is_soak() else SAMPLE)
-random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # what the warm store had before
+random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # set built earlier in the warm store
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with a store that all sets are built in, and a bundle of all packages."""
+    """Return a directory with a store for builds of all sets, and a bundle of all packages."""
     folder = tmp_path_factory.mktemp("warm-equals-cold")
     yield folder
     shutil.rmtree(folder)

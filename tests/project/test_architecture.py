@@ -1,4 +1,4 @@
-"""The rules by which the code stays easy to find one's way in."""
+"""Rules that keep the code easy to navigate."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_the_library_neither_prints_nor_exits(word: str) -> None:
 
 
 def test_protocols_are_small() -> None:
-    """A seam has at most five methods, so that a second implementation is an evening's work."""
+    """A protocol has at most five methods, so that a second implementation is little work."""
     wide = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -134,7 +134,7 @@ def test_protocols_are_small() -> None:
 
 
 def test_no_mirror_or_registry_is_hard_coded() -> None:
-    """Where packages come from is the machine's configuration: nothing here names a host of its own."""
+    """Sources of packages are configured by the user, so the code contains no host names."""
     hosts = set()
     for path in tracked():
         try:
@@ -192,7 +192,7 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
 
 
 def test_every_created_directory_has_an_explicit_mode() -> None:
-    """Folders are made by `pumice.ownership`, or with a mode that lets nobody else write."""
+    """`pumice.ownership` creates directories, or a mode prevents writes by other users."""
     violations = []
     for path in modules():
         if path.name == "ownership.py":
@@ -209,7 +209,7 @@ def test_every_created_directory_has_an_explicit_mode() -> None:
 
 
 def test_no_file_or_directory_is_writable_for_everybody() -> None:
-    """A mode in the code never lets others write: with a umask of 0, it is what they get."""
+    """No mode in the code lets other users write, because with umask 0 the file gets that mode."""
     open_to_all = re.compile(r"\b0o(?:666|777|664|775)\b")
     allowed_places = {
         "src/pumice/image",
@@ -242,7 +242,7 @@ def test_only_the_terminal_module_prints() -> None:
             if around or logs or (prints and not in_cli):
                 print_calls.append(f"{name(path)}: {text.splitlines()[0]}")
     allowed_prints = {
-        "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before the process ends at once
+        "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before os._exit
         "src/pumice/registry/server/serve.py: sys.stderr",
     }
     silenced = "src/pumice/trust/keyless.py: logging.getLogger('sigstore')"

@@ -1,4 +1,4 @@
-"""The table of what shapes a kept value is held against the imports of the code that makes it."""
+"""The table of modules that affect a cached value agrees with the imports of the code that computes it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ SHAPELESS = (
     "pumice.progress",
     "pumice.terminal",
     *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
-    "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
-    "pumice.packing.layer_plan",  # which packages share a layer is decided anew each time
+    "pumice.recipe.lock",  # the default format; the format of the lock is part of each key
+    "pumice.packing.layer_plan",  # the assignment of packages to layers is not cached
 )
 """What is imported and decides no byte; the version is in the keys of the documents that name it."""
 

@@ -1,4 +1,4 @@
-"""The documentation is complete, its links lead somewhere, and what it shows is what happens."""
+"""The documentation is complete, its links are valid, and its examples work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runner of documentation is itself held to what it promises."""
+"""The runner of documentation examples detects differences."""
 
 from __future__ import annotations
 

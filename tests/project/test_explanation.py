@@ -27,7 +27,7 @@ def flows() -> dict[str, list[str]]:
 
 
 def floors() -> dict[str, int]:
-    """Return the height of each room: the import contract's layers, the highest first."""
+    """Return the height of each folder of the code, from the layers of the import contract."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     return {room: len(layers) - index for index, row in enumerate(layers) for room in row.split(" : ")}

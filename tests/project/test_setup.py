@@ -1,4 +1,4 @@
-"""What a newcomer's first command rests on."""
+"""The pinned dependencies, the targets of make, and the CI script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_pins(file: str) -> dict[str, str]:
 
 
 def expand(requirements: list[str], extras: dict[str, list[str]]) -> list[Requirement]:
-    """Return the requirements with what the project's own extras stand for."""
+    """Return the requirements, with the project's own extras replaced by their requirements."""
     expanded = []
     for requirement in map(Requirement, requirements):
         if requirement.name == "pumice":

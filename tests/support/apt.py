@@ -94,7 +94,7 @@ def debian_indexes(architecture: str = "amd64") -> list[Path]:
 
 
 def content(path: Path) -> bytes:
-    """Return what is in one of apt's files, however apt has compressed it."""
+    """Return the content of an index file, with any compression that apt uses."""
     return subprocess.run(
         ["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True
     ).stdout

@@ -75,7 +75,7 @@ def make(
 ) -> Image:
     """Store an image, under ``name`` if one is given, and return it.
 
-    ``diff_ids`` are for images that lie about their layers.
+    ``diff_ids`` overrides the digests of the layers in the config.
     """
     tars = [layer(content) for content in layers]
     packed = [gzip.compress(data, mtime=0) for data in tars]
@@ -101,7 +101,7 @@ def make(
 
 
 def compiled(folder: Path, source: str) -> bytes:
-    """Return a static program made of C source; the test skips where there is no compiler."""
+    """Return a static program compiled from C source; skip the test without a compiler."""
     from tests.support.peers import need
 
     gcc = need("gcc")
@@ -115,7 +115,7 @@ def compiled(folder: Path, source: str) -> bytes:
 
 
 def shell() -> Files:
-    """Return the content of a layer with busybox under `APPLETS`; skips where it is not installed."""
+    """Return the content of a layer with busybox as `APPLETS`; skip the test if it is not installed."""
     from tests.support.peers import absent
 
     path = shutil.which("busybox")

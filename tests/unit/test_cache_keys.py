@@ -17,12 +17,12 @@ SOURCES = ROOT / "src/pumice"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return the package of a checkout of the test's own."""
+    """Return the package directory of a private checkout."""
     return Path(copytree(SOURCES, tmp_path / "src/pumice", ignore=ignore_patterns("__pycache__")))
 
 
 def versions(package: Path) -> dict[str, str]:
-    """Return the version of each kind's code, as a process finds it that runs ``package``."""
+    """Return the code version of each kind, as computed by a process that runs ``package``."""
     code = "from pumice import cache_keys as c\nfor kind in c.MODULES: print(kind, c.code_version(kind))"
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.run(

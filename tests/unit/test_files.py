@@ -78,7 +78,7 @@ def test_replace_reports_a_missing_directory(tmp_path: Path) -> None:
 
 
 def test_a_short_write_is_continued(tmp_path: Path) -> None:
-    """A pipe takes what fits: the rest must follow."""
+    """A write to a pipe can be short; the remaining bytes must follow."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     received = bytearray()

@@ -1,4 +1,4 @@
-"""Folders, links and owners on a machine with other users."""
+"""Directories, links and owners on a machine with several users."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_layout_is_not_written_through_a_symbolic_link(
 
 @pytest.fixture
 def sticky(tmp_path: Path) -> Path:
-    """A directory as /tmp."""
+    """Return a sticky directory like /tmp."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -192,14 +192,14 @@ def test_links_are_followed_as_the_kernel_would(tmp_path: Path, sticky: Path) ->
     link = plant(sticky / "link", target)
     with pytest.raises(PermissionError):
         ownership.resolve_links(link / "x")
-    assert ownership.resolve_links(link / "x", user=OTHER) == str(target / "x")  # whose link it is
+    assert ownership.resolve_links(link / "x", user=OTHER) == str(target / "x")  # owner of the link
     os.chown(sticky, OTHER, OTHER)
-    assert ownership.resolve_links(link / "x") == str(target / "x")  # whose folder it is
+    assert ownership.resolve_links(link / "x") == str(target / "x")  # owner of the directory
     os.chown(sticky, 0, 0)
     sticky.chmod(0o777)
     assert ownership.resolve_links(link / "x") == str(
         target / "x"
-    )  # not sticky: replacing it is possible anyway
+    )  # the directory is not sticky, so others can replace the link anyway
 
 
 def test_links_are_resolved_as_the_system_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_the_configuration_names_directories_that_are_safe(tmp_path: Path) -> No
             else:
                 with pytest.raises(StoreError, match="belongs to user"):
                     _ = home.refs
-    os.chown(configuration, OTHER, OTHER)  # the other user's word for it is worth nothing
+    os.chown(configuration, OTHER, OTHER)  # the other user could claim anything
     with Home(store, environ=environ) as home, pytest.raises(StoreError, match="belongs to user"):
         _ = home.refs
 

@@ -1,4 +1,4 @@
-"""The filter between text from outside and whoever reads it."""
+"""The filter for text from outside before it is printed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert terminal.get_logger("pumice.test").filters == log.filters
     log.warning("said: %s", EVIL)
     try:
-        int(EVIL + "\x00")  # its message quotes what it was given
+        int(EVIL + "\x00")  # its message quotes its input
     except ValueError as error:
         log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400
     first, second, *trace = caplog.text.rstrip().split("\n")

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
     command_line.add_offline_option(parser)
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe, options.archs),
         locked=options.locked,
@@ -146,9 +147,9 @@ def _check_paths(options: argparse.Namespace) -> None:
 def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    return [locations.parse_destination(text) for text in texts]
+    return [references.parse_destination(text) for text in texts]
 
 
 def _build(

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FORMAT",
         help="text or json (default: text)",
     )
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
     return parser
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
     )
     parser.add_argument("--bundle", metavar="DIR", type=Path, help="copy all packages of the lock into DIR")
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
     return parser
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     _find_recipe(options)
     upgrade = None if options.upgrade is None else frozenset(options.upgrade)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     path = locking.lock_path(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     with (

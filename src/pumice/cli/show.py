@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
     )
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
+    command_line.add_recipe_argument_option(parser)
     parser.add_argument(
         "--format",
         choices=("yaml", "json"),
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
-    effective = load_effective(options.recipe)
+    effective = load_effective(options.recipe, dict(options.recipe_arguments))
     if options.format == "json":
         import json
 

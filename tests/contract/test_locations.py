@@ -327,7 +327,9 @@ def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: s
     image = IMAGES[name]
     support.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
     with tarfile.open(tmp_path / "d") as archive:
-        members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
+        members = {
+            info.name: file.read() for info in archive if (file := archive.extractfile(info)) is not None
+        }
     (manifest_entry,) = json.loads(members["manifest.json"])
     assert digest.of(members[manifest_entry["Config"]]) == image.manifest().config.digest
     tars = [members[name] for name in manifest_entry["Layers"]]

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import itertools
 import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -236,26 +235,13 @@ class UnsyncedDisk(store_workload.UnsyncedFileSystem):
 
 
 def run_killed(root: Path, at: int) -> store_workload.KilledRun:
-    """Work in a process that is killed (SIGKILL) at its ``at``-th operation; return what it had promised."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        try:
-            disk = StoppingDisk(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
-            with open_storage(root, disk) as storage:
-                work(storage, lambda promise: store_workload._send_promise(writing, promise))
-        except BaseException:  # noqa: BLE001 - a child must not go on with the tests
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    promised: Promise = {}
-    with os.fdopen(reading, "rb") as lines:
-        for line in lines:
-            promised |= msgspec.json.decode(line)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL), status
-    return store_workload.KilledRun(promised, status == 0)
+    """Run the workload in a process that is killed at its ``at``-th operation; return its promises."""
+
+    def run(stop: Callable[[], None], promise: Promised) -> None:
+        with open_storage(root, StoppingDisk(at, stop)) as storage:
+            work(storage, promise)
+
+    return store_workload.run_in_killed_process(run)
 
 
 def kill_everywhere(root: Path) -> int:

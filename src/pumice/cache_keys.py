@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "segment", "effects", "bytecode", "layer", "image", "evidence", "findings", "layer-scan", "license",
-    "package-index",
+    "package-index", "signatures",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -48,7 +48,10 @@ _OWN_FILES = (
     "assembly/overlay.py",
     "assembly/recipe_files.py",
 )
-_ALL = (*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/", "runtime/", "runtime/stage1/")
+_ALL = (
+    *(*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/"),
+    *("runtime/", "runtime/sandbox/", "runtime/stage1/"),
+)
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
@@ -65,6 +68,15 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     ),
     "findings": (*_TREES, "checks/", "checks/data/"),
     "license": ("evidence/", "formats/"),
+    "signatures": (
+        "canonical.py",
+        "digest.py",
+        "formats/",
+        "image/",
+        "image/transports/",
+        "registry/",
+        "trust/",
+    ),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """The modules that shape each kind, below the package; a name ending with ``/`` is a whole directory."""

@@ -108,7 +108,7 @@ class NetworkRules:
         return without_login(proxy), login
 
     def _get_environment_proxy(self, scheme: str) -> str:
-        names = (f"{scheme}_find_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+        names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
         # A CGI server sets HTTP_PROXY from a header of the request; apt ignores it as well.
         values = (self._environ.get(name, "") for name in names if name != "HTTP_PROXY")
         return next((value for value in values if value), "")

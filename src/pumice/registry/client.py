@@ -173,9 +173,13 @@ class Client:
         response = self._connector.run(send_request(request))
         if response.status not in (200, 201, 202, 204):
             raise response_error(response, str(reference))
-        stored = response.header("Docker-Content-Digest")
-        if is_digest(stored) and stored.partition(":")[0] == algorithm and stored != digest:
-            raise _wrong_digest_error(stored, str(reference))
+        stored_digest = response.header("Docker-Content-Digest")
+        if (
+            is_digest(stored_digest)
+            and stored_digest.partition(":")[0] == algorithm
+            and stored_digest != digest
+        ):
+            raise _wrong_digest_error(stored_digest, str(reference))
         return PushedManifest(digest, is_listed=bool(response.header("OCI-Subject")))
 
     def delete(self, reference: Reference) -> None:

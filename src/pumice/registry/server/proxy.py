@@ -173,23 +173,25 @@ class Proxy:
 
     async def _get_manifest_by_tag(self, call: RegistryCall) -> ServerResponse:
         key = (call.repository, call.reference)
-        stored = await self._stored_manifest(call)
+        stored_manifest = await self._stored_manifest(call)
         freshness = self._tags.get(key)
-        if stored is None or freshness is None or freshness.until <= self._clock():
+        if stored_manifest is None or freshness is None or freshness.until <= self._clock():
             try:
                 fresh = self._fresh()
-                if not await self._run(self._update_tag, *key, None if stored is None else stored.digest):
+                if not await self._run(
+                    self._update_tag, *key, None if stored_manifest is None else stored_manifest.digest
+                ):
                     return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
                 freshness = fresh
             except PumiceError as error:
-                if stored is None or not upstream.is_temporary(error):
+                if stored_manifest is None or not upstream.is_temporary(error):
                     return _error_response(error, responses.MANIFEST_UNKNOWN)
                 freshness = self._stale()
             if len(self._tags) >= _MAX_TAGS:
                 self._tags.clear()
             self._tags[key] = freshness
-            stored = await self._stored_manifest(call)
-        response = read_handlers.manifest_response(stored, call.reference)
+            stored_manifest = await self._stored_manifest(call)
+        response = read_handlers.manifest_response(stored_manifest, call.reference)
         return _with_warning(response) if freshness.is_stale else response
 
     def _fresh(self) -> _Freshness:

@@ -59,8 +59,8 @@ def gather_facts(
 ) -> Facts:
     """Return the facts of an image that was just built.
 
-    ``origins`` says by path what made the files that no package ships. ``records`` remembers what
-    license a copyright file stands for.
+    ``origins`` has the origins of the files that are in no package, by path. ``records`` caches the
+    licenses that copyright files state.
     """
     platform = platforms.from_debian(architecture)
     shipped_packages = sorted(

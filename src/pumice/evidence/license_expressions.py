@@ -114,7 +114,7 @@ def _read_prose(copyright_data: Copyright, package: str) -> Licensing:
         spdx_term = _find_spdx(name + plus)
         if spdx_term:
             terms.append(spdx_term)
-    if not terms or len(copyright_data.text) > _SHORT_PROSE:  # a long file says more than its references do
+    if not terms or len(copyright_data.text) > _SHORT_PROSE:  # a long file states more than its references
         terms.append(builder.add_reference(f"{package}-copyright", copyright_data.text[:_MAX_QUOTED]))
     return Licensing(join_terms(terms), builder.texts, exact=False)
 

@@ -111,7 +111,7 @@ class RecipeReader:
             if name.text == reserved:
                 self._add_problem(name, message, hint)
                 return
-        # Suggestions take time, and nobody reads the thousandth.
+        # Suggestions take time, and are not read if there are thousands of problems.
         suggestion = _suggest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
         self._add_problem(
             name, f"unknown key {_quote(name.text)}" if self._is_quotable(name) else "unknown key", suggestion

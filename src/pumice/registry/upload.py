@@ -1,7 +1,7 @@
 """Uploads blobs (distribution-spec 1.1, "Pushing Blobs").
 
 The location of an upload is opaque: the latest one is used unchanged. After a broken connection, the
-registry is asked for the offset to resume at; if it no longer knows the upload, the blob is sent again.
+registry is asked for the offset to resume at; if it no longer has the upload, the blob is sent again.
 
 An accepted chunk counts as stored, whatever its ``Range`` header says: some registries send a stale, short
 or wrong one although they have everything. Only if such an upload is rejected is the blob sent once more,
@@ -51,7 +51,7 @@ class _Session(msgspec.Struct, frozen=True):
 
 
 class _UnknownUploadError(Exception):
-    """The registry no longer knows the upload."""
+    """The registry no longer has the upload."""
 
 
 class _InterruptedError(Exception):

@@ -120,7 +120,7 @@ def rotate_key(
 def revoke_key(
     directory: PolicyDirectory, fingerprint: str, reason: str, rules: Sequence[Rule] = ()
 ) -> list[Path]:
-    """Reject a key everywhere, whatever the rules say; return the files.
+    """Reject a key everywhere, even where a rule trusts it; return the files.
 
     If ``rules`` have the key as an OpenPGP certificate, its keys in PEM are revoked as well.
     """

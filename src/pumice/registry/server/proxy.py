@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.upstream import Upstream
 
 _RETRY_SECONDS = 10.0
-"""Maximum time before a registry that could not be reached is asked again."""
+"""Maximum time before the next request to a registry that could not be reached."""
 
 _MAX_TAGS = 10_000
 _MAX_TAG_LISTS = 100
@@ -40,7 +40,7 @@ _log = terminal.get_logger("pumice.registry.server")
 class _Freshness(msgspec.Struct, frozen=True):
     """How long something is served without asking the upstream registry.
 
-    ``is_stale`` means that the registry could not be reached when it was asked last.
+    ``is_stale`` means that the registry could not be reached by the last request.
     """
 
     until: float

@@ -1,4 +1,4 @@
-"""apt on synthetic archives with pins: the reference for which archive a package comes from."""
+"""apt on synthetic archives with pins, as the reference for the archive of each package."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 @dataclass(frozen=True)
 class Quirk:
-    """One odd answer. ``path`` is searched for in path and query of the request.
+    """One unusual response. ``path`` is a pattern that is searched for in the path and query of the request.
 
     ``headers`` are added to the usual ones; None removes one. In values, LENGTH is the body's length.
     ``instead`` means that the registry does not do what it is asked, it only answers. ``when`` limits it
@@ -104,7 +104,7 @@ def quirks_by_status(
 
 
 PUSH = [
-    # A part of a blob is sent
+    # PATCH: a chunk of a blob
     *(
         Quirk("push", f"Range of a part is {value!r}", vendors, "PATCH", UPLOAD, headers={"Range": value})
         for value, vendors in (
@@ -163,7 +163,7 @@ PUSH = [
             (429, "too many requests"),
         )
     ),
-    # An upload begins
+    # POST: begin of an upload
     *(
         Quirk("push", f"an upload is opened with {status}", "-", "POST", POST, status, when=202)
         for status in (200, 201)
@@ -181,7 +181,7 @@ PUSH = [
         "push", "an upload has an empty chunk length", "-", "POST", POST, headers={"OCI-Chunk-Min-Length": ""}
     ),
     Quirk("push", "an upload has a range", "Docker Hub", "POST", POST, headers={"Range": "0-0"}),
-    # An upload ends
+    # PUT: end of an upload
     *quirks_by_status(
         "push",
         "an upload is closed with {status}",
@@ -201,7 +201,7 @@ PUSH = [
         headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
         error="stored the blob with another digest",
     ),
-    # Is a blob there already?
+    # HEAD: whether a blob exists
     *quirks_by_status(
         "push",
         "HEAD of a blob is answered {status}",

@@ -136,7 +136,7 @@ class Promiser:
 
 
 def work(storage: Storage, promise: Promised) -> None:
-    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
+    """Do every operation once; ``promise`` is called with statements that must hold from then on."""
     promiser = Promiser(storage, promise)
     base, app, unused_blob = b"base layer" * 9, b"application", b"another application"
     promiser.blob("team/app", base)
@@ -187,7 +187,7 @@ def verify(storage: Storage, promised: Promise) -> None:
 
 
 class RecordingDisk(crashes.RecordingFileSystem):
-    """A disk that records what is done to it."""
+    """A disk that records its operations."""
 
     def extend(self, path: str) -> NewFile:
         name = self._name(path)
@@ -245,12 +245,12 @@ def run_killed(root: Path, at: int) -> store_workload.KilledRun:
 
 
 def kill_everywhere(root: Path) -> int:
-    """Kill the work at each of its operations, in fresh roots and in one that lives on; return how many."""
+    """Kill the workload at each operation, in new roots and in a reused one; return their number."""
     for at in itertools.count(1):
         fresh = run_killed(root / str(at), at)
         with open_storage(root / str(at), UnsyncedDisk()) as storage:
             verify(storage, fresh.promised)
-            work(storage, lambda _: None)  # as if nothing had been
+            work(storage, lambda _: None)  # works as in a new root
             verify(storage, {})
         if at % 3 == 0:
             killed_again = run_killed(root / "old", at)

@@ -61,7 +61,7 @@ def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
 
 
 def work(home: Home, promise: Callable[[Promise], None]) -> None:
-    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
+    """Do every operation once; ``promise`` is called with statements that must hold from then on."""
 
     def point(name: str, target: Descriptor | None) -> None:
         old = home.refs.get(name)

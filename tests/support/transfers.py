@@ -69,7 +69,7 @@ def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: st
     """Store the manifest that cosign writes under a tag, with ``signatures`` (any texts), and list it."""
     layers = []
     for text in signatures:
-        payload = f"payload of {subject[:20]}".encode()  # the same for all, as with cosign
+        payload = f"payload of {subject[:20]}".encode()  # equal for all signatures, as with cosign
         images.put(home, payload)
         notes = {SIGNATURE: text}
         layers.append(oci.Descriptor(SIMPLE, digest.of(payload), len(payload), notes))
@@ -123,7 +123,7 @@ def everything(source: str, home: Home) -> dict[str, bytes]:
 
 
 def everything_with(client: Client, source: str, home: Home) -> dict[str, bytes]:
-    """As `everything`, with a client."""
+    """Like `everything`, with a given client."""
     gathered = transfer.gather_image(open_source(source, home, client))
     graph = gathered.graph
     contents = {name: node.data for name, node in graph.nodes.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import output, registries, results, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +28,48 @@ network, and only its manifests are checked. The exit code is 7 if the image is 
 image was accepted, an older image of the same name is refused."""
 
 
+class CheckResult(msgspec.Struct, frozen=True):
+    """What was checked: ``result`` is ``passed`` or ``skipped``."""
+
+    result: str
+    detail: str
+
+
+class SignedClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature or attestation: ``type`` is its predicate type, ``manifest`` the digest that has it.
+
+    ``key`` is a fingerprint; ``identity`` and ``issuer`` are for keyless signatures. ``rule`` is why the key
+    is trusted, ``problem`` why the claim is ignored.
+    """
+
+    type: str
+    form: str
+    names: tuple[str, ...]
+    manifest: str
+    key: str | None
+    identity: str | None
+    issuer: str | None
+    rule: str | None
+    created: str | None
+    problem: str | None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """A trusted image: who signed it under which name, and what was checked.
+
+    ``threshold`` is the number of keys that must sign. ``ignored`` are claims that did not count.
+    """
+
+    digest: str
+    name: str
+    built_here: bool
+    threshold: int
+    checks: dict[str, CheckResult]
+    signatures: tuple[SignedClaim, ...]
+    attestations: tuple[SignedClaim, ...]
+    ignored: tuple[SignedClaim, ...]
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice verify``."""
     parser = command_line.make_parser(
@@ -37,18 +78,23 @@ def parser() -> argparse.ArgumentParser:
         "is intact.",
         progress=False,
         epilog=_EPILOG,
+        examples=(
+            "pumice verify example.com/hello:1.0",
+            "pumice verify oci:hello --key release.pub",
+        ),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    parser.add_argument(
+    keys = parser.add_argument_group("trust")
+    keys.add_argument(
         "--key",
         action="append",
         default=[],
         metavar="PUB",
         help="trust only this public key and ignore the policy (repeatable)",
     )
-    signing.add_identity_options(parser, "trust only this identity: ")
+    signing.add_identity_options(keys, "trust only this identity: ")
     parser.add_argument(
         "--signature",
         type=Path,
@@ -73,13 +119,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
     )
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
+    results.add_format_options(parser, "verify", default="text")
     return parser
 
 
@@ -94,12 +134,9 @@ def main(arguments: Sequence[str]) -> int:
 
         expected_predicate = read_json(options.policy, "policy")
     decision = _admit(options, expected_predicate)
-    if options.format == "json":
-        import json
-
-        sys.stdout.write(json.dumps(decision_json(decision), indent=2) + "\n")
-    else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in decision_lines(decision)))
+    results.write_result(
+        describe_decision(decision), options.format, lambda: map(output.printable, decision_lines(decision))
+    )
     return 0
 
 
@@ -137,15 +174,16 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
 def _trusted_keys(options: argparse.Namespace) -> tuple[TrustedKey, ...] | None:
     """Return the keys and identities of the command line, None if there are none."""
     from pumice.trust import policy
+    from pumice.trust.explicit_keys import read_explicit_keys
 
     identity = _read_identity(options)
     if not options.key and identity is None:
         return None
+    keys = read_explicit_keys(options.key, os.environ)
+    if identity is None:
+        return keys
     revocations = policy.read_revocations(policy.policy_directories(os.environ))
-    keys = [_read_key(text, revocations) for text in options.key]
-    if identity is not None:
-        keys.append(_trust_identity(identity, revocations))
-    return tuple(keys)
+    return (*keys, _trust_identity(identity, revocations))
 
 
 def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
@@ -172,17 +210,6 @@ def _with_signature_file(image: Image, signature: Path | None) -> Image:
     if image.archive is None:
         raise UsageError("--signature is for archives only", hint="pass oci-archive:FILE as REF")
     return image.inside(msgspec.structs.replace(image.archive, signature=signature))
-
-
-def _read_key(text: str, revocations: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import key_files, policy, public_keys
-    from pumice.trust.trusted_key import TrustedKey
-
-    path = key_files.find_key_file(text, ".pub", os.environ)
-    key = public_keys.read_public_key(path)
-    return TrustedKey(
-        key=key, rule=f"--key {text}", label=path.name, revocation=policy.revocation_reason(key, revocations)
-    )
 
 
 def _read_identity(options: argparse.Namespace) -> Identity | None:
@@ -268,34 +295,36 @@ def _signing_date(evaluated: EvaluatedClaim) -> str:
     return f" on {format_day(evaluated.claim.created)}" if evaluated.claim.created else ""
 
 
-def decision_json(decision: Decision) -> dict[str, Any]:
-    """Return the object of the JSON format."""
-
-    def claim_json(evaluated: EvaluatedClaim) -> dict[str, Any]:
-        claim, trusted_key = evaluated.claim, evaluated.trusted_key
-        return {
-            "type": claim.predicate_type,
-            "form": claim.form,
-            "names": list(claim.names),
-            "manifest": claim.source,
-            "key": trusted_key.key.fingerprint if trusted_key else None,
-            "identity": getattr(trusted_key.key, "identity", None) if trusted_key else None,
-            "issuer": getattr(trusted_key.key, "issuer", None) if trusted_key else None,
-            "rule": trusted_key.rule if trusted_key else None,
-            "created": claim.created or None,
-            "problem": evaluated.problem or None,
-        }
-
-    return {
-        "digest": decision.digest,
-        "name": decision.name,
-        "built_here": decision.built_here,
-        "threshold": decision.threshold,
-        "checks": {
-            check.subject: {"result": "passed" if check.passed else "skipped", "detail": check.detail}
+def describe_decision(decision: Decision) -> Verification:
+    """Return a decision as the value of the JSON format."""
+    return Verification(
+        digest=decision.digest,
+        name=decision.name,
+        built_here=decision.built_here,
+        threshold=decision.threshold,
+        checks={
+            check.subject: CheckResult("passed" if check.passed else "skipped", check.detail)
             for check in decision.checks
         },
-        "signatures": [claim_json(item) for item in decision.signatures],
-        "attestations": [claim_json(item) for item in decision.attestations],
-        "ignored": [claim_json(item) for item in decision.rejected],
-    }
+        signatures=tuple(_describe_claim(item) for item in decision.signatures),
+        attestations=tuple(_describe_claim(item) for item in decision.attestations),
+        ignored=tuple(_describe_claim(item) for item in decision.rejected),
+    )
+
+
+def _describe_claim(evaluated: EvaluatedClaim) -> SignedClaim:
+    from pumice.clock import format_rfc3339
+
+    claim, trusted_key = evaluated.claim, evaluated.trusted_key
+    return SignedClaim(
+        type=claim.predicate_type,
+        form=claim.form,
+        names=tuple(claim.names),
+        manifest=claim.source,
+        key=trusted_key.key.fingerprint if trusted_key else None,
+        identity=getattr(trusted_key.key, "identity", None) if trusted_key else None,
+        issuer=getattr(trusted_key.key, "issuer", None) if trusted_key else None,
+        rule=trusted_key.rule if trusted_key else None,
+        created=format_rfc3339(claim.created) if claim.created else None,
+        problem=evaluated.problem or None,
+    )

@@ -73,13 +73,11 @@ def verify_image(
         evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     )
     valid_signatures = [
-        evaluated_claim
-        for evaluated_claim in evaluated_claims
-        if not evaluated_claim.problem and evaluated_claim.claim.is_signature
+        evaluation
+        for evaluation in evaluated_claims
+        if not evaluation.problem and evaluation.claim.is_signature
     ]
-    signing_keys = [
-        evaluated_claim.trusted_key for evaluated_claim in valid_signatures if evaluated_claim.trusted_key
-    ]
+    signing_keys = [evaluation.trusted_key for evaluation in valid_signatures if evaluation.trusted_key]
     if signers.count_signers(signing_keys, trusted) < max(1, threshold):
         if signatures_only and not signing_keys:
             budget = budgets.signature_budget()
@@ -94,21 +92,19 @@ def verify_image(
         signatures=tuple(valid_signatures),
         threshold=threshold,
         attestations=tuple(
-            evaluated_claim
-            for evaluated_claim in evaluated_claims
-            if not evaluated_claim.problem and not evaluated_claim.claim.is_signature
+            evaluation
+            for evaluation in evaluated_claims
+            if not evaluation.problem and not evaluation.claim.is_signature
         ),
-        rejected=tuple(evaluated_claim for evaluated_claim in evaluated_claims if evaluated_claim.problem),
+        rejected=tuple(evaluation for evaluation in evaluated_claims if evaluation.problem),
     )
 
 
 def _without_content(evaluated_claims: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
     reduced: list[EvaluatedClaim] = []
-    for evaluated_claim in evaluated_claims:
-        reduced.append(
-            msgspec.structs.replace(evaluated_claim, claim=claims.without_content(evaluated_claim.claim))
-        )
-        del evaluated_claim  # release it before the next claim is read
+    for evaluation in evaluated_claims:
+        reduced.append(msgspec.structs.replace(evaluation, claim=claims.without_content(evaluation.claim)))
+        del evaluation  # release it before the next claim is read
     return reduced
 
 
@@ -116,10 +112,10 @@ def _signing_time(valid: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey]
     """Return when enough signers had signed, so that a single signer cannot make an image newer."""
     numbers = signers.group_by_signer(trusted)
     latest: dict[int, int] = {}
-    for evaluated_claim in valid:
-        if evaluated_claim.trusted_key is not None:
-            signer = numbers[evaluated_claim.trusted_key.key.fingerprint]
-            latest[signer] = max(latest.get(signer, 0), evaluated_claim.claim.created)
+    for evaluation in valid:
+        if evaluation.trusted_key is not None:
+            signer = numbers[evaluation.trusted_key.key.fingerprint]
+            latest[signer] = max(latest.get(signer, 0), evaluation.claim.created)
     return sorted(latest.values(), reverse=True)[threshold - 1]
 
 

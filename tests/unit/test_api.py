@@ -86,7 +86,7 @@ def test_a_build_equals_that_of_the_command(world: World, capfd: pytest.CaptureF
 def test_a_build_without_save_leaves_no_name_in_the_store(world: World) -> None:
     pumice.build("recipe.yaml", save=False, platforms="linux/amd64")
     with pytest.raises(pumice.errors.ImageError):
-        pumice.open("example.com/hello:1.0")
+        pumice.open("store:example.com/hello:1.0")
 
 
 def test_an_image_is_described(world: World) -> None:

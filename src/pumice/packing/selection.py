@@ -30,9 +30,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``include`` are names of `OPTIONAL_TREES` to keep, sorted; ``keep`` are paths to keep although their
     tree is left out. If ``only`` is not empty, the package counts as these directories and its copyright
-    file, without its scripts. ``includes_dpkg_info`` adds dpkg's files about the package. ``has_own_layer`` adds
-    directories in front of their files, for a layer with this package alone. ``format`` is the format
-    of the lock.
+    file, without its scripts. ``includes_dpkg_info`` adds dpkg's files about the package.
+    ``has_own_layer`` adds directories in front of their files, for a layer with this package alone.
+    ``format`` is the format of the lock.
     """
 
     include: tuple[str, ...] = ()

@@ -214,9 +214,7 @@ def _find_base_data(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[Pa
     for library, name in LOCALE_DATA.items():
         if library in installed and name not in skipped and (variables := pool.variables(name)):
             candidates = [pool.records[variable] for variable in variables]
-            same_version = (
-                record for record in candidates if record.version == installed[library].version
-            )
+            same_version = (record for record in candidates if record.version == installed[library].version)
             yield next(same_version, candidates[0])
 
 

@@ -63,6 +63,17 @@ def parser() -> argparse.ArgumentParser:
     )
     signing.add_passphrase_option(parser)
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    registries.options(parser)
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
     return parser
 
 
@@ -95,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
             names = signed.registry_names(destinations, recipe.version)
             signed.sign_image(image, name, key, home, time=signing.signing_time(), registries=names)
         if destinations:
-            with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+            with registries.access(home, progress, options, stdout=sys.stdout.buffer) as access:
                 image_writer.write_image(
                     image, recipe, destinations, access, referrers_in_index=options.referrers_in_index
                 )

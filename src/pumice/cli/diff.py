@@ -41,6 +41,7 @@ def parser() -> Parser:
         help="text, json or markdown (default: text)",
     )
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.old, home) as old_root,
-        registries.open_image(options.new, home) as new_root,
+        registries.open_image(options.old, home, options=options) as old_root,
+        registries.open_image(options.new, home, options=options) as new_root,
     ):
         old, new = (
             reading.select_platform(old_root, options.platform),

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,17 +49,20 @@ def parser() -> Parser:
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
     command_line.add_format_option(parser)
+    registries.options(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
     options = parser().parse_args(arguments)
-    from pumice.cli import registries
     from pumice.image import inventory
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as whole_image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as whole_image,
+    ):
         image = _chosen(whole_image, options.platform)
         image_inventory = inventory.read_inventory(image, home.records)
     if options.format == "json":

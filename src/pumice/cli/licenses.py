@@ -39,6 +39,7 @@ def parser() -> Parser:
     )
     command_line.add_format_option(parser)
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         policy = license_policy.read_policy(data, str(options.policy))
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home) as multi_platform_image,
+        registries.open_image(options.reference, home, options=options) as multi_platform_image,
     ):
         image = reading.select_platform(multi_platform_image, options.platform)
         facts = reading.read_facts(image, home, options.reference)

@@ -54,6 +54,7 @@ def parser() -> Parser:
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     command_line.add_format_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -62,7 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as image,
+    ):
         root = _read_branch(image, image.root, 0)
     if options.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(root), indent=1).decode() + "\n")

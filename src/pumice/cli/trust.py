@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pumice import ownership
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, policy_tables, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.trust.keys import PublicKey
-    from pumice.trust.policy import NamePolicy, PolicyDirectory, Rule
+    from pumice.trust.policy import PolicyDirectory, Rule
 
 _EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own directory; later
 directories override earlier ones. Images that were built here need no rule. 'add' shows the
@@ -45,7 +45,8 @@ def parser(word_count: int | str = "*") -> argparse.ArgumentParser:
         "  add KEY|URL         trust a public key for a prefix of names, or for all names;\n"
         "                      or an identity, with --identity WHO --issuer URL\n"
         "  list                list the rules\n"
-        "  remove FINGERPRINT  remove a key's rules, for --prefix or all\n"
+        "  remove FINGERPRINT  remove a key's rules, for --prefix or all, or the digest of an unsigned\n"
+        "                      image that you accepted\n"
         "  rotate OLD NEW      replace a key; the old one stays trusted for --overlap days\n"
         "  revoke FINGERPRINT  reject a key everywhere, whatever the rules say\n"
         "  mirror PREFIX NAME  accept images named PREFIX/... that are signed as NAME/...\n"
@@ -244,35 +245,9 @@ def _read_confirmed_key(options: argparse.Namespace, text: str, prefix: str) -> 
 
 def _list(_options: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import policy
 
-    now = SystemClock().now()
-    rows = [
-        (
-            rule.prefix or "(all names)",
-            rule.key.key.fingerprint,
-            rule.key.label,
-            _key_state(rule, now),
-            rule.directory,
-        )
-        for rule in policy.read_rules(_directories())
-    ]
-    if rows:
-        sys.stdout.write(output.format_table(("prefix", "key", "comment", "state", "level"), rows))
-    for prefix, count in sorted(policy.read_thresholds(_directories()).items()):
-        print(f"{output.printable(prefix) or '(all names)'} requires {count} keys")
-    for prefix, target in policy.read_mirrors(_directories()).items():
-        print(output.printable(f"{prefix} is a mirror of {target}"))
+    sys.stdout.write(policy_tables.format_policy(_directories(), SystemClock().now()))
     return 0
-
-
-def _key_state(rule: Rule, now: int) -> str:
-    from pumice.trust.trusted_key import format_day
-
-    reason = rule.key.rejection_reason(now)
-    if reason:
-        return reason
-    return f"until {format_day(rule.key.expires)}" if rule.key.expires else "trusted"
 
 
 def _matching_rules(options: argparse.Namespace) -> list[Rule]:
@@ -288,8 +263,12 @@ def _matching_rules(options: argparse.Namespace) -> list[Rule]:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from pumice.trust import policy_edit
+    from pumice.trust import policy_edit, unsigned_images
 
+    accepted = unsigned_images.find_by_digits(options.words[0], _directories())
+    if accepted is not None:
+        print(output.printable(str(unsigned_images.forget(accepted))))
+        return 0
     for rule in _matching_rules(options):
         print(output.printable(str(policy_edit.remove_rule(_edited_directory(options), rule))))
     return 0
@@ -346,7 +325,7 @@ def _why(options: argparse.Namespace) -> int:
     directories = _directories()
     with Home(locate(os.environ)) as home, registries.open_image(reference, home) as image:
         name = image_names.requested_name(reference, home, image) or image_names.declared_name(image)
-        _print_lines(_policy_lines(name, policy.read_name_policy(name, directories), now))
+        _print_lines(policy_tables.policy_lines(name, policy.read_name_policy(name, directories), now))
         request = admission.AdmissionRequest(reference=reference)
         decision = admission.decide(image, "run", home, request, directories, now=now)
         if admission.is_exempt(image, "run", home):
@@ -354,18 +333,6 @@ def _why(options: argparse.Namespace) -> int:
     _print_lines(list(verify.decision_lines(decision)))
     print("skipped  content: run 'pumice verify' to hash it")
     return 0
-
-
-def _policy_lines(name: str, name_policy: NamePolicy, now: int) -> list[str]:
-    lines = [f"name     {name or '(none)'}"]
-    if name_policy.mirror:
-        lines.append(f"as       {name_policy.name}, by the {name_policy.mirror}")
-    for key in name_policy.keys:
-        reason = key.rejection_reason(now)
-        lines.append(f"key      {key.label} {key.key.fingerprint} ({key.rule}) {reason}".rstrip())
-    if name_policy.threshold > 1:
-        lines.append(f"needs    {name_policy.threshold} of these {len(name_policy.keys)} keys")
-    return lines
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
     "admission",
+    "confirmation",
+    "policy_tables",
     "upkeep",
     "reading",
     "registries",

@@ -35,7 +35,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="do not verify the registry's certificate, and connect without TLS if it has none",
     )
     for action, spellings in (
-        ("store_true", ("", "=true", "=True", "=TRUE", "=t", "=1")),
+        ("store_true", ("=true", "=True", "=TRUE", "=t", "=1", "")),
         ("store_false", ("=False", "=FALSE", "=f", "=0")),
     ):
         names = [f"--tls-verify{spelling}" for spelling in spellings]

@@ -229,12 +229,12 @@ def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now:
     from pumice.trust import claims, image_names, image_verification
 
     evaluated = [
-        msgspec.structs.replace(item, claim=claims.without_content(item.claim))
-        for item in image_verification.evaluate_claims(
+        msgspec.structs.replace(evaluation, claim=claims.without_content(evaluation.claim))
+        for evaluation in image_verification.evaluate_claims(
             image, home, requirement.keys, expected=requirement.expected, now=now
         )
     ]
-    valid = [item for item in evaluated if not item.problem]
+    valid = [evaluation for evaluation in evaluated if not evaluation.problem]
     name = requirement.expected or image_names.declared_name(image)
     name_detail = f"the image declares the name {name}" if name else "the image declares no name"
     return Decision(
@@ -244,9 +244,9 @@ def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now:
         built_here=True,
         keys=requirement.keys,
         threshold=requirement.threshold,
-        signatures=tuple(item for item in valid if item.claim.is_signature),
-        attestations=tuple(item for item in valid if not item.claim.is_signature),
-        rejected=tuple(item for item in evaluated if item.problem),
+        signatures=tuple(evaluation for evaluation in valid if evaluation.claim.is_signature),
+        attestations=tuple(evaluation for evaluation in valid if not evaluation.claim.is_signature),
+        rejected=tuple(evaluation for evaluation in evaluated if evaluation.problem),
         checks=(
             Check("signature", False, BUILT_HERE),
             Check("name", bool(name), name_detail),

@@ -62,7 +62,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     owners = OwnerTable(tree, draft)
     resolved = recipe_files.resolve_entries(inputs.files, recipe_entries, owners.resolve_ids, tree)
     added_entries = [*generated, *(entry for entry, _ in resolved)]
-    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, added_entries)
+    nodes = overlay.overlay_nodes(merged.tree, outcome.removed_paths, outcome.directories, added_entries)
     changed_segments = _change_segments(cut, nodes, merged, inputs, context)
     recipe_paths = {entry.entry.path for entry, _ in resolved}
     contents = LayerContents(

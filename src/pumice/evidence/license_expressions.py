@@ -108,7 +108,9 @@ def _read_prose(copyright_data: Copyright, package: str) -> Licensing:
     for name in copyright_data.common:
         plus = (
             "+"
-            if copyright_data.later and re.match(r"(L|A)?GPL|GFDL", name) and not name.endswith("+")
+            if copyright_data.allows_later_versions
+            and re.match(r"(L|A)?GPL|GFDL", name)
+            and not name.endswith("+")
             else ""
         )
         spdx_term = _find_spdx(name + plus)

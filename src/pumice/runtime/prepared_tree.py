@@ -198,7 +198,7 @@ def _remove(folder: Path) -> None:
 
 
 class _WithoutNotes:
-    """Progress of unpacking without its remarks on owners: here they have another meaning."""
+    """Progress of unpacking without its notes on owners, which do not apply to a tree that is run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -208,8 +208,8 @@ class _WithoutNotes:
         return self._progress.task("unpacking the image", total, unit=unit)
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def warn(self, message: str) -> None:
-        """Pass a warning on."""
+        """Report a warning."""
         self._progress.warn(message)

@@ -134,7 +134,7 @@ def evaluate_claims(
     A claim may hold an SBOM, so they are yielded one at a time; keep only what you need of each.
     """
     declared_name = image_names.declared_name(image)
-    attestation_names = [name for name in (declared_name, image.known_as) if name]
+    attestation_names = [name for name in (declared_name, image.registry_name) if name]
     remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
     for claim in _read_claims(
         image, home, trusted, remaining_budget, now=now, signatures_only=signatures_only

@@ -53,12 +53,17 @@ class EvidenceSources(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, recipe: Recipe, lock: Lock, files_digest: Digest, source_date_epoch: int | None
+        cls,
+        recipe: Recipe,
+        lock: Lock,
+        files_digest: Digest,
+        source_date_epoch: int | None,
+        recipe_text: str | None = None,
     ) -> EvidenceSources:
-        """Return the sources for a build, reading the recipe file."""
+        """Return the sources for a build, reading the recipe file unless ``recipe_text`` is its text."""
         return cls(
             recipe=recipe,
-            recipe_text=_read_text(recipe.path),
+            recipe_text=_read_text(recipe.path) if recipe_text is None else recipe_text,
             effective=effective_values(recipe),
             lock=lock,
             files_digest=files_digest,
@@ -177,8 +182,8 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as plain values, without the paths and lines of this machine."""
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     values.pop("path", None)
-    for item in (*values.get("packages", ()), *values.get("files", ())):
-        item.pop("where", None)
+    for rule in (*values.get("packages", ()), *values.get("files", ())):
+        rule.pop("where", None)
     return values
 
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Images",
     ),
     "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),
+    "check": ("pumice.cli.check", "Check whether the programs of an image can start", "Images"),
     "tree": ("pumice.cli.tree", "Show the layers of an image and its attached artifacts", "Images"),
     "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "sbom": ("pumice.cli.sbom", "Print the software bill of materials of an image", "Evidence"),
@@ -157,8 +158,12 @@ def _dispatch(argv: list[str]) -> int:
 
         sys.stdout.write(f"pumice {__version__}\n")
         return 0
+    if first == "__complete":  # for the shells; no command, because nobody types it
+        from pumice.cli import complete
+
+        return complete.main(argv[1:])
     if first == "help":
-        first, argv = argv[1], ["help", "--help"]
+        first, argv = argv[1], ["help", *argv[2:], "--help"]
         if first in ALIASES:
             sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
     try:

@@ -15,6 +15,7 @@ from pumice.progress import Silent
 from pumice.store.build_marks import BuildMarks
 from pumice.store.directory_blobs import DirectoryBlobs
 from pumice.store.file_names import is_plain_word
+from pumice.store.location import locate as locate  # noqa: PLC0414 - part of this module's interface
 from pumice.store.records import Records
 from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
@@ -31,32 +32,16 @@ LAYOUT = 1
 _DIRECTORIES = ("blobs", "blobs/sha256", "composed", "locks", "records", "refs", "tmp")
 
 
-def locate(environ: Mapping[str, str]) -> Path:
-    """Return the directory of the store: ``PUMICE_HOME``, else ``pumice`` in the XDG data directory.
-
-    XDG Base Directory 0.8: a relative ``XDG_DATA_HOME`` is ignored. Raises StoreError if there is
-    no home directory either.
-    """
-    if configured_path := environ.get("PUMICE_HOME"):
-        return Path(os.path.abspath(configured_path))
-    data_directory = environ.get("XDG_DATA_HOME", "")
-    if os.path.isabs(data_directory):
-        return Path(data_directory, "pumice")
-    if home_directory := environ.get("HOME"):
-        return Path(os.path.abspath(home_directory), ".local", "share", "pumice")
-    raise StoreError("there is no home directory to keep the store in", hint="set PUMICE_HOME")
-
-
 def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:
     """Raise StoreError if root is about to use another user's directory that is not declared safe.
 
     Safe are the paths in ``PUMICE_SAFE_DIRECTORIES``, separated by colons, and in ``safe_directories`` of
     the configuration, if that file belongs to root; ``*`` is every directory.
     """
-    ownership.check_owner(path, _safe_directories(environ))
+    ownership.check_owner(path, _read_safe_directories(environ))
 
 
-def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
+def _read_safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the safe directories; a generator, because the configuration is rarely needed."""
     yield from (directory for directory in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if directory)
     from pumice.recipe import config
@@ -176,7 +161,7 @@ class Home:
         with self._state_lock:
             self._collection_lock.release()
             self._collection_lock.acquire(
-                waiting=self._notifier("waiting for other pumice commands to finish")
+                waiting=self._make_notifier("waiting for other pumice commands to finish")
             )
             try:
                 yield
@@ -213,9 +198,11 @@ class Home:
                 self._is_open = True
 
     def _lock_shared(self) -> None:
-        self._collection_lock.acquire(shared=True, waiting=self._notifier("waiting for pumice gc to finish"))
+        self._collection_lock.acquire(
+            shared=True, waiting=self._make_notifier("waiting for pumice gc to finish")
+        )
 
-    def _notifier(self, message: str) -> files.Callback:
+    def _make_notifier(self, message: str) -> files.Callback:
         return lambda: self._progress.note(message)
 
     def _check_layout(self) -> bool:

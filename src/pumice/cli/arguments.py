@@ -155,6 +155,7 @@ def add_foreign_option(
         *names,
         action=_Refusal,
         nargs=None if takes_value else 0,
+        metavar="TEXT",
         const=hint,
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,

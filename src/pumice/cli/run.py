@@ -129,7 +129,7 @@ def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
         ("--no-healthcheck",),
     ):
         parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("-l", "--label", action="append", help=argparse.SUPPRESS)
+    parser.add_argument("-l", "--label", action="append", metavar="TEXT", help=argparse.SUPPRESS)
 
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:

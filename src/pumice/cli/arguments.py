@@ -148,39 +148,41 @@ def add_platform_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arch",
         dest="archs",
-        action="append",
-        type=_architecture,
+        action="extend",
+        type=_parse_architectures,
         default=[],
         metavar="ARCH",
-        help="Debian architecture, such as arm64 (repeatable)",
+        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
     )
     parser.add_argument(
         "--platform",
         dest="archs",
-        action="append",
-        type=_platform,
+        action="extend",
+        type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable)",
+        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
     )
 
 
-def _architecture(name: str) -> str:
+def _parse_architectures(text: str) -> list[str]:
     from pumice.formats import platforms
 
     try:
-        platforms.from_debian(name)
+        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
     except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
-    return name
 
 
-def _platform(name: str) -> str:
-    from pumice.formats import platforms
-
-    try:
-        return platforms.to_debian(platforms.parse_platform(name))
-    except FormatError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``-q`` as ``--progress none``."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="print the result only: the same as --progress none",
+    )
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
 from pumice.assembly.image import build_image, save_allocated_ids
+from pumice.assembly.build_summary import summarize_platforms
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import build_annotations, build_result, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -26,21 +28,46 @@ if TYPE_CHECKING:
     from pumice.cli.signing import ArchivesToSign
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
+    from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
 
-_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
-docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image is stored in the local store as
-name:version. The lock is in the directory of the recipe, and is written if it is missing or stale. The
-digest of the image is printed on standard output, or on standard error if the image is written there."""
+_EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
+oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
+docker://HOST/NAME[:TAG]; - as FILE is standard output. The lock is in the directory of the recipe, and is
+written if it is missing or stale. The digest of the image is printed on standard output, or on standard
+error if the image is written there; a summary is printed on standard error."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice build``."""
     parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
+    recipes.add_recipe_argument(parser)
+    command_line.add_quiet_option(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
     parser.add_argument(
-        "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        metavar="DEST",
+        help="write the image to DEST too (repeatable)",
     )
+    parser.add_argument(
+        "-t",
+        "--tag",
+        action="append",
+        default=[],
+        metavar="NAME[:TAG]",
+        help="store the image under this name too (repeatable; default TAG: the version of the recipe)",
+    )
+    parser.add_argument(
+        "--push",
+        action="store_true",
+        help="push the image to each -t with a registry host, or else to its name",
+    )
+    parser.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
     command_line.add_platform_options(parser)
+    build_annotations.add_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
     command_line.add_offline_option(parser)
     command_line.add_bundle_option(parser)
@@ -67,43 +94,104 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+    options = parser().parse_args(arguments)
     _check_paths(options)
+    options.recipe = recipes.find_recipe(options.recipe)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe)
+    recipe = build_annotations.override(load_recipe(options.recipe), options)
+    names = _image_names(options, recipe)
+    pushed = _push_destinations(options, recipe, names)
+    destinations += pushed
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
         key, files = _choose_keys(options, recipe, destinations)
-        image = _build(options, recipe, architectures, home, progress, source_date_epoch)
+        image, lock = _build(options, recipe, architectures, home, progress, source_date_epoch)
         if key:
-            from pumice.assembly import signing as signed
-
-            names = _registry_names(destinations, recipe)
-            signed.sign_image(
-                image,
-                f"{recipe.name}:{recipe.version}",
-                key,
-                home,
-                time=signing.signing_time(),
-                registries=names,
-            )
+            _sign(image, recipe, key, home, destinations)
         if destinations:
             _write_image(
                 image, destinations, recipe, home, progress, referrers_in_index=options.referrers_in_index
             )
             if files:
                 files.sign(source_date_epoch)
-        if not options.output:
-            image.save(f"{recipe.name}:{recipe.version}", home)
+        for name in names:
+            image.save(name, home)
+        outcome = build_result.BuildOutcome(
+            recipe=recipe,
+            image=image,
+            platforms=summarize_platforms(image, lock, home.blobs.added),
+            added=home.blobs.added,
+            seconds=time.monotonic() - started,
+            names=names,
+            written=[str(destination.address) for destination in destinations],
+            signed_by=key.path.name if key else "",
+            signed_archives=files is not None,
+            report=str(options.report or ""),
+        )
     is_piped = any(destination.address.path == "-" for destination in destinations)
     if options.digest_file:
         _write(options.digest_file, image.root.digest.encode() + b"\n")
+    if options.progress != "none":
+        progress.finish(build_result.summarize(outcome, verbose=options.verbose))
     print(image.root.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
+
+
+def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Return the names under which the image is stored; raises UsageError."""
+    if options.no_store:
+        if options.tag:
+            raise UsageError("cannot use --tag with --no-store", hint="leave out one of them")
+        if not options.output and not options.push:
+            raise UsageError("--no-store needs a destination", hint="write the image with -o DEST")
+        return []
+    names = [f"{recipe.name}:{recipe.version}"]
+    if options.tag:
+        from pumice.image.transports import locations
+
+        for text in options.tag:
+            tagged = locations.parse_destination(locations.with_scheme(locations.STORE, text))
+            tagged.check(recipe.name, recipe.version)
+            names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
+    return list(dict.fromkeys(names))
+
+
+def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Sequence[str]) -> list[Location]:
+    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
+    if not options.push:
+        return []
+    from pumice.image.transports import locations
+    from pumice.registry.reference import has_host
+
+    own_name = f"{recipe.name}:{recipe.version}"
+    tagged = [name for name in names[1:] if has_host(name)]
+    targets = tagged or ([own_name] if has_host(own_name) else [])
+    if not targets:
+        raise UsageError(
+            f"cannot push {own_name}: its name has no registry host",
+            hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
+        )
+    return [locations.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
+
+
+def _sign(
+    image: BuiltImage, recipe: Recipe, key: SigningKey, home: Home, destinations: Sequence[Location]
+) -> None:
+    from pumice.assembly import signing as signed
+
+    signed.sign_image(
+        image,
+        f"{recipe.name}:{recipe.version}",
+        key,
+        home,
+        time=signing.signing_time(),
+        registries=_registry_names(destinations, recipe),
+    )
 
 
 def _choose_keys(
@@ -174,7 +262,7 @@ def _build(
     home: Home,
     progress: Progress,
     source_date_epoch: int | None,
-) -> BuiltImage:
+) -> tuple[BuiltImage, Lock]:
     path = locking.lock_path(options.recipe)
     with ArchiveConnection(
         recipe, home, os.environ, offline=options.offline, progress=progress, bundle=options.bundle
@@ -196,17 +284,7 @@ def _build(
         from pumice.assembly.report import encode_report
 
         _write(options.report, encode_report(recipe, lock, image))
-    if any(platform.skipped_actions for platform in image.platforms.values()):
-        _summarize_skipped_actions(image, str(options.report or ""), progress)
-    return image
-
-
-def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Progress) -> None:
-    from pumice.assembly.report import summarize_skipped_actions
-
-    skipped = summarize_skipped_actions(image.platforms.values(), report_path)
-    if skipped:
-        (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
+    return image, lock
 
 
 def _write_image(

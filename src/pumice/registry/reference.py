@@ -84,8 +84,8 @@ def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
 def parse_repository(text: str) -> Repository:
     """Parse ``HOST[:PORT]/NAME``, with or without ``docker://``; raises UsageError."""
     text = text.removeprefix(SCHEME)
-    first, slash, remainder = text.partition("/")
-    if slash and (first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")):
+    first, _, remainder = text.partition("/")
+    if has_host(text):
         host, name = normalize_host(first), remainder
     else:
         host, name = DOCKER_HUB, text
@@ -102,6 +102,14 @@ def parse_repository(text: str) -> Repository:
             hint="expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /",
         )
     return Repository(host, name)
+
+
+def has_host(text: str) -> bool:
+    """Return whether a name begins with the host of a registry, as ``docker pull`` decides it."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and (
+        first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")
+    )
 
 
 def normalize_host(text: str) -> str:

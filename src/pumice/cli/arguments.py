@@ -29,7 +29,18 @@ class Parser(argparse.ArgumentParser):
         """Parse arguments; raise UsageError for an unknown option, with the most similar one as hint."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self._reject(unknown[0])
+            self.reject(unknown[0])
+        return known, unknown
+
+    def parse_scattered(self, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; return also the words that follow an option after all positionals are taken.
+
+        argparse fills optional positionals before the first option, so ``A --option B`` leaves B.
+        """
+        known, unknown = super().parse_known_args(args, None)
+        for word in unknown:
+            if word.startswith("-") and word != "-":
+                self.reject(word)
         return known, unknown
 
     def print_help(self, file: Any = None) -> None:
@@ -41,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         sentence, hint = _rephrase(message)
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
-    def _reject(self, argument: str) -> NoReturn:
+    def reject(self, argument: str) -> NoReturn:
+        """Raise UsageError for an argument that is not expected."""
         from difflib import get_close_matches
 
         if not argument.startswith("-") or argument == "-":

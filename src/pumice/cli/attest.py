@@ -21,7 +21,8 @@ link, custom. An attestation is not a signature of the image: it may state somet
 _MAX_PREDICATE = 40 << 20
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice attest``."""
     parser = command_line.make_parser(
         "attest",
         "Sign a statement about an image and attach it, as cosign's older attestation and as a sigstore\n"
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
     from pumice.trust import image_signing
 

@@ -9,6 +9,7 @@ from pumice.cli.arguments import make_parser
 from pumice.cli.main import COMMANDS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 # The scripts read options from the help text when needed, so that they are never out of date.
@@ -66,11 +67,16 @@ complete -c pumice -n 'not __fish_use_subcommand; and string match -q -- "-*" (c
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the completion script for one shell."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice completion``."""
     parser = make_parser("completion", "Print a completion script for a shell.", progress=False)
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
-    shell: str = parser.parse_args(arguments).shell
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the completion script for one shell."""
+    shell: str = parser().parse_args(arguments).shell
     sys.stdout.write({"bash": _format_bash, "zsh": _format_zsh, "fish": _format_fish}[shell]())
     return 0
 

@@ -19,7 +19,8 @@ tar:FILE, dir:DIR or store:NAME[:VERSION]. Digests do not change. It is an error
 image cannot be copied."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice copy``."""
     parser = command_line.make_parser(
         "copy",
         "Copy an image with all its platforms, signatures, SBOMs, attestations and other referrers.",
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     progress = output.make_progress(options.progress)
     copied = registries.transfer(options, options.source, options.target, progress)
     is_piped = copied.destination.address.path == "-"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice delete``."""
     parser = command_line.make_parser(
         "delete",
         "Delete tags or images in a registry.",
@@ -29,7 +30,7 @@ is required.""",
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the deleted references."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.registry.reference import parse_reference
 
     references = [parse_reference(text, default_tag="0") for text in options.references]

@@ -19,7 +19,8 @@ _DIFFERENT = 1
 _MAX_CHANGES = 1000
 
 
-def _make_parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice diff``."""
     parser = command_line.make_parser(
         "diff",
         "Show how two images differ in packages, files, configuration, licenses and size, and how many\n"
@@ -45,7 +46,7 @@ def _make_parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the difference; return 1 if there is one."""
-    options = _make_parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.evidence import comparison
     from pumice.store.home import Home, locate
 

@@ -22,7 +22,8 @@ default is the platform of this machine. Additional names of a file (hard links)
 _NO_PACKAGE = "-"
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice files``."""
     parser = command_line.make_parser(
         "files",
         "List the files in an image with their packages and sizes.",
@@ -53,7 +54,7 @@ def _parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.cli import registries
     from pumice.image import inventory
     from pumice.store.home import Home, locate

@@ -22,7 +22,8 @@ results of earlier builds) is a cache that speeds up the next build; it is delet
 its last use."""
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice gc``."""
     parser = command_line.make_parser("gc", "Free space: delete data that no image needs.", epilog=_EPILOG)
     cache_options = parser.add_mutually_exclusive_group()
     cache_options.add_argument(
@@ -51,7 +52,7 @@ _days.__name__ = "days"  # argparse prints the name in errors
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _make_parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.clock import SystemClock
     from pumice.store import garbage_collection
     from pumice.store.home import Home, locate

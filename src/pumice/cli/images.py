@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice images``."""
     parser = command_line.make_parser("images", "List the images in the local store.", progress=False)
     parser.add_argument(
         "--format",
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     import msgspec
 
     from pumice.store.home import Home, locate

@@ -13,11 +13,12 @@ from pumice.errors import PumiceError, UsageError
 from pumice.recipe.starter import starter_recipe
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the recipe and print its path."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice init``."""
     parser = command_line.make_parser(
         "init",
         "Write a commented starter recipe that builds as it is. Existing files are not overwritten.",
@@ -30,7 +31,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="DIR|FILE",
         help="a directory for recipe.yaml, created if missing, or a file name ending in .yaml (default: .)",
     )
-    path = Path(parser.parse_args(arguments).path)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the recipe and print its path."""
+    path = Path(parser().parse_args(arguments).path)
     file = path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / "recipe.yaml"
     text = starter_recipe(file.parent.resolve().name, file.name)
     try:

@@ -22,7 +22,8 @@ oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker:
 _LONGEST = 12
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice inspect``."""
     parser = command_line.make_parser(
         "inspect",
         "Show the digest, platforms, sizes, config, layers and packages of an image, and what in it\n"
@@ -38,7 +39,7 @@ def _parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of an image."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.cli import registries
     from pumice.formats import platforms
     from pumice.image import summary

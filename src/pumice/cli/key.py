@@ -20,7 +20,8 @@ only. KEY is a file or a name from 'list'; export also takes gpg:ID. A fingerpri
 of the public key; OpenPGP keys have their own."""
 
 
-def _parser(key_count: int | str) -> argparse.ArgumentParser:
+def parser(key_count: int | str = "*") -> argparse.ArgumentParser:
+    """Return the parser of ``pumice key``."""
     parser = command_line.make_parser(
         "key",
         "Manage the keys that sign images.\n\n"
@@ -61,7 +62,7 @@ def _parser(key_count: int | str) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     needs_key = any(word in ("export", "import") for word in arguments[:1])
-    options = _parser(1 if needs_key else "*").parse_args(arguments)
+    options = parser(1 if needs_key else "*").parse_args(arguments)
     if not needs_key and options.key:
         raise UsageError(f"key {options.action} takes no KEY", hint=f"run 'pumice key {options.action}'")
     options.key = options.key[0] if options.key else ""

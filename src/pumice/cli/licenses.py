@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _FORBIDDEN = 1
 
 
-def _make_parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice licenses``."""
     parser = command_line.make_parser(
         "licenses",
         "List the licenses of the packages in an image, as their copyright files state them, and check\n"
@@ -43,7 +44,7 @@ def _make_parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the licenses; return 1 if one is forbidden."""
-    options = _make_parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.evidence import license_policy
     from pumice.image.regular_file import read_small
     from pumice.store.home import Home, locate

@@ -23,7 +23,8 @@ upgraded together with those of the same source. --check prints what --upgrade w
 OLD -> NEW, and exits with 1 if there is a change."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice lock``."""
     parser = command_line.make_parser(
         "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
     )
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _find_recipe(options)
     upgrade = None if options.upgrade is None else frozenset(options.upgrade)
     progress = output.make_progress(options.progress)

@@ -21,7 +21,8 @@ REGISTRY_AUTH_FILE, else in the file with a login for this registry, else in con
 If the file names a credential helper, the helper stores the login instead."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice login``."""
     parser = command_line.make_parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
     parser.add_argument("place", metavar="HOST[/PATH]", help="the registry, or a prefix of its repositories")
     parser.add_argument("-u", "--username", metavar="USER", help="username (default: prompt for it)")
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.registry import login_store
     from pumice.registry.client import Client
     from pumice.registry.credentials import Login, StaticCredentials

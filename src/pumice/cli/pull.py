@@ -15,7 +15,8 @@ _EPILOG = """The image is named HOST/NAME:TAG in the store, or NAME. Its signatu
 referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice pull``."""
     parser = command_line.make_parser(
         "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
     )
@@ -29,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.image.transports import locations
     from pumice.registry.reference import parse_reference
 

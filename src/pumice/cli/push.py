@@ -19,7 +19,8 @@ _EPILOG = """Without DEST, the name of the image says where to push it: example.
 the registry example.com. Blobs that the registry has are not sent. Prints the digest."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice push``."""
     parser = command_line.make_parser(
         "push", "Push an image to a registry, with its signatures, SBOMs and other referrers.", epilog=_EPILOG
     )
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     progress = output.make_progress(options.progress)
     target = _target(options)
     signer = _open_signer(options) if options.sign else None

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _DIFFERENT = 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice reproduce``."""
     parser = command_line.make_parser(
         "reproduce",
         "Rebuild an image from its provenance in an empty store, and compare the two images. Prints\n"
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Rebuild an image and compare; return 1 if the result differs."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.assembly.rebuild_plan import read_rebuild_plan
     from pumice.store.home import Home, locate
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice resolve``."""
     parser = command_line.make_parser(
         "resolve",
         "Print the current digest of a reference.",
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.image.transports import locations
     from pumice.store.home import Home, locate

@@ -19,7 +19,8 @@ _SHORTEST = 4
 """Digits that are enough of a digest, as in `pumice.image.transports.reference`."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice rm``."""
     parser = command_line.make_parser(
         "rm",
         "Remove images from the local store. If one does not exist, none is removed.",
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names that are gone."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:

@@ -20,7 +20,8 @@ executed and 127 if it does not exist. Files that it writes are discarded when i
 on volumes."""
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice run``."""
     parser = command_line.make_parser("run", "Run an image without root or a daemon.", epilog=_EPILOG)
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
@@ -91,7 +92,7 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
-    options = _make_parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.runtime.process import Overrides
     from pumice.runtime.run import run_image

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _FORMATS = ("spdx", "cyclonedx", "table")
 
 
-def _make_parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice sbom``."""
     parser = command_line.make_parser(
         "sbom",
         "Print the software bill of materials (SBOM) of an image: the one attached by its build, or one\n"
@@ -45,7 +46,7 @@ def _make_parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the SBOM."""
-    options = _make_parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
     with (

@@ -10,16 +10,21 @@ from pumice.cli import arguments as command_line
 from pumice.recipe.schema import recipe_schema
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the schema."""
-    parser = command_line.make_parser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice schema``."""
+    return command_line.make_parser(
         "schema",
         "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
         progress=False,
     )
-    parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the schema."""
+    parser().parse_args(arguments)
     sys.stdout.write(json.dumps(recipe_schema(), indent=2) + "\n")
     return 0

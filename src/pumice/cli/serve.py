@@ -29,7 +29,7 @@ _MAX_FILE_SIZE = 1 << 20
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.check or options.collect:
         return _maintain(options)
     settings = _settings(options)
@@ -72,7 +72,8 @@ def _maintain(options: argparse.Namespace) -> int:
     return upkeep.check(location) if options.check else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice serve``."""
     parser = command_line.make_parser("serve", "Run an OCI registry.", progress=False, epilog=_EPILOG)
     parser.add_argument(
         "--listen",

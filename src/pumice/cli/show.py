@@ -6,21 +6,23 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
+from pumice.cli import recipes
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print a recipe merged with all that it extends."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice show``."""
     parser = command_line.make_parser(
         "show",
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,
     )
-    parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
+    recipes.add_recipe_argument(parser)
     parser.add_argument(
         "--format",
         choices=("yaml", "json"),
@@ -28,8 +30,13 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FORMAT",
         help="yaml or json (default: yaml)",
     )
-    options = parser.parse_args(arguments)
-    effective = load_effective(options.recipe)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a recipe merged with all that it extends."""
+    options = parser().parse_args(arguments)
+    effective = load_effective(recipes.find_recipe(options.recipe))
     if options.format == "json":
         import json
 

@@ -20,7 +20,8 @@ its build attached are signed as attestations. If the key has signed everything 
 signed and the key is not opened. The digest is printed."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice sign``."""
     parser = command_line.make_parser(
         "sign",
         "Sign an image with its SBOM and provenance, in the store, in an oci: layout or in a registry, so\n"
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if signing.is_openpgp_key(options.key):
         return _sign_archive(options)
     from pumice.store.home import Home, locate

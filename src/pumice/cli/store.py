@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pumice.store.verification import Findings
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice store``."""
     parser = command_line.make_parser(
         "store",
         "Verify or locate the local store.\n\n"
@@ -34,14 +35,14 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    parser = _make_parser()
-    options = parser.parse_args(arguments)
+    store_parser = parser()
+    options = store_parser.parse_args(arguments)
     from pumice.store.home import Home, locate
 
     root = locate(os.environ)
     if options.action == "path":
         if options.repair:
-            parser.error("--repair can only be used with verify")
+            store_parser.error("--repair can only be used with verify")
         print(root)
         return 0
     from pumice.store.verification import verify

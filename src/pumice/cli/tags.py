@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice tags``."""
     parser = command_line.make_parser(
         "tags",
         "List the tags of a repository, one per line.",
@@ -28,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.registry.reference import is_attachment_tag, parse_repository
 
     repository = parse_repository(options.repository)

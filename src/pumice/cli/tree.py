@@ -44,7 +44,8 @@ class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
     below: tuple[Branch, ...] = ()
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of ``pumice tree``."""
     parser = command_line.make_parser(
         "tree",
         "Show the platforms and layers of an image as a tree, with the artifacts attached to each.",
@@ -58,7 +59,7 @@ def _parser() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tree of an image."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:

@@ -37,7 +37,8 @@ _DAY = 86_400
 _MAX_OVERLAP = 36_500
 
 
-def _parser(word_count: int | str) -> argparse.ArgumentParser:
+def parser(word_count: int | str = "*") -> argparse.ArgumentParser:
+    """Return the parser of ``pumice trust``."""
     parser = command_line.make_parser(
         "trust",
         "Manage which keys are trusted to sign which images.\n\n"
@@ -107,7 +108,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if action == "add" and any(word.partition("=")[0] == _IDENTITY for word in arguments):
         count = 0
     try:
-        return _parser(count or "*").parse_args(arguments)
+        return parser(count or "*").parse_args(arguments)
     except UsageError as error:
         if "WORD" not in error.message:
             raise

@@ -29,7 +29,8 @@ network, and only its manifests are checked. The exit code is 7 if the image is 
 image was accepted, an older image of the same name is refused."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice verify``."""
     parser = command_line.make_parser(
         "verify",
         "Verify who signed an image and under which name, that it is not outdated, and that its content\n"
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.policy and not options.attestation:
         raise UsageError("--policy needs --attestation TYPE", hint="pass --attestation TYPE")
     expected_predicate = None

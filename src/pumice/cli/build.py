@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
+from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
 from pumice.assembly.image import build_image, save_allocated_ids
-from pumice.assembly.build_summary import summarize_platforms
 from pumice.cli import arguments as command_line
 from pumice.cli import build_annotations, build_result, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.recipe.model import Recipe
 
+_READABLE = ("oci:", "oci-archive:", "docker-archive:", "docker://")
+"""Locations that images are read from."""
+
 
 class BuildOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made, and where it is."""
@@ -73,7 +76,9 @@ def _rows(outcome: BuildOutcome) -> Iterator[Row]:
 
 def _platform_rows(platform: PlatformSummary) -> Iterator[Row]:
     yield Row("platform", platform.platform)
-    yield Row("size", f"{format_size(platform.size)} compressed, {format_size(platform.unpacked_size)} unpacked")
+    yield Row(
+        "size", f"{format_size(platform.size)} compressed, {format_size(platform.unpacked_size)} unpacked"
+    )
     yield Row("packages", format_packages(platform.packages, platform.base_data_packages))
     reused = platform.layers - platform.new_layers
     yield Row("layers", f"{platform.layers} ({platform.new_layers} new, {reused} reused)")
@@ -107,7 +112,10 @@ def _next_command(outcome: BuildOutcome) -> str:
         name = outcome.names[0]
         return f"pumice run {name}" if _can_run_here(outcome) else f"pumice inspect {name}"
     for location in outcome.written:
-        if location.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://")) and location[-1] != "-":
+        if (
+            location.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://"))
+            and location[-1] != "-"
+        ):
             return f"pumice inspect {location}"
     return ""
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from pumice.errors import PumiceError
     from pumice.cli.presenters import Quiet
+    from pumice.errors import PumiceError
 
 __all__ = [
     "PROGRESS_MODES",

@@ -60,11 +60,9 @@ def _format_row(row: Row, label_width: int, width: int | None, color: bool) -> I
     hanging = len(_INDENT) * 2 + label_width
     available = None if width is None else max(width - hanging, _MIN_WIDTH)
     for number, line in enumerate(wrap_words(printable_line(row.text), available)):
-        head = label if not number else " " * label_width
-        if color:
-            head = _paint(head, "2")
-            line = _paint(line, _COLORS[row.tone]) if row.tone else line
-        yield f"{_INDENT}{head}{_INDENT}{line}".rstrip()
+        head = " " * label_width if number else _paint(label, "2") if color else label
+        text = _paint(line, _COLORS[row.tone]) if color and row.tone else line
+        yield f"{_INDENT}{head}{_INDENT}{text}".rstrip()
 
 
 def _paint(text: str, code: str) -> str:

@@ -72,7 +72,9 @@ def to_debian(platform: Platform) -> str:
     for architecture, candidate in _DEBIAN.items():
         if matches(candidate, platform):
             return architecture
-    if platform.os == "linux" and platform.architecture not in {known.architecture for known in _DEBIAN.values()}:
+    if platform.os == "linux" and platform.architecture not in {
+        known.architecture for known in _DEBIAN.values()
+    }:
         raise _unknown_architecture(platform.architecture)
     raise FormatError(
         f"Debian has no architecture for the platform {format_platform(platform)}",
@@ -91,11 +93,8 @@ def parse_architecture(name: str) -> str:
 def _unknown_architecture(name: str) -> FormatError:
     from difflib import get_close_matches
 
-    names = {
-        **{machine: platform for machine, platform in (_MACHINES | _ALIASES).items()},
-        **{platform.architecture: platform for platform in _DEBIAN.values()},
-        **_DEBIAN,
-    }
+    oci_names = {platform.architecture: platform for platform in _DEBIAN.values()}
+    names = _MACHINES | _ALIASES | oci_names | _DEBIAN
     matching_names = get_close_matches(name[:40].lower(), names, n=1)
     hint = "use one of " + ", ".join(_DEBIAN)
     if matching_names:

@@ -1,19 +1,27 @@
-"""``pumice`` without evidence, to measure what evidence costs; users cannot choose this.
+"""``pumice`` without evidence, to measure how much time evidence takes. There is no option for this.
 
     python -m bench.bare build recipe.yaml
 
-It writes no documents and gathers no facts. It also does not compute the two digests that only the documents
+It gathers no facts and writes no documents. It also does not compute the two digests that only the documents
 need: SHA-1 of files and SHA-512 of packages.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from pumice.assembly import evidence
 from pumice.cli.main import main
 from pumice.packing import segment_writer, segments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.digests import Digest
+    from pumice.store.home import Home
 
 
 class _NoHash:
@@ -26,20 +34,25 @@ class _NoHash:
         return ""
 
 
-def _write_empty_facts(*arguments: Any) -> str:
-    home = arguments[-1]
+def _write_empty_facts(*_inputs: object, home: Home) -> Digest:
     with home.blobs.writer() as writer:
-        return str(writer.commit())
+        return writer.commit()
 
 
-def disable_evidence() -> None:
-    """Disable evidence in this process."""
-    evidence.write_image_facts = _write_empty_facts
-    evidence.attach_evidence = lambda *_: {}
-    segment_writer.new_sha1 = _NoHash
-    segments._file_sha512 = lambda _: ""
+@contextmanager
+def without_evidence() -> Iterator[None]:
+    """Replace the functions that produce evidence by ones that do nothing."""
+    with ExitStack() as stack:
+        for module, name, replacement in (
+            (evidence, "write_image_facts", _write_empty_facts),
+            (evidence, "attach_evidence", lambda *_: {}),
+            (segment_writer, "new_sha1", _NoHash),
+            (segments, "package_sha512", lambda _: ""),
+        ):
+            stack.enter_context(patch.object(module, name, replacement))
+        yield
 
 
 if __name__ == "__main__":
-    disable_evidence()
-    sys.exit(main(sys.argv[1:]))
+    with without_evidence():
+        sys.exit(main(sys.argv[1:]))

@@ -33,17 +33,19 @@ from pumice.store.home import Home
 from tests.support import handmade, registry, transfers
 from tests.support import locations as support
 from tests.support.docs import ROOT
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 SMALL = handmade.image(handmade.small())
 IMAGES = {
     "two layers": SMALL,
-    "no layers": handmade.image(Made([])),
-    "a layer twice": handmade.image(Made([[file("a")], [file("b")], [file("a")]])),
-    "zstd": handmade.image(Made([[file("a")]], compression="zstd")),
-    "plain": handmade.image(Made([[file("a", b"x" * 5000)]], compression="plain")),
-    "two platforms": handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])}),
-    "large": handmade.image(Made([[file("a", handmade.random_bytes(3_000_000, "a"))]])),
+    "no layers": handmade.image(ImageContents([])),
+    "a layer twice": handmade.image(ImageContents([[file("a")], [file("b")], [file("a")]])),
+    "zstd": handmade.image(ImageContents([[file("a")]], compression="zstd")),
+    "plain": handmade.image(ImageContents([[file("a", b"x" * 5000)]], compression="plain")),
+    "two platforms": handmade.index(
+        {AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])}
+    ),
+    "large": handmade.image(ImageContents([[file("a", handmade.random_bytes(3_000_000, "a"))]])),
 }
 
 

@@ -14,7 +14,7 @@ from pumice.store.home import Home
 from tests.support import images, serving, transfers
 from tests.support import registry as support
 from tests.support.registry import Registry
-from tests.support.transfers import QUICK, copy, cosigned, everything
+from tests.support.transfers import QUICK, copy, everything, store_cosign_manifest
 
 NAME = "example.com/app:1.0"
 KINDS = ["etags", "bare", "ours", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
@@ -41,7 +41,7 @@ class Side:
         self.home = Home(root)
         self.image = images.make(self.home, [{"file": "content"}], name=NAME).root
         if signatures:
-            cosigned(self.home, self.image.digest, *signatures, suffix=suffix)
+            store_cosign_manifest(self.home, self.image.digest, *signatures, suffix=suffix)
 
 
 def there(host: str, digest: str, suffix: str = ".sig") -> list[str]:

@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def signed(home: Home) -> oci.Descriptor:
-    return transfers.signed(home, NAME)
+    return transfers.store_signed_index(home, NAME)
 
 
 KINDS = ["memory", "bare", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]

@@ -61,7 +61,7 @@ def home(work: Path) -> Iterator[Home]:
     """A store with an image, a cosign signature, and a referrer."""
     with Home(work / "store") as opened:
         root = images.make(opened, [{"file": "content"}], name=NAME).root
-        transfers.cosigned(opened, root.digest, "by somebody")
+        transfers.store_cosign_manifest(opened, root.digest, "by somebody")
         opened.referrers.add(root.digest, [transfers.referrer(opened, root, "application/x-sbom")])
         yield opened
 

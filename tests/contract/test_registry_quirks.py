@@ -75,7 +75,7 @@ def outcome(quirk: Quirk, registry: Registry) -> Iterator[None]:
 def home(tmp_path: Path) -> Iterator[Home]:
     """A store with an image of two platforms, all kinds of referrers, and a layer of several requests."""
     with Home(tmp_path / "store") as opened:
-        root = transfers.signed(opened, NAME)
+        root = transfers.store_signed_index(opened, NAME)
         large = images.make(opened, [{"large": LARGE}])
         member = oci.encode_document(
             oci.make_index((large.root, *oci.read_index(blob(opened, root.digest)).manifests))
@@ -85,7 +85,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         opened.refs.set(NAME, again)
         sbom = transfers.referrer(opened, again, "application/x-sbom")
         opened.referrers.add(again.digest, [sbom])
-        transfers.cosigned(opened, again.digest, "by somebody")
+        transfers.store_cosign_manifest(opened, again.digest, "by somebody")
         assert about
         yield opened
 

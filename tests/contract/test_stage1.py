@@ -317,7 +317,7 @@ def test_dangerous_calls_are_refused(who: Person, stage1: str, user: str, tmp_pa
 def test_signals_reach_the_program(who: Person, stage1: str, number: signal.Signals) -> None:
     name = number.name.removeprefix("SIG")
     script = f"trap 'echo caught; exit 9' {name}; echo ready; while :; do sleep 0.1; done"
-    with who.started("run", "--stage1", stage1, "box:1", script) as running:
+    with who.running_pumice("run", "--stage1", stage1, "box:1", script) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(number)
@@ -332,7 +332,7 @@ def test_a_program_that_a_signal_ends_gives_128_and_its_number(
 ) -> None:
     """Even as process 1, to which the kernel gives no signal that it has no handler for."""
     arguments = ("run", "--stage1", own_stage1, *options, "box:1", "echo ready; exec sleep 600")
-    with who.started(*arguments) as running:
+    with who.running_pumice(*arguments) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
@@ -342,7 +342,7 @@ def test_a_program_that_a_signal_ends_gives_128_and_its_number(
 
 def test_signals_that_the_program_ignores_do_not_end_it(who: Person, own_stage1: str) -> None:
     script = "trap '' TERM; trap 'exit 8' USR1; echo ready; while :; do sleep 0.1; done"
-    with who.started("run", "--stage1", own_stage1, "box:1", script) as running:
+    with who.running_pumice("run", "--stage1", own_stage1, "box:1", script) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
@@ -357,7 +357,7 @@ def test_signals_have_their_usual_effects(who: Person, stage1: str) -> None:
 
 def test_nothing_survives_pumice(who: Person, stage1: str) -> None:
     mark = f"4{os.getpid()}"
-    with who.started(
+    with who.running_pumice(
         "run", "--stage1", stage1, "box:1", f"sleep {mark} & echo ready; exec sleep {mark}"
     ) as running:
         assert running.stdout is not None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.trust_world import TrustWorld, signed
+from tests.support.trust_world import TrustWorld, signed_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    made = signed(tmp_path_factory.mktemp("world"))
+    made = signed_world(tmp_path_factory.mktemp("world"))
     (made.project / "p.json").write_text('{"score": 9.5, "open": [1, 2]}')
     made.must("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json")
     return made

@@ -239,7 +239,7 @@ def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
     ]
     outcome = world.run("build", "recipe.yaml", "-o", "oci-archive:-")
     assert digest in outcome.stderr
-    with tarfile.open(fileobj=io.BytesIO(outcome.raw)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(outcome.stdout_bytes)) as archive:
         assert "index.json" in archive.getnames()
 
 
@@ -249,9 +249,8 @@ def test_skipped_script_actions_are_reported(world: World) -> None:
     world.publish([*PACKAGES, scripted])
     world.write(packages="[scripted]")
     for _ in range(2):  # also when the image is made already
-        outcome = world.run("build", "recipe.yaml", "--report", "report.json", "--progress", "none")
-        skipped = "skipped actions of the maintainer scripts of 1 package: vendor-setup (1)"
-        assert outcome.stderr == f"warning: {skipped}; see report.json"
+        outcome = world.run("build", "recipe.yaml", "--report", "report.json")
+        assert "skipped actions of 1 package: vendor-setup (1); see report.json" in outcome.stderr
     report = json.loads((world.project / "report.json").read_bytes())
     (package,) = [p for p in report["platforms"]["amd64"]["packages"] if p["name"] == "scripted"]
     assert package["scripts_not_run"] == ["services", "vendor-setup"]

@@ -12,7 +12,7 @@ from pumice.cli.main import main
 from pumice.formats import platforms
 from pumice.formats.oci import Platform
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, Made, file
+from tests.support.handmade import AMD64, ImageContents, file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
 
@@ -47,7 +47,9 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
 
 def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     here = platforms.from_machine(os.uname().machine)
-    image = handmade.index({Platform("vax"): Made([[file("vax")]]), here: Made([[file("here")]])})
+    image = handmade.index(
+        {Platform("vax"): ImageContents([[file("vax")]]), here: ImageContents([[file("here")]])}
+    )
     locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 0
     assert "/here\n" in capsys.readouterr().out
@@ -56,7 +58,7 @@ def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixtu
 
 
 def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    image = handmade.index({Platform(name): Made([[file(name)]]) for name in ("vax", "pdp")})
+    image = handmade.index({Platform(name): ImageContents([[file(name)]]) for name in ("vax", "pdp")})
     locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 10
     assert capsys.readouterr().err == (
@@ -66,7 +68,7 @@ def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFi
 
 
 def test_an_image_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    locations.write(handmade.image(Made([]), platform=AMD64), "oci:empty", version="1.0")
+    locations.write(handmade.image(ImageContents([]), platform=AMD64), "oci:empty", version="1.0")
     for arguments in ([], ["--tree"], ["--by-package"]):
         assert main(["files", "oci:empty", *arguments]) == 0
     assert capsys.readouterr().err == ""

@@ -22,7 +22,7 @@ from pumice.image.transports import layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade, images, signed_images
-from tests.support.handmade import Made, file, folder, symlink
+from tests.support.handmade import ImageContents, file, folder, symlink
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u202egnp.exe\u2066\u200f\ufeff\x7f\r"
 """Clears the screen, sets the title, colors by a C1 control, and turns the direction of what follows."""
@@ -101,7 +101,7 @@ def hostile_image() -> Any:
         "org.opencontainers.image.version": EVIL,
     }
     blobs = Blobs()
-    made = handmade.image(Made([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
+    made = handmade.image(ImageContents([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
     artifacts = []
     for kind in (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE):
         document = json.dumps({"name": EVIL, "packages": [{"name": EVIL}]}, ensure_ascii=False).encode()
@@ -159,7 +159,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
     layout_writer.write_layout(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
     signed_images.folder(root / "plain", signed_images.image("example.com/plain:1.0"))
-    signed_images.signed(root / "plain", 0)
+    signed_images.sign_folder(root / "plain", 0)
     with Home(root / "store", environ={}) as home:
         images.make(home, [{f"etc/{EVIL}": EVIL}], name="example.com/hello:1.0")
         with home.blobs.writer() as writer:

@@ -11,7 +11,7 @@ import pytest
 from pumice.cli.main import main
 from pumice.formats.tar import Entry
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "inspect"
 
@@ -22,7 +22,7 @@ SMALL = dataclasses.replace(handmade.small(), compression="plain")
 @pytest.fixture(autouse=True)
 def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]], compression="plain")})
+    two = handmade.index({AMD64: SMALL, ARM64: ImageContents([[file("arm")]], compression="plain")})
     for name, image in (("small", handmade.image(SMALL)), ("two", two)):
         locations.write(image, f"oci:{name}", version="1.0")
 
@@ -80,7 +80,7 @@ def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixtur
         file("etc/os-release", f"PRETTY_NAME={evil}".encode()),
     ]
     run = SMALL.run
-    made = Made([layer], "gzip", run, {evil: evil}, (evil,))
+    made = ImageContents([layer], "gzip", run, {evil: evil}, (evil,))
     locations.write(handmade.image(made), "oci:evil", version="1.0")
     for command in (["inspect"], ["files"], ["files", "--tree"], ["files", "--by-package"]):
         assert main([*command, "oci:evil"]) == 0

@@ -28,7 +28,7 @@ def world(tmp_path: Path, host: str) -> TrustWorld:
     """A registry with a signed and an unsigned image; the key is trusted for all names."""
     world = TrustWorld(tmp_path)
     signed_images.folder(tmp_path / "signed")
-    signed_images.signed(tmp_path / "signed", 0)
+    signed_images.sign_folder(tmp_path / "signed", 0)
     push(tmp_path / "signed", host, "team/hello", "1.0")
     signed_images.folder(tmp_path / "unsigned", signed_images.image(content=b"other"))
     push(tmp_path / "unsigned", host, "team/unsigned", "1.0")
@@ -73,7 +73,7 @@ def test_another_signed_image_under_the_same_name_is_refused(
 ) -> None:
     world.must("trust", "mirror", f"{host}/team", "example.com")
     signed_images.folder(tmp_path / "bank", signed_images.image("example.com/bank:1.0"))
-    signed_images.signed(tmp_path / "bank", 0)
+    signed_images.sign_folder(tmp_path / "bank", 0)
     push(tmp_path / "bank", host, "team/hello", "1.0")
     image_reference = f"docker://{host}/team/hello:1.0"
     for command in (

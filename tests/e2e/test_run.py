@@ -107,7 +107,7 @@ def test_an_interrupted_unpacking_leaves_nothing(who: Person) -> None:
     with who.store() as home:
         images.make(home, [images.shell(), many], name="many:1")
     scratch = who.home / "store" / "tmp"
-    with who.started("run", "many:1", "sleep", "600") as running:
+    with who.running_pumice("run", "many:1", "sleep", "600") as running:
         while not list(scratch.glob("tree-*")) and running.poll() is None:
             pass
         running.send_signal(signal.SIGTERM)

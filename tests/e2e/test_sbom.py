@@ -43,7 +43,7 @@ def attached(layout: Path) -> dict[str, bytes]:
 def spdx(world: World, *arguments: str) -> dict[str, Any]:
     done = world.run("sbom", *arguments)
     assert done.code == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.raw)
+    document: dict[str, Any] = json.loads(done.stdout_bytes)
     return document
 
 
@@ -57,16 +57,16 @@ def test_documents_travel_through_store_layout_and_archive(world: World) -> None
         "application/vnd.in-toto+json",
     }
     for place in ("oci:image", "oci-archive:image.tar", "example.com/hello:1.0"):
-        assert world.run("sbom", place).raw == documents["application/spdx+json"]
-        found = world.run("sbom", place, "--format", "cyclonedx").raw
+        assert world.run("sbom", place).stdout_bytes == documents["application/spdx+json"]
+        found = world.run("sbom", place, "--format", "cyclonedx").stdout_bytes
         assert found == documents["application/vnd.cyclonedx+json"]
 
 
 def test_they_survive_a_collection_and_go_with_the_image(world: World) -> None:
     world.build()
-    before = world.run("sbom", "example.com/hello").raw
+    before = world.run("sbom", "example.com/hello").stdout_bytes
     assert world.run("gc", "--all").code == 0
-    assert world.run("sbom", "example.com/hello").raw == before
+    assert world.run("sbom", "example.com/hello").stdout_bytes == before
     assert b"SPDX" in before
     assert world.run("rm", "example.com/hello").code == 0
     assert world.run("gc", "--all").code == 0
@@ -279,5 +279,5 @@ def test_a_document_that_was_changed_is_refused(world: World) -> None:
             path.chmod(0o644)
             path.write_bytes(data.replace(b"hello", b"hallo", 1))
     done = world.run("sbom", "oci:image")
-    assert (done.code, done.raw) == (7, b"")
+    assert (done.code, done.stdout_bytes) == (7, b"")
     assert "does not match its digest" in done.stderr

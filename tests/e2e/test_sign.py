@@ -14,12 +14,12 @@ from pumice.image.transports import layout_writer
 from pumice.store import sealed_files
 from pumice.store.memory_blobs import MemoryBlobs
 from tests.support.deb import Deb
-from tests.support.trust_world import SECRET, signed
+from tests.support.trust_world import SECRET, signed_world
 from tests.support.world import PACKAGES
 
 
 def test_an_image_is_signed_once_and_stays_signed(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     index = world.project / "out" / "index.json"
     before = index.read_bytes()
     done = world.do("sign", "oci:out", "--key", "release.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
@@ -33,7 +33,7 @@ def test_an_image_is_signed_once_and_stays_signed(tmp_path: Path) -> None:
 
 
 def test_signatures_by_several_keys_are_kept(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     world.must("key", "generate", "--output", "second", "--type", "ed25519")
     world.must("sign", "oci:out", "--key", "second.key")
     for key in ("release.pub", "second.pub"):
@@ -41,7 +41,7 @@ def test_signatures_by_several_keys_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_goes_wrong(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     world.must("build", "recipe.yaml", "-o", "oci:plain", "-o", "oci-archive:plain.tar", store="unsigned")
     wrong = {"PUMICE_KEY_PASSPHRASE": "wrong"}
     assert "does not open the key" in world.refused(
@@ -63,7 +63,7 @@ WRONG = {"PUMICE_KEY_PASSPHRASE": "wrong"}
 
 
 def test_evidence_is_signed_with_the_image(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     for kind in TYPES:
         world.must("verify", "oci:out", "--key", "release.pub", "--attestation", kind, store="other")
     world.must("build", "recipe.yaml", "-o", "oci:plain", store="unsigned")
@@ -77,7 +77,7 @@ def test_evidence_is_signed_with_the_image(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["list", "blob", "content"])
 def test_the_signature_cache_is_valid_only_while_the_signatures_exist(tmp_path: Path, how: str) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     again = ("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
     world.must(*again, environment=WRONG)
     (listed,) = [
@@ -100,7 +100,7 @@ def test_the_signature_cache_is_valid_only_while_the_signatures_exist(tmp_path: 
 
 
 def test_attestations_of_an_earlier_builds_documents_are_removed(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     world.write(extra="# another recipe that makes the same image\n")
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
     told = json.loads(world.must("verify", "oci:out", "--key", "release.pub", "--format", "json", store="x"))
@@ -109,7 +109,7 @@ def test_attestations_of_an_earlier_builds_documents_are_removed(tmp_path: Path)
 
 
 def test_the_key_of_the_configuration_signs(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     folder = world.config / "pumice"
     folder.mkdir(parents=True)
     (folder / "secret").write_text(SECRET + "\n")
@@ -132,7 +132,7 @@ def test_the_key_of_the_configuration_signs(tmp_path: Path) -> None:
 
 
 def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     layout = world.project / "out"
     unchecked = world.do("sbom", "oci:out", store="other")
     assert (unchecked.code, "not signed by a trusted key" in unchecked.stderr) == (0, True)
@@ -140,7 +140,7 @@ def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
     key = finger["signatures"][0]["key"]
     world.must("trust", "add", "--prefix", "example.com", "release.pub", "--fingerprint", key)
     checked = world.do("sbom", "oci:out", store="other")
-    assert (checked.code, checked.raw, key in checked.stderr) == (0, unchecked.raw, True)
+    assert (checked.code, checked.stdout_bytes, key in checked.stderr) == (0, unchecked.stdout_bytes, True)
     swap(layout, "application/spdx+json", b'{"spdxVersion":"SPDX-2.3","packages":[]}')
     said = world.refused("sbom", "oci:out", store="other")
     assert "is not the document that was signed" in said
@@ -173,7 +173,7 @@ def strip(layout: Path) -> str:
 
 
 def test_an_image_of_several_platforms_is_signed_on_each(tmp_path: Path) -> None:
-    world = signed(tmp_path)
+    world = signed_world(tmp_path)
     other = [Deb(**{**package.__dict__, "architecture": "arm64"}) for package in PACKAGES]
     world.publish([*PACKAGES, *other])
     both = ("build", "recipe.yaml", "--arch", "amd64", "--arch", "arm64", "--sign", "release.key")

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import keyserver
-from tests.support.trust_world import TrustWorld, signed
+from tests.support.trust_world import TrustWorld, signed_world
 
 OTHER = "other"
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> TrustWorld:
-    return signed(tmp_path)
+    return signed_world(tmp_path)
 
 
 def fingerprint(world: TrustWorld) -> str:

@@ -10,12 +10,12 @@ import pytest
 
 from pumice import digest
 from pumice.image.transports import layout
-from tests.support.trust_world import TrustWorld, signed
+from tests.support.trust_world import TrustWorld, signed_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    return signed(tmp_path_factory.mktemp("world"))
+    return signed_world(tmp_path_factory.mktemp("world"))
 
 
 def test_verify_with_a_key(world: TrustWorld) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import specimens
-from tests.support.specimens import HELLO, MADE, run_quietly, written
+from tests.support.specimens import COMPRESSIONS, HELLO, run_quietly, write_specimen
 
 pytestmark = pytest.mark.peer("buildah")
 
@@ -31,14 +31,14 @@ def buildah(tmp_path: Path) -> Buildah:
     return Buildah(tmp_path / "storage")
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", COMPRESSIONS)
 @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
 def test_a_container_starts_from_every_kind_of_place(
     tmp_path: Path, buildah: Buildah, kind: str, name: str
 ) -> None:
     if (kind, name) == ("docker-archive", "zstd"):
         name = "plain"  # unpacked in the archive anyway
-    place = written(specimens.made(name), f"{kind}:{tmp_path}/image")
+    place = write_specimen(specimens.handmade_image(name), f"{kind}:{tmp_path}/image")
     if kind == "docker-archive":
         place = place.removesuffix(f":{specimens.TAG}")
     container = buildah("from", place)
@@ -56,6 +56,6 @@ def test_a_container_starts_from_every_kind_of_place(
 def test_a_container_starts_from_a_built_example(
     tmp_path: Path, buildah: Buildah, shared_home: Path, name: str
 ) -> None:
-    container = buildah("from", specimens.example(name, tmp_path, shared_home))
+    container = buildah("from", specimens.build_example(name, tmp_path, shared_home))
     assert (Path(buildah("mount", container)) / "etc/os-release").exists()
     buildah("rm", container)

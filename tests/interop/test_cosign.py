@@ -19,11 +19,11 @@ from pumice.store.home import Home
 from pumice.trust import image_names, image_signing, image_verification, keys, public_keys, signing_time
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import handmade, locations, pushing, registry, signed_images
-from tests.support.handmade import Made, file
+from tests.support.handmade import ImageContents, file
 from tests.support.peers import need
 from tests.support.serving import serving
 from tests.support.transfers import copy
-from tests.support.trust_world import TrustWorld, signed
+from tests.support.trust_world import TrustWorld, signed_world
 
 SECRET = b"secret"
 PROGRAMS = ["cosign2", "cosign3"]
@@ -115,7 +115,7 @@ def test_cosign_verifies_our_attestations(host: str, tmp_path: Path, program: st
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_we_verify_cosigns_signatures(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
-    image = handmade.image(Made([[file(program)]]))
+    image = handmade.image(ImageContents([[file(program)]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     place = f"{host}/{program}/theirs:1.0"
     pushing.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
@@ -137,7 +137,7 @@ def test_we_verify_cosigns_signatures(host: str, tmp_path: Path, program: str) -
 
 @pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
 def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ours: bool) -> None:
-    image = handmade.image(Made([[file("both")]]))
+    image = handmade.image(ImageContents([[file("both")]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     with serving(tmp_path / "root") as one, Home(tmp_path / "store") as home:
         to = one.host if ours else host
@@ -173,7 +173,7 @@ def test_keys_are_exchanged_in_both_directions(tmp_path: Path, program: str) -> 
 
 def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
     place = signed_images.folder(tmp_path / "image")
-    digest = signed_images.signed(place, 0).root.digest
+    digest = signed_images.sign_folder(place, 0).root.digest
     subprocess.run(
         [need("skopeo"), "--insecure-policy", "copy", f"oci:{place}", f"oci:{tmp_path}/copy:1.0"],
         check=True,
@@ -185,7 +185,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A world with an image that saw ``pumice build --sign`` and nothing else."""
-    return signed(tmp_path_factory.mktemp("built"))
+    return signed_world(tmp_path_factory.mktemp("built"))
 
 
 @pytest.mark.parametrize("kind", ["slsaprovenance1", "spdxjson", "cyclonedx"])

@@ -52,7 +52,7 @@ def compared(folder: Path) -> None:
 def test_it_finds_our_packages_in_the_files_of_an_image(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.build("-o", "dir:rootfs", "-o", "oci:image")
-    (world.project / "ours.spdx.json").write_bytes(world.run("sbom", "oci:image").raw)
+    (world.project / "ours.spdx.json").write_bytes(world.run("sbom", "oci:image").stdout_bytes)
     compared(world.project)
 
 
@@ -76,7 +76,7 @@ def test_it_reads_and_merges_our_documents(tmp_path: Path, kind: str, form: str)
         recipe = world.project / "recipe.yaml"
         recipe.write_text(recipe.read_text().replace('"1.0"', f'"{word}"'))
         world.build()
-        document = world.run("sbom", f"example.com/hello:{word}", "--format", form).raw
+        document = world.run("sbom", f"example.com/hello:{word}", "--format", form).stdout_bytes
         (world.project / f"{word}.{kind}.json").write_bytes(document)
         world.write()
         names.append(f"{word}.{kind}.json")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def gpg() -> Iterator[Gpg]:
-    yield from gnupg.started()
+    yield from gnupg.running_gpg()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: TrustWorl
     ],
 )
 def test_keys_that_gpg_cannot_sign_with(built: TrustWorld, key: str, code: int, message: str) -> None:
-    for gpg in gnupg.started():
+    for gpg in gnupg.running_gpg():
         gpg.generate("Bob <bob@example.com>")
         gpg.generate("Eve <eve@example.com>")
         gpg.generate("Eve <encrypt@other.invalid>", "cert")

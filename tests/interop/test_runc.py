@@ -12,7 +12,7 @@ import pytest
 from pumice.image import rootfs
 from pumice.progress import Silent
 from tests.support import specimens
-from tests.support.specimens import HELLO, run_quietly, written
+from tests.support.specimens import HELLO, run_quietly, write_specimen
 
 pytestmark = [
     pytest.mark.peer("runc", "umoci"),
@@ -34,14 +34,14 @@ def run(bundle: Path, *arguments: str) -> str:
 
 
 def test_the_image_runs(tmp_path: Path) -> None:
-    place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
+    place = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
     run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle") == HELLO
 
 
 def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
-    image = specimens.made("zstd")
-    place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
+    image = specimens.handmade_image("zstd")
+    place = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
     run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     (tmp_path / "bundle/rootfs").rename(tmp_path / "theirs")
     rootfs.write_directory(image, tmp_path / "bundle/rootfs", progress=Silent())
@@ -57,6 +57,6 @@ def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
     ],
 )
 def test_a_built_example_runs(tmp_path: Path, shared_home: Path, name: str, command: tuple[str, ...]) -> None:
-    place = specimens.example(name, tmp_path, shared_home)
+    place = specimens.build_example(name, tmp_path, shared_home)
     run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle", *command) == "hello\n"

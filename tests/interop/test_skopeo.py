@@ -10,8 +10,8 @@ import pytest
 from pumice.image.model import Image, list_blobs
 from pumice.image.transports import layout, layout_archive
 from tests.support import handmade, specimens
-from tests.support.handmade import AMD64, ARM64, Made, file
-from tests.support.specimens import HELLO, MADE, run_quietly, written
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
+from tests.support.specimens import COMPRESSIONS, HELLO, run_quietly, write_specimen
 
 pytestmark = pytest.mark.peer("skopeo")
 
@@ -20,11 +20,11 @@ def skopeo(*arguments: str) -> str:
     return run_quietly("skopeo", "--insecure-policy", *arguments)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", COMPRESSIONS)
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
 def test_inspect_finds_the_same_digest_config_and_layers(tmp_path: Path, kind: str, name: str) -> None:
-    image = specimens.made(name)
-    place = written(image, f"{kind}:{tmp_path}/image")
+    image = specimens.handmade_image(name)
+    place = write_specimen(image, f"{kind}:{tmp_path}/image")
     found = json.loads(skopeo("inspect", place))
     assert found["Digest"] == image.root.digest
     assert found["Layers"] == [layer.descriptor.digest for layer in image.layers()]
@@ -34,10 +34,10 @@ def test_inspect_finds_the_same_digest_config_and_layers(tmp_path: Path, kind: s
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
-@pytest.mark.parametrize("name", MADE[:2])
+@pytest.mark.parametrize("name", COMPRESSIONS[:2])
 def test_copies_keep_the_digest_both_ways(tmp_path: Path, kind: str, name: str) -> None:
-    image = specimens.made(name)
-    skopeo("copy", written(image, f"{kind}:{tmp_path}/ours"), f"{kind}:{tmp_path}/theirs:copied")
+    image = specimens.handmade_image(name)
+    skopeo("copy", write_specimen(image, f"{kind}:{tmp_path}/ours"), f"{kind}:{tmp_path}/theirs:copied")
     path = tmp_path / "theirs"
     theirs = (
         layout.read_layout(path, "copied") if kind == "oci" else layout_archive.read_archive(path, "copied")
@@ -47,17 +47,17 @@ def test_copies_keep_the_digest_both_ways(tmp_path: Path, kind: str, name: str) 
 
 
 def test_an_index_is_copied_with_all_its_platforms(tmp_path: Path) -> None:
-    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
-    skopeo("copy", "--all", written(image, f"oci:{tmp_path}/ours"), f"oci:{tmp_path}/theirs:copied")
+    image = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
+    skopeo("copy", "--all", write_specimen(image, f"oci:{tmp_path}/ours"), f"oci:{tmp_path}/theirs:copied")
     theirs = layout.read_layout(tmp_path / "theirs")
     assert theirs.root.digest == image.root.digest
     assert len(list_blobs(theirs)) == len(list_blobs(image))
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", COMPRESSIONS)
 def test_a_docker_archive_is_read(tmp_path: Path, name: str) -> None:
-    image = specimens.made(name)
-    written(image, f"docker-archive:{tmp_path}/image")
+    image = specimens.handmade_image(name)
+    write_specimen(image, f"docker-archive:{tmp_path}/image")
     place = f"docker-archive:{tmp_path}/image:example.com/specimen:1.0"
     config = json.loads(skopeo("inspect", "--config", place))
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
@@ -68,7 +68,7 @@ def test_a_docker_archive_is_read(tmp_path: Path, name: str) -> None:
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", ["busybox", "static"])
 def test_a_built_example_is_copied_unchanged(tmp_path: Path, shared_home: Path, name: str) -> None:
-    place = specimens.example(name, tmp_path, shared_home)
+    place = specimens.build_example(name, tmp_path, shared_home)
     found = json.loads(skopeo("inspect", place))
     skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
     assert layout.read_layout(tmp_path / "theirs").root.digest == found["Digest"]

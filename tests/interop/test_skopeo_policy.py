@@ -27,7 +27,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
     """Push an image; signed as itself by one of the keys, and as what lies at ``place``."""
     signed_images.folder(folder)
     if by is not None:
-        image = signed_images.signed(folder, by)
+        image = signed_images.sign_folder(folder, by)
         if place:
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), place

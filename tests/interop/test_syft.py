@@ -12,10 +12,10 @@ import pytest
 from packageurl import PackageURL
 
 from tests.support import handmade, inventory, real
-from tests.support.handmade import Made, file, folder
+from tests.support.handmade import ImageContents, file, folder
 from tests.support.inventory import ListedPackage
 from tests.support.peers import need
-from tests.support.specimens import written
+from tests.support.specimens import write_specimen
 from tests.support.world import World
 
 pytestmark = pytest.mark.peer("syft")
@@ -80,7 +80,7 @@ def test_it_lists_what_our_documents_list(tmp_path: Path, kind: str) -> None:
     place = {"oci-dir": "image", "oci-archive": "image.tar"}[kind]
     found = distributed(syft(f"{kind}:{world.project / place}", tmp_path))
     for form, name in (("spdx", "ours.spdx.json"), ("cyclonedx", "ours.cdx.json")):
-        (world.project / name).write_bytes(world.run("sbom", "oci:image", "--format", form).raw)
+        (world.project / name).write_bytes(world.run("sbom", "oci:image", "--format", form).stdout_bytes)
     ours = set(inventory.read_spdx(world.project / "ours.spdx.json").values())
     assert found == {one for one in ours if one.name not in BASE}
     assert found
@@ -116,7 +116,7 @@ def _owners(document: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_we_find_what_it_finds_in_images_of_others(tmp_path: Path, kind: str) -> None:
-    place = written(handmade.image(Made([FOREIGN[kind]])), f"oci:{tmp_path}/image")
+    place = write_specimen(handmade.image(ImageContents([FOREIGN[kind]])), f"oci:{tmp_path}/image")
     artifacts = syft(f"oci-dir:{tmp_path}/image", tmp_path)
     document = tmp_path / "ours.cdx.json"
     document.write_text(real.must(tmp_path / "home", "sbom", place, "--format", "cyclonedx"))

@@ -19,7 +19,7 @@ from tests.support.trust_world import TrustWorld
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A signed layout ``oci:out``, and a key that is trusted for every name."""
-    made = trust_world.signed(tmp_path_factory.mktemp("world"))
+    made = trust_world.signed_world(tmp_path_factory.mktemp("world"))
     fingerprint(made)
     for repository in ("team/app", "other/app"):
         made.must("trust", "mirror", f"registry.example/{repository}", "example.com/hello")
@@ -75,7 +75,7 @@ def test_an_unsigned_image_gets_no_tag(world: TrustWorld, registry: Registry) ->
 
 
 def test_a_revocation_takes_effect_without_a_restart(tmp_path: Path) -> None:
-    world = trust_world.signed(tmp_path / "world")
+    world = trust_world.signed_world(tmp_path / "world")
     key = fingerprint(world)
     with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
         world.must("push", "oci:out", f"docker://{one.host}/hello:1.0")

@@ -13,7 +13,7 @@ from pumice.image import rootfs
 from pumice.image.model import Image
 from pumice.progress import Silent
 from tests.support import specimens
-from tests.support.specimens import HELLO, run_quietly, written
+from tests.support.specimens import HELLO, run_quietly, write_specimen
 
 pytestmark = pytest.mark.peer("umoci")
 
@@ -26,8 +26,8 @@ def unpack(layout: str, where: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["many-members", "plain"])  # umoci learnt zstd in 0.5
 def test_the_tree_is_ours(tmp_path: Path, name: str) -> None:
-    image = specimens.made(name)
-    theirs = unpack(written(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
+    image = specimens.handmade_image(name)
+    theirs = unpack(write_specimen(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
     rootfs.write_directory(image, tmp_path / "ours", progress=Silent())
     assert _tree(theirs) == _tree(tmp_path / "ours")
     assert (theirs / "app/greeting").read_text() == HELLO
@@ -35,8 +35,8 @@ def test_the_tree_is_ours(tmp_path: Path, name: str) -> None:
 
 
 def test_the_runtime_config_is_what_the_image_says(tmp_path: Path) -> None:
-    image = specimens.made("many-members")
-    unpack(written(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
+    image = specimens.handmade_image("many-members")
+    unpack(write_specimen(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
     config = json.loads((tmp_path / "bundle/config.json").read_bytes())
     assert config["process"]["args"] == ["/bin/cat", "/app/greeting"]
     assert config["process"]["cwd"] == "/app"
@@ -48,7 +48,7 @@ def test_the_runtime_config_is_what_the_image_says(tmp_path: Path) -> None:
 def test_a_built_example_is_unpacked_to_our_tree(tmp_path: Path, shared_home: Path, name: str) -> None:
     from pumice.image.transports import layout
 
-    place = specimens.example(name, tmp_path, shared_home)
+    place = specimens.build_example(name, tmp_path, shared_home)
     theirs = unpack(place, tmp_path / "bundle")
     ours: Image = layout.read_layout(tmp_path / f"{name}.oci")
     rootfs.write_directory(ours.select(), tmp_path / "ours", progress=Silent())

@@ -18,9 +18,9 @@ from pumice.errors import FormatError
 from pumice.image import rootfs
 from pumice.progress import Silent
 from tests.support import handmade
-from tests.support.handmade import Item, Made, file, folder, hardlink, symlink
+from tests.support.handmade import ImageContents, Item, file, folder, hardlink, symlink
 from tests.support.peers import need
-from tests.support.specimens import written
+from tests.support.specimens import write_specimen
 
 pytestmark = pytest.mark.peer("umoci")
 
@@ -90,7 +90,7 @@ def test_any_layers_give_umocis_tree(
 
 
 def _theirs(layers: list[list[Item]], where: Path) -> dict[str, object] | None:
-    layout = written(handmade.image(Made(layers, "plain")), f"oci:{where}/layout")
+    layout = write_specimen(handmade.image(ImageContents(layers, "plain")), f"oci:{where}/layout")
     rootless = () if os.geteuid() == 0 else ("--rootless",)
     image = layout.removeprefix("oci:")
     command = [need("umoci"), "raw", "unpack", *rootless, "--image", image, str(where / "theirs")]
@@ -99,7 +99,7 @@ def _theirs(layers: list[list[Item]], where: Path) -> dict[str, object] | None:
 
 
 def _ours(layers: list[list[Item]], where: Path) -> dict[str, object]:
-    rootfs.write_directory(handmade.image(Made(layers)), where / "ours", progress=Silent())
+    rootfs.write_directory(handmade.image(ImageContents(layers)), where / "ours", progress=Silent())
     return _tree(where / "ours")
 
 

@@ -73,7 +73,7 @@ class Gpg:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def started() -> Iterator[Gpg]:
+def running_gpg() -> Iterator[Gpg]:
     """Yield one: for a fixture."""
     gpg = Gpg()
     try:

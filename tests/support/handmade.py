@@ -86,7 +86,7 @@ _COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @dataclass(frozen=True)
-class Made:
+class ImageContents:
     """The contents of one platform's image."""
 
     layers: Sequence[Sequence[Item]]
@@ -96,7 +96,7 @@ class Made:
     comments: Sequence[str] = ()
 
 
-def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
+def image(made: ImageContents, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
     """Return an image of one platform."""
     blobs = blobs or MemoryBlobs()
     compress, media_type = _COMPRESSIONS[made.compression]
@@ -118,7 +118,7 @@ def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD
     return Image(put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
 
-def index(images: Mapping[Platform, Made]) -> Image:
+def index(images: Mapping[Platform, ImageContents]) -> Image:
     """Return an image of several platforms."""
     blobs = MemoryBlobs()
     roots = []
@@ -144,7 +144,7 @@ Description: a test
 """
 
 
-def small() -> Made:
+def small() -> ImageContents:
     """Return two layers with everything that an ordinary image has, and a whiteout."""
     base = [
         folder(""),
@@ -181,7 +181,7 @@ def small() -> Made:
         labels={"a": "b"},
     )
     annotations = {"org.opencontainers.image.title": "small"}
-    return Made([base, upper], run=run, annotations=annotations, comments=("base", "application"))
+    return ImageContents([base, upper], run=run, annotations=annotations, comments=("base", "application"))
 
 
 def random_bytes(size: int, seed: str) -> bytes:

@@ -68,7 +68,7 @@ class Person:
         )
 
     @contextmanager
-    def started(
+    def running_pumice(
         self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[str]]:
         """Yield a running ``pumice``, which is killed when the context ends."""

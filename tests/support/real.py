@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.support.docs import ROOT
-from tests.support.world import Outcome
+from tests.support.world import PumiceRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,9 @@ EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recip
 PATIENCE_SECONDS = 600
 
 
-def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> Outcome:
+def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> PumiceRun:
     """Run ``pumice`` with the store ``home``."""
-    return Outcome(
+    return PumiceRun(
         subprocess.run(
             [sys.executable, "-m", "pumice", *map(str, arguments)],
             cwd=cwd,

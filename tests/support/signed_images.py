@@ -12,7 +12,7 @@ from pumice.trust import image_names, image_signing, keys, rollback
 from pumice.trust.signing_time import UNDATED, SigningTime
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import handmade, locations
-from tests.support.handmade import Made, file
+from tests.support.handmade import ImageContents, file
 
 DATA = Path(__file__).parents[1] / "data" / "cosign"
 NAME = "example.com/hello:1.0"
@@ -36,7 +36,7 @@ def image(
     name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z", track: str = ""
 ) -> Image:
     """Return an image whose annotations name it ``name``; no annotations if that is empty."""
-    made = handmade.image(Made([[file("greeting", content)]]))
+    made = handmade.image(ImageContents([[file("greeting", content)]]))
     manifest = oci.read_manifest(made.document(made.root))
     title, version = image_names.split_name(name)
     annotations = (
@@ -58,7 +58,7 @@ def signer(number: int = 0) -> image_signing.Signer:
     return image_signing.Signer(key(number).public_key, lambda: key(number))
 
 
-def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
+def sign_folder(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     """Sign the layout at ``path`` with each of the keys and return its image; undated if ``at`` is 0."""
     for number in numbers:
         image = layout.read_layout(path)

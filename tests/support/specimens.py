@@ -12,7 +12,7 @@ from pumice.formats import oci
 from pumice.formats.tar import Entry
 from tests.support import handmade, images, locations
 from tests.support.docs import ROOT
-from tests.support.handmade import Made, file, folder, hardlink, symlink
+from tests.support.handmade import ImageContents, file, folder, hardlink, symlink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 HELLO = "hello from the image\n"
 TAG = "1.0"
-MADE = ("many-members", "zstd", "plain")
+COMPRESSIONS = ("many-members", "zstd", "plain")
 
 
-def made(name: str) -> Image:
+def handmade_image(name: str) -> Image:
     """Return an image with busybox that prints a greeting; ``name`` is in `MADE`.
 
     It has everything that readers are known to fail on: several gzip members, hard links, set-ID bits, a
@@ -55,7 +55,7 @@ def made(name: str) -> Image:
         working_dir="/app",
         user="65532:65532",
     )
-    return handmade.image(Made([base, upper], compression, run))
+    return handmade.image(ImageContents([base, upper], compression, run))
 
 
 def _busybox() -> list[handmade.Item]:
@@ -69,13 +69,13 @@ def _busybox() -> list[handmade.Item]:
     return sorted(items, key=lambda pair: pair[0].kind != "file")
 
 
-def written(image: Image, location: str) -> str:
+def write_specimen(image: Image, location: str) -> str:
     """Write an image to the location ``KIND:PATH`` and return the location with the tag."""
     locations.write(image, location, name="example.com/specimen", version=TAG)
     return f"{location}:{TAG}"
 
 
-def example(name: str, where: Path, home: Path) -> str:
+def build_example(name: str, where: Path, home: Path) -> str:
     """Build the example ``name`` into a layout below ``where``; return its name with the tag."""
     ignore = shutil.ignore_patterns("*.lock", "__pycache__")
     shutil.copytree(ROOT / "examples" / name, where / name, ignore=ignore)

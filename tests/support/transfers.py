@@ -40,7 +40,7 @@ def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
     return oci.Descriptor(oci.MANIFEST, digest.of(data), len(data), {"kind": kind}, artifact_type=kind)
 
 
-def signed(home: Home, name: str) -> oci.Descriptor:
+def store_signed_index(home: Home, name: str) -> oci.Descriptor:
     """Store an index of two platforms, referrers of it, of a referrer and of a platform, and a cosign tag."""
     members = [
         images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
@@ -60,7 +60,7 @@ def signed(home: Home, name: str) -> oci.Descriptor:
     return root
 
 
-def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -> oci.Descriptor:
+def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -> oci.Descriptor:
     """Store the manifest that cosign writes under a tag, with ``signatures`` (any texts), and list it."""
     layers = []
     for text in signatures:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pumice.trust import policy_edit as rules
 from pumice.trust import public_keys
 from pumice.trust.policy import PolicyDirectory
-from tests.support.world import Outcome, World
+from tests.support.world import PumiceRun, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ class TrustWorld(World):
         super().__init__(root)
         self.config = root / "config"
 
-    def do(self, *arguments: str, **how: Any) -> Outcome:
+    def do(self, *arguments: str, **how: Any) -> PumiceRun:
         """Run pumice with the keys and rules of this world."""
         environment = {
             "XDG_CONFIG_HOME": str(self.config),
@@ -55,7 +55,7 @@ class TrustWorld(World):
         return outcome.stderr
 
 
-def signed(root: Path) -> TrustWorld:
+def signed_world(root: Path) -> TrustWorld:
     """Return a world with the pair ``release`` and the signed layout ``oci:out``."""
     world = TrustWorld(root)
     world.must("key", "generate", "--output", "release")

@@ -60,12 +60,12 @@ LIBHELLO = Deb("libhello", "1.2-3", files=[text("usr/lib/hello/data", "data\n" *
 PACKAGES = (*BASE, HELLO, LIBHELLO)
 
 
-class Outcome:
+class PumiceRun:
     """The output and exit code of ``pumice``."""
 
     def __init__(self, result: subprocess.CompletedProcess[bytes]) -> None:
         self.code = result.returncode
-        self.raw = result.stdout
+        self.stdout_bytes = result.stdout
         self.stdout = result.stdout.decode(errors="replace").strip()
         self.stderr = result.stderr.decode(errors="replace").strip()
 
@@ -109,9 +109,9 @@ class World:
         cwd: Path | None = None,
         umask: int = 0o022,
         store: str = "store",
-    ) -> Outcome:
+    ) -> PumiceRun:
         """Run ``pumice`` in a separate process."""
-        return Outcome(
+        return PumiceRun(
             subprocess.run(
                 [sys.executable, "-m", "pumice", *arguments],
                 cwd=cwd or self.project,

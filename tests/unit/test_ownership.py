@@ -89,7 +89,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
 
 
 def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     layout_writer.write_layout(image, tmp_path / "out", "1", records=None, progress=Silent())
     assert set(modes(tmp_path / "out").values()) == {0o755 & ~umask}
 
@@ -100,7 +100,7 @@ def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
 @pytest.mark.parametrize("which", ["blobs", "blobs/sha256"])
 @pytest.mark.parametrize("complete", [False, True])
 def test_layout_is_not_written_through_a_symbolic_link(tmp_path: Path, which: str, complete: bool) -> None:
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
         layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
@@ -142,7 +142,7 @@ def plant(link: Path, target: Path) -> Path:
 def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
+    image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     with pytest.raises(ImageError, match="permission denied"), Output(str(plant(sticky / "file", victim))):
         pass
     (tmp_path / "folder").mkdir()

@@ -78,6 +78,7 @@ def write_image_facts(
     documents: tuple[Descriptor, Descriptor],
     created: int,
     os_release: str,
+    *,
     home: Home,
 ) -> Digest:
     """Write the facts of an image as a blob, while everything about it is in memory; return its digest.

@@ -148,7 +148,7 @@ def _write_image(
         ids=outcome.ids,
         layers=tuple((layer.title, layer.layer) for layer in layers),
         facts=evidence.write_image_facts(
-            inputs, contents, layers, (manifest, config), created, os_release, context.home
+            inputs, contents, layers, (manifest, config), created, os_release, home=context.home
         ),
         skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.assembly.image import BuiltImage
+    from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.image_signing import Signer
     from pumice.trust.signing_time import SigningTime
@@ -61,3 +62,9 @@ def sign_image(
             image.open(home), store_attachment, home, signer, name=name, time=time
         )
     signature_cache.put(cache_name, signature.manifests, home)
+
+
+def registry_names(destinations: Sequence[Location], version: str) -> list[str]:
+    """Return each ``HOST/REPO:TAG`` that an image of this version is pushed to, to sign it as that too."""
+    descriptions = [destination.describe(version) for destination in destinations]
+    return [description.name for description in descriptions if description.repository and description.name]

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.assembly import locking
 from pumice.assembly.build_summary import summarize_platforms
-from pumice.assembly.connection import ArchiveConnection
-from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
-from pumice.assembly.image import build_image, save_allocated_ids
+from pumice.assembly.context import read_source_date_epoch
+from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
 from pumice.cli import build_annotations, build_result, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.assembly.image import BuiltImage
+    from pumice.assembly.recipe_build import RecipeBuild
     from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import ArchivesToSign
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
-    from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
 
 _EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
@@ -97,49 +98,73 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     options = parser().parse_args(arguments)
     _check_paths(options)
-    options.recipe = recipes.find_recipe(options.recipe)
-    destinations = _parse_destinations(options.output)
-    source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
-    recipe = build_annotations.override(load_recipe(options.recipe), options)
-    names = _image_names(options, recipe)
-    pushed = _push_destinations(options, recipe, names)
-    destinations += pushed
-    architectures = locking.choose_architectures(recipe, options.archs)
-    if destinations:
-        _check(destinations, recipe, architectures)
+    plan = _make_plan(options)
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _choose_keys(options, recipe, destinations)
-        image, lock = _build(options, recipe, architectures, home, progress, source_date_epoch)
+        key, files = _choose_keys(options, plan.recipe, plan.destinations)
+        build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
+        _write_report(options, plan.recipe, build)
         if key:
-            _sign(image, recipe, key, home, destinations)
-        if destinations:
-            _write_image(
-                image, destinations, recipe, home, progress, referrers_in_index=options.referrers_in_index
-            )
-            if files:
-                files.sign(source_date_epoch)
-        for name in names:
-            image.save(name, home)
+            _sign(build.image, plan, key, home)
+        if plan.destinations:
+            _write_image(build.image, plan, home, progress, referrers_in_index=options.referrers_in_index)
+        if files:
+            files.sign(plan.settings.source_date_epoch)
+        for name in plan.names:
+            build.image.save(name, home)
+    digest = build.image.root.digest
+    if options.digest_file:
+        _write(options.digest_file, digest.encode() + b"\n")
+    if options.progress != "none":
         outcome = build_result.BuildOutcome(
-            recipe=recipe,
-            image=image,
-            platforms=summarize_platforms(image, lock, home.blobs.added),
+            recipe=plan.recipe,
+            image=build.image,
+            platforms=summarize_platforms(build.image, build.lock, home.blobs.added),
             added=home.blobs.added,
             seconds=time.monotonic() - started,
-            names=names,
-            written=[str(destination.address) for destination in destinations],
+            names=plan.names,
+            written=[str(destination.address) for destination in plan.destinations],
             signed_by=key.path.name if key else "",
             signed_archives=files is not None,
             report=str(options.report or ""),
         )
-    is_piped = any(destination.address.path == "-" for destination in destinations)
-    if options.digest_file:
-        _write(options.digest_file, image.root.digest.encode() + b"\n")
-    if options.progress != "none":
         progress.finish(build_result.summarize(outcome, verbose=options.verbose))
-    print(image.root.digest, file=sys.stderr if is_piped else sys.stdout)
+    is_piped = any(destination.address.path == "-" for destination in plan.destinations)
+    print(digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What is built and where it goes, checked before the build starts.
+
+    ``names`` are those of the image in the store.
+    """
+
+    recipe: Recipe
+    settings: BuildSettings
+    names: list[str]
+    destinations: list[Location]
+
+
+def _make_plan(options: argparse.Namespace) -> _Plan:
+    path = recipes.find_recipe(options.recipe)
+    destinations = _parse_destinations(options.output)
+    source_date_epoch = read_source_date_epoch(os.environ)
+    recipe = build_annotations.override(load_recipe(path), options)
+    settings = BuildSettings(
+        architectures=locking.choose_architectures(recipe, options.archs),
+        locked=options.locked,
+        offline=options.offline,
+        bundle=options.bundle,
+        source_date_epoch=source_date_epoch,
+    )
+    names = _image_names(options, recipe)
+    destinations += _push_destinations(options, recipe, names)
+    if destinations:
+        from pumice.assembly import image_writer
+
+        image_writer.check_destinations(destinations, recipe, settings.architectures)
+    return _Plan(recipe, settings, names, destinations)
 
 
 def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
@@ -179,19 +204,29 @@ def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Seque
     return [locations.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 
 
-def _sign(
-    image: BuiltImage, recipe: Recipe, key: SigningKey, home: Home, destinations: Sequence[Location]
-) -> None:
+def _sign(image: BuiltImage, plan: _Plan, key: SigningKey, home: Home) -> None:
     from pumice.assembly import signing as signed
 
+    recipe = plan.recipe
     signed.sign_image(
         image,
         f"{recipe.name}:{recipe.version}",
         key,
         home,
         time=signing.signing_time(),
-        registries=_registry_names(destinations, recipe),
+        registries=signed.registry_names(plan.destinations, recipe.version),
     )
+
+
+def _write_image(
+    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, *, referrers_in_index: bool
+) -> None:
+    from pumice.assembly import image_writer
+
+    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+        image_writer.write_image(
+            image, plan.recipe, plan.destinations, access, referrers_in_index=referrers_in_index
+        )
 
 
 def _choose_keys(
@@ -236,80 +271,11 @@ def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     return [locations.parse_destination(text) for text in texts]
 
 
-def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]) -> None:
-    """Refuse, before the image is built, what could not be written afterwards."""
-    from pumice.formats import platforms
-    from pumice.image.transports import locations
-
-    locations.check_destinations(
-        destinations,
-        name=recipe.name,
-        version=recipe.version,
-        platforms=[platforms.from_debian(name) for name in architectures],
-    )
-
-
-def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
-    """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
-    descriptions = [destination.describe(recipe.version) for destination in destinations]
-    return [description.name for description in descriptions if description.repository and description.name]
-
-
-def _build(
-    options: argparse.Namespace,
-    recipe: Recipe,
-    architectures: Sequence[str],
-    home: Home,
-    progress: Progress,
-    source_date_epoch: int | None,
-) -> tuple[BuiltImage, Lock]:
-    path = locking.lock_path(options.recipe)
-    with ArchiveConnection(
-        recipe, home, os.environ, offline=options.offline, progress=progress, bundle=options.bundle
-    ) as connection:
-        lock = locking.ensure_lock(
-            recipe, path, connection, architectures=architectures, locked=options.locked, progress=progress
-        )
-        context = BuildContext(
-            home=home,
-            fetch_package=lambda package: connection.fetch_package(package, lock),
-            processors=default_processors(),
-            progress=progress,
-            source_date_epoch=source_date_epoch,
-        )
-        image = build_image(recipe, lock, architectures, context, locked=options.locked)
-    if not options.locked:
-        save_allocated_ids(lock, path, image)
+def _write_report(options: argparse.Namespace, recipe: Recipe, build: RecipeBuild) -> None:
     if options.report:
         from pumice.assembly.report import encode_report
 
-        _write(options.report, encode_report(recipe, lock, image))
-    return image, lock
-
-
-def _write_image(
-    image: BuiltImage,
-    destinations: Sequence[Location],
-    recipe: Recipe,
-    home: Home,
-    progress: Progress,
-    *,
-    referrers_in_index: bool,
-) -> None:
-    from pumice.image.transports.locations import OutgoingImage
-
-    transports = [destination.address.transport for destination in destinations]
-    if bare := [transport.scheme for transport in transports if transport.has_one_platform]:
-        progress.note(f"SBOM, provenance and signatures are not written to {bare[0]}, which cannot hold them")
-    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
-        for destination in destinations:
-            outgoing = OutgoingImage(
-                image=image.open(home),
-                name=recipe.name,
-                version=recipe.version,
-                referrers_in_index=referrers_in_index,
-            )
-            destination.write(outgoing, access)
+        _write(options.report, encode_report(recipe, build.lock, build.image))
 
 
 def _write(path: Path, data: bytes) -> None:

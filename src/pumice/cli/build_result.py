@@ -57,11 +57,12 @@ def summarize(outcome: BuildOutcome, *, verbose: bool = False) -> Summary:
 
 def _rows(outcome: BuildOutcome) -> Iterator[Row]:
     if len(outcome.platforms) == 1:
+        yield Row("platform", outcome.platforms[0].platform)
         yield from _platform_rows(outcome.platforms[0])
     else:
         for platform in outcome.platforms:
-            text = "; ".join(row.text for row in _platform_rows(platform) if row.label != "platform")
-            yield Row(platform.platform, text)
+            size, packages, layers = (row.text for row in _platform_rows(platform))
+            yield Row(platform.platform, f"{size}; packages: {packages}; layers: {layers}")
     skipped = _skipped_actions(outcome)
     if skipped is not None:
         yield skipped
@@ -75,10 +76,8 @@ def _rows(outcome: BuildOutcome) -> Iterator[Row]:
 
 
 def _platform_rows(platform: PlatformSummary) -> Iterator[Row]:
-    yield Row("platform", platform.platform)
-    yield Row(
-        "size", f"{format_size(platform.size)} compressed, {format_size(platform.unpacked_size)} unpacked"
-    )
+    compressed, unpacked = format_size(platform.size), format_size(platform.unpacked_size)
+    yield Row("size", f"{compressed} compressed, {unpacked} unpacked")
     yield Row("packages", format_packages(platform.packages, platform.base_data_packages))
     reused = platform.layers - platform.new_layers
     yield Row("layers", f"{platform.layers} ({platform.new_layers} new, {reused} reused)")
@@ -86,8 +85,9 @@ def _platform_rows(platform: PlatformSummary) -> Iterator[Row]:
 
 def format_packages(count: int, base_data_count: int) -> str:
     """Return the number of packages, and how many of them provide base data only."""
-    note = f" ({base_data_count} for base data only)" if base_data_count else ""
-    return f"{count}{note}"
+    if not base_data_count:
+        return str(count)
+    return f"{count} ({count - base_data_count} installed, {base_data_count} for base data only)"
 
 
 def _skipped_actions(outcome: BuildOutcome) -> Row | None:

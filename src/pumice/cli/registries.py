@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
@@ -85,19 +85,12 @@ def access(
     stdout: BinaryIO | None = None,
 ) -> Iterator[Access]:
     """Give what locations are read and written with. No registry is contacted before one is needed."""
-    from pumice.image.transports.locations import Access
+    from pumice.image.transports.access import open_access
     from pumice.progress import Silent
 
     progress = progress or Silent()
-    with ExitStack() as stack:
-        clients: list[Client] = []
-
-        def connect() -> Client:
-            if not clients:
-                clients.append(stack.enter_context(client(options, progress)))
-            return clients[0]
-
-        yield Access(home, connect, progress, stdout)
+    with open_access(home, lambda: client(options, progress), progress, stdout=stdout) as opened:
+        yield opened
 
 
 def describe(reference: str) -> Description:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pumice.trust.archive_signatures import ArchiveSigner
     from pumice.trust.image_signing import Signer, SigningResult
     from pumice.trust.keyless import Identity
-    from pumice.trust.keys import PublicKey
     from pumice.trust.signing_time import SigningTime
 
 
@@ -162,18 +161,9 @@ def _registry_names(reference: str) -> list[str]:
 def signing_time(timestamp: str | None = None) -> SigningTime:
     """Return the time of signatures by ``--timestamp`` or SOURCE_DATE_EPOCH; raises UsageError."""
     from pumice.clock import SystemClock
-    from pumice.trust import policy
-    from pumice.trust.signing_time import SigningTime, parse_required_time
+    from pumice.trust.signing_time import read_signing_time
 
-    now = SystemClock().now()
-
-    def trusted_keys(name: str) -> list[PublicKey]:
-        name_policy = policy.read_name_policy(name, policy.policy_directories(os.environ))
-        return [trusted_key.key for trusted_key in name_policy.keys if not trusted_key.revocation]
-
-    return SigningTime(
-        now=now, required=parse_required_time(timestamp, os.environ, now), trusted_keys=trusted_keys
-    )
+    return read_signing_time(timestamp, os.environ, SystemClock().now())
 
 
 def choose_key(

@@ -50,7 +50,7 @@ class ContentHash(Protocol):
 
 
 def new_sha1() -> ContentHash:
-    """Return the hash for `SegmentItem.sha1`."""
+    """Return the hash for `SegmentItem.sha1`, which only evidence documents need."""
     return hashlib.sha1(usedforsecurity=False)
 
 

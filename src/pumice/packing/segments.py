@@ -121,7 +121,7 @@ def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segme
     control = deb.read_control(file)
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
-        cutter = _SegmentCutter(selection, control, stream, _file_sha512(file))
+        cutter = _SegmentCutter(selection, control, stream, package_sha512(file))
         for entry, content in tar.read_entries(deb.open_data(file)):
             cutter.add(entry, content)
         cutter.add_info()
@@ -351,7 +351,8 @@ class _SegmentCutter:
         )
 
 
-def _file_sha512(file: BinaryIO) -> str:
+def package_sha512(file: BinaryIO) -> str:
+    """Return the SHA-512 of a package file in hexadecimal, which only evidence documents need."""
     file.seek(0)
     digest = hashlib.sha512()
     while chunk := file.read(1 << 20):

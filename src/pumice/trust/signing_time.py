@@ -73,6 +73,20 @@ def _is_signed_by_any(claim: Claim, trusted_keys: Sequence[PublicKey]) -> bool:
     )
 
 
+def read_signing_time(text: str | None, environ: Mapping[str, str], now: int) -> SigningTime:
+    """Return how to choose the time of new signatures, by ``--timestamp`` or SOURCE_DATE_EPOCH.
+
+    The time of existing signatures counts if they are by keys that the policy trusts. Raises UsageError.
+    """
+    from pumice.trust import policy
+
+    def trusted_keys(name: str) -> list[PublicKey]:
+        name_policy = policy.read_name_policy(name, policy.policy_directories(environ))
+        return [trusted_key.key for trusted_key in name_policy.keys if not trusted_key.revocation]
+
+    return SigningTime(now=now, required=parse_required_time(text, environ, now), trusted_keys=trusted_keys)
+
+
 def parse_required_time(text: str | None, environ: Mapping[str, str], now: int) -> int:
     """Return the time of ``--timestamp`` or SOURCE_DATE_EPOCH, 0 for neither; raises UsageError."""
     if text is None:

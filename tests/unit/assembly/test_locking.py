@@ -62,7 +62,7 @@ def ensure(
 def test_a_lock_is_written_once_and_then_used(shop: Workshop) -> None:
     first = ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.0"]
-    assert shop.progress.notes == [f"wrote {shop.lock_path}: locked packages: 3 for amd64"]
+    assert shop.progress.notes == [f"wrote {shop.lock_path}: 3 packages pinned (amd64)"]
     assert [index.suite for index in first.indexes] == ["bookworm"]
     assert first.packages["amd64"][2].source == "libs"
     before = shop.lock_path.read_bytes()
@@ -105,10 +105,7 @@ def test_a_changed_recipe_keeps_the_other_pins(shop: Workshop) -> None:
     shop.write(["other", "app"])
     ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.0", "other=1.0"]
-    assert shop.progress.notes == [
-        f"updated {shop.lock_path}: the recipe's requirements have changed",
-        "  other 1.0 added (amd64)",
-    ]
+    assert shop.progress.notes == [f"recipe changed; updated {shop.lock_path} (+1)"]
     shop.write(["other"])
     ensure(shop)
     assert shop.pins() == ["data=2.0", "other=1.0"]
@@ -126,7 +123,7 @@ def test_a_pin_missing_from_the_archive_moves_and_is_reported(shop: Workshop) ->
     shop.write(["app", "other"])
     ensure(shop)
     assert shop.pins() == ["app=1.0", "data=2.1", "lib=1.1", "other=1.0"]
-    assert "  data 2.0 -> 2.1 (amd64)" in shop.progress.notes
+    assert shop.progress.notes == [f"recipe changed; updated {shop.lock_path} (+1, 2 upgraded)"]
 
 
 def test_upgrade_of_all_and_of_named_packages(shop: Workshop) -> None:

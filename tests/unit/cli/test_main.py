@@ -21,6 +21,10 @@ SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
     "admission",
     "upkeep",
+    "build_annotations",
+    "build_result",
+    "recipes",
+    "summaries",
     "reading",
     "registries",
     "streams",

@@ -126,7 +126,7 @@ def test_verifies_version_6_signatures(file: Path) -> None:
 
 def test_refuses_a_key_without_signing_capability(file: Path) -> None:
     """Whoever has the secret can sign all the same; what the certificate says is what counts."""
-    for gpg in gnupg.started():
+    for gpg in gnupg.running_gpg():
         key = gpg.generate("Flags <flags@example.com>")
         secret = pysequoia.Tsk.from_bytes(gpg.run("--export-secret-keys", key).stdout)
         later = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")

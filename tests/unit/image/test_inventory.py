@@ -11,13 +11,13 @@ from pumice.image import inventory
 from pumice.image.model import Image
 from pumice.store.home import Home
 from tests.support import handmade
-from tests.support.handmade import STATUS, Item, Made, MemoryBlobs, file, folder, hardlink, symlink
+from tests.support.handmade import STATUS, ImageContents, Item, MemoryBlobs, file, folder, hardlink, symlink
 
 BLANK = "install ok installed"
 
 
 def gather(*layers: list[Item]) -> inventory.Inventory:
-    return inventory.read_inventory(handmade.image(Made(layers)))
+    return inventory.read_inventory(handmade.image(ImageContents(layers)))
 
 
 def owners(found: inventory.Inventory) -> dict[str, str]:
@@ -145,7 +145,7 @@ def test_the_second_look_reads_no_layer(tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_utf_8_are_no_trouble(tmp_path: Path) -> None:
-    image = handmade.image(Made([[file(b"caf\xe9".decode("utf-8", "surrogateescape"))]]))
+    image = handmade.image(ImageContents([[file(b"caf\xe9".decode("utf-8", "surrogateescape"))]]))
     with Home(tmp_path) as home:
         assert inventory.read_inventory(image, home.records) == inventory.read_inventory(image, home.records)
 
@@ -160,6 +160,6 @@ def test_any_database_gives_facts_or_a_pumice_error(status: bytes, listed: bytes
         file("etc/os-release", passwd),
     ]
     try:
-        inventory.read_inventory(handmade.image(Made([layer], compression="plain")))
+        inventory.read_inventory(handmade.image(ImageContents([layer], compression="plain")))
     except PumiceError:
         pass

@@ -14,7 +14,7 @@ from pumice.image.layer_scan import FileDigests, scan_layer
 from pumice.image.model import Image
 from pumice.store.home import Home
 from tests.support import handmade
-from tests.support.handmade import Made, file, folder, symlink
+from tests.support.handmade import ImageContents, file, folder, symlink
 
 STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"
 COPYRIGHT = b"License: MIT\n"
@@ -40,8 +40,8 @@ class CountedBlobs:
 
 
 def counted(items: list[handmade.Item]) -> tuple[Layer, CountedBlobs]:
-    (layer,) = handmade.image(Made([items])).layers()
-    blobs = CountedBlobs(handmade.image(Made([items])))
+    (layer,) = handmade.image(ImageContents([items])).layers()
+    blobs = CountedBlobs(handmade.image(ImageContents([items])))
     return Layer(layer.descriptor, layer.diff_id, blobs), blobs
 
 

@@ -13,7 +13,7 @@ from pumice.errors import FormatError, ImageError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.image.model import Image, list_blobs
 from tests.support import handmade
-from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, MemoryBlobs, file
 
 
 def test_an_image_of_one_platform_needs_no_choice() -> None:
@@ -25,7 +25,7 @@ def test_an_image_of_one_platform_needs_no_choice() -> None:
 
 
 def test_of_an_index_one_platform_is_chosen() -> None:
-    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+    image = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
     assert image.is_index()
     assert image.platforms() == (AMD64, ARM64)
     assert image.config(oci.Platform("arm64")).architecture == "arm64"
@@ -38,7 +38,7 @@ def test_of_an_index_one_platform_is_chosen() -> None:
 
 def test_attestations_and_artifacts_are_no_platforms() -> None:
     blobs = MemoryBlobs()
-    runnable = handmade.image(Made([[file("a")]]), blobs).root
+    runnable = handmade.image(ImageContents([[file("a")]]), blobs).root
     empty = handmade.put(blobs, b"{}", oci.EMPTY)
     artifact = oci.encode_document(
         oci.Manifest(
@@ -64,7 +64,7 @@ def test_attestations_and_artifacts_are_no_platforms() -> None:
 
 
 def test_the_platforms_of_an_index_are_known_without_reading_their_manifests() -> None:
-    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+    image = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
     blobs = image.blobs
     assert isinstance(blobs, MemoryBlobs)
     blobs.content = {image.root.digest: blobs.content[image.root.digest]}
@@ -75,7 +75,7 @@ def test_the_platforms_of_an_index_are_known_without_reading_their_manifests() -
 
 def test_contents_are_everything_once_and_the_root_first() -> None:
     shared = [file("same")]
-    image = handmade.index({AMD64: Made([shared, [file("amd")]]), ARM64: Made([shared])})
+    image = handmade.index({AMD64: ImageContents([shared, [file("amd")]]), ARM64: ImageContents([shared])})
     listed = [descriptor.digest for descriptor in list_blobs(image)]
     assert listed[0] == image.root.digest
     assert len(listed) == len(set(listed)) == 1 + 2 + 2 + 2
@@ -85,7 +85,7 @@ def test_contents_are_everything_once_and_the_root_first() -> None:
 
 
 def test_a_document_with_another_digest_is_refused() -> None:
-    image = handmade.image(Made([[file("a")]]))
+    image = handmade.image(ImageContents([[file("a")]]))
     blobs = image.blobs
     assert isinstance(blobs, MemoryBlobs)
     blobs.content[image.root.digest] = blobs.content[image.root.digest].replace(b"2", b"3", 1)
@@ -95,7 +95,7 @@ def test_a_document_with_another_digest_is_refused() -> None:
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_document_of_another_size_is_refused(change: int) -> None:
-    image = handmade.image(Made([[file("a")]]))
+    image = handmade.image(ImageContents([[file("a")]]))
     root = msgspec.structs.replace(image.root, size=image.root.size + change)
     with pytest.raises(TrustError):
         Image(root, image.blobs).manifest()
@@ -113,7 +113,7 @@ def test_a_digest_cannot_be_a_path() -> None:
 
 def test_indexes_nested_without_end_are_refused() -> None:
     blobs = MemoryBlobs()
-    child = handmade.image(Made([[file("a")]]), blobs).root
+    child = handmade.image(ImageContents([[file("a")]]), blobs).root
     for _ in range(8):
         child = handmade.put(blobs, oci.encode_document(oci.make_index((child,))), oci.INDEX)
     with pytest.raises(FormatError, match="nested too deep"):
@@ -122,7 +122,7 @@ def test_indexes_nested_without_end_are_refused() -> None:
 
 def test_layers_and_diff_ids_must_be_as_many() -> None:
     blobs = MemoryBlobs()
-    image = handmade.image(Made([[file("a")]]), blobs)
+    image = handmade.image(ImageContents([[file("a")]]), blobs)
     manifest = msgspec.structs.replace(image.manifest(), layers=())
     with pytest.raises(FormatError, match="0 layers, but the config 1 diff IDs"):
         Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs).layers()
@@ -130,7 +130,7 @@ def test_layers_and_diff_ids_must_be_as_many() -> None:
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "plain"])
 def test_layers_are_read_by_what_their_bytes_are(compression: str) -> None:
-    image = handmade.image(Made([[file("a", b"content")]], compression=compression))
+    image = handmade.image(ImageContents([[file("a", b"content")]], compression=compression))
     (layer,) = image.layers()
     assert [(entry.path, body.read()) for entry, body in layer.entries()] == [("a", b"content")]
     with layer.open() as stream:
@@ -139,7 +139,7 @@ def test_layers_are_read_by_what_their_bytes_are(compression: str) -> None:
 
 def test_media_types_of_layers_may_lie() -> None:
     blobs = MemoryBlobs()
-    image = handmade.image(Made([[file("a", b"content")]], compression="zstd"), blobs)
+    image = handmade.image(ImageContents([[file("a", b"content")]], compression="zstd"), blobs)
     (layer,) = image.layers()
     lying = msgspec.structs.replace(layer.descriptor, media_type=oci.LAYER_GZIP)
     manifest = msgspec.structs.replace(image.manifest(), layers=(lying,))

@@ -17,7 +17,7 @@ from pumice.image import rootfs
 from pumice.image.model import Image
 from pumice.progress import Silent
 from tests.support import handmade, locations
-from tests.support.handmade import Item, Made, MemoryBlobs, file, folder, hardlink, symlink
+from tests.support.handmade import ImageContents, Item, MemoryBlobs, file, folder, hardlink, symlink
 
 
 class Notes(Silent):
@@ -32,7 +32,7 @@ class Notes(Silent):
 
 def flat(*layers: list[Item]) -> list[tuple[Entry, bytes]]:
     """The entries of ``tar:`` for an image of these layers."""
-    return flat_of(handmade.image(Made(layers)))
+    return flat_of(handmade.image(ImageContents(layers)))
 
 
 def flat_of(image: Image) -> list[tuple[Entry, bytes]]:
@@ -131,7 +131,7 @@ def test_a_folder_shows_what_the_tar_shows(tmp_path: Path) -> None:
 
 
 def test_modes_and_times_do_not_depend_on_the_umask(tmp_path: Path) -> None:
-    image = handmade.image(Made([[folder("d", 0o775, mtime=5), file("d/f", b"", 0o666, mtime=7)]]))
+    image = handmade.image(ImageContents([[folder("d", 0o775, mtime=5), file("d/f", b"", 0o666, mtime=7)]]))
     before = os.umask(0o077)
     try:
         unpack(image, tmp_path / "root")
@@ -148,7 +148,9 @@ def test_modes_and_times_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 
 def test_folders_without_write_permission_are_filled_all_the_same(tmp_path: Path) -> None:
-    unpack(handmade.image(Made([[folder("d", 0o555), file("d/f")], [file("d/g")]])), tmp_path / "root")
+    unpack(
+        handmade.image(ImageContents([[folder("d", 0o555), file("d/f")], [file("d/g")]])), tmp_path / "root"
+    )
     assert {path.name for path in (tmp_path / "root/d").iterdir()} == {"f", "g"}
 
 
@@ -164,7 +166,8 @@ def test_without_root_owners_and_what_hangs_on_them_are_left_out_with_a_note(
         (Entry(path="null", kind="char", mode=0o666, device=(1, 3)), b""),
     ]
     heard = unpack(
-        handmade.image(Made([[folder("", uid=4_000_000, gid=os.getegid()), *layer]])), tmp_path / "root"
+        handmade.image(ImageContents([[folder("", uid=4_000_000, gid=os.getegid()), *layer]])),
+        tmp_path / "root",
     )
     assert heard == [
         "1 path of other users belong to you now, without set-ID bits: owners can only be set by root",
@@ -188,7 +191,7 @@ def test_root_sets_owners_and_keeps_set_id_bits_and_capabilities(tmp_path: Path)
         symlink("l", "x", uid=3, gid=4),
     ]
     try:
-        assert unpack(handmade.image(Made([layer])), tmp_path / "root") == []
+        assert unpack(handmade.image(ImageContents([layer])), tmp_path / "root") == []
     except AssertionError:
         pytest.skip("this root may not do everything")
     found = (tmp_path / "root/su").stat()
@@ -208,13 +211,13 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    unpack(handmade.image(Made([[file("a")]])), tmp_path / "root")
+    unpack(handmade.image(ImageContents([[file("a")]])), tmp_path / "root")
     assert (tmp_path / "root/a").exists()
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
-    image = handmade.image(Made([[folder("d", 0o555), file("d/x")], [file("b")]]), blobs)
+    image = handmade.image(ImageContents([[folder("d", 0o555), file("d/x")], [file("b")]]), blobs)
     last = image.manifest().layers[1].digest
     intact = blobs.content[last]
     image.layers()
@@ -245,7 +248,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 def test_links_lead_nothing_out_of_the_folder(tmp_path: Path, layer: list[Item]) -> None:
     (tmp_path / "in").mkdir()
     try:
-        unpack(handmade.image(Made([layer])), tmp_path / "in/root")
+        unpack(handmade.image(ImageContents([layer])), tmp_path / "in/root")
     except PumiceError:
         assert list((tmp_path / "in").iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -293,11 +296,14 @@ def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path, size: int) -> 
 
 def test_owners_that_no_system_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="an owner that no system has"):
-        unpack(handmade.image(Made([[file("a", uid=1 << 33)]])), tmp_path / "root")
+        unpack(handmade.image(ImageContents([[file("a", uid=1 << 33)]])), tmp_path / "root")
 
 
 def test_names_that_are_not_utf_8_stay_as_they_are(tmp_path: Path) -> None:
-    unpack(handmade.image(Made([[file(b"caf\xe9".decode("utf-8", "surrogateescape"))]])), tmp_path / "root")
+    unpack(
+        handmade.image(ImageContents([[file(b"caf\xe9".decode("utf-8", "surrogateescape"))]])),
+        tmp_path / "root",
+    )
     assert [os.fsencode(path.name) for path in (tmp_path / "root").iterdir()] == [b"caf\xe9"]
 
 
@@ -327,7 +333,7 @@ _ITEMS = st.one_of(
 def test_tar_and_folder_agree_whatever_the_layers_are(
     tmp_path_factory: pytest.TempPathFactory, layers: list[list[Item]]
 ) -> None:
-    image = handmade.image(Made(layers, compression="plain"))
+    image = handmade.image(ImageContents(layers, compression="plain"))
     where = tmp_path_factory.mktemp("law") / "root"
     try:
         entries = flat_of(image)

@@ -16,7 +16,7 @@ from pumice.store.home import Home
 from pumice.trust import admission, rollback
 from pumice.trust.rollback import AcceptedImage
 from tests.support import images
-from tests.support.signed_images import NAME, folder, signed, trusted
+from tests.support.signed_images import NAME, folder, sign_folder, trusted
 
 
 @pytest.fixture(autouse=True, params=[errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -28,7 +28,7 @@ def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_layout_is_written_signed_and_verified(tmp_path: Path) -> None:
-    image = signed(folder(tmp_path / "image"), 0)
+    image = sign_folder(folder(tmp_path / "image"), 0)
     with Home(tmp_path / "home") as home:
         request = admission.AdmissionRequest(name=NAME, keys=(trusted(),))
         decision = admission.decide(image, "verify", home, request, (), now=0)

@@ -114,7 +114,7 @@ def test_a_key_counts_once_however_often_it_signed(file: Path) -> None:
 
 def test_both_kinds_together_make_a_threshold(tmp_path: Path) -> None:
     place = signed_images.folder(tmp_path / "image")
-    signed_images.signed(place, 0)
+    signed_images.sign_folder(place, 0)
     file = written(tmp_path / "image.tar", layout.read_layout(place))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     assert len(checked(file, trusted("good"), signed_images.trusted(), threshold=2).signatures) == 3

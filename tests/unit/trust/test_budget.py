@@ -19,7 +19,7 @@ from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjso
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import budget, claims, image_verification
-from tests.support.signed_images import NAME, folder, key, signed, trusted
+from tests.support.signed_images import NAME, folder, key, sign_folder, trusted
 
 
 class Counting:
@@ -85,7 +85,7 @@ def test_a_blob_that_is_listed_a_hundred_times_is_read_once(place: Path) -> None
 
 
 def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
-    signed(place, 0, 1, 2)
+    sign_folder(place, 0, 1, 2)
     image, blobs = counted(place)
     assert len([one for one in claims.read_claims(image, None) if one.form == "cosign"]) == 3
     payload = simplesigning.encode_payload(simplesigning.Payload(NAME, image.root.digest))
@@ -95,7 +95,7 @@ def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
 def test_small_blobs_are_read_before_large_ones(place: Path) -> None:
     large = [statement(layout.read_layout(place), 100_000 + number, by=1) for number in range(5)]
     attach(place, *large)
-    signed(place, 0)
+    sign_folder(place, 0)
     limit = budget.Budget(250_000)
     found = list(
         image_verification.evaluate_claims(
@@ -144,7 +144,7 @@ def test_the_total_size_of_manifests_is_limited(place: Path, monkeypatch: pytest
 def test_an_evaluated_claim_is_released(place: Path) -> None:
     image = layout.read_layout(place)
     attach(place, statement(image, 1 << 20))
-    signed(place, 0)
+    sign_folder(place, 0)
     verdict = image_verification.verify_image(
         layout.read_layout(place), None, [trusted()], expected=NAME, now=0
     )

@@ -19,7 +19,7 @@ from pumice.image.transports import attachment, layout
 from pumice.trust import claims, image_signing, image_verification, keys, public_keys
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import signed_images
-from tests.support.signed_images import DATA, NAME, attested, folder, key, signed, signer, trusted
+from tests.support.signed_images import DATA, NAME, attested, folder, key, sign_folder, signer, trusted
 
 
 def checked(
@@ -45,15 +45,15 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_both_formats_are_verified(place: Path) -> None:
-    verdict = checked(signed(place, 0), trusted())
+    verdict = checked(sign_folder(place, 0), trusted())
     assert [one.claim.form for one in verdict.signatures] == ["cosign", "bundle"]
     assert (verdict.name, verdict.rejected) == (NAME, ())
 
 
 def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> None:
-    signed(place, 0)
+    sign_folder(place, 0)
     other = folder(tmp_path / "other")
-    signed(other, 0)
+    sign_folder(other, 0)
     before = (place / "index.json").read_bytes()
     assert before == (other / "index.json").read_bytes()
 
@@ -69,7 +69,7 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
 
 
 def test_a_signed_layout_still_has_one_descriptor_in_its_index(place: Path) -> None:
-    signed(place, 0)
+    sign_folder(place, 0)
     index = json.loads((place / "index.json").read_bytes())
     (only,) = index["manifests"]
     assert only["annotations"]["dev.pumice.referrers"].startswith("sha256:")
@@ -80,11 +80,11 @@ def test_an_unsigned_image_is_refused(place: Path) -> None:
 
 
 def test_a_signature_by_another_key_is_refused(place: Path) -> None:
-    assert "not signed by a key that is trusted" in refused(signed(place, 1), trusted())
+    assert "not signed by a key that is trusted" in refused(sign_folder(place, 1), trusted())
 
 
 def test_a_signature_under_another_name_is_refused(place: Path) -> None:
-    image = signed(place, 0)
+    image = sign_folder(place, 0)
     message = refused(image, trusted(), expected="example.com/other:1.0")
     assert f"signed as {NAME}, not as example.com/other:1.0" in message
     assert "not as example.com/hello:2" in refused(image, trusted(), expected="example.com/hello:2")
@@ -92,7 +92,7 @@ def test_a_signature_under_another_name_is_refused(place: Path) -> None:
 
 
 def test_a_requested_name_replaces_the_declared_name(place: Path) -> None:
-    image = signed(place, 0, name="example.com/other:7")
+    image = sign_folder(place, 0, name="example.com/other:7")
     assert checked(image, trusted(), expected="example.com/other:7").signatures
     assert "not as" in refused(image, trusted())
     assert "not as" in refused(image, trusted(), expected="")
@@ -101,8 +101,8 @@ def test_a_requested_name_replaces_the_declared_name(place: Path) -> None:
 def test_an_image_without_a_name_is_signed_as_the_requested_name(tmp_path: Path) -> None:
     place = folder(tmp_path / "image", signed_images.image(""))
     with pytest.raises(PumiceError, match="declares no name"):
-        signed(place, 0)
-    assert checked(signed(place, 0, name=NAME), trusted(), expected="").name == NAME
+        sign_folder(place, 0)
+    assert checked(sign_folder(place, 0, name=NAME), trusted(), expected="").name == NAME
 
 
 def test_an_attestation_is_not_a_signature(place: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_attestation_is_not_a_signature(place: Path) -> None:
 
 
 def test_the_error_mentions_an_attestation_by_a_trusted_key(place: Path) -> None:
-    signed(place, 0)
+    sign_folder(place, 0)
     attested(place, 1, {"by": "stranger"})
     verdict = checked(attested(place, 0, {"by": "us"}), trusted())
     assert predicates(layout.read_layout(place), trusted()) == [{"by": "us"}] * 2
@@ -118,7 +118,7 @@ def test_the_error_mentions_an_attestation_by_a_trusted_key(place: Path) -> None
 
 
 def test_a_stranger_hides_nothing(place: Path) -> None:
-    signed(place, 1, 0, 2)
+    sign_folder(place, 1, 0, 2)
     verdict = checked(attested(place, 1, {}), trusted())
     assert len(verdict.signatures) == 2
 
@@ -130,7 +130,7 @@ def test_garbage_does_not_hide_a_signature(
     tmp_path_factory: pytest.TempPathFactory, media_type: str, data: bytes
 ) -> None:
     path = folder(tmp_path_factory.mktemp("garbage") / "image")
-    image = signed(path, 0)
+    image = sign_folder(path, 0)
     _attach(path, image, media_type, data, {simplesigning.SIGNATURE: "!"})
     verdict = checked(layout.read_layout(path), trusted())
     assert len(verdict.signatures) == 2
@@ -154,7 +154,7 @@ def _attach(
 
 
 def test_a_signature_of_another_image_is_not_valid(place: Path, tmp_path: Path) -> None:
-    other = signed(folder(tmp_path / "other", signed_images.image(content=b"evil")), 0)
+    other = sign_folder(folder(tmp_path / "other", signed_images.image(content=b"evil")), 0)
     image = layout.read_layout(place)
     for claim in claims.read_claims(other, None):
         envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))
@@ -177,7 +177,7 @@ def test_a_signature_over_changed_bytes_is_not_valid(place: Path) -> None:
 
 
 def test_a_changed_blob_is_detected(place: Path) -> None:
-    image = signed(place, 0)
+    image = sign_folder(place, 0)
     for claim in claims.read_claims(image, None):
         manifest = oci.read_manifest((place / "blobs" / claim.source.replace(":", "/")).read_bytes())
         path = place / "blobs" / manifest.layers[0].digest.replace(":", "/")
@@ -186,17 +186,17 @@ def test_a_changed_blob_is_detected(place: Path) -> None:
 
 
 def test_expired_and_revoked_keys_are_not_trusted(place: Path) -> None:
-    image = signed(place, 0)
+    image = sign_folder(place, 0)
     assert "expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
     assert "is revoked (stolen)" in refused(image, trusted(revocation="stolen"))
     assert checked(image, trusted(expires=1_000_000_001)).signatures
 
 
 def test_thresholds_count_keys_not_signatures(place: Path) -> None:
-    image = signed(place, 0)
+    image = sign_folder(place, 0)
     trust = (trusted(0), trusted(1), trusted(2))
     assert refused(image, *trust, threshold=2).startswith("the image is signed by 1 of 2 required keys: ")
-    assert checked(signed(place, 2), *trust, threshold=2).signatures
+    assert checked(sign_folder(place, 2), *trust, threshold=2).signatures
 
 
 @pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
@@ -214,11 +214,11 @@ def test_every_kind_of_key_signs_and_verifies(place: Path, kind: str) -> None:
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
     from tests.support import handmade
-    from tests.support.handmade import AMD64, ARM64, Made, file
+    from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
-    made = handmade.index({AMD64: Made([[file("a")]]), ARM64: Made([[file("b")]])})
+    made = handmade.index({AMD64: ImageContents([[file("a")]]), ARM64: ImageContents([[file("b")]])})
     place = folder(tmp_path / "image", made)
-    image = signed(place, 0, name=NAME)
+    image = sign_folder(place, 0, name=NAME)
     for one in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
         assert len(checked(one, trusted()).signatures) == 2
 
@@ -303,7 +303,7 @@ def test_hostile_attachments_are_reported_and_hide_nothing(
 ) -> None:
     _attach(place, layout.read_layout(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
     assert message in refused(layout.read_layout(place), trusted())
-    verdict = checked(signed(place, 0), trusted())
+    verdict = checked(sign_folder(place, 0), trusted())
     assert len(verdict.signatures) == 2
 
 
@@ -317,7 +317,7 @@ def test_a_key_of_another_kind_does_not_verify(place: Path, kind: str) -> None:
         "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
     }[kind]()
     other = TrustedKey(key=private.public_key, rule="x")
-    assert "not signed by a key that is trusted" in refused(signed(place, 0), other)
+    assert "not signed by a key that is trusted" in refused(sign_folder(place, 0), other)
 
 
 @pytest.mark.parametrize("status", [0, 500])
@@ -332,7 +332,7 @@ def test_an_unreachable_location_does_not_make_an_image_unsigned(place: Path, st
             error.status = status  # type: ignore[attr-defined]
             raise error
 
-    image = signed(place, 0)
+    image = sign_folder(place, 0)
     remote = Image(image.root, Silent(), image.referrers)
     with pytest.raises(FetchError, match="does not answer"):
         checked(remote, trusted())

@@ -111,7 +111,7 @@ def test_two_identities_are_two_signers(place: Path) -> None:
 
 def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
     certified.sign(place, Wish(identity=EVE))
-    signed_images.signed(place, 0)
+    signed_images.sign_folder(place, 0)
     assert checked(layout.read_layout(place), signed_images.trusted()).signatures
     assert "eve@example.com" in refused(layout.read_layout(place), trusted())
     certified.sign(place)
@@ -141,7 +141,7 @@ def test_without_the_extra_the_error_says_what_to_install(
         checked(image, trusted())
     assert "the Python package sigstore is not installed" in caught.value.message
     assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
-    signed_images.signed(place, 0)  # and it is in nobody's way
+    signed_images.sign_folder(place, 0)  # and it is in nobody's way
     assert checked(layout.read_layout(place), trusted(), signed_images.trusted()).signatures
 
 

@@ -17,7 +17,7 @@ from pumice.store.home import Home
 from pumice.trust import claims, document_verification, image_verification, keys, policy, policy_edit
 from pumice.trust.policy import PolicyDirectory
 from tests.support import signed_images
-from tests.support.signed_images import NAME, folder, key, signed, trusted
+from tests.support.signed_images import NAME, folder, key, sign_folder, trusted
 from tests.support.signed_images import attested as attest
 
 KIND = intoto.parse_predicate_type("custom")
@@ -52,7 +52,7 @@ def attesting(image: Image, home: Home, expected: str = NAME) -> int:
 
 
 def test_an_attestation_is_not_valid_for_another_image(tmp_path: Path, home: Home) -> None:
-    signed(folder(tmp_path / "good"), 0)
+    sign_folder(folder(tmp_path / "good"), 0)
     good = attest(tmp_path / "good", 0, {"reviewed": True})
     assert attesting(good, home) == 2
     other = replay(good, folder(tmp_path / "evil", signed_images.image(content=b"evil")))
@@ -89,7 +89,7 @@ def test_an_attestation_annotated_as_a_signature_is_not_a_signature(tmp_path: Pa
 
 
 def test_a_signature_over_a_statement_does_not_verify_its_payload(tmp_path: Path) -> None:
-    image = signed(folder(tmp_path / "image"), 0)
+    image = sign_folder(folder(tmp_path / "image"), 0)
     (bundle,) = [one for one in claims.read_claims(image, None) if one.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
     assert bundle.signed == dsse.encode_pae(dsse.IN_TOTO, payload)

@@ -22,7 +22,7 @@ from tests.support.signed_images import trusted
 
 @pytest.fixture
 def gpg() -> Iterator[gnupg.Gpg]:
-    yield from gnupg.started()
+    yield from gnupg.running_gpg()
 
 
 def in_pem(certificate: openpgp.Certificate) -> list[keys.PublicKey]:

@@ -100,9 +100,9 @@ def test_an_unsigned_annotation_does_not_set_the_time(place: Path) -> None:
 
 def test_platforms_are_signed_at_the_time_of_their_index(tmp_path: Path) -> None:
     from tests.support import handmade
-    from tests.support.handmade import AMD64, ARM64, Made, file
+    from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
-    made = handmade.index({AMD64: Made([[file("a")]]), ARM64: Made([[file("b")]])})
+    made = handmade.index({AMD64: ImageContents([[file("a")]]), ARM64: ImageContents([[file("b")]])})
     image = signed(folder(tmp_path / "image", made), name=NAME, now=JULY)
     for one in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
         assert times(one) == {("cosign", JULY), ("bundle", JULY)}

@@ -90,7 +90,7 @@ class Registry:
         self._count += 1
         folder = self._root / f"layout-{self._count}"
         signed_images.folder(folder, signed_images.image(name, content=f"{self._count}".encode(), **more))
-        return signed_images.signed(folder, key, name=signed_as, at=at)
+        return signed_images.sign_folder(folder, key, name=signed_as, at=at)
 
 
 @pytest.fixture
@@ -198,8 +198,8 @@ def test_all_required_keys_must_sign_the_same_version(registry: Registry, tmp_pa
     policy_edit.add_key(registry.policy, signed_images.key(1).public_key, "")
     (registry.policy.path / "root.d" / "threshold").write_text("2")
     folder = signed_images.folder(tmp_path / "both", signed_images.image("example.com/app:1.0"))
-    signed_images.signed(folder, 0, name="example.com/app:1.0")
-    image = signed_images.signed(folder, 1, name=f"example.com/app:{count}.0")
+    signed_images.sign_folder(folder, 0, name="example.com/app:1.0")
+    image = signed_images.sign_folder(folder, 1, name=f"example.com/app:{count}.0")
     assert (registry.put(image, "app", "1.0") == "") is (count == 1)
 
 

@@ -22,7 +22,7 @@ from pumice.image.model import Image, list_blobs
 from pumice.image.regular_file import open_regular
 from pumice.image.transports import docker_archive, docker_load, layout_archive
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, MemoryBlobs, file
 
 SMALL = handmade.image(handmade.small())
 
@@ -68,7 +68,7 @@ def test_an_oci_archive_begins_with_what_it_is(tmp_path: Path) -> None:
 
 
 def test_an_oci_archive_holds_all_platforms(tmp_path: Path) -> None:
-    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+    image = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
     write(image, f"oci-archive:{tmp_path}/a:v1")
     assert layout_archive.read_archive(tmp_path / "a", "v1").platforms() == (AMD64, ARM64)
 
@@ -91,14 +91,14 @@ def test_a_docker_archive_has_its_manifest_names_and_compressed_layers(tmp_path:
 
 @pytest.mark.parametrize("compression", ["zstd", "plain"])
 def test_layers_that_older_engines_do_not_know_are_unpacked(tmp_path: Path, compression: str) -> None:
-    image = handmade.image(Made([[file("a", b"content")]], compression=compression))
+    image = handmade.image(ImageContents([[file("a", b"content")]], compression=compression))
     write(image, f"docker-archive:{tmp_path}/a")
     (layer,) = image.layers()
     assert digest.of(member(tmp_path / "a", layer.diff_id[7:] + ".tar")) == layer.diff_id
 
 
 def test_a_layer_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
-    image = handmade.image(Made([[file("a")], [file("a")]]))
+    image = handmade.image(ImageContents([[file("a")], [file("a")]]))
     write(image, f"docker-archive:{tmp_path}/a")
     (listed,) = json.loads(member(tmp_path / "a", "manifest.json"))
     assert len(listed["Layers"]) == 2

@@ -18,7 +18,7 @@ from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade
-from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, MemoryBlobs, file
 
 
 def write(image: Image, folder: Path, tag: str = "1.0", records: Records | None = None) -> None:
@@ -80,7 +80,7 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
 
 def test_another_image_takes_the_place_of_the_first_and_its_blobs_go(tmp_path: Path) -> None:
     write(handmade.image(handmade.small()), tmp_path / "out")
-    other = handmade.image(Made([[file("other")]]))
+    other = handmade.image(ImageContents([[file("other")]]))
     write(other, tmp_path / "out", "2.0")
     write(other, tmp_path / "fresh", "2.0")
     assert listing(tmp_path / "out") == listing(tmp_path / "fresh")
@@ -90,7 +90,7 @@ def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
     write(handmade.image(handmade.small()), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "blobs/sha256/README").write_text("mine too")
-    write(handmade.image(Made([[file("other")]])), tmp_path)
+    write(handmade.image(ImageContents([[file("other")]])), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "blobs/sha256/README").exists()
 
@@ -110,7 +110,7 @@ def test_a_layout_of_several_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps(index))
     before = listing(tmp_path)
     with pytest.raises(ImageError, match="holds 2 images, which would be overwritten"):
-        write(handmade.image(Made([[file("other")]])), tmp_path)
+        write(handmade.image(ImageContents([[file("other")]])), tmp_path)
     assert listing(tmp_path) == before
 
 
@@ -185,7 +185,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, error: Exception,
     if existing != "nothing":
         folder.mkdir()
     if existing == "layout":
-        write(handmade.image(Made([[file("first")]])), folder)
+        write(handmade.image(ImageContents([[file("first")]])), folder)
     before = listing(tmp_path)
     image = handmade.image(handmade.small())
     blobs = Counting(image, image.manifest().layers[1].digest, error)
@@ -207,7 +207,7 @@ def test_a_blob_with_another_digest_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_index_goes_whole(tmp_path: Path) -> None:
-    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+    image = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
     write(image, tmp_path)
     assert layout.read_layout(tmp_path).platforms() == (AMD64, ARM64)
 

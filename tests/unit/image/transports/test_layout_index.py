@@ -16,9 +16,9 @@ from pumice.formats import oci
 from pumice.image.model import Image
 from pumice.image.transports import docker_archive, layout, layout_archive, layout_index, layout_writer
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
-TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
 ATTESTATION = {"architecture": "unknown", "os": "unknown"}
 
 
@@ -125,7 +125,7 @@ def test_full_names_are_names_for_docker(name: str, tag: str) -> None:
 
 
 def test_artifacts_keep_their_names(tmp_path: Path) -> None:
-    image: Image = handmade.image(Made([[file("a")]]))
+    image: Image = handmade.image(ImageContents([[file("a")]]))
     locations.write(image, f"oci:{tmp_path}/x", name="example.com/a", version="1")
     (entry,) = json.loads((tmp_path / "x" / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {oci.FULL_NAME: "example.com/a:1", oci.REF_NAME: "1"}

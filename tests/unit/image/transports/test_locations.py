@@ -25,7 +25,7 @@ from pumice.image.transports.locations import (
 )
 from pumice.registry import reference
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 SYNTAXES = (
     "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR, "
@@ -110,7 +110,7 @@ def test_the_registry_client_knows_the_same_scheme() -> None:
     assert REGISTRY.scheme == reference.SCHEME
 
 
-TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
 
 
 @pytest.mark.parametrize("destination", ["docker-archive:-", "tar:-", "dir:never"])
@@ -135,7 +135,7 @@ def test_one_platform_of_an_image_can_be_written_anywhere(tmp_path: Path) -> Non
 
 
 def test_the_version_is_the_default_tag(tmp_path: Path) -> None:
-    image = handmade.image(Made([[file("a")]]))
+    image = handmade.image(ImageContents([[file("a")]]))
     locations.write(image, f"oci:{tmp_path}/out", version="1.10")
     assert layout.read_layout(tmp_path / "out", "1.10").root.digest == image.root.digest
     with pytest.raises(UsageError, match=r"the version '1~rc' is not a valid tag"):
@@ -146,7 +146,7 @@ def test_the_version_is_the_default_tag(tmp_path: Path) -> None:
 
 
 def test_standard_output_must_exist_and_not_be_a_terminal() -> None:
-    image = handmade.image(Made([[file("a")]]))
+    image = handmade.image(ImageContents([[file("a")]]))
     with pytest.raises(UsageError, match="cannot be a destination here"):
         locations.write(image, "tar:-")
 

@@ -11,7 +11,7 @@ from pumice.errors import ImageError, PumiceError, StoreError, UsageError
 from pumice.image.model import Image, list_blobs
 from pumice.store.home import Home
 from tests.support import handmade, locations
-from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def keep(home: Home, image: Image, name: str = "") -> None:
         home.refs.set(name, image.root)
 
 
-ONE = handmade.image(Made([[file("one")]]))
-TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+ONE = handmade.image(ImageContents([[file("one")]]))
+TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContents([[file("arm")]])})
 
 
 def test_by_name_and_version(home: Home) -> None:
@@ -71,14 +71,14 @@ def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
     starts: dict[str, str] = {}
     number = 0
     while True:  # some two of a few hundred images begin alike
-        image = handmade.image(Made([[file(f"f{number}")]]))
+        image = handmade.image(ImageContents([[file(f"f{number}")]]))
         number += 1
         start = image.root.digest[7:11]
         if start in starts:
             break
         starts[start] = f"f{number - 1}"
     keep(home, image)
-    keep(home, handmade.image(Made([[file(starts[start])]])))
+    keep(home, handmade.image(ImageContents([[file(starts[start])]])))
     with pytest.raises(ImageError, match=f"2 images have a digest that begins with {start}"):
         locations.find(start, home)
 

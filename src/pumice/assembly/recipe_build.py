@@ -1,0 +1,76 @@
+"""From a recipe to its built image: the lock is used or renewed, the image built, its ids recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.assembly import locking
+from pumice.assembly.connection import ArchiveConnection
+from pumice.assembly.context import BuildContext, default_processors
+from pumice.assembly.image import build_image, save_allocated_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pumice.assembly.image import BuiltImage
+    from pumice.progress import Progress
+    from pumice.recipe.lock import Lock
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+
+class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build takes besides its recipe.
+
+    ``architectures`` are Debian's names. With ``locked`` a missing or stale lock is an error, and the
+    lock is not written. ``bundle`` is a directory of packages that is tried before the mirrors.
+    ``source_date_epoch`` is as in `BuildContext`.
+    """
+
+    architectures: tuple[str, ...]
+    locked: bool = False
+    offline: bool = False
+    bundle: Path | None = None
+    source_date_epoch: int | None = None
+
+
+class RecipeBuild(msgspec.Struct, frozen=True):
+    """The lock that an image was built from, and the image."""
+
+    lock: Lock
+    image: BuiltImage
+
+
+def build_recipe(
+    recipe: Recipe, settings: BuildSettings, home: Home, *, environ: Mapping[str, str], progress: Progress
+) -> RecipeBuild:
+    """Build the image of ``recipe`` in the store, and write the lock beside the recipe if it changed.
+
+    No reference of the store points to the image yet. Raises PumiceError.
+    """
+    path = locking.lock_path(Path(recipe.path))
+    with ArchiveConnection(
+        recipe, home, environ, offline=settings.offline, progress=progress, bundle=settings.bundle
+    ) as connection:
+        lock = locking.ensure_lock(
+            recipe,
+            path,
+            connection,
+            architectures=settings.architectures,
+            locked=settings.locked,
+            progress=progress,
+        )
+        context = BuildContext(
+            home=home,
+            fetch_package=lambda package: connection.fetch_package(package, lock),
+            processors=default_processors(),
+            progress=progress,
+            source_date_epoch=settings.source_date_epoch,
+        )
+        image = build_image(recipe, lock, settings.architectures, context, locked=settings.locked)
+    if not settings.locked:
+        save_allocated_ids(lock, path, image)
+    return RecipeBuild(lock, image)

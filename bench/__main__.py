@@ -44,15 +44,15 @@ def main() -> None:
             print(table(rows[-len(scenario.contenders) :]))
     if arguments.only:
         return  # results of a part are not stored
-    result = {
+    measurements = {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "runs": arguments.runs,
         "rows": rows,
     }
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    (results / "latest.json").write_text(json.dumps(result, indent=1) + "\n")
-    (results / "latest.svg").write_text(plot(rows))
+    results_folder = HERE / "results"
+    results_folder.mkdir(exist_ok=True)
+    (results_folder / "latest.json").write_text(json.dumps(measurements, indent=1) + "\n")
+    (results_folder / "latest.svg").write_text(plot(rows))
     if arguments.readme:
         text = README.read_text()
         image = "![the same as bars](bench/results/latest.svg)"
@@ -64,7 +64,7 @@ def _folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pumice-bench"
 
 
-def _scenarios(shop: Workshop, only: str) -> Iterator[Scenario]:
+def _scenarios(shop: Workshop, name_part: str) -> Iterator[Scenario]:
     with ExitStack() as stack:
         shop.local_mirror()
         url = stack.enter_context(serve(shop.root))
@@ -76,12 +76,12 @@ def _scenarios(shop: Workshop, only: str) -> Iterator[Scenario]:
             scenarios.evidence(shop),
         ]
         for scenario in candidates:
-            if only in scenario.name:
+            if name_part in scenario.name:
                 yield scenario
 
 
 def _rows(scenario: Scenario) -> list[dict[str, object]]:
-    ours = scenario.contenders[0]
+    pumice_contender = scenario.contenders[0]
     return [
         {
             "work": scenario.name,
@@ -91,7 +91,7 @@ def _rows(scenario: Scenario) -> list[dict[str, object]]:
                 sorted(run.processor for run in measurement.runs)[len(measurement.runs) // 2], 3
             ),
             "memory_mb": round(measurement.memory),
-            "ours_to_theirs": round(ratio(ours, measurement), 3),
+            "ours_to_theirs": round(ratio(pumice_contender, measurement), 3),
         }
         for measurement in scenario.contenders
     ]

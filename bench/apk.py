@@ -72,8 +72,8 @@ def resolve(path: str, links: Mapping[str, str]) -> str:
         link = next((parent for parent in parents if parent in links), None)
         if link is None:
             break
-        above = posixpath.join("/", posixpath.dirname(link), links[link])
-        path = posixpath.normpath(above + path[len(link) :]).strip("/")
+        target = posixpath.join("/", posixpath.dirname(link), links[link])
+        path = posixpath.normpath(target + path[len(link) :]).strip("/")
     return path
 
 
@@ -107,9 +107,9 @@ class _Data:
 
     def add(self, info: tarfile.TarInfo, content: bytes = b"") -> None:
         """Append a member, after the folders that it is in."""
-        above = posixpath.dirname(info.name)
-        if above not in self._folders:
-            self.add(_folder(above))
+        parent = posixpath.dirname(info.name)
+        if parent not in self._folders:
+            self.add(_folder(parent))
         if info.isdir():
             if info.name in self._folders:
                 return

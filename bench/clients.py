@@ -67,8 +67,8 @@ def contenders(
 
     return [
         Contender(label, command, prepare, environment | home)
-        for label, (needed, command) in commands.items()
-        if not needed or find(needed)
+        for label, (required_program, command) in commands.items()
+        if not required_program or find(required_program)
     ]
 
 
@@ -81,9 +81,9 @@ def _push_commands(server: Server, name: str, layout: Path) -> _Commands:
 
     crane, skopeo = program("crane") or "", program("skopeo") or ""
     copy = [skopeo, "copy", "--quiet", "--dest-tls-verify=false"]
-    ours = [*PUMICE, "push", "--progress", "none", f"oci:{layout}"]
+    pumice_push = [*PUMICE, "push", "--progress", "none", f"oci:{layout}"]
     return {
-        "pumice": ("", lambda n: [*ours, to("pumice", n)]),
+        "pumice": ("", lambda n: [*pumice_push, to("pumice", n)]),
         "crane": ("crane", lambda n: [crane, "push", str(layout), to("crane", n)]),
         "skopeo": ("skopeo", lambda n: [*copy, f"oci:{layout}", f"docker://{to('skopeo', n)}"]),
         "skopeo --preserve-digests": (
@@ -99,12 +99,12 @@ def _pull_commands(server: Server, name: str, out: Path) -> _Commands:
         return f"{server.host}/bench/{name}-{number}:1"
 
     crane, skopeo = program("crane") or "", program("skopeo") or ""
-    ours = [*PUMICE, "copy", "--progress", "none"]
-    store = [*PUMICE, "pull", "--progress", "none", "--insecure-options=image"]
+    pumice_copy = [*PUMICE, "copy", "--progress", "none"]
+    pumice_pull = [*PUMICE, "pull", "--progress", "none", "--insecure-options=image"]
     copy = [skopeo, "copy", "--quiet", "--src-tls-verify=false"]
     return {
-        "pumice": ("", lambda n: [*ours, f"docker://{source(n)}", f"oci:{out}:1"]),
-        "pumice, into the store": ("", lambda n: [*store, source(n)]),
+        "pumice": ("", lambda n: [*pumice_copy, f"docker://{source(n)}", f"oci:{out}:1"]),
+        "pumice, into the store": ("", lambda n: [*pumice_pull, source(n)]),
         "crane": ("crane", lambda n: [crane, "pull", "--format", "oci", source(n), str(out)]),
         "skopeo": ("skopeo", lambda n: [*copy, f"docker://{source(n)}", f"oci:{out}:1"]),
         "skopeo --preserve-digests": (

@@ -51,16 +51,18 @@ def wrk(server: Server, path: str, connections: int, seconds: int) -> tuple[floa
 def upload(server: Server, repository: str, path: Path, digest: str, *, streamed: bool) -> float:
     """Upload one blob; return bytes per second. ``streamed`` means PATCH and PUT instead of PUT alone."""
     size = path.stat().st_size
-    started = time.perf_counter()
+    start = time.perf_counter()
     location = _ask(server, "POST", f"/v2/{repository}/blobs/uploads/", (202,))
     if streamed:
         location = _ask(server, "PATCH", location, (202,), path)
     joint = "&" if "?" in location else "?"
     _ask(server, "PUT", f"{location}{joint}digest={digest}", (201,), None if streamed else path)
-    return size / (time.perf_counter() - started)
+    return size / (time.perf_counter() - start)
 
 
-def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Path | None = None) -> str:
+def _ask(
+    server: Server, method: str, url: str, expected_statuses: tuple[int, ...], body: Path | None = None
+) -> str:
     """Send a request with a file as its body (sendfile); return the Location of the response."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -76,7 +78,7 @@ def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Pat
                 connection.sock.sendfile(file)
         response = connection.getresponse()
         body = response.read()
-        if response.status not in good:
+        if response.status not in expected_statuses:
             raise FailedError(f"{server.name}: {method} {url}: {response.status} {body[:500]!r}")
         return response.headers.get("Location", "")
     finally:
@@ -88,7 +90,7 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
 
     Runs in a process of its own, because its memory would count for later children of this one.
     """
-    paths = [f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)]
+    paths = [f"blobs/{image.config}", *(f"blobs/{layer}" for layer in image.layers)]
     command = [
         sys.executable,
         "-m",
@@ -110,8 +112,8 @@ def _pulls(host: str, repository: str, clients: int, paths: Sequence[str]) -> tu
     def pull() -> None:
         gate.wait()
         try:
-            for part in paths:
-                _receive(host, f"/v2/{repository}/{part}")
+            for path in paths:
+                _receive(host, f"/v2/{repository}/{path}")
         except (OSError, ValueError, FailedError) as error:
             failed.append(error)
 
@@ -119,10 +121,10 @@ def _pulls(host: str, repository: str, clients: int, paths: Sequence[str]) -> tu
     for thread in threads:
         thread.start()
     gate.wait()
-    started = time.perf_counter()
+    start = time.perf_counter()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - started, len(failed)
+    return time.perf_counter() - start, len(failed)
 
 
 def _receive(address: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Timing of processes, interleaved as A B A B …, so that changes in machine speed affect all."""
+"""Measure processes in the order A B A B …, so that changes in machine speed affect all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Contender:
         self.prepare(number)
         log = Path(os.environ.get("TMPDIR", "/tmp"), f"bench-{os.getpid()}.log")
         with log.open("w+b") as output:
-            started = time.perf_counter()
+            start = time.perf_counter()
             process = subprocess.Popen(
                 list(self.command(number)),
                 stdin=subprocess.DEVNULL,
@@ -46,7 +46,7 @@ class Contender:
                 cwd=self.folder,
             )
             _, status, usage = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - started
+            wall = time.perf_counter() - start
             process.returncode = os.waitstatus_to_exitcode(status)
         text = log.read_text(errors="replace")
         log.unlink()

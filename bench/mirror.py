@@ -17,7 +17,7 @@ from tests.support import archive
 
 
 def publish(packages: Sequence[Path], folder: Path) -> None:
-    """Make ``folder`` a signed archive of Debian's shape that holds ``packages``."""
+    """Write a signed Debian archive with ``packages`` to ``folder``."""
     pool = folder / "pool"
     pool.mkdir(parents=True, exist_ok=True)
     stanzas = []
@@ -54,7 +54,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
-    """Serve ``folder`` on loopback while the context lasts; gives its URL."""
+    """Serve ``folder`` on loopback and yield its URL."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A plot without a plotting library: one bar a row, as SVG."""
+"""Draw results as an SVG with one bar per row, without a plotting library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ROW, _LEFT, _WIDTH = 22, 430, 860
 
 
 def plot(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return seconds as horizontal bars; ours are dark."""
+    """Return seconds as horizontal bars; those of Pumice are dark."""
     longest = max(float(str(row["seconds"])) for row in rows)
     height = _ROW * len(rows) + 20
     size = f'width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="12"'

@@ -44,7 +44,10 @@ class Row:
 
     def cells(self, ours: Row) -> dict[str, object]:
         speed = statistics.median(self.speeds)
-        factor = statistics.median(a / b for a, b in zip(ours.speeds, self.speeds, strict=True))
+        factor = statistics.median(
+            pumice_speed / speed_of_run
+            for pumice_speed, speed_of_run in zip(ours.speeds, self.speeds, strict=True)
+        )
         formatted = {"s": f"{1 / speed:.2f} s", "/s": f"{speed:,.0f} /s"}
         return {
             "work": self.work,
@@ -53,7 +56,7 @@ class Row:
             "memory_mb": round(self.memory),
             "errors": self.errors,
             "pumice_times_as_fast": round(factor, 2),
-            "speeds": [round(one, 4) for one in self.speeds],
+            "speeds": [round(run_speed, 4) for run_speed in self.speeds],
         }
 
 
@@ -77,10 +80,10 @@ def main(arguments: Sequence[str]) -> None:
             rows += cells
             print(table(cells) if len(rows) == len(cells) else "\n".join(table(cells).splitlines()[2:]))
     machine = f"{platform.machine()}, {os.cpu_count()} processors"
-    result = {"machine": machine, "runs": options.runs, "missing": sorted(missing), "rows": rows}
+    report = {"machine": machine, "runs": options.runs, "missing": sorted(missing), "rows": rows}
     (HERE / "results").mkdir(exist_ok=True)
     name = f"registry{'-' + options.only.replace(' ', '-') if options.only else ''}"
-    (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / "results" / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 class Bench:
@@ -104,7 +107,10 @@ class Bench:
             if self.only in work:
                 yield measure(work)
         if self.only in "memory of the registry":
-            yield [Row("memory of the registry", one.name, "/s", [1.0], one.memory) for one in self.running]
+            yield [
+                Row("memory of the registry", server.name, "/s", [1.0], server.memory)
+                for server in self.running
+            ]
         for kind in ("push", "pull"):
             work = f"{kind} 400 MB, {self.target.name}"
             if self.only in work:
@@ -186,7 +192,7 @@ class Bench:
                 kind, self.target, f"{kind}-{unique}", image, self.folder, environment, stack
             )
             interleave(contenders, self.runs)
-        return [_row(work, one) for one in contenders]
+        return [_row(work, contender) for contender in contenders]
 
 
 def _row(work: str, contender: Contender) -> Row:

@@ -1,4 +1,4 @@
-"""What is compared: the same work by Pumice and by another tool, from scratch and again."""
+"""The compared tasks: the same work by Pumice and by another tool, with and without a cache."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Workshop:
         return [path.name.split("_")[0] for path in self.files]
 
     def local_mirror(self) -> Path:
-        """A signed archive of exactly this set."""
+        """Write a signed archive of exactly this set."""
         folder = self.root / "archive"
         if not folder.is_dir():
             mirror.publish(self.files, folder)
@@ -69,7 +69,7 @@ class Workshop:
         return folder
 
     def key(self) -> Path:
-        """A key to sign with, under a passphrase as a person's key is."""
+        """Return a signing key with a passphrase."""
         base = self.root / "key"
         if not base.with_suffix(".key").is_file():
             command = [*PUMICE, "key", "generate", "--output", str(base)]
@@ -78,7 +78,7 @@ class Workshop:
         return base.with_suffix(".key")
 
     def pumice(self, recipe: Path, store: str, *, fresh: bool) -> Contender:
-        """Pumice building ``recipe``; ``fresh``: with an empty store and without a lock each time."""
+        """Return Pumice building ``recipe``; ``fresh`` means an empty store and no lock in each run."""
         home = self.root / store
 
         def prepare(_: int) -> None:
@@ -95,7 +95,7 @@ class Workshop:
 
 
 def from_the_mirror(shop: Workshop) -> Scenario:
-    """Everything from the distribution's own mirror: cold, against mmdebstrap."""
+    """Return a build from the mirror of the distribution with an empty store, compared with mmdebstrap."""
     ours = shop.pumice(shop.recipe, "cold", fresh=True)
     contenders = [ours]
     if shutil.which("mmdebstrap"):
@@ -107,7 +107,7 @@ def from_the_mirror(shop: Workshop) -> Scenario:
 
 
 def from_a_local_mirror(shop: Workshop, url: str) -> Iterator[Scenario]:
-    """From loopback, all files kept: cold and unchanged, against apko where it is installed."""
+    """Return builds from a loopback mirror without exclusions, cold and unchanged, compared with apko."""
     key = shop.local_mirror() / "key.asc"
     recipe = Recipe(shop.root / "local" / "recipe.yaml", shop.packages).write(
         mirror=f"{url}/archive", key=str(key), everything=True
@@ -169,7 +169,7 @@ def evidence(shop: Workshop) -> Scenario:
 
 
 def one_package_more(shop: Workshop) -> Scenario:
-    """One small package added that was fetched before, ``auto`` layers; another one each run."""
+    """Return a build with one more small package, fetched before; each run adds another one."""
     recipes = []
     for number, extra in enumerate(EXTRA):
         path = shop.root / "more" / f"r{number}" / "recipe.yaml"
@@ -188,7 +188,7 @@ def one_package_more(shop: Workshop) -> Scenario:
 
 
 def one_file_changed(shop: Workshop) -> Scenario:
-    """One file of the application changed."""
+    """Return a build after a change of one file of the application."""
     app = shop.root / "app" / "app"
     app.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(shop.root / "app" / "recipe.yaml", shop.packages).write(app="app")

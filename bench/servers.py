@@ -64,8 +64,8 @@ def running(folder: Path) -> Iterator[list[Server]]:
         servers = [stack.enter_context(_process("pumice", _pumice_command(folder), folder))]
         for program in PEERS:
             if program_path := find(program):
-                started = _distribution_command(program_path, program, folder)
-                servers.append(stack.enter_context(_process(program, started, folder)))
+                server_command = _distribution_command(program_path, program, folder)
+                servers.append(stack.enter_context(_process(program, server_command, folder)))
         yield servers
 
 
@@ -106,8 +106,8 @@ def _distribution_command(program: str, name: str, folder: Path) -> tuple[list[s
 
 
 @contextmanager
-def _process(name: str, started: tuple[list[str], str], folder: Path) -> Iterator[Server]:
-    command, host = started
+def _process(name: str, server_command: tuple[list[str], str], folder: Path) -> Iterator[Server]:
+    command, host = server_command
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

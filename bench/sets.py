@@ -1,4 +1,4 @@
-"""What is built: two sets of packages, with the recipes and the commands of other tools for them."""
+"""The two sets of packages, with recipes and the commands of other tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Recipe:
     packages: tuple[str, ...]
 
     def write(self, *, mirror: str = "", key: str = "", everything: bool = False, app: str = "") -> Path:
-        """Write it, for the machine's own mirror or for ``mirror`` with the keyring ``key``."""
+        """Write the recipe, for the machine's own mirror or for ``mirror`` with the keyring ``key``."""
         origin = "{debian: bookworm}"
         if mirror:
             origin = f"{{debian: bookworm, mirrors: ['{mirror}'], suites: [bookworm], keyrings: ['{key}']}}"

@@ -16,9 +16,9 @@ def main(arguments: list[str]) -> int:
     seed = int(arguments[1]) if len(arguments) > 1 else 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        started = time.perf_counter()
+        start = time.perf_counter()
         result = soak.run(root, operations, seed=seed)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - start
     for name, count in sorted(result.operations.items()):
         print(f"{name:15}{count:7}")
     print(f"{sum(result.operations.values())} operations by {soak.CLIENTS} clients in {seconds:.1f} s")

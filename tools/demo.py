@@ -117,7 +117,7 @@ def environment(directory: Path) -> dict[str, str]:
 
 def pumice(directory: Path, *arguments: str, lines: int = 1000) -> str:
     """Run one command in ``directory`` with its own store; return its output, and print ``lines`` of it."""
-    result = subprocess.run(
+    process = subprocess.run(
         command(*arguments),
         cwd=directory,
         env=environment(directory),
@@ -125,10 +125,10 @@ def pumice(directory: Path, *arguments: str, lines: int = 1000) -> str:
         text=True,
         check=False,
     )
-    print(indent(result.stdout, lines), flush=True)
-    if result.returncode != 0:
-        raise DemoError(f"'pumice {arguments[0]}' ended with exit code {result.returncode}")
-    return result.stdout
+    print(indent(process.stdout, lines), flush=True)
+    if process.returncode != 0:
+        raise DemoError(f"'pumice {arguments[0]}' ended with exit code {process.returncode}")
+    return process.stdout
 
 
 def serve(directory: Path) -> None:

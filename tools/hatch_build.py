@@ -1,4 +1,4 @@
-"""What a wheel gets beside the code: the digests by which it knows what other code kept."""
+"""Build hook: add the digests of the modules to a wheel, from which cache keys are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renew the tables of ``docs/reference/interop.md`` from what the programs do. Tests fail when they drifted.
+"""Update the tables of ``docs/reference/interop.md`` by running the programs. Tests fail if they differ.
 
 Usage: python tools/interop.py
 """

@@ -1,4 +1,4 @@
-"""Renew the ``--help`` texts that the reference pages embed. Tests fail when a page has drifted.
+"""Update the ``--help`` texts in the reference pages. Tests fail if a page is outdated.
 
 Usage: python tools/reference.py [--check]
 """
@@ -35,7 +35,7 @@ def help_text(verb: str) -> str:
 
 
 def update_help(verb: str) -> str:
-    """Return the page of ``verb`` with today's help in it."""
+    """Return the page of ``verb`` with the current help text."""
     text = (PAGES / f"{verb}.md").read_text()
     return BLOCK.sub(lambda _: help_text(verb), text, count=1)
 

@@ -64,7 +64,7 @@ def main(folder: Path) -> None:
 
 
 def page_path(path: str) -> str:
-    """Return where a Markdown file's page goes: a README is its folder's index."""
+    """Return the path of the page of a Markdown file: README.md becomes index.html."""
     return re.sub(r"(^|/)README\.md$", r"\1index.html", path).replace(".md", ".html")
 
 
@@ -88,7 +88,7 @@ def render(renderer: MarkdownIt, text: str, name: str) -> str:
 
 
 def anchor(heading: str) -> str:
-    """Return the name by which a heading is linked, as GitHub makes it."""
+    """Return the anchor of a heading, like GitHub's."""
     words = html.unescape(re.sub(r"<[^>]+>", "", heading)).lower()
     return re.sub(r"[^\w -]", "", words).replace(" ", "-")
 

@@ -1,11 +1,11 @@
-"""`make soak`: what takes too long for every change, or shows only on another day or under load.
+"""`make soak`: tests that are too slow for every change, or that need another date or a busy machine.
 
-    sampled      everything of which CI takes a sample: packages compared with apt, cuts of the network, …
-    concurrency  the tests of what runs at once, 200 times, beside processes that use the CPU and the disk
+    sampled      the tests that use a sample in CI, on everything: packages compared with apt, network cuts, …
+    concurrency  the tests of concurrency, 200 times, while other processes use the CPU and the disk
     clock        the whole suite one and three years from now, under libfaketime
-    registry     10,000 operations on a registry, from a new seed
+    registry     10,000 operations on a registry, with a new seed
 
-Without a name all of them run. Each says how to run it again.
+Without a name, all steps run. Each step prints the command that repeats it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ while True:
 
 
 def main() -> int:
-    """Run what was asked for; return 1 if any of it failed."""
+    """Run the requested steps; return 1 if a step failed."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"one of {', '.join(STEPS)} (default: all)")
     parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH", help="only these tests")
@@ -56,19 +56,19 @@ def main() -> int:
 
 
 def run_sampled(tests: Sequence[str]) -> bool:
-    """Run the tests that take a sample on everything."""
+    """Run the tests that normally use a sample, without sampling."""
     return run_pytest(["-m", "sampled", *tests], {"PUMICE_SOAK": "1"})
 
 
 def run_concurrency(tests: Sequence[str]) -> bool:
-    """Repeat the tests of what runs at once under load."""
+    """Repeat the tests of concurrency under load."""
     count = os.environ.get("PUMICE_REPEAT", str(REPETITIONS))
     with load():
         return run_pytest(["-m", "concurrency", *tests], {"PUMICE_REPEAT": count})
 
 
 def run_clock(tests: Sequence[str]) -> bool:
-    """Run the suite in the years to come.
+    """Run the suite at future dates.
 
     Tests that drive programs in Go skip (`tests.support.peers`), and so do those of a mirror with a
     certificate, which is for today.
@@ -77,7 +77,7 @@ def run_clock(tests: Sequence[str]) -> bool:
     if library is None:
         print("libfaketime is not installed (on Debian: apt-get install libfaketime)", file=sys.stderr)
         return False
-    results = []
+    passes = []
     for years in YEARS:
         environment = {
             "PUMICE_ANOTHER_DAY": "1",
@@ -87,12 +87,12 @@ def run_clock(tests: Sequence[str]) -> bool:
             "PYTHONPATH": str(ROOT / "tests" / "support" / "another_day"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        results.append(run_pytest(["-p", "no:cacheprovider", *tests], environment))
-    return all(results)
+        passes.append(run_pytest(["-p", "no:cacheprovider", *tests], environment))
+    return all(passes)
 
 
 def run_registry(_tests: Sequence[str]) -> bool:
-    """Run the registry's soak from a new seed."""
+    """Run the soak test of the registry with a new seed."""
     return run([sys.executable, "-m", "bench.soak", "10000", str(secrets.randbelow(1 << 32))], {})
 
 
@@ -114,8 +114,8 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Show a command, run it, and return whether it succeeded."""
     command_text = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     print("+", *command_text, shlex.join(command), flush=True)
-    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
-    return result.returncode == 0
+    process = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
+    return process.returncode == 0
 
 
 def find_faketime() -> str | None:

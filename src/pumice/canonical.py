@@ -15,9 +15,9 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 def dumps(value: object) -> bytes:
     """Return the canonical JSON bytes of ``value`` (builtins or msgspec structs)."""
-    plain = msgspec.to_builtins(value, order="deterministic")
-    _reject_floats(plain)
-    return _encoder.encode(plain)
+    json_value = msgspec.to_builtins(value, order="deterministic")
+    _reject_floats(json_value)
+    return _encoder.encode(json_value)
 
 
 def digest_of(value: object) -> digest.Digest:
@@ -29,8 +29,8 @@ def _reject_floats(value: object) -> None:
     if isinstance(value, float):
         raise TypeError("floating-point numbers have no canonical form")
     if isinstance(value, dict):
-        for item in value.values():
-            _reject_floats(item)
+        for element in value.values():
+            _reject_floats(element)
     elif isinstance(value, list | tuple):
-        for item in value:
-            _reject_floats(item)
+        for element in value:
+            _reject_floats(element)

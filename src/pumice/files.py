@@ -317,13 +317,13 @@ def is_locked(path: str) -> bool:
 
 
 def _flock(module: ModuleType, descriptor: int, shared: bool, waiting: Callback | None) -> None:
-    how = module.LOCK_SH if shared else module.LOCK_EX
+    operation = module.LOCK_SH if shared else module.LOCK_EX
     try:
-        module.flock(descriptor, how | module.LOCK_NB)
+        module.flock(descriptor, operation | module.LOCK_NB)
     except BlockingIOError:
         if waiting is not None:
             waiting()
-        module.flock(descriptor, how)
+        module.flock(descriptor, operation)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise

@@ -65,13 +65,13 @@ def _system_reason(error: OSError) -> str:
 
 def _hints(hints: dict[int, str]) -> Mapping[int, str]:
     """Complete ``hints``: the errors of each pair are one to a person."""
-    for number, like in (
+    for number, equivalent in (
         (errno.EPERM, errno.EACCES),
         (errno.ENFILE, errno.EMFILE),
         (getattr(errno, "EDQUOT", errno.ENOSPC), errno.ENOSPC),
     ):
-        if like in hints:
-            hints.setdefault(number, hints[like])
+        if equivalent in hints:
+            hints.setdefault(number, hints[equivalent])
     return hints
 
 

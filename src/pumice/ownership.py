@@ -51,39 +51,42 @@ def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> s
     the link belongs neither to ``user`` (default: the effective user) nor to the directory's owner.
     """
     user = os.geteuid() if user is None else user
-    waiting = _reversed_components(os.path.join(os.getcwd(), os.fspath(path)))
+    pending_components = _reversed_components(os.path.join(os.getcwd(), os.fspath(path)))
     resolved = "/"
-    links = 0
-    while waiting:
-        name = waiting.pop()
+    link_count = 0
+    while pending_components:
+        name = pending_components.pop()
         if name == "..":
             resolved = os.path.dirname(resolved)
             continue
-        following = os.path.join(resolved, name)
+        next_path = os.path.join(resolved, name)
         try:
-            status = os.lstat(following)
+            status = os.lstat(next_path)
         except (FileNotFoundError, NotADirectoryError):
-            resolved = following
+            resolved = next_path
             continue
         if not stat.S_ISLNK(status.st_mode):
-            resolved = following
+            resolved = next_path
             continue
-        links += 1
-        if links > _MAX_LINKS:
+        link_count += 1
+        if link_count > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
         if is_planted(status, os.stat(resolved), user):
-            raise PermissionError(errno.EACCES, f"{following} is a link of another user", os.fspath(path))
-        target = os.readlink(following)
+            raise PermissionError(errno.EACCES, f"{next_path} is a link of another user", os.fspath(path))
+        target = os.readlink(next_path)
         if target.startswith("/"):
             resolved = "/"
-        waiting += _reversed_components(target)
+        pending_components += _reversed_components(target)
     return resolved
 
 
 def is_planted(entry: os.stat_result, folder: os.stat_result, user: int) -> bool:
     """Return whether another user may have planted an entry of a directory (proc(5), protected_symlinks)."""
-    everybody = stat.S_ISVTX | stat.S_IWOTH
-    return folder.st_mode & everybody == everybody and entry.st_uid not in (user, folder.st_uid)
+    sticky_and_writable = stat.S_ISVTX | stat.S_IWOTH
+    return folder.st_mode & sticky_and_writable == sticky_and_writable and entry.st_uid not in (
+        user,
+        folder.st_uid,
+    )
 
 
 def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: int | None = None) -> None:
@@ -99,7 +102,9 @@ def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: i
         owners = {os.lstat(path).st_uid, os.stat(path).st_uid} - {0}
     except (OSError, ValueError):
         return  # it is created now, or using it fails with a better reason
-    if not owners or any(item == _ANY_DIRECTORY or os.path.abspath(item) == path for item in trusted):
+    if not owners or any(
+        trusted_path == _ANY_DIRECTORY or os.path.abspath(trusted_path) == path for trusted_path in trusted
+    ):
         return
     raise StoreError(
         f"cannot use the directory as root: it belongs to user {min(owners)}",

@@ -22,8 +22,12 @@ def printable_line(text: str) -> str:
     return text if text.isprintable() else _escape(text, "")
 
 
-def _escape(text: str, allowed: str) -> str:
-    escapes = {ord(c): _escape_character(c) for c in set(text) if not c.isprintable() and c not in allowed}
+def _escape(text: str, exceptions: str) -> str:
+    escapes = {
+        ord(character): _escape_character(character)
+        for character in set(text)
+        if not character.isprintable() and character not in exceptions
+    }
     return text.translate(escapes) if escapes else text
 
 
@@ -39,10 +43,10 @@ def get_logger(name: str) -> logging.Logger:
     """Return a logger whose records are escaped, whichever handler writes them."""
     import logging
 
-    result = logging.getLogger(name)
-    if _printable_record not in result.filters:
-        result.addFilter(_printable_record)
-    return result
+    logger = logging.getLogger(name)
+    if _printable_record not in logger.filters:
+        logger.addFilter(_printable_record)
+    return logger
 
 
 def _printable_record(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What is kept in registries and is no image: from every place to every other, and in every view."""
+"""Artifacts that are not images: copied between all transports, and shown by the commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def typed(home: Home) -> tuple[bytes, str]:
 
 
 def config_of_nothing(home: Home) -> tuple[bytes, str]:
-    """What some tools push: the type of an image's config, and nothing in it."""
+    """Return an artifact with an empty image config, as some tools push it."""
     config = descriptor(home, b"{}", oci.CONFIG)
     return manifest(home, config, descriptor(home, LAYER, "application/wasm")), oci.MANIFEST
 
@@ -57,16 +57,18 @@ def go_nulls(home: Home) -> tuple[bytes, str]:
 
 
 def cache(home: Home) -> tuple[bytes, str]:
-    listed = [
+    descriptors = [
         descriptor(home, LAYER, oci.LAYER_GZIP),
         descriptor(home, b"another layer", oci.LAYER_ZSTD),
         descriptor(home, b'{"layers": []}', CACHE),
     ]
-    return json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": listed}).encode(), oci.INDEX
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": descriptors}
+    ).encode(), oci.INDEX
 
 
 def attested(home: Home) -> tuple[bytes, str]:
-    """An index as BuildKit writes it: an image, and an attestation for a platform that nobody knows."""
+    """Return an index as BuildKit writes it: an image, and an attestation for an unknown platform."""
     image = images.make(home, [{"file": "content"}]).root
     unknown = {"architecture": "unknown", "os": "unknown"}
     config = descriptor(
@@ -76,12 +78,14 @@ def attested(home: Home) -> tuple[bytes, str]:
         home, config, descriptor(home, b"{}", "application/vnd.in-toto+json"), mediaType=oci.MANIFEST
     )
     notes = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image.digest}
-    listed = [
+    descriptors = [
         {"mediaType": image.media_type, "digest": image.digest, "size": image.size}
         | {"platform": {"architecture": "amd64", "os": "linux"}},
         descriptor(home, data, oci.MANIFEST, platform=unknown, annotations=notes),
     ]
-    return json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": listed}).encode(), oci.INDEX
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": descriptors}
+    ).encode(), oci.INDEX
 
 
 def empty_index(home: Home) -> tuple[bytes, str]:
@@ -103,8 +107,8 @@ SHOWN = {
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    with Home(tmp_path / "store") as opened:
-        yield opened
+    with Home(tmp_path / "store") as opened_home:
+        yield opened_home
 
 
 def store(home: Home, kind: Any) -> str:
@@ -120,8 +124,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         with support.serving(Registry()) as where:
             yield where
     elif request.param == "ours":
-        with serving.serving(tmp_path / "served") as one:
-            yield one.host
+        with serving.serving(tmp_path / "served") as registry:
+            yield registry.host
     else:
         (tmp_path / "debian").mkdir()
         with support.debian(tmp_path / "debian") as where:
@@ -129,10 +133,12 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_goes_from_every_place_to_every_other(home: Home, tmp_path: Path, kind: Any, host: str) -> None:
+def test_an_artifact_is_copied_between_all_transports(
+    home: Home, tmp_path: Path, kind: Any, host: str
+) -> None:
     name = store(home, kind)
-    before = transfers.everything("example.com/thing:1", home)
-    assert before[name]
+    contents_before = transfers.everything("example.com/thing:1", home)
+    assert contents_before[name]
     hops = [
         *(
             "example.com/thing:1",
@@ -150,13 +156,13 @@ def test_it_goes_from_every_place_to_every_other(home: Home, tmp_path: Path, kin
     ]
     for source, target in pairwise(hops):
         assert transfers.copy(source, target, home).root.digest == name
-        assert transfers.everything(target, home) == before, target
+        assert transfers.everything(target, home) == contents_before, target
 
 
-@pytest.mark.parametrize("place", ["store", "oci", "oci-archive", "docker"])
+@pytest.mark.parametrize("kind_of_location", ["store", "oci", "oci-archive", "docker"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_shown(
-    home: Home, tmp_path: Path, kind: Any, place: str, capsys: pytest.CaptureFixture[str]
+def test_an_artifact_is_shown_by_inspect_and_tree(
+    home: Home, tmp_path: Path, kind: Any, kind_of_location: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = store(home, kind)
     with support.serving(Registry()) as host:
@@ -165,8 +171,8 @@ def test_it_is_shown(
             "oci": f"oci:{tmp_path}/x:1",
             "oci-archive": f"oci-archive:{tmp_path}/y.tar:1",
             "docker": f"docker://{host}/a:1",
-        }[place]
-        if place != "store":
+        }[kind_of_location]
+        if kind_of_location != "store":
             transfers.copy("example.com/thing:1", where, home)
         for verb in ("tree", "inspect"):
             assert main([verb, where]) == 0
@@ -174,8 +180,8 @@ def test_it_is_shown(
                 "unknown/unknown", oci.CONFIG
             )
         assert main(["inspect", "--format", "json", where]) == 0
-        shown = json.loads(capsys.readouterr().out)
-        assert shown["digest"] == name
-        blobs = [blob["digest"] for artifact in shown["artifacts"] for blob in artifact["blobs"]]
+        document = json.loads(capsys.readouterr().out)
+        assert document["digest"] == name
+        blobs = [blob["digest"] for artifact in document["artifacts"] for blob in artifact["blobs"]]
         if kind not in (attested, empty_index):
             assert digest.of(LAYER) in blobs

@@ -124,9 +124,9 @@ class Workplace:
 @pytest.fixture
 def workplace(tmp_path: Path) -> Iterator[Workplace]:
     with registry.serving(registry.Registry()) as host:
-        opened = Workplace(tmp_path, host)
-        yield opened
-        opened.close()
+        new_workplace = Workplace(tmp_path, host)
+        yield new_workplace
+        new_workplace.close()
 
 
 def named(transports: Iterable[Transport]) -> pytest.MarkDecorator:
@@ -179,27 +179,27 @@ def test_check_accepts_what_write_accepts(workplace: Workplace, transport: Trans
 
 @named(READABLE)
 def test_config_and_layers_stay_the_same(workplace: Workplace, transport: Transport) -> None:
-    kept = workplace.keep(SMALL, transport)
-    assert kept.manifest().config.digest == SMALL.manifest().config.digest
-    assert [layer.diff_id for layer in kept.layers()] == [layer.diff_id for layer in SMALL.layers()]
+    kept_image = workplace.keep(SMALL, transport)
+    assert kept_image.manifest().config.digest == SMALL.manifest().config.digest
+    assert [layer.diff_id for layer in kept_image.layers()] == [layer.diff_id for layer in SMALL.layers()]
 
 
 @named(READABLE)
 def test_a_referrer_is_found_or_attaching_is_refused(workplace: Workplace, transport: Transport) -> None:
-    kept = workplace.keep(SMALL, transport)
+    kept_image = workplace.keep(SMALL, transport)
     location = parse_source(workplace.location(transport) + (":1.0" if transport.is_registry else ""))
     if transport.is_file:
         with pytest.raises(UsageError, match="cannot add to an archive"):
-            location.attach(kept, workplace.access)
+            location.attach(kept_image, workplace.access)
         return
-    attachment = location.attach(kept, workplace.access)
+    attachment = location.attach(kept_image, workplace.access)
     layer = attachment.put(b"document", "text/plain")
     attachment.put(b"{}", oci.EMPTY)
-    manifest = oci.make_artifact(kept.root, "text/plain", layer, annotations={})
+    manifest = oci.make_artifact(kept_image.root, "text/plain", layer, annotations={})
     referrer = attachment.put(oci.encode_document(manifest), oci.MANIFEST)
-    attachment.change(kept.root.digest, [referrer], [])
+    attachment.change(kept_image.root.digest, [referrer], [])
     attachment.finish()
-    assert [found.digest for found in workplace.read(transport).referrers()] == [referrer.digest]
+    assert [descriptor.digest for descriptor in workplace.read(transport).referrers()] == [referrer.digest]
 
 
 def everything(image: Image) -> dict[str, bytes]:
@@ -214,26 +214,26 @@ def everything(image: Image) -> dict[str, bytes]:
 @named(WHOLE)
 def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, name: str) -> None:
     image = IMAGES[name]
-    kept = workplace.keep(image, transport)
-    assert (kept.root.digest, kept.root.size, kept.root.media_type) == (
+    kept_image = workplace.keep(image, transport)
+    assert (kept_image.root.digest, kept_image.root.size, kept_image.root.media_type) == (
         image.root.digest,
         image.root.size,
         image.root.media_type,
     )
-    assert everything(kept) == everything(image)
+    assert everything(kept_image) == everything(image)
 
 
 @named(WHOLE)
 def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: Transport) -> None:
-    kept = workplace.keep(SMALL, transport)
-    largest = max(list_blobs(kept), key=lambda descriptor: descriptor.size)
+    kept_image = workplace.keep(SMALL, transport)
+    largest = max(list_blobs(kept_image), key=lambda descriptor: descriptor.size)
     for _ in range(2):
-        with kept.blobs.open(largest.digest) as source:
-            pieces = [source.read(100)]
-            while pieces[-1]:
-                pieces.append(source.read(100))
-        assert digest.of(b"".join(pieces)) == largest.digest
-        assert all(len(piece) == 100 for piece in pieces[:-2])
+        with kept_image.blobs.open(largest.digest) as source:
+            chunks = [source.read(100)]
+            while chunks[-1]:
+                chunks.append(source.read(100))
+        assert digest.of(b"".join(chunks)) == largest.digest
+        assert all(len(chunk) == 100 for chunk in chunks[:-2])
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: 
 def test_a_missing_blob_and_an_invalid_digest_are_pumice_errors(
     workplace: Workplace, transport: Transport, name: str
 ) -> None:
-    kept = workplace.keep(SMALL, transport)
+    kept_image = workplace.keep(SMALL, transport)
     with pytest.raises(PumiceError):
-        kept.blobs.open(name).read()
+        kept_image.blobs.open(name).read()
 
 
 @named(READABLE)
@@ -271,23 +271,23 @@ def test_nothing_changes_on_the_way_through_all_locations(workplace: Workplace) 
 # Locations that are only written hold what the layers merge to.
 
 
-def shown(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
-    found: dict[str, tuple[int, bytes | str]] = {}
+def archive_contents(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
+    files: dict[str, tuple[int, bytes | str]] = {}
     for entry, body in tar.read_entries(io.BytesIO(archive)):
         if entry.kind == "hardlink":
-            found[entry.path] = found[entry.link]
+            files[entry.path] = files[entry.link]
         elif entry.kind == "symlink":
-            found[entry.path] = (0, entry.link)
+            files[entry.path] = (0, entry.link)
         else:
-            found[entry.path] = (entry.mode, body.read())
-    return found
+            files[entry.path] = (entry.mode, body.read())
+    return files
 
 
 def applied(layers: list[bytes]) -> dict[str, tuple[int, bytes | str]]:
-    """What layers amount to, done the naive way; no image here replaces a directory by something else."""
+    """Return the merged layers, by a simple algorithm; no image here replaces a directory by another type."""
     tree: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
     for layer in layers:
-        new = shown(layer)
+        new = archive_contents(layer)
         for path in new:
             name = path.rpartition("/")[2]
             if name.startswith(".wh."):
@@ -302,23 +302,25 @@ ONE_PLATFORM = [name for name in IMAGES if name != "two platforms"]
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_flat_tar_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
     support.write(IMAGES[name], f"tar:{tmp_path}/t")
-    assert shown((tmp_path / "t").read_bytes()) == applied(_layers(IMAGES[name]))
+    assert archive_contents((tmp_path / "t").read_bytes()) == applied(_layers(IMAGES[name]))
 
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
     support.write(IMAGES[name], f"dir:{tmp_path}/d")
-    found: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
+    folder_contents: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
     for path in (tmp_path / "d").rglob("*"):
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            found[str(path.relative_to(tmp_path / "d"))] = (0, str(path.readlink()))
+            folder_contents[str(path.relative_to(tmp_path / "d"))] = (0, str(path.readlink()))
         else:
             content = path.read_bytes() if path.is_file() else b""
-            found[str(path.relative_to(tmp_path / "d"))] = (status.st_mode & 0o1777, content)
+            folder_contents[str(path.relative_to(tmp_path / "d"))] = (status.st_mode & 0o1777, content)
     expected = applied(_layers(IMAGES[name]))
-    # Set-ID bits need their owner, which not everybody can set.
-    assert found == {path: (mode & 0o1777, what) for path, (mode, what) in expected.items()}
+    # An ordinary user cannot set the owner, so set-ID bits are lost.
+    assert folder_contents == {
+        path: (mode & 0o1777, expected_content) for path, (mode, expected_content) in expected.items()
+    }
 
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
@@ -327,9 +329,9 @@ def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: s
     support.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
     with tarfile.open(tmp_path / "d") as archive:
         members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
-    (listed,) = json.loads(members["manifest.json"])
-    assert digest.of(members[listed["Config"]]) == image.manifest().config.digest
-    tars = [members[name] for name in listed["Layers"]]
+    (manifest_entry,) = json.loads(members["manifest.json"])
+    assert digest.of(members[manifest_entry["Config"]]) == image.manifest().config.digest
+    tars = [members[name] for name in manifest_entry["Layers"]]
     tars = [gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data for data in tars]
     assert [digest.of(data) for data in tars] == [layer.diff_id for layer in image.layers()]
 

@@ -78,17 +78,17 @@ def test_chunks_are_accepted_in_order_only(registry: Registry, algorithm: str, w
     assert early.status == 416
     assert early.headers["Location"] == location
     for start in (0, 1000):
-        piece = data[start : start + 1000]
-        response = registry.ask("PATCH", location, piece, {"Content-Range": f"{start}-{start + 999}"})
+        chunk = data[start : start + 1000]
+        response = registry.ask("PATCH", location, chunk, {"Content-Range": f"{start}-{start + 999}"})
         assert (response.status, response.headers["Range"]) == (202, f"0-{start + 999}")
         location = response.headers["Location"]
-    again = registry.ask("PATCH", location, data[:1000], {"Content-Range": "0-999"})
-    assert (again.status, again.headers["Range"]) == (416, "0-1999")
+    repeated_chunk = registry.ask("PATCH", location, data[:1000], {"Content-Range": "0-999"})
+    assert (repeated_chunk.status, repeated_chunk.headers["Range"]) == (416, "0-1999")
     status = registry.ask("GET", location)
     assert (status.status, status.headers["Range"], status.body) == (204, "0-1999", b"")
     digest = digest_of(data, algorithm)
-    wrong = registry.ask("PUT", location, data[:10], {"Content-Range": "0-9"}, digest=digest)
-    assert wrong.status == 416
+    wrong_range = registry.ask("PUT", location, data[:10], {"Content-Range": "0-9"}, digest=digest)
+    assert wrong_range.status == 416
     last = {"Content-Range": f"2000-{len(data) - 1}"}
     response = registry.ask("PUT", location, data[2000:], last, digest=digest)
     assert (response.status, response.headers["Docker-Content-Digest"]) == (201, digest)
@@ -311,8 +311,8 @@ def test_tags_of_a_put_are_checked_before_anything_is_stored(registry: Registry)
     digest = digest_of(document)
     response = registry.put("manifests/badtags", digest, document, INDEX, tag=["good", "-bad"])
     assert (response.status, response.code) == (400, "MANIFEST_INVALID")
-    many = [f"t{number}" for number in range(101)]
-    assert registry.put("manifests/badtags", digest, document, INDEX, tag=many).status == 414
+    tags = [f"t{number}" for number in range(101)]
+    assert registry.put("manifests/badtags", digest, document, INDEX, tag=tags).status == 414
     assert registry.put("manifests/badtags", "v1", document, INDEX, tag="v2").status == 400
     assert registry.ask("GET", f"/v2/manifests/badtags/manifests/{digest}").status == 404
 
@@ -320,9 +320,9 @@ def test_tags_of_a_put_are_checked_before_anything_is_stored(registry: Registry)
 def test_a_manifest_must_match_the_digest_in_the_url(registry: Registry) -> None:
     response = registry.put("manifests/lies", ABSENT, index(), INDEX)
     assert (response.status, response.code) == (400, "DIGEST_INVALID")
-    for bad in ("sha256:baddigeststring", "md5:" + "0" * 32):
-        assert registry.put("manifests/lies", bad, index(), INDEX).code == "DIGEST_INVALID"
-        assert registry.ask("GET", f"/v2/manifests/lies/manifests/{bad}").status == 400
+    for wrong_digest in ("sha256:baddigeststring", "md5:" + "0" * 32):
+        assert registry.put("manifests/lies", wrong_digest, index(), INDEX).code == "DIGEST_INVALID"
+        assert registry.ask("GET", f"/v2/manifests/lies/manifests/{wrong_digest}").status == 400
 
 
 def test_a_manifest_can_have_four_mebibytes_but_not_more(registry: Registry) -> None:
@@ -409,9 +409,9 @@ def test_indexes_may_be_empty_and_nested(registry: Registry) -> None:
     empty = index()
     assert registry.put("manifests/nested", "empty", empty, INDEX).status == 201
     _, manifest = registry.push_image("manifests/nested", "one")
-    inner = index(manifest)
-    assert registry.put("manifests/nested", "inner", inner, INDEX).status == 201
-    assert registry.put("manifests/nested", "outer", index(inner, empty), INDEX).status == 201
+    inner_index = index(manifest)
+    assert registry.put("manifests/nested", "inner", inner_index, INDEX).status == 201
+    assert registry.put("manifests/nested", "outer", index(inner_index, empty), INDEX).status == 201
 
 
 def test_a_conditional_put_does_not_overwrite_an_update(registry: Registry) -> None:
@@ -445,8 +445,8 @@ def test_tags_are_listed_in_ascii_order_page_by_page(registry: Registry) -> None
         assert link is None or link.endswith('; rel="next"')
     assert tags == sorted(names)
     assert registry.ask("GET", path, n=0).json["tags"] == []
-    assert registry.ask("GET", path, last="Z").json["tags"] == [n for n in sorted(names) if n > "Z"]
-    assert registry.ask("GET", path, last="a").json["tags"] == [n for n in sorted(names) if n > "a"]
+    assert registry.ask("GET", path, last="Z").json["tags"] == [tag for tag in sorted(names) if tag > "Z"]
+    assert registry.ask("GET", path, last="a").json["tags"] == [tag for tag in sorted(names) if tag > "a"]
     assert registry.ask("GET", path, n=2, last="aa").json["tags"] == ["b", "z" * 128]
     for odd in ("-1", "x", "1e3", "9" * 40, ""):
         assert registry.ask("GET", path, n=odd).status == 400
@@ -518,8 +518,8 @@ def test_many_referrers_are_listed_in_pages_of_four_mebibytes(registry: Registry
 
 
 def test_referrers_need_a_digest(registry: Registry) -> None:
-    for bad in ("sha256:x", "latest", "md5:" + "0" * 32):
-        response = registry.ask("GET", f"/v2/referrers/one/referrers/{bad}")
+    for reference in ("sha256:x", "latest", "md5:" + "0" * 32):
+        response = registry.ask("GET", f"/v2/referrers/one/referrers/{reference}")
         assert (response.status, response.code) == (400, "DIGEST_INVALID")
 
 
@@ -563,7 +563,7 @@ def test_repository_names_must_match_the_grammar(registry: Registry, name: str) 
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"),
+    ("method", "path", "allowed_methods"),
     [
         ("POST", "/v2/", "GET, HEAD"),
         ("PUT", "/v2/x/tags/list", "GET, HEAD"),
@@ -576,10 +576,14 @@ def test_repository_names_must_match_the_grammar(registry: Registry, name: str) 
     ],
 )
 def test_an_unsupported_method_gets_405_with_the_allowed_ones(
-    registry: Registry, method: str, path: str, allowed: str
+    registry: Registry, method: str, path: str, allowed_methods: str
 ) -> None:
     response = registry.ask(method, path)
-    assert (response.status, response.code, response.headers["Allow"]) == (405, "UNSUPPORTED", allowed)
+    assert (response.status, response.code, response.headers["Allow"]) == (
+        405,
+        "UNSUPPORTED",
+        allowed_methods,
+    )
 
 
 def test_an_unknown_path_gets_404(registry: Registry) -> None:

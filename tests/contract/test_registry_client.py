@@ -84,22 +84,22 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Repos
         with support.debian(tmp_path) as host:
             yield Repository(host, "team/app")
         return
-    bare = Registry(referrers=False, ranges=False, resumes=False, mounts=False)
-    with support.serving(Registry(etags=True) if request.param == "memory" else bare) as host:
+    minimal_registry = Registry(referrers=False, ranges=False, resumes=False, mounts=False)
+    with support.serving(Registry(etags=True) if request.param == "memory" else minimal_registry) as host:
         yield Repository(host, "team/app")
 
 
-# What every registry does ---------------------------------------------------------------------------
+# Requirements for every registry ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, len(BIG)])
 @pytest.mark.parametrize("chunk", [0, 1 << 20])
 def test_a_blob_is_uploaded_once_and_downloaded(repository: Repository, size: int, chunk: int) -> None:
     data = BIG[:size]
-    opened = []
+    opened_digests = []
 
     def source() -> io.BytesIO:
-        opened.append(1)
+        opened_digests.append(1)
         return io.BytesIO(data)
 
     with new_client(chunk_size=chunk) as client:
@@ -108,15 +108,15 @@ def test_a_blob_is_uploaded_once_and_downloaded(repository: Repository, size: in
         assert client.head_blob(repository, digest(data)) == size
         with client.open_blob(repository, digest(data), size) as file:
             assert file.read() == data
-    assert len(opened) <= 1
+    assert len(opened_digests) <= 1
 
 
 def test_a_blob_is_mounted_from_the_same_registry(repository: Repository) -> None:
     other_repository = Repository(repository.host, "other/app")
     with new_client() as client:
         client.upload_blob(repository, descriptor(BIG), BIG)
-        outcome = client.upload_blob(other_repository, descriptor(BIG), BIG, mount_from=repository)
-        assert outcome in ("mounted", "sent")
+        upload_kind = client.upload_blob(other_repository, descriptor(BIG), BIG, mount_from=repository)
+        assert upload_kind in ("mounted", "sent")
         assert client.head_blob(other_repository, digest(BIG)) == len(BIG)
 
 
@@ -127,11 +127,15 @@ def test_manifests_are_stored_byte_for_byte(repository: Repository) -> None:
         assert client.head_manifest(repository.with_tag("1.0")) is None
         pushed = client.put_manifest(repository.with_tag("1.0"), data, oci.MANIFEST)
         assert pushed.digest == digest(data)
-        stored = client.get_manifest(repository.with_tag("1.0"))
-        assert (stored.data, stored.digest, stored.media_type) == (data, digest(data), oci.MANIFEST)
-        assert stored.json()["x-unknown"] == {"kept": [1, 2.5]}
-        assert client.resolve(repository.with_tag("1.0")) == stored.descriptor
-        assert client.resolve(repository.with_digest(digest(data))) == stored.descriptor
+        stored_manifest = client.get_manifest(repository.with_tag("1.0"))
+        assert (stored_manifest.data, stored_manifest.digest, stored_manifest.media_type) == (
+            data,
+            digest(data),
+            oci.MANIFEST,
+        )
+        assert stored_manifest.json()["x-unknown"] == {"kept": [1, 2.5]}
+        assert client.resolve(repository.with_tag("1.0")) == stored_manifest.descriptor
+        assert client.resolve(repository.with_digest(digest(data))) == stored_manifest.descriptor
         assert client.list_tags(repository) == ["1.0"]
         client.delete_manifest(repository.with_digest(digest(data)))
         assert client.head_manifest(repository.with_digest(digest(data))) is None
@@ -173,8 +177,8 @@ def test_referrers_are_listed_with_and_without_the_api(repository: Repository) -
             "application/x-signature",
         }
         assert all(set(json.loads(link.raw)) - {"mediaType", "digest", "size"} for link in referrers)
-        (only,) = client.list_referrers(repository, digest(subject), "application/x-sbom")
-        assert only.digest == put[0]
+        (sbom,) = client.list_referrers(repository, digest(subject), "application/x-sbom")
+        assert sbom.digest == put[0]
         client.delete(repository.with_digest(put[0]))
         assert [link.digest for link in client.list_referrers(repository, digest(subject))] == [put[1]]
 
@@ -242,7 +246,7 @@ def test_retries_are_limited() -> None:
         client.list_tags(Repository("127.0.0.1:1", "a"))
 
 
-# Lies -----------------------------------------------------------------------------------------------
+# Wrong content ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lie", [b"x", BIG[:-1] + b"!", BIG + b"x", BIG[1:]])
@@ -272,9 +276,9 @@ def test_a_manifest_with_another_digest_is_refused() -> None:
 
 def test_an_upload_is_verified_before_its_last_piece_is_sent() -> None:
     registry = Registry()
-    wrong = BIG[:-1] + b"!"
+    wrong_content = BIG[:-1] + b"!"
     with support.serving(registry) as host, new_client() as client:
-        for content in (wrong, BIG[:-1], BIG + b"x"):
+        for content in (wrong_content, BIG[:-1], BIG + b"x"):
             with pytest.raises(PumiceError, match="does not match its digest"):
                 client.upload_blob(Repository(host, "a"), descriptor(BIG), content)
     assert registry.blobs == {}
@@ -400,21 +404,21 @@ def test_a_login_is_not_sent_to_another_machine_without_tls() -> None:
         def close(self) -> None:
             pass
 
-    for plain, expected in ((True, 1), (False, 2)):
+    for is_http, expected in ((True, 1), (False, 2)):
         transport = Recording()
         login = StaticCredentials("registry.example", Login("me", "secret"))
         with (
-            Client(login, ClientSettings(plain_http=plain), transport=transport) as client,
+            Client(login, ClientSettings(plain_http=is_http), transport=transport) as client,
             pytest.raises(DeniedError),
         ):
             client.list_tags(Repository("registry.example", "a"))
         assert len(transport.asked) == expected
         assert any(name == "Authorization" for one_ in transport.asked for name, _ in one_.headers) == (
-            not plain
+            not is_http
         )
 
 
-# Manners --------------------------------------------------------------------------------------------
+# Limits and warnings ----------------------------------------------------------------------------
 
 
 def test_retry_after_is_honored() -> None:

@@ -1,4 +1,4 @@
-"""Whole images, with all that belongs to them, from any place to any other: nothing is lost or changed."""
+"""Copies of images with all referrers between all transports keep all content."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NAME = "example.com/app:1.0"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "store") as opened:
-        yield opened
+    with Home(tmp_path / "store") as opened_home:
+        yield opened_home
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield where
 
 
-def test_a_round_trip_through_every_place_keeps_everything(
+def test_a_round_trip_through_every_transport_keeps_all_content(
     home: Home, signed: oci.Descriptor, host: str, tmp_path: Path
 ) -> None:
-    before = everything(NAME, home)
-    assert len([name for name in before if name.startswith("about ")]) == 3
-    assert len([name for name in before if name.startswith("tag ")]) == 1
+    contents_before = everything(NAME, home)
+    assert len([name for name in contents_before if name.startswith("about ")]) == 3
+    assert len([name for name in contents_before if name.startswith("tag ")]) == 1
     hops = [
         *(NAME, f"docker://{host}/a/app:1.0", f"docker://{host}/b/app:1.0", f"oci:{tmp_path}/layout:1.0"),
         *(
@@ -66,17 +66,19 @@ def test_a_round_trip_through_every_place_keeps_everything(
     for source, target in pairwise(hops):
         gathered = copy(source, target, home)
         assert gathered.root.digest == signed.digest
-        assert everything(target, home) == before, target
+        assert everything(target, home) == contents_before, target
 
 
-def test_the_image_alone_goes_where_that_is_asked_for(home: Home, signed: oci.Descriptor, host: str) -> None:
-    copy(NAME, f"docker://{host}/a/app:1.0", home, whole=False)
+def test_referrers_are_omitted_if_requested(home: Home, signed: oci.Descriptor, host: str) -> None:
+    copy(NAME, f"docker://{host}/a/app:1.0", home, with_referrers=False)
     have = everything(f"docker://{host}/a/app:1.0", home)
     assert signed.digest in have
     assert not [name for name in have if name.startswith(("about ", "tag "))]
 
 
-def test_what_cannot_hold_it_all_is_refused(home: Home, signed: oci.Descriptor, tmp_path: Path) -> None:
+def test_a_destination_that_cannot_hold_all_content_is_refused(
+    home: Home, signed: oci.Descriptor, tmp_path: Path
+) -> None:
     for kind in ("docker-archive", "tar", "dir"):
         with pytest.raises(ImageError, match="cannot hold the signatures") as raised:
             copy(NAME, f"{kind}:{tmp_path}/out", home)
@@ -85,7 +87,7 @@ def test_what_cannot_hold_it_all_is_refused(home: Home, signed: oci.Descriptor, 
         assert not (tmp_path / "out").exists()
 
 
-def test_blobs_that_are_there_are_neither_read_nor_sent(home: Home, signed: oci.Descriptor) -> None:
+def test_existing_blobs_are_neither_read_nor_sent(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry()
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/a:1", home)
@@ -98,10 +100,10 @@ def test_blobs_that_are_there_are_neither_read_nor_sent(home: Home, signed: oci.
         assert registry.logged_paths("GET", "/blobs/") == []
         assert registry.logged_paths("PATCH") == []
         assert registry.logged_paths("PUT", "digest=") == []
-        with Home(home.root.parent / "other") as other:
-            copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
+        with Home(home.root.parent / "other") as other_home:
+            copy(f"docker://{host}/b:2", "store:x.example/b:2", other_home)
             registry.log.clear()
-            copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
+            copy(f"docker://{host}/b:2", "store:x.example/b:2", other_home)
         assert registry.logged_paths("GET", "/blobs/") == []
 
 
@@ -112,7 +114,7 @@ def test_the_tag_comes_last(home: Home, signed: oci.Descriptor) -> None:
     assert registry.logged_paths("PUT")[-1] == "/v2/a/manifests/1"
 
 
-def test_what_is_listed_and_missing_is_an_error(home: Home, signed: oci.Descriptor) -> None:
+def test_a_listed_referrer_that_is_missing_is_an_error(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry(referrers=False)
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/a:1", home)
@@ -129,20 +131,20 @@ def test_what_is_listed_and_missing_is_an_error(home: Home, signed: oci.Descript
     assert home.refs.get("x.example/a:1") is None
 
 
-def test_a_list_that_others_made_is_added_to(home: Home, signed: oci.Descriptor) -> None:
+def test_an_existing_list_of_referrers_is_extended(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry(referrers=False)
     theirs = {"mediaType": oci.MANIFEST, "digest": "", "size": 2, "x-more": 1}
     with support.serving(registry) as host:
-        copy(NAME, f"docker://{host}/a:1", home, whole=False)
+        copy(NAME, f"docker://{host}/a:1", home, with_referrers=False)
         theirs["digest"] = registry.put("a", b"{}", oci.MANIFEST)
         index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [theirs], "x-list": [1.5]}
         registry.put("a", json.dumps(index).encode(), oci.INDEX, fallback_tag(signed.digest))
         copy(NAME, f"docker://{host}/a:1", home)
         key = registry.tags["a"][fallback_tag(signed.digest)]
-        after = json.loads(registry.manifests["a", key][1])
-    assert after["x-list"] == [1.5]
-    assert after["manifests"][0] == theirs
-    assert len(after["manifests"]) == 2
+        list_after = json.loads(registry.manifests["a", key][1])
+    assert list_after["x-list"] == [1.5]
+    assert list_after["manifests"][0] == theirs
+    assert len(list_after["manifests"]) == 2
 
 
 def _total(home: Home, source: str, target: str, host: str) -> int:
@@ -151,47 +153,47 @@ def _total(home: Home, source: str, target: str, host: str) -> int:
         return wire.count
 
 
-@pytest.mark.parametrize("what", ["push", "pull", "copy"])
+@pytest.mark.parametrize("direction", ["push", "pull", "copy"])
 def test_a_copy_survives_a_cut_anywhere(
-    home: Home, signed: oci.Descriptor, what: str, tmp_path: Path
+    home: Home, signed: oci.Descriptor, direction: str, tmp_path: Path
 ) -> None:
-    """The wire breaks after N bytes, for N all over what is sent in one copy."""
-    before = everything(NAME, home)
+    """The connection breaks after N bytes, for values of N over the whole transfer."""
+    contents_before = everything(NAME, home)
     registry = Registry()
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/from:1", home)
-        source = NAME if what == "push" else "docker://{}/from:1"
+        source = NAME if direction == "push" else "docker://{}/from:1"
 
         def target(number: int) -> str:
-            return f"store:to.example/{number}:1" if what == "pull" else f"docker://{{}}/to{number}:1"
+            return f"store:to.example/{number}:1" if direction == "pull" else f"docker://{{}}/to{number}:1"
 
         registry.mounts = False
-        with Home(tmp_path / "measure") as other:
-            reader = home if what == "push" else other
+        with Home(tmp_path / "measure") as other_home:
+            reader = home if direction == "push" else other_home
             total = _total(reader, source, target(999), host)
-        for number, after in enumerate(range(0, total, max(1, total // 18))):
-            with Home(tmp_path / f"pulled-{number}") as other, Wire(host, after) as wire:
-                reader = home if what == "push" else other
-                place = target(number).format(wire.host)
-                copy(source.format(wire.host), place, reader)
-                assert wire.is_cut or number > 15  # how much goes over the wire varies a little
-                assert everything(place.replace(wire.host, host), reader) == before
+        for number, cut_offset in enumerate(range(0, total, max(1, total // 18))):
+            with Home(tmp_path / f"pulled-{number}") as other_home, Wire(host, cut_offset) as wire:
+                reader = home if direction == "push" else other_home
+                location = target(number).format(wire.host)
+                copy(source.format(wire.host), location, reader)
+                assert wire.is_cut or number > 15  # the number of transferred bytes varies a little
+                assert everything(location.replace(wire.host, host), reader) == contents_before
 
 
-def test_a_registry_that_stays_away_leaves_no_name(home: Home, signed: oci.Descriptor) -> None:
+def test_an_unreachable_registry_leaves_no_name_in_the_store(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry()
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/a:1", home)
         for key in list(registry.blobs):
             registry.blobs[key] = b"damaged"
-        with Home(home.root.parent / "other") as other:
+        with Home(home.root.parent / "other") as other_home:
             with pytest.raises(PumiceError):
-                copy(f"docker://{host}/a:1", "store:x.example/a:1", other)
-            assert other.refs.names() == []
-            assert all(other.blobs.verify(one) for one in other.blobs.digests())
+                copy(f"docker://{host}/a:1", "store:x.example/a:1", other_home)
+            assert other_home.refs.names() == []
+            assert all(other_home.blobs.verify(blob_digest) for blob_digest in other_home.blobs.digests())
 
 
-def test_a_repository_of_many_tags_is_not_listed_whole(home: Home, signed: oci.Descriptor) -> None:
+def test_a_repository_with_many_tags_is_not_listed_completely(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry(page=3)
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/a:1", home)
@@ -223,7 +225,7 @@ def test_sha512_goes_from_registry_to_registry_and_is_refused_by_the_store(home:
             copy(f"docker://{host}/a:1", "store:x.example/a:1", home)
 
 
-def test_an_image_in_a_registry_is_read_where_it_is(home: Home, signed: oci.Descriptor, host: str) -> None:
+def test_an_image_in_a_registry_is_read_without_a_pull(home: Home, signed: oci.Descriptor, host: str) -> None:
     copy(NAME, f"docker://{host}/a:1", home)
     with Client(settings=QUICK) as client:
         image = transfers.open_source(f"docker://{host}/a:1", home, client).image

@@ -59,11 +59,11 @@ def work(memory: Path) -> Iterator[Path]:
 @pytest.fixture
 def home(work: Path) -> Iterator[Home]:
     """A store with an image, a cosign signature, and a referrer."""
-    with Home(work / "store") as opened:
-        root = images.make(opened, [{"file": "content"}], name=NAME).root
-        transfers.store_cosign_manifest(opened, root.digest, "by somebody")
-        opened.referrers.add(root.digest, [transfers.referrer(opened, root, "application/x-sbom")])
-        yield opened
+    with Home(work / "store") as opened_home:
+        root = images.make(opened_home, [{"file": "content"}], name=NAME).root
+        transfers.store_cosign_manifest(opened_home, root.digest, "by somebody")
+        opened_home.referrers.add(root.digest, [transfers.referrer(opened_home, root, "application/x-sbom")])
+        yield opened_home
 
 
 def hasty(source: str, target: str, home: Home) -> PumiceError | None:
@@ -93,9 +93,9 @@ def digest_of_tag(image_reference: str) -> str:
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("what", ["push", "pull", "copy"])
+@pytest.mark.parametrize("operation", ["push", "pull", "copy"])
 def test_a_transfer_survives_a_broken_connection_at_every_request(
-    host: str, home: Home, work: Path, what: str, moment: Moment
+    host: str, home: Home, work: Path, operation: str, moment: Moment
 ) -> None:
     expected = everything(NAME, home)
     root = home.refs.get(NAME)
@@ -104,18 +104,18 @@ def test_a_transfer_survives_a_broken_connection_at_every_request(
     cuts = 0
     number = MOMENTS.index(moment) % STEP
     while True:
-        target = f"docker://{{}}/{what}-{moment}/{number}:1" if what != "pull" else f"store:{NAME}"
-        source = NAME if what == "push" else "docker://{}/from:1"
+        target = f"docker://{{}}/{operation}-{moment}/{number}:1" if operation != "pull" else f"store:{NAME}"
+        source = NAME if operation == "push" else "docker://{}/from:1"
         with Home(work / f"other-{number}") as other_home, Cutter(host, number, moment) as wire:
-            target_home = home if what == "push" else other_home
+            target_home = home if operation == "push" else other_home
             error = hasty(source.format(wire.host), target.format(wire.host), target_home)
             if wire.is_cut:
                 cuts += 1
                 assert_helpful(error)
-                if what == "pull":
+                if operation == "pull":
                     assert other_home.refs.get(NAME) is None
                     assert all(other_home.blobs.verify(digest) for digest in other_home.blobs.digests())
-                else:  # the very last answer may be what was lost
+                else:  # the last response may be the one that was lost
                     assert digest_of_tag(target.format(host)) in ("", root.digest)
                 copy(source.format(host), target.format(host), target_home)
             assert everything(target.format(host).removeprefix("store:"), target_home) == expected
@@ -123,28 +123,28 @@ def test_a_transfer_survives_a_broken_connection_at_every_request(
                 break
         number += STEP
     assert number > 8
-    assert cuts or moment == "in-body"  # which few requests have, when blobs are mounted or pulled
+    assert cuts or moment == "in-body"  # few requests have such a moment if blobs are mounted or pulled
 
 
-@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("share", [0.02, 0.35, 0.65, 0.98])
-def test_a_large_blob_resumes_after_a_broken_connection(host: str, way: str, share: float) -> None:
+def test_a_large_blob_resumes_after_a_broken_connection(host: str, direction: str, share: float) -> None:
     data = bytes(range(251)) * 40_000
     descriptor = transfers.described(data)
-    direct = parse_reference(f"docker://{host}/large-{way}-{int(share * 100)}:1").repository
+    direct = parse_reference(f"docker://{host}/large-{direction}-{int(share * 100)}:1").repository
     with Client(settings=transfers.QUICK) as client:
-        if way == "down":
+        if direction == "down":
             client.upload_blob(direct, descriptor, data)
         with Wire(host, int(len(data) * share)) as wire:
             through_wire = parse_reference(f"docker://{wire.host}/{direct.name}:1").repository
-            if way == "up":
+            if direction == "up":
                 assert client.upload_blob(through_wire, descriptor, data) == "sent"
             else:
                 with client.open_blob(through_wire, descriptor.digest, len(data)) as file:
                     assert file.read() == data
             assert wire.is_cut
-            again = wire.count - len(data)
+            bytes_sent_again = wire.count - len(data)
     with Client(settings=transfers.QUICK) as client, client.open_blob(direct, descriptor.digest) as file:
         assert file.read() == data
-    if way == "down":
-        assert again < len(data) * (1 - share) + 100_000
+    if direction == "down":
+        assert bytes_sent_again < len(data) * (1 - share) + 100_000

@@ -58,17 +58,17 @@ def test_cached_images_are_served_when_the_upstream_is_down(tmp_path: Path) -> N
             assert [entry["digest"] for entry in entries] == [digest_of(signature)]
             assert get(server, f"team/app/manifests/{digest_of(signature)}").body == signature
             upstream.kill()
-            again = get(server, "team/app/manifests/1.0")
-            assert (again.body, again.headers["Warning"]) == (document, STALE)
+            cached = get(server, "team/app/manifests/1.0")
+            assert (cached.body, cached.headers["Warning"]) == (document, STALE)
             assert get(server, f"team/app/manifests/{digest}").headers["Warning"] is None
             assert get(server, f"team/app/blobs/{digest_of(layer)}").body == layer
-            stored = get(server, f"team/app/referrers/{digest}")
-            assert [entry["digest"] for entry in stored.json["manifests"]] == [digest_of(signature)]
-            assert stored.headers["Warning"] == STALE
+            cached_referrers = get(server, f"team/app/referrers/{digest}")
+            assert [entry["digest"] for entry in cached_referrers.json["manifests"]] == [digest_of(signature)]
+            assert cached_referrers.headers["Warning"] == STALE
             assert get(server, "team/app/tags/list").json["tags"] == ["1.0"]
             for path in ("other/manifests/1", f"other/blobs/{digest}", "other/tags/list"):
-                gone = get(server, path)
-                assert (gone.status, gone.json["errors"][0]["message"]) == (
+                uncached = get(server, path)
+                assert (uncached.status, uncached.json["errors"][0]["message"]) == (
                     502,
                     "the upstream registry cannot be reached, and this content is not cached",
                 )
@@ -126,8 +126,8 @@ def test_content_with_a_wrong_digest_is_never_stored(tmp_path: Path, size: int) 
         upstream.lies = b""
         assert server.ask("GET", path).body == true
         server.stop()
-    stored = [file for file in (tmp_path / "root/blobs").rglob("*") if file.is_file()]
-    assert [file.name for file in stored] == [digest_of(true).partition(":")[2]]
+    stored_files = [file for file in (tmp_path / "root/blobs").rglob("*") if file.is_file()]
+    assert [file.name for file in stored_files] == [digest_of(true).partition(":")[2]]
     assert not list((tmp_path / "root").rglob("_uploads/*"))
 
 

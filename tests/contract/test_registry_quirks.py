@@ -56,7 +56,7 @@ def odd(quirk: Quirk) -> Iterator[Registry]:
 
 
 @contextmanager
-def outcome(quirk: Quirk, registry: Registry) -> Iterator[None]:
+def expected_result(quirk: Quirk, registry: Registry) -> Iterator[None]:
     """Expect the outcome of a quirk, that it occurred, and that few requests were necessary."""
     registry.log.clear()
     registry.quirk = quirk
@@ -74,20 +74,20 @@ def outcome(quirk: Quirk, registry: Registry) -> Iterator[None]:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """A store with an image of two platforms, all kinds of referrers, and a layer of several requests."""
-    with Home(tmp_path / "store") as opened:
-        root = transfers.store_signed_index(opened, NAME)
-        large = images.make(opened, [{"large": LARGE}])
+    with Home(tmp_path / "store") as opened_home:
+        root = transfers.store_signed_index(opened_home, NAME)
+        large = images.make(opened_home, [{"large": LARGE}])
         member = oci.encode_document(
-            oci.make_index((large.root, *oci.read_index(blob(opened, root.digest)).manifests))
+            oci.make_index((large.root, *oci.read_index(blob(opened_home, root.digest)).manifests))
         )
-        again = oci.Descriptor(oci.INDEX, images.put(opened, member), len(member))
-        about = opened.referrers.get(root.digest)
-        opened.refs.set(NAME, again)
-        sbom = transfers.referrer(opened, again, "application/x-sbom")
-        opened.referrers.add(again.digest, [sbom])
-        transfers.store_cosign_manifest(opened, again.digest, "by somebody")
+        second_index = oci.Descriptor(oci.INDEX, images.put(opened_home, member), len(member))
+        about = opened_home.referrers.get(root.digest)
+        opened_home.refs.set(NAME, second_index)
+        sbom = transfers.referrer(opened_home, second_index, "application/x-sbom")
+        opened_home.referrers.add(second_index.digest, [sbom])
+        transfers.store_cosign_manifest(opened_home, second_index.digest, "by somebody")
         assert about
-        yield opened
+        yield opened_home
 
 
 def blob(home: Home, name: str) -> bytes:
@@ -109,7 +109,7 @@ def everything(source: str, home: Home, registry: Registry) -> dict[str, bytes]:
 def test_push(quirk: Quirk, home: Home) -> None:
     expected = everything(NAME, home, Registry())
     with odd(quirk) as registry:
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         if not quirk.error:
             assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
@@ -119,7 +119,7 @@ def test_push(quirk: Quirk, home: Home) -> None:
 def test_pushing_the_same_image_to_an_immutable_tag_succeeds(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         registry.quirk = quirk
         other_image = images.make(home, [{"other": "content"}], name="example.com/other:1.0")
@@ -133,14 +133,14 @@ def test_pull(quirk: Quirk, home: Home, tmp_path: Path) -> None:
     expected = everything(NAME, home, Registry())
     with odd(quirk) as registry, Home(tmp_path / "other") as other_home:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             with new_client(registry) as client:
                 root = client.resolve(parse_reference(f"{registry.host}/a/app:1.0"))
             assert root == home.refs.get(NAME)
             move(f"docker://{registry.host}/a/app:1.0", f"store:{NAME}", other_home, registry)
         if not quirk.error:
             assert everything(NAME, other_home, Registry()) == expected
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
@@ -150,7 +150,7 @@ def test_copy(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         source, target = (f"docker://{registry.host}/{name}/app:1.0" for name in ("a", "b"))
         move(NAME, source, home, registry)
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             move(source, target, home, registry)
         assert everything(target, home, registry) == expected
 
@@ -159,7 +159,7 @@ def test_copy(quirk: Quirk, home: Home) -> None:
 def test_login(quirk: Quirk, home: Home) -> None:
     expected = everything(NAME, home, Registry())
     with odd(quirk) as registry:
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         if not quirk.error:
             registry.quirk = quirk
@@ -172,7 +172,7 @@ def test_tags(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         registry.tags["a/app"] = dict.fromkeys(tags, "x")
         registry.page = 2 if quirk.times == 1 else 0
-        with outcome(quirk, registry), new_client(registry) as client:
+        with expected_result(quirk, registry), new_client(registry) as client:
             expected = [] if quirk.name == "the list is null" else tags
             assert client.list_tags(Repository(registry.host, "a/app")) == expected
 
@@ -199,7 +199,7 @@ def test_an_incomplete_list_of_tags_does_not_lose_a_signature(quirk: Quirk, home
         for number in range(5):
             registry.tags["a/app"][f"0{number}"] = "x"
         registry.page = 2 if quirk.times == 1 else 0
-        with outcome(quirk, registry):
+        with expected_result(quirk, registry):
             assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
@@ -208,7 +208,7 @@ def test_delete(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         reference = parse_reference(f"{registry.host}/a/app:1.0")
-        with outcome(quirk, registry), new_client(registry) as client:
+        with expected_result(quirk, registry), new_client(registry) as client:
             client.delete(reference)
         with new_client(registry) as client:
             assert (client.head_manifest(reference) is None) is not bool(quirk.error)

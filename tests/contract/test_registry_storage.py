@@ -46,8 +46,8 @@ def memory_backend(directory: Path) -> Storage:
 @pytest.fixture(params=[disk_backend, memory_backend], ids=["disk", "memory"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     open_backend: Callable[[Path], Storage] = request.param
-    with open_backend(tmp_path) as opened:
-        yield opened
+    with open_backend(tmp_path) as opened_storage:
+        yield opened_storage
 
 
 def content_of(blob: StoredBlob | None) -> bytes:
@@ -103,17 +103,17 @@ def test_an_upload_accepts_only_the_next_byte(storage: Storage) -> None:
     with pytest.raises(UploadOffsetError) as caught:
         storage.uploads.append("a", upload, 3, b"again")
     assert caught.value.offset == 5
-    result = storage.uploads.find("a", upload)
-    assert result is not None
-    assert result.offset == 5
+    stored_upload = storage.uploads.find("a", upload)
+    assert stored_upload is not None
+    assert stored_upload.offset == 5
 
 
 def test_an_upload_can_be_read_while_it_grows_and_after_it_is_finished(storage: Storage) -> None:
     upload = storage.uploads.begin("a")
     storage.uploads.append("a", upload, 0, b"first ")
-    result = storage.uploads.find("a", upload)
-    assert result is not None
-    reader = result.open()
+    stored_upload = storage.uploads.find("a", upload)
+    assert stored_upload is not None
+    reader = stored_upload.open()
     assert reader.read(0, 100) == b"first "
     storage.uploads.append("a", upload, 6, b"second")
     assert reader.read(6, 3) == b"sec"
@@ -199,22 +199,32 @@ def test_malformed_names_raise_format_error(storage: Storage, name: str) -> None
 @pytest.mark.file_times
 def test_a_collection_removes_what_no_tag_needs_after_its_lease(storage: Storage) -> None:
     push_blob(storage, "a", b"layer")
-    unused = push_blob(storage, "a", b"unused")
+    unused_digest = push_blob(storage, "a", b"unused")
     tagged, untagged = image(b"layer", salt="tagged"), image(salt="untagged")
     push_manifest(storage, "a", tagged)
     push_manifest(storage, "a", index(tagged), "1")
     push_manifest(storage, "a", untagged)
     storage.uploads.append("a", storage.uploads.begin("a"), 0, b"unfinished")
-    stored = collect(storage, time.time(), DAY)
-    assert (stored.manifests, stored.links, stored.blobs, stored.uploads) == (0, 0, 0, 0)
-    removed = collect(storage, time.time() + 2 * DAY, DAY)
-    assert (removed.manifests, removed.links, removed.blobs, removed.uploads) == (1, 1, 1, 1)
-    assert removed.freed == len(b"unused")
+    first_collection = collect(storage, time.time(), DAY)
+    assert (
+        first_collection.manifests,
+        first_collection.links,
+        first_collection.blobs,
+        first_collection.uploads,
+    ) == (0, 0, 0, 0)
+    second_collection = collect(storage, time.time() + 2 * DAY, DAY)
+    assert (
+        second_collection.manifests,
+        second_collection.links,
+        second_collection.blobs,
+        second_collection.uploads,
+    ) == (1, 1, 1, 1)
+    assert second_collection.freed == len(b"unused")
     assert storage.manifests.find("a", digest_of(untagged)) is None
-    assert storage.blobs.find("a", unused) is None
-    result = check(storage)
-    assert (result.damaged, result.incomplete) == ((), ())
-    assert (result.repositories, result.manifests, result.blobs) == (1, 2, 1)
+    assert storage.blobs.find("a", unused_digest) is None
+    findings = check(storage)
+    assert (findings.damaged, findings.incomplete) == ((), ())
+    assert (findings.repositories, findings.manifests, findings.blobs) == (1, 2, 1)
 
 
 def test_a_check_reports_missing_content_and_unlisted_referrers(storage: Storage) -> None:

@@ -1,4 +1,4 @@
-"""What every stage 1 promises, held against all of them, as root and as ordinary users."""
+"""The contract of a stage 1, tested with all of them, as root and as ordinary users."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STAGES = ("builtin", "bwrap", "runc")
 
 
 @pytest.fixture(scope="module", params=people.WHO)
-def who(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Somebody with an image ``box:1``: a shell, a few users, some files."""
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Yield a person with an image ``box:1``, which has a shell, a few users and some files."""
     with people.person(request.param) as someone:
         box(someone)
         yield someone
@@ -39,7 +39,7 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["builtin", "bwrap"])
 def own_stage1(request: pytest.FixtureRequest) -> str:
-    """A stage 1 that Pumice drives itself: signals and process 1 are not up to another engine."""
+    """Return a stage 1 without another engine, so that Pumice handles signals and process 1 itself."""
     if request.param != "builtin":
         peers.need(request.param)
     return str(request.param)
@@ -61,10 +61,10 @@ def box(someone: Person) -> None:
 
 
 def sh(someone: Person, stage1: str, script: str, *options: str) -> str:
-    """Run a script in the box and return what it printed; it must succeed."""
-    done = someone.pumice("run", "--stage1", stage1, *options, "box:1", script)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Run a script in the container, which must succeed; return its output."""
+    process = someone.pumice("run", "--stage1", stage1, *options, "box:1", script)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def code(someone: Person, stage1: str, *arguments: str) -> int:
@@ -77,26 +77,26 @@ def left_behind(someone: Person) -> list[Path]:
     return [*(store / "tmp").iterdir(), *trees]
 
 
-def test_the_exit_code_is_the_programs(who: Person, stage1: str) -> None:
-    assert code(who, stage1, "box:1") == 5
-    assert code(who, stage1, "box:1", "exit 0") == 0
-    assert code(who, stage1, "box:1", "sh -c 'kill -TERM $$'; exit $?") == 128 + signal.SIGTERM
+def test_the_exit_code_is_that_of_the_program(person: Person, stage1: str) -> None:
+    assert code(person, stage1, "box:1") == 5
+    assert code(person, stage1, "box:1", "exit 0") == 0
+    assert code(person, stage1, "box:1", "sh -c 'kill -TERM $$'; exit $?") == 128 + signal.SIGTERM
 
 
-def test_a_missing_program_is_127_and_one_that_cannot_run_126(who: Person, stage1: str) -> None:
+def test_a_missing_program_is_127_and_one_that_cannot_run_126(person: Person, stage1: str) -> None:
     for program, expected in (("nope", 127), ("/no/such", 127), ("/etc/plain", 126), ("/srv", 126)):
-        done = who.pumice("run", "--stage1", stage1, "--entrypoint", program, "box:1")
-        assert done.returncode == expected, (program, done.stderr)
-        assert done.stderr.startswith(f"error: {program}: "), done.stderr
-        assert done.stderr.count("\n") == 1
+        process = person.pumice("run", "--stage1", stage1, "--entrypoint", program, "box:1")
+        assert process.returncode == expected, (program, process.stderr)
+        assert process.stderr.startswith(f"error: {program}: "), process.stderr
+        assert process.stderr.count("\n") == 1
 
 
-def test_environment_combines_the_config_and_the_overrides(who: Person, stage1: str) -> None:
-    done = who.pumice(
+def test_environment_combines_the_config_and_the_overrides(person: Person, stage1: str) -> None:
+    process = person.pumice(
         *("run", "--stage1", stage1, "--env", "A=1", "--env", "MINE", "--entrypoint", "env", "box:1"),
         env={"MINE": "passed on", "SECRET": "stays out"},
     )
-    lines = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    lines = dict(line.split("=", 1) for line in process.stdout.splitlines())
     assert lines["GREETING"] == "from the image"
     assert lines["A"] == "1"
     assert lines["MINE"] == "passed on"
@@ -105,85 +105,87 @@ def test_environment_combines_the_config_and_the_overrides(who: Person, stage1: 
     assert "PUMICE_HOME" not in lines
 
 
-def test_nothing_of_the_callers_environment_can_be_found_inside(who: Person, stage1: str) -> None:
+def test_nothing_of_the_callers_environment_can_be_found_inside(person: Person, stage1: str) -> None:
     script = "cat /proc/*/environ /proc/*/cmdline 2>/dev/null || true"
-    done = who.pumice("run", "--stage1", stage1, "box:1", script, env={"SECRET": "do-not-tell"})
-    assert "do-not-tell" not in done.stdout
-    assert str(who.home / "store") not in done.stdout
+    process = person.pumice("run", "--stage1", stage1, "box:1", script, env={"SECRET": "do-not-tell"})
+    assert "do-not-tell" not in process.stdout
+    assert str(person.home / "store") not in process.stdout
 
 
-def test_the_users_of_the_image_are_known(who: Person, stage1: str) -> None:
-    if stage1 == "runc" and who.name == "stranger":
-        done = who.pumice("run", "--stage1", "runc", "--user", "web", "box:1", "id")
-        assert done.returncode == 11
-        assert "subordinate ids" in done.stderr
+def test_user_names_of_the_image_are_resolved(person: Person, stage1: str) -> None:
+    if stage1 == "runc" and person.name == "stranger":
+        process = person.pumice("run", "--stage1", "runc", "--user", "web", "box:1", "id")
+        assert process.returncode == 11
+        assert "subordinate ids" in process.stderr
         return
-    assert sh(who, stage1, "id -u; id -g", "--user", "web").split() == ["33", "34"]
-    assert sh(who, stage1, "id -u; id -g", "--user", "7:8").split() == ["7", "8"]
-    if stage1 != "bwrap" and who.name == "root":
-        assert sh(who, stage1, "id -G", "--user", "web").split() == ["34", "29", "50"]
+    assert sh(person, stage1, "id -u; id -g", "--user", "web").split() == ["33", "34"]
+    assert sh(person, stage1, "id -u; id -g", "--user", "7:8").split() == ["7", "8"]
+    if stage1 != "bwrap" and person.name == "root":
+        assert sh(person, stage1, "id -G", "--user", "web").split() == ["34", "29", "50"]
 
 
-def test_root_inside_has_few_capabilities_and_others_have_none(who: Person, stage1: str) -> None:
+def test_root_inside_has_few_capabilities_and_others_have_none(person: Person, stage1: str) -> None:
     script = "while read a b; do case $a in Cap*|NoNewPrivs:) echo $a $b;; esac; done < /proc/self/status"
-    lines = dict(line.split(": ") for line in sh(who, stage1, script).splitlines())
-    few = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10
-    assert int(lines["CapEff"], 16) & ~few == 0
-    assert int(lines["CapBnd"], 16) & ~few == 0
+    lines = dict(line.split(": ") for line in sh(person, stage1, script).splitlines())
+    default_capabilities = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10
+    assert int(lines["CapEff"], 16) & ~default_capabilities == 0
+    assert int(lines["CapBnd"], 16) & ~default_capabilities == 0
     assert lines["NoNewPrivs"] == "1"
-    if stage1 != "runc" or who.name != "stranger":
-        lines = dict(line.split(": ") for line in sh(who, stage1, script, "--user", "33").splitlines())
+    if stage1 != "runc" or person.name != "stranger":
+        lines = dict(line.split(": ") for line in sh(person, stage1, script, "--user", "33").splitlines())
         assert int(lines["CapEff"], 16) == 0
 
 
-def test_writes_are_gone_with_the_program(who: Person, stage1: str) -> None:
-    assert sh(who, stage1, "echo changed > /srv/page; rm /etc/plain; cat /srv/page") == "changed\n"
-    assert sh(who, stage1, "cat /srv/page; ls /etc/plain") == "hello\n/etc/plain\n"
-    assert left_behind(who) == []
+def test_writes_are_discarded_at_the_end_of_the_program(person: Person, stage1: str) -> None:
+    assert sh(person, stage1, "echo changed > /srv/page; rm /etc/plain; cat /srv/page") == "changed\n"
+    assert sh(person, stage1, "cat /srv/page; ls /etc/plain") == "hello\n/etc/plain\n"
+    assert left_behind(person) == []
 
 
-def test_read_only_leaves_places_to_write_to(who: Person, stage1: str) -> None:
+def test_read_only_keeps_temporary_directories_writable(person: Person, stage1: str) -> None:
     script = "touch /srv/x 2>/dev/null || echo refused; touch /tmp/x /run/x /var/tmp/x /dev/shm/x && echo ok"
-    assert sh(who, stage1, script, "--read-only") == "refused\nok\n"
+    assert sh(person, stage1, script, "--read-only") == "refused\nok\n"
 
 
-def test_the_working_directory_is_made(who: Person, stage1: str) -> None:
-    assert sh(who, stage1, "pwd", "--workdir", "/new/place") == "/new/place\n"
+def test_a_missing_working_directory_is_created(person: Person, stage1: str) -> None:
+    assert sh(person, stage1, "pwd", "--workdir", "/new/place") == "/new/place\n"
 
 
-def test_volumes_are_shared_and_may_be_read_only(who: Person, stage1: str) -> None:
-    folder = who.home / "shared"
+def test_volumes_are_shared_and_may_be_read_only(person: Person, stage1: str) -> None:
+    folder = person.home / "shared"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "given").write_text("from outside\n")
-    who.give(folder)
-    assert sh(who, stage1, "cat /a/b/given; echo inside > /a/b/made", "--volume", f"{folder}:/a/b") == (
+    person.give(folder)
+    assert sh(person, stage1, "cat /a/b/given; echo inside > /a/b/made", "--volume", f"{folder}:/a/b") == (
         "from outside\n"
     )
     assert (folder / "made").read_text() == "inside\n"
     script = "touch /a/no 2>/dev/null || echo refused; mkdir /a/no 2>/dev/null || echo refused"
-    assert sh(who, stage1, script, "--volume", f"{folder}:/a:ro") == "refused\nrefused\n"
-    file = sh(who, stage1, "cat /etc/one", "--volume", f"{folder}/given:/etc/one:ro", "--read-only")
+    assert sh(person, stage1, script, "--volume", f"{folder}:/a:ro") == "refused\nrefused\n"
+    file = sh(person, stage1, "cat /etc/one", "--volume", f"{folder}/given:/etc/one:ro", "--read-only")
     assert file == "from outside\n"
 
 
-def test_the_network_is_the_machines_or_none(who: Person, stage1: str) -> None:
+def test_the_network_is_that_of_the_host_or_none(person: Person, stage1: str) -> None:
     script = "cat /proc/net/dev"
-    own = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
-    inside = {line.split(":")[0].strip() for line in sh(who, stage1, script).splitlines()[2:]}
-    assert inside == own
-    alone = sh(who, stage1, script, "--network", "none").splitlines()[2:]
+    machine_interfaces = {
+        line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]
+    }
+    inside = {line.split(":")[0].strip() for line in sh(person, stage1, script).splitlines()[2:]}
+    assert inside == machine_interfaces
+    alone = sh(person, stage1, script, "--network", "none").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in alone] == ["lo"]
 
 
-def test_processes_outside_cannot_be_seen(who: Person, stage1: str) -> None:
-    numbers = [int(name) for name in sh(who, stage1, "cd /proc; echo [0-9]*").split()]
+def test_processes_outside_cannot_be_seen(person: Person, stage1: str) -> None:
+    numbers = [int(name) for name in sh(person, stage1, "cd /proc; echo [0-9]*").split()]
     assert max(numbers) < 20
     assert 1 in numbers
 
 
-def test_devices_are_few(who: Person, stage1: str) -> None:
-    names = set(sh(who, stage1, "ls /dev").split())
+def test_only_standard_devices_exist(person: Person, stage1: str) -> None:
+    names = set(sh(person, stage1, "ls /dev").split())
     assert {"null", "zero", "full", "random", "urandom", "tty", "pts", "shm", "fd", "stdout"} <= names
     assert names <= {
         *(
@@ -202,7 +204,7 @@ def test_devices_are_few(who: Person, stage1: str) -> None:
         ),
         *("fd", "stdin", "stdout", "stderr"),
     }
-    assert sh(who, stage1, "echo x > /dev/null; cat /dev/zero | { read -n 1 a; echo ok; }") == "ok\n"
+    assert sh(person, stage1, "echo x > /dev/null; cat /dev/zero | { read -n 1 a; echo ok; }") == "ok\n"
 
 
 ESCAPES = {
@@ -219,24 +221,24 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("attempt", sorted(ESCAPES))
-def test_links_never_lead_out_of_the_tree(who: Person, stage1: str, attempt: str) -> None:
+def test_links_never_lead_out_of_the_tree(person: Person, stage1: str, attempt: str) -> None:
     script = f"({ESCAPES[attempt]}) >/dev/null 2>&1 && echo out || echo in"
-    assert sh(who, stage1, script) == "in\n"
+    assert sh(person, stage1, script) == "in\n"
 
 
-def test_program_is_process_1_unless_init_is_requested(who: Person, stage1: str) -> None:
-    assert sh(who, stage1, "echo $$") == "1\n"
+def test_program_is_process_1_unless_init_is_requested(person: Person, stage1: str) -> None:
+    assert sh(person, stage1, "echo $$") == "1\n"
     if stage1 != "runc":
-        assert sh(who, stage1, "echo $$", "--init") == "2\n"
+        assert sh(person, stage1, "echo $$", "--init") == "2\n"
         return
-    done = who.pumice("run", "--stage1", "runc", "--init", "box:1", "echo $$")
-    assert done.returncode == 2
-    assert "runc does not support --init" in done.stderr
+    process = person.pumice("run", "--stage1", "runc", "--init", "box:1", "echo $$")
+    assert process.returncode == 2
+    assert "runc does not support --init" in process.stderr
 
 
-def test_the_built_in_init_cannot_be_looked_into(who: Person) -> None:
+def test_the_built_in_init_cannot_be_inspected(person: Person) -> None:
     script = "ls /proc/1/fd/0 || cat /proc/1/root/etc/hostname || cat /proc/1/mem"
-    assert sh(who, "builtin", f"({script}) >/dev/null 2>&1 && echo out || echo in", "--init") == "in\n"
+    assert sh(person, "builtin", f"({script}) >/dev/null 2>&1 && echo out || echo in", "--init") == "in\n"
 
 
 PROBES = r"""
@@ -291,48 +293,48 @@ int main(int argc, char **argv) {
 
 
 @pytest.mark.parametrize("user", ["0", "33"])
-def test_dangerous_calls_are_refused(who: Person, stage1: str, user: str, tmp_path: Path) -> None:
-    if stage1 == "runc" and who.name == "stranger":
-        user = "0"  # runc has no other for a stranger
-    probe = who.home / "probe"
+def test_dangerous_calls_are_refused(person: Person, stage1: str, user: str, tmp_path: Path) -> None:
+    if stage1 == "runc" and person.name == "stranger":
+        user = "0"  # for an unprivileged user, runc maps only one user id
+    probe = person.home / "probe"
     if not probe.exists():
         probe.write_bytes(images.compiled(tmp_path, PROBES))
-        probe.chmod(0o4755)  # set-id bits of volumes count for nothing either
+        probe.chmod(0o4755)  # set-ID bits of volumes have no effect
     out = sh(
-        who, stage1, f"/probe {user if user != '0' else ''}", "--user", user, "--volume", f"{probe}:/probe"
+        person, stage1, f"/probe {user if user != '0' else ''}", "--user", user, "--volume", f"{probe}:/probe"
     )
-    told = dict(line.split(" ", 1) for line in out.splitlines())
-    assert "descriptor" not in told
-    assert told.pop("clone3") == "ENOSYS"
-    assert told.pop("fork") == "done"
+    results = dict(line.split(" ", 1) for line in out.splitlines())
+    assert "descriptor" not in results
+    assert results.pop("clone3") == "ENOSYS"
+    assert results.pop("fork") == "done"
     if stage1 != "builtin":
-        # runc's own filter and libseccomp answer some calls in their own way, but none goes through.
-        assert {name for name, answer in told.items() if answer == "done"} == set()
+        # runc's own filter and libseccomp return other errors for some calls, but no call succeeds.
+        assert {name for name, result in results.items() if result == "done"} == set()
         return
-    assert told.pop("setuid") in ("EPERM", "EINVAL")  # EINVAL where 0 is nobody's id
-    assert set(told.values()) == {"EPERM"}
+    assert results.pop("setuid") in ("EPERM", "EINVAL")  # EINVAL if id 0 is not mapped
+    assert set(results.values()) == {"EPERM"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_signals_reach_the_program(who: Person, stage1: str, number: signal.Signals) -> None:
+def test_signals_reach_the_program(person: Person, stage1: str, number: signal.Signals) -> None:
     name = number.name.removeprefix("SIG")
     script = f"trap 'echo caught; exit 9' {name}; echo ready; while :; do sleep 0.1; done"
-    with who.running_pumice("run", "--stage1", stage1, "box:1", script) as running:
+    with person.running_pumice("run", "--stage1", stage1, "box:1", script) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
         assert (out, running.returncode) == ("caught\n", 9), err
-        assert left_behind(who) == []
+        assert left_behind(person) == []
 
 
 @pytest.mark.parametrize("options", [(), ("--init",)])
 def test_a_program_that_a_signal_ends_gives_128_and_its_number(
-    who: Person, own_stage1: str, options: tuple[str, ...]
+    person: Person, own_stage1: str, options: tuple[str, ...]
 ) -> None:
-    """Even as process 1, to which the kernel gives no signal that it has no handler for."""
+    """This holds for process 1 as well, which the kernel sends no signal without a handler."""
     arguments = ("run", "--stage1", own_stage1, *options, "box:1", "echo ready; exec sleep 600")
-    with who.running_pumice(*arguments) as running:
+    with person.running_pumice(*arguments) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
@@ -340,9 +342,9 @@ def test_a_program_that_a_signal_ends_gives_128_and_its_number(
         assert running.returncode == 128 + signal.SIGTERM
 
 
-def test_signals_that_the_program_ignores_do_not_end_it(who: Person, own_stage1: str) -> None:
+def test_signals_that_the_program_ignores_do_not_end_it(person: Person, own_stage1: str) -> None:
     script = "trap '' TERM; trap 'exit 8' USR1; echo ready; while :; do sleep 0.1; done"
-    with who.running_pumice("run", "--stage1", own_stage1, "box:1", script) as running:
+    with person.running_pumice("run", "--stage1", own_stage1, "box:1", script) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
@@ -351,26 +353,26 @@ def test_signals_that_the_program_ignores_do_not_end_it(who: Person, own_stage1:
         assert running.returncode == 8
 
 
-def test_signals_have_their_usual_effects(who: Person, stage1: str) -> None:
-    assert sh(who, stage1, "sh -c 'kill -PIPE $$'; echo $?; sh -c 'kill -INT $$'; echo $?") == "141\n130\n"
+def test_signals_have_their_usual_effects(person: Person, stage1: str) -> None:
+    assert sh(person, stage1, "sh -c 'kill -PIPE $$'; echo $?; sh -c 'kill -INT $$'; echo $?") == "141\n130\n"
 
 
-def test_nothing_survives_pumice(who: Person, stage1: str) -> None:
+def test_no_process_survives_pumice(person: Person, stage1: str) -> None:
     mark = f"4{os.getpid()}"
-    with who.running_pumice(
+    with person.running_pumice(
         "run", "--stage1", stage1, "box:1", f"sleep {mark} & echo ready; exec sleep {mark}"
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.kill()
-        # The pipe ends when the last process that holds it is gone.
+        # The pipe is closed when the last process that holds it ends.
         assert running.stdout.read() == ""
         running.communicate(timeout=60)
 
 
-def test_orphans_are_reaped_and_end_with_the_program(who: Person, own_stage1: str) -> None:
+def test_orphans_are_reaped_and_end_with_the_program(person: Person, own_stage1: str) -> None:
     script = (
         "sh -c 'sleep 0 & exit 0'; i=0; while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do"
         " i=$((i+1)); [ $i -gt 100 ] && exit 1; sleep 0.1; done; sleep 600 & exit 0"
     )
-    assert sh(who, own_stage1, script, "--init") == ""
+    assert sh(person, own_stage1, script, "--init") == ""

@@ -1,4 +1,4 @@
-"""Images that try to get out of a stage 1 by what they say and what they hold, not by what they run."""
+"""Images that try to escape from a stage 1 by their configuration and content, without running code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BIND = "\0--bind\0/\0/host\0--tmpfs\0/x"
 
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
-def who(request: pytest.FixtureRequest) -> Iterator[Person]:
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     with people.person(request.param) as someone:
         yield someone
 
@@ -48,25 +48,25 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A directory of this machine in which everybody may write, and nothing may appear."""
-    place = Path(tempfile.mkdtemp(prefix="outside-", dir="/tmp"))
-    place.chmod(0o777)
-    yield place
-    shutil.rmtree(place)
+    """Yield a world-writable directory of the host, which must stay empty."""
+    folder = Path(tempfile.mkdtemp(prefix="outside-", dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def run(
-    who: Person,
+    person: Person,
     stage1: str,
     *options: str,
     config: oci.RunConfig,
     content: images.Files | None = None,
     script: str = "[ -e /host ] && echo out || echo in",
 ) -> CompletedProcess[str]:
-    """Run a script in an image with a config and more content."""
-    with who.store() as home:
+    """Run a script in an image with another config and additional content."""
+    with person.store() as home:
         images.make(home, [images.shell() | (content or {})], name="hostile:1", config=config)
-    return who.pumice(
+    return person.pumice(
         *("run", "--progress", "none", "--stage1", stage1, *options, "--entrypoint", "sh"),
         *("hostile:1", "-c", script),
     )
@@ -87,24 +87,24 @@ INJECTIONS: dict[str, tuple[oci.RunConfig, images.Files]] = {
 
 
 @pytest.mark.parametrize("field", sorted(INJECTIONS))
-def test_text_of_an_image_never_becomes_an_option(who: Person, stage1: str, field: str) -> None:
+def test_text_of_an_image_never_becomes_an_option(person: Person, stage1: str, field: str) -> None:
     config, content = INJECTIONS[field]
-    done = run(who, stage1, "--read-only", config=config, content=content)
-    assert (done.returncode, done.stdout) == (10, ""), done.stderr
-    assert f"the image's {field}" in done.stderr
-    assert "contains a control character" in done.stderr
+    process = run(person, stage1, "--read-only", config=config, content=content)
+    assert (process.returncode, process.stdout) == (10, ""), process.stderr
+    assert f"the image's {field}" in process.stderr
+    assert "contains a control character" in process.stderr
 
 
-@pytest.mark.parametrize("place", ["directory", "environment", "mount", "argument"])
-def test_no_stage_takes_a_nul_whoever_says_it(stage1: str, tmp_path: Path, place: str) -> None:
-    """The second line: what calls a stage 1 may have forgotten the first."""
+@pytest.mark.parametrize("field", ["directory", "environment", "mount", "argument"])
+def test_a_nul_in_any_field_is_refused(stage1: str, tmp_path: Path, field: str) -> None:
+    """A second line of defense, in case the caller of a stage 1 does not check its arguments."""
     (tmp_path / "root").mkdir()
     process = Process(
-        arguments=("/bin/sh", BIND if place == "argument" else "x"),
-        environment={"A": BIND if place == "environment" else "x"},
-        directory=f"/{BIND}" if place == "directory" else "/",
+        arguments=("/bin/sh", BIND if field == "argument" else "x"),
+        environment={"A": BIND if field == "environment" else "x"},
+        directory=f"/{BIND}" if field == "directory" else "/",
     )
-    mounts = (Mount("", f"/x{BIND}"),) if place == "mount" else ()
+    mounts = (Mount("", f"/x{BIND}"),) if field == "mount" else ()
     container = Container(root=str(tmp_path / "root"), process=process, mounts=mounts)
     with pytest.raises(SandboxError):
         runtime.execute(container, stages.choose(stage1), tmp_path)
@@ -130,7 +130,9 @@ LINKS = {
 
 
 @pytest.mark.parametrize("name", sorted(LINKS))
-def test_links_of_an_image_lead_no_mount_out(who: Person, stage1: str, outside: Path, name: str) -> None:
+def test_links_of_an_image_cannot_redirect_a_mount(
+    person: Person, stage1: str, outside: Path, name: str
+) -> None:
     config, link, target = LINKS[name]
     config = oci.RunConfig(
         volumes={path.format(outside): oci.Empty() for path in config.volumes},
@@ -143,44 +145,46 @@ def test_links_of_an_image_lead_no_mount_out(who: Person, stage1: str, outside: 
         content |= {"etc/passwd": content[link], "etc/group": content[link]}
         del content["etc/passwd"], content["etc/group"]
     files = {path: item for path, item in images.shell().items() if link != "etc" or path[:4] != "etc/"}
-    with who.store() as home:
+    with person.store() as home:
         images.make(home, [files | content], name="links:1", config=config)
-    done = who.pumice(
+    process = person.pumice(
         *("run", "--progress", "none", "--stage1", stage1, "--read-only", "--user", "0"),
         *("--entrypoint", "sh", "links:1", "-c", "echo ran"),
     )
     assert list(outside.iterdir()) == []
-    assert "should not" not in done.stderr
-    assert (done.returncode, done.stdout) == (0, "ran\n") or done.returncode in (10, 11), done.stderr
+    assert "should not" not in process.stderr
+    assert (process.returncode, process.stdout) == (0, "ran\n") or process.returncode in (10, 11), (
+        process.stderr
+    )
 
 
-def test_a_volume_keeps_no_link_that_leads_a_later_mount_out(who: Person, stage1: str, outside: Path) -> None:
-    """What a program left in a volume is as hostile as its image."""
-    shared = who.home / "shared"
+def test_links_in_a_volume_cannot_redirect_a_later_mount(person: Person, stage1: str, outside: Path) -> None:
+    """Files that a program created in a volume are as hostile as its image."""
+    shared = person.home / "shared"
     shutil.rmtree(shared, ignore_errors=True)
     shared.mkdir()
     (shared / "evil").symlink_to(f"/oldroot{outside}")
-    done = run(
-        who,
+    process = run(
+        person,
         stage1,
         *("--volume", f"{shared}:/data", "--volume", "/etc/os-release:/data/evil/made"),
         config=oci.RunConfig(),
     )
     assert list(outside.iterdir()) == []
-    assert done.stdout in ("in\n", "")
+    assert process.stdout in ("in\n", "")
 
 
 def nodes() -> dict[str, tuple[int, int, int]]:
-    """Return modes and owners of this machine's devices."""
-    found = {}
+    """Return modes and owners of the devices of the host."""
+    facts = {}
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         status = Path(f"/dev/{name}").stat()
-        found[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
-    return found
+        facts[name] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    return facts
 
 
-def test_the_devices_of_this_machine_stay_as_they_are(who: Person, stage1: str) -> None:
-    before = nodes()
+def test_the_devices_of_the_host_are_not_changed(person: Person, stage1: str) -> None:
+    nodes_before = nodes()
     script = (
         "for f in /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /proc/self/fd/* "
         "/proc/kcore /proc/keys /proc/interrupts; do chmod 0604 $f; chown 7:7 $f; done 2>/dev/null; "
@@ -189,20 +193,25 @@ def test_the_devices_of_this_machine_stay_as_they_are(who: Person, stage1: str) 
     content = images.shell()
     for name in ("chmod", "chown"):
         content[f"bin/{name}"] = Entry(f"bin/{name}", "symlink", 0o777, link="busybox")
-    with who.store() as home:
+    with person.store() as home:
         images.make(home, [content], name="modes:1")
-    command = who.command("run", "--progress", "none", "--stage1", stage1, "modes:1", "sh", "-c", script)
+    command = person.command("run", "--progress", "none", "--stage1", stage1, "modes:1", "sh", "-c", script)
     try:
         with Path(os.devnull).open("r+b") as null, Path("/dev/zero").open("r+b") as zero:
             import subprocess
 
-            done = subprocess.run(
-                command, env=who.environment(), stdin=zero, stdout=subprocess.PIPE, stderr=null, check=False
+            process = subprocess.run(
+                command,
+                env=person.environment(),
+                stdin=zero,
+                stdout=subprocess.PIPE,
+                stderr=null,
+                check=False,
             )
-        assert nodes() == before
-        assert b"usable" in done.stdout or stage1 == "runc"
+        assert nodes() == nodes_before
+        assert b"usable" in process.stdout or stage1 == "runc"
     finally:
-        for name, (mode, uid, gid) in before.items():
+        for name, (mode, uid, gid) in nodes_before.items():
             Path(f"/dev/{name}").chmod(mode)
             os.chown(f"/dev/{name}", uid, gid)
 
@@ -211,30 +220,30 @@ KERNEL = ("debug", "tracing", "security", "config")
 
 
 def test_other_mounts_below_sys_are_masked(stage1: str) -> None:
-    """debugfs, tracefs, bpf, pstore; ramfs stands for all that this kernel may lack."""
+    """ramfs stands for debugfs, tracefs, bpf and pstore, which this kernel may not have."""
     with people.person("root") as root:
         with Home(root.home / "store") as home:
             images.make(home, [images.shell()], name="box:1")
-        places = [
+        paths = [
             path
             for path in ("/sys/kernel/debug", "/sys/fs/bpf", "/sys/fs/pstore", "/sys/kernel/mm")
             if Path(path).is_dir()
         ]
-        mounts = "".join(f"mount -t ramfs none {path} && echo told > {path}/secret; " for path in places)
-        inner = f"find {' '.join(places)} -name secret; echo looked"
+        mounts = "".join(f"mount -t ramfs none {path} && echo told > {path}/secret; " for path in paths)
+        search = f"find {' '.join(paths)} -name secret; echo looked"
         command = root.command(
-            "run", "--progress", "none", "--stage1", stage1, "box:1", "busybox", "sh", "-c", inner
+            "run", "--progress", "none", "--stage1", stage1, "box:1", "busybox", "sh", "-c", search
         )
         import subprocess
 
-        done = subprocess.run(
+        process = subprocess.run(
             ["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *command],
             env=root.environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.stdout == "looked\n", done.stderr
+        assert process.stdout == "looked\n", process.stderr
 
 
 TEXT = st.text(
@@ -257,13 +266,13 @@ CONFIGS = st.builds(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(config=CONFIGS, home=TEXT)
 def test_any_config_runs_contained_or_is_refused_in_one_sentence(
-    who: Person, stage1: str, config: oci.RunConfig, home: str
+    person: Person, stage1: str, config: oci.RunConfig, home: str
 ) -> None:
     content: images.Files = {"etc/passwd": PASSWD.format(home)}
-    done = run(who, stage1, "--read-only", config=config, content=content)
-    assert "should not" not in done.stderr, done.stderr
-    if done.returncode == 0:
-        assert done.stdout == "in\n"
+    process = run(person, stage1, "--read-only", config=config, content=content)
+    assert "should not" not in process.stderr, process.stderr
+    if process.returncode == 0:
+        assert process.stdout == "in\n"
     else:
-        assert done.returncode in (2, 10, 11, 126, 127), done.stderr
-        assert done.stdout == ""
+        assert process.returncode in (2, 10, 11, 126, 127), process.stderr
+        assert process.stdout == ""

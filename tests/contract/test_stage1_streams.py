@@ -1,4 +1,4 @@
-"""What a program's standard streams, terminal and host name are, under every stage 1."""
+"""Standard streams, terminal and host name of a program under every stage 1."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ BOTH = "echo out > /dev/stdout && echo err > /dev/stderr"
 
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
-def who(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Somebody with an image ``box:1`` whose user is not root."""
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Yield a person with an image ``box:1`` whose user is not root."""
     with people.person(request.param) as someone:
         content = images.shell()
         for name in APPLETS:
@@ -54,123 +54,134 @@ def stage1(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def command(who: Person, stage1: str, script: str, image: str = "box:1") -> list[str]:
-    return who.command("run", "--progress", "none", "--stage1", stage1, image, script)
+def command(person: Person, stage1: str, script: str, image: str = "box:1") -> list[str]:
+    return person.command("run", "--progress", "none", "--stage1", stage1, image, script)
 
 
-def run(who: Person, stage1: str, script: str, image: str = "box:1", **streams: object) -> int:
-    done = subprocess.run(  # type: ignore[call-overload]
-        command(who, stage1, script, image),
-        env=who.environment(),
+def run(person: Person, stage1: str, script: str, image: str = "box:1", **streams: object) -> int:
+    process = subprocess.run(  # type: ignore[call-overload]
+        command(person, stage1, script, image),
+        env=person.environment(),
         stdin=subprocess.DEVNULL,
         timeout=60,
         check=False,
         **streams,
     )
-    return int(done.returncode)
+    return int(process.returncode)
 
 
 IMAGES = ("box:1", "root:1")
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_pipes_can_be_opened_by_name(who: Person, stage1: str, image: str) -> None:
-    done = subprocess.run(
-        command(who, stage1, BOTH, image), env=who.environment(), capture_output=True, check=False
+def test_pipes_can_be_opened_by_name(person: Person, stage1: str, image: str) -> None:
+    process = subprocess.run(
+        command(person, stage1, BOTH, image), env=person.environment(), capture_output=True, check=False
     )
-    assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 0)
+    assert (process.stdout, process.stderr, process.returncode) == (b"out\n", b"err\n", 0)
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_files_can_be_opened_by_name_and_stay_the_callers(
-    who: Person, stage1: str, image: str, tmp_path: Path
+def test_files_can_be_opened_by_name_and_keep_their_owner(
+    person: Person, stage1: str, image: str, tmp_path: Path
 ) -> None:
     out, err = tmp_path / "out", tmp_path / "err"
     with out.open("wb") as out_file, err.open("wb") as err_file:
-        before = os.fstat(out_file.fileno())
+        status_before = os.fstat(out_file.fileno())
         script = f"echo first; {BOTH}; echo last"
-        assert run(who, stage1, script, image, stdout=out_file, stderr=err_file) == 0
-        after = os.fstat(out_file.fileno())
-    # Opened anew, a file would be cut off and written to from its start.
+        assert run(person, stage1, script, image, stdout=out_file, stderr=err_file) == 0
+        status_after = os.fstat(out_file.fileno())
+    # If the file were opened again, it would be truncated and written from its start.
     assert out.read_text() == "first\nout\nlast\n"
     assert err.read_text() == "err\n"
-    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+    assert (status_after.st_uid, status_after.st_gid, status_after.st_mode) == (
+        status_before.st_uid,
+        status_before.st_gid,
+        status_before.st_mode,
+    )
 
 
-def test_one_file_for_both_keeps_the_order(who: Person, stage1: str, tmp_path: Path) -> None:
+def test_one_file_for_both_keeps_the_order(person: Person, stage1: str, tmp_path: Path) -> None:
     if stage1 == "runc":
         pytest.skip("runc has two pipes")
     with (tmp_path / "log").open("wb") as log:
         script = "for i in 1 2 3 4 5 6 7 8 9; do echo $i; echo e$i >&2; done"
-        assert run(who, stage1, script, stdout=log, stderr=log) == 0
+        assert run(person, stage1, script, stdout=log, stderr=log) == 0
     assert (tmp_path / "log").read_text() == "".join(f"{i}\ne{i}\n" for i in range(1, 10))
 
 
-def test_sockets_can_be_opened_by_name(who: Person, stage1: str) -> None:
-    """Services have one to the journal."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert run(who, stage1, BOTH, stdout=theirs, stderr=theirs) == 0
-        theirs.close()
-        assert sorted(ours.makefile("rb").read().split()) == [b"err", b"out"]
+def test_sockets_can_be_opened_by_name(person: Person, stage1: str) -> None:
+    """The standard streams of services are sockets of the journal."""
+    our_socket, their_socket = socket.socketpair()
+    with our_socket, their_socket:
+        assert run(person, stage1, BOTH, stdout=their_socket, stderr=their_socket) == 0
+        their_socket.close()
+        assert sorted(our_socket.makefile("rb").read().split()) == [b"err", b"out"]
 
 
-def test_a_named_pipe_keeps_its_owner(who: Person, stage1: str, tmp_path: Path) -> None:
+def test_a_named_pipe_keeps_its_owner(person: Person, stage1: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
     try:
-        before = os.fstat(descriptor).st_uid
-        assert run(who, stage1, "echo out > /dev/stdout", stdout=descriptor) == 0
+        owner_before = os.fstat(descriptor).st_uid
+        assert run(person, stage1, "echo out > /dev/stdout", stdout=descriptor) == 0
         assert os.read(descriptor, 100) == b"out\n"
-        assert os.fstat(descriptor).st_uid == before
+        assert os.fstat(descriptor).st_uid == owner_before
     finally:
         os.close(descriptor)
 
 
-def test_all_output_arrives(who: Person, stage1: str, tmp_path: Path) -> None:
+def test_all_output_arrives(person: Person, stage1: str, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
-        assert run(who, stage1, "dd if=/dev/zero bs=1M count=9 2>/dev/null", stdout=out) == 0
+        assert run(person, stage1, "dd if=/dev/zero bs=1M count=9 2>/dev/null", stdout=out) == 0
     assert (tmp_path / "out").stat().st_size == 9 << 20
 
 
-@pytest.mark.parametrize("own", ["builtin", "bwrap"])
-def test_output_that_cannot_be_written_is_an_error(who: Person, own: str) -> None:
-    if own != "builtin":
-        peers.need(own)
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            command(who, own, "echo out || exit 9"),
-            env=who.environment(),
+@pytest.mark.parametrize("own_stage1", ["builtin", "bwrap"])
+def test_output_that_cannot_be_written_is_an_error(person: Person, own_stage1: str) -> None:
+    if own_stage1 != "builtin":
+        peers.need(own_stage1)
+    with Path("/dev/full").open("wb") as full_device:
+        process = subprocess.run(
+            command(person, own_stage1, "echo out || exit 9"),
+            env=person.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=full,
+            stdout=full_device,
             stderr=subprocess.PIPE,
             check=False,
         )
-    assert done.returncode == 9
+    assert process.returncode == 9
     script = 'exec 3>"$1"; ulimit -f 1; shift; "$@" >&3'
-    target = who.home / "limited"
+    target = person.home / "limited"
     target.write_text("")
-    who.give(target)
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", str(target), *command(who, own, "dd if=/dev/zero bs=1k count=64; :")],
-        env=who.environment(),
+    person.give(target)
+    process = subprocess.run(
+        [
+            "sh",
+            "-c",
+            script,
+            "sh",
+            str(target),
+            *command(person, own_stage1, "dd if=/dev/zero bs=1k count=64; :"),
+        ],
+        env=person.environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
-    assert done.returncode != 0
+    assert process.returncode != 0
 
 
 @pytest.mark.parametrize("missing", ["<&-", ">&-", "2>&-"])
-def test_a_closed_stream_does_no_harm(who: Person, stage1: str, missing: str) -> None:
-    done = subprocess.run(
-        ["sh", "-c", f'"$@" {missing}', "sh", *command(who, stage1, "exit 3")],
-        env=who.environment(),
+def test_a_closed_stream_causes_no_crash(person: Person, stage1: str, missing: str) -> None:
+    process = subprocess.run(
+        ["sh", "-c", f'"$@" {missing}', "sh", *command(person, stage1, "exit 3")],
+        env=person.environment(),
         capture_output=True,
         check=False,
     )
-    assert b"should not" not in done.stderr
-    assert done.returncode in (3, 11)
+    assert b"should not" not in process.stderr
+    assert process.returncode in (3, 11)
 
 
 class Terminal:
@@ -194,7 +205,7 @@ class Terminal:
         )
 
     def until(self, word: bytes) -> bytes:
-        """Read until a word comes, and return all that came by now."""
+        """Read until ``word`` appears; return all output up to now."""
         while word not in self.seen:
             assert select.select([self.master], [], [], 30)[0], self.seen
             self.seen += os.read(self.master, 4096)
@@ -208,10 +219,10 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(who: Person, stage1: str, request: pytest.FixtureRequest) -> Iterator[Terminal]:
-    opened = Terminal(command(who, stage1, request.param), who.environment())
-    yield opened
-    opened.close()
+def terminal(person: Person, stage1: str, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    new_terminal = Terminal(command(person, stage1, request.param), person.environment())
+    yield new_terminal
+    new_terminal.close()
 
 
 @pytest.mark.parametrize("terminal", [f"tty; {BOTH}; echo TERM=$TERM; stty size; echo end"], indirect=True)
@@ -258,14 +269,14 @@ def test_a_terminal_is_as_before_when_pumice_is_killed(terminal: Terminal, stage
         time.sleep(0.02)
 
 
-def test_the_host_name_resolves(who: Person, stage1: str) -> None:
+def test_the_host_name_resolves(person: Person, stage1: str) -> None:
     script = '[ "$(hostname)" = pumice ] && grep -q "127.0.1.1.pumice" /etc/hosts && cat /etc/hosts'
-    done = who.pumice("run", "--stage1", stage1, "root:1", script)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in Path("/etc/hosts").read_text().splitlines() if line not in done.stdout] == []
-    done = who.pumice("run", "--stage1", stage1, "root:1", "echo x >> /etc/hosts || echo refused")
-    assert done.stdout == "refused\n"
+    process = person.pumice("run", "--stage1", stage1, "root:1", script)
+    assert process.returncode == 0, process.stderr
+    assert [line for line in Path("/etc/hosts").read_text().splitlines() if line not in process.stdout] == []
+    process = person.pumice("run", "--stage1", stage1, "root:1", "echo x >> /etc/hosts || echo refused")
+    assert process.stdout == "refused\n"
 
 
-def test_the_environment_has_no_type_without_a_terminal(who: Person, stage1: str) -> None:
-    assert who.pumice("run", "--stage1", stage1, "box:1", "echo TERM=$TERM").stdout == "TERM=\n"
+def test_the_environment_has_no_type_without_a_terminal(person: Person, stage1: str) -> None:
+    assert person.pumice("run", "--stage1", stage1, "box:1", "echo TERM=$TERM").stdout == "TERM=\n"

@@ -1,4 +1,4 @@
-"""What every store of blobs does, whichever it is."""
+"""The contract of every store of blobs."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def test_any_kind_of_bytes_can_be_written(blobs: Blobs) -> None:
     assert read(blobs, digest) == b"bytesarrayview"
 
 
-def test_without_a_commit_nothing_happened(blobs: Blobs) -> None:
+def test_an_uncommitted_blob_does_not_exist(blobs: Blobs) -> None:
     with blobs.writer() as writer:
         writer.write(b"forgotten")
     assert blobs.size(of(b"forgotten")) is None
     assert list(blobs.digests()) == []
 
 
-def test_an_exception_leaves_no_trace(blobs: Blobs) -> None:
+def test_an_exception_leaves_no_files(blobs: Blobs) -> None:
     with pytest.raises(KeyboardInterrupt), blobs.writer() as writer:
         writer.write(b"interrupted")
         raise KeyboardInterrupt
@@ -105,11 +105,11 @@ def test_the_same_content_twice_is_one_blob(blobs: Blobs) -> None:
 
 def test_composed_blob_reads_as_the_concatenation_of_its_parts(blobs: Blobs) -> None:
     parts = [put(blobs, b"one"), put(blobs, b""), put(blobs, b"two"), put(blobs, b"one")]
-    whole = of(b"onetwoone")
-    blobs.compose(parts, whole)
-    assert blobs.size(whole) == 9
-    assert read(blobs, whole) == b"onetwoone"
-    assert set(blobs.digests()) == {*parts, whole}
+    composed_digest = of(b"onetwoone")
+    blobs.compose(parts, composed_digest)
+    assert blobs.size(composed_digest) == 9
+    assert read(blobs, composed_digest) == b"onetwoone"
+    assert set(blobs.digests()) == {*parts, composed_digest}
 
 
 def test_a_composed_blob_is_seekable(blobs: Blobs) -> None:
@@ -146,7 +146,7 @@ def test_a_composed_blob_of_nothing_is_empty(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "sha256:", "sha256:../../etc/passwd", "sha512:" + "0" * 128, "latest"])
-def test_only_digests_name_blobs(blobs: Blobs, name: str) -> None:
+def test_a_blob_name_must_be_a_digest(blobs: Blobs, name: str) -> None:
     with pytest.raises(FormatError):
         blobs.size(name)
     with pytest.raises(FormatError):

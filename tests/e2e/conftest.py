@@ -1,4 +1,4 @@
-"""What the verbs that talk to registries are tried on."""
+"""Fixtures for the commands that talk to registries."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.registry import Registry
 
 @pytest.fixture
 def registry() -> Registry:
-    """A registry in memory, and what it was sent."""
+    """A registry in memory that records its requests."""
     return Registry()
 
 
 @pytest.fixture
 def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A registry, a store with one image, and nobody's logins."""
+    """Return the address of a registry; the store has one image, and there are no logins."""
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""``pumice attest`` as people type it."""
+"""The command ``pumice attest``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.support.trust_world import TrustWorld, signed_world
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    made = signed_world(tmp_path_factory.mktemp("world"))
-    (made.project / "p.json").write_text('{"score": 9.5, "open": [1, 2]}')
-    made.must("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json")
-    return made
+    new_world = signed_world(tmp_path_factory.mktemp("world"))
+    (new_world.project / "p.json").write_text('{"score": 9.5, "open": [1, 2]}')
+    new_world.must("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json")
+    return new_world
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ def test_a_policy_is_matched_against_the_predicate(world: TrustWorld, policy: st
 
 
 def test_an_attestation_of_another_type_is_missing(world: TrustWorld) -> None:
-    said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "openvex")
-    assert "no attestation https://openvex.dev/ns" in said
+    stderr = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "openvex")
+    assert "no attestation https://openvex.dev/ns" in stderr
 
 
 def test_the_same_attestation_is_signed_once(world: TrustWorld) -> None:
-    done = world.do(
+    pumice_run = world.do(
         *("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json"),
         environment={"PUMICE_KEY_PASSPHRASE": "wrong"},
     )
-    assert (done.code, "already attested" in done.stderr) == (0, True)
+    assert (pumice_run.code, "already attested" in pumice_run.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,9 @@ def test_the_same_attestation_is_signed_once(world: TrustWorld) -> None:
         (None, "vuln", 2, "cannot read"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, content: str | None, kind: str, code: int, message: str) -> None:
+def test_attest_reports_errors(
+    world: TrustWorld, content: str | None, kind: str, code: int, message: str
+) -> None:
     path = world.project / "bad.json"
     path.unlink(missing_ok=True)
     if content is not None:

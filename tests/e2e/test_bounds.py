@@ -1,4 +1,4 @@
-"""Memory has a bound that no image moves: measured in whole builds, each a process of its own."""
+"""The memory of a build does not grow with the image; each build runs in a separate process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE = (
 CORES = 64
 """As many as a build believes to have: threads take memory, and other machines have more of them."""
 
-# A child's ru_maxrss begins with what its parent had, so the process looks at itself (proc(5): VmHWM).
+# ru_maxrss of a child starts with the value of its parent, so the process reads its own VmHWM (proc(5)).
 PROBE = """
 import json, os, re, sys
 from pathlib import Path
@@ -42,17 +42,17 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 class Usage(NamedTuple):
-    """How a command ended and the most memory it had at once, in bytes."""
+    """The exit code of a command, its peak memory in bytes, and its output."""
 
     code: int
     peak: int
-    said: str
+    output: str
 
 
 def measure(folder: Path, home: Path, *arguments: str) -> Usage:
-    """Run ``pumice`` and watch its memory."""
+    """Run ``pumice`` and measure its memory."""
     notes = folder / "usage.json"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROBE, str(notes), str(CORES), *arguments],
         cwd=folder,
         env={**os.environ, "PUMICE_HOME": str(home)},
@@ -64,7 +64,7 @@ def measure(folder: Path, home: Path, *arguments: str) -> Usage:
         timeout=real.PATIENCE_SECONDS,
     )
     code, peak = json.loads(notes.read_bytes())
-    return Usage(code, peak, done.stdout)
+    return Usage(code, peak, process.stdout)
 
 
 def build_rock(folder: Path, weight: int, *arguments: str) -> Usage:
@@ -76,7 +76,7 @@ def build_rock(folder: Path, weight: int, *arguments: str) -> Usage:
 def test_a_bigger_file_takes_no_more_memory(tmp_path: Path) -> None:
     small = build_rock(tmp_path / "small", 150_000_000)
     big = build_rock(tmp_path / "big", 600_000_000)
-    assert (small.code, big.code) == (0, 0), small.said + big.said
+    assert (small.code, big.code) == (0, 0), small.output + big.output
     assert big.peak < MOST
     assert big.peak < small.peak + GROWTH
 
@@ -85,7 +85,7 @@ def test_a_bigger_file_takes_no_more_memory(tmp_path: Path) -> None:
 def test_delivering_a_bigger_file_takes_no_more_memory(kind: str, tmp_path: Path) -> None:
     small = build_rock(tmp_path / "small", 50_000_000, "-o", f"{kind}:out")
     big = build_rock(tmp_path / "big", 200_000_000, "-o", f"{kind}:out")
-    assert (small.code, big.code) == (0, 0), small.said + big.said
+    assert (small.code, big.code) == (0, 0), small.output + big.output
     assert big.peak < small.peak + GROWTH
 
 
@@ -93,5 +93,5 @@ def test_delivering_a_bigger_file_takes_no_more_memory(kind: str, tmp_path: Path
 def test_the_large_set_is_built_cold_in_bounded_memory(tmp_path: Path) -> None:
     recipe = real.recipe(tmp_path / "project", LARGE)
     usage = measure(tmp_path, tmp_path / "store", "build", str(recipe))
-    assert usage.code == 0, usage.said
+    assert usage.code == 0, usage.output
     assert usage.peak < MOST

@@ -1,4 +1,4 @@
-"""``pumice build``, as people use it, on a small distribution of the test's own."""
+"""The command ``pumice build`` on a small synthetic distribution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_digest_matches_the_recorded_one(tmp_path: Path) -> None:
-    # Without compression the packages' own digests, and so the lock, are the same everywhere.
+    # Without compression, the digests of the packages and of the lock are equal on every machine.
     world = World(tmp_path, [Deb(**{**package.__dict__, "compression": "none"}) for package in PACKAGES])
     shutil.copy(ROOT / "tests/golden/lock/build-test.lock", world.project / "recipe.lock")
     assert world.build("--locked") == GOLDEN
@@ -50,23 +50,23 @@ def test_the_environment_of_a_build_does_not_change_the_image(
         (world.project / "app" / name).write_text(name)
     (world.project / "app" / "c.sh").chmod(0o755)
     first = world.build("-o", "oci:one")
-    other = tmp_path / "some" / "where else"
-    shutil.copytree(world.project, other)
-    (other / "recipe.lock").unlink()
-    recipe = other / "recipe.yaml"
-    how: dict[str, Any] = {"environment": environment, "umask": umask, "cwd": other, "store": "empty"}
-    again = world.run("build", str(recipe), "-o", "oci:two", **how)
-    assert again.stdout == first, again.stderr
-    assert _files(world.project / "one") == _files(other / "two")  # evidence included
+    other_folder = tmp_path / "some" / "where else"
+    shutil.copytree(world.project, other_folder)
+    (other_folder / "recipe.lock").unlink()
+    recipe = other_folder / "recipe.yaml"
+    how: dict[str, Any] = {"environment": environment, "umask": umask, "cwd": other_folder, "store": "empty"}
+    second_build = world.run("build", str(recipe), "-o", "oci:two", **how)
+    assert second_build.stdout == first, second_build.stderr
+    assert _files(world.project / "one") == _files(other_folder / "two")  # evidence included
     recipe.write_text(recipe.read_text().replace("[hello, libhello]", "[libhello, hello]"))
-    assert world.run("build", str(recipe), **how).stdout == first  # another text, so other provenance
+    assert world.run("build", str(recipe), **how).stdout == first  # with another provenance
 
 
 def _files(layout: Path) -> dict[str, bytes]:
     return {str(path.relative_to(layout)): path.read_bytes() for path in layout.rglob("*") if path.is_file()}
 
 
-def test_the_number_of_processors_changes_nothing(world: World) -> None:
+def test_the_number_of_processors_does_not_change_the_image(world: World) -> None:
     first = world.build()
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("processors cannot be chosen here")
@@ -96,7 +96,7 @@ def test_locking_the_same_packages_again_gives_the_same_image(world: World) -> N
     lock.unlink()
     world.publish(PACKAGES, date=1_800_000_000)
     assert world.build() == first
-    assert lock.read_bytes() != before  # another signed index, the same packages
+    assert lock.read_bytes() != before  # a newly signed index of the same packages
 
 
 def test_a_second_build_fetches_and_cuts_nothing(world: World) -> None:
@@ -164,8 +164,8 @@ def test_the_tree_is_merged_usr_with_a_correct_dpkg_database(world: World) -> No
     with tarfile.open(world.project / "root.tar") as archive:
         status = archive.extractfile(root["var/lib/dpkg/status"].name)
         assert status
-        listed = [line for line in status.read().decode().splitlines() if line.startswith("Package: ")]
-    assert listed == ["Package: hello", "Package: libhello"]
+        package_lines = [line for line in status.read().decode().splitlines() if line.startswith("Package: ")]
+    assert package_lines == ["Package: hello", "Package: libhello"]
 
 
 def test_recipe_files_replace_package_files_and_follow_links(world: World) -> None:
@@ -182,10 +182,16 @@ def test_recipe_files_replace_package_files_and_follow_links(world: World) -> No
 def test_every_layer_policy_gives_the_same_tree(world: World, policy: str) -> None:
     world.write(f"layers: {policy}\n")
     root = _root(world)
-    facts = {path: (m.mode, m.uid, m.gid, m.size, m.linkname, m.type) for path, m in root.items()}
+    facts = {
+        path: (member.mode, member.uid, member.gid, member.size, member.linkname, member.type)
+        for path, member in root.items()
+    }
     world.write()
     expected = _root(world, "--digest-file", "digest")
-    assert facts == {path: (m.mode, m.uid, m.gid, m.size, m.linkname, m.type) for path, m in expected.items()}
+    assert facts == {
+        path: (member.mode, member.uid, member.gid, member.size, member.linkname, member.type)
+        for path, member in expected.items()
+    }
 
 
 def test_layers_have_no_duplicate_paths_and_parents_first(world: World) -> None:
@@ -199,23 +205,23 @@ def test_layers_have_no_duplicate_paths_and_parents_first(world: World) -> None:
             paths = [member.name.removeprefix("./") for member in archive]
         assert paths[0] in (".", "")
         assert len(paths) == len(set(paths))
-        seen = {""}
+        parents = {""}
         for path in paths[1:]:
-            assert path.rpartition("/")[0] in seen
-            seen.add(path)
+            assert path.rpartition("/")[0] in parents
+            parents.add(path)
 
 
 def test_several_architectures_give_an_index(world: World) -> None:
     arm = Deb(**{**LIBHELLO.__dict__, "architecture": "arm64", "files": [text("usr/lib/hello/data", "arm")]})
-    other = [
+    arm64_packages = [
         Deb(**{**package.__dict__, "architecture": "arm64"})
         for package in PACKAGES
         if package is not LIBHELLO
     ]
-    world.publish([*PACKAGES, arm, *other])
+    world.publish([*PACKAGES, arm, *arm64_packages])
     world.build("--arch", "amd64", "--platform", "linux/arm64", "-o", "oci:image")
     index = world.blobs(world.project / "image")
-    assert [item["platform"] for item in index["manifests"]] == [
+    assert [descriptor["platform"] for descriptor in index["manifests"]] == [
         {"architecture": "amd64", "os": "linux"},
         {"architecture": "arm64", "os": "linux", "variant": "v8"},
     ]
@@ -237,9 +243,9 @@ def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
         *("base-files", "base-passwd"),
         *("hello", "libhello"),
     ]
-    outcome = world.run("build", "recipe.yaml", "-o", "oci-archive:-")
-    assert digest in outcome.stderr
-    with tarfile.open(fileobj=io.BytesIO(outcome.stdout_bytes)) as archive:
+    pumice_run = world.run("build", "recipe.yaml", "-o", "oci-archive:-")
+    assert digest in pumice_run.stderr
+    with tarfile.open(fileobj=io.BytesIO(pumice_run.stdout_bytes)) as archive:
         assert "index.json" in archive.getnames()
 
 
@@ -267,13 +273,13 @@ def test_an_update_changes_only_the_layers_of_the_package_and_the_state(world: W
     world.publish([*PACKAGES, big[0], newer, big[2]])
     (world.project / "recipe.lock").unlink()
     world.build("-o", "oci:two")
-    one, two = (
+    layers_before, layers_after = (
         {layer["digest"]: layer["size"] for layer in world.blobs(world.project / name)["layers"]}
         for name in ("one", "two")
     )
-    new = [size for digest, size in two.items() if digest not in one]
-    assert len(new) == 2
-    assert 400_000 < sum(new) < 1.2 * 400_000 + 300_000
+    new_sizes = [size for digest, size in layers_after.items() if digest not in layers_before]
+    assert len(new_sizes) == 2
+    assert 400_000 < sum(new_sizes) < 1.2 * 400_000 + 300_000
 
 
 @pytest.mark.parametrize(
@@ -289,15 +295,15 @@ def test_an_update_changes_only_the_layers_of_the_package_and_the_state(world: W
         (["recipe.yaml"], {"PUMICE_HOME": "/proc/pumice"}, 9, "/proc"),
     ],
 )
-def test_a_mistake_is_reported_in_one_sentence(
+def test_an_error_is_reported_in_one_sentence(
     world: World, arguments: list[str], environment: dict[str, str], code: int, sentence: str
 ) -> None:
-    outcome = world.run("build", *arguments, environment=environment)
-    assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    assert sentence in outcome.stderr
-    assert "Traceback" not in outcome.stderr
+    pumice_run = world.run("build", *arguments, environment=environment)
+    assert (pumice_run.code, pumice_run.stdout) == (code, ""), pumice_run.stderr
+    errors = [line for line in pumice_run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, pumice_run.stderr
+    assert sentence in pumice_run.stderr
+    assert "Traceback" not in pumice_run.stderr
 
 
 @pytest.mark.parametrize(
@@ -314,10 +320,10 @@ def test_a_mistake_is_reported_in_one_sentence(
 def test_a_hostile_package_leaves_nothing_behind(world: World, package: Deb, sentence: str) -> None:
     world.publish([*PACKAGES, package])
     world.write(packages="[evil]")
-    outcome = world.run("build", "recipe.yaml", "-o", "oci:image")
-    assert outcome.code in (8, 10)
-    assert sentence in outcome.stderr
-    assert "evil" in outcome.stderr
+    pumice_run = world.run("build", "recipe.yaml", "-o", "oci:image")
+    assert pumice_run.code in (8, 10)
+    assert sentence in pumice_run.stderr
+    assert "evil" in pumice_run.stderr
     assert not (world.project / "image").exists()
 
 
@@ -325,16 +331,16 @@ def test_a_package_that_differs_from_the_lock_is_rejected(world: World) -> None:
     world.run("lock", "recipe.yaml")
     (path,) = world.mirror.rglob("hello_*.deb")
     path.write_bytes(path.read_bytes().replace(b"2.0\n", b"2.1\n", 1))
-    outcome = world.run("build", "recipe.yaml", store="empty")
-    assert outcome.code in (6, 7)
-    assert "hello" in outcome.stderr
+    pumice_run = world.run("build", "recipe.yaml", store="empty")
+    assert pumice_run.code in (6, 7)
+    assert "hello" in pumice_run.stderr
 
 
 def test_unknown_users_are_errors_with_a_location(world: World) -> None:
     world.write("run: {user: ghost}\n")
-    outcome = world.run("build", "recipe.yaml")
-    assert outcome.code == 10
-    assert "ghost" in outcome.stderr
+    pumice_run = world.run("build", "recipe.yaml")
+    assert pumice_run.code == 10
+    assert "ghost" in pumice_run.stderr
 
 
 def test_base_none_installs_no_base(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Errors of a build name what is wrong and where, and the hint is something that helps."""
+"""Errors of a build name the problem and its location, and their hints help."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def test_an_error_about_a_recipe_file_names_its_rule(
 ) -> None:
     recipe = world.write(f"files:\n  - {rule}\n")
     line = recipe.read_text().splitlines().index(f"  - {rule}") + 1
-    outcome = world.run("build", "recipe.yaml", "--progress", "none")
-    assert outcome.code == 10
+    pumice_run = world.run("build", "recipe.yaml", "--progress", "none")
+    assert pumice_run.code == 10
     lines = [f"error: recipe.yaml:{line}:5: {message}", *([f"  hint: {hint}"] if hint else [])]
-    assert outcome.stderr.splitlines() == lines
+    assert pumice_run.stderr.splitlines() == lines
 
 
 def test_without_a_base_the_hint_is_not_to_use_a_name(world: World) -> None:
     world.write("base: none\nrun: {user: nonroot, command: [/x]}\n")
-    outcome = world.run("build", "recipe.yaml", "--progress", "none")
-    assert outcome.code == 10
-    assert "use a number, such as 65532 for nonroot" in outcome.stderr
+    pumice_run = world.run("build", "recipe.yaml", "--progress", "none")
+    assert pumice_run.code == 10
+    assert "use a number, such as 65532 for nonroot" in pumice_run.stderr
 
 
 @pytest.mark.parametrize("option", ["--report", "--digest-file"])
 def test_an_unwritable_output_file_is_rejected_before_the_build(world: World, option: str) -> None:
     for path, reason in ((".", "'.' is a directory"), ("none/r", "the directory 'none' does not exist")):
-        outcome = world.run("build", "recipe.yaml", option, path)
-        assert (outcome.code, reason in outcome.stderr) == (10, True), outcome.stderr
+        pumice_run = world.run("build", "recipe.yaml", option, path)
+        assert (pumice_run.code, reason in pumice_run.stderr) == (10, True), pumice_run.stderr
     assert not (world.project / "recipe.lock").exists()

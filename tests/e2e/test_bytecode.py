@@ -1,4 +1,4 @@
-"""``python: {bytecode: true}`` with the distribution's own interpreter."""
+"""``python: {bytecode: true}`` with the interpreter of the distribution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNCHECKED = b"\x01\x00\x00\x00"
 
 
 class Compiled(NamedTuple):
-    """An image with byte code, in a store, and what it was built from."""
+    """An image with bytecode in a store, and its inputs."""
 
     home: Path
     folder: Path
@@ -45,7 +45,7 @@ def compiled(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Com
 def test_an_empty_store_gives_the_same_digest(compiled: Compiled, tmp_path: Path) -> None:
     shutil.copytree(compiled.folder / "project", tmp_path / "elsewhere")
     recipe = tmp_path / "elsewhere" / "recipe.yaml"
-    again = real.must(
+    rebuilt_digest = real.must(
         *(
             tmp_path / "store",
             "build",
@@ -58,7 +58,7 @@ def test_an_empty_store_gives_the_same_digest(compiled: Compiled, tmp_path: Path
         PYTHONHASHSEED="7",
         TZ="Asia/Kathmandu",
     )
-    assert again == compiled.digest
+    assert rebuilt_digest == compiled.digest
 
 
 def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path) -> None:
@@ -78,20 +78,21 @@ def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path)
                 compiled_ones.add(re.sub(r"__pycache__/(.+)\.cpython-\d+\.pyc$", r"\1.py", name))
     assert len(compiled_ones) > 400
     assert compiled_ones <= sources
-    # What is not valid Python is left to fail when somebody runs it.
+    # Invalid Python is not compiled; it fails when somebody runs it.
     assert sources - compiled_ones == {"app/broken.py"}
 
 
 def test_the_interpreter_uses_the_bytecode(compiled: Compiled) -> None:
-    outcome = real.run(
+    pumice_run = real.run(
         *(compiled.home, "run", compiled.digest, "-v", "-c"),
         "import json, http.server; print(http.server.__cached__)",
     )
-    assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout.endswith("/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc")
+    assert pumice_run.code == 0, pumice_run.stderr
+    assert pumice_run.stdout.endswith("/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc")
     assert (
-        "# code object from '/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc'" in outcome.stderr
+        "# code object from '/usr/lib/python3.11/http/__pycache__/server.cpython-311.pyc'"
+        in pumice_run.stderr
     )
-    from_sources = re.findall(r"^# code object from (/\S+\.py)$", outcome.stderr, re.MULTILINE)
-    # A link to a file in /etc, which people may edit: byte code that nobody compares would hide that.
+    from_sources = re.findall(r"^# code object from (/\S+\.py)$", pumice_run.stderr, re.MULTILINE)
+    # A link to a file in /etc, which users can edit; unchecked bytecode would hide their changes.
     assert from_sources == ["/usr/lib/python3.11/sitecustomize.py"]

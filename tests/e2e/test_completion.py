@@ -11,18 +11,18 @@ from tests.support.peers import need
 
 
 def script(shell: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pumice", "completion", shell], capture_output=True, text=True, check=True
     )
-    assert done.stderr == ""
-    return done.stdout
+    assert process.stderr == ""
+    return process.stdout
 
 
 def complete(*words: str) -> list[str]:
     """Return what bash offers for the last of ``words``."""
-    asked = f"COMP_WORDS=(pumice {' '.join(words)}); COMP_CWORD={len(words)}; _pumice"
-    asked += "; printf '%s\\n' \"${COMPREPLY[@]}\""
-    shell = f'pumice() {{ "{sys.executable}" -m pumice "$@"; }}\n{script("bash")}\n{asked}'
+    completion_call = f"COMP_WORDS=(pumice {' '.join(words)}); COMP_CWORD={len(words)}; _pumice"
+    completion_call += "; printf '%s\\n' \"${COMPREPLY[@]}\""
+    shell = f'pumice() {{ "{sys.executable}" -m pumice "$@"; }}\n{script("bash")}\n{completion_call}'
     return subprocess.run(
         [need("bash"), "-c", shell], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -45,9 +45,9 @@ def test_other_shells_accept_their_script(shell: str, check: str, tmp_path: Path
     subprocess.run([program, check, str(path)], check=True)
 
 
-def test_an_unknown_shell_is_one_sentence() -> None:
-    done = subprocess.run(
+def test_an_unknown_shell_is_reported_in_one_sentence() -> None:
+    process = subprocess.run(
         [sys.executable, "-m", "pumice", "completion", "fsh"], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: shell cannot be 'fsh'\n  hint: did you mean 'fish'?\n"
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr == "error: shell cannot be 'fsh'\n  hint: did you mean 'fish'?\n"

@@ -1,4 +1,4 @@
-"""``pumice copy`` as people type it."""
+"""The command ``pumice copy``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def test_from_any_place_to_any_other(host: str, registry: Registry, capsys: Out, tmp_path: Path) -> None:
+def test_copies_between_all_transports_keep_the_digest(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path
+) -> None:
     digest, _ = run(capsys, "copy", "example.com/hello:1.0", f"docker://{host}/a/hello")
     for source, target in [
         (f"docker://{host}/a/hello:1.0", f"docker://{host}/b/hello"),
@@ -35,6 +37,6 @@ def test_from_any_place_to_any_other(host: str, registry: Registry, capsys: Out,
     assert (tmp_path / "docker.tar").is_file()
 
 
-def test_what_does_not_make_sense(host: str, capsys: Out) -> None:
+def test_copy_reports_invalid_arguments(host: str, capsys: Out) -> None:
     assert "has no transport" in run(capsys, "copy", "example.com/hello:1.0", "there", code=2)[1]
     assert "is missing" in run(capsys, "copy", "example.com/hello:1.0", code=2)[1]

@@ -1,4 +1,4 @@
-"""`make demo` is the first thing that a person tries."""
+"""`make demo` works and leaves no files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.docs import ROOT
 @pytest.mark.mirror
 def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "demo.py")],
         cwd=tmp_path,
         env=environment,
@@ -25,8 +25,8 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         check=False,
         timeout=600,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(set(re.findall(r"^    (sha256:[0-9a-f]{64})$", done.stdout, re.MULTILINE))) == 1
-    assert re.search(r"^    signed +by ", done.stdout, re.MULTILINE)
-    assert "Hello from a small image" in done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert len(set(re.findall(r"^    (sha256:[0-9a-f]{64})$", process.stdout, re.MULTILINE))) == 1
+    assert re.search(r"^    signed +by ", process.stdout, re.MULTILINE)
+    assert "Hello from a small image" in process.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Every example is built from the real mirror, built again by somebody else, and used."""
+"""Every example is built from the real mirror, rebuilt in another environment, and used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 120
 
 
 def pumice(folder: Path, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pumice", *arguments],
         cwd=folder,
         env={**os.environ, "PUMICE_HOME": str(folder / "store"), **environment},
@@ -35,13 +35,13 @@ def pumice(folder: Path, *arguments: str, **environment: str) -> str:
         check=False,
         timeout=600,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str, str]]:
-    """Build an example once for the tests of this file; give its folder, digest and reference."""
+    """Build an example once for the tests of this file; return its folder, digest and reference."""
 
     class Built(dict[str, tuple[Path, str, str]]):
         def __missing__(self, name: str) -> tuple[Path, str, str]:
@@ -64,7 +64,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_somebody_else_gets_the_same_digest(
+def test_an_example_has_the_same_digest_in_another_environment(
     name: str, built: dict[str, tuple[Path, str, str]], tmp_path: Path
 ) -> None:
     folder, digest, _ = built[name]
@@ -78,9 +78,9 @@ def test_somebody_else_gets_the_same_digest(
                 flags=re.MULTILINE,
             )
         )
-    before = os.umask(0o077)
+    umask_before = os.umask(0o077)
     try:
-        again = pumice(
+        rebuilt_digest = pumice(
             tmp_path,
             *("build", "--locked", "--offline", "--bundle", str(folder / "bundle"), "some/where/recipe.yaml"),
             TZ="Asia/Kathmandu",
@@ -89,8 +89,8 @@ def test_somebody_else_gets_the_same_digest(
             PYTHONHASHSEED="12345",
         )
     finally:
-        os.umask(before)
-    assert again == digest
+        os.umask(umask_before)
+    assert rebuilt_digest == digest
 
 
 def test_static_has_data_and_no_way_to_run_a_script(
@@ -107,31 +107,33 @@ def test_static_has_data_and_no_way_to_run_a_script(
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "said"),
+    ("name", "arguments", "output"),
     [
         ("busybox", ["-c", "echo hello; ls /etc/passwd"], "hello\n/etc/passwd\n"),
         ("postgres-client", [], "psql (PostgreSQL) 15"),
         ("go-toolchain", [], "hello from go1.19"),
     ],
 )
-def test_programs_run(
-    name: str, arguments: list[str], said: str, built: dict[str, tuple[Path, str, str]]
+def test_programs_of_examples_run(
+    name: str, arguments: list[str], output: str, built: dict[str, tuple[Path, str, str]]
 ) -> None:
     folder, _, reference = built[name]
-    assert pumice(folder, "run", reference, *arguments).startswith(said)
+    assert pumice(folder, "run", reference, *arguments).startswith(output)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("hello-python", "Hello from a small image"), ("nginx", "Served by nginx")]
+    ("name", "page_text"), [("hello-python", "Hello from a small image"), ("nginx", "Served by nginx")]
 )
-def test_servers_serve(name: str, said: str, built: dict[str, tuple[Path, str, str]]) -> None:
+def test_servers_of_examples_respond(
+    name: str, page_text: str, built: dict[str, tuple[Path, str, str]]
+) -> None:
     folder, _, reference = built[name]
     port = free_port()
     arguments = [str(port)]
     if name == "nginx":
-        found = re.search(r"listen (\d+);", (folder / "example" / "nginx.conf").read_text())
-        assert found
-        port, arguments = int(found[1]), []
+        listen_directive = re.search(r"listen (\d+);", (folder / "example" / "nginx.conf").read_text())
+        assert listen_directive
+        port, arguments = int(listen_directive[1]), []
     server = subprocess.Popen(
         [sys.executable, "-m", "pumice", "run", reference, *arguments],
         cwd=folder,
@@ -139,7 +141,7 @@ def test_servers_serve(name: str, said: str, built: dict[str, tuple[Path, str, s
         stdin=subprocess.DEVNULL,
     )
     try:
-        assert said in fetch(server, port)
+        assert page_text in fetch(server, port)
     finally:
         server.terminate()
         server.wait(30)
@@ -147,7 +149,7 @@ def test_servers_serve(name: str, said: str, built: dict[str, tuple[Path, str, s
 
 
 def fetch(server: subprocess.Popen[bytes], port: int) -> str:
-    """Return the page that ``server`` serves, as soon as it does."""
+    """Return the page of ``server`` as soon as the server answers."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)

@@ -16,8 +16,8 @@ def deb(name: str, depends: str = "", **fields: str) -> Deb:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
-    made = Workshop(tmp_path)
-    made.publish(
+    new_workshop = Workshop(tmp_path)
+    new_workshop.publish(
         deb("app", "mid, tiny | big"),
         deb("mid", "deep (>= 1)"),
         deb("deep", "deeper"),
@@ -28,8 +28,8 @@ def shop(tmp_path: Path) -> Workshop:
         deb("base-files", "nobody"),
         deb("base-passwd"),
     )
-    made.write(["app", "side", "-big"], base="data")
-    return made
+    new_workshop.write(["app", "side", "-big"], base="data")
+    return new_workshop
 
 
 def explain(shop: Workshop, capsys: pytest.CaptureFixture[str], name: str, *more: str) -> str:
@@ -61,10 +61,10 @@ def test_explain_prints_the_shortest_chain_and_the_size(
 
 
 def test_absent_packages_are_explained(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
-    place = shop.recipe_path.read_text().splitlines().index('    "-big"') + 1
+    line_number = shop.recipe_path.read_text().splitlines().index('    "-big"') + 1
     assert explain(shop, capsys, "big") == (
         "big is not in the image\n"
-        f"  it is excluded (recipe.yaml:{place}:5)\n"
+        f"  it is excluded (recipe.yaml:{line_number}:5)\n"
         "  app needs tiny | big: tiny was chosen\n"
     )
     assert explain(shop, capsys, "nowhere") == (
@@ -75,12 +75,12 @@ def test_absent_packages_are_explained(shop: Workshop, capsys: pytest.CaptureFix
     )
 
 
-def test_json(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
-    (found,) = msgspec.json.decode(explain(shop, capsys, "deeper", "--format", "json"))
-    assert found["presence"] == "installed"
-    assert [step["package"] for step in found["chain"]] == ["app", "mid", "deep", "deeper"]
-    assert found["alone"] == ["deeper"]
-    assert found["alone_size"] == 2
+def test_an_explanation_is_printed_as_json(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    (explanation,) = msgspec.json.decode(explain(shop, capsys, "deeper", "--format", "json"))
+    assert explanation["presence"] == "installed"
+    assert [step["package"] for step in explanation["chain"]] == ["app", "mid", "deep", "deeper"]
+    assert explanation["alone"] == ["deeper"]
+    assert explanation["alone_size"] == 2
 
 
 def test_versions_missing_from_the_archive_are_explained_by_newer_ones(

@@ -1,4 +1,4 @@
-"""``pumice files`` as people type it: what it prints is written down in ``tests/golden/files``."""
+"""The command ``pumice files``; its expected output is in ``tests/golden/files``."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("--by-package", "--format", "json"), "by-package.json"),
     ],
 )
-def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str) -> None:
-    for _ in ("first", "again"):  # the second time from what was kept of the first
+def test_files_prints_the_documented_formats(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str
+) -> None:
+    for _ in ("first", "again"):  # the second time from the cache
         assert main(["files", "oci-archive:small", *arguments]) == 0
         assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
 
 
-def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    here = platforms.from_machine(os.uname().machine)
+def test_of_several_platforms_that_of_this_machine_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    this_platform = platforms.from_machine(os.uname().machine)
     image = handmade.index(
-        {Platform("vax"): ImageContents([[file("vax")]]), here: ImageContents([[file("here")]])}
+        {Platform("vax"): ImageContents([[file("vax")]]), this_platform: ImageContents([[file("here")]])}
     )
     locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 0
@@ -57,7 +59,7 @@ def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixtu
     assert "/vax\n" in capsys.readouterr().out
 
 
-def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_platform_must_be_chosen_if_none_matches_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     image = handmade.index({Platform(name): ImageContents([[file(name)]]) for name in ("vax", "pdp")})
     locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 10
@@ -67,7 +69,7 @@ def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFi
     )
 
 
-def test_an_image_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_image_has_no_files(capsys: pytest.CaptureFixture[str]) -> None:
     locations.write(handmade.image(ImageContents([]), platform=AMD64), "oci:empty", version="1.0")
     for arguments in ([], ["--tree"], ["--by-package"]):
         assert main(["files", "oci:empty", *arguments]) == 0

@@ -1,4 +1,4 @@
-"""``pumice gc``, after real builds of a small distribution."""
+"""The command ``pumice gc`` after builds of a small distribution."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def size(world: World) -> int:
 
 
 @pytest.mark.file_times
-def test_by_default_the_cache_stays(world: World) -> None:
+def test_by_default_the_cache_is_kept(world: World) -> None:
     world.build()
-    before = size(world)
-    outcome = world.run("gc")
-    assert (outcome.code, outcome.stdout) == (0, "freed 0 B: 0 blobs and 0 records")
-    assert outcome.stderr.endswith("of cache kept; use --all to delete it too")
-    assert size(world) == before
+    size_before = size(world)
+    pumice_run = world.run("gc")
+    assert (pumice_run.code, pumice_run.stdout) == (0, "freed 0 B: 0 blobs and 0 records")
+    assert pumice_run.stderr.endswith("of cache kept; use --all to delete it too")
+    assert size(world) == size_before
 
 
-def test_all_leaves_the_images_and_nothing_else(world: World) -> None:
+def test_all_keeps_only_what_the_images_need(world: World) -> None:
     digest = world.build()
     promised = world.run("gc", "--all", "--dry-run")
     assert promised.stdout.startswith("would free ")
-    before = size(world)
-    outcome = world.run("gc", "--all")
-    assert outcome.stdout == promised.stdout.replace("would free", "freed")
-    assert size(world) < before
+    size_before = size(world)
+    pumice_run = world.run("gc", "--all")
+    assert pumice_run.stdout == promised.stdout.replace("would free", "freed")
+    assert size(world) < size_before
     assert world.run("files", "example.com/hello:1.0").code == 0
     assert world.run("store", "verify").code == 0
     assert world.build() == digest
 
 
-def test_a_removed_image_goes_with_all_it_had(world: World) -> None:
+def test_a_removed_image_is_deleted_with_its_artifacts(world: World) -> None:
     world.build()
     world.run("rm", "example.com/hello:1.0")
     world.run("gc", "--keep-cache", "0")
@@ -57,8 +57,8 @@ def test_a_removed_image_goes_with_all_it_had(world: World) -> None:
 def test_collection_keeps_blobs_that_another_image_shares(world: World) -> None:
     world.build()
     world.write(name="other.yaml", extra="description: another\n")
-    other = (world.project / "other.yaml").read_text().replace('version: "1.0"', 'version: "2.0"')
-    (world.project / "other.yaml").write_text(other)
+    other_recipe = (world.project / "other.yaml").read_text().replace('version: "1.0"', 'version: "2.0"')
+    (world.project / "other.yaml").write_text(other_recipe)
     assert world.run("build", "other.yaml").code == 0
     world.run("rm", "example.com/hello:1.0")
     assert world.run("gc", "--all").code == 0
@@ -66,7 +66,7 @@ def test_collection_keeps_blobs_that_another_image_shares(world: World) -> None:
     assert world.run("files", "example.com/hello:2.0").code == 0
 
 
-def test_prepared_trees_go_with_their_images(world: World) -> None:
+def test_unpacked_root_file_systems_are_deleted_with_their_images(world: World) -> None:
     digest = world.build()
     trees = world.root / "store" / "trees"
     (trees / digest[7:]).mkdir(parents=True)
@@ -79,7 +79,7 @@ def test_prepared_trees_go_with_their_images(world: World) -> None:
 
 
 @pytest.mark.concurrency
-def test_it_waits_for_who_uses_the_store(world: World) -> None:
+def test_gc_waits_for_processes_that_use_the_store(world: World) -> None:
     world.build()
     user = Home(world.root / "store")
     assert user.refs.names()
@@ -97,13 +97,13 @@ def test_it_waits_for_who_uses_the_store(world: World) -> None:
     assert process.returncode == 0
 
 
-def test_a_damaged_reference_stops_it_and_can_be_removed(world: World) -> None:
+def test_gc_stops_at_a_damaged_reference_which_can_be_removed(world: World) -> None:
     world.build()
     (path,) = (world.root / "store" / "refs").iterdir()
     path.write_bytes(b"spoiled")
-    outcome = world.run("gc", "--all")
-    assert outcome.code == 9
-    assert outcome.stderr == (
+    pumice_run = world.run("gc", "--all")
+    assert pumice_run.code == 9
+    assert pumice_run.stderr == (
         f"error: {path}: the store's reference example.com/hello:1.0 is damaged\n"
         "  hint: remove it with 'pumice rm example.com/hello:1.0'"
     )
@@ -121,10 +121,10 @@ def test_a_damaged_reference_stops_it_and_can_be_removed(world: World) -> None:
         (("everything",), "'everything' is an unexpected argument"),
     ],
 )
-def test_mistakes(world: World, arguments: tuple[str, ...], sentence: str) -> None:
-    outcome = world.run("gc", *arguments)
-    assert outcome.code == 2
-    assert sentence in outcome.stderr
+def test_gc_reports_invalid_arguments(world: World, arguments: tuple[str, ...], sentence: str) -> None:
+    pumice_run = world.run("gc", *arguments)
+    assert pumice_run.code == 2
+    assert sentence in pumice_run.stderr
 
 
 def test_an_empty_store_has_nothing_to_free(world: World) -> None:

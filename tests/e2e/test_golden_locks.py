@@ -1,4 +1,4 @@
-"""A lock keeps the digest of its image: what was built from old locks is built from them for ever."""
+"""An old lock always gives the image with the same digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from images, registries, files and arguments, through every verb: none of it commands a terminal."""
+"""No command prints terminal escape sequences from images, registries, files or arguments."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ Description: x
 
 
 def assert_harmless(text: str) -> None:
-    bad = sorted({c for c in text if not c.isprintable() and c not in "\n\t"})
-    assert bad == [], text[:500]
+    control_characters = sorted(
+        {character for character in text if not character.isprintable() and character not in "\n\t"}
+    )
+    assert control_characters == [], text[:500]
 
 
 class Blobs(handmade.MemoryBlobs):
-    """Blobs that can be written as a store's can."""
+    """Blobs in memory with the writer of a store."""
 
     def writer(self) -> Any:
         blobs = self
@@ -72,7 +74,7 @@ class Blobs(handmade.MemoryBlobs):
 
 
 def hostile_image() -> Any:
-    """An image that is hostile wherever text can be."""
+    """Return an image with escape sequences in every text field."""
     text = EVIL.encode()
     layer = [
         folder(""),
@@ -101,19 +103,19 @@ def hostile_image() -> Any:
         "org.opencontainers.image.version": EVIL,
     }
     blobs = Blobs()
-    made = handmade.image(ImageContents([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
+    image = handmade.image(ImageContents([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
     artifacts = []
     for kind in (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE):
         document = json.dumps({"name": EVIL, "packages": [{"name": EVIL}]}, ensure_ascii=False).encode()
         about = {oci.EVIDENCE: EVIL, EVIL: EVIL}
         artifacts.append(
-            referrers.put_artifact(made.root, document, kind, cast("Any", blobs), annotations=about)
+            referrers.put_artifact(image.root, document, kind, cast("Any", blobs), annotations=about)
         )
-    return Image(made.root, blobs, lambda subject: tuple(artifacts) if subject == made.root.digest else ())
+    return Image(image.root, blobs, lambda subject: tuple(artifacts) if subject == image.root.digest else ())
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
-    """A registry whose every word is hostile."""
+    """A registry that puts escape sequences into every text of its responses."""
 
     protocol_version = "HTTP/1.1"
 
@@ -152,8 +154,8 @@ def lying() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store, hostile layouts, recipes and keys."""
+def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()
     layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
@@ -175,7 +177,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _yaml(text: str) -> str:
-    return "".join(f"\\U{ord(c):08x}" for c in text)
+    return "".join(f"\\U{ord(character):08x}" for character in text)
 
 
 REFERENCES = (
@@ -274,7 +276,7 @@ def test_every_verb_is_tried() -> None:
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal that remembers what was written to it."""
+    """A terminal that records what is written to it."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
@@ -291,15 +293,19 @@ class Terminal(io.TextIOWrapper):
 @pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
 @pytest.mark.parametrize("how", ["pipe", "terminal", "traceback"])
 def test_no_command_prints_terminal_escape_sequences(
-    place: Path, verb: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hostile_folder: Path,
+    verb: str,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(hostile_folder)
     for name, value in (
         ("PUMICE_HOME", "store"),
         ("XDG_CONFIG_HOME", "config"),
         ("REGISTRY_AUTH_FILE", "auth"),
     ):
-        monkeypatch.setenv(name, str(place / value))
+        monkeypatch.setenv(name, str(hostile_folder / value))
     monkeypatch.setenv("PUMICE_DEBUG", "1" if how == "traceback" else "")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
@@ -307,7 +313,7 @@ def test_no_command_prints_terminal_escape_sequences(
     with lying() as host:
         for command in COMMANDS:
             if command[0] != verb or (how != "terminal" and verb == "init"):
-                continue  # the path that init was given is for a script: exact, but on a terminal
+                continue  # scripts read the path that init prints, so it is escaped only on a terminal
             words = [word.replace("HOST", host) for word in command]
             for text in _printed(words, monkeypatch, capsys, terminal=how == "terminal"):
                 assert_harmless(text)
@@ -326,9 +332,11 @@ def _printed(
     return captured.out + out.text(), captured.err + err.text()
 
 
-def test_escaping_keeps_the_json_value(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("PUMICE_HOME", str(place / "store"))
+def test_escaping_keeps_the_json_value(
+    hostile_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(hostile_folder)
+    monkeypatch.setenv("PUMICE_HOME", str(hostile_folder / "store"))
     assert cli.main(["sbom", "oci:evil"]) == 0
     printed = capsys.readouterr().out
     assert "\\u001b" in printed

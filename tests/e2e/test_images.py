@@ -1,4 +1,4 @@
-"""``pumice images``."""
+"""The command ``pumice images``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_store_without_images(world: World) -> None:
-    outcome = world.run("images")
-    assert (outcome.code, outcome.stdout) == (0, "NAME  DIGEST  PLATFORMS  CREATED  SIZE")
+def test_an_empty_store_lists_no_images(world: World) -> None:
+    pumice_run = world.run("images")
+    assert (pumice_run.code, pumice_run.stdout) == (0, "NAME  DIGEST  PLATFORMS  CREATED  SIZE")
     assert world.run("images", "--format", "json").stdout == "[]"
 
 
-def test_the_table(world: World) -> None:
+def test_images_are_listed_in_a_table(world: World) -> None:
     digest = world.build(environment={"SOURCE_DATE_EPOCH": "1700000000"})
     heads, line = world.run("images").stdout.splitlines()
     assert heads.split() == ["NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE"]
     assert line.split()[:4] == ["example.com/hello:1.0", digest[7:19], "linux/amd64", "2023-11-14"]
 
 
-def test_json_is_for_programs(world: World) -> None:
+def test_images_are_listed_as_json(world: World) -> None:
     digest = world.build("--arch", "amd64", environment={"SOURCE_DATE_EPOCH": "1700000000"})
     (image,) = json.loads(world.run("images", "--format", "json").stdout)
     assert image.pop("size") > 1000
@@ -52,12 +52,12 @@ def test_a_damaged_image_does_not_hide_the_others(world: World) -> None:
     first, second = world.run("images").stdout.splitlines()[1:]
     assert "damaged: build it again" in first
     assert "linux/amd64" in second
-    one, two = json.loads(world.run("images", "--format", "json").stdout)
-    assert one["problem"]
-    assert "problem" not in two
+    damaged_image, sound_image = json.loads(world.run("images", "--format", "json").stdout)
+    assert damaged_image["problem"]
+    assert "problem" not in sound_image
 
 
-def test_mistakes(world: World) -> None:
-    outcome = world.run("images", "--format", "yaml")
-    assert outcome.code == 2
-    assert outcome.stderr == "error: --format cannot be 'yaml'\n  hint: use one of table, json"
+def test_an_unknown_format_is_reported(world: World) -> None:
+    pumice_run = world.run("images", "--format", "yaml")
+    assert pumice_run.code == 2
+    assert pumice_run.stderr == "error: --format cannot be 'yaml'\n  hint: use one of table, json"

@@ -1,4 +1,4 @@
-"""``pumice init`` as a person meets it. That its recipe builds is shown where builds are tested."""
+"""The command ``pumice init``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
 
 
 @pytest.mark.parametrize(
-    ("argument", "written", "name"),
+    ("argument", "expected_recipe", "name"),
     [
         (None, "recipe.yaml", "example.com/start"),
         ("new/My App", "new/My App/recipe.yaml", "example.com/my-app"),
@@ -32,18 +32,18 @@ def test_init_writes_a_valid_recipe(
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
     argument: str | None,
-    written: str,
+    expected_recipe: str,
     name: str,
 ) -> None:
     (tmp_path / "start").mkdir()
     monkeypatch.chdir(tmp_path / "start")
     assert main(["init", *([argument] if argument else [])]) == 0
-    assert capsysbinary.readouterr().out == os.fsencode(written) + b"\n"
-    assert load_recipe(Path(written)).name == name
+    assert capsysbinary.readouterr().out == os.fsencode(expected_recipe) + b"\n"
+    assert load_recipe(Path(expected_recipe)).name == name
 
 
 def test_the_commented_keys_are_valid(tmp_path: Path) -> None:
-    """Every line that begins with '# ' and looks like a key is taken in, one at a time."""
+    """Each line that begins with '# ' and looks like a key is uncommented, one at a time."""
     assert main(["init", str(tmp_path)]) == 0
     lines = (tmp_path / "recipe.yaml").read_text().splitlines()
     tried = 0
@@ -54,8 +54,8 @@ def test_the_commented_keys_are_valid(tmp_path: Path) -> None:
             body.startswith("- ") or body.split(":")[0] in RECIPE_KEYS
         ):
             continue
-        changed = [*lines[:number], indent + body, *lines[number + 1 :]]
-        (tmp_path / "changed.yaml").write_text("\n".join(changed))
+        changed_lines = [*lines[:number], indent + body, *lines[number + 1 :]]
+        (tmp_path / "changed.yaml").write_text("\n".join(changed_lines))
         load_recipe(tmp_path / "changed.yaml")
         tried += 1
     assert tried >= 8
@@ -68,8 +68,8 @@ def test_nothing_is_overwritten(
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").write_text("mine")
     assert main(["init", argument]) in (1, 2)
-    said = capsys.readouterr()
-    assert (said.out, said.err[:7]) == ("", "error: ")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err[:7]) == ("", "error: ")
     assert Path("recipe.yaml").read_text() == "mine"
 
 

@@ -1,4 +1,4 @@
-"""``pumice inspect`` as people type it: what it prints is written down in ``tests/golden/inspect``."""
+"""The command ``pumice inspect``; its expected output is in ``tests/golden/inspect``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("oci:two:1.0", "--platform", "linux/arm64"), "arm64.txt"),
     ],
 )
-def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str) -> None:
+def test_inspect_prints_the_documented_formats(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str
+) -> None:
     assert main(["inspect", *arguments]) == 0
     assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
 
@@ -64,14 +66,14 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
         ),
     ],
 )
-def test_what_goes_wrong(
+def test_inspect_reports_errors_in_one_sentence(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     assert main(["inspect", *arguments]) == code
     assert capsys.readouterr() == ("", text)
 
 
-def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_escapes_terminal_sequences_of_an_image(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[31mred\x1b]0;title\x07\r\nnew line"
     layer = [
         file(f"tmp/{evil}", b"", 0o4777),
@@ -80,8 +82,8 @@ def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixtur
         file("etc/os-release", f"PRETTY_NAME={evil}".encode()),
     ]
     run = SMALL.run
-    made = ImageContents([layer], "gzip", run, {evil: evil}, (evil,))
-    locations.write(handmade.image(made), "oci:evil", version="1.0")
+    contents = ImageContents([layer], "gzip", run, {evil: evil}, (evil,))
+    locations.write(handmade.image(contents), "oci:evil", version="1.0")
     for command in (["inspect"], ["files"], ["files", "--tree"], ["files", "--by-package"]):
         assert main([*command, "oci:evil"]) == 0
         out, err = capsys.readouterr()

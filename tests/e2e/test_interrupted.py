@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_SECONDS = 120
-# A shell's background jobs, and so whole test runs, may begin with SIGINT ignored.
+# Background jobs of a shell, and therefore whole test runs, may start with SIGINT ignored.
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,9 +46,9 @@ NOISE = Deb(
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(tmp_path, [*PACKAGES, NOISE])
-    made.write(packages="[noise]")
-    return made
+    new_world = World(tmp_path, [*PACKAGES, NOISE])
+    new_world.write(packages="[noise]")
+    return new_world
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def over_http(world: World, mirror: Mirror) -> None:
 
 
 class Build:
-    """A build under way."""
+    """A running build."""
 
     def __init__(self, world: World, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -99,40 +99,40 @@ class Build:
         return True
 
 
-def check_interrupted(world: World, code: int, said: str, how: signal.Signals) -> None:
+def check_interrupted(world: World, code: int, stderr: str, how: signal.Signals) -> None:
     if how == signal.SIGINT:
         assert code == 130
-        assert said.splitlines()[-1] == "interrupted"
-        assert "Traceback" not in said
-        assert "rror" not in said
+        assert stderr.splitlines()[-1] == "interrupted"
+        assert "Traceback" not in stderr
+        assert "rror" not in stderr
     else:
         assert code == -signal.SIGKILL
     assert world.run("store", "verify").code == 0
 
 
-def left(world: World) -> set[str]:
-    """Return what is in the project's folder beside what a person put there."""
-    known = {"recipe.yaml", "key.asc", "recipe.lock"}
-    return {path.name for path in world.project.iterdir()} - known
+def leftover_files(world: World) -> set[str]:
+    """Return the names in the project directory, except those that the user created."""
+    project_files = {"recipe.yaml", "key.asc", "recipe.lock"}
+    return {path.name for path in world.project.iterdir()} - project_files
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
 @pytest.mark.parametrize(
-    ("where", "sent"),
+    ("where", "sent_bytes"),
     [("InRelease", None), ("by-hash", 100), ("hello_", None), ("noise_", 5_000_000)],
     ids=["release", "index", "package", "half a package"],
 )
 def test_interrupted_while_waiting_for_a_mirror(
-    where: str, sent: int | None, how: signal.Signals, world: World, mirror: Mirror
+    where: str, sent_bytes: int | None, how: signal.Signals, world: World, mirror: Mirror
 ) -> None:
-    fault = Fault(hold=True, truncate=sent)
+    fault = Fault(hold=True, truncate=sent_bytes)
     mirror.add_fault(where, fault)
     build = Build(world, "-o", "oci:image")
     assert build.reaches(fault.is_held.is_set)
-    # Well before the mirror's time is up: this would take minutes otherwise.
-    code, said = build.stop(how)
-    check_interrupted(world, code, said, how)
-    assert left(world) == set()
+    # The process must end long before the mirror's timeout, which is minutes.
+    code, stderr = build.stop(how)
+    check_interrupted(world, code, stderr, how)
+    assert leftover_files(world) == set()
     mirror.heal()
     assert world.build("-o", "oci:image") == world.build(store="undisturbed")
 
@@ -155,22 +155,22 @@ def test_interrupted_while_working(stage: str, how: signal.Signals, tmp_path: Pa
             return 0
 
     def delivers() -> bool:
-        return bool(left(world))
+        return bool(leftover_files(world))
 
     if stage == "delivering":
         world.build()
-    for _ in range(5):  # on a busy machine it may be over before anybody looks
+    for _ in range(5):  # on a busy machine the build may finish before the signal
         build = Build(world, "-o", "tar:root.tar")
         if build.reaches(cuts if stage == "cutting" else delivers):
-            code, said = build.stop(how)
+            code, stderr = build.stop(how)
             if code != 0:
                 break
         (world.project / "root.tar").unlink()
     else:
         pytest.skip("the build was always over before it could be stopped")
-    check_interrupted(world, code, said, how)
+    check_interrupted(world, code, stderr, how)
     if how == signal.SIGINT:
-        assert left(world) == set()
+        assert leftover_files(world) == set()
     assert not (world.project / "root.tar").exists()
     assert world.build("-o", "tar:root.tar") == expected
     assert world.run("store", "verify").code == 0
@@ -194,17 +194,17 @@ def test_a_package_that_arrives_damaged_or_incomplete(
     fault: Fault, sentence: str, world: World, mirror: Mirror
 ) -> None:
     mirror.add_fault("noise_", fault)
-    outcome = world.run("build", "recipe.yaml", "-o", "oci:image")
+    pumice_run = world.run("build", "recipe.yaml", "-o", "oci:image")
     if not sentence:
-        assert outcome.code == 0, outcome.stderr
+        assert pumice_run.code == 0, pumice_run.stderr
     else:
-        assert outcome.code in {6, 7}, outcome.stderr
-        assert outcome.stdout == ""
-        errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1, outcome.stderr
+        assert pumice_run.code in {6, 7}, pumice_run.stderr
+        assert pumice_run.stdout == ""
+        errors = [line for line in pumice_run.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, pumice_run.stderr
         assert "noise" in errors[0]
-        assert sentence in outcome.stderr
-        assert left(world) == set()
+        assert sentence in pumice_run.stderr
+        assert leftover_files(world) == set()
     mirror.heal()
     assert world.run("store", "verify").code == 0
     assert world.build() == world.build(store="undisturbed")
@@ -212,18 +212,18 @@ def test_a_package_that_arrives_damaged_or_incomplete(
 
 def test_the_mirror_goes_away_in_the_middle(world: World) -> None:
     fault = Fault(hold=True, truncate=3_000_000)
-    with Mirror(world.mirror) as gone:
-        over_http(world, gone)
-        gone.add_fault("noise_", fault)
+    with Mirror(world.mirror) as stopping_mirror:
+        over_http(world, stopping_mirror)
+        stopping_mirror.add_fault("noise_", fault)
         build = Build(world, "-o", "oci:image")
         assert build.reaches(fault.is_held.is_set)
-    code, said = build.end()
+    code, stderr = build.end()
     assert code == 6
-    assert said.count("error: ") == 1
-    assert "noise" in said
-    assert left(world) == set()
+    assert stderr.count("error: ") == 1
+    assert "noise" in stderr
+    assert leftover_files(world) == set()
     recipe = world.project / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace(gone.url, f"file://{world.mirror}"))
+    recipe.write_text(recipe.read_text().replace(stopping_mirror.url, f"file://{world.mirror}"))
     assert world.build() == world.build(store="undisturbed")
 
 
@@ -238,7 +238,7 @@ def on_a_small_disk(script: str, world: World) -> list[str]:
     mount = f"mount -t tmpfs -o size=6m none '{disk}'"
     if subprocess.run([unshare, "-rm", "sh", "-ec", mount], capture_output=True, check=False).returncode != 0:
         absent("this machine allows no user namespaces with mounts")
-    done = subprocess.run(
+    process = subprocess.run(
         [
             unshare,
             "-rm",
@@ -254,11 +254,11 @@ def on_a_small_disk(script: str, world: World) -> list[str]:
         check=False,
         timeout=PATIENCE_SECONDS,
     )
-    return done.stdout.splitlines()
+    return process.stdout.splitlines()
 
 
 def test_the_store_is_on_a_disk_that_fills_up(world: World) -> None:
-    said = on_a_small_disk(
+    stderr = on_a_small_disk(
         """
         export PUMICE_HOME="$DISK/store"
         pumice build --progress none recipe.yaml -o oci:image; echo "code $?"
@@ -269,18 +269,18 @@ def test_the_store_is_on_a_disk_that_fills_up(world: World) -> None:
         """,
         world,
     )
-    errors = [line for line in said if line.startswith("error: ")]
-    assert len(errors) == 1, said
+    errors = [line for line in stderr if line.startswith("error: ")]
+    assert len(errors) == 1, stderr
     assert "no space left on the device" in errors[0]
-    assert [line for line in said if line.startswith("code ")] == ["code 9", "code 0"]
-    assert "image" not in said
-    assert said[-1] == world.build()
+    assert [line for line in stderr if line.startswith("code ")] == ["code 9", "code 0"]
+    assert "image" not in stderr
+    assert stderr[-1] == world.build()
 
 
 def test_the_destination_is_on_a_disk_that_fills_up(world: World) -> None:
     digest = world.build()
     for kind in ("oci", "oci-archive", "docker-archive", "tar", "dir"):
-        said = on_a_small_disk(
+        stderr = on_a_small_disk(
             f"""
             export PUMICE_HOME="{world.root}/store"
             pumice build recipe.yaml -o {kind}:"$DISK/image"; echo "code $?"
@@ -288,17 +288,17 @@ def test_the_destination_is_on_a_disk_that_fills_up(world: World) -> None:
             """,
             world,
         )
-        errors = [line for line in said if line.startswith("error: ")]
-        assert len(errors) == 1, said
+        errors = [line for line in stderr if line.startswith("error: ")]
+        assert len(errors) == 1, stderr
         assert "no space left" in errors[0]
-        assert said[-1] in {"code 9", "code 10"}, "something was left behind"
+        assert stderr[-1] in {"code 9", "code 10"}, "something was left behind"
         (world.root / "disk").rmdir()
     assert world.build() == digest
 
 
 def test_a_store_that_cannot_be_written_to(world: World) -> None:
     digest = world.build()
-    said = on_a_small_disk(
+    stderr = on_a_small_disk(
         f"""
         mount --bind "{world.root}/store" "$DISK"
         mount -o remount,ro,bind "$DISK"
@@ -310,17 +310,17 @@ def test_a_store_that_cannot_be_written_to(world: World) -> None:
         """,
         world,
     )
-    codes = [line for line in said if line.startswith("code ")]
-    assert said[0] == digest, "an image that is there needs no writing"
-    assert codes == ["code 0", "code 9", "code 9"], said
-    errors = [line for line in said if line.startswith("error: ")]
-    assert len(errors) == 2, said
-    assert all("read-only" in line for line in errors), said
-    assert left(world) == {"image"}
+    codes = [line for line in stderr if line.startswith("code ")]
+    assert stderr[0] == digest, "an image that is there needs no writing"
+    assert codes == ["code 0", "code 9", "code 9"], stderr
+    errors = [line for line in stderr if line.startswith("error: ")]
+    assert len(errors) == 2, stderr
+    assert all("read-only" in line for line in errors), stderr
+    assert leftover_files(world) == {"image"}
 
 
 def test_threads_of_a_dead_build_do_not_outlive_it(world: World, mirror: Mirror) -> None:
-    """A second Ctrl-C is not needed, nor patience: nobody waits for the mirror any more."""
+    """After an interruption, no thread waits for the mirror, so a second Ctrl-C is not necessary."""
     fault = Fault(hold=True)
     mirror.add_fault("pool/", fault)
     build = Build(world)

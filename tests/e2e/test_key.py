@@ -1,4 +1,4 @@
-"""``pumice key`` as people type it."""
+"""The command ``pumice key``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_key_pair_is_generated_listed_and_exported(world: TrustWorld) -> None:
     assert not any(SECRET.encode() in path.read_bytes() for path in folder.iterdir())
 
 
-def test_an_empty_list_is_not_an_error(world: TrustWorld) -> None:
+def test_an_empty_list_of_keys_is_not_an_error(world: TrustWorld) -> None:
     assert world.must("key", "list") == ""
 
 
@@ -58,14 +58,16 @@ def test_a_public_key_is_imported_alone(world: TrustWorld) -> None:
         (("key", "generate", "--passphrase-file", "none"), 7, "none: cannot read"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_key_commands_report_errors(
+    world: TrustWorld, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     assert message in world.refused(*arguments, code=code)
 
 
 def test_without_a_passphrase_or_terminal_nothing_is_written(world: TrustWorld) -> None:
-    done = world.run("key", "generate", "--output", "x")
-    assert done.code == 2
-    assert "there is no terminal" in done.stderr
+    pumice_run = world.run("key", "generate", "--output", "x")
+    assert pumice_run.code == 2
+    assert "there is no terminal" in pumice_run.stderr
     assert not (world.project / "x.key").exists()
 
 
@@ -74,6 +76,6 @@ def test_an_openssh_key_is_reported_as_unsupported(world: TrustWorld) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     (world.project / "ssh").write_bytes(key)
-    said = world.refused("key", "import", "ssh", "--output", "x", code=8)
-    assert "ssh: cannot read an OpenSSH private key" in said
-    assert "ssh-keygen -p -m pkcs8 -f COPY" in said
+    stderr = world.refused("key", "import", "ssh", "--output", "x", code=8)
+    assert "ssh: cannot read an OpenSSH private key" in stderr
+    assert "ssh-keygen -p -m pkcs8 -f COPY" in stderr

@@ -1,4 +1,4 @@
-"""Keyless signatures as people verify them and trust their makers; of a simulated sigstore instance."""
+"""Verify keyless signatures of a simulated sigstore instance, and trust identities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 @pytest.fixture
 def world(built: TrustWorld, tmp_path: Path) -> TrustWorld:
-    """Return a world with a signed layout, and without rules or keys."""
+    """Return a world with a signed layout, without rules or keys."""
     built.config = tmp_path / "config"
     for old in ("new.key", "new.pub"):
         (built.project / old).unlink(missing_ok=True)
@@ -37,30 +37,33 @@ def world(built: TrustWorld, tmp_path: Path) -> TrustWorld:
 def test_verify_with_an_identity(world: TrustWorld) -> None:
     printed = world.must("verify", "oci:out", *BY, store=OTHER)
     assert f"signed   by {ADA} of {ISSUER}" in printed
-    known = json.loads(world.must("verify", "oci:out", *BY, "--format", "json", store=OTHER))
-    assert (known["signatures"][0]["identity"], known["signatures"][0]["issuer"]) == (ADA, ISSUER)
+    verification = json.loads(world.must("verify", "oci:out", *BY, "--format", "json", store=OTHER))
+    assert (verification["signatures"][0]["identity"], verification["signatures"][0]["issuer"]) == (
+        ADA,
+        ISSUER,
+    )
     assert "not as example.com/bank:1.0" in world.refused(
         "verify", "oci:out", *BY, "--as", "example.com/bank:1.0"
     )
-    other = ("--identity", "eve@example.com", *BY[2:])
-    assert f"signed by {ADA}" in world.refused("verify", "oci:out", *other, store=OTHER)
-    said = world.refused("verify", "oci:out", *WHO, store=OTHER)
-    assert "the certificate is not valid" in said  # to the public services
+    other_identity = ("--identity", "eve@example.com", *BY[2:])
+    assert f"signed by {ADA}" in world.refused("verify", "oci:out", *other_identity, store=OTHER)
+    stderr = world.refused("verify", "oci:out", *WHO, store=OTHER)
+    assert "the certificate is not valid" in stderr  # for the trusted root of the public instance
 
 
 def test_verify_by_a_rule_for_an_identity(world: TrustWorld) -> None:
-    said = world.refused("verify", "oci:out", store=OTHER)
-    assert "no key is trusted for example.com/hello:1.0" in said
+    stderr = world.refused("verify", "oci:out", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in stderr
     path = Path(world.must("trust", "add", "--prefix", "example.com/hel", *BY).strip())
-    world.refused("verify", "oci:out", store=OTHER)  # a prefix is whole elements
+    world.refused("verify", "oci:out", store=OTHER)  # a prefix matches whole path elements
     world.must("trust", "remove", path.name)
     world.must("trust", "add", "--prefix", "example.com", *BY, "--comment", "Ada", "--expires", "2999-01-01")
     assert f"Ada {ADA} of {ISSUER}" in world.must("trust", "list")
     why = world.must("trust", "why", "oci:out", store=OTHER)
     assert "(user rule for example.com)" in why
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
-    (world.project / "root.json").unlink()  # the rule has its own
+    (world.project / "root.json").unlink()  # the rule has its own trusted root
     world.must("verify", "oci:out", store=OTHER)
     world.must("trust", "revoke", path.name, "--reason", "left")
     assert "is revoked (left)" in world.refused("verify", "oci:out", store=OTHER)
@@ -77,11 +80,11 @@ def test_an_identity_is_rotated_to_a_key(world: TrustWorld) -> None:
 
 def test_an_attestation_by_an_identity(world: TrustWorld) -> None:
     certified.sign(world.project / "out", kind="https://example.com/review")
-    asked = ("verify", "oci:out", *BY, "--attestation")
+    verify_attestation = ("verify", "oci:out", *BY, "--attestation")
     assert "attested https://example.com/review by" in world.must(
-        *asked, "https://example.com/review", store=OTHER
+        *verify_attestation, "https://example.com/review", store=OTHER
     )
-    assert "no attestation" in world.refused(*asked, "https://example.com/audit", store=OTHER)
+    assert "no attestation" in world.refused(*verify_attestation, "https://example.com/audit", store=OTHER)
 
 
 def test_an_expired_certificate_is_refused(world: TrustWorld) -> None:
@@ -90,11 +93,11 @@ def test_an_expired_certificate_is_refused(world: TrustWorld) -> None:
     assert "not valid at" in world.refused("verify", "oci:late", *BY, store=OTHER)
 
 
-def test_export_leaves_identities_out(world: TrustWorld) -> None:
+def test_export_omits_identities_with_a_warning(world: TrustWorld) -> None:
     world.must("trust", "add", "--root", *BY)
-    done = world.do("trust", "export")
-    assert json.loads(done.stdout)["transports"] == {}
-    assert "identities are left out" in done.stderr
+    pumice_run = world.do("trust", "export")
+    assert json.loads(pumice_run.stdout)["transports"] == {}
+    assert "identities are left out" in pumice_run.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,5 +116,7 @@ def test_export_leaves_identities_out(world: TrustWorld) -> None:
         (("trust", "add", "--root", *WHO, "--trusted-root", "out"), 7, "cannot read"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_keyless_commands_report_errors(
+    world: TrustWorld, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     assert message in world.refused(*arguments, code=code)

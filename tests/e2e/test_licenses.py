@@ -1,4 +1,4 @@
-"""``pumice licenses``: the inventory, and the policy that ends with 1."""
+"""The command ``pumice licenses``: the list of licenses, and exit code 1 for forbidden ones."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def world(tmp_path: Path) -> World:
             text("usr/share/doc/libodd/copyright", DEP5 + "Files: *\nLicense: Odd\n Do what is odd.\n"),
         ],
     )
-    made = World(tmp_path, [*BASE, tool, odd])
-    made.build()
-    return made
+    new_world = World(tmp_path, [*BASE, tool, odd])
+    new_world.build()
+    return new_world
 
 
-def test_the_inventory(world: World) -> None:
-    done = world.run("licenses", "example.com/hello")
-    assert done.code == 0
-    assert [line.split()[::2] for line in done.stdout.splitlines()[1:]] == [
+def test_licenses_are_listed_with_their_packages(world: World) -> None:
+    pumice_run = world.run("licenses", "example.com/hello")
+    assert pumice_run.code == 0
+    assert [line.split()[::2] for line in pumice_run.stdout.splitlines()[1:]] == [
         ["GPL-2.0-or-later", "hello"],
-        [done.stdout.splitlines()[2].split()[0], "libodd"],
+        [pumice_run.stdout.splitlines()[2].split()[0], "libodd"],
         ["MIT", "hello"],
     ]
     assert "Do what is odd." in world.run("licenses", "example.com/hello", "--texts").stdout
@@ -53,7 +53,7 @@ def test_the_inventory(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "code", "said"),
+    ("rules", "code", "output"),
     [
         ("deny: [AGPL-*]", 0, ""),
         ("deny: [GPL-*]", 1, "forbidden: hello has the license GPL-2.0-or-later"),
@@ -62,18 +62,20 @@ def test_the_inventory(world: World) -> None:
         ("[", 3, "policy.yaml:2:1: a value is missing here"),
     ],
 )
-def test_the_policy(world: World, rules: str, code: int, said: str) -> None:
+def test_a_policy_decides_which_licenses_are_forbidden(
+    world: World, rules: str, code: int, output: str
+) -> None:
     (world.project / "policy.yaml").write_text(rules)
-    done = world.run("licenses", "example.com/hello", "--policy", "policy.yaml")
-    assert done.code == code, done.stderr
-    assert said in done.stderr
+    pumice_run = world.run("licenses", "example.com/hello", "--policy", "policy.yaml")
+    assert pumice_run.code == code, pumice_run.stderr
+    assert output in pumice_run.stderr
 
 
-def test_json(world: World) -> None:
+def test_forbidden_licenses_are_printed_as_json(world: World) -> None:
     (world.project / "policy.yaml").write_text("deny: [MIT]")
-    done = world.run("licenses", "example.com/hello", "--policy", "policy.yaml", "--format", "json")
-    value = json.loads(done.stdout)
-    assert done.code == 1
+    pumice_run = world.run("licenses", "example.com/hello", "--policy", "policy.yaml", "--format", "json")
+    value = json.loads(pumice_run.stdout)
+    assert pumice_run.code == 1
     assert value["forbidden"] == [
         {"package": "hello", "license": "MIT", "expression": "GPL-2.0-or-later AND MIT"}
     ]
@@ -81,6 +83,6 @@ def test_json(world: World) -> None:
     assert list(value["texts"].values()) == ["Do what is odd."]
 
 
-def test_a_policy_that_is_not_there(world: World) -> None:
-    done = world.run("licenses", "example.com/hello", "--policy", "none.yaml")
-    assert (done.code, "cannot read the policy" in done.stderr) == (2, True)
+def test_a_missing_policy_is_reported(world: World) -> None:
+    pumice_run = world.run("licenses", "example.com/hello", "--policy", "none.yaml")
+    assert (pumice_run.code, "cannot read the policy" in pumice_run.stderr) == (2, True)

@@ -16,10 +16,10 @@ APP = Deb("app", "1.0", fields={"Depends": "lib"})
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
-    made = Workshop(tmp_path)
-    made.publish(APP, Deb("lib", "1.0"), Deb("lib", "1.0", architecture="arm64"))
-    made.write(["app"])
-    return made
+    new_workshop = Workshop(tmp_path)
+    new_workshop.publish(APP, Deb("lib", "1.0"), Deb("lib", "1.0", architecture="arm64"))
+    new_workshop.write(["app"])
+    return new_workshop
 
 
 def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,17 +167,17 @@ def test_a_bundle_contains_all_packages_of_the_lock(
         )
         assert ran.code == 0
         assert "copied the 3 packages of recipe.lock to bundle" in ran.err
-    found = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*.deb"))
-    mine = next(package for package in shop.lock().packages["amd64"] if package.name == "mine")
-    assert found == [
+    bundled_files = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*.deb"))
+    own_package = next(package for package in shop.lock().packages["amd64"] if package.name == "mine")
+    assert bundled_files == [
         "debian/pool/main/a/app/app_1.0_amd64.deb",
         "debian/pool/main/lib/lib/lib_1.0_amd64.deb",
-        f"local/{mine.sha256}/mine.deb",
+        f"local/{own_package.sha256}/mine.deb",
     ]
 
 
 def test_locks_are_equal_in_any_environment(shop: Workshop) -> None:
-    found = set()
+    locks = set()
     for number, (zone, language, seed, mask) in enumerate(
         [("UTC", "C", "0", 0o022), ("Asia/Tokyo", "de_DE.UTF-8", "7", 0o077)]
     ):
@@ -191,5 +191,5 @@ def test_locks_are_equal_in_any_environment(shop: Workshop) -> None:
         shop.lock_path.unlink(missing_ok=True)
         command = [sys.executable, "-m", "pumice", "lock", str(shop.recipe_path), "--arch", "amd64"]
         subprocess.run(command, check=True, env=environment, umask=mask, cwd=shop.root if number else "/")
-        found.add(shop.lock_path.read_bytes())
-    assert len(found) == 1
+        locks.add(shop.lock_path.read_bytes())
+    assert len(locks) == 1

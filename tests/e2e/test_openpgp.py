@@ -1,4 +1,4 @@
-"""Archives and OpenPGP keys, as people type it; what gpg makes of them is in ``tests/interop``."""
+"""Sign archives with OpenPGP keys and verify them; tests with gpg are in ``tests/interop``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 @pytest.fixture
 def world(built: TrustWorld) -> TrustWorld:
-    """No rules, and the archive signed by ada alone."""
+    """Return a world without rules, whose archive is signed only by ada."""
     shutil.rmtree(built.config, ignore_errors=True)
     shutil.rmtree(built.root / OTHER, ignore_errors=True)
     (built.project / "image.tar.asc").unlink(missing_ok=True)
@@ -49,53 +49,53 @@ def trust(world: TrustWorld, *arguments: str, key: str = "ada") -> str:
 def test_signing_again_changes_nothing_and_needs_no_passphrase(world: TrustWorld) -> None:
     signature = world.project / "image.tar.asc"
     before = signature.read_bytes()
-    done = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
-    assert "already signed" in done.stderr
+    pumice_run = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
+    assert "already signed" in pumice_run.stderr
     assert signature.read_bytes() == before
     assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_verify_prints_signer_time_and_rule(world: TrustWorld) -> None:
-    said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
-    assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", said)
+    stdout = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+    assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", stdout)
     printed = json.loads(world.must("verify", ARCHIVE, "--key", "ada.pub", "--format", "json", store=OTHER))
-    assert [(one["form"], one["created"] > 0) for one in printed["signatures"]] == [("openpgp", True)]
+    assert [(entry["form"], entry["created"] > 0) for entry in printed["signatures"]] == [("openpgp", True)]
 
 
 def test_a_signed_archive_keeps_its_name(world: TrustWorld) -> None:
     key = ("--key", "ada.pub")
     world.must("verify", ARCHIVE, *key, "--as", "example.com/hello:1.0", store=OTHER)
-    said = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
-    assert "not as example.com/bank:1.0" in said
-    said = world.refused("sign", ARCHIVE, "--key", "eve.key", "--as", "example.com/bank:1.0", code=2)
-    assert "cannot sign an archive of example.com/hello:1.0 as example.com/bank:1.0" in said
+    stderr = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
+    assert "not as example.com/bank:1.0" in stderr
+    stderr = world.refused("sign", ARCHIVE, "--key", "eve.key", "--as", "example.com/bank:1.0", code=2)
+    assert "cannot sign an archive of example.com/hello:1.0 as example.com/bank:1.0" in stderr
 
 
 def test_a_rule_lets_an_archive_run(world: TrustWorld) -> None:
-    said = world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
-    assert "no key is trusted for example.com/hello:1.0" in said
+    stderr = world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in stderr
     trust(world, "--prefix", "example.com/hel")
     world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
     trust(world, "--prefix", "example.com/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", ARCHIVE, "/bin/hello", store=OTHER).stderr
     assert "(user rule for example.com/hello)" in world.must("trust", "why", ARCHIVE, store=OTHER)
     assert fingerprint(world, "ada") in world.must("trust", "list")
 
 
-def test_a_stranger_hides_nothing(world: TrustWorld) -> None:
+def test_a_foreign_signature_does_not_hide_a_trusted_one(world: TrustWorld) -> None:
     signature = world.project / "image.tar.asc"
-    ours = signature.read_bytes()
+    own_signature = signature.read_bytes()
     signature.unlink()
     world.must("sign", ARCHIVE, "--key", "eve.key")
     assert "is not trusted" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
-    signature.write_bytes(signature.read_bytes() + ours)
-    said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
-    assert "signed   by ada.pub" in said
-    assert "ignored  signature (openpgp): it is by the OpenPGP key" in said
+    signature.write_bytes(signature.read_bytes() + own_signature)
+    stdout = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+    assert "signed   by ada.pub" in stdout
+    assert "ignored  signature (openpgp): it is by the OpenPGP key" in stdout
 
 
-def test_revoking_and_rotating(world: TrustWorld) -> None:
+def test_openpgp_keys_can_be_revoked_and_rotated(world: TrustWorld) -> None:
     key, new = fingerprint(world, "ada"), fingerprint(world, "eve")
     trust(world, "--prefix", "example.com")
     world.must("verify", ARCHIVE, store=OTHER)
@@ -114,7 +114,7 @@ def test_an_empty_rule_file_hides_an_openpgp_key(world: TrustWorld) -> None:
     world.refused("verify", ARCHIVE, store=OTHER)
 
 
-def test_two_of_two(world: TrustWorld) -> None:
+def test_a_threshold_of_two_requires_two_openpgp_signatures(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     trust(world, "--prefix", "example.com", key="eve")
     assert "signed by 1 of 2 required keys" in world.refused("verify", ARCHIVE, store=OTHER)
@@ -122,16 +122,16 @@ def test_two_of_two(world: TrustWorld) -> None:
     assert world.must("verify", ARCHIVE, store=OTHER).count("signed   by") == 2
 
 
-def test_a_policy_for_podman_leaves_openpgp_keys_out(world: TrustWorld) -> None:
+def test_a_policy_for_podman_omits_openpgp_keys(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com")
-    done = world.do("trust", "export")
-    assert json.loads(done.stdout) == {"default": [{"type": "reject"}], "transports": {}}
-    assert "OpenPGP keys are left out" in done.stderr
+    pumice_run = world.do("trust", "export")
+    assert json.loads(pumice_run.stdout) == {"default": [{"type": "reject"}], "transports": {}}
+    assert "OpenPGP keys are left out" in pumice_run.stderr
 
 
 def test_keys_are_listed_exported_and_imported(world: TrustWorld) -> None:
-    made = world.must("key", "generate", "--openpgp", "Kay <kay@example.com>")
-    assert made in world.must("key", "list")
+    new_fingerprint = world.must("key", "generate", "--openpgp", "Kay <kay@example.com>")
+    assert new_fingerprint in world.must("key", "list")
     public = world.must("key", "export", "default")
     assert public.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
     private = world.must("key", "export", "default", "--private")
@@ -139,11 +139,11 @@ def test_keys_are_listed_exported_and_imported(world: TrustWorld) -> None:
     (world.project / "kay.asc").write_text(private)
     for name in ("kay.key", "kay.pub"):
         (world.project / name).unlink(missing_ok=True)
-    assert world.must("key", "import", "kay.asc", "--output", "kay") == made
-    said = world.refused(
+    assert world.must("key", "import", "kay.asc", "--output", "kay") == new_fingerprint
+    stderr = world.refused(
         "key", "import", "kay.asc", "--output", "again", environment={"PUMICE_KEY_PASSPHRASE": "wrong"}
     )
-    assert "wrong passphrase" in said
+    assert "wrong passphrase" in stderr
     assert not (world.project / "again.key").exists()
 
 
@@ -180,7 +180,9 @@ def test_build_signs_every_archive(world: TrustWorld) -> None:
         (("trust", "revoke", "0" * 39), 7, "no rule for key"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_openpgp_commands_report_errors(
+    world: TrustWorld, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     assert message in world.refused(*arguments, code=code, store=OTHER)
 
 
@@ -189,7 +191,7 @@ def test_an_unsigned_archive_is_refused(world: TrustWorld) -> None:
     assert "the image is not signed" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
 
 
-# The library maps the file into memory, and the kernel counts that; what it allocates is what matters.
+# The kernel also counts the file that the library maps into memory, so the test measures allocations.
 PROBE = """
 import re, resource, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The recipe's own files count as an installation's do: for certificates, libraries, users and scripts."""
+"""Files of the recipe affect certificates, libraries, users and scripts like files of packages do."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def content(world: World, path: str) -> bytes:
         return file.read()
 
 
-def put(world: World, files: Mapping[str, bytes]) -> None:
+def write_files(world: World, files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
-        place = world.project / "root" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        target = world.project / "root" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
 
 
 def use_format(world: World, number: int) -> None:
@@ -77,7 +77,7 @@ COPY = "files: [{from: root/, to: /}]\n"
 
 
 def test_a_certificate_is_trusted_however_it_came_into_the_image(world: World) -> None:
-    put(world, {"usr/local/share/ca-certificates/deep/corp.crt": pem("two")})
+    write_files(world, {"usr/local/share/ca-certificates/deep/corp.crt": pem("two")})
     world.write(COPY, "[ca-certificates]")
     paths = built(world)
     assert content(world, "etc/ssl/certs/ca-certificates.crt") == pem("one") + pem("two")
@@ -85,18 +85,18 @@ def test_a_certificate_is_trusted_however_it_came_into_the_image(world: World) -
     assert len([path for path in paths if path.startswith("etc/ssl/certs/") and path.endswith(".0")]) == 2
 
 
-def test_a_changed_certificate_is_seen_and_a_changed_program_changes_no_other_layer(world: World) -> None:
-    put(world, {"usr/local/share/ca-certificates/corp.crt": pem("two"), "app/main": b"1"})
+def test_a_changed_certificate_is_in_the_bundle_of_a_warm_store(world: World) -> None:
+    write_files(world, {"usr/local/share/ca-certificates/corp.crt": pem("two"), "app/main": b"1"})
     world.write(COPY, "[ca-certificates]")
     built(world)
-    put(world, {"usr/local/share/ca-certificates/corp.crt": pem("three"), "app/main": b"2"})
+    write_files(world, {"usr/local/share/ca-certificates/corp.crt": pem("three"), "app/main": b"2"})
     built(world)
     assert content(world, "etc/ssl/certs/ca-certificates.crt") == pem("one") + pem("three")
     assert world.build() == world.build(store="empty")
 
 
 def test_a_library_is_in_the_loaders_cache_with_its_link(world: World) -> None:
-    put(
+    write_files(
         world,
         {
             "usr/local/lib/libfoo.so.1.2": shared_object("libfoo.so.1"),
@@ -112,10 +112,10 @@ def test_a_library_is_in_the_loaders_cache_with_its_link(world: World) -> None:
     assert paths["usr/local/lib/libfoo.so.1"].linkname == "libfoo.so.1.2"
 
 
-def test_users_and_directories_of_own_configuration_are_made_and_own_files_can_belong_to_them(
+def test_configuration_in_recipe_files_creates_users_and_directories(
     world: World,
 ) -> None:
-    put(
+    write_files(
         world,
         {
             "usr/lib/sysusers.d/app.conf": b'u app 4711 "App" /var/lib/app\n',
@@ -133,8 +133,8 @@ def test_users_and_directories_of_own_configuration_are_made_and_own_files_can_b
     assert (paths["var/lib/app/data"].uid, paths["var/lib/app/data"].mode) == (4711, 0o644)
 
 
-def test_own_files_have_the_last_word_and_what_is_above_them_belongs_to_scripts(world: World) -> None:
-    put(world, {"etc/service.conf": b"own", "etc/service.a": b"own", "var/lib/service/data": b"d"})
+def test_recipe_files_replace_generated_files(world: World) -> None:
+    write_files(world, {"etc/service.conf": b"own", "etc/service.a": b"own", "var/lib/service/data": b"d"})
     world.write(COPY, "[service]")
     paths = built(world)
     assert content(world, "etc/service.conf") == b"own"
@@ -145,9 +145,9 @@ def test_own_files_have_the_last_word_and_what_is_above_them_belongs_to_scripts(
     assert paths["tmp"].mode == 0o1777
 
 
-def test_own_account_tables_are_those_that_names_are_looked_up_in(world: World) -> None:
-    put(world, {"etc/passwd": b"root:x:0:0::/root:/bin/sh\nservice:x:7:8::/:/bin/sh\n", "tmp/x": b""})
-    put(world, {"etc/group": b"root:x:0:\nservice:x:8:\n"})
+def test_names_are_looked_up_in_the_account_files_of_the_recipe(world: World) -> None:
+    write_files(world, {"etc/passwd": b"root:x:0:0::/root:/bin/sh\nservice:x:7:8::/:/bin/sh\n", "tmp/x": b""})
+    write_files(world, {"etc/group": b"root:x:0:\nservice:x:8:\n"})
     world.write(
         "files: [{from: root/, to: /}, {text: x, to: /x, owner: service}]\n"
         "run: {user: service, command: [/x]}\n",
@@ -156,11 +156,11 @@ def test_own_account_tables_are_those_that_names_are_looked_up_in(world: World) 
     paths = built(world)
     assert (paths["x"].uid, paths["x"].gid) == (7, 8)
     assert (paths["etc/service.conf"].uid, paths["etc/service.conf"].gid) == (7, 8)
-    assert paths["tmp"].mode == 0o1777  # a file in it does not make it an ordinary directory
+    assert paths["tmp"].mode == 0o1777  # a file of the recipe below it does not change its mode
 
 
-def test_the_first_format_does_not_see_own_files(world: World) -> None:
-    put(world, {"usr/local/share/ca-certificates/corp.crt": pem("two")})
+def test_format_1_ignores_recipe_files_in_effects(world: World) -> None:
+    write_files(world, {"usr/local/share/ca-certificates/corp.crt": pem("two")})
     world.write(COPY, "[ca-certificates]")
     built(world)
     use_format(world, 1)

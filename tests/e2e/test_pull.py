@@ -1,4 +1,4 @@
-"""``pumice pull`` as people type it."""
+"""The command ``pumice pull``."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_an_image_is_pulled_under_its_name(
     assert run(capsys, "pull", f"{host}/team/hello:1.0", anyway)[0] == digest
     assert run(capsys, "pull", f"docker://{host}/team/hello:1.0", "mine/hello", anyway)[0] == digest
     assert run(capsys, "pull", f"{host}/team/hello@{digest.strip()}", anyway)[0] == digest
-    listed = json.loads(run(capsys, "images", "--format", "json")[0])
+    images = json.loads(run(capsys, "images", "--format", "json")[0])
     short = digest.strip()[7:19]
-    assert [one["name"] for one in listed] == [
+    assert [image["name"] for image in images] == [
         f"{host}/team/hello:1.0",
         f"{host}/team/hello:digest-{short}",
         "mine/hello:1.0",
@@ -50,7 +50,7 @@ def test_an_image_that_was_built_here_is_refused_under_another_name(host: str, c
     run(capsys, "verify", f"docker://{host}/team/bank:1.0", "--allow-built-here", code=7)
 
 
-def test_what_is_not_there(host: str, capsys: Out) -> None:
+def test_pull_reports_a_missing_image(host: str, capsys: Out) -> None:
     out, err = run(capsys, "pull", f"{host}/team/none:1", "--progress", "none", code=6)
     assert (out, err) == (
         "",

@@ -1,4 +1,4 @@
-"""``pumice push`` as people type it."""
+"""The command ``pumice push``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def test_an_image_goes_where_it_is_told(host: str, registry: Registry, capsys: Out) -> None:
+def test_an_image_is_pushed_to_the_given_reference(host: str, registry: Registry, capsys: Out) -> None:
     out, err = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
     assert registry.tags["team/hello"] == {"1.0": out.strip()}
     assert "3 blobs copied" in err or "2 blobs copied" in err
@@ -32,7 +32,7 @@ def test_an_image_goes_where_it_is_told(host: str, registry: Registry, capsys: O
     assert "already present" in err
 
 
-def test_an_image_goes_where_its_name_says(
+def test_an_image_is_pushed_to_its_own_name(
     host: str, registry: Registry, capsys: Out, tmp_path: Path
 ) -> None:
     with Home(tmp_path / "store") as home:
@@ -50,7 +50,9 @@ def test_an_image_goes_where_its_name_says(
         (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "invalid repository name"),
     ],
 )
-def test_what_goes_wrong(host: str, capsys: Out, arguments: tuple[str, ...], code: int, text: str) -> None:
+def test_push_reports_errors(
+    host: str, capsys: Out, arguments: tuple[str, ...], code: int, text: str
+) -> None:
     out, err = run(capsys, "push", *arguments, code=code)
     assert out == ""
     assert text in err
@@ -67,7 +69,7 @@ def test_a_build_can_push(
     assert registry.tags["team/built"] == {"1": index["manifests"][0]["digest"]}
 
 
-def test_what_cannot_be_signed_is_not_sent(
+def test_push_sends_nothing_if_signing_fails(
     host: str, registry: Registry, capsys: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "correct horse")
@@ -81,8 +83,8 @@ def test_what_cannot_be_signed_is_not_sent(
     ]:
         assert text in run(capsys, *push, key, code=code)[1]
     assert registry.tags == {}
-    said = run(capsys, *push, "release.key", "--as", "example.com/hello:1.0")[1]
-    assert "example.com/hello:1.0: signed by" in said
+    stderr = run(capsys, *push, "release.key", "--as", "example.com/hello:1.0")[1]
+    assert "example.com/hello:1.0: signed by" in stderr
     assert any(tag.endswith(".sig") for tag in registry.tags["team/hello"])
     registry.tags.clear()
     monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "wrong")

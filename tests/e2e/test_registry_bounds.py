@@ -23,8 +23,8 @@ def test_a_large_blob_needs_little_memory_on_both_sides(tmp_path: Path) -> None:
     with serving(tmp_path / "root") as registry:
         name = f"{registry.host}/large/app:1"
         pushed = measure(tmp_path, tmp_path / "home", "push", f"oci:{image.folder}", name)
-        assert (pushed.code, image.manifest in pushed.said) == (0, True), pushed.said
+        assert (pushed.code, image.manifest in pushed.output) == (0, True), pushed.output
         pulled = measure(tmp_path, tmp_path / "home", "pull", "--insecure-options=image", name)
-        assert (pulled.code, image.manifest in pulled.said) == (0, True), pulled.said
+        assert (pulled.code, image.manifest in pulled.output) == (0, True), pulled.output
         served = peak_memory(registry.process.pid)
     assert max(pushed.peak, pulled.peak, served) < MOST

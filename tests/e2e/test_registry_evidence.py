@@ -37,8 +37,8 @@ def attached(world: TrustWorld, reference: str, store: str = "store") -> list[st
             for value in branch.values():
                 yield from names(value)
         elif isinstance(branch, list):
-            for one in branch:
-                yield from names(one)
+            for artifact in branch:
+                yield from names(artifact)
 
     return sorted(names(json.loads(world.must("tree", reference, "--format", "json", store=store))))
 
@@ -76,8 +76,10 @@ def test_an_image_is_signed_and_attested_in_its_registry(host: str, tmp_path: Pa
     assert "not signed" in world.refused("verify", pushed, "--key", "one.pub", store="other")
     for key in ("one", "two"):
         world.must("sign", pushed, "--key", f"{key}.key")
-    again = world.do("sign", pushed, "--key", "one.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
-    assert (again.code, "already signed" in again.stderr) == (0, True)
+    second_signing = world.do(
+        "sign", pushed, "--key", "one.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"}
+    )
+    assert (second_signing.code, "already signed" in second_signing.stderr) == (0, True)
     world.must("attest", pushed, "--key", "one.key", "--type", "https://t.example/t", "--predicate", "p.json")
     for key in ("one", "two"):
         assert "signed   by" in world.must("verify", pushed, "--key", f"{key}.pub", store="other")

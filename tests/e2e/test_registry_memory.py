@@ -40,7 +40,7 @@ def test_a_client_uploads_300_mb_in_bounded_memory(tmp_path: Path) -> None:
         command = [sys.executable, "-c", PROGRAM, server.host, str(blob), str(SIZE)]
         completed = subprocess.run(command, capture_output=True, text=True, check=False)
         assert completed.returncode == 0, completed.stderr
-        outcome, downloaded, peak_memory = completed.stdout.split()
-        assert (outcome, int(downloaded)) == ("sent", SIZE)
+        upload_state, downloaded, peak_memory = completed.stdout.split()
+        assert (upload_state, int(downloaded)) == ("sent", SIZE)
         assert int(peak_memory) < CLIENT
         assert soak.peak_memory(server.process.pid) < SERVER

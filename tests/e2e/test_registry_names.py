@@ -98,8 +98,11 @@ def test_an_unsigned_image_does_not_enter_the_store(
     }[command]
     assert "the image is not signed" in world.refused(*arguments)
     assert len(world.must("images").splitlines()) == 1  # the head
-    outcome = world.do(*arguments, "--insecure-options=image")
-    assert (outcome.code, "signatures are not verified (--insecure-options=image)" in outcome.stderr) == (
+    pumice_run = world.do(*arguments, "--insecure-options=image")
+    assert (
+        pumice_run.code,
+        "signatures are not verified (--insecure-options=image)" in pumice_run.stderr,
+    ) == (
         0,
         True,
     )

@@ -53,7 +53,7 @@ def test_options_select_the_trusted_ca(host: str, monkeypatch: pytest.MonkeyPatc
     to = f"{host}/team/hello:1.0"
     assert login(monkeypatch, host, "--ca", "authority.pem", password="wrong") != 0
     assert login(monkeypatch, host, "--ca", "authority.pem") == 0
-    assert main(["push", "example.com/hello:1.0", to]) != 0  # this machine's own are asked without TLS
+    assert main(["push", "example.com/hello:1.0", to]) != 0  # loopback: no TLS by default
     assert main(["push", "example.com/hello:1.0", to, "--ca", "authority.pem"]) == 0
     assert main(["logout", host]) == 0
     capsys.readouterr()
@@ -74,4 +74,4 @@ def test_the_configuration_selects_the_trusted_ca(
     assert capsys.readouterr().out == "1.0\n"
     assert main(["inspect", f"docker://{host}/team/hello:1.0"]) == 0
     (tmp_path / "authority.pem").write_bytes(tls.self_signed(tmp_path)[0].read_bytes())
-    assert main(["tags", f"{host}/team/hello"]) == 6  # another authority than the one that signed it
+    assert main(["tags", f"{host}/team/hello"]) == 6  # not the authority that signed the certificate

@@ -1,4 +1,4 @@
-"""``pumice reproduce``: identical, or the first difference by layer and path."""
+"""The command ``pumice reproduce``: it reports success, or the layer and path of the first difference."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.world import BASE, World, blob
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(tmp_path)
-    made.write(
+    new_world = World(tmp_path)
+    new_world.write(
         "users: [{name: app}]\n"
         "files:\n"
         "  - {from: app, to: /app, owner: app}\n"
@@ -31,82 +31,87 @@ def world(tmp_path: Path) -> World:
         "  - {link: /srv, to: /srv2}\n"
         "  - {directory: true, to: /data, owner: app}\n"
     )
-    (made.project / "app" / "inner").mkdir(parents=True)
-    (made.project / "app" / "inner" / "run.sh").write_text("#!/bin/sh\n")
-    (made.project / "app" / "inner" / "run.sh").chmod(0o755)
-    made.build("-o", "oci:image")
-    return made
+    (new_world.project / "app" / "inner").mkdir(parents=True)
+    (new_world.project / "app" / "inner" / "run.sh").write_text("#!/bin/sh\n")
+    (new_world.project / "app" / "inner" / "run.sh").chmod(0o755)
+    new_world.build("-o", "oci:image")
+    return new_world
 
 
-def put(layout: Path, data: bytes) -> dict[str, Any]:
+def put_blob(layout: Path, data: bytes) -> dict[str, Any]:
     digest = hashlib.sha256(data).hexdigest()
     (layout / "blobs" / "sha256" / digest).write_bytes(data)
     return {"digest": f"sha256:{digest}", "size": len(data)}
 
 
 def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
-    """Change one byte of a file (or its mode), and everything above so that it fits; return the layer."""
+    """Change one byte of a file (or its mode) and update all digests; return the number of the layer."""
     index = json.loads((layout / "index.json").read_bytes())
     descriptor = index["manifests"][0]
     manifest = json.loads(blob(layout, descriptor["digest"]))
     config = json.loads(blob(layout, manifest["config"]["digest"]))
-    changed = 0
+    layer_number = 0
     for number, layer in enumerate(manifest["layers"]):
-        plain = gzip.decompress(blob(layout, layer["digest"]))
+        archive = gzip.decompress(blob(layout, layer["digest"]))
         out = io.BytesIO()
-        with tarfile.open(fileobj=io.BytesIO(plain)) as old, tarfile.open(fileobj=out, mode="w") as new:
-            for member in old:
-                body = old.extractfile(member) if member.isfile() else None
+        with (
+            tarfile.open(fileobj=io.BytesIO(archive)) as old_archive,
+            tarfile.open(fileobj=out, mode="w") as new_archive,
+        ):
+            for member in old_archive:
+                body = old_archive.extractfile(member) if member.isfile() else None
                 data = body.read() if body else b""
                 if member.name.removeprefix("./") == path:
-                    changed = number + 1
+                    layer_number = number + 1
                     member.mode = mode or member.mode
                     data = data if mode else bytes([data[0] ^ 1]) + data[1:]
-                new.addfile(member, io.BytesIO(data) if body else None)
-        if changed == number + 1:
-            layer.update(put(layout, gzip.compress(out.getvalue())))
+                new_archive.addfile(member, io.BytesIO(data) if body else None)
+        if layer_number == number + 1:
+            layer.update(put_blob(layout, gzip.compress(out.getvalue())))
             config["rootfs"]["diff_ids"][number] = "sha256:" + hashlib.sha256(out.getvalue()).hexdigest()
-    manifest["config"] |= put(layout, json.dumps(config).encode())
-    old = descriptor["digest"]
-    descriptor |= put(layout, json.dumps(manifest).encode())
-    listed = json.loads(blob(layout, descriptor["annotations"]["dev.pumice.referrers"]))
-    for one in listed["manifests"]:
-        artifact = json.loads(blob(layout, one["digest"]))
+    manifest["config"] |= put_blob(layout, json.dumps(config).encode())
+    old_digest = descriptor["digest"]
+    descriptor |= put_blob(layout, json.dumps(manifest).encode())
+    referrers = json.loads(blob(layout, descriptor["annotations"]["dev.pumice.referrers"]))
+    for referrer in referrers["manifests"]:
+        artifact = json.loads(blob(layout, referrer["digest"]))
         text = blob(layout, artifact["layers"][0]["digest"]).replace(
-            old[7:].encode(), descriptor["digest"][7:].encode()
+            old_digest[7:].encode(), descriptor["digest"][7:].encode()
         )
-        artifact["layers"][0] |= put(layout, text)
+        artifact["layers"][0] |= put_blob(layout, text)
         artifact["subject"] |= {key: descriptor[key] for key in ("digest", "size")}
-        one.update(put(layout, json.dumps(artifact).encode()))
-    descriptor["annotations"]["dev.pumice.referrers"] = put(layout, json.dumps(listed).encode())["digest"]
+        referrer.update(put_blob(layout, json.dumps(artifact).encode()))
+    descriptor["annotations"]["dev.pumice.referrers"] = put_blob(layout, json.dumps(referrers).encode())[
+        "digest"
+    ]
     (layout / "index.json").write_text(json.dumps(index))
-    return changed
+    return layer_number
 
 
 def test_an_image_is_reproduced_from_its_attached_provenance(world: World) -> None:
-    shutil.rmtree(world.project / "app")  # nothing but the image and the mirror is needed
-    done = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
-    assert done.code != 0  # there is no image in that folder
+    shutil.rmtree(world.project / "app")  # only the image and the mirror are necessary
+    pumice_run = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
+    assert pumice_run.code != 0  # this directory contains no image
     shutil.copytree(world.project / "image", world.root / "image")
-    done = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
-    assert (done.code, done.stdout[:19]) == (0, "reproduced: sha256:"), done.stderr
+    pumice_run = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
+    assert (pumice_run.code, pumice_run.stdout[:19]) == (0, "reproduced: sha256:"), pumice_run.stderr
 
 
 def test_reproduce_takes_packages_from_the_store(world: World) -> None:
     world.build()
     shutil.rmtree(world.mirror)
-    done = world.run("reproduce", "example.com/hello", "--offline", "--format", "json")
-    assert done.code == 0, done.stderr
-    assert json.loads(done.stdout)["reproduced"] is True
+    pumice_run = world.run("reproduce", "example.com/hello", "--offline", "--format", "json")
+    assert pumice_run.code == 0, pumice_run.stderr
+    assert json.loads(pumice_run.stdout)["reproduced"] is True
 
 
 @pytest.mark.parametrize("path", ["usr/bin/hello", "usr/lib/hello/data", "etc/passwd"])
 def test_a_forged_byte_is_reported_by_layer_and_path(world: World, path: str) -> None:
     layer = forge(world.project / "image", path)
     assert layer
-    done = world.run("reproduce", "oci:image", "--format", "json")
-    assert done.code == 1, done.stderr
-    difference = json.loads(done.stdout)["difference"]
+    pumice_run = world.run("reproduce", "oci:image", "--format", "json")
+    assert pumice_run.code == 1, pumice_run.stderr
+    difference = json.loads(pumice_run.stdout)["difference"]
     assert (difference["layer"], difference["path"], difference["what"]) == (layer, f"/{path}", "content")
     text = world.run("reproduce", "oci:image").stdout
     assert f"first difference: layer {layer} (" in text
@@ -122,19 +127,19 @@ def test_a_forged_mode_is_detected(world: World) -> None:
 def test_a_forged_recipe_file_is_detected_with_and_without_its_source(world: World) -> None:
     forge(world.project / "image", "app/inner/run.sh")
     for arguments in ((), ("--source", ".")):
-        done = world.run("reproduce", "oci:image", *arguments, "--format", "json")
-        assert done.code == 1, done.stderr
-        assert json.loads(done.stdout)["difference"]["path"] == "/app/inner/run.sh"
+        pumice_run = world.run("reproduce", "oci:image", *arguments, "--format", "json")
+        assert pumice_run.code == 1, pumice_run.stderr
+        assert json.loads(pumice_run.stdout)["difference"]["path"] == "/app/inner/run.sh"
 
 
 def test_a_changed_source_file_is_detected(world: World) -> None:
     assert world.run("reproduce", "oci:image", "--source", ".").code == 0
     (world.project / "app" / "inner" / "run.sh").write_text("#!/bin/no\n")
-    done = world.run("reproduce", "oci:image", "--source", ".")
-    assert (done.code, "/app/inner/run.sh" in done.stdout) == (1, True)
+    pumice_run = world.run("reproduce", "oci:image", "--source", ".")
+    assert (pumice_run.code, "/app/inner/run.sh" in pumice_run.stdout) == (1, True)
 
 
-def test_from_a_bundle_without_any_network_interface(world: World) -> None:
+def test_reproduce_from_a_bundle_needs_no_network(world: World) -> None:
     need("unshare")
     probe = subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False)
     if probe.returncode:
@@ -144,7 +149,7 @@ def test_from_a_bundle_without_any_network_interface(world: World) -> None:
     import os
     import sys
 
-    done = subprocess.run(
+    process = subprocess.run(
         ["unshare", "-rn", sys.executable, "-m", "pumice", "reproduce", "oci:image", "--bundle", "bundle"],
         cwd=world.project,
         env={**os.environ, "PUMICE_HOME": str(world.root / "empty")},
@@ -152,42 +157,44 @@ def test_from_a_bundle_without_any_network_interface(world: World) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout[:11]) == (0, "reproduced:"), done.stderr
+    assert (process.returncode, process.stdout[:11]) == (0, "reproduced:"), process.stderr
 
 
-def test_from_a_snapshot_mirror_when_mirrors_have_moved_on(world: World) -> None:
+def test_reproduce_uses_a_snapshot_mirror_if_mirrors_have_newer_packages(world: World) -> None:
     lock = json.loads((world.project / "recipe.lock").read_bytes())
     date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(lock["indexes"][0]["date"]))
     shutil.copytree(world.mirror, world.root / "past" / "debian" / date)
     shutil.rmtree(world.mirror / "pool")
     world.publish([*BASE, Deb("hello", "2.0-1")], date=1_800_000_000)
-    gone = world.run("reproduce", "oci:image", store="empty")
-    assert (gone.code, "snapshot mirror" in gone.stderr) == (6, True), gone.stderr
+    failed_run = world.run("reproduce", "oci:image", store="empty")
+    assert (failed_run.code, "snapshot mirror" in failed_run.stderr) == (6, True), failed_run.stderr
     config = world.root / "config.yaml"
     config.write_text(f"debian:\n  snapshots: ['file://{world.root}/past/{{archive}}/{{date}}']\n")
-    done = world.run("reproduce", "oci:image", store="empty", environment={"PUMICE_CONFIG": str(config)})
-    assert (done.code, done.stdout[:11]) == (0, "reproduced:"), done.stderr
+    pumice_run = world.run(
+        "reproduce", "oci:image", store="empty", environment={"PUMICE_CONFIG": str(config)}
+    )
+    assert (pumice_run.code, pumice_run.stdout[:11]) == (0, "reproduced:"), pumice_run.stderr
 
 
 def test_the_provenance_of_another_image_is_rejected(world: World) -> None:
     (world.project / "p.json").write_text("{}")
-    done = world.run("reproduce", "oci:image", "--provenance", "p.json")
-    assert (done.code, "not an in-toto statement" in done.stderr) == (8, True)
+    pumice_run = world.run("reproduce", "oci:image", "--provenance", "p.json")
+    assert (pumice_run.code, "not an in-toto statement" in pumice_run.stderr) == (8, True)
     world.write("environment: {A: b}\n")
     world.build("-o", "oci:other")
     for path in (world.project / "image" / "blobs" / "sha256").iterdir():
         data = path.read_bytes()
         if data.startswith(b'{"_type"'):
             (world.project / "p.json").write_bytes(data)
-    done = world.run("reproduce", "oci:other", "--provenance", "p.json")
-    assert (done.code, "for another image" in done.stderr) == (7, True)
+    pumice_run = world.run("reproduce", "oci:other", "--provenance", "p.json")
+    assert (pumice_run.code, "for another image" in pumice_run.stderr) == (7, True)
 
 
-def test_an_image_without_provenance(world: World) -> None:
+def test_an_image_without_provenance_is_refused(world: World) -> None:
     index = world.project / "image" / "index.json"
     value = json.loads(index.read_bytes())
     del value["manifests"][0]["annotations"]["dev.pumice.referrers"]
     index.write_text(json.dumps(value))
-    done = world.run("reproduce", "oci:image")
-    assert (done.code, "no provenance is attached" in done.stderr) == (10, True)
+    pumice_run = world.run("reproduce", "oci:image")
+    assert (pumice_run.code, "no provenance is attached" in pumice_run.stderr) == (10, True)
     assert not any((world.root / "store" / "tmp").iterdir())

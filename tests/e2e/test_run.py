@@ -1,4 +1,4 @@
-"""``pumice run`` from the command line: terminals, interruptions, wrong input, and what it costs."""
+"""The command ``pumice run``: terminals, interruptions, invalid input, and the number of loaded modules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
-def who(request: pytest.FixtureRequest) -> Iterator[Person]:
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     with people.person(request.param) as someone:
         content = images.shell()
         content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
@@ -39,75 +39,75 @@ def who(request: pytest.FixtureRequest) -> Iterator[Person]:
         yield someone
 
 
-def test_standard_streams_are_the_programs(who: Person) -> None:
-    done = who.pumice("run", "box:1", "read x; echo out $x; echo err $x >&2", input="line\n")
-    assert (done.stdout, done.stderr.splitlines()[-1]) == ("out line\n", "err line")
+def test_standard_streams_are_those_of_the_program(person: Person) -> None:
+    process = person.pumice("run", "box:1", "read x; echo out $x; echo err $x >&2", input="line\n")
+    assert (process.stdout, process.stderr.splitlines()[-1]) == ("out line\n", "err line")
 
 
-def test_options_after_the_image_are_the_programs(who: Person) -> None:
-    done = who.pumice("run", "--entrypoint", "echo", "box:1", "--user", "-x", "--", "y")
-    assert done.stdout == "--user -x -- y\n"
+def test_options_after_the_image_belong_to_the_program(person: Person) -> None:
+    process = person.pumice("run", "--entrypoint", "echo", "box:1", "--user", "-x", "--", "y")
+    assert process.stdout == "--user -x -- y\n"
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "runc"])
-def test_control_c_interrupts_the_program_once(who: Person, stage1: str) -> None:
-    # Not bwrap: it ends at control-C itself, and takes the program with it.
+def test_control_c_interrupts_the_program_once(person: Person, stage1: str) -> None:
+    # Without bwrap, which ends at Ctrl-C itself and kills the program.
     if stage1 != "builtin":
         peers.need(stage1)
     loop = "trap 'echo caught' INT; echo ready; while :; do read line && echo got $line && exit 7; done"
-    ours, theirs = pty.openpty()
+    controller, terminal = pty.openpty()
     running = subprocess.Popen(
-        who.command("run", "--stage1", stage1, "box:1", loop),
-        env=who.environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        person.command("run", "--stage1", stage1, "box:1", loop),
+        env=person.environment(),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are none
     )
-    os.close(theirs)
+    os.close(terminal)
     try:
-        seen = read_until(ours, b"ready")
-        os.write(ours, b"\x03")
-        seen += read_until(ours, b"caught")
-        os.write(ours, b"word\n")
-        seen += read_until(ours, b"got word")
+        output = read_until(controller, b"ready")
+        os.write(controller, b"\x03")
+        output += read_until(controller, b"caught")
+        os.write(controller, b"word\n")
+        output += read_until(controller, b"got word")
         assert running.wait(timeout=60) == 7
-        assert seen.count(b"caught") == 1
+        assert output.count(b"caught") == 1
     finally:
         running.kill()
         running.wait()
-        os.close(ours)
+        os.close(controller)
 
 
 def read_until(terminal: int, mark: bytes) -> bytes:
-    seen = b""
-    while mark not in seen:
-        seen += os.read(terminal, 1000)
-    return seen
+    output = b""
+    while mark not in output:
+        output += os.read(terminal, 1000)
+    return output
 
 
-def test_a_terminal_stays_one(who: Person) -> None:
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        who.command("run", "box:1", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ]"),
-        env=who.environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+def test_a_terminal_is_passed_to_the_program(person: Person) -> None:
+    controller, terminal = pty.openpty()
+    process = subprocess.run(
+        person.command("run", "box:1", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ]"),
+        env=person.environment(),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         check=False,
     )
-    os.close(theirs)
-    os.close(ours)
-    assert done.returncode == 0
+    os.close(terminal)
+    os.close(controller)
+    assert process.returncode == 0
 
 
-def test_an_interrupted_unpacking_leaves_nothing(who: Person) -> None:
-    many = [(Entry(f"f{number}", "file", 0o644, size=1), b"x") for number in range(30_000)]
-    with who.store() as home:
-        images.make(home, [images.shell(), many], name="many:1")
-    scratch = who.home / "store" / "tmp"
-    with who.running_pumice("run", "many:1", "sleep", "600") as running:
+def test_an_interrupted_unpacking_leaves_nothing(person: Person) -> None:
+    files = [(Entry(f"f{number}", "file", 0o644, size=1), b"x") for number in range(30_000)]
+    with person.store() as home:
+        images.make(home, [images.shell(), files], name="many:1")
+    scratch = person.home / "store" / "tmp"
+    with person.running_pumice("run", "many:1", "sleep", "600") as running:
         while not list(scratch.glob("tree-*")) and running.poll() is None:
             pass
         running.send_signal(signal.SIGTERM)
@@ -116,21 +116,21 @@ def test_an_interrupted_unpacking_leaves_nothing(who: Person) -> None:
     assert list(scratch.iterdir()) == []
 
 
-def test_hangups_that_are_ignored_stay_ignored(who: Person) -> None:
+def test_hangups_that_are_ignored_stay_ignored(person: Person) -> None:
     command = [
         "sh",
         "-c",
         'trap "" HUP; exec "$@"',
         "sh",
-        *who.command("run", "box:1", "kill -HUP $$; exit 6"),
+        *person.command("run", "box:1", "kill -HUP $$; exit 6"),
     ]
-    done = subprocess.run(command, env=who.environment(), capture_output=True, check=False)
-    assert done.returncode == 6
+    process = subprocess.run(command, env=person.environment(), capture_output=True, check=False)
+    assert process.returncode == 6
 
 
-def test_root_inside_can_become_others_where_there_are_ids(who: Person) -> None:
+def test_root_can_change_to_other_users_if_subordinate_ids_exist(person: Person) -> None:
     script = "touch /tmp/x && chown 33:34 /tmp/x && ls -ln /tmp/x && ls -lnd /srv/own"
-    if who.name == "ordinary":
+    if person.name == "ordinary":
         peers.need("newuidmap")
         peers.need("newgidmap")
         if "pumice-test:" not in Path("/etc/subuid").read_text():
@@ -138,11 +138,11 @@ def test_root_inside_can_become_others_where_there_are_ids(who: Person) -> None:
     content = images.shell()
     content["bin/chown"] = Entry("bin/chown", "symlink", 0o777, link="busybox")
     content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
-    with who.store() as home:
+    with person.store() as home:
         images.make(home, [content], name="owners:1")
-    done = who.pumice("run", "owners:1", "sh", "-c", script)
-    assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
+    process = person.pumice("run", "owners:1", "sh", "-c", script)
+    assert process.returncode == 0, process.stderr
+    for line in process.stdout.splitlines():
         assert line.split()[2:4] == ["33", "34"]
 
 
@@ -183,33 +183,33 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_wrong_input_is_one_sentence(who: Person, name: str) -> None:
+def test_invalid_input_is_reported_in_one_sentence(person: Person, name: str) -> None:
     arguments, code, message = WRONG[name]
-    done = who.pumice("run", "--progress", "none", *arguments)
-    assert done.returncode == code, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    process = person.pumice("run", "--progress", "none", *arguments)
+    assert process.returncode == code, process.stderr
+    errors = [line for line in process.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
 
 
-def test_it_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+def test_run_loads_few_modules(tmp_path: Path) -> None:
     with Home(tmp_path / "store") as home:
         images.make(home, [images.shell()], name="box:1")
     probe = (
         "import sys, json\nfrom pumice.cli.main import main\n"
         "code = main(sys.argv[1:])\njson.dump([code, sorted(sys.modules)], sys.stdout)"
     )
-    for _ in range(2):  # the second time the tree is there already
-        done = subprocess.run(
+    for _ in range(2):  # the root file system is already unpacked at the second run
+        process = subprocess.run(
             [sys.executable, "-c", probe, "run", "--progress", "none", "box:1", "sh", "-c", ":"],
             env={**os.environ, "PUMICE_HOME": str(tmp_path / "store")},
             capture_output=True,
             text=True,
             check=True,
         )
-    code, modules = json.loads(done.stdout)
+    code, modules = json.loads(process.stdout)
     assert code == 0
     heavy = {
         "yaml",
@@ -234,21 +234,21 @@ def test_it_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     assert heavy & set(modules) <= {"json.decoder"}
 
 
-def test_crun_takes_the_same_bundle() -> None:
+def test_crun_runs_the_same_bundle() -> None:
     peers.need("crun")
     with people.person("root") as root:
         with Home(root.home / "store") as home:
             images.make(home, [images.shell()], name="box:1")
-        # crun refuses a machine with both versions of cgroups; in a mount namespace one can be put away.
+        # crun refuses a machine with both versions of cgroups, so one is unmounted in a mount namespace.
         script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
         command = root.command(
             "run", "--stage1", "crun", "--user", "web", "box:1", "sh", "-c", "id -u; exit 4"
         )
-        done = subprocess.run(
+        process = subprocess.run(
             ["unshare", "--mount", "sh", "-c", script, "sh", *command],
             env=root.environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-    assert (done.stdout, done.returncode) == ("33\n", 4), done.stderr
+    assert (process.stdout, process.returncode) == ("33\n", 4), process.stderr

@@ -1,4 +1,4 @@
-"""``pumice sbom``: what a build attaches, how it travels, and what is read from anybody's layers."""
+"""The command ``pumice sbom``: documents that a build attaches, their transport, and scans of layers."""
 
 from __future__ import annotations
 
@@ -15,54 +15,40 @@ import pytest
 from pumice.formats import oci
 from tests.support import bsi, schemas
 from tests.support.docs import ROOT
-from tests.support.world import PACKAGES, World, blob
+from tests.support.evidence import attached_documents
+from tests.support.world import PACKAGES, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(tmp_path)
-    made.write("files: [{text: x, to: /srv/x}]\n")
-    return made
-
-
-def attached(layout: Path) -> dict[str, bytes]:
-    """Return the documents about the image in a layout, by artifact type."""
-    (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
-    listed = json.loads(blob(layout, descriptor["annotations"][oci.REFERRERS]))["manifests"]
-    found = {}
-    for one in listed:
-        manifest = json.loads(blob(layout, one["digest"]))
-        assert manifest["subject"]["digest"] == descriptor["digest"]
-        assert manifest["config"]["mediaType"] == oci.EMPTY
-        assert manifest["artifactType"] == one["artifactType"] == manifest["layers"][0]["mediaType"]
-        assert blob(layout, manifest["config"]["digest"]) == b"{}"
-        found[one["artifactType"]] = blob(layout, manifest["layers"][0]["digest"])
-    return found
+    new_world = World(tmp_path)
+    new_world.write("files: [{text: x, to: /srv/x}]\n")
+    return new_world
 
 
 def spdx(world: World, *arguments: str) -> dict[str, Any]:
-    done = world.run("sbom", *arguments)
-    assert done.code == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout_bytes)
+    pumice_run = world.run("sbom", *arguments)
+    assert pumice_run.code == 0, pumice_run.stderr
+    document: dict[str, Any] = json.loads(pumice_run.stdout_bytes)
     return document
 
 
 def test_documents_travel_through_store_layout_and_archive(world: World) -> None:
     world.build("-o", "oci:image", "-o", "oci-archive:image.tar")
     world.build()
-    documents = attached(world.project / "image")
+    documents = attached_documents(world.project / "image")
     assert set(documents) == {
         "application/spdx+json",
         "application/vnd.cyclonedx+json",
         "application/vnd.in-toto+json",
     }
-    for place in ("oci:image", "oci-archive:image.tar", "example.com/hello:1.0"):
-        assert world.run("sbom", place).stdout_bytes == documents["application/spdx+json"]
-        found = world.run("sbom", place, "--format", "cyclonedx").stdout_bytes
-        assert found == documents["application/vnd.cyclonedx+json"]
+    for location in ("oci:image", "oci-archive:image.tar", "example.com/hello:1.0"):
+        assert world.run("sbom", location).stdout_bytes == documents["application/spdx+json"]
+        pumice_run = world.run("sbom", location, "--format", "cyclonedx").stdout_bytes
+        assert pumice_run == documents["application/vnd.cyclonedx+json"]
 
 
-def test_they_survive_a_collection_and_go_with_the_image(world: World) -> None:
+def test_documents_are_collected_only_with_their_image(world: World) -> None:
     world.build()
     before = world.run("sbom", "example.com/hello").stdout_bytes
     assert world.run("gc", "--all").code == 0
@@ -80,39 +66,39 @@ def test_attached_documents_pass_the_published_schemas_and_bsi(world: World) -> 
         "annotations: {org.opencontainers.image.licenses: MIT}\n"
     )
     world.build("-o", "oci:image")
-    documents = attached(world.project / "image")
+    documents = attached_documents(world.project / "image")
     assert schemas.find_violations("spdx", documents["application/spdx+json"]) == []
     assert schemas.find_violations("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
     assert schemas.find_violations("provenance", documents["application/vnd.in-toto+json"]) == []
-    silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
-    found = set(bsi.find_violations(json.loads(documents["application/vnd.cyclonedx+json"])))
-    assert found <= silent
+    silent = {"operating-system debian: creator"}  # os-release in this archive has no URL
+    violations = set(bsi.find_violations(json.loads(documents["application/vnd.cyclonedx+json"])))
+    assert violations <= silent
 
 
 def test_every_file_and_package_is_there_with_its_owner(world: World) -> None:
     world.build()
     document = spdx(world, "example.com/hello")
-    names = {one["SPDXID"]: one["name"] for one in document["packages"]}
+    names = {package["SPDXID"]: package["name"] for package in document["packages"]}
     owners = {
-        one["relatedSpdxElement"]: names[one["spdxElementId"]]
-        for one in document["relationships"]
-        if one["relationshipType"] == "CONTAINS" and "File-" in one["relatedSpdxElement"]
+        package["relatedSpdxElement"]: names[package["spdxElementId"]]
+        for package in document["relationships"]
+        if package["relationshipType"] == "CONTAINS" and "File-" in package["relatedSpdxElement"]
     }
-    files = {one["fileName"]: owners[one["SPDXID"]] for one in document["files"]}
+    files = {package["fileName"]: owners[package["SPDXID"]] for package in document["files"]}
     assert files["./usr/bin/hello"] == "hello"
     assert files["./usr/lib/hello/data"] == "libhello"
     assert files["./srv/x"] == "example.com/hello (files)"
     assert files["./var/lib/dpkg/status"] == "pumice (generated files)"
-    (data,) = (one for one in document["files"] if one["fileName"] == "./usr/lib/hello/data")
+    (data,) = (package for package in document["files"] if package["fileName"] == "./usr/lib/hello/data")
     content = b"data\n" * 1000
     assert data["checksums"] == [
         {"algorithm": "SHA1", "checksumValue": hashlib.sha1(content).hexdigest()},
         {"algorithm": "SHA256", "checksumValue": hashlib.sha256(content).hexdigest()},
     ]
     needs = {
-        (names[one["spdxElementId"]], names[one["relatedSpdxElement"]])
-        for one in document["relationships"]
-        if one["relationshipType"] == "DEPENDS_ON"
+        (names[package["spdxElementId"]], names[package["relatedSpdxElement"]])
+        for package in document["relationships"]
+        if package["relationshipType"] == "DEPENDS_ON"
     }
     assert ("hello", "libhello") in needs
 
@@ -122,32 +108,32 @@ def test_facts_from_a_scan_equal_those_from_the_build(world: World) -> None:
     built = spdx(world, "example.com/hello")
     read = spdx(world, "example.com/hello", "--scan")
     assert _files(built) == _files(read)
-    only_used = {"base-files", "base-passwd"}  # their files are there, and dpkg does not list them
+    only_used = {"base-files", "base-passwd"}  # the image has their files, but dpkg does not list them
     assert _packages(built) - only_used == _packages(read)
 
 
 def _files(document: dict[str, Any]) -> dict[str, Any]:
-    return {one["fileName"]: one["checksums"] for one in document["files"]}
+    return {file["fileName"]: file["checksums"] for file in document["files"]}
 
 
 def _packages(document: dict[str, Any]) -> set[str]:
-    return {one["name"] for one in document["packages"] if "sourceInfo" in one}
+    return {package["name"] for package in document["packages"] if "sourceInfo" in package}
 
 
-def test_a_layer_by_itself(world: World) -> None:
+def test_a_document_can_describe_a_single_layer(world: World) -> None:
     world.write("layers: packages\n")
     world.build()
-    found = {
+    layer_paths = {
         name
         for number in range(1, 5)
         for name in _packages(spdx(world, "example.com/hello", "--layer", str(number)))
     }
-    assert {"hello", "libhello"} <= found
-    wrong = world.run("sbom", "example.com/hello", "--layer", "99")
-    assert (wrong.code, "the image has no layer 99" in wrong.stderr) == (2, True)
+    assert {"hello", "libhello"} <= layer_paths
+    pumice_run = world.run("sbom", "example.com/hello", "--layer", "99")
+    assert (pumice_run.code, "the image has no layer 99" in pumice_run.stderr) == (2, True)
 
 
-def test_the_table(world: World) -> None:
+def test_packages_are_printed_as_a_table(world: World) -> None:
     world.build()
     text = world.run("sbom", "example.com/hello", "--format", "table").stdout
     assert text.splitlines()[0].split() == ["package", "version", "arch", "source", "license"]
@@ -156,21 +142,24 @@ def test_the_table(world: World) -> None:
 
 def test_the_same_packages_give_the_same_documents_from_any_mirror(world: World) -> None:
     world.build("-o", "oci:one")
-    other = world.root / "other"
-    shutil.copytree(world.mirror, other)
+    other_mirror = world.root / "other"
+    shutil.copytree(world.mirror, other_mirror)
     recipe = world.project / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace(str(world.mirror), str(other)))
+    recipe.write_text(recipe.read_text().replace(str(world.mirror), str(other_mirror)))
     world.build("-o", "oci:two", store="empty")
-    one, two = attached(world.project / "one"), attached(world.project / "two")
+    first_documents, second_documents = (
+        attached_documents(world.project / "one"),
+        attached_documents(world.project / "two"),
+    )
     for kind in ("application/spdx+json", "application/vnd.cyclonedx+json"):
-        assert one[kind] == two[kind]
-    for data in (one["application/spdx+json"], one["application/vnd.cyclonedx+json"]):
+        assert first_documents[kind] == second_documents[kind]
+    for data in (first_documents["application/spdx+json"], first_documents["application/vnd.cyclonedx+json"]):
         assert str(world.root).encode() not in data
 
 
 def test_provenance_has_all_inputs_of_a_rebuild(world: World) -> None:
     digest = world.build("-o", "oci:image")
-    statement = json.loads(attached(world.project / "image")["application/vnd.in-toto+json"])
+    statement = json.loads(attached_documents(world.project / "image")["application/vnd.in-toto+json"])
     assert statement["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
     definition = statement["predicate"]["buildDefinition"]
@@ -179,20 +168,20 @@ def test_provenance_has_all_inputs_of_a_rebuild(world: World) -> None:
     lock = base64.b64decode(external["lock"]["content"])
     assert lock == (world.project / "recipe.lock").read_bytes()
     assert external["lock"]["digest"]["sha256"] == hashlib.sha256(lock).hexdigest()
-    resolved = {one["name"]: one for one in definition["resolvedDependencies"]}
-    (package,) = (one for name, one in resolved.items() if name.startswith("hello_"))
+    resolved = {dependency["name"]: dependency for dependency in definition["resolvedDependencies"]}
+    (package,) = (dependency for name, dependency in resolved.items() if name.startswith("hello_"))
     assert set(package["digest"]) == {"sha256", "sha512"}
-    (index,) = (one for name, one in resolved.items() if name.endswith("InRelease"))
+    (index,) = (dependency for name, dependency in resolved.items() if name.endswith("InRelease"))
     assert index["annotations"]["signers"]
     assert "keyring" in resolved
     assert resolved["/srv/x"]["digest"] == {"sha256": hashlib.sha256(b"x").hexdigest()}
     assert "startedOn" not in json.dumps(statement)
 
 
-def test_an_index_that_lists_the_referrers(world: World) -> None:
+def test_a_layout_can_list_the_referrers_in_its_index(world: World) -> None:
     world.build("-o", "oci:image", "--referrers-in-index")
-    listed = json.loads((world.project / "image" / "index.json").read_bytes())["manifests"]
-    assert [bool(one.get("artifactType")) for one in listed] == [False, True, True, True]
+    descriptors = json.loads((world.project / "image" / "index.json").read_bytes())["manifests"]
+    assert [bool(entry.get("artifactType")) for entry in descriptors] == [False, True, True, True]
     assert spdx(world, "oci:image")["spdxVersion"] == "SPDX-2.3"
     world.build("-o", "oci:image")  # and back
     (descriptor,) = json.loads((world.project / "image" / "index.json").read_bytes())["manifests"]
@@ -222,7 +211,7 @@ def test_the_benchmark_builds_the_same_image_without_evidence(world: World) -> N
     import subprocess
     import sys
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bench.bare", "build", "recipe.yaml", "-o", "oci:bare"],
         cwd=world.project,
         env={
@@ -234,7 +223,7 @@ def test_the_benchmark_builds_the_same_image_without_evidence(world: World) -> N
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, digest), done.stderr
+    assert (process.returncode, process.stdout.strip()) == (0, digest), process.stderr
     (descriptor,) = json.loads((world.project / "bare" / "index.json").read_bytes())["manifests"]
     assert oci.REFERRERS not in descriptor.get("annotations", {})
 
@@ -252,7 +241,9 @@ def test_locking_again_renews_the_provenance_only(world: World) -> None:
 
 def _kinds(world: World) -> dict[str, str]:
     value = json.loads(world.run("tree", "example.com/hello", "--format", "json").stdout)
-    return {one["what"]: one["digest"] for one in value["below"] if one["what"] != "layer"}
+    return {
+        artifact["what"]: artifact["digest"] for artifact in value["below"] if artifact["what"] != "layer"
+    }
 
 
 @pytest.mark.parametrize(
@@ -265,9 +256,11 @@ def _kinds(world: World) -> dict[str, str]:
         (("x", "--layer", "two"), 2, "--layer needs a number, not 'two'"),
     ],
 )
-def test_bad_command_lines(world: World, arguments: tuple[str, ...], code: int, text: str) -> None:
-    done = world.run("sbom", *arguments)
-    assert (done.code, text in done.stderr, done.stdout) == (code, True, "")
+def test_invalid_arguments_are_reported(
+    world: World, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    pumice_run = world.run("sbom", *arguments)
+    assert (pumice_run.code, text in pumice_run.stderr, pumice_run.stdout) == (code, True, "")
 
 
 def test_a_document_that_was_changed_is_refused(world: World) -> None:
@@ -278,6 +271,6 @@ def test_a_document_that_was_changed_is_refused(world: World) -> None:
         if data.startswith(b'{"spdxVersion"'):
             path.chmod(0o644)
             path.write_bytes(data.replace(b"hello", b"hallo", 1))
-    done = world.run("sbom", "oci:image")
-    assert (done.code, done.stdout_bytes) == (7, b"")
-    assert "does not match its digest" in done.stderr
+    pumice_run = world.run("sbom", "oci:image")
+    assert (pumice_run.code, pumice_run.stdout_bytes) == (7, b"")
+    assert "does not match its digest" in pumice_run.stderr

@@ -1,4 +1,4 @@
-"""``pumice schema`` as a person meets it."""
+"""The command ``pumice schema``."""
 
 from __future__ import annotations
 

@@ -32,16 +32,16 @@ WRONG = {"Authorization": "Basic " + base64.b64encode(b"alice:wrong").decode()}
 
 def refused(*options: str, code: int = 2) -> str:
     """Run the command with options that it must reject; return its error output."""
-    result = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pumice", "serve", "--listen", "127.0.0.1:0", *options],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (result.returncode, result.stdout) == (code, "")
-    assert "Traceback" not in result.stderr
-    return result.stderr
+    assert (process.returncode, process.stdout) == (code, "")
+    assert "Traceback" not in process.stderr
+    return process.stderr
 
 
 @pytest.fixture
@@ -434,16 +434,16 @@ def test_invalid_options_are_rejected(tmp_path: Path, htpasswd: Path) -> None:
 
 
 def test_problems_of_configuration_files_have_file_and_line(tmp_path: Path, htpasswd: Path) -> None:
-    bad = tmp_path / "bad"
-    bad.write_text("alice\nbob:{SHA}abc\n\ncarol:$2y$31$" + "a" * 53 + "\nusers:x\n")
-    message = refused("--htpasswd", str(bad))
+    invalid_file = tmp_path / "bad"
+    invalid_file.write_text("alice\nbob:{SHA}abc\n\ncarol:$2y$31$" + "a" * 53 + "\nusers:x\n")
+    message = refused("--htpasswd", str(invalid_file))
     for location_and_message in (
         ":1:1: the line is not of the form 'user:hash'",
         ":2:1: the password is not hashed",
         ":4:1: the bcrypt cost 31",
         ":5:1: ",
     ):
-        assert f"{bad}{location_and_message}" in message
+        assert f"{invalid_file}{location_and_message}" in message
     rules = tmp_path / "rules.yaml"
     rules.write_text("Team: {read: [alice]}\nteam:\n  raed: [alice]\n  write: [alicce]\nx: [y]\nteam: {}\n")
     message = refused("--htpasswd", str(htpasswd), "--access", str(rules))

@@ -35,8 +35,8 @@ def described(data: bytes) -> oci.Descriptor:
 
 def sound(root: Path) -> None:
     with open_storage(root) as storage:
-        result = check(storage)
-    assert (result.damaged, result.incomplete) == ((), ())
+        findings = check(storage)
+    assert (findings.damaged, findings.incomplete) == ((), ())
 
 
 class Load:
@@ -154,8 +154,8 @@ def test_a_blob_damaged_on_disk_is_reported(tmp_path: Path) -> None:
     for data in (small, large):
         (file,) = (tmp_path / "root" / "blobs").rglob(digest_of(data).partition(":")[2])
         file.chmod(0o600)
-        with file.open("r+b") as opened:
-            opened.write(b"?")
+        with file.open("r+b") as stream:
+            stream.write(b"?")
     with serving(tmp_path / "root") as server, Client(settings=BRISK) as client:
         for data, kind in ((small, RegistryError), (large, TrustError)):
             repository = Repository(server.host, "team/app")

@@ -17,8 +17,8 @@ MEMORY = 150_000_000
 
 @pytest.mark.sampled
 def test_a_short_soak_finds_no_problems(tmp_path: Path) -> None:
-    result = soak.run(tmp_path / "root", OPERATIONS, seed=1)
-    assert result.problems == []
-    assert sum(result.operations.values()) == OPERATIONS
-    assert len(result.operations) > 12
-    assert result.memory < MEMORY
+    soak_result = soak.run(tmp_path / "root", OPERATIONS, seed=1)
+    assert soak_result.problems == []
+    assert sum(soak_result.operations.values()) == OPERATIONS
+    assert len(soak_result.operations) > 12
+    assert soak_result.memory < MEMORY

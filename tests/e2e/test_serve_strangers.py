@@ -86,8 +86,8 @@ def test_an_incomplete_body_is_not_reported_as_a_wrong_digest(registry: Registry
     assert received.startswith(b"HTTP/1.1 400")
     assert b"BLOB_UPLOAD_INVALID" in received
     assert b"the received content is incomplete" in received
-    wrong = registry.ask("POST", location, b"other")
-    assert (wrong.status, wrong.code) == (400, "DIGEST_INVALID")
+    reply = registry.ask("POST", location, b"other")
+    assert (reply.status, reply.code) == (400, "DIGEST_INVALID")
 
 
 def test_slow_requests_are_ended(tmp_path: Path) -> None:

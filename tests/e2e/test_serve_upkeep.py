@@ -69,8 +69,8 @@ def test_invalid_options_are_rejected(
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert main(["serve", "--listen", "127.0.0.1:0", *options]) == 2
-    result = capsys.readouterr()
-    assert expected in result.err
-    assert "secret" not in result.err
-    assert result.out == ""
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert "secret" not in captured.err
+    assert captured.out == ""
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""``pumice show`` as a person meets it."""
+"""The command ``pumice show``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def test_show_prints_a_valid_recipe(
     write(tmp_path, HEAD + "packages: [python3]\n", "base.yaml")
     write(tmp_path, "extend: base.yaml\ndescription: ünï\n")
     assert main(["show", "recipe.yaml"]) == 0
-    shown = capsys.readouterr().out
-    assert "  - python3  # base.yaml:4:12\n" in shown
-    assert 'description: "ünï"  # recipe.yaml:2:14\n' in shown
-    write(tmp_path, shown, "shown.yaml")
+    captured = capsys.readouterr().out
+    assert "  - python3  # base.yaml:4:12\n" in captured
+    assert 'description: "ünï"  # recipe.yaml:2:14\n' in captured
+    write(tmp_path, captured, "shown.yaml")
     assert main(["show", "shown.yaml"]) == 0
 
 
@@ -38,9 +38,9 @@ def test_any_file_name_can_be_shown(
     path = tmp_path / name
     path.write_text(HEAD)
     assert main(["show", str(path), "--format", form]) == 0
-    shown = capsysbinary.readouterr().out.decode()
-    (tmp_path / "shown.yaml").write_text(shown)
-    assert form == "yaml" or json.loads(shown)["recipe"]["name"] == "example.com/hello"
+    captured = capsysbinary.readouterr().out.decode()
+    (tmp_path / "shown.yaml").write_text(captured)
+    assert form == "yaml" or json.loads(captured)["recipe"]["name"] == "example.com/hello"
     assert form == "json" or main(["show", str(tmp_path / "shown.yaml")]) == 0
 
 
@@ -48,10 +48,10 @@ def test_all_problems_are_reported_and_nothing_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["show", str(write(tmp_path, HEAD + "pakages: []\nlayers: none\n"))]) == 3
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("error: ") == 2
-    assert "did you mean 'packages'?" in said.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("error: ") == 2
+    assert "did you mean 'packages'?" in captured.err
 
 
 def test_a_missing_recipe_is_reported_in_one_sentence(

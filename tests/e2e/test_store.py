@@ -1,4 +1,4 @@
-"""``pumice store``, and what a real build makes of a store that something happened to."""
+"""The command ``pumice store``, and builds in a damaged store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def world(tmp_path: Path) -> World:
 
 
 def spoil(path: Path) -> None:
-    """Change one byte in the middle; size and mtime stay."""
+    """Change one byte in the middle; keep size and mtime."""
     before = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -34,13 +34,13 @@ def blobs(world: World) -> list[Path]:
 
 
 def verify(world: World, *arguments: str) -> tuple[int, list[str], str]:
-    outcome = world.run("store", "verify", "--progress", "none", *arguments)
-    return outcome.code, outcome.stdout.splitlines(), outcome.stderr
+    pumice_run = world.run("store", "verify", "--progress", "none", *arguments)
+    return pumice_run.code, pumice_run.stdout.splitlines(), pumice_run.stderr
 
 
-def test_the_path_is_printed_and_not_made(world: World) -> None:
-    outcome = world.run("store", "path", store="nowhere")
-    assert (outcome.code, outcome.stdout) == (0, str(world.root / "nowhere"))
+def test_store_path_does_not_create_the_store(world: World) -> None:
+    pumice_run = world.run("store", "path", store="nowhere")
+    assert (pumice_run.code, pumice_run.stdout) == (0, str(world.root / "nowhere"))
     assert not (world.root / "nowhere").exists()
 
 
@@ -51,7 +51,7 @@ def test_intact_store_verifies(world: World) -> None:
     assert (code, lines) == (0, [f"{number} blobs verified, 0 damaged"])
 
 
-def test_damage_is_reported_repaired_and_made_good(world: World) -> None:
+def test_damage_is_reported_removed_and_restored_by_a_build(world: World) -> None:
     digest = world.build()
     manifest = world.root / "store" / "blobs" / digest.replace(":", "/")
     spoil(manifest)
@@ -75,28 +75,28 @@ def test_damage_is_reported_repaired_and_made_good(world: World) -> None:
     assert verify(world)[0] == 0
 
 
-def test_each_blob_may_be_spoiled_and_the_next_build_is_the_same(world: World) -> None:
+def test_a_build_after_damage_to_any_blob_gives_the_same_image(world: World) -> None:
     digest = world.build("-o", "oci:first")
     world.build()
     for path in blobs(world):
         spoil(path)
         assert world.build("-o", f"oci:{path.name[:9]}") == digest, path
         assert world.build() == digest
-        # A package whose segment is there is not read again, so nobody has noticed that one yet.
+        # A package with a cached segment is not read again, so its damage is not detected.
         assert verify(world, "--repair")[0] == 0, path
 
 
-def test_everything_may_be_spoiled_at_once(world: World) -> None:
+def test_a_build_after_damage_to_all_blobs_gives_the_same_image(world: World) -> None:
     digest = world.build()
     for path in blobs(world):
         spoil(path)
-    outcome = world.run("build", "recipe.yaml")
-    assert outcome.stdout == digest
-    assert "was damaged and will be made or fetched again" in outcome.stderr
+    pumice_run = world.run("build", "recipe.yaml")
+    assert pumice_run.stdout == digest
+    assert "was damaged and will be made or fetched again" in pumice_run.stderr
     assert verify(world)[0] == 0
 
 
-def test_all_records_and_trust_may_be_spoiled(world: World) -> None:
+def test_a_build_after_damage_to_all_records_gives_the_same_image(world: World) -> None:
     digest = world.build()
     for path in [*(world.root / "store" / "records").rglob("*"), world.root / "store" / "trust"]:
         if path.is_file():
@@ -106,8 +106,8 @@ def test_all_records_and_trust_may_be_spoiled(world: World) -> None:
 
 
 @pytest.mark.concurrency
-def test_a_build_may_be_killed_anywhere(world: World) -> None:
-    """Killed when it says its n-th line, for each n; then the next one finishes."""
+def test_a_killed_build_leaves_a_sound_store(world: World) -> None:
+    """The build is killed after its n-th line of output, for each n; then the next build succeeds."""
     lines = 0
     while True:
         lines += 1
@@ -119,11 +119,11 @@ def test_a_build_may_be_killed_anywhere(world: World) -> None:
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(lines)]
+        progress_lines = [process.stderr.readline() for _ in range(lines)]
         process.kill()
         process.communicate()
         assert verify(world)[0] == 0
-        if not said[-1]:
+        if not progress_lines[-1]:
             break
     assert lines > 1
     digest = world.build()
@@ -134,7 +134,7 @@ def test_a_build_may_be_killed_anywhere(world: World) -> None:
 
 
 @pytest.mark.concurrency
-def test_builds_share_a_store(world: World) -> None:
+def test_concurrent_builds_share_a_store(world: World) -> None:
     command = [sys.executable, "-m", "pumice"]
     environment = {**os.environ, "PUMICE_HOME": str(world.root / "store")}
     world.run("lock", "recipe.yaml", store="other")
@@ -154,9 +154,9 @@ def test_builds_share_a_store(world: World) -> None:
             ["gc", "--all"],
         )
     ]
-    done = [(process, *process.communicate()) for process in running]
-    assert [process.returncode for process, _, _ in done] == [0] * 5, [error for _, _, error in done]
-    assert len({out for process, out, _ in done if b"sha256:" in out}) == 1
+    finished = [(process, *process.communicate()) for process in running]
+    assert [process.returncode for process, _, _ in finished] == [0] * 5, [error for _, _, error in finished]
+    assert len({out for process, out, _ in finished if b"sha256:" in out}) == 1
     assert verify(world)[0] == 0
 
 
@@ -167,10 +167,10 @@ def test_builds_share_a_store(world: World) -> None:
         ("mount -t tmpfs -o size=1m,ro none", "the file system is read-only"),
     ],
 )
-def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentence: str) -> None:
+def test_an_error_of_the_disk_is_reported_in_one_sentence(world: World, mount: str, sentence: str) -> None:
     unshare = need("unshare")
-    place = world.root / "disk"
-    place.mkdir()
+    disk = world.root / "disk"
+    disk.mkdir()
     script = f"""
     {mount} "$1"
     code=0
@@ -183,20 +183,20 @@ def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentenc
     """
     command = [unshare, "-rm", "sh", "-ec"]
     if subprocess.run(
-        [*command, f'{mount} "$1"', "sh", str(place)], capture_output=True, check=False
+        [*command, f'{mount} "$1"', "sh", str(disk)], capture_output=True, check=False
     ).returncode:
         absent("this machine allows no user namespaces with mounts")
-    done = subprocess.run(
-        [*command, script, "sh", str(place), sys.executable],
+    process = subprocess.run(
+        [*command, script, "sh", str(disk), sys.executable],
         cwd=world.project,
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
     )
-    assert done.stdout == "9\n"
-    first, hint, *_ = done.stderr.splitlines()
-    assert first.startswith(f"error: {place}/store")
+    assert process.stdout == "9\n"
+    first, hint, *_ = process.stderr.splitlines()
+    assert first.startswith(f"error: {disk}/store")
     assert first.endswith(f": {sentence}")
     assert hint.startswith("  hint: ")
     assert {path.name for path in world.project.iterdir()} <= {"key.asc", "recipe.yaml", "recipe.lock"}
@@ -213,13 +213,13 @@ def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentenc
         ),
     ],
 )
-def test_mistakes(world: World, arguments: tuple[str, ...], message: str) -> None:
-    outcome = world.run("store", *arguments)
-    assert (outcome.code, outcome.stderr) == (2, message)
+def test_store_reports_invalid_arguments(world: World, arguments: tuple[str, ...], message: str) -> None:
+    pumice_run = world.run("store", *arguments)
+    assert (pumice_run.code, pumice_run.stderr) == (2, message)
 
 
-def test_progress_can_be_read_by_programs(world: World) -> None:
+def test_progress_is_printed_as_json_events(world: World) -> None:
     world.build()
-    outcome = world.run("store", "verify", "--progress", "json")
-    events = [json.loads(line) for line in outcome.stderr.splitlines()]
+    pumice_run = world.run("store", "verify", "--progress", "json")
+    events = [json.loads(line) for line in pumice_run.stderr.splitlines()]
     assert (events[0]["event"], events[-1]["event"]) == ("begin", "end")

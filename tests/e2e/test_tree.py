@@ -1,4 +1,4 @@
-"""``pumice tree``: an image with everything about it."""
+"""The command ``pumice tree``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.world import World
 
 
-def test_everything_about_an_image_is_below_it(tmp_path: Path) -> None:
+def test_tree_lists_layers_and_artifacts_below_an_image(tmp_path: Path) -> None:
     world = World(tmp_path)
     digest = world.build()
     text = world.run("tree", "example.com/hello").stdout
@@ -17,10 +17,10 @@ def test_everything_about_an_image_is_below_it(tmp_path: Path) -> None:
         assert f"── {what}  sha256:" in text
     value = json.loads(world.run("tree", "example.com/hello", "--format", "json").stdout)
     assert value["digest"] == digest
-    assert [one["what"] for one in value["below"]].count("layer") >= 2
+    assert [artifact["what"] for artifact in value["below"]].count("layer") >= 2
 
 
-def test_an_image_without_evidence_has_its_layers(tmp_path: Path) -> None:
+def test_tree_lists_layers_of_an_image_without_evidence(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.build("-o", "oci:image")
     index = world.project / "image" / "index.json"
@@ -32,20 +32,20 @@ def test_an_image_without_evidence_has_its_layers(tmp_path: Path) -> None:
     assert "SBOM" not in text
 
 
-def test_bad_lists_are_a_sentence(tmp_path: Path) -> None:
+def test_an_invalid_list_of_referrers_is_reported(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.build("-o", "oci:image")
     index = world.project / "image" / "index.json"
-    for bad in ("sha256:" + "0" * 64, "../../etc/passwd", "sha512:00"):
+    for invalid_digest in ("sha256:" + "0" * 64, "../../etc/passwd", "sha512:00"):
         value = json.loads(index.read_bytes())
-        value["manifests"][0]["annotations"]["dev.pumice.referrers"] = bad
+        value["manifests"][0]["annotations"]["dev.pumice.referrers"] = invalid_digest
         index.write_text(json.dumps(value))
-        done = world.run("tree", "oci:image")
-        assert done.code in (8, 10)
-        assert "Traceback" not in done.stderr
+        pumice_run = world.run("tree", "oci:image")
+        assert pumice_run.code in (8, 10)
+        assert "Traceback" not in pumice_run.stderr
 
 
-def test_bad_command_lines(tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.run("tree").code == 2
     assert world.run("tree", "none:1").code == 10

@@ -1,4 +1,4 @@
-"""``pumice trust`` as people type it, and what ``pumice run`` makes of it."""
+"""The command ``pumice trust``, and its effect on ``pumice run``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def trust(world: TrustWorld, *arguments: str) -> str:
 
 
 def test_a_rule_lets_an_image_be_used(world: TrustWorld) -> None:
-    said = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
-    assert "no key is trusted for example.com/hello:1.0" in said
+    stderr = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in stderr
     trust(world, "--prefix", "example.com/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
     why = world.must("trust", "why", "oci:out", store=OTHER)
     assert "(user rule for example.com/hello)" in why
@@ -49,9 +49,9 @@ def test_a_rule_for_another_prefix_does_not_apply(world: TrustWorld) -> None:
 
 
 def test_insecure_options_warn_and_apply_once(world: TrustWorld) -> None:
-    done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
-    assert "warning: oci:out: signatures are not verified" in done.stderr
-    assert "its interpreter" in done.stderr
+    pumice_run = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
+    assert "warning: oci:out: signatures are not verified" in pumice_run.stderr
+    assert "its interpreter" in pumice_run.stderr
     world.refused("run", "oci:out", "/bin/hello", store=OTHER)
 
 
@@ -62,34 +62,34 @@ def test_an_image_built_here_runs_without_a_rule(world: TrustWorld) -> None:
 
 
 def test_without_a_terminal_a_fingerprint_must_be_given(world: TrustWorld) -> None:
-    said = world.refused("trust", "add", "--prefix", "example.com", "release.pub")
-    assert "cannot ask you to confirm" in said
-    said = world.refused("trust", "add", "--root", "release.pub", "--fingerprint", "0" * 64)
-    assert "the key's fingerprint is" in said
+    stderr = world.refused("trust", "add", "--prefix", "example.com", "release.pub")
+    assert "cannot ask you to confirm" in stderr
+    stderr = world.refused("trust", "add", "--root", "release.pub", "--fingerprint", "0" * 64)
+    assert "the key's fingerprint is" in stderr
 
 
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7), ("", 7)])
 def test_on_a_terminal_the_fingerprint_is_confirmed(world: TrustWorld, answer: str, code: int) -> None:
-    shown, returned = on_a_terminal(world, answer, "release.pub")
+    output, returned = on_a_terminal(world, answer, "release.pub")
     assert returned == code
-    assert fingerprint(world) in shown
+    assert fingerprint(world) in output
 
 
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7)])
 def test_on_a_terminal_a_key_from_a_url_is_shown(world: TrustWorld, answer: str, code: int) -> None:
     pem = (world.project / "release.pub").read_bytes()
-    with keyserver.serving({"/release.pub": pem}) as (port, asked):
+    with keyserver.serving({"/release.pub": pem}) as (port, requests):
         url = f"http://127.0.0.1:{port}/release.pub"
-        shown, returned = on_a_terminal(world, answer, url)
-    assert (returned, len(asked)) == (code, 1)
-    assert url in shown
-    assert fingerprint(world) in shown
+        output, returned = on_a_terminal(world, answer, url)
+    assert (returned, len(requests)) == (code, 1)
+    assert url in output
+    assert fingerprint(world) in output
     assert ("release" in world.must("trust", "list")) == (code == 0)
 
 
 def on_a_terminal(world: TrustWorld, answer: str, key: str) -> tuple[str, int]:
-    """Add a key where somebody answers; return what was shown, and the exit code."""
-    ours, theirs = pty.openpty()
+    """Add a key on a terminal and type the answer; return the output and the exit code."""
+    controller, terminal = pty.openpty()
     environ = {
         **os.environ,
         "XDG_CONFIG_HOME": str(world.config),
@@ -100,32 +100,32 @@ def on_a_terminal(world: TrustWorld, answer: str, key: str) -> tuple[str, int]:
         [sys.executable, "-m", "pumice", "trust", "add", "--prefix", "example.com", key],
         cwd=world.project,
         env=environ,
-        stdin=theirs,
+        stdin=terminal,
         stdout=subprocess.DEVNULL,
-        stderr=theirs,
+        stderr=terminal,
     )
-    os.close(theirs)
-    os.write(ours, f"{answer}\n".encode())
-    shown = b""
-    while process.poll() is None or not shown:
+    os.close(terminal)
+    os.write(controller, f"{answer}\n".encode())
+    output = b""
+    while process.poll() is None or not output:
         try:
-            shown += os.read(ours, 4096)
+            output += os.read(controller, 4096)
         except OSError:
             break
     code = process.wait()
-    os.close(ours)
-    return shown.decode(), code
+    os.close(controller)
+    return output.decode(), code
 
 
-def test_a_key_from_a_url(world: TrustWorld) -> None:
+def test_a_key_from_a_url_needs_its_fingerprint(world: TrustWorld) -> None:
     key = fingerprint(world)
     pem = (world.project / "release.pub").read_bytes()
-    with keyserver.serving({"/release.pub": pem}) as (port, asked):
+    with keyserver.serving({"/release.pub": pem}) as (port, requests):
         url = f"http://127.0.0.1:{port}/release.pub"
         environment = {"no_proxy": "127.0.0.1"}
-        said = world.refused("trust", "add", "--prefix", "example.com", url, environment=environment)
-        assert "cannot ask you to confirm" in said
-        assert asked == []  # what nobody will look at is not fetched
+        stderr = world.refused("trust", "add", "--prefix", "example.com", url, environment=environment)
+        assert "cannot ask you to confirm" in stderr
+        assert requests == []  # the key is not fetched if nobody can confirm it
         words = ("trust", "add", "--prefix", "example.com", url, "--fingerprint")
         assert "the key's fingerprint is" in world.refused(*words, "0" * 64, environment=environment)
         assert key in world.must(*words, key, environment=environment)
@@ -137,9 +137,9 @@ def test_plain_http_warns(world: TrustWorld) -> None:
     url = "http://keys.invalid/release.pub"
     words = ("trust", "add", "--root", url, "--fingerprint", "0" * 64)
     assert "the connection is not protected" in world.refused(*words, code=2)
-    done = world.do(*words, "--insecure-allow-http", environment={"no_proxy": "*"})
-    assert done.code not in (0, 2)
-    assert f"warning: {url}: the connection is not protected" in done.stderr
+    pumice_run = world.do(*words, "--insecure-allow-http", environment={"no_proxy": "*"})
+    assert pumice_run.code not in (0, 2)
+    assert f"warning: {url}: the connection is not protected" in pumice_run.stderr
 
 
 def test_run_with_allow_older_admits_an_older_image_once(world: TrustWorld) -> None:
@@ -150,17 +150,17 @@ def test_run_with_allow_older_admits_an_older_image_once(world: TrustWorld) -> N
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:newer")
     recipe.write_text(text)
     runs = ("run", "oci:out", "/bin/hello")
-    # It needs a shell, which is not in the image; that it got so far is what counts.
+    # The image has no shell, so the program fails, but only after the image was admitted.
     assert "its interpreter" in world.do(*runs, store=OTHER).stderr
     assert "its interpreter" in world.do("run", "oci:newer", "/bin/hello", store=OTHER).stderr
     assert "1.1 was admitted" in world.refused(*runs, store=OTHER)
-    done = world.do("run", "--allow-older", *runs[1:], store=OTHER)
-    assert "warning: example.com/hello:1.0: the image is older" in done.stderr
-    assert "its interpreter" in done.stderr
+    pumice_run = world.do("run", "--allow-older", *runs[1:], store=OTHER)
+    assert "warning: example.com/hello:1.0: the image is older" in pumice_run.stderr
+    assert "its interpreter" in pumice_run.stderr
     assert "1.1 was admitted" in world.refused(*runs, store=OTHER)
 
 
-def test_removing_revoking_and_rotating(world: TrustWorld) -> None:
+def test_keys_can_be_removed_revoked_and_rotated(world: TrustWorld) -> None:
     key = fingerprint(world)
     trust(world, "--root")
     world.must("verify", "oci:out", store=OTHER)
@@ -179,7 +179,7 @@ def test_removing_revoking_and_rotating(world: TrustWorld) -> None:
     assert "is revoked (stolen)" in world.refused("verify", "oci:out", "--key", "new.pub", store=OTHER)
 
 
-def test_two_of_two(world: TrustWorld) -> None:
+def test_a_threshold_of_two_requires_two_signatures(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second")
     world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
@@ -198,7 +198,7 @@ def test_documents_of_an_image_built_here_need_no_second_key(world: TrustWorld) 
     assert "attested by 1 of 2 required keys" in world.refused("sbom", "oci:out", store=OTHER)
 
 
-def test_export(world: TrustWorld) -> None:
+def test_export_writes_a_policy_for_podman(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com")
     world.must("trust", "export", "--output", "policy")
     policy = json.loads((world.project / "policy" / "policy.json").read_text())
@@ -224,5 +224,5 @@ def test_export(world: TrustWorld) -> None:
         (("mirror", "a b", "c"), 2, "invalid prefix"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_trust_reports_errors(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused("trust", *arguments, code=code)

@@ -1,4 +1,4 @@
-"""``pumice verify`` as people type it."""
+"""The command ``pumice verify``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_verify_prints_json(world: TrustWorld) -> None:
     printed = json.loads(
         world.must("verify", "oci:out", "--key", "release.pub", "--format", "json", store="other")
     )
-    assert sorted(one["form"] for one in printed["signatures"]) == ["bundle", "cosign"]
+    assert sorted(signature["form"] for signature in printed["signatures"]) == ["bundle", "cosign"]
     assert (printed["ignored"], printed["built_here"]) == ([], False)
 
 
@@ -47,13 +47,13 @@ def test_verify_lists_its_checks(world: TrustWorld) -> None:
 
 def test_an_image_built_here_needs_a_signature_unless_waived(world: TrustWorld) -> None:
     world.must("build", "recipe.yaml", "--no-sign")
-    said = world.refused("verify", "example.com/hello:1.0")
-    assert "no key is trusted for example.com/hello:1.0" in said
+    stderr = world.refused("verify", "example.com/hello:1.0")
+    assert "no key is trusted for example.com/hello:1.0" in stderr
     printed = world.must("verify", "example.com/hello:1.0", "--allow-built-here")
     assert "skipped  signature: the image was built here" in printed
     assert "checked  name: the image declares the name example.com/hello:1.0" in printed
-    said = world.refused("verify", "oci:out", "--allow-built-here", "--as", "example.com/bank:1.0")
-    assert "the image has no valid signature" in said
+    stderr = world.refused("verify", "oci:out", "--allow-built-here", "--as", "example.com/bank:1.0")
+    assert "the image has no valid signature" in stderr
 
 
 def _change_a_layer(folder: Path) -> str:
@@ -73,15 +73,15 @@ def test_a_changed_layer_does_not_verify(world: TrustWorld, tmp_path: Path, kind
 
     shutil.copytree(world.project / "out", tmp_path / "copy")
     name = _change_a_layer(tmp_path / "copy")
-    place = f"oci:{tmp_path / 'copy'}"
+    location = f"oci:{tmp_path / 'copy'}"
     if kind == "oci-archive":
-        place = f"oci-archive:{tmp_path / 'copy.tar'}"
+        location = f"oci-archive:{tmp_path / 'copy.tar'}"
         with tarfile.open(tmp_path / "copy.tar", "w") as archive:
             for path in ("oci-layout", "index.json", "blobs"):
                 archive.add(tmp_path / "copy" / path, path)
-    said = world.refused("verify", place, "--key", "release.pub")
-    assert f"sha256:{name}: the content of a blob does not match its digest" in said
-    printed = world.must("verify", place, "--key", "release.pub", "--no-content")
+    stderr = world.refused("verify", location, "--key", "release.pub")
+    assert f"sha256:{name}: the content of a blob does not match its digest" in stderr
+    printed = world.must("verify", location, "--key", "release.pub", "--no-content")
     assert "skipped  content: configs and layers were not hashed (--no-content)" in printed
 
 
@@ -90,18 +90,18 @@ def test_a_missing_layer_does_not_verify(world: TrustWorld, tmp_path: Path) -> N
 
     shutil.copytree(world.project / "out", tmp_path / "copy")
     (tmp_path / "copy" / "blobs" / "sha256" / _change_a_layer(tmp_path / "copy")).unlink()
-    said = world.refused("verify", f"oci:{tmp_path / 'copy'}", "--key", "release.pub", code=10)
-    assert "the layout has no blob" in said
+    stderr = world.refused("verify", f"oci:{tmp_path / 'copy'}", "--key", "release.pub", code=10)
+    assert "the layout has no blob" in stderr
 
 
 def test_verify_without_a_rule_is_refused(world: TrustWorld) -> None:
-    said = world.refused("verify", "oci:out", store="other")
-    assert "no key is trusted for example.com/hello:1.0: pumice trust add --prefix" in said
+    stderr = world.refused("verify", "oci:out", store="other")
+    assert "no key is trusted for example.com/hello:1.0: pumice trust add --prefix" in stderr
 
 
 def test_verify_under_another_name_is_refused(world: TrustWorld) -> None:
-    said = world.refused("verify", "oci:out", "--key", "release.pub", "--as", "example.com/bank:1.0")
-    assert "signed as example.com/hello:1.0, not as example.com/bank:1.0" in said
+    stderr = world.refused("verify", "oci:out", "--key", "release.pub", "--as", "example.com/bank:1.0")
+    assert "signed as example.com/hello:1.0, not as example.com/bank:1.0" in stderr
 
 
 def test_verify_with_another_key_is_refused(world: TrustWorld) -> None:
@@ -121,9 +121,9 @@ def test_verify_refuses_an_older_image(world: TrustWorld) -> None:
     world.must("verify", "oci:out", *key, store="third")
     world.must("verify", "oci:newer", *key, store="third")
     assert "1.1 was admitted" in world.refused("verify", "oci:out", *key, store="third")
-    done = world.do("verify", "oci:out", *key, "--allow-older", store="third")
-    assert done.code == 0
-    assert "warning: example.com/hello:1.0: the image is older" in done.stderr
+    pumice_run = world.do("verify", "oci:out", *key, "--allow-older", store="third")
+    assert pumice_run.code == 0
+    assert "warning: example.com/hello:1.0: the image is older" in pumice_run.stderr
     world.refused("verify", "oci:out", *key, store="third")
 
 
@@ -136,5 +136,7 @@ def test_verify_refuses_an_older_image(world: TrustWorld) -> None:
         (("--key", "recipe.yaml"), 8, "expected one public key"),
     ],
 )
-def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_verify_reports_errors(
+    world: TrustWorld, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     assert message in world.refused("verify", "oci:out", *arguments, code=code)

@@ -1,4 +1,4 @@
-"""What a store holds already never shows in what is built with it."""
+"""The contents of a store never affect the images that are built with it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def test_packages_that_share_the_target_of_a_link(tmp_path: Path, lock_format: i
             _set_format(world, lock_format)
             names = {f"warm-{order[0]}", f"cold-{packages}-{order[0]}"}
             digests.setdefault(packages, set()).update(world.build("--locked", store=name) for name in names)
-    assert {packages: len(found) for packages, found in digests.items()} == dict.fromkeys(digests, 1)
+    assert {packages: len(image_digests) for packages, image_digests in digests.items()} == dict.fromkeys(
+        digests, 1
+    )
 
 
 def _set_format(world: World, lock_format: int) -> None:
@@ -57,7 +59,7 @@ def _set_format(world: World, lock_format: int) -> None:
 
 
 def _versions(script: str) -> Sequence[Deb]:
-    """Return the distribution with a package of which the script and a field alone differ."""
+    """Return the distribution with a package whose versions differ only in a script and a field."""
     scripted = Deb(
         "scripted",
         version="1.0" if script == "one" else "1.1",
@@ -68,7 +70,7 @@ def _versions(script: str) -> Sequence[Deb]:
     return [*BASE, scripted]
 
 
-def test_a_package_with_the_same_files_and_another_script(tmp_path: Path) -> None:
+def test_a_package_with_the_same_files_and_another_script_gets_another_image(tmp_path: Path) -> None:
     world = World(tmp_path, _versions("one"))
     world.write("files: [{text: mine, to: /etc/scripted.conf}]\n", "[scripted]")
     first = layout(world, "warm")
@@ -80,12 +82,12 @@ def test_a_package_with_the_same_files_and_another_script(tmp_path: Path) -> Non
 
 
 def test_one_package_for_two_architectures_with_the_same_files(tmp_path: Path) -> None:
-    both = [
+    packages = [
         Deb(**{**package.__dict__, "architecture": name})
         for name in ("amd64", "arm64")
         for package in (*BASE, Deb("scripts", files=[text("etc/scripts.conf", "x")]))
     ]
-    world = World(tmp_path, both)
+    world = World(tmp_path, packages)
     world.write("files: [{text: mine, to: /etc/scripts.conf}]\n", "[scripts]")
     recipe = world.project / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("archs: [amd64]", "archs: [amd64, arm64]"))
@@ -98,12 +100,12 @@ def test_the_same_recipe_in_a_file_of_another_name(tmp_path: Path) -> None:
     world.build(store="warm")
     for suffix in (".yaml", ".lock"):
         (world.project / f"recipe{suffix}").rename(world.project / f"other{suffix}")
-    results = []
+    digests = []
     for store in ("warm", "cold"):
         out = world.project / store
         assert world.run("build", "other.yaml", "--locked", "-o", f"oci:{out}", store=store).code == 0
-        results.append({path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()})
-    assert results[0] == results[1]
+        digests.append({path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+    assert digests[0] == digests[1]
 
 
 def test_a_package_that_moved_within_the_archive(tmp_path: Path) -> None:
@@ -111,9 +113,9 @@ def test_a_package_that_moved_within_the_archive(tmp_path: Path) -> None:
     world.build(store="warm")
     lock = world.project / "recipe.lock"
     (package,) = world.mirror.rglob("hello_*.deb")
-    moved = package.parent.parent / "moved" / package.name
-    moved.parent.mkdir()
-    package.rename(moved)
+    new_path = package.parent.parent / "moved" / package.name
+    new_path.parent.mkdir()
+    package.rename(new_path)
     path = f"pool/main/h/hello/{package.name}".encode()
     assert path in lock.read_bytes()
     lock.write_bytes(lock.read_bytes().replace(path, f"pool/main/h/moved/{package.name}".encode()))
@@ -125,8 +127,8 @@ def test_hash_seeds_and_directory_names_do_not_change_an_image(tmp_path: Path, n
     world = World(tmp_path, PACKAGES)
     sources(world.project)
     world.write(IMAGES[name].extra, IMAGES[name].packages)
-    found = [layout(world, seed, environment={"PYTHONHASHSEED": seed}) for seed in ("0", "1", "77")]
-    assert found[0] == found[1] == found[2]
+    layouts = [layout(world, seed, environment={"PYTHONHASHSEED": seed}) for seed in ("0", "1", "77")]
+    assert layouts[0] == layouts[1] == layouts[2]
 
 
 class Checkout:
@@ -166,16 +168,16 @@ def test_a_new_version_of_pumice_cuts_no_package_again(tmp_path: Path) -> None:
     world, checkout = World(tmp_path / "world"), Checkout(tmp_path)
     how: dict[str, Any] = {"environment": checkout.environment}
     first = world.build(**how)
-    kept = sorted((world.root / "store/records/segment").iterdir())
-    text_ = (checkout.package / "version.py").read_text()
-    checkout.edit("version.py", text_, re.sub(r'"\d+[^"]*"', '"99.0"', text_))
+    cached_segments = sorted((world.root / "store/records/segment").iterdir())
+    version_module = (checkout.package / "version.py").read_text()
+    checkout.edit("version.py", version_module, re.sub(r'"\d+[^"]*"', '"99.0"', version_module))
     for path in ("cli/build.py", "assembly/pipeline.py", "packing/effects/system.py"):
         with (checkout.package / path).open("a") as file:
             file.write("# released\n")
     for folder in ("pool", "dists"):
         (world.mirror / folder).rename(world.mirror / f"{folder}-away")  # nothing can be fetched
     assert world.build("--locked", "--offline", **how) == first
-    assert sorted((world.root / "store/records/segment").iterdir()) == kept
+    assert sorted((world.root / "store/records/segment").iterdir()) == cached_segments
 
 
 def test_reports_of_warm_and_cold_builds_are_equal(tmp_path: Path) -> None:

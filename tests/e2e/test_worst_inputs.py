@@ -29,7 +29,7 @@ AWAY = "127.0.0.1:1/x"
 """A repository that nobody would get an answer from."""
 
 TABLE = [
-    # No command, or none that there is.
+    # No command, or an unknown one
     ("nosuch", 2, "unknown command 'nosuch'"),
     ("buidl recipe.yaml", 2, "did you mean 'build'?"),
     ("--nosuch", 2, "unknown option '--nosuch'"),
@@ -344,9 +344,9 @@ TABLE = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(tmp_path_factory.mktemp("worst"))
-    made.build()
-    project = made.project
+    new_world = World(tmp_path_factory.mktemp("worst"))
+    new_world.build()
+    project = new_world.project
     (project / "empty").touch()
     (project / "noise").write_bytes(b"\xff" + random.Random(0).randbytes(2000))
     (project / "plain").write_text("x")
@@ -364,37 +364,39 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         f"copy {IMAGE} oci:layout",
         f"copy {IMAGE} oci-archive:archive.tar",
     ):
-        done = made.run(*shlex.split(command), environment=secret)
-        assert done.code == 0, done.stderr
-    return made
+        pumice_run = new_world.run(*shlex.split(command), environment=secret)
+        assert pumice_run.code == 0, pumice_run.stderr
+    return new_world
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Return every path in a folder with when it changed."""
+    """Return every path in a directory with its time of change."""
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
 @pytest.mark.parametrize(("command", "code", "sentence"), TABLE, ids=[row[0] for row in TABLE])
-def test_one_sentence_and_nothing_left(command: str, code: int, sentence: str, world: World) -> None:
+def test_invalid_input_is_reported_in_one_sentence_and_leaves_no_files(
+    command: str, code: int, sentence: str, world: World
+) -> None:
     before = contents(world.project)
-    outcome = world.run(*shlex.split(command))
-    assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    assert sentence in outcome.stderr
-    assert all(word not in outcome.stderr for word in ("Traceback", "PUMICE_DEBUG", "Errno"))
+    pumice_run = world.run(*shlex.split(command))
+    assert (pumice_run.code, pumice_run.stdout) == (code, ""), pumice_run.stderr
+    errors = [line for line in pumice_run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, pumice_run.stderr
+    assert sentence in pumice_run.stderr
+    assert all(word not in pumice_run.stderr for word in ("Traceback", "PUMICE_DEBUG", "Errno"))
     assert contents(world.project) == before
 
 
-def test_every_command_has_its_rows() -> None:
+def test_the_table_covers_every_command() -> None:
     from pumice.cli.main import COMMANDS
 
     rows = [row[0].split()[0] for row in TABLE]
     assert {verb: rows.count(verb) for verb in COMMANDS if rows.count(verb) < 5 - FEW.get(verb, 0)} == {}
 
 
-def test_a_device_stays_a_device(world: World) -> None:
-    """What is given a device as its file writes into it, and does not put a file in its place."""
+def test_an_output_is_written_into_a_named_pipe(world: World) -> None:
+    """A command that writes a file to a device or named pipe writes into it, and does not replace it."""
     fifo = world.project / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -408,5 +410,5 @@ def test_a_device_stays_a_device(world: World) -> None:
 
 
 def test_the_digest_is_not_printed_when_it_could_not_be_written(world: World) -> None:
-    outcome = world.run("build", "recipe.yaml", "--digest-file", "nowhere/digest")
-    assert (outcome.code, outcome.stdout) == (10, "")
+    pumice_run = world.run("build", "recipe.yaml", "--digest-file", "nowhere/digest")
+    assert (pumice_run.code, pumice_run.stdout) == (10, "")

@@ -49,8 +49,8 @@ def apt(tmp_path_factory: pytest.TempPathFactory, debian: TextUniverse) -> Apt:
     return Apt(folder, debian.architecture)
 
 
-def ours(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
-    """Our solution as ``name=version``, None if there is none."""
+def resolve_with_pumice(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
+    """Return Pumice's solution as ``name=version``, None if there is none."""
     try:
         solution = resolve(debian, Requirements(requests=tuple(Request(name=name) for name in names)))
     except ResolveError:
@@ -61,7 +61,7 @@ def ours(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
 def compare(
     apt: Apt, names: tuple[str, ...], pumice_packages: tuple[str, ...] | None
 ) -> tuple[Verdict, Verdict | None]:
-    """What apt takes for the names, and what for exactly our packages where those are others."""
+    """Return apt's solution for the names, and for exactly our packages if they differ."""
     verdict = apt.install(names)
     apt_packages = (
         None
@@ -74,7 +74,7 @@ def compare(
 @pytest.mark.sampled
 def test_two_hundred_packages_resolve_as_with_apt(debian: TextUniverse, apt: Apt) -> None:
     names = sampling.sample(random.Random(SEED).sample(sorted(debian.names()), COUNT), CI_COUNT)
-    pumice_packages = [ours(debian, name) for name in names]
+    pumice_packages = [resolve_with_pumice(debian, name) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = list(pool.map(lambda name, found: compare(apt, (name,), found), names, pumice_packages))
     problems = []
@@ -89,19 +89,19 @@ def test_two_hundred_packages_resolve_as_with_apt(debian: TextUniverse, apt: Apt
 
 
 def test_a_large_set_resolves_as_with_apt(debian: TextUniverse, apt: Apt) -> None:
-    pumice_packages = ours(debian, *LARGE)
+    pumice_packages = resolve_with_pumice(debian, *LARGE)
     assert pumice_packages is not None
     verdict, apt_packages = compare(apt, LARGE, pumice_packages)
     assert not verdict.refusal
     assert len(pumice_packages) <= len(verdict.packages)
     assert apt_packages is None or apt_packages.packages == pumice_packages
-    names = {item.partition("=")[0] for item in pumice_packages}
+    names = {package.partition("=")[0] for package in pumice_packages}
     assert "usrmerge" not in names
 
 
 def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt) -> None:
-    """What both sides rely on: an Essential package that nobody needs is not installed."""
-    names = {item.partition("=")[0] for item in apt.install(["tzdata"]).packages}
+    """The comparison relies on this: apt does not install an Essential package that is not needed."""
+    names = {package.partition("=")[0] for package in apt.install(["tzdata"]).packages}
     essential = {record.name for record in debian.essential()}
     assert essential - names
 

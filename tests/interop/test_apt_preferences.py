@@ -1,4 +1,4 @@
-"""Which archive a package comes from, held against apt with the pins that say the same."""
+"""Choose the archive of each package like apt with equivalent pins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def deb(name: str, version: str, depends: str = "") -> Deb:
 
 
 class World:
-    """Debian, its backports and an archive of tools; asked with Pumice and with apt."""
+    """Debian, its backports and an archive of tools, for Pumice and for apt."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class World:
         archive.publish(root / "tools", Suite("stable", packages=tools, origin="Tools", fields=tools_fields))
         self._runs = 0
 
-    def ours(self, wanted: Sequence[str], /, **tools: object) -> tuple[str, ...]:
-        """What a new lock has."""
+    def ours(self, requests: Sequence[str], /, **tools: object) -> tuple[str, ...]:
+        """Return the packages of a new lock."""
         self.shop.lock_path.unlink(missing_ok=True)
         entry = {
             "name": "tools",
@@ -67,7 +67,7 @@ class World:
             **tools,
         }
         self.shop.write(
-            wanted,
+            requests,
             **{
                 "from": {
                     "debian": "bookworm",
@@ -91,7 +91,7 @@ class World:
         return tuple(self.shop.pins())
 
     def apt(self, packages: Sequence[str], *pins: tuple[str, str, int]) -> Verdict:
-        """What apt with these pins takes."""
+        """Return apt's solution with these pins."""
         self._runs += 1
         entries = [
             f"{self.shop.url} bookworm main",
@@ -108,8 +108,8 @@ def _apt() -> None:
     need("apt-get")
 
 
-def named(*names: str) -> tuple[tuple[str, str, int], ...]:
-    """The pins that say what an archive of the recipe may do by default."""
+def pin_names(*names: str) -> tuple[tuple[str, str, int], ...]:
+    """Return the pins that are equivalent to the defaults for an archive of the recipe."""
     return ((" ".join(names), EXTRA, 500), ("*", EXTRA, 50))
 
 
@@ -121,7 +121,7 @@ def test_an_extra_archive_replaces_only_requested_packages(tmp_path: Path) -> No
     )
     expected = ("app=2", "base=1", "lib=1")
     assert world.ours(["app"]) == expected
-    assert world.apt(["app"], *named("app")).packages == expected
+    assert world.apt(["app"], *pin_names("app")).packages == expected
     assert world.apt(["app"]).packages == ("app=2", "base=2", "lib=2"), "the pins make the difference"
 
 
@@ -143,7 +143,7 @@ def test_a_dependency_comes_from_the_extra_archive_only_if_necessary(tmp_path: P
     )
     expected = ("libc6=2", "libpq5=16.2", "postgresql=16", "py=1")
     assert world.ours(["py", "postgresql"]) == expected
-    assert world.apt(["py", "postgresql"], *named("postgresql", "libpq5")).packages == expected
+    assert world.apt(["py", "postgresql"], *pin_names("postgresql", "libpq5")).packages == expected
 
 
 def test_backports_are_used_only_if_requested_or_needed(tmp_path: Path) -> None:
@@ -152,35 +152,37 @@ def test_backports_are_used_only_if_requested_or_needed(tmp_path: Path) -> None:
         [deb("app", "1", "lib"), deb("lib", "1"), deb("other", "1", "fresh")],
         backports=[deb("app", "2~bpo", "lib (>= 2~)"), deb("lib", "2~bpo"), deb("fresh", "3~bpo")],
     )
-    for wanted, expected in (
+    for requests, expected in (
         (["app"], ("app=1", "lib=1")),
         (["other"], ("fresh=3~bpo", "other=1")),
         (["app=2~bpo", "lib=2~bpo"], ("app=2~bpo", "lib=2~bpo")),
         (["app=2*", "lib=2*"], ("app=2~bpo", "lib=2~bpo")),
     ):
-        assert world.ours(wanted) == expected
-        assert world.apt(wanted).packages == expected
+        assert world.ours(requests) == expected
+        assert world.apt(requests).packages == expected
     assert world.ours(["app=2~bpo"]) == ("app=2~bpo", "lib=2~bpo"), "apt needs -t for this"
 
 
 def test_a_version_with_a_wildcard_is_the_highest_that_matches(tmp_path: Path) -> None:
     debian = [deb("curl", version) for version in ("7.88.1-10", "7.88.1-9", "7.90-1", "8.1-1")]
     world = World(tmp_path, debian, backports=[deb("curl", "7.88.2-1~bpo")])
-    for wanted in ("curl=7.88.*", "curl=7.*", "curl=*-1", "curl=7.88.1-*", "curl=8*", "curl=*"):
-        assert world.ours([wanted]) == world.apt([wanted]).packages
+    for request in ("curl=7.88.*", "curl=7.*", "curl=*-1", "curl=7.88.1-*", "curl=8*", "curl=*"):
+        assert world.ours([request]) == world.apt([request]).packages
     assert world.ours(["curl=7.88.1*"]) == ("curl=7.88.1-10",)
 
 
 @pytest.mark.parametrize("fields", [BACKPORTS, EXPERIMENTAL], ids=["backports", "experimental"])
-def test_an_extra_archive_that_is_not_automatic(fields: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
+def test_an_archive_that_is_not_automatic_is_used_only_if_requested(
+    fields: tuple[tuple[str, str], ...], tmp_path: Path
+) -> None:
     world = World(
         tmp_path,
         [deb("app", "1"), deb("lib", "1")],
         [deb("app", "2", "lib"), deb("only", "2", "lib"), deb("lib", "2")],
         tools_fields=fields,
     )
-    for wanted in (["app"], ["app=2"], ["only"]):
-        assert world.ours(wanted) == world.apt(wanted).packages
+    for requests in (["app"], ["app=2"], ["only"]):
+        assert world.ours(requests) == world.apt(requests).packages
 
 
 @pytest.mark.parametrize("priority", [1, 100, 499, 500, 501, 990])
@@ -190,9 +192,9 @@ def test_priorities_work_as_in_apt(priority: int, tmp_path: Path) -> None:
         [deb("app", "1", "lib"), deb("lib", "1"), deb("new", "5")],
         [deb("app", "2", "lib"), deb("lib", "2"), deb("new", "4")],
     )
-    for wanted in (["app"], ["new"], ["lib", "new"]):
-        ours = world.ours(wanted, priority=priority)
-        assert ours == world.apt(wanted, ("*", EXTRA, priority)).packages
+    for requests in (["app"], ["new"], ["lib", "new"]):
+        pumice_packages = world.ours(requests, priority=priority)
+        assert pumice_packages == world.apt(requests, ("*", EXTRA, priority)).packages
 
 
 def test_packages_limits_what_an_archive_provides(tmp_path: Path) -> None:
@@ -215,19 +217,19 @@ def test_a_flat_archive_is_read_as_by_apt(suite: str, tmp_path: Path) -> None:
     (tmp_path / "apt").mkdir()
     apt = PinnedApt(tmp_path / "apt", [f"{world.shop.url} bookworm main", f"{flat.as_uri()} {suite}"])
     assert world.ours(["tool"], url=flat.as_uri(), suite=suite) == apt.install(["tool"]).packages
-    fetched = apt.run("apt-get", "download", "tool", cwd=tmp_path)
-    assert fetched.returncode == 0, fetched.stderr
+    download = apt.run("apt-get", "download", "tool", cwd=tmp_path)
+    assert download.returncode == 0, download.stderr
 
 
 def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
-    """Packages a to h in up to three archives; what they depend on has no version, so pins decide."""
+    """Return packages a to h in up to three archives; dependencies have no versions, so pins decide."""
     names = "abcdefgh"
     stocks: dict[str, list[Deb]] = {"debian": [], "tools": [], "backports": []}
-    for place, name in enumerate(names):
+    for number, name in enumerate(names):
         homes = dice.sample(sorted(stocks), dice.randint(1, 3))
-        below = names[place + 1 :]
+        later_names = names[number + 1 :]
         for home in homes:
-            depends = ", ".join(f"p{other}" for other in below if dice.random() < 0.3)
+            depends = ", ".join(f"p{dependency}" for dependency in later_names if dice.random() < 0.3)
             stocks[home].append(
                 deb(f"p{name}", f"{dice.randint(1, 9)}.{sorted(stocks).index(home)}", depends)
             )
@@ -237,7 +239,7 @@ def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_archives_resolve_as_with_apt(seed: int, tmp_path: Path) -> None:
-    world, wanted = random_world(tmp_path, random.Random(seed))
-    # What Debian and its backports have goes before what the tools have, unless it is named.
-    pins = ((" ".join(wanted), EXTRA, 500), ("*", EXTRA, 50))
-    assert world.ours(wanted) == world.apt(wanted, *pins).packages
+    world, requests = random_world(tmp_path, random.Random(seed))
+    # Packages of Debian and its backports take precedence over the tools, unless they are requested by name.
+    pins = ((" ".join(requests), EXTRA, 500), ("*", EXTRA, 50))
+    assert world.ours(requests) == world.apt(requests, *pins).packages

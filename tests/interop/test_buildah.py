@@ -1,4 +1,4 @@
-"""buildah starts from what we write."""
+"""buildah starts containers from our images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.peer("buildah")
 
 
 class Buildah:
-    """buildah with a storage of its own, which needs no overlay and leaves nothing behind."""
+    """buildah with a private storage, which needs no overlay and is removed."""
 
     def __init__(self, folder: Path) -> None:
         self._storage = (f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs")
@@ -37,17 +37,17 @@ def test_a_container_starts_from_every_kind_of_place(
     tmp_path: Path, buildah: Buildah, kind: str, name: str
 ) -> None:
     if (kind, name) == ("docker-archive", "zstd"):
-        name = "plain"  # unpacked in the archive anyway
-    place = write_specimen(specimens.handmade_image(name), f"{kind}:{tmp_path}/image")
+        name = "plain"  # uncompressed in a Docker archive
+    location = write_specimen(specimens.handmade_image(name), f"{kind}:{tmp_path}/image")
     if kind == "docker-archive":
-        place = place.removesuffix(f":{specimens.TAG}")
-    container = buildah("from", place)
+        location = location.removesuffix(f":{specimens.TAG}")
+    container = buildah("from", location)
     root = Path(buildah("mount", container))
     assert (root / "app/greeting").read_text() == HELLO
     assert not (root / "etc/gone").exists()
     assert (root / "bin/su").stat().st_mode & 0o7777 == 0o4755
-    found = json.loads(buildah("inspect", container))
-    assert found["OCIv1"]["config"]["User"] == "65532:65532"
+    inspection = json.loads(buildah("inspect", container))
+    assert inspection["OCIv1"]["config"]["User"] == "65532:65532"
     buildah("rm", container)
 
 

@@ -1,4 +1,4 @@
-"""cosign 2 and 3 verify what we sign, and we verify what they sign; all offline but for a registry here."""
+"""cosign 2 and 3 verify our signatures, and Pumice verifies theirs, with only a local registry."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def cosign(program: str, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
     imported = kind == "ecdsa-p521"
-    made = keys.PrivateKey(ec.generate_private_key(ec.SECP521R1())) if imported else keys.generate_key(kind)
-    keys.write_pair(folder / "pair", made, SECRET)
-    return made
+    key = keys.PrivateKey(ec.generate_private_key(ec.SECP521R1())) if imported else keys.generate_key(kind)
+    keys.write_pair(folder / "pair", key, SECRET)
+    return key
 
 
 @pytest.mark.parametrize("kind", [*keys.GENERATED_KINDS, "ecdsa-p521"])
@@ -64,98 +64,98 @@ def test_cosign_verifies_our_signatures(
     host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
 ) -> None:
     key = pair(tmp_path, kind)
-    place = signed_images.folder(tmp_path / "image")
-    image = layout.read_layout(place)
+    layout_folder = signed_images.folder(tmp_path / "image")
+    image = layout.read_layout(layout_folder)
     when = signing_time.SigningTime(now=1_700_000_000)
     image_signing.sign_image(
         image,
-        attachment.LayoutAttachment(place, image),
+        attachment.LayoutAttachment(layout_folder, image),
         None,
         image_signing.Signer(key.public_key, lambda: key),
         time=when,
     )
     repository = f"{program}/{kind}-{'-'.join(forms)}"
-    pushing.push(place, host, repository, "1.0", kinds=forms)
+    pushing.push(layout_folder, host, repository, "1.0", kinds=forms)
     (tmp_path / "root.json").write_text(OFFLINE_ROOT)
-    done = cosign(
+    process = cosign(
         *(program, tmp_path, "verify", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
         *(() if forms == ("sig",) else ("--trusted-root", "root.json")),
         f"{host}/{repository}:1.0",
     )
-    assert done.returncode == 0, done.stderr
-    assert image.root.digest in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert image.root.digest in process.stdout
     keys.write_pair(tmp_path / "other", keys.generate_key(), SECRET)
-    again = cosign(
+    second_process = cosign(
         *(program, tmp_path, "verify", "--key", "other.pub", "--insecure-ignore-tlog=true"),
         f"{host}/{repository}:1.0",
     )
-    assert again.returncode != 0
+    assert second_process.returncode != 0
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_cosign_verifies_our_attestations(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
-    place = signed_images.folder(tmp_path / "image")
-    image = layout.read_layout(place)
+    layout_folder = signed_images.folder(tmp_path / "image")
+    image = layout.read_layout(layout_folder)
     signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
-        *(image, attachment.LayoutAttachment(place, image), None, signer),
+        *(image, attachment.LayoutAttachment(layout_folder, image), None, signer),
         predicate_type="https://example.com/review",
         predicate={"score": 1.5},
     )
     forms = ("sig",) if program == "cosign2" else ("bundle",)
-    pushing.push(place, host, f"{program}/attested", "1.0", kinds=forms)
-    done = cosign(
+    pushing.push(layout_folder, host, f"{program}/attested", "1.0", kinds=forms)
+    process = cosign(
         *(program, tmp_path, "verify-attestation", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
         *("--type", "https://example.com/review", f"{host}/{program}/attested:1.0"),
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_we_verify_cosigns_signatures(host: str, tmp_path: Path, program: str) -> None:
+def test_pumice_verifies_signatures_of_cosign(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     image = handmade.image(ImageContents([[file(program)]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
-    place = f"{host}/{program}/theirs:1.0"
+    reference = f"{host}/{program}/theirs:1.0"
     pushing.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
     extra = ["--tlog-upload=false"]
     if program == "cosign3":
         services = ["--no-default-fulcio", "--no-default-oidc", "--no-default-rekor", "--no-default-tsa"]
         cosign(program, tmp_path, "signing-config", "create", *services, "--out", "services.json")
         extra = ["--signing-config", "services.json"]
-    done = cosign(program, tmp_path, "sign", "--yes", "--key", "pair.key", *extra, place)
-    assert done.returncode == 0, done.stderr
-    assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
-    saved = layout.read_layout(tmp_path / "saved")
+    process = cosign(program, tmp_path, "sign", "--yes", "--key", "pair.key", *extra, reference)
+    assert process.returncode == 0, process.stderr
+    assert cosign(program, tmp_path, "save", "--dir", "saved", reference).returncode == 0
+    saved_image = layout.read_layout(tmp_path / "saved")
     trusted = [TrustedKey(key=key.public_key, rule="x")]
-    verdict = image_verification.verify_image(saved, None, trusted, expected="", now=0)
-    assert verdict.name in ("", image_names.split_name(place)[0])
+    verdict = image_verification.verify_image(saved_image, None, trusted, expected="", now=0)
+    assert verdict.name in ("", image_names.split_name(reference)[0])
     with pytest.raises(TrustError):
-        image_verification.verify_image(saved, None, trusted, expected="example.com/other:1.0", now=0)
+        image_verification.verify_image(saved_image, None, trusted, expected="example.com/other:1.0", now=0)
 
 
 @pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
 def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ours: bool) -> None:
     image = handmade.image(ImageContents([[file("both")]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
-    with serving(tmp_path / "root") as one, Home(tmp_path / "store") as home:
-        to = one.host if ours else host
-        for number, place in enumerate((f"{host}/here/one", f"{to}/there/two")):
+    with serving(tmp_path / "root") as first_registry, Home(tmp_path / "store") as home:
+        to = first_registry.host if ours else host
+        for number, reference in enumerate((f"{host}/here/one", f"{to}/there/two")):
             folder = tmp_path / str(number)
             folder.mkdir()
             pair(folder)
-            copy(f"oci:{tmp_path}/image:1.0", f"docker://{place}:1.0", home)
-            signing = ("sign", "--yes", "--key", "pair.key", "--tlog-upload=false", f"{place}:1.0")
-            done = cosign("cosign2", folder, *signing)
-            assert done.returncode == 0, done.stderr
+            copy(f"oci:{tmp_path}/image:1.0", f"docker://{reference}:1.0", home)
+            signing = ("sign", "--yes", "--key", "pair.key", "--tlog-upload=false", f"{reference}:1.0")
+            process = cosign("cosign2", folder, *signing)
+            assert process.returncode == 0, process.stderr
         copy(f"docker://{host}/here/one:1.0", f"docker://{to}/there/two:1.0", home)
         for number in range(2):
             checked = ("--key", "pair.pub", "--insecure-ignore-tlog=true", f"{to}/there/two:1.0")
-            done = cosign("cosign2", tmp_path / str(number), "verify", *checked)
-            assert done.returncode == 0, done.stderr
-            done = cosign("cosign3", tmp_path / str(number), "verify", *checked)
-            assert done.returncode == 0, done.stderr
+            process = cosign("cosign2", tmp_path / str(number), "verify", *checked)
+            assert process.returncode == 0, process.stderr
+            process = cosign("cosign3", tmp_path / str(number), "verify", *checked)
+            assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -167,15 +167,15 @@ def test_keys_are_exchanged_in_both_directions(tmp_path: Path, program: str) -> 
         folder = tmp_path / kind
         folder.mkdir()
         ours = pair(folder, kind)
-        done = cosign(program, folder, "public-key", "--key", "pair.key")
-        assert done.stdout.encode() == ours.public_key.pem()
+        process = cosign(program, folder, "public-key", "--key", "pair.key")
+        assert process.stdout.encode() == ours.public_key.pem()
 
 
 def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
-    place = signed_images.folder(tmp_path / "image")
-    digest = signed_images.sign_folder(place, 0).root.digest
+    layout_folder = signed_images.folder(tmp_path / "image")
+    digest = signed_images.sign_folder(layout_folder, 0).root.digest
     subprocess.run(
-        [need("skopeo"), "--insecure-policy", "copy", f"oci:{place}", f"oci:{tmp_path}/copy:1.0"],
+        [need("skopeo"), "--insecure-policy", "copy", f"oci:{layout_folder}", f"oci:{tmp_path}/copy:1.0"],
         check=True,
         capture_output=True,
     )
@@ -184,7 +184,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    """A world with an image that saw ``pumice build --sign`` and nothing else."""
+    """Return a world with an image that ``pumice build --sign`` wrote."""
     return signed_world(tmp_path_factory.mktemp("built"))
 
 
@@ -198,28 +198,30 @@ def test_cosign_verifies_the_evidence_of_a_build(
     repository = f"{program}/built-{'-'.join(forms)}"
     digest = pushing.push(built.project / "out", host, repository, "1.0", kinds=forms)
     checked = ("--key", "release.pub", "--insecure-ignore-tlog=true", f"{host}/{repository}:1.0")
-    done = cosign(program, built.project, "verify-attestation", "--type", kind, *checked)
-    assert done.returncode == 0, done.stderr
-    payload = json.loads(base64.b64decode(json.loads(done.stdout.splitlines()[0])["payload"]))
+    process = cosign(program, built.project, "verify-attestation", "--type", kind, *checked)
+    assert process.returncode == 0, process.stderr
+    payload = json.loads(base64.b64decode(json.loads(process.stdout.splitlines()[0])["payload"]))
     assert payload["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]
     assert cosign(program, built.project, "verify", *checked).returncode == 0
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str) -> None:
-    made = pair(tmp_path)
+    key = pair(tmp_path)
     signed_images.folder(tmp_path / "plain")
     image = layout.read_layout(tmp_path / "plain")
-    signer = image_signing.Signer(made.public_key, lambda: made)
+    signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read_layout(tmp_path / "plain")
     layout_writer.write_layout(
         image, tmp_path / "listed", "v1", records=None, progress=Silent(), referrers_in_index=True
     )
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")
-    done = cosign(program, tmp_path, *how, "listed")
-    assert done.returncode == 0, done.stderr
+    process = cosign(program, tmp_path, *how, "listed")
+    assert process.returncode == 0, process.stderr
     assert cosign(program, tmp_path, *how, "plain").returncode != 0
-    again = layout.read_layout(tmp_path / "listed")
-    assert {one.digest for one in again.beside} == {one.digest for one in image.beside}
-    assert not any("kind" in one.annotations for one in again.beside)
+    listed_image = layout.read_layout(tmp_path / "listed")
+    assert {descriptor.digest for descriptor in listed_image.beside} == {
+        descriptor.digest for descriptor in image.beside
+    }
+    assert not any("kind" in descriptor.annotations for descriptor in listed_image.beside)

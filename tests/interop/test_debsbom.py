@@ -1,4 +1,4 @@
-"""debsbom, Debian's own SBOM tool, finds in our images what our documents say, and reads those documents."""
+"""debsbom, an SBOM tool of Debian, finds the packages of our documents in our images, and reads them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,43 @@ BASE = {"base-files", "base-passwd"}
 
 
 def debsbom(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).parent / "debsbom", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    assert process.returncode == 0, process.stderr
+    return process.stdout + process.stderr
 
 
 def compared(folder: Path) -> None:
-    """Hold ``ours.spdx.json`` against what debsbom makes of ``rootfs``, both in ``folder``."""
+    """Compare ``ours.spdx.json`` with debsbom's document about ``rootfs``, both in ``folder``."""
     debsbom(
         folder, "generate", "-r", "rootfs", "-o", "theirs", "--no-recommends-deps", "--distro-arch", "amd64"
     )
-    ours = inventory.read_spdx(folder / "ours.spdx.json")
+    our_packages = inventory.read_spdx(folder / "ours.spdx.json")
     theirs = inventory.read_spdx(folder / "theirs.spdx.json")
-    known = {one for one in ours.values() if one.name not in BASE}
-    assert set(theirs.values()) == known
-    assert known
-    needs, found = (inventory.read_dependencies(folder / f"{who}.spdx.json") for who in ("ours", "theirs"))
-    assert found <= needs
+    package_set = {package for package in our_packages.values() if package.name not in BASE}
+    assert set(theirs.values()) == package_set
+    assert package_set
+    our_dependencies, their_dependencies = (
+        inventory.read_dependencies(folder / f"{writer}.spdx.json") for writer in ("ours", "theirs")
+    )
+    assert their_dependencies <= our_dependencies
     status = (folder / "rootfs/var/lib/dpkg/status").read_text()
     eager = {part.split("\n")[0] for part in status.split("Package: ") if "\nPre-Depends:" in part}
-    assert {one for one, _ in needs - found} <= eager | BASE  # debsbom does not follow Pre-Depends
+    assert {
+        package for package, _ in our_dependencies - their_dependencies
+    } <= eager | BASE  # debsbom does not follow Pre-Depends
     suppliers = inventory.read_suppliers(folder / "ours.spdx.json")
     for name, supplier in inventory.read_suppliers(folder / "theirs.spdx.json").items():
-        plain = supplier.translate(str.maketrans("[]", "()"))  # "A B (C)" has no second name in SPDX
-        assert suppliers[name].translate(str.maketrans("[]", "()")) == plain
+        plain_name = supplier.translate(str.maketrans("[]", "()"))  # "A B (C)" has no second name in SPDX
+        assert suppliers[name].translate(str.maketrans("[]", "()")) == plain_name
 
 
-def test_it_finds_our_packages_in_the_files_of_an_image(tmp_path: Path) -> None:
+def test_debsbom_finds_our_packages_in_the_files_of_an_image(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.build("-o", "dir:rootfs", "-o", "oci:image")
     (world.project / "ours.spdx.json").write_bytes(world.run("sbom", "oci:image").stdout_bytes)
@@ -57,19 +61,19 @@ def test_it_finds_our_packages_in_the_files_of_an_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.mirror
-def test_it_finds_our_packages_in_a_real_image(tmp_path: Path, shared_home: Path) -> None:
+def test_debsbom_finds_our_packages_in_a_real_image(tmp_path: Path, shared_home: Path) -> None:
     recipe = real.recipe(tmp_path, ["python3", "ca-certificates"], "archs: [amd64]")
     real.must(shared_home, "build", recipe, "-o", "dir:rootfs", "-o", "oci:image", cwd=tmp_path)
     for name, form in (("spdx", "spdx"), ("cdx", "cyclonedx")):
         document = real.must(shared_home, "sbom", "oci:image", "--format", form, cwd=tmp_path)
         (tmp_path / f"ours.{name}.json").write_text(document)
     compared(tmp_path)
-    listed = inventory.read_cyclonedx(tmp_path / "ours.cdx.json")
-    assert listed == set(inventory.read_spdx(tmp_path / "ours.spdx.json").values())
+    our_components = inventory.read_cyclonedx(tmp_path / "ours.cdx.json")
+    assert our_components == set(inventory.read_spdx(tmp_path / "ours.spdx.json").values())
 
 
 @pytest.mark.parametrize(("kind", "form"), [("spdx", "spdx"), ("cdx", "cyclonedx")])
-def test_it_reads_and_merges_our_documents(tmp_path: Path, kind: str, form: str) -> None:
+def test_debsbom_reads_and_merges_our_documents(tmp_path: Path, kind: str, form: str) -> None:
     world = World(tmp_path)
     names = []
     for word in ("one", "two"):
@@ -82,9 +86,9 @@ def test_it_reads_and_merges_our_documents(tmp_path: Path, kind: str, form: str)
         names.append(f"{word}.{kind}.json")
     debsbom(world.project, "merge", "-t", kind, "--distro-name", "Both", "-o", "merged", *names)
     merged = json.loads((world.project / f"merged.{kind}.json").read_bytes())
-    listed = merged["packages" if kind == "spdx" else "components"]
-    assert [one["name"] for one in listed].count("libhello") >= 1
+    packages = merged["packages" if kind == "spdx" else "components"]
+    assert [package["name"] for package in packages].count("libhello") >= 1
     debsbom(world.project, "delta", "-t", kind, "--distro-name", "New", "-o", "new", *names)
     extra = json.loads((world.project / f"new.{kind}.json").read_bytes())
-    more = {one["name"] for one in extra["packages" if kind == "spdx" else "components"]}
-    assert "libhello" not in more  # both images have the same packages
+    other_names = {package["name"] for package in extra["packages" if kind == "spdx" else "components"]}
+    assert "libhello" not in other_names  # both images have the same packages

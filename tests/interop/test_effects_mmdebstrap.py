@@ -137,9 +137,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ]
     command += ["--dpkgopt=force-unsafe-io", f"--customize-hook={keep}", SUITE, str(folder / "root.tar")]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        pytest.fail(f"mmdebstrap cannot install {SUITE} here:\n{result.stderr[-2000:]}", pytrace=False)
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if process.returncode:
+        pytest.fail(f"mmdebstrap cannot install {SUITE} here:\n{process.stderr[-2000:]}", pytrace=False)
     yield folder
     shutil.rmtree(folder)  # more than a gigabyte
 
@@ -151,9 +151,11 @@ def ours(installed: Path) -> Iterator[Tree]:
     diverted = diversions_by_path(path.name.split("_")[0] for path in debs)
     with (installed / "spool").open("w+b") as spool:
         package_tree = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
-        outcome = effects.apply(package_tree, EffectSettings(architecture="amd64"))
-        image_tree = package_tree.with_entries(outcome.generated, outcome.removed)
-        changed_directories = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
+        applied_effects = effects.apply(package_tree, EffectSettings(architecture="amd64"))
+        image_tree = package_tree.with_entries(applied_effects.generated, applied_effects.removed)
+        changed_directories = {
+            path: Node(entry, "effects") for path, entry in applied_effects.directories.items()
+        }
         yield Tree({**image_tree.nodes, **changed_directories}, image_tree.read, image_tree.packages)
 
 
@@ -163,7 +165,7 @@ def test_every_difference_is_listed(installed: Path, ours: Tree) -> None:
         installed_facts = dict(_installed_facts(archive))
     differences = sorted(_differences(installed_facts, dict(_image_facts(ours))))
     rows = [line.split("\t") for line in TABLE.read_text().splitlines() if line and line[0] != "#"]
-    used: set[int] = set()
+    used_rows: set[int] = set()
     unlisted: list[str] = []
     for change, path in differences:
         matching_rows = [
@@ -171,14 +173,14 @@ def test_every_difference_is_listed(installed: Path, ours: Tree) -> None:
             for number, row in enumerate(rows)
             if row[0] == change and fnmatch.fnmatchcase(path, row[1])
         ]
-        used.update(matching_rows)
+        used_rows.update(matching_rows)
         if not matching_rows:
             unlisted.append(
                 f"{change}\t{path}\tours {_describe(ours, path)} theirs {installed_facts.get(path)}"
             )
-    unused = ["\t".join(row) for number, row in enumerate(rows) if number not in used]
+    unused_rows = ["\t".join(row) for number, row in enumerate(rows) if number not in used_rows]
     assert not unlisted, "not in the table:\n" + "\n".join(unlisted)
-    assert not unused, "rows without a difference:\n" + "\n".join(unused)
+    assert not unused_rows, "rows without a difference:\n" + "\n".join(unused_rows)
 
 
 @pytest.mark.mirror
@@ -238,8 +240,8 @@ def _installed_facts(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
             assert file is not None
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # IO[bytes] has readinto()
             capability = member.pax_headers.get("SCHILY.xattr.security.capability", "")
-            raw = capability.encode("utf-8", "surrogateescape")
-            yield path, Fact("file", member.mode, owner, content=digest, capability=raw)
+            attribute = capability.encode("utf-8", "surrogateescape")
+            yield path, Fact("file", member.mode, owner, content=digest, capability=attribute)
         else:
             yield path, Fact("special", member.mode, owner)
 

@@ -23,10 +23,10 @@ FORMS = ["image", "listed"]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(tmp_path_factory.mktemp("world"))
-    made.build("-o", "oci:image:v1", "-o", "oci-archive:image.tar:v1")
-    made.build("-o", "oci:listed:v1", "-o", "oci-archive:listed.tar:v1", "--referrers-in-index")
-    return made
+    new_world = World(tmp_path_factory.mktemp("world"))
+    new_world.build("-o", "oci:image:v1", "-o", "oci-archive:image.tar:v1")
+    new_world.build("-o", "oci:listed:v1", "-o", "oci-archive:listed.tar:v1", "--referrers-in-index")
+    return new_world
 
 
 @pytest.fixture(scope="module")
@@ -41,40 +41,42 @@ def root(layout: Path) -> str:
 
 
 def refused(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    return done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode != 0
+    return process.stderr
 
 
 @pytest.mark.peer("skopeo")
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("place", ["oci:{}/{}:v1", "oci-archive:{}/{}.tar:v1"])
-def test_skopeo_copies_the_image(world: World, tmp_path: Path, place: str, form: str) -> None:
-    run_quietly(need("skopeo"), "copy", place.format(world.project, form), f"oci:{tmp_path}/copy:x")
+@pytest.mark.parametrize("location", ["oci:{}/{}:v1", "oci-archive:{}/{}.tar:v1"])
+def test_skopeo_copies_the_image(world: World, tmp_path: Path, location: str, form: str) -> None:
+    run_quietly(need("skopeo"), "copy", location.format(world.project, form), f"oci:{tmp_path}/copy:x")
     assert root(tmp_path / "copy") == root(world.project / form)
 
 
 @pytest.mark.peer("skopeo")
-def test_skopeo_needs_no_tag_where_there_is_one_image(world: World) -> None:
+def test_skopeo_needs_no_tag_if_the_layout_has_one_image(world: World) -> None:
     run_quietly(need("skopeo"), "inspect", f"oci:{world.project}/image")
     assert "more than one image" in refused("skopeo", "inspect", f"oci:{world.project}/listed")
 
 
 @pytest.mark.peer("umoci")
 @pytest.mark.parametrize("form", FORMS)
-def test_umoci_lists_one_tag_and_leaves_the_evidence_alone(world: World, tmp_path: Path, form: str) -> None:
+def test_umoci_lists_one_tag_and_keeps_the_evidence(world: World, tmp_path: Path, form: str) -> None:
     folder = tmp_path / form
     run_quietly("cp", "-r", str(world.project / form), str(folder))
     assert run_quietly(need("umoci"), "ls", "--layout", str(folder)).split() == ["v1"]
     run_quietly("umoci", "stat", "--image", f"{folder}:v1")
     run_quietly("umoci", "gc", "--layout", str(folder))
-    if form == "listed":  # what is only named by an annotation is garbage to a tool that does not know it
+    if (
+        form == "listed"
+    ):  # for tools that do not know the annotation, blobs that only it refers to are garbage
         assert world.run("sbom", f"oci:{folder}").code == 0
 
 
 @pytest.mark.peer("buildah")
 @pytest.mark.parametrize("form", FORMS)
-def test_buildah_pulls_it(world: World, tmp_path: Path, form: str) -> None:
+def test_buildah_pulls_a_layout_with_evidence(world: World, tmp_path: Path, form: str) -> None:
     need("buildah")
     roots = ("--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs")
     run_quietly("buildah", *roots, "pull", "--quiet", f"oci:{world.project}/{form}:v1")
@@ -83,34 +85,40 @@ def test_buildah_pulls_it(world: World, tmp_path: Path, form: str) -> None:
 @pytest.mark.peer("crane")
 def test_crane_pushes_the_image(world: World, host: str) -> None:
     crane = need("crane")
-    place = f"{host}/crane/image:v1"
-    run_quietly(crane, "push", "--insecure", str(world.project / "image"), place, allowed="pushed")
-    assert run_quietly(crane, "digest", "--insecure", place).strip() == root(world.project / "image")
-    run_quietly(crane, "validate", "--insecure", "--remote", place)
+    reference = f"{host}/crane/image:v1"
+    run_quietly(crane, "push", "--insecure", str(world.project / "image"), reference, accepted_text="pushed")
+    assert run_quietly(crane, "digest", "--insecure", reference).strip() == root(world.project / "image")
+    run_quietly(crane, "validate", "--insecure", "--remote", reference)
 
 
 @pytest.mark.peer("crane")
 def test_crane_pushes_all_that_is_listed_as_an_index(world: World, host: str) -> None:
     crane = need("crane")
-    place = f"{host}/crane/listed:v1"
-    assert "--index" in refused(crane, "push", "--insecure", str(world.project / "listed"), place)
+    reference = f"{host}/crane/listed:v1"
+    assert "--index" in refused(crane, "push", "--insecure", str(world.project / "listed"), reference)
     run_quietly(
-        crane, "push", "--insecure", "--index", str(world.project / "listed"), place, allowed="pushed"
+        crane,
+        "push",
+        "--insecure",
+        "--index",
+        str(world.project / "listed"),
+        reference,
+        accepted_text="pushed",
     )
-    pushed = json.loads(run_quietly(crane, "manifest", "--insecure", place))
+    pushed = json.loads(run_quietly(crane, "manifest", "--insecure", reference))
     assert pushed["manifests"][0]["digest"] == root(world.project / "listed")
     assert len(pushed["manifests"]) == 4
 
 
 @pytest.mark.peer("syft")
-@pytest.mark.parametrize("place", ["oci-dir:{}/image", "oci-archive:{}/image.tar"])
-def test_syft_scans_it(world: World, tmp_path: Path, place: str) -> None:
-    done = subprocess.run(
-        [need("syft"), "scan", place.format(world.project), "-o", "syft-json", "-q"],
+@pytest.mark.parametrize("location", ["oci-dir:{}/image", "oci-archive:{}/image.tar"])
+def test_syft_scans_a_layout_with_evidence(world: World, tmp_path: Path, location: str) -> None:
+    process = subprocess.run(
+        [need("syft"), "scan", location.format(world.project), "-o", "syft-json", "-q"],
         env={"HOME": str(tmp_path), "SYFT_CHECK_FOR_APP_UPDATE": "false"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert {one["name"] for one in json.loads(done.stdout)["artifacts"]} == {"hello", "libhello"}
+    assert process.returncode == 0, process.stderr
+    assert {artifact["name"] for artifact in json.loads(process.stdout)["artifacts"]} == {"hello", "libhello"}

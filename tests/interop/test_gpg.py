@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
 
 
 def copied(world: TrustWorld, name: str, *, signed: bool = True) -> Path:
-    """Return a copy of the archive, so that tests do not meet."""
+    """Return a copy of the archive for one test."""
     target = world.project / name
     shutil.copy(world.project / "image.tar", target)
     if signed:
@@ -54,9 +54,9 @@ def test_gpg_and_gpgv_verify_our_signatures(built: TrustWorld, gpg: Gpg) -> None
     ring = gpg.home / "ada.gpg"
     ring.write_bytes(gpg.run("--export", fingerprint(built, "ada.pub")).stdout)
     subprocess.run([need("gpgv"), "--keyring", str(ring), f"{file}.asc", str(file)], check=True)
-    changed = copied(built, "changed.tar")
-    changed.write_bytes(changed.read_bytes()[:-1] + b"x")
-    assert gpg.verify(Path(f"{changed}.asc"), changed)[0] is False
+    changed_archive = copied(built, "changed.tar")
+    changed_archive.write_bytes(changed_archive.read_bytes()[:-1] + b"x")
+    assert gpg.verify(Path(f"{changed_archive}.asc"), changed_archive)[0] is False
     assert "is not what" in built.refused("verify", "oci-archive:changed.tar", "--key", "ada.pub", store="o")
 
 
@@ -67,16 +67,16 @@ def test_gpg_signs_with_our_secret_key(built: TrustWorld, gpg: Gpg) -> None:
     assert "signed   by" in built.must("verify", f"oci-archive:{file}", "--key", "ada.pub", store="o")
 
 
-def test_gpg_signs_for_us_by_its_agent(built: TrustWorld, gpg: Gpg) -> None:
+def test_pumice_signs_with_a_key_of_gpg_agent(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Bob <bob@example.com>")
     home = {"GNUPGHOME": str(gpg.home)}
     file = copied(built, "agent.tar")
-    made = built.must("key", "export", f"gpg:{key}", environment=home)
-    (built.project / "bob.pub").write_text(made)
+    exported_key = built.must("key", "export", f"gpg:{key}", environment=home)
+    (built.project / "bob.pub").write_text(exported_key)
     built.must("sign", "oci-archive:agent.tar", "--key", "gpg:bob@example.com", environment=home)
     signers = {key.lower(), fingerprint(built, "ada.pub")}
     gpg.run("--import", str(built.project / "ada.pub"))
-    assert gpg.verify(Path(f"{file}.asc"), file) == (True, signers)  # one block, which gpg wants
+    assert gpg.verify(Path(f"{file}.asc"), file) == (True, signers)  # gpg requires a single block
     for name in ("bob.pub", "ada.pub"):
         assert "signed   by" in built.must("verify", "oci-archive:agent.tar", "--key", name, store="o")
     assert (
@@ -87,29 +87,31 @@ def test_gpg_signs_for_us_by_its_agent(built: TrustWorld, gpg: Gpg) -> None:
 def test_gpg_signs_at_source_date_epoch(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Time <time@example.com>")
     home = {"GNUPGHOME": str(gpg.home), "SOURCE_DATE_EPOCH": "1700000000"}
-    made = []
+    signatures = []
     for name in ("one.tar", "two.tar"):
         file = copied(built, name, signed=False)
         built.must("sign", f"oci-archive:{name}", "--key", f"gpg:{key}", environment=home)
-        made.append(Path(f"{file}.asc").read_bytes())
-    assert made[0] == made[1]
+        signatures.append(Path(f"{file}.asc").read_bytes())
+    assert signatures[0] == signatures[1]
     (built.project / "time.pub").write_bytes(gpg.run("--armor", "--export", key).stdout)
     assert "on 2023-11-14" in built.must("verify", "oci-archive:one.tar", "--key", "time.pub", store="o")
     home["SOURCE_DATE_EPOCH"] = "1000000000"
     copied(built, "old.tar", signed=False)
-    said = built.refused("sign", "oci-archive:old.tar", "--key", f"gpg:{key}", environment=home)
-    assert "newer than SOURCE_DATE_EPOCH" in said
+    stderr = built.refused("sign", "oci-archive:old.tar", "--key", f"gpg:{key}", environment=home)
+    assert "newer than SOURCE_DATE_EPOCH" in stderr
 
 
 def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Secret <secret@example.com>", passphrase=SECRET)
     home = {"GNUPGHOME": str(gpg.home)}
     copied(built, "secret.tar", signed=False)
-    subprocess.run(["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True)  # it remembers
+    subprocess.run(
+        ["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True
+    )  # the agent caches the passphrase
     (built.project / "wrong").write_text("wrong\n")
-    asked = ("sign", "oci-archive:secret.tar", "--key", f"gpg:{key}")
-    assert "gpg cannot sign" in built.refused(*asked, "--passphrase-file", "wrong", environment=home)
-    built.must(*asked, environment=home)
+    sign_command = ("sign", "oci-archive:secret.tar", "--key", f"gpg:{key}")
+    assert "gpg cannot sign" in built.refused(*sign_command, "--passphrase-file", "wrong", environment=home)
+    built.must(*sign_command, environment=home)
 
 
 @pytest.mark.parametrize(
@@ -122,19 +124,21 @@ def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: TrustWorl
         ("gpg:--version", 7, "gpg has no secret key"),
     ],
 )
-def test_keys_that_gpg_cannot_sign_with(built: TrustWorld, key: str, code: int, message: str) -> None:
+def test_keys_that_gpg_cannot_sign_with_are_reported(
+    built: TrustWorld, key: str, code: int, message: str
+) -> None:
     for gpg in gnupg.running_gpg():
         gpg.generate("Bob <bob@example.com>")
         gpg.generate("Eve <eve@example.com>")
         gpg.generate("Eve <encrypt@other.invalid>", "cert")
         copied(built, "never.tar", signed=False)
         home = {"GNUPGHOME": str(gpg.home)}
-        said = built.refused("sign", "oci-archive:never.tar", "--key", key, environment=home, code=code)
-        assert message in said
+        stderr = built.refused("sign", "oci-archive:never.tar", "--key", key, environment=home, code=code)
+        assert message in stderr
         assert not (built.project / "never.tar.asc").exists()
 
 
-def test_secret_keys_of_gpg_sign_here(built: TrustWorld, gpg: Gpg) -> None:
+def test_exported_secret_keys_of_gpg_can_sign(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Rae <rae@example.com>", passphrase=SECRET)
     secret = gpg.run("--passphrase", SECRET, "--armor", "--export-secret-keys", key).stdout
     (built.project / "rae.asc").write_bytes(secret)
@@ -162,12 +166,12 @@ def test_unusual_signatures_are_verified_as_by_gpg_or_more_strictly(built: Trust
 
 
 def test_a_text_signature_is_refused(gpg: Gpg, tmp_path: Path) -> None:
-    """It holds whatever the line ends are, so that the file could be another one."""
+    """A text signature is valid for any line ends, so the file could be changed."""
     key = gpg.generate("Text <text@example.com>")
     file = tmp_path / "file"
     file.write_bytes(b"one\ntwo\n")
     gpg.run("--textmode", "-u", key, "-a", "-b", str(file))
-    (one,) = openpgpsig.read_signatures(Path(f"{file}.asc").read_bytes())
-    assert one.problem == "not a signature of a binary file (its type is Text)"
+    (signature,) = openpgpsig.read_signatures(Path(f"{file}.asc").read_bytes())
+    assert signature.problem == "not a signature of a binary file (its type is Text)"
     file.write_bytes(b"one\r\ntwo\r\n")
     assert gpg.verify(Path(f"{file}.asc"), file)[0]

@@ -1,4 +1,4 @@
-"""gpgv, which apt believes, must come to the same verdicts as we do."""
+"""gpgv, which apt uses, must reach the same verdicts as Pumice."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ def gpgv(folder: Path, keyring: bytes, *files: bytes) -> tuple[bool, bytes]:
         names.append(str(folder / f"file{number}"))
     output = folder / "output"
     output.unlink(missing_ok=True)
-    done = subprocess.run(
+    process = subprocess.run(
         [program, "--homedir", str(folder), "--keyring", str(folder / "ring.gpg"), "--status-fd", "1",
          *(["--output", str(output)] if len(files) == 1 else []), *names],
         capture_output=True, check=False,
     )  # fmt: skip
-    verdicts = {line.split()[1] for line in done.stdout.splitlines() if line.startswith(b"[GNUPG:]")}
-    bad = {b"EXPKEYSIG", b"REVKEYSIG", b"EXPSIG", b"BADSIG", b"ERRSIG", b"NODATA"}
-    return b"VALIDSIG" in verdicts and not verdicts & bad, output.read_bytes() if output.exists() else b""
+    verdicts = {line.split()[1] for line in process.stdout.splitlines() if line.startswith(b"[GNUPG:]")}
+    failure_states = {b"EXPKEYSIG", b"REVKEYSIG", b"EXPSIG", b"BADSIG", b"ERRSIG", b"NODATA"}
+    return (
+        b"VALIDSIG" in verdicts and not verdicts & failure_states,
+        output.read_bytes() if output.exists() else b"",
+    )
 
 
-def ours(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
+def verify_with_pumice(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
     try:
         verified = openpgp.verify_clearsigned(data, openpgp.read_keyring(keyring), now=SystemClock().now())
     except TrustError:
@@ -51,7 +54,7 @@ def ours(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
 def test_signers_are_verified_as_by_gpgv(signer: str, tmp_path: Path) -> None:
     data = archive.sign(TEXT, signer)
     theirs, content = gpgv(tmp_path, archive.keyring(*RING), data)
-    verdict, signed = ours(data, archive.keyring(*RING))
+    verdict, signed = verify_with_pumice(data, archive.keyring(*RING))
     assert verdict == theirs
     if theirs:
         assert signed.rstrip() == content.rstrip() == TEXT.rstrip()
@@ -72,18 +75,18 @@ def test_detached_signatures_are_verified_as_by_gpgv(signer: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["signed-with-sha1", "signature-expired", "signed-before-expiry"])
-def test_past_signatures_that_we_refuse_are_refused_by_gpgv(name: str, tmp_path: Path) -> None:
+def test_old_signatures_that_pumice_refuses_are_refused_by_gpgv(name: str, tmp_path: Path) -> None:
     data = (archive.KEYS / f"{name}.asc").read_bytes()
     theirs, _ = gpgv(tmp_path, archive.keyring(*RING), data)
-    assert ours(data, archive.keyring(*RING)) == (False, b"")
-    # gpgv leaves SHA-1 to its caller; apt refuses it, and so do we.
+    assert verify_with_pumice(data, archive.keyring(*RING)) == (False, b"")
+    # gpgv accepts SHA-1; apt and Pumice refuse it.
     assert theirs is (name == "signed-with-sha1")
 
 
 def test_a_changed_text_is_refused_by_both(tmp_path: Path) -> None:
     data = archive.sign(TEXT).replace(b"Debian", b"Devian")
     assert gpgv(tmp_path, archive.keyring(), data)[0] is False
-    assert ours(data, archive.keyring())[0] is False
+    assert verify_with_pumice(data, archive.keyring())[0] is False
 
 
 @pytest.mark.mirror
@@ -98,7 +101,7 @@ def test_real_indexes_are_signed_by_pumices_built_in_keys(tmp_path: Path) -> Non
     keyring = builtin_keys().data
     for path in lists:
         theirs, content = gpgv(tmp_path, keyring, path.read_bytes())
-        verdict, signed = ours(path.read_bytes(), keyring)
+        verdict, signed = verify_with_pumice(path.read_bytes(), keyring)
         assert verdict
         assert theirs
         assert signed.rstrip() == content.rstrip()

@@ -20,10 +20,12 @@ SMALL = handmade.image(handmade.small())
 
 @pytest.fixture
 def podman(tmp_path: Path) -> Iterator[list[str]]:
-    """Podman with a store of its own."""
-    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
-        places = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
-        yield [need("podman"), *places, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    """Return the command of podman with a private store."""
+    with tempfile.TemporaryDirectory(
+        prefix="run"
+    ) as short:  # podman refuses paths of more than 50 characters
+        storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
+        yield [need("podman"), *storage_options, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
 
 
 def run(*command: str) -> str:
@@ -42,7 +44,7 @@ def test_podman_loads_archives_under_their_full_name(
     assert image["Names"] == [f"{NAME}:1.0"]
 
 
-def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
+def test_archives_written_by_podman_are_read(podman: list[str], tmp_path: Path) -> None:
     locations.write(SMALL, f"oci-archive:{tmp_path}/x.tar", name=NAME, version="1.0")
     run(*podman, "load", "--quiet", "--input", str(tmp_path / "x.tar"))
     run(*podman, "save", "--quiet", "--output", str(tmp_path / "a.tar"), f"{NAME}:1.0")
@@ -51,7 +53,7 @@ def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
     locations.write(image, f"oci:{tmp_path}/y", version="1.0")
 
 
-def test_what_skopeo_writes_is_read(tmp_path: Path) -> None:
+def test_archives_written_by_skopeo_are_read(tmp_path: Path) -> None:
     locations.write(SMALL, f"oci:{tmp_path}/x", name=NAME, version="1.0")
     run(need("skopeo"), "copy", f"oci:{tmp_path}/x:1.0", f"docker-archive:{tmp_path}/a.tar:{NAME}:2.0")
     image = docker_load.read_archive(tmp_path / "a.tar", f"{NAME}:2.0")

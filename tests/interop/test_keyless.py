@@ -1,4 +1,4 @@
-"""That what our simulator of a sigstore instance makes is what the real tools accept, offline."""
+"""The real tools accept the signatures of our simulated sigstore instance, offline."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tests.support.peers import need
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
 
 
-@pytest.mark.parametrize("who", [ADA, WORKFLOW])
-def test_the_library_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
+@pytest.mark.parametrize("identity", [ADA, WORKFLOW])
+def test_the_library_accepts_what_the_simulator_makes(tmp_path: Path, identity: str) -> None:
     root = certified.root_file(tmp_path / "root.json")
-    bundle = Bundle.from_json(certified.instance().signature("sha256:" + "0" * 64, Wish(identity=who)))
+    bundle = Bundle.from_json(certified.instance().signature("sha256:" + "0" * 64, Wish(identity=identity)))
     verifier = Verifier(trusted_root=TrustedRoot.from_file(str(root)))
-    verifier.verify_dsse(bundle, policy.Identity(identity=who, issuer=ISSUER))
+    verifier.verify_dsse(bundle, policy.Identity(identity=identity, issuer=ISSUER))
 
 
-@pytest.mark.parametrize("who", [ADA, WORKFLOW])
-def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
-    place = signed_images.folder(tmp_path / "image")
-    certified.sign(place, Wish(identity=who))
-    digest = layout.read_layout(place).root.digest
+@pytest.mark.parametrize("identity", [ADA, WORKFLOW])
+def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, identity: str) -> None:
+    layout_folder = signed_images.folder(tmp_path / "image")
+    certified.sign(layout_folder, Wish(identity=identity))
+    digest = layout.read_layout(layout_folder).root.digest
     root = certified.root_file(tmp_path / "root.json")
     with registry.debian(tmp_path) as host:
-        pushing.push(place, host, "keyless/hello", "1.0")
+        pushing.push(layout_folder, host, "keyless/hello", "1.0")
         words = ("--trusted-root", str(root), "--certificate-oidc-issuer", ISSUER)
-        done = _cosign(tmp_path, *words, "--certificate-identity", who, f"{host}/keyless/hello:1.0")
-        assert done.returncode == 0, done.stderr
-        assert digest in done.stdout
-        other = ("--certificate-identity", "eve@example.com", f"{host}/keyless/hello:1.0")
-        assert _cosign(tmp_path, *words, *other).returncode != 0
+        process = _cosign(tmp_path, *words, "--certificate-identity", identity, f"{host}/keyless/hello:1.0")
+        assert process.returncode == 0, process.stderr
+        assert digest in process.stdout
+        other_identity = ("--certificate-identity", "eve@example.com", f"{host}/keyless/hello:1.0")
+        assert _cosign(tmp_path, *words, *other_identity).returncode != 0
 
 
 def _cosign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

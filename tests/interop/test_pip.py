@@ -1,4 +1,4 @@
-"""`make` sets up its environment with any pip that a supported Python brings, however new the index is."""
+"""`make` creates its environment with the pip of every supported Python, whatever releases the index has."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 
 class Checkout(NamedTuple):
-    """A folder with this project's Makefile, and how to call it."""
+    """A directory with this project's Makefile."""
 
     folder: Path
     environment: dict[str, str]
 
     def set_up(self) -> subprocess.CompletedProcess[str]:
-        """Make the environment as every target does that needs it."""
+        """Create the environment like the targets that need it."""
         return subprocess.run(
             ["make", "-C", str(self.folder), f"PYTHON={self.folder / 'python'}", ".venv/ready"],
             env=self.environment,
@@ -62,14 +62,14 @@ class Checkout(NamedTuple):
 
 
 def download_pip(version: str, scratch: Path) -> Path:
-    """Return a wheel of pip by this machine's configuration of pip; old ones are kept between runs."""
+    """Return a wheel of pip from the index that this machine uses; wheels of old versions are cached."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pumice-peers", "pip")
     cached = cache / f"pip-{version}-py3-none-any.whl"
     if not cached.exists():
         requirement = "pip" if version == NEWEST else f"pip=={version}"
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        result = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
-        if result.returncode:
+        process = subprocess.run([*command, "--dest", str(scratch), requirement], check=False, timeout=300)
+        if process.returncode:
             peers.absent(f"pip {version} cannot be downloaded")
         (wheel,) = scratch.glob("pip-*.whl")
         if version == NEWEST:
@@ -82,7 +82,7 @@ def download_pip(version: str, scratch: Path) -> Path:
 
 
 def check_out(folder: Path, pip: Path, index: str, pins: str) -> Checkout:
-    """Make a folder with the real Makefile and a Python whose `venv` brings this pip."""
+    """Return a directory with the real Makefile and a Python whose `venv` installs this pip."""
     shutil.copyfile(ROOT / "Makefile", folder / "Makefile")
     (folder / "requirements-dev.txt").write_text(pins)
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -95,7 +95,7 @@ def check_out(folder: Path, pip: Path, index: str, pins: str) -> Checkout:
     )
     python.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    # The backend is built with what the tests have; pip reads no configuration but the index of this test.
+    # The build backend is that of the test environment; pip's only configuration is the index of this test.
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index, "PYTHONPATH": str(ROOT)}
     environment.pop("MAKEFLAGS", None)
     return Checkout(folder, environment)
@@ -112,7 +112,7 @@ def pip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def published(tmp_path: Path) -> list[Path]:
-    """Return what is on the index: what was pinned, and a release that came later."""
+    """Return the wheels on the index: the pinned release, and a newer one."""
     folder = tmp_path / "published"
     folder.mkdir()
     return [
@@ -130,8 +130,8 @@ def test_make_installs_what_was_pinned_when_a_newer_release_exists(
     pins = "".join(wheels.pin_with_hash(wheel) for wheel in published[:2])
     with wheels.serve_index(tmp_path / "index", published) as index:
         clone = check_out(checkout, pip, index, pins)
-        result = clone.set_up()
-    assert result.returncode == 0, result.stdout + result.stderr
+        process = clone.set_up()
+    assert process.returncode == 0, process.stdout + process.stderr
     assert (clone.version_of("a"), clone.version_of("b")) == ("1", "1")
 
 
@@ -140,7 +140,7 @@ def test_make_refuses_incomplete_pins(pip: Path, published: list[Path], tmp_path
     checkout.mkdir()
     with wheels.serve_index(tmp_path / "index", published) as index:
         clone = check_out(checkout, pip, index, wheels.pin_with_hash(published[0]))
-        result = clone.set_up()
-    assert result.returncode != 0
-    assert "a 1 requires b, which is not installed" in result.stdout
+        process = clone.set_up()
+    assert process.returncode != 0
+    assert "a 1 requires b, which is not installed" in process.stdout
     assert not (checkout / ".venv" / "ready").exists()

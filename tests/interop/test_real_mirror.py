@@ -40,27 +40,27 @@ def configured(suite: str) -> tuple[Source, ...]:
 
 
 def test_resolves_bookworm_with_updates_and_security(session: Session, tmp_path: Path) -> None:
-    found = configured("bookworm")
-    loaded = indexes.load_indexes(found, ("amd64", "arm64"), session)
-    assert [(locked.archive, locked.suite, locked.origin) for locked in loaded.locked] == [
+    settings = configured("bookworm")
+    loaded_indexes = indexes.load_indexes(settings, ("amd64", "arm64"), session)
+    assert [(locked.archive, locked.suite, locked.origin) for locked in loaded_indexes.locked] == [
         ("debian", "bookworm", "Debian"),
         ("debian", "bookworm-updates", "Debian"),
         ("debian-security", "bookworm-security", "Debian"),
     ]
     for architecture in ("amd64", "arm64"):
-        universe = loaded.universe(architecture)
+        universe = loaded_indexes.universe(architecture)
         assert len(list(universe.names())) > 60_000
         assert len(universe.essential()) >= 20
         assert {record.name for record in universe.providers("awk")} >= {"gawk", "mawk"}
         assert universe.versions("libc6")[0].architecture == architecture
-    record = loaded.universe("amd64").versions("hello")[0]
+    record = loaded_indexes.universe("amd64").versions("hello")[0]
     archive, _, suite = record.suite.partition("/")
     locked = LockedPackage(
         name=record.name, version=record.version, architecture=record.architecture,
         archive=archive, suite=suite, path=record.filename,
         size=record.size, sha256=record.sha256, sha512=record.sha512,
     )  # fmt: skip
-    digest = packages.fetch_package(locked, found, session, recipe_dir=tmp_path)
+    digest = packages.fetch_package(locked, settings, session, recipe_dir=tmp_path)
     with session.home.blobs.open(digest) as file:
         (tmp_path / "hello.deb").write_bytes(file.read())
     output = subprocess.run(
@@ -73,14 +73,14 @@ def test_resolves_bookworm_with_updates_and_security(session: Session, tmp_path:
 
 
 def test_resolves_another_suite_than_that_of_the_machine(session: Session) -> None:
-    loaded = indexes.load_indexes(configured("trixie"), ("amd64",), session)
-    assert {locked.codename for locked in loaded.locked} >= {"trixie"}
-    assert all(locked.origin == "Debian" for locked in loaded.locked)
-    assert loaded.universe("amd64").versions("base-files")[0].version.startswith("13")
+    loaded_indexes = indexes.load_indexes(configured("trixie"), ("amd64",), session)
+    assert {locked.codename for locked in loaded_indexes.locked} >= {"trixie"}
+    assert all(locked.origin == "Debian" for locked in loaded_indexes.locked)
+    assert loaded_indexes.universe("amd64").versions("base-files")[0].version.startswith("13")
 
 
-def test_works_offline_afterwards(session: Session) -> None:
+def test_loaded_indexes_are_available_offline(session: Session) -> None:
     first = indexes.load_indexes(configured("bookworm"), ("amd64",), session)
     with Session(session.home, offline=True, clock=SystemClock()) as offline:
-        again = indexes.load_indexes(configured("bookworm"), ("amd64",), offline)
-    assert again.locked == first.locked
+        loaded_indexes = indexes.load_indexes(configured("bookworm"), ("amd64",), offline)
+    assert loaded_indexes.locked == first.locked

@@ -1,4 +1,4 @@
-"""Other people's clients push to our registry, pull from it, list it and sign what is in it."""
+"""Other clients push to our registry, pull from it, list its tags, and sign its images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder = tmp_path_factory.mktemp("registry")
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     (folder / "users").write_text(f"{USER}:{hashed}\n")
-    with serving(folder / "root", "--htpasswd", str(folder / "users")) as one:
-        yield one
+    with serving(folder / "root", "--htpasswd", str(folder / "users")) as running_registry:
+        yield running_registry
 
 
 @pytest.fixture
 def environment(tmp_path: Path, registry: Registry) -> dict[str, str]:
-    """An environment in which clients know the password, in the file that all of them read."""
+    """Return an environment with the auth file that all clients read."""
     folder = tmp_path / "docker"
     folder.mkdir()
     token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -51,16 +51,16 @@ def environment(tmp_path: Path, registry: Registry) -> dict[str, str]:
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, env=env, cwd=cwd, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
-    """An image of two layers, as a folder."""
+    """Return the layout of an image of two layers."""
     contents = ({"./etc/": b"", "./etc/one": b"1"}, {"./two": os.urandom(100_000)})
     blobs = tmp_path / "layout" / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -92,15 +92,15 @@ def layout(tmp_path: Path) -> Path:
 
 
 def _tar(files: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name.rstrip("/"))
             entry.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
             entry.mode = 0o755 if name.endswith("/") else 0o644
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def test_skopeo_pushes_pulls_and_lists(
@@ -109,14 +109,22 @@ def test_skopeo_pushes_pulls_and_lists(
     skopeo = need("skopeo")
     name = f"{registry.host}/skopeo/app"
     run(skopeo, "copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{name}:1", env=environment)
-    bare = environment | {"REGISTRY_AUTH_FILE": str(tmp_path / "none.json"), "DOCKER_CONFIG": str(tmp_path)}
+    without_login = environment | {
+        "REGISTRY_AUTH_FILE": str(tmp_path / "none.json"),
+        "DOCKER_CONFIG": str(tmp_path),
+    }
     run(
-        skopeo, "copy", "--src-tls-verify=false", f"docker://{name}:1", f"oci:{tmp_path / 'back'}:1", env=bare
+        skopeo,
+        "copy",
+        "--src-tls-verify=false",
+        f"docker://{name}:1",
+        f"oci:{tmp_path / 'back'}:1",
+        env=without_login,
     )
     digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
     assert json.loads((tmp_path / "back/index.json").read_text())["manifests"][0]["digest"] == digest
-    listed = run(skopeo, "list-tags", "--tls-verify=false", f"docker://{name}", env=bare)
-    assert json.loads(listed)["Tags"] == ["1"]
+    tag_list = run(skopeo, "list-tags", "--tls-verify=false", f"docker://{name}", env=without_login)
+    assert json.loads(tag_list)["Tags"] == ["1"]
     run(need("umoci"), "unpack", "--rootless", "--image", f"{tmp_path / 'back'}:1", tmp_path / "bundle")
     run(skopeo, "delete", "--tls-verify=false", f"docker://{name}:1", env=environment)
     assert registry.ask("GET", "/v2/skopeo/app/tags/list").json["tags"] == []
@@ -129,8 +137,8 @@ def test_buildah_pulls_and_pushes(
     name = f"{registry.host}/buildah/app"
     store = ["--root", str(tmp_path / "store"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs"]
     run(buildah, *store, "pull", f"oci:{layout}", env=environment)
-    (found,) = json.loads(run(buildah, *store, "images", "--json", env=environment))
-    run(buildah, *store, "push", "--tls-verify=false", found["id"], f"docker://{name}:1", env=environment)
+    (image,) = json.loads(run(buildah, *store, "images", "--json", env=environment))
+    run(buildah, *store, "push", "--tls-verify=false", image["id"], f"docker://{name}:1", env=environment)
     run(buildah, *store, "rmi", "--all", "--force", env=environment)
     run(buildah, *store, "pull", "--tls-verify=false", f"docker://{name}:1", env=environment)
 
@@ -138,21 +146,31 @@ def test_buildah_pulls_and_pushes(
 def test_podman_pushes_pulls_and_lists(
     registry: Registry, layout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
-        places = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
-        podman = [need("podman"), *places, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    with tempfile.TemporaryDirectory(
+        prefix="run"
+    ) as short:  # podman refuses paths of more than 50 characters
+        storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
+        podman = [
+            need("podman"),
+            *storage_options,
+            "--cgroup-manager",
+            "cgroupfs",
+            "--events-backend",
+            "none",
+        ]
         _use_podman(podman, f"{registry.host}/podman/app", layout, environment)
 
 
 def _use_podman(podman: list[str], name: str, layout: Path, environment: dict[str, str]) -> None:
-    found = run(*podman, "pull", "--quiet", f"oci:{layout}", env=environment).strip()
-    run(*podman, "push", "--tls-verify=false", found, f"docker://{name}:1", env=environment)
+    image_id = run(*podman, "pull", "--quiet", f"oci:{layout}", env=environment).strip()
+    run(*podman, "push", "--tls-verify=false", image_id, f"docker://{name}:1", env=environment)
     run(*podman, "rmi", "--all", "--force", env=environment)
     assert (
-        run(*podman, "pull", "--quiet", "--tls-verify=false", f"{name}:1", env=environment).strip() == found
+        run(*podman, "pull", "--quiet", "--tls-verify=false", f"{name}:1", env=environment).strip()
+        == image_id
     )
-    said = run(*podman, "search", "--list-tags", "--tls-verify=false", name, env=environment)
-    assert said.split()[-2:] == [name, "1"]
+    tag_list = run(*podman, "search", "--list-tags", "--tls-verify=false", name, env=environment)
+    assert tag_list.split()[-2:] == [name, "1"]
 
 
 def test_crane_copies_and_lists(
@@ -194,7 +212,7 @@ def test_cosign_signs_and_verifies(
 
 
 def _no_services(folder: Path) -> Path:
-    """Return a configuration in which signing tells nobody."""
+    """Return a configuration that signs without public services."""
     file = folder / "signing-config.json"
     document = {
         "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
@@ -207,8 +225,8 @@ def _no_services(folder: Path) -> Path:
 
 def _push(registry: Registry, repository: str, auth: dict[str, str]) -> str:
     for data in (b"{}", b"layer"):
-        place = f"/v2/{repository}/blobs/uploads/"
-        assert registry.ask("POST", place, data, auth, digest=digest_of(data)).status == 201
+        upload_path = f"/v2/{repository}/blobs/uploads/"
+        assert registry.ask("POST", upload_path, data, auth, digest=digest_of(data)).status == 201
     document = image()
     headers = auth | {"Content-Type": MANIFEST}
     assert registry.ask("PUT", f"/v2/{repository}/manifests/1", document, headers).status == 201
@@ -226,8 +244,8 @@ def test_oras_pushes_pulls_and_lists(registry: Registry, tmp_path: Path) -> None
     file = tmp_path / "artifact.txt"
     file.write_text("hello from oras\n")
     target = f"{registry.host}/oras/thing:1"
-    done = client.push(target=target, files=[str(file)], disable_path_validation=True)
-    assert done.status_code == 201
+    response = client.push(target=target, files=[str(file)], disable_path_validation=True)
+    assert response.status_code == 201
     assert client.get_tags(f"{registry.host}/oras/thing") == ["1"]
     (pulled,) = client.pull(target=target, outdir=str(tmp_path / "out"))
     assert Path(pulled).read_text() == "hello from oras\n"

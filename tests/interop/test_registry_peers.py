@@ -1,4 +1,4 @@
-"""Other tools read what we push, and push what we pull, through Debian's registry."""
+"""Other tools pull images that Pumice pushed to Debian's docker-registry, and the reverse."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def run(*arguments: str) -> str:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def pumice(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -45,29 +45,31 @@ def skopeo(*arguments: str) -> str:
     return run("skopeo", "--insecure-policy", *arguments)
 
 
-def test_skopeo_reads_what_we_push(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_skopeo_reads_a_pushed_image(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     digest = pumice(capsys, "push", "example.com/hello:1.0", f"{host}/a/hello")
-    place = f"docker://{host}/a/hello:1.0"
-    assert json.loads(skopeo("inspect", "--tls-verify=false", place))["Digest"] == digest
-    skopeo("copy", "--src-tls-verify=false", place, f"oci:{tmp_path}/layout:1.0")
+    location = f"docker://{host}/a/hello:1.0"
+    assert json.loads(skopeo("inspect", "--tls-verify=false", location))["Digest"] == digest
+    skopeo("copy", "--src-tls-verify=false", location, f"oci:{tmp_path}/layout:1.0")
     assert pumice(capsys, "resolve", f"oci:{tmp_path}/layout:1.0") == digest
 
 
-def test_we_read_what_skopeo_pushes(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_pumice_reads_an_image_that_skopeo_pushed(
+    host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     pumice(capsys, "copy", "example.com/hello:1.0", f"oci:{tmp_path}/layout:1.0")
-    place = f"docker://{host}/b/hello:1.0"
-    skopeo("copy", "--dest-tls-verify=false", f"oci:{tmp_path}/layout:1.0", place)
-    digest = json.loads(skopeo("inspect", "--tls-verify=false", place))["Digest"]
-    assert pumice(capsys, "pull", place, ANYBODY) == digest
+    location = f"docker://{host}/b/hello:1.0"
+    skopeo("copy", "--dest-tls-verify=false", f"oci:{tmp_path}/layout:1.0", location)
+    digest = json.loads(skopeo("inspect", "--tls-verify=false", location))["Digest"]
+    assert pumice(capsys, "pull", location, ANYBODY) == digest
     skopeo(
-        "copy", "--dest-tls-verify=false", "--format=v2s2", f"oci:{tmp_path}/layout:1.0", f"{place}-docker"
+        "copy", "--dest-tls-verify=false", "--format=v2s2", f"oci:{tmp_path}/layout:1.0", f"{location}-docker"
     )
-    digest = json.loads(skopeo("inspect", "--tls-verify=false", f"{place}-docker"))["Digest"]
-    assert pumice(capsys, "pull", f"{place}-docker", ANYBODY) == digest
+    digest = json.loads(skopeo("inspect", "--tls-verify=false", f"{location}-docker"))["Digest"]
+    assert pumice(capsys, "pull", f"{location}-docker", ANYBODY) == digest
     assert "etc/motd" in pumice(capsys, "files", f"{host}/b/hello:1.0-docker")
 
 
-def test_crane_reads_and_writes(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_crane_pulls_and_pushes(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     crane = need("crane")
     digest = pumice(capsys, "push", "example.com/hello:1.0", f"{host}/c/hello")
     assert run(crane, "digest", "--insecure", f"{host}/c/hello:1.0").strip() == digest

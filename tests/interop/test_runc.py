@@ -1,4 +1,4 @@
-"""runc runs what we write: unpacked by umoci, and unpacked by us."""
+"""runc runs our images, unpacked by umoci or by Pumice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def run(bundle: Path, *arguments: str) -> str:
-    """Run a bundle's program without a terminal and without cgroups to clean up."""
+    """Run the program of a bundle without a terminal and without creating cgroups."""
     path = bundle / "config.json"
     config = json.loads(path.read_bytes())
     config["process"]["terminal"] = False
@@ -33,16 +33,16 @@ def run(bundle: Path, *arguments: str) -> str:
     )
 
 
-def test_the_image_runs(tmp_path: Path) -> None:
-    place = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
-    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+def test_runc_runs_an_image(tmp_path: Path) -> None:
+    location = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
+    run_quietly("umoci", "unpack", "--image", location.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle") == HELLO
 
 
-def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
+def test_runc_runs_a_directory_that_pumice_unpacked(tmp_path: Path) -> None:
     image = specimens.handmade_image("zstd")
-    place = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
-    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    location = write_specimen(specimens.handmade_image("many-members"), f"oci:{tmp_path}/image")
+    run_quietly("umoci", "unpack", "--image", location.removeprefix("oci:"), str(tmp_path / "bundle"))
     (tmp_path / "bundle/rootfs").rename(tmp_path / "theirs")
     rootfs.write_directory(image, tmp_path / "bundle/rootfs", progress=Silent())
     assert run(tmp_path / "bundle") == HELLO
@@ -56,7 +56,9 @@ def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
         ("hello-python", ("/usr/bin/python3", "-c", "print('hello')")),
     ],
 )
-def test_a_built_example_runs(tmp_path: Path, shared_home: Path, name: str, command: tuple[str, ...]) -> None:
-    place = specimens.build_example(name, tmp_path, shared_home)
-    run_quietly("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+def test_runc_runs_a_built_example(
+    tmp_path: Path, shared_home: Path, name: str, command: tuple[str, ...]
+) -> None:
+    location = specimens.build_example(name, tmp_path, shared_home)
+    run_quietly("umoci", "unpack", "--image", location.removeprefix("oci:"), str(tmp_path / "bundle"))
     assert run(tmp_path / "bundle", *command) == "hello\n"

@@ -1,4 +1,4 @@
-"""Other people's validators accept our evidence, and other people's libraries read it as we mean it."""
+"""Independent validators accept our evidence, and independent libraries read it correctly."""
 
 from __future__ import annotations
 
@@ -34,43 +34,43 @@ if found:
 
 
 def judged(program: str, path: Path) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, str(path)],
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stdout + (done.stderr if done.returncode else "")
+    return process.stdout + (process.stderr if process.returncode else "")
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_spdx_tools_has_nothing_to_say(tmp_path: Path, whole: bool) -> None:
+@pytest.mark.parametrize("has_all_fields", [True, False])
+def test_spdx_tools_finds_no_violations(tmp_path: Path, has_all_fields: bool) -> None:
     facts = evidence.facts(20, 200)
     path = tmp_path / "image.spdx.json"
-    path.write_bytes(spdx_document.format_spdx(facts if whole else select_layer(facts, 1)))
+    path.write_bytes(spdx_document.format_spdx(facts if has_all_fields else select_layer(facts, 1)))
     assert judged(_SPDX, path) == ""
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_cyclonedx_validates_strictly_against_its_schema(tmp_path: Path, whole: bool) -> None:
+@pytest.mark.parametrize("has_all_fields", [True, False])
+def test_cyclonedx_validates_strictly_against_its_schema(tmp_path: Path, has_all_fields: bool) -> None:
     facts = evidence.facts(20, 200)
     path = tmp_path / "image.cdx.json"
-    path.write_bytes(cyclonedx_document.format_cyclonedx(facts if whole else select_layer(facts, 1)))
+    path.write_bytes(cyclonedx_document.format_cyclonedx(facts if has_all_fields else select_layer(facts, 1)))
     assert judged(_CYCLONEDX, path) == ""
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_the_published_schemas_accept_documents_of_any_size(whole: bool) -> None:
+@pytest.mark.parametrize("has_all_fields", [True, False])
+def test_the_published_schemas_accept_documents_of_any_size(has_all_fields: bool) -> None:
     facts = evidence.facts(100, 5000)
-    facts = facts if whole else select_layer(facts, 1)
+    facts = facts if has_all_fields else select_layer(facts, 1)
     assert schemas.find_violations("spdx", spdx_document.format_spdx(facts)) == []
     assert schemas.find_violations("cyclonedx", cyclonedx_document.format_cyclonedx(facts)) == []
 
 
-def test_the_schemas_are_not_asleep() -> None:
+def test_the_schemas_reject_an_invalid_document() -> None:
     facts = evidence.facts()
     broken = spdx_document.format_spdx(facts).replace(b'"SHA256"', b'"SHA257"')
-    assert any("SHA257" in one for one in schemas.find_violations("spdx", broken))
+    assert any("SHA257" in violation for violation in schemas.find_violations("spdx", broken))
     broken = cyclonedx_document.format_cyclonedx(facts).replace(b'"operating-system"', b'"operating"')
     assert schemas.find_violations("cyclonedx", broken)
     broken = cyclonedx_document.format_cyclonedx(facts).replace(
@@ -82,7 +82,7 @@ def test_the_schemas_are_not_asleep() -> None:
 @pytest.mark.parametrize(
     "authors", ["", "Jane Doe <jane@example.com>", "jane@example.com is not of the form"]
 )
-def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
+def test_cyclonedx_has_every_field_that_bsi_requires(authors: str) -> None:
     facts = evidence.facts(20, 200)
     annotations = {**facts.annotations, "org.opencontainers.image.authors": authors}
     document = cyclonedx_document.format_cyclonedx(msgspec.structs.replace(facts, annotations=annotations))
@@ -101,25 +101,25 @@ def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
         ("source-distribution", "vcs", "source code URI"),
     ],
 )
-def test_the_checker_for_bsi_is_not_asleep(old: str, new: str, missing: str) -> None:
+def test_the_checker_for_bsi_detects_missing_fields(old: str, new: str, missing: str) -> None:
     document = cyclonedx_document.format_cyclonedx(evidence.facts()).decode().replace(old, new)
-    assert any(one.endswith(missing) for one in bsi.find_violations(json.loads(document)))
+    assert any(violation.endswith(missing) for violation in bsi.find_violations(json.loads(document)))
 
 
-def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:
+def test_the_minimum_elements_of_ntia_are_present(tmp_path: Path) -> None:
     path = tmp_path / "image.spdx.json"
     path.write_bytes(spdx_document.format_spdx(evidence.facts(20, 200)))
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).parent / "ntia-checker", path, "-c", "ntia"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"(?i)conformant|compliant", done.stdout), done.stdout
-    assert not re.search(r"(?i)conformant to [^\n]*: *False", done.stdout), done.stdout
-    floating = re.findall(r"\* (SPDXRef-\S+)", done.stdout)
-    assert all(name.startswith("SPDXRef-Source-") for name in floating)  # they are no part of the image
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert re.search(r"(?i)conformant|compliant", process.stdout), process.stdout
+    assert not re.search(r"(?i)conformant to [^\n]*: *False", process.stdout), process.stdout
+    floating = re.findall(r"\* (SPDXRef-\S+)", process.stdout)
+    assert all(name.startswith("SPDXRef-Source-") for name in floating)  # they are not part of the image
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:
 def test_package_urls_are_read_back_by_the_reference_library(text: str) -> None:
     from packageurl import PackageURL
 
-    made = purl.format_purl("deb", "debian", text.lower(), text, arch="amd64", upstream=text)
-    read = PackageURL.from_string(made)
+    package_url = purl.format_purl("deb", "debian", text.lower(), text, arch="amd64", upstream=text)
+    read = PackageURL.from_string(package_url)
     assert (read.name, read.version) == (text.lower(), text)
     assert read.qualifiers == {"arch": "amd64", "upstream": text}
 
@@ -148,10 +148,10 @@ def test_the_image_and_its_packages_have_package_urls() -> None:
 def test_expressions_of_this_machines_copyright_files_parse() -> None:
     from license_expression import get_spdx_licensing
 
-    known = get_spdx_licensing()
+    licensing = get_spdx_licensing()
     files = sorted(Path("/usr/share/doc").glob("*/copyright"))
     for path in files[:400]:
-        found = license_expressions.read_copyright(path.read_bytes(), path.parent.name)
-        plain = re.sub(r"LicenseRef-[A-Za-z0-9.-]+", "MIT", found.expression)
-        if plain != "NOASSERTION":
-            assert known.validate(plain).errors == [], (path, found.expression)
+        copyright_licenses = license_expressions.read_copyright(path.read_bytes(), path.parent.name)
+        expression = re.sub(r"LicenseRef-[A-Za-z0-9.-]+", "MIT", copyright_licenses.expression)
+        if expression != "NOASSERTION":
+            assert licensing.validate(expression).errors == [], (path, copyright_licenses.expression)

@@ -1,4 +1,4 @@
-"""skopeo reads what we write and we read what it writes; nothing changes on the way."""
+"""skopeo reads our images and Pumice reads those of skopeo, with equal digests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def skopeo(*arguments: str) -> str:
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
 def test_inspect_finds_the_same_digest_config_and_layers(tmp_path: Path, kind: str, name: str) -> None:
     image = specimens.handmade_image(name)
-    place = write_specimen(image, f"{kind}:{tmp_path}/image")
-    found = json.loads(skopeo("inspect", place))
-    assert found["Digest"] == image.root.digest
-    assert found["Layers"] == [layer.descriptor.digest for layer in image.layers()]
-    assert (found["Architecture"], found["Os"]) == ("amd64", "linux")
-    config = json.loads(skopeo("inspect", "--config", place))
+    location = write_specimen(image, f"{kind}:{tmp_path}/image")
+    inspection = json.loads(skopeo("inspect", location))
+    assert inspection["Digest"] == image.root.digest
+    assert inspection["Layers"] == [layer.descriptor.digest for layer in image.layers()]
+    assert (inspection["Architecture"], inspection["Os"]) == ("amd64", "linux")
+    config = json.loads(skopeo("inspect", "--config", location))
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
 
 
@@ -58,20 +58,20 @@ def test_an_index_is_copied_with_all_its_platforms(tmp_path: Path) -> None:
 def test_a_docker_archive_is_read(tmp_path: Path, name: str) -> None:
     image = specimens.handmade_image(name)
     write_specimen(image, f"docker-archive:{tmp_path}/image")
-    place = f"docker-archive:{tmp_path}/image:example.com/specimen:1.0"
-    config = json.loads(skopeo("inspect", "--config", place))
+    location = f"docker-archive:{tmp_path}/image:example.com/specimen:1.0"
+    config = json.loads(skopeo("inspect", "--config", location))
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
-    skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
+    skopeo("copy", location, f"oci:{tmp_path}/theirs:copied")
     assert _content(layout.read_layout(tmp_path / "theirs")) == HELLO
 
 
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", ["busybox", "static"])
 def test_a_built_example_is_copied_unchanged(tmp_path: Path, shared_home: Path, name: str) -> None:
-    place = specimens.build_example(name, tmp_path, shared_home)
-    found = json.loads(skopeo("inspect", place))
-    skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
-    assert layout.read_layout(tmp_path / "theirs").root.digest == found["Digest"]
+    location = specimens.build_example(name, tmp_path, shared_home)
+    inspection = json.loads(skopeo("inspect", location))
+    skopeo("copy", location, f"oci:{tmp_path}/theirs:copied")
+    assert layout.read_layout(tmp_path / "theirs").root.digest == inspection["Digest"]
 
 
 def _content(image: Image) -> str:

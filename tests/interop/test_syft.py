@@ -1,4 +1,4 @@
-"""syft, which knows nothing of how an image came to be, finds the packages that our documents list."""
+"""syft, which only scans the image, finds the packages of our documents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INSTALLED = (
 FOREIGN = {
     "dpkg": [file("etc/os-release", RELEASE.encode()), file("var/lib/dpkg/status", STATUS.encode())],
     "distroless": [
-        folder("var/lib/dpkg/status.d"),  # syft looks for files in folders that a layer names
+        folder("var/lib/dpkg/status.d"),  # syft finds files only in directories that a layer contains
         file("etc/os-release", RELEASE.encode()),
         file("var/lib/dpkg/status.d/libssl3", STATUS.replace("Status: install ok installed\n", "").encode()),
     ],
@@ -52,79 +52,89 @@ FOREIGN = {
 }
 
 
-def syft(place: str, folder: Path) -> list[dict[str, Any]]:
-    """Return what syft lists in an image, by its own format; it looks for nothing on any network."""
+def syft(location: str, folder: Path) -> list[dict[str, Any]]:
+    """Return the artifacts that syft finds in an image, without network access."""
     environ = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "HOME": str(folder)}
-    done = subprocess.run(
-        [need("syft"), "scan", place, "-o", "syft-json", "-q"],
+    process = subprocess.run(
+        [need("syft"), "scan", location, "-o", "syft-json", "-q"],
         env=environ,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)["artifacts"]
-    return found
+    assert process.returncode == 0, process.stderr
+    artifacts: list[dict[str, Any]] = json.loads(process.stdout)["artifacts"]
+    return artifacts
 
 
 def distributed(artifacts: list[dict[str, Any]]) -> set[ListedPackage]:
-    """Return the distribution's packages that syft lists, by their package URLs."""
-    kept = (one for one in artifacts if one["type"] in ("deb", "apk"))
-    return {inventory.from_package_url(PackageURL.from_string(one["purl"])) for one in kept}
+    """Return the packages of the distribution among syft's artifacts, read from their package URLs."""
+    distribution_artifacts = (artifact for artifact in artifacts if artifact["type"] in ("deb", "apk"))
+    return {
+        inventory.from_package_url(PackageURL.from_string(artifact["purl"]))
+        for artifact in distribution_artifacts
+    }
 
 
 @pytest.mark.parametrize("kind", ["oci-dir", "oci-archive"])
-def test_it_lists_what_our_documents_list(tmp_path: Path, kind: str) -> None:
+def test_syft_lists_the_packages_of_our_documents(tmp_path: Path, kind: str) -> None:
     world = World(tmp_path)
     world.build("-o", "oci:image", "-o", "oci-archive:image.tar")
-    place = {"oci-dir": "image", "oci-archive": "image.tar"}[kind]
-    found = distributed(syft(f"{kind}:{world.project / place}", tmp_path))
+    file_name = {"oci-dir": "image", "oci-archive": "image.tar"}[kind]
+    syft_packages = distributed(syft(f"{kind}:{world.project / file_name}", tmp_path))
     for form, name in (("spdx", "ours.spdx.json"), ("cyclonedx", "ours.cdx.json")):
         (world.project / name).write_bytes(world.run("sbom", "oci:image", "--format", form).stdout_bytes)
-    ours = set(inventory.read_spdx(world.project / "ours.spdx.json").values())
-    assert found == {one for one in ours if one.name not in BASE}
-    assert found
-    assert inventory.read_cyclonedx(world.project / "ours.cdx.json") == ours
+    our_packages = set(inventory.read_spdx(world.project / "ours.spdx.json").values())
+    assert syft_packages == {package for package in our_packages if package.name not in BASE}
+    assert syft_packages
+    assert inventory.read_cyclonedx(world.project / "ours.cdx.json") == our_packages
 
 
 @pytest.mark.mirror
-def test_it_lists_the_packages_of_a_real_image_and_what_is_in_them(tmp_path: Path, shared_home: Path) -> None:
+def test_syft_lists_the_packages_of_a_real_image_and_their_contents(
+    tmp_path: Path, shared_home: Path
+) -> None:
     recipe = real.recipe(tmp_path, ["python3-requests", "ca-certificates"], "archs: [amd64]")
     real.must(shared_home, "build", recipe, "-o", "oci:image", cwd=tmp_path)
     artifacts = syft(f"oci-dir:{tmp_path}/image", tmp_path)
     document = tmp_path / "ours.spdx.json"
     document.write_text(real.must(shared_home, "sbom", "oci:image", cwd=tmp_path))
-    ours = {one for one in inventory.read_spdx(document).values() if one.name not in BASE}
-    assert distributed(artifacts) == ours
+    our_packages = {package for package in inventory.read_spdx(document).values() if package.name not in BASE}
+    assert distributed(artifacts) == our_packages
     owned = _owners(json.loads(document.read_bytes()))
-    packages = [one for one in artifacts if one["type"] == "python"]
-    assert {one["name"] for one in packages} >= {"requests", "urllib3"}
-    for one in packages:  # what pip would know of is a file of a package that we list
-        for place in one["locations"]:
-            assert owned[f".{place['path']}"].startswith("python3"), one["name"]
+    python_packages = [artifact for artifact in artifacts if artifact["type"] == "python"]
+    assert {artifact["name"] for artifact in python_packages} >= {"requests", "urllib3"}
+    for artifact in python_packages:  # Debian packages that we list contain everything that pip would list
+        for location in artifact["locations"]:
+            assert owned[f".{location['path']}"].startswith("python3"), artifact["name"]
 
 
 def _owners(document: dict[str, Any]) -> dict[str, str]:
-    names = {one["SPDXID"]: one["name"] for one in document["packages"]}
-    files = {one["SPDXID"]: one["fileName"] for one in document["files"]}
+    names = {package["SPDXID"]: package["name"] for package in document["packages"]}
+    files = {file["SPDXID"]: file["fileName"] for file in document["files"]}
     return {
-        files[one["relatedSpdxElement"]]: names[one["spdxElementId"]]
-        for one in document["relationships"]
-        if one["relationshipType"] == "CONTAINS" and one["relatedSpdxElement"] in files
+        files[relationship["relatedSpdxElement"]]: names[relationship["spdxElementId"]]
+        for relationship in document["relationships"]
+        if relationship["relationshipType"] == "CONTAINS" and relationship["relatedSpdxElement"] in files
     }
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_we_find_what_it_finds_in_images_of_others(tmp_path: Path, kind: str) -> None:
-    place = write_specimen(handmade.image(ImageContents([FOREIGN[kind]])), f"oci:{tmp_path}/image")
+def test_a_scan_of_a_foreign_image_agrees_with_syft(tmp_path: Path, kind: str) -> None:
+    location = write_specimen(handmade.image(ImageContents([FOREIGN[kind]])), f"oci:{tmp_path}/image")
     artifacts = syft(f"oci-dir:{tmp_path}/image", tmp_path)
     document = tmp_path / "ours.cdx.json"
-    document.write_text(real.must(tmp_path / "home", "sbom", place, "--format", "cyclonedx"))
-    ours = inventory.read_cyclonedx(document)
-    assert distributed(artifacts) == ours
-    assert ours
-    theirs = {one["name"]: sorted(item["spdxExpression"] for item in one["licenses"]) for one in artifacts}
+    document.write_text(real.must(tmp_path / "home", "sbom", location, "--format", "cyclonedx"))
+    our_packages = inventory.read_cyclonedx(document)
+    assert distributed(artifacts) == our_packages
+    assert our_packages
+    theirs = {
+        artifact["name"]: sorted(license_entry["spdxExpression"] for license_entry in artifact["licenses"])
+        for artifact in artifacts
+    }
     if kind == "apk":
         assert theirs == {"musl": ["MIT"], "ssl_client": ["GPL-2.0-only"]}
-        listed = {one["name"]: one for one in json.loads(document.read_bytes())["components"]}
-        assert listed["musl"]["licenses"][0]["expression"] == "MIT"
+        our_components = {
+            artifact["name"]: artifact for artifact in json.loads(document.read_bytes())["components"]
+        }
+        assert our_components["musl"]["licenses"][0]["expression"] == "MIT"

@@ -1,4 +1,4 @@
-"""The archives that other tests are made of are real ones to dpkg and apt."""
+"""dpkg and apt accept the synthetic archives of the other tests."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def test_apt_accepts_the_signed_archive(tmp_path: Path) -> None:
     environ = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "LC_ALL": "C.UTF-8"}
 
     def run(*arguments: str) -> str:
-        result = subprocess.run([apt, *arguments], env=environ, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout + result.stderr
+        process = subprocess.run([apt, *arguments], env=environ, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout + process.stderr
 
     assert "W:" not in run("update", "--error-on=any")
     assert "Inst hello (1:2.0-1" in run("install", "-s", "hello")

@@ -63,13 +63,13 @@ def table() -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def used() -> dict[str, set[Row]]:
+def used_rows() -> dict[str, set[Row]]:
     """Return the rows that match a difference, by example."""
     return {}
 
 
 @pytest.fixture(scope="module", params=EXAMPLES)
-def made(
+def built_example(
     request: pytest.FixtureRequest, shared_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> BuiltExample:
     folder = tmp_path_factory.mktemp(request.param)
@@ -86,11 +86,11 @@ def made(
     return BuiltExample(folder, roots.of_tar(folder / "root.tar"), locked, packages)
 
 
-def differences(example: BuiltExample, moved: list[Row]) -> list[tuple[str, str]]:
-    """Return (change, path) for each difference; rows in ``moved`` are paths that move below ``usr``."""
+def differences(example: BuiltExample, moved_rows: list[Row]) -> list[tuple[str, str]]:
+    """Return (change, path) for each difference; ``moved_rows`` are paths that move below ``usr``."""
 
     def image_path(path: str) -> str:
-        return f"usr/{path}" if any(row.allows("moved", path) for row in moved) else path
+        return f"usr/{path}" if any(row.allows("moved", path) for row in moved_rows) else path
 
     changes: set[tuple[str, str]] = set()
     shipped: dict[str, list[Fact]] = {}
@@ -100,8 +100,8 @@ def differences(example: BuiltExample, moved: list[Row]) -> list[tuple[str, str]
                 changes.add(("moved", path))
             package_fact = fact._replace(link=image_path(fact.link)) if fact.kind == "hardlink" else fact
             shipped.setdefault(image_path(path), []).append(package_fact)
-    changes |= {("left out", path) for path in shipped.keys() - example.image.keys()}
-    changes |= {("made", path) for path in example.image.keys() - shipped.keys()}
+    changes |= {("omitted", path) for path in shipped.keys() - example.image.keys()}
+    changes |= {("added", path) for path in example.image.keys() - shipped.keys()}
     for path in shipped.keys() & example.image.keys():
         changes |= {
             (change, path)
@@ -121,71 +121,70 @@ def _changed_fields(package_fact: Fact, image_fact: Fact) -> str:
 
 
 def test_the_image_has_the_files_of_the_packages(
-    made: BuiltExample, used: dict[str, set[Row]], request: pytest.FixtureRequest
+    built_example: BuiltExample, used_rows: dict[str, set[Row]], request: pytest.FixtureRequest
 ) -> None:
     rows = table()
     unlisted = []
-    needed = used.setdefault(request.node.callspec.params["made"], set())
-    for change, path in differences(made, [row for row in rows if row.change == "moved"]):
+    matching_rows = used_rows.setdefault(request.node.callspec.params["built_example"], set())
+    for change, path in differences(built_example, [row for row in rows if row.change == "moved"]):
         allowing = [row for row in rows if row.allows(change, path)]
-        needed.update(allowing)
+        matching_rows.update(allowing)
         if not allowing:
             unlisted.append(f"{change} | {path}")
     assert unlisted == []
 
 
-def test_dpkg_audit_reports_nothing(made: BuiltExample, tmp_path: Path) -> None:
-    with tarfile.open(made.folder / "root.tar") as archive:
+def test_dpkg_audit_reports_nothing(built_example: BuiltExample, tmp_path: Path) -> None:
+    with tarfile.open(built_example.folder / "root.tar") as archive:
         state = [member for member in archive if "var/lib/dpkg" in member.name]
         archive.extractall(tmp_path, state, filter="tar")
     audit = _run(need("dpkg"), f"--root={tmp_path}", "--audit")
     assert audit == ""
-    listed = _run(
+    package_list = _run(
         *(need("dpkg-query"), f"--admindir={tmp_path}/var/lib/dpkg", "--show"),
         "--showformat=${Package} ${Version} ${db:Status-Status}\\n",
     )
-    assert sorted(listed.splitlines()) == sorted(
+    assert sorted(package_list.splitlines()) == sorted(
         f"{package['name']} {package['version']} installed"
-        for package in made.locked
+        for package in built_example.locked
         if package.get("role", "package") == "package"
     )
     # In addition to a status file it makes scanners report every package twice.
     assert not (tmp_path / "var/lib/dpkg/status.d").exists()
 
 
-def test_dpkg_verify_reports_only_listed_differences(made: BuiltExample, tmp_path: Path) -> None:
-    with tarfile.open(made.folder / "root.tar") as archive:
+def test_dpkg_verify_reports_only_listed_differences(built_example: BuiltExample, tmp_path: Path) -> None:
+    with tarfile.open(built_example.folder / "root.tar") as archive:
         archive.extractall(tmp_path, filter="tar")
-    done = subprocess.run(
+    process = subprocess.run(
         [need("dpkg"), f"--root={tmp_path}", "--verify"], capture_output=True, text=True, check=False
     )
     # dpkg(1): "??5?????? c /path" for content that differs, "missing     /path" for nothing there.
-    paths = {line.split(" /", 1)[1]: line for line in done.stdout.splitlines()}
-    rows = [row for row in table() if row.change in {"left out", "size sha256 mtime"}]
+    paths = {line.split(" /", 1)[1]: line for line in process.stdout.splitlines()}
+    rows = [row for row in table() if row.change in {"omitted", "size sha256 mtime"}]
     unlisted = [
         line
         for path, line in paths.items()
         if not any(
-            row.allows("left out" if line.startswith("missing") else "size sha256 mtime", path)
-            for row in rows
+            row.allows("omitted" if line.startswith("missing") else "size sha256 mtime", path) for row in rows
         )
     ]
-    assert (unlisted, done.stderr) == ([], "")
+    assert (unlisted, process.stderr) == ([], "")
 
 
-def test_every_package_keeps_its_copyright(made: BuiltExample) -> None:
+def test_every_package_keeps_its_copyright(built_example: BuiltExample) -> None:
     lost = []
-    for name, root in made.packages.items():
+    for name, root in built_example.packages.items():
         copyright_file = f"{DOC}{name}/copyright"
         linked = root.get(f"{DOC}{name}")
         is_shipped = copyright_file in root or (linked is not None and linked.kind == "symlink")
-        if is_shipped and _resolve(copyright_file, made.image) is None:
+        if is_shipped and _resolve(copyright_file, built_example.image) is None:
             lost.append(name)
     assert lost == []
     dangling = [
         path
-        for path, fact in made.image.items()
-        if path.startswith(DOC) and fact.kind == "symlink" and _resolve(path, made.image) is None
+        for path, fact in built_example.image.items()
+        if path.startswith(DOC) and fact.kind == "symlink" and _resolve(path, built_example.image) is None
     ]
     assert dangling == []
 
@@ -214,12 +213,12 @@ def _resolve(path: str, root: Root) -> str | None:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return process.stdout + process.stderr
 
 
-def test_every_row_matches_a_difference(used: dict[str, set[Row]]) -> None:
-    if set(used) != set(EXAMPLES):
+def test_every_row_matches_a_difference(used_rows: dict[str, set[Row]]) -> None:
+    if set(used_rows) != set(EXAMPLES):
         pytest.skip("not every example was compared")
-    idle = [row for row in table() if not any(row in needed for needed in used.values())]
+    idle = [row for row in table() if not any(row in rows for rows in used_rows.values())]
     assert idle == []

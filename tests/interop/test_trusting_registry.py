@@ -1,4 +1,4 @@
-"""A registry that sets tags only to images that are trusted, and how each client gets along with it."""
+"""A registry that accepts tags only for trusted images, with several clients."""
 
 from __future__ import annotations
 
@@ -18,51 +18,55 @@ from tests.support.trust_world import TrustWorld
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
-    """A signed layout ``oci:out``, and a key that is trusted for every name."""
-    made = trust_world.signed_world(tmp_path_factory.mktemp("world"))
-    fingerprint(made)
+    """Return a world with a signed layout ``oci:out``, and a key that is trusted for every name."""
+    new_world = trust_world.signed_world(tmp_path_factory.mktemp("world"))
+    fingerprint(new_world)
     for repository in ("team/app", "other/app"):
-        made.must("trust", "mirror", f"registry.example/{repository}", "example.com/hello")
-    return made
+        new_world.must("trust", "mirror", f"registry.example/{repository}", "example.com/hello")
+    return new_world
 
 
 def fingerprint(world: TrustWorld) -> str:
     """Trust the world's key for every name; return its fingerprint."""
     from pumice.trust import public_keys
 
-    made = public_keys.read_public_key(world.project / "release.pub").fingerprint
-    world.must("trust", "add", "--root", "release.pub", "--fingerprint", made)
-    return made
+    release_fingerprint = public_keys.read_public_key(world.project / "release.pub").fingerprint
+    world.must("trust", "add", "--root", "release.pub", "--fingerprint", release_fingerprint)
+    return release_fingerprint
 
 
 @pytest.fixture
 def registry(world: TrustWorld, tmp_path: Path) -> Iterator[Registry]:
-    with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
-        yield one
+    with serving(
+        tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")
+    ) as running_registry:
+        yield running_registry
 
 
-def run(*command: str, folder: Path, ok: bool = True) -> str:
+def run(*command: str, folder: Path, is_expected_to_succeed: bool = True) -> str:
     environment = os.environ | {"COSIGN_PASSWORD": trust_world.SECRET, "HOME": str(folder)}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) is ok, done.stderr
-    return done.stdout if ok else done.stderr
+    process = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (process.returncode == 0) is is_expected_to_succeed, process.stderr
+    return process.stdout if is_expected_to_succeed else process.stderr
 
 
 def test_a_signed_image_is_pushed_with_its_signatures(world: TrustWorld, registry: Registry) -> None:
-    place = f"docker://{registry.host}/team/app:1.0"
-    world.must("push", "oci:out", place)
+    location = f"docker://{registry.host}/team/app:1.0"
+    world.must("push", "oci:out", location)
     assert registry.ask("GET", "/v2/team/app/manifests/1.0").status == 200
-    assert "signed" in world.must("verify", place, "--as", "example.com/hello:1.0", "--key", "release.pub")
-    other = f"docker://{registry.host}/other/app:latest"
-    world.must("copy", place, other)
+    assert "signed" in world.must("verify", location, "--as", "example.com/hello:1.0", "--key", "release.pub")
+    other_location = f"docker://{registry.host}/other/app:latest"
+    world.must("copy", location, other_location)
     assert registry.ask("GET", "/v2/other/app/manifests/latest").status == 200
 
 
 def test_an_unsigned_image_gets_no_tag(world: TrustWorld, registry: Registry) -> None:
-    said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
-    assert said.code != 0
-    assert "DENIED: the policy does not allow the tag: the image is not signed; " in said.stderr
-    assert "push the image by digest, sign it, then set the tag" in said.stderr
+    pumice_run = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
+    assert pumice_run.code != 0
+    assert "DENIED: the policy does not allow the tag: the image is not signed; " in pumice_run.stderr
+    assert "push the image by digest, sign it, then set the tag" in pumice_run.stderr
     assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
     world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
     refused = world.do(
@@ -77,21 +81,21 @@ def test_an_unsigned_image_gets_no_tag(world: TrustWorld, registry: Registry) ->
 def test_a_revocation_takes_effect_without_a_restart(tmp_path: Path) -> None:
     world = trust_world.signed_world(tmp_path / "world")
     key = fingerprint(world)
-    with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
-        world.must("push", "oci:out", f"docker://{one.host}/hello:1.0")
+    with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as registry:
+        world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
         world.must("trust", "revoke", key, "--reason", "lost")
-        refused = world.do("push", "oci:out", f"docker://{one.host}/hello:latest")
+        refused = world.do("push", "oci:out", f"docker://{registry.host}/hello:latest")
         assert "revoked (lost)" in refused.stderr
 
 
 def test_an_image_signed_as_another_name_or_version_gets_no_tag(
     world: TrustWorld, registry: Registry
 ) -> None:
-    for place, reason in (
+    for tag, reason in (
         ("another/app:1.0", "the image is signed as example.com/hello, not as another/app"),
         ("hello:2.0", "the signed version is 1.0, and the tag is 2.0"),
     ):
-        refused = world.do("push", "oci:out", f"docker://{registry.host}/{place}")
+        refused = world.do("push", "oci:out", f"docker://{registry.host}/{tag}")
         assert refused.code != 0
         assert reason in refused.stderr
     world.must("push", "oci:out", f"docker://{registry.host}/hello:latest")
@@ -123,8 +127,15 @@ def test_crane_and_cosign_push_by_digest_then_sign_then_tag(
 ) -> None:
     crane, cosign = need("crane"), need(generation)
     name = f"{registry.host}/theirs/{generation}"
-    said = run(crane, "push", str(world.project / "out"), f"{name}:1.0", folder=tmp_path, ok=False)
-    assert "push the image by digest, sign it, then set the tag" in said
+    output = run(
+        crane,
+        "push",
+        str(world.project / "out"),
+        f"{name}:1.0",
+        folder=tmp_path,
+        is_expected_to_succeed=False,
+    )
+    assert "push the image by digest, sign it, then set the tag" in output
     for data in (b"{}", b"layer"):
         registry.push_blob(f"theirs/{generation}", data)
     document = image()
@@ -137,7 +148,9 @@ def test_crane_and_cosign_push_by_digest_then_sign_then_tag(
         folder=tmp_path,
     )
     assert registry.put(f"theirs/{generation}", digest, document, MANIFEST).status == 201
-    assert "not signed" in run(crane, "tag", f"{name}@{digest}", "1.0", folder=tmp_path, ok=False)
+    assert "not signed" in run(
+        crane, "tag", f"{name}@{digest}", "1.0", folder=tmp_path, is_expected_to_succeed=False
+    )
     offline = ["--tlog-upload=false"]
     if generation == "cosign3":
         services = {

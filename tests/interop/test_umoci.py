@@ -1,4 +1,4 @@
-"""umoci unpacks what we write, and finds the same tree that ``dir:`` makes of it."""
+"""umoci unpacks our images to the same tree as ``dir:``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def unpack(layout: str, where: Path) -> Path:
     return where / "rootfs"
 
 
-@pytest.mark.parametrize("name", ["many-members", "plain"])  # umoci learnt zstd in 0.5
-def test_the_tree_is_ours(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["many-members", "plain"])  # umoci supports zstd since 0.5
+def test_umoci_unpacks_the_same_tree(tmp_path: Path, name: str) -> None:
     image = specimens.handmade_image(name)
     theirs = unpack(write_specimen(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
     rootfs.write_directory(image, tmp_path / "ours", progress=Silent())
@@ -34,7 +34,7 @@ def test_the_tree_is_ours(tmp_path: Path, name: str) -> None:
     assert not (theirs / "etc/gone").exists()
 
 
-def test_the_runtime_config_is_what_the_image_says(tmp_path: Path) -> None:
+def test_umoci_derives_the_runtime_config_from_the_image(tmp_path: Path) -> None:
     image = specimens.handmade_image("many-members")
     unpack(write_specimen(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
     config = json.loads((tmp_path / "bundle/config.json").read_bytes())
@@ -48,25 +48,25 @@ def test_the_runtime_config_is_what_the_image_says(tmp_path: Path) -> None:
 def test_a_built_example_is_unpacked_to_our_tree(tmp_path: Path, shared_home: Path, name: str) -> None:
     from pumice.image.transports import layout
 
-    place = specimens.build_example(name, tmp_path, shared_home)
-    theirs = unpack(place, tmp_path / "bundle")
-    ours: Image = layout.read_layout(tmp_path / f"{name}.oci")
-    rootfs.write_directory(ours.select(), tmp_path / "ours", progress=Silent())
+    location = specimens.build_example(name, tmp_path, shared_home)
+    theirs = unpack(location, tmp_path / "bundle")
+    image: Image = layout.read_layout(tmp_path / f"{name}.oci")
+    rootfs.write_directory(image.select(), tmp_path / "ours", progress=Silent())
     assert _tree(theirs) == _tree(tmp_path / "ours")
 
 
 def _tree(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything that can be seen of a tree without its contents being opened twice."""
-    found: dict[str, tuple[object, ...]] = {}
+    """Return the attributes and content digests of all paths of a tree."""
+    facts: dict[str, tuple[object, ...]] = {}
     for path in [root, *root.rglob("*")]:
         status = path.lstat()
         owner = (status.st_uid, status.st_gid, status.st_mode)
         name = str(path.relative_to(root))
         if stat.S_ISREG(status.st_mode):
             attributes = tuple(os.listxattr(path)) if os.geteuid() == 0 else ()
-            found[name] = (*owner, path.read_bytes(), int(status.st_mtime), status.st_nlink, attributes)
+            facts[name] = (*owner, path.read_bytes(), int(status.st_mtime), status.st_nlink, attributes)
         elif stat.S_ISLNK(status.st_mode):
-            found[name] = (*owner, path.readlink())
+            facts[name] = (*owner, path.readlink())
         else:
-            found[name] = owner  # umoci gives directories that it had to make itself the present time
-    return found
+            facts[name] = owner  # umoci gives missing parent directories the current time
+    return facts

@@ -81,7 +81,7 @@ def test_any_layers_give_umocis_tree(
 ) -> None:
     where = tmp_path_factory.mktemp("layers")
     theirs = _theirs(list(layers), where)
-    assume(theirs is not None)  # a file below a file, a hard link to nothing: umoci gives up
+    assume(theirs is not None)  # umoci fails at a file below a file or a hard link without target
     try:
         ours = _ours(list(layers), where)
     except FormatError:
@@ -94,8 +94,8 @@ def _theirs(layers: list[list[Item]], where: Path) -> dict[str, object] | None:
     rootless = () if os.geteuid() == 0 else ("--rootless",)
     image = layout.removeprefix("oci:")
     command = [need("umoci"), "raw", "unpack", *rootless, "--image", image, str(where / "theirs")]
-    result = subprocess.run(command, capture_output=True, check=False)
-    return _tree(where / "theirs") if result.returncode == 0 else None
+    process = subprocess.run(command, capture_output=True, check=False)
+    return _tree(where / "theirs") if process.returncode == 0 else None
 
 
 def _ours(layers: list[list[Item]], where: Path) -> dict[str, object]:
@@ -104,11 +104,11 @@ def _ours(layers: list[list[Item]], where: Path) -> dict[str, object]:
 
 
 def _tree(root: Path) -> dict[str, object]:
-    found: dict[str, object] = {}
+    facts: dict[str, object] = {}
     for path in root.rglob("*"):
         name = str(path.relative_to(root))
         if path.is_symlink():
-            found[name] = path.readlink()
+            facts[name] = path.readlink()
         else:
-            found[name] = path.read_bytes() if path.is_file() else "directory"
-    return found
+            facts[name] = path.read_bytes() if path.is_file() else "directory"
+    return facts

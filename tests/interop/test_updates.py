@@ -44,8 +44,8 @@ class Layers(NamedTuple):
 
     by_digest: dict[str, tuple[str, int]]
 
-    def changed(self, before: Layers) -> dict[str, tuple[str, int]]:
-        return {key: value for key, value in self.by_digest.items() if key not in before.by_digest}
+    def changed(self, layers_before: Layers) -> dict[str, tuple[str, int]]:
+        return {key: value for key, value in self.by_digest.items() if key not in layers_before.by_digest}
 
 
 class Baseline(NamedTuple):

@@ -1,4 +1,4 @@
-"""One lock gives one image and one set of documents, whatever the store had and however many worked."""
+"""One lock gives one image and one set of documents, with any store and any number of threads."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.mirror, pytest.mark.sampled]
 
 SETS = list(ALL if is_soak() else SAMPLE)
-random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # what the warm store had before
+random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # set built earlier in the warm store
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with a store that all sets are built in, and a bundle of all packages."""
+    """Return a directory with a store for builds of all sets, and a bundle of all packages."""
     folder = tmp_path_factory.mktemp("warm-equals-cold")
     yield folder
     shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("names", SETS, ids="-".join)
-def test_a_warm_store_gives_what_an_empty_one_gives(
+def test_a_warm_store_gives_the_same_image_as_an_empty_store(
     shop: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     include = "include: [man]" if len(names) > 3 else ""
@@ -65,7 +65,7 @@ def test_a_warm_store_gives_what_an_empty_one_gives(
 
 
 @pytest.mark.parametrize("names", SETS, ids="-".join)
-def test_a_lock_does_not_depend_on_the_hashes_of_texts(
+def test_a_lock_does_not_depend_on_the_hash_seed(
     shared_home: Path, names: Sequence[str], tmp_path: Path
 ) -> None:
     recipe = real.recipe(tmp_path, names)

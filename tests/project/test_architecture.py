@@ -1,4 +1,4 @@
-"""The rules by which the code stays easy to find one's way in."""
+"""Rules that keep the code easy to navigate."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ URL = re.compile(r"https?://([^/\s\"'`<>(){}|\\,;:]+)")
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(
+    process = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if listed.returncode != 0:
+    if process.returncode != 0:
         return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
-    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    return [ROOT / name for name in process.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_no_folder_is_named_like_a_build_output() -> None:
@@ -69,7 +69,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_no_file_is_longer_than_a_person_reads() -> None:
+def test_files_have_at_most_400_lines() -> None:
     long = {
         name(path): lines
         for path in modules()
@@ -78,7 +78,7 @@ def test_no_file_is_longer_than_a_person_reads() -> None:
     assert long == {}
 
 
-def test_no_function_is_longer_than_a_person_reads() -> None:
+def test_functions_have_a_limited_length() -> None:
     long = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -89,11 +89,11 @@ def test_no_function_is_longer_than_a_person_reads() -> None:
     assert long == {}
 
 
-def test_names_say_what_is_inside() -> None:
+def test_modules_have_no_generic_names() -> None:
     assert [name(path) for path in modules() if VAGUE & {path.stem, *path.relative_to(SOURCE).parts}] == []
 
 
-def test_annotations_cost_nothing_at_import() -> None:
+def test_annotations_are_not_evaluated_at_import() -> None:
     missing = [
         name(path)
         for path in modules()
@@ -106,7 +106,7 @@ def test_annotations_cost_nothing_at_import() -> None:
 
 
 @pytest.mark.parametrize("word", ["print", "exit", "quit", "breakpoint", "input", "eval", "exec"])
-def test_the_library_neither_talks_nor_exits(word: str) -> None:
+def test_the_library_neither_prints_nor_exits(word: str) -> None:
     callers = [
         f"{name(path)}:{node.lineno}"
         for path in modules()
@@ -118,24 +118,24 @@ def test_the_library_neither_talks_nor_exits(word: str) -> None:
 
 
 def test_protocols_are_small() -> None:
-    """A seam has at most five methods, so that a second implementation is an evening's work."""
+    """A protocol has at most five methods, so that a second implementation is little work."""
     wide = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
                 methods = [
-                    item.name
-                    for item in node.body
-                    if isinstance(item, ast.FunctionDef) and not item.name.startswith("__")
+                    statement.name
+                    for statement in node.body
+                    if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
                 ]
                 if len(methods) > 5:
                     wide[f"{name(path)} {node.name}"] = methods
     assert wide == {}
 
 
-def test_no_mirror_or_registry_is_baked_in() -> None:
-    """Where packages come from is the machine's configuration: nothing here names a host of its own."""
-    found = set()
+def test_no_mirror_or_registry_is_hard_coded() -> None:
+    """Sources of packages are configured by the user, so the code contains no host names."""
+    hosts = set()
     for path in tracked():
         try:
             text = path.read_text()
@@ -144,19 +144,19 @@ def test_no_mirror_or_registry_is_baked_in() -> None:
         for match in URL.finditer(text):
             host = match[1].rsplit("@", 1)[-1].lower().rstrip(".")
             if "." in host and not HOSTS.fullmatch(host):
-                found.add(f"{name(path)}: {host}")
-    assert found == set()
+                hosts.add(f"{name(path)}: {host}")
+    assert hosts == set()
 
 
-def test_nothing_names_a_persons_own_folder() -> None:
+def test_no_file_contains_the_path_of_a_home_directory() -> None:
     private = re.compile(r"(?<![\w./-])/(?:root|home|Users)/[\w.-]+/[\w./-]+")
-    found = [
+    violations = [
         f"{name(path)}: {match[0]}"
         for path in tracked("src", "docs", "examples", "tools", "Makefile", "*.md", ".ci")
         if path.suffix not in {".gpg", ".deb"}
         for match in private.finditer(path.read_text())
     ]
-    assert found == []
+    assert violations == []
 
 
 def test_ci_installs_every_program_that_a_test_needs() -> None:
@@ -180,20 +180,20 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     installed = set(script.split("\npeers=(")[1].split(")")[0].split())
     installed |= set(re.findall(r'^    "([a-z0-9]+) ', script.split("\ngo_peers=(")[1].split("\n)")[0], re.M))
-    needed = set()
+    programs = set()
     for path in (ROOT / "tests").rglob("*.py"):
         text = path.read_text()
-        needed |= set(re.findall(r"""\bneed\(\s*["']([\w.+-]+)["']""", text))
+        programs |= set(re.findall(r"""\bneed\(\s*["']([\w.+-]+)["']""", text))
         for match in re.findall(r"""mark\.peer\(([^)]*)\)""", text):
-            needed |= set(re.findall(r"""["']([\w.+-]+)["']""", match))
+            programs |= set(re.findall(r"""["']([\w.+-]+)["']""", match))
     for page in (ROOT / "docs").rglob("*.md"):
-        needed |= set(" ".join(re.findall(r"<!-- needs: ([^>]*) -->", page.read_text())).split())
-    assert {word for word in needed - always if packages.get(word, word) not in installed} == set()
+        programs |= set(" ".join(re.findall(r"<!-- needs: ([^>]*) -->", page.read_text())).split())
+    assert {word for word in programs - always if packages.get(word, word) not in installed} == set()
 
 
-def test_no_folder_is_made_by_the_umask_alone() -> None:
-    """Folders are made by `pumice.ownership`, or with a mode that lets nobody else write."""
-    found = []
+def test_every_created_directory_has_an_explicit_mode() -> None:
+    """`pumice.ownership` creates directories, or a mode prevents writes by other users."""
+    violations = []
     for path in modules():
         if path.name == "ownership.py":
             continue
@@ -204,32 +204,32 @@ def test_no_folder_is_made_by_the_umask_alone() -> None:
                 continue
             modes = [ast.unparse(word) for word in (*node.args, *(key.value for key in node.keywords))]
             if not {"448", "493", "mode"} & set(modes):  # 0o700, 0o755, or what `FileSystem` was told
-                found.append(f"{name(path)}:{node.lineno}")
-    assert found == []
+                violations.append(f"{name(path)}:{node.lineno}")
+    assert violations == []
 
 
-def test_no_file_or_folder_is_offered_to_everybody() -> None:
-    """A mode in the code never lets others write: with a umask of 0, it is what they get."""
+def test_no_file_or_directory_is_writable_for_everybody() -> None:
+    """No mode in the code lets other users write, because with umask 0 the file gets that mode."""
     open_to_all = re.compile(r"\b0o(?:666|777|664|775)\b")
-    allowed = {
+    allowed_places = {
         "src/pumice/image",
         "src/pumice/packing",
         "src/pumice/formats",
         "src/pumice/evidence",
         "src/pumice/runtime",
     }
-    found = [
+    violations = [
         f"{name(path)}: {match[0]}"
         for path in modules()
-        if not any(name(path).startswith(folder) for folder in allowed)
+        if not any(name(path).startswith(folder) for folder in allowed_places)
         for match in open_to_all.finditer(path.read_text())
     ]
-    assert found == []
+    assert violations == []
 
 
-def test_text_reaches_people_through_the_filter_alone() -> None:
+def test_only_the_terminal_module_prints() -> None:
     """Only commands print, through `sys.stdout` and `sys.stderr`; logs come from `terminal.logger`."""
-    found = []
+    print_calls = []
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call) else ""
@@ -240,13 +240,13 @@ def test_text_reaches_people_through_the_filter_alone() -> None:
             )
             logs = text.startswith("logging.getLogger(") and path.name != "terminal.py"
             if around or logs or (prints and not in_cli):
-                found.append(f"{name(path)}: {text.splitlines()[0]}")
-    allowed = {
-        "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before the process ends at once
+                print_calls.append(f"{name(path)}: {text.splitlines()[0]}")
+    allowed_prints = {
+        "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before os._exit
         "src/pumice/registry/server/serve.py: sys.stderr",
     }
     silenced = "src/pumice/trust/keyless.py: logging.getLogger('sigstore')"
-    assert {one for one in found if not one.startswith(silenced)} - allowed == set()
+    assert {line for line in print_calls if not line.startswith(silenced)} - allowed_prints == set()
 
 
 SCHEMES = {transport.scheme for transport in TRANSPORTS}

@@ -1,4 +1,4 @@
-"""The benchmark gives apko packages that it can write: it follows no link and makes no folder by itself."""
+"""The benchmark's packages suit apko, which follows no links and creates no parent directories."""
 
 from __future__ import annotations
 

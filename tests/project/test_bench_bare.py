@@ -21,14 +21,14 @@ def build(module: str, workshop: Workshop) -> tuple[str, list[str]]:
     store = workshop.root / module
     command = [sys.executable, "-m", module, "build", str(workshop.recipe_path)]
     environment = {**os.environ, "PUMICE_HOME": str(store), "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     tree = [sys.executable, "-m", "pumice", "tree", "--format", "json", "example.com/app:1"]
     output = subprocess.run(tree, env=environment, stdout=subprocess.PIPE, check=True).stdout
     parts = [part["what"] for part in json.loads(output)["below"]]
-    return result.stdout.strip(), [part for part in parts if part != "layer"]
+    return process.stdout.strip(), [part for part in parts if part != "layer"]
 
 
-def test_only_the_evidence_is_missing(tmp_path: Path) -> None:
+def test_the_benchmark_without_evidence_builds_the_same_image(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     workshop.publish(Deb("hello", files=[text("usr/bin/hello", "a program")]))
     workshop.write(["hello"])

@@ -1,4 +1,4 @@
-"""The table of what shapes a kept value is held against the imports of the code that makes it."""
+"""The table of modules that affect a cached value agrees with the imports of the code that computes it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ SHAPELESS = (
     "pumice.progress",
     "pumice.terminal",
     *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
-    "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
-    "pumice.packing.layer_plan",  # which packages share a layer is decided anew each time
+    "pumice.recipe.lock",  # the default format; the format of the lock is part of each key
+    "pumice.packing.layer_plan",  # the assignment of packages to layers is not cached
 )
 """What is imported and decides no byte; the version is in the keys of the documents that name it."""
 
@@ -73,19 +73,19 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _closure(modules: tuple[str, ...]) -> set[str]:
-    seen: set[str] = set()
+    visited: set[str] = set()
     pending = list(modules)
     while pending:
         module = pending.pop()
-        if module in seen or module == "pumice" or module.startswith(SHAPELESS):
+        if module in visited or module == "pumice" or module.startswith(SHAPELESS):
             continue
-        seen.add(module)
+        visited.add(module)
         pending += _imports(module)
-    return seen
+    return visited
 
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
-def test_every_module_that_makes_a_kept_value_is_part_of_its_key(kind: Kind) -> None:
+def test_every_module_that_affects_a_cached_value_is_part_of_its_key(kind: Kind) -> None:
     missing = []
     for module in sorted(_closure(MAKERS[kind])):
         path = _file(module)
@@ -97,5 +97,5 @@ def test_every_module_that_makes_a_kept_value_is_part_of_its_key(kind: Kind) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
-def test_the_table_names_only_what_is_there(kind: Kind) -> None:
+def test_the_table_names_only_existing_modules(kind: Kind) -> None:
     assert [name for name in MODULES[kind] if not (SOURCES / "pumice" / name).exists()] == []

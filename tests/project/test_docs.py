@@ -1,4 +1,4 @@
-"""The documentation is complete, its links lead somewhere, and what it shows is what happens."""
+"""The documentation is complete, its links are valid, and its examples work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_existing_targets(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
         if target.startswith(("https://", "http://")):
@@ -89,16 +89,16 @@ def test_every_variable_of_the_environment_is_documented() -> None:
 @pytest.mark.parametrize(
     "recipe", sorted((ROOT / "examples").glob("*/recipe.yaml")), ids=lambda path: path.parent.name
 )
-def test_examples_fit_into_a_window_and_are_listed(recipe: Path) -> None:
+def test_examples_are_short_and_listed(recipe: Path) -> None:
     assert len(recipe.read_text().splitlines()) <= 25
     assert f"]({recipe.parent.name}/recipe.yaml)" in (ROOT / "examples" / "README.md").read_text()
 
 
-def test_the_site_is_made_and_its_links_are_whole(tmp_path: Path) -> None:
+def test_the_site_is_built_with_valid_links(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / "tools" / "site.py"), str(tmp_path / "site")], check=True)
-    made = sorted((tmp_path / "site").rglob("*.html"))
+    pages = sorted((tmp_path / "site").rglob("*.html"))
     broken = set()
-    for page in made:
+    for page in pages:
         for target in re.findall(r'href="([^"#]+)[^"]*"', page.read_text()):
             if (
                 target.endswith(".html")
@@ -107,12 +107,12 @@ def test_the_site_is_made_and_its_links_are_whole(tmp_path: Path) -> None:
             ):
                 broken.add(f"{page.relative_to(tmp_path)}: {target}")
     assert broken == set()
-    assert tmp_path / "site" / "index.html" in made
+    assert tmp_path / "site" / "index.html" in pages
 
 
 @pytest.mark.mirror
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_pages_do_what_they_say(page: Path, tmp_path: Path) -> None:
+def test_the_commands_of_pages_print_what_the_pages_show(page: Path, tmp_path: Path) -> None:
     for program in docs.needs(page.read_text()):
         peers.need(program)
     assert "\n\n".join(docs.run(page, tmp_path)) == ""
@@ -120,5 +120,7 @@ def test_pages_do_what_they_say(page: Path, tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_recipe_that_the_demo_builds() -> None:
     recipe = (ROOT / "examples" / "hello-python" / "recipe.yaml").read_text()
-    shown = next(block for block in docs.blocks((ROOT / "README.md").read_text()) if block.kind == "yaml")
-    assert shown.text in recipe
+    recipe_block = next(
+        block for block in docs.blocks((ROOT / "README.md").read_text()) if block.kind == "yaml"
+    )
+    assert recipe_block.text in recipe

@@ -1,4 +1,4 @@
-"""The runner of documentation is itself held to what it promises."""
+"""The runner of documentation examples detects differences."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
     return docs.run(page, folder)
 
 
-def test_a_true_page_has_no_complaints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_page_has_no_complaints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(PAGE, tmp_path, monkeypatch) == []
 
 

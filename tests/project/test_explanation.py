@@ -27,14 +27,14 @@ def flows() -> dict[str, list[str]]:
 
 
 def floors() -> dict[str, int]:
-    """Return the height of each room: the import contract's layers, the highest first."""
+    """Return the height of each folder of the code, from the layers of the import contract."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     return {room: len(layers) - index for index, row in enumerate(layers) for room in row.split(" : ")}
 
 
 @pytest.mark.parametrize("title", flows())
-def test_a_flow_is_short_and_never_goes_up(title: str) -> None:
+def test_a_flow_is_short_and_only_descends_the_layers(title: str) -> None:
     files = flows()[title]
     assert 3 <= len(files) <= MAX_STEPS
     assert len(set(files)) == len(files)
@@ -44,11 +44,11 @@ def test_a_flow_is_short_and_never_goes_up(title: str) -> None:
 
 @pytest.mark.parametrize("page", ["architecture.md", "data-flow.md", "extending.md"])
 def test_a_page_names_files_that_exist(page: str) -> None:
-    named = re.findall(
+    named_files = re.findall(
         r"`((?:src/|tests/|docs/)?[a-z0-9_/]+/(?:[a-z0-9_]+\.py|))`", (EXPLANATION / page).read_text()
     )
-    assert named
-    missing = [name for name in named if not (ROOT / name).exists() and not (SOURCE / name).exists()]
+    assert named_files
+    missing = [name for name in named_files if not (ROOT / name).exists() and not (SOURCE / name).exists()]
     assert missing == []
 
 

@@ -44,7 +44,7 @@ def texts() -> list[str]:
     return sorted(collected)
 
 
-def test_every_text_of_the_program_is_the_one_that_was_reviewed() -> None:
+def test_texts_equal_the_golden_file() -> None:
     assert texts() == GOLDEN.read_text(encoding="utf-8").splitlines()
 
 

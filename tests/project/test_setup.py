@@ -1,4 +1,4 @@
-"""What a newcomer's first command rests on."""
+"""The pinned dependencies, the targets of make, and the CI script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_pins(file: str) -> dict[str, str]:
 
 
 def expand(requirements: list[str], extras: dict[str, list[str]]) -> list[Requirement]:
-    """Return the requirements with what the project's own extras stand for."""
+    """Return the requirements, with the project's own extras replaced by their requirements."""
     expanded = []
     for requirement in map(Requirement, requirements):
         if requirement.name == "pumice":
@@ -41,12 +41,12 @@ def test_what_is_pinned_is_what_the_project_requires(file: str) -> None:
         "requirements-pins.txt": document["dependency-groups"]["pins"],
     }[file]
     pinned = read_pins(file)
-    wrong = []
+    mismatches = []
     for requirement in expand(required, extras):
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         if name not in pinned or not requirement.specifier.contains(pinned[name]):
-            wrong.append(str(requirement))
-    assert wrong == [], "run: make pins"
+            mismatches.append(str(requirement))
+    assert mismatches == [], "run: make pins"
 
 
 @pytest.mark.parametrize("file", PINS)
@@ -58,7 +58,7 @@ def test_every_pin_has_a_hash_and_no_index(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["Makefile", ".ci/run"])
-def test_pip_chooses_no_version_by_itself(file: str) -> None:
+def test_pip_does_not_choose_versions(file: str) -> None:
     lines = (ROOT / file).read_text().replace("\\\n", "").splitlines()
     installs = [line for line in lines if re.search(r"\bpip\d* install\b", line) and not line.startswith("#")]
     assert all("--no-deps" in line for line in installs)
@@ -68,7 +68,7 @@ def test_pip_chooses_no_version_by_itself(file: str) -> None:
 def test_the_extra_all_holds_every_extra_that_users_want() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for_users = [lines for name, lines in extras.items() if name not in {"all", "dev"}]
-    assert {str(one) for one in expand(extras["all"], extras)} == {
+    assert {str(requirement) for requirement in expand(extras["all"], extras)} == {
         str(Requirement(line)) for lines in for_users for line in lines
     }
 
@@ -77,11 +77,11 @@ def test_make_lists_its_targets() -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")
-    done = subprocess.run(
+    process = subprocess.run(
         [make, "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True
     )
-    listed = {line.split()[1] for line in done.stdout.splitlines()}
-    assert {"demo", "test", "lint", "bench", "docs", "fmt", "clean"} <= listed
+    targets = {line.split()[1] for line in process.stdout.splitlines()}
+    assert {"demo", "test", "lint", "bench", "docs", "fmt", "clean"} <= targets
 
 
 def test_ci_runs_what_the_readme_says() -> None:
@@ -95,9 +95,9 @@ def test_ci_runs_what_the_readme_says() -> None:
 
 def test_ci_names_the_version_of_every_program_that_it_builds() -> None:
     script = (ROOT / ".ci" / "run").read_text()
-    listed = re.search(r"^go_peers=\(\n(.*?)^\)", script, re.MULTILINE | re.DOTALL)
-    assert listed
-    lines = [line.strip().strip('"').split() for line in listed[1].splitlines()]
+    go_peers = re.search(r"^go_peers=\(\n(.*?)^\)", script, re.MULTILINE | re.DOTALL)
+    assert go_peers
+    lines = [line.strip().strip('"').split() for line in go_peers[1].splitlines()]
     assert {line[0] for line in lines} == {"cosign2", "cosign3", "crane", "syft"}
     assert all(len(line) == 4 and re.fullmatch(r"v\d+\.\d+\.\d+", line[3]) for line in lines)
     assert not re.search(r"\blatest\b", script)

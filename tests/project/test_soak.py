@@ -15,9 +15,9 @@ from tests.support.docs import ROOT
 
 def test_a_sample_is_the_same_in_every_run_and_everything_in_a_soak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(sampling.SOAK, raising=False)
-    chosen = sampling.sample(range(100), 10)
-    assert len(set(chosen)) == 10
-    assert chosen == sorted(chosen) == sampling.sample(range(100), 10)
+    sample = sampling.sample(range(100), 10)
+    assert len(set(sample)) == 10
+    assert sample == sorted(sample) == sampling.sample(range(100), 10)
     assert sampling.sample("abc", 10) == ["a", "b", "c"]
     monkeypatch.setenv(sampling.SOAK, "1")
     assert sampling.sample(range(100), 10) == list(range(100))
@@ -32,7 +32,7 @@ def test_every_test_that_takes_a_sample_is_marked() -> None:
 
 def test_concurrency_is_repeated_as_often_as_it_is_asked_for() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "tests/contract/test_store.py"],
         cwd=ROOT,
         env={"PUMICE_REPEAT": "7"},
@@ -40,16 +40,16 @@ def test_concurrency_is_repeated_as_often_as_it_is_asked_for() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.count("::test_threads_share_a_store[") == 14
-    assert done.stdout.count("::test_an_empty_blob_is_a_blob[") == 2
+    assert process.stdout.count("::test_threads_share_a_store[") == 14
+    assert process.stdout.count("::test_an_empty_blob_is_a_blob[") == 2
 
 
 def test_an_unknown_step_is_refused() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, ROOT / "tools" / "soak.py", "everything"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert "unknown step: everything" in done.stderr
+    assert process.returncode == 2
+    assert "unknown step: everything" in process.stderr

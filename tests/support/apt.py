@@ -66,13 +66,13 @@ class Apt:
         self._config.write_text(_CONFIG.format(root=root, architecture=architecture))
         self._run("apt-cache", "gencaches")
 
-    def install(self, packages: Sequence[str]) -> Verdict:
+    def install(self, requests: Sequence[str]) -> Verdict:
         """Simulate the installation of ``packages`` (``name`` or ``name=version``) on an empty root."""
-        result = self._run("apt-get", "-qq", "-s", "install", *packages)
-        if result.returncode:
-            return Verdict((), result.stdout + result.stderr)
-        packages = re.findall(r"^Inst (\S+) \((\S+)", result.stdout, re.MULTILINE)
-        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in packages)))
+        process = self._run("apt-get", "-qq", "-s", "install", *requests)
+        if process.returncode:
+            return Verdict((), process.stdout + process.stderr)
+        requests = re.findall(r"^Inst (\S+) \((\S+)", process.stdout, re.MULTILINE)
+        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in requests)))
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -94,7 +94,7 @@ def debian_indexes(architecture: str = "amd64") -> list[Path]:
 
 
 def content(path: Path) -> bytes:
-    """Return what is in one of apt's files, however apt has compressed it."""
+    """Return the content of an index file, with any compression that apt uses."""
     return subprocess.run(
         ["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True
     ).stdout

@@ -28,11 +28,11 @@ def find_violations(document: dict[str, Any]) -> list[str]:
     """Return every field that is missing or violates the guideline."""
     violations = list(_check_document(document))
     completeness = _stated_completeness(document)
-    edges = {component["ref"]: component.get("dependsOn", []) for component in document["dependencies"]}
-    for one in (document["metadata"]["component"], *document["components"]):
-        name = f"{one['type']} {one['name']}"
-        violations += [f"{name}: {text}" for text in _check_component(one)]
-        ref = one.get("bom-ref", "")
+    edges = {dependency["ref"]: dependency.get("dependsOn", []) for dependency in document["dependencies"]}
+    for component in (document["metadata"]["component"], *document["components"]):
+        name = f"{component['type']} {component['name']}"
+        violations += [f"{name}: {text}" for text in _check_component(component)]
+        ref = component.get("bom-ref", "")
         if ref not in edges or not set(edges[ref]) <= edges.keys():
             violations.append(f"{name}: dependencies")
         if ref not in completeness:
@@ -60,7 +60,7 @@ def _check_component(component: dict[str, Any]) -> Iterator[str]:
         "version": component.get("version"),
         "distribution licenses": _has_license(component.get("licenses", []), "concluded"),
     }
-    yield from (field for field, good in fields.items() if not good)
+    yield from (field for field, is_valid in fields.items() if not is_valid)
     if component["type"] not in _LOGICAL:
         yield from _check_file(component)
     if component["type"] == "library":
@@ -70,8 +70,8 @@ def _check_component(component: dict[str, Any]) -> Iterator[str]:
 def _check_file(component: dict[str, Any]) -> Iterator[str]:
     """Yield the missing fields that a component needs if it exists as a file (tables 3 and 5)."""
     properties: dict[str, list[str]] = {}
-    for item in component.get("properties", []):
-        properties.setdefault(item["name"], []).append(item["value"])
+    for prop in component.get("properties", []):
+        properties.setdefault(prop["name"], []).append(prop["value"])
     filename = properties.get("bsi:component:filename", [])
     if len(filename) != 1 or not filename[0] or "/" in filename[0]:
         yield "filename"
@@ -79,8 +79,8 @@ def _check_file(component: dict[str, Any]) -> Iterator[str]:
         if len(properties.get(name, [])) != 1 or properties[name][0] not in values:
             yield name
     deployed = _references(component, "distribution")
-    hashes = [item for reference in deployed for item in reference.get("hashes", [])]
-    if not any(item["alg"] == "SHA-512" and _HEX512.fullmatch(item["content"]) for item in hashes):
+    hashes = [prop for reference in deployed for prop in reference.get("hashes", [])]
+    if not any(prop["alg"] == "SHA-512" and _HEX512.fullmatch(prop["content"]) for prop in hashes):
         yield "SHA-512 of the deployable form"
     if not any(_URI.fullmatch(reference["url"]) for reference in deployed):
         yield "URI of the deployable form"

@@ -133,14 +133,14 @@ class DiskModel:
             if number is None:
                 self._leave(os.path.normpath(f"{name}/{entry}"), target / entry, survives, lose)
             else:
-                synced, full = self.synced.get(number), self.contents[number]
-                (target / entry).write_bytes(full if synced == full else lose(full))
+                synced, content = self.synced.get(number), self.contents[number]
+                (target / entry).write_bytes(content if synced == content else lose(content))
 
     def _entries_after(self, folder: str, survives: Callable[[str], bool]) -> dict[str, int | None]:
         names = dict(self.durable[folder])
-        for what, name, number in self.pending[folder]:
+        for change, name, number in self.pending[folder]:
             if survives(folder):
-                if what == "add":
+                if change == "add":
                     names[name] = number
                 else:
                     names.pop(name, None)
@@ -150,9 +150,9 @@ class DiskModel:
         folder, name = os.path.split(path)
         return self._entries_after(folder or ".", lambda _: True)[name]
 
-    def _change_entry(self, path: str, what: str, number: int | None) -> None:
+    def _change_entry(self, path: str, change: str, number: int | None) -> None:
         folder, name = os.path.split(path)
-        self.pending[folder or "."].append((what, name, number))
+        self.pending[folder or "."].append((change, name, number))
 
 
 def states(log: Sequence[Operation], directory: Path, seed: int) -> list[tuple[Path, Promise]]:

@@ -158,18 +158,18 @@ def with_parents(files: Sequence[Item]) -> list[Item]:
     """Return ``files`` with ``./`` and each missing directory before its first use."""
     entries = {item.path for item in files if item.kind == "dir"}
     directories: set[str] = set()
-    result: list[Item] = []
+    files_with_parents: list[Item] = []
     if "" not in entries:
-        result.append(Item("", kind="dir"))
+        files_with_parents.append(Item("", kind="dir"))
     for item in files:
         components = item.path.split("/")[:-1]
         for depth in range(1, len(components) + 1):
             parent = "/".join(components[:depth])
             if parent not in directories and parent not in entries:
-                result.append(Item(parent, kind="dir"))
+                files_with_parents.append(Item(parent, kind="dir"))
             directories.add(parent)
-        result.append(item)
-    return result
+        files_with_parents.append(item)
+    return files_with_parents
 
 
 def tar(items: Iterable[Item]) -> bytes:

@@ -35,27 +35,29 @@ def load(
     diversions: Mapping[str, tuple[str, str]] | None = None,
 ) -> LoadedPackages:
     """Load ``packages``; write the contents of their files into ``spool``."""
-    loaded = LoadedPackages()
+    loaded_packages = LoadedPackages()
     for package in packages:
         with package.open("rb") as file:
-            _load_package(loaded, file, spool, is_included, frozenset(data_only), diversions or {})
-    for directory in sorted({posixpath.dirname(path) for path in loaded.nodes}):
+            _load_package(loaded_packages, file, spool, is_included, frozenset(data_only), diversions or {})
+    for directory in sorted({posixpath.dirname(path) for path in loaded_packages.nodes}):
         parent = directory
-        while parent and parent not in loaded.nodes:
-            loaded.nodes[parent] = Node(Entry(parent, "dir", 0o755))
+        while parent and parent not in loaded_packages.nodes:
+            loaded_packages.nodes[parent] = Node(Entry(parent, "dir", 0o755))
             parent = posixpath.dirname(parent)
-    return loaded
+    return loaded_packages
 
 
-def tree(loaded: LoadedPackages, spool: IO[bytes]) -> Tree:
+def tree(loaded_packages: LoadedPackages, spool: IO[bytes]) -> Tree:
     """Return the tree of loaded packages, which reads contents from ``spool``."""
 
     def read(path: str) -> bytes:
-        offset, size = loaded.positions[path]
+        offset, size = loaded_packages.positions[path]
         spool.seek(offset)
         return spool.read(size)
 
-    return Tree(loaded.nodes, read, sorted(loaded.packages, key=lambda package: package.name))
+    return Tree(
+        loaded_packages.nodes, read, sorted(loaded_packages.packages, key=lambda package: package.name)
+    )
 
 
 def _identify(data: bytes) -> elf.SharedObject | None:
@@ -63,7 +65,7 @@ def _identify(data: bytes) -> elf.SharedObject | None:
 
 
 def _load_package(
-    loaded: LoadedPackages,
+    loaded_packages: LoadedPackages,
     file: BinaryIO,
     spool: IO[bytes],
     is_included: Callable[[str], bool],
@@ -84,16 +86,16 @@ def _load_package(
         facts = None
         if entry.kind == "file":
             data = body.read(entry.size) if entry.size else b""
-            loaded.positions[path] = (spool.seek(0, 2), len(data))
+            loaded_packages.positions[path] = (spool.seek(0, 2), len(data))
             spool.write(data)
             facts = _identify(data)
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":
             moved_entry = msgspec.structs.replace(moved_entry, link=merged_usr_path(entry.link))
-        if entry.kind != "dir" or path not in loaded.nodes:
-            loaded.nodes[path] = Node(moved_entry, name, facts)
-    loaded.packages.append(
+        if entry.kind != "dir" or path not in loaded_packages.nodes:
+            loaded_packages.nodes[path] = Node(moved_entry, name, facts)
+    loaded_packages.packages.append(
         PackageFacts(
             name=name,
             version=control.fields["Version"],

@@ -76,7 +76,7 @@ def blocks(text: str) -> list[Block]:
 def needs(text: str) -> list[str]:
     """Return the programs that a page needs apart from Pumice."""
     notes = {note["value"] or "" for note in _NOTE.finditer(text) if note["name"] == "needs"}
-    return sorted(word for note in notes for word in note.split())
+    return sorted(need for note in notes for need in note.split())
 
 
 def steps(block: Block) -> list[Step]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, System
+from pumice.formats import oci
+from tests.support.world import blob
 
 
 def digest(text: str) -> str:
@@ -100,3 +104,18 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
         complete=True,
         sha512=hashlib.sha512(b"manifest").hexdigest(),
     )
+
+
+def attached_documents(layout: Path) -> dict[str, bytes]:
+    """Return the documents about the image in a layout, by artifact type."""
+    (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+    listed = json.loads(blob(layout, descriptor["annotations"][oci.REFERRERS]))["manifests"]
+    documents = {}
+    for artifact in listed:
+        manifest = json.loads(blob(layout, artifact["digest"]))
+        assert manifest["subject"]["digest"] == descriptor["digest"]
+        assert manifest["config"]["mediaType"] == oci.EMPTY
+        assert manifest["artifactType"] == artifact["artifactType"] == manifest["layers"][0]["mediaType"]
+        assert blob(layout, manifest["config"]["digest"]) == b"{}"
+        documents[artifact["artifactType"]] = blob(layout, manifest["layers"][0]["digest"])
+    return documents

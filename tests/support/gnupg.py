@@ -1,4 +1,4 @@
-"""Real gpg, with a folder of its own and an agent that ends with the test."""
+"""gpg with a private home directory and agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_AGO = "20200101T000000!"
 
 
 class Gpg:
-    """``gpg`` with its home; sockets have short names, so the home does not lie in pytest's folder."""
+    """``gpg`` with a home directory outside of pytest's, because paths of sockets must be short."""
 
     def __init__(self) -> None:
         self.program = need("gpg")
@@ -27,8 +27,8 @@ class Gpg:
     def run(
         self, *arguments: str, data: bytes = b"", check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it; fails the test if it fails, unless told otherwise."""
-        result = subprocess.run(
+        """Run gpg; with ``check``, fail the test if gpg fails."""
+        process = subprocess.run(
             [
                 self.program,
                 "--batch",
@@ -45,28 +45,28 @@ class Gpg:
             check=False,
             timeout=120,
         )
-        assert not check or result.returncode == 0, result.stderr.decode()
-        return result
+        assert not check or process.returncode == 0, process.stderr.decode()
+        return process
 
     def generate(
         self, user: str, usage: str = "cert,sign", *, since: str = LONG_AGO, passphrase: str = ""
     ) -> str:
-        """Make a key and return its fingerprint."""
-        result = self.run(
+        """Generate a key and return its fingerprint."""
+        process = self.run(
             "--status-fd", "1", "--faked-system-time", LONG_AGO, "--passphrase", passphrase,
             "--quick-generate-key", user, "ed25519", usage, "never",
         )  # fmt: skip
-        created = [line for line in _lines(result.stdout) if "KEY_CREATED" in line]
+        created = [line for line in _lines(process.stdout) if "KEY_CREATED" in line]
         return created[0].split()[3]
 
     def verify(self, signature: Path, file: Path) -> tuple[bool, set[str]]:
-        """(whether ``gpg --verify`` is content, the fingerprints of the primary keys that are valid)."""
-        result = self.run("--status-fd", "1", "--verify", str(signature), str(file), check=False)
-        valid = {line.split()[-1].lower() for line in _lines(result.stdout) if " VALIDSIG " in line}
-        return result.returncode == 0, valid
+        """Return whether ``gpg --verify`` succeeds, and the fingerprints of the valid primary keys."""
+        process = self.run("--status-fd", "1", "--verify", str(signature), str(file), check=False)
+        valid = {line.split()[-1].lower() for line in _lines(process.stdout) if " VALIDSIG " in line}
+        return process.returncode == 0, valid
 
     def close(self) -> None:
-        """End its agent and remove its home."""
+        """Stop the agent and remove the home directory."""
         subprocess.run(
             ["gpgconf", "--homedir", str(self.home), "--kill", "all"], capture_output=True, check=False
         )
@@ -74,7 +74,7 @@ class Gpg:
 
 
 def running_gpg() -> Iterator[Gpg]:
-    """Yield one: for a fixture."""
+    """Yield a `Gpg` that is closed at the end."""
     gpg = Gpg()
     try:
         yield gpg
@@ -83,5 +83,5 @@ def running_gpg() -> Iterator[Gpg]:
 
 
 def _lines(data: bytes) -> list[str]:
-    """Notations in signatures may be any bytes."""
+    """Return lines of gpg's output, in which notations of signatures may be any bytes."""
     return data.decode(errors="replace").splitlines()

@@ -217,7 +217,7 @@ IMAGES = {
 
 
 def sources(folder_: Path) -> None:
-    """Write what the recipes copy below ``folder_``."""
+    """Write the files that the recipes copy into ``folder_``."""
     for path, content in _sources():
         (folder_ / path).parent.mkdir(parents=True, exist_ok=True)
         (folder_ / path).write_bytes(content)

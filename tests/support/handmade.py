@@ -60,16 +60,16 @@ def hardlink(path: str, link: str, **more: Any) -> Item:
 
 def archive(items: Sequence[Item]) -> bytes:
     """Return the tar archive of a layer."""
-    parts = []
+    blocks = []
     for entry, content in items:
-        parts += [tar.encode_header(entry), content, bytes(tar.padding_size(len(content)))]
-    return b"".join([*parts, tar.END_OF_ARCHIVE])
+        blocks += [tar.encode_header(entry), content, bytes(tar.padding_size(len(content)))]
+    return b"".join([*blocks, tar.END_OF_ARCHIVE])
 
 
 def members(data: bytes, cut: int = 3000) -> bytes:
     """Return ``data`` as a gzip stream of several members, as in Pumice's own layers."""
-    pieces = [data[start : start + cut] for start in range(0, len(data), cut)] or [b""]
-    return b"".join(gzip.compress(piece, 6, mtime=0) for piece in pieces)
+    chunks = [data[start : start + cut] for start in range(0, len(data), cut)] or [b""]
+    return b"".join(gzip.compress(chunk, 6, mtime=0) for chunk in chunks)
 
 
 def zstd(data: bytes) -> bytes:
@@ -96,24 +96,24 @@ class ImageContents:
     comments: Sequence[str] = ()
 
 
-def image(made: ImageContents, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
+def image(contents: ImageContents, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
     """Return an image of one platform."""
     blobs = blobs or MemoryBlobs()
-    compress, media_type = _COMPRESSIONS[made.compression]
-    tars = [archive(items) for items in made.layers]
+    compress, media_type = _COMPRESSIONS[contents.compression]
+    tars = [archive(layer_items) for layer_items in contents.layers]
     config = oci.ImageConfig(
         architecture=platform.architecture,
         os=platform.os,
         variant=platform.variant,
         rootfs=oci.RootFs("layers", tuple(digest.of(data) for data in tars)),
-        config=made.run,
+        config=contents.run,
         created="2024-01-01T00:00:00Z",
-        history=tuple(oci.History(created_by="pumice", comment=text) for text in made.comments),
+        history=tuple(oci.History(created_by="pumice", comment=text) for text in contents.comments),
     )
     manifest = oci.make_manifest(
         put(blobs, oci.encode_document(config), oci.CONFIG),
         tuple(put(blobs, compress(data), media_type) for data in tars),
-        annotations=dict(made.annotations),
+        annotations=dict(contents.annotations),
     )
     return Image(put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
@@ -122,8 +122,8 @@ def index(images: Mapping[Platform, ImageContents]) -> Image:
     """Return an image of several platforms."""
     blobs = MemoryBlobs()
     roots = []
-    for platform, made in images.items():
-        root = image(made, blobs, platform).root
+    for platform, contents in images.items():
+        root = image(contents, blobs, platform).root
         roots.append(oci.Descriptor(root.media_type, root.digest, root.size, platform=platform))
     return Image(put(blobs, oci.encode_document(oci.make_index(tuple(roots))), oci.INDEX), blobs)
 

@@ -35,26 +35,26 @@ def layer(content: Layer) -> bytes:
     directories are added. Anything else comes as pairs of entry and content, written in their order.
     """
     pairs = _pairs(content) if isinstance(content, dict) else content
-    parts: list[bytes] = []
+    blocks: list[bytes] = []
     for entry, data in pairs:
-        parts += [tar.encode_header(entry), data, bytes(tar.padding_size(len(data)))]
-    return b"".join([*parts, tar.END_OF_ARCHIVE])
+        blocks += [tar.encode_header(entry), data, bytes(tar.padding_size(len(data)))]
+    return b"".join([*blocks, tar.END_OF_ARCHIVE])
 
 
 def _pairs(content: Files) -> Iterable[tuple[Entry, bytes]]:
-    given: dict[str, tuple[Entry, bytes]] = {}
+    entries: dict[str, tuple[Entry, bytes]] = {}
     for path, item in content.items():
         if isinstance(item, Entry):
-            given[path] = (item, b"")
+            entries[path] = (item, b"")
             continue
         data = item.encode() if isinstance(item, str) else item
         mode = 0o644 if isinstance(item, str) else 0o755
-        given[path] = (Entry(path, "file", mode, size=len(data)), data)
-    for path in list(given):
+        entries[path] = (Entry(path, "file", mode, size=len(data)), data)
+    for path in list(entries):
         for parent in Path(path).parents:
             name = "" if str(parent) == "." else str(parent)
-            given.setdefault(name, (Entry(name, "dir", 0o755), b""))
-    return [given[path] for path in sorted(given, key=lambda path: path.split("/") if path else [])]
+            entries.setdefault(name, (Entry(name, "dir", 0o755), b""))
+    return [entries[path] for path in sorted(entries, key=lambda path: path.split("/") if path else [])]
 
 
 def put(home: Home, data: bytes) -> str:
@@ -75,7 +75,7 @@ def make(
 ) -> Image:
     """Store an image, under ``name`` if one is given, and return it.
 
-    ``diff_ids`` are for images that lie about their layers.
+    ``diff_ids`` overrides the digests of the layers in the config.
     """
     tars = [layer(content) for content in layers]
     packed = [gzip.compress(data, mtime=0) for data in tars]
@@ -101,7 +101,7 @@ def make(
 
 
 def compiled(folder: Path, source: str) -> bytes:
-    """Return a static program made of C source; the test skips where there is no compiler."""
+    """Return a static program compiled from C source; skip the test without a compiler."""
     from tests.support.peers import need
 
     gcc = need("gcc")
@@ -115,7 +115,7 @@ def compiled(folder: Path, source: str) -> bytes:
 
 
 def shell() -> Files:
-    """Return the content of a layer with busybox under `APPLETS`; skips where it is not installed."""
+    """Return the content of a layer with busybox as `APPLETS`; skip the test if it is not installed."""
     from tests.support.peers import absent
 
     path = shutil.which("busybox")

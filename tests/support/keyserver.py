@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def serving(
     responses: Mapping[str, bytes | str], tls: ssl.SSLContext | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """Serve ``answers`` by path, a text being where to redirect to; the value is (port, paths asked for)."""
+    """Serve ``responses`` by path (a text is a redirect target); yield the port and the requested paths."""
     requested_paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

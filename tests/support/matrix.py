@@ -111,10 +111,10 @@ class Bench:
 def cosign(bench: Bench, program: str, *arguments: str) -> tuple[int, str]:
     environ = {**os.environ, "COSIGN_PASSWORD": SECRET, "HOME": str(bench.root)}
     command = [need(program.replace(" ", "")), *arguments]
-    result = subprocess.run(
+    process = subprocess.run(
         command, env=environ, cwd=bench.folder, capture_output=True, text=True, check=False, timeout=300
     )
-    return result.returncode, result.stderr
+    return process.returncode, process.stderr
 
 
 def is_tried(image: SignedImage, form: str, reader: str = "") -> bool:
@@ -152,8 +152,8 @@ def _verify_with_pumice(bench: Bench, image: SignedImage, predicate: str) -> str
 
 
 def _run_pumice(bench: Bench, *arguments: str) -> tuple[int, str]:
-    result = bench.world.do(*arguments, store="reader")
-    return result.code, result.stderr
+    pumice_run = bench.world.do(*arguments, store="reader")
+    return pumice_run.code, pumice_run.stderr
 
 
 def _verify_with_cosign(bench: Bench, image: SignedImage, predicate: str, program: str) -> str:
@@ -180,7 +180,7 @@ def _copy_with_policy(bench: Bench, image: SignedImage, rule: str) -> tuple[int,
     policy = {"default": [{"type": "reject"}], "transports": {"docker": {image.host: [requirement]}}}
     (folder / "policy.json").write_text(json.dumps(policy))
     (folder / "registries.d" / "all.yaml").write_text("default-docker: {use-sigstore-attachments: true}\n")
-    result = subprocess.run(
+    process = subprocess.run(
         [
             *(*skopeo.command(str(bench.root)), "--policy", f"{folder}/policy.json"),
             *("--registries.d", f"{folder}/registries.d", "copy", "--src-tls-verify=false"),
@@ -191,7 +191,7 @@ def _copy_with_policy(bench: Bench, image: SignedImage, rule: str) -> tuple[int,
         check=False,
         timeout=300,
     )
-    return result.returncode, result.stderr
+    return process.returncode, process.stderr
 
 
 def _first_success(tries: Iterable[tuple[str, Callable[[], tuple[int, str]]]]) -> str:

@@ -114,7 +114,9 @@ class MemoryBlobs:
     def mount(self, repository: str, digest: str, sources: Iterable[str]) -> bool:
         check_digest(digest)
         with self._data.lock:
-            if digest in self._data.contents and any(digest in self._data.find(s).blobs for s in sources):
+            if digest in self._data.contents and any(
+                digest in self._data.find(source).blobs for source in sources
+            ):
                 self._data.link(repository, digest)
                 return True
         return False
@@ -174,24 +176,26 @@ class MemoryManifests:
         for tag in tags:
             check_tag(tag)
         with self._data.lock:
-            stored = self._data.create(repository)
-            stored.has_content = True
-            stored.manifests[manifest.digest] = manifest
-            stored.manifest_times[manifest.digest] = self._data.clock()
-            stored.tags.update(dict.fromkeys(tags, manifest.digest))
+            repository_data = self._data.create(repository)
+            repository_data.has_content = True
+            repository_data.manifests[manifest.digest] = manifest
+            repository_data.manifest_times[manifest.digest] = self._data.clock()
+            repository_data.tags.update(dict.fromkeys(tags, manifest.digest))
             if referrer is not None:
-                stored.referrers.setdefault(referrer.subject, {})[manifest.digest] = referrer.descriptor
+                repository_data.referrers.setdefault(referrer.subject, {})[manifest.digest] = (
+                    referrer.descriptor
+                )
 
     def find(self, repository: str, reference: str) -> StoredManifest | None:
         with self._data.lock:
-            stored = self._data.find(repository)
+            repository_data = self._data.find(repository)
             if ":" in reference:
                 digest = check_digest(reference)
             else:
-                digest = stored.tags.get(check_tag(reference), "")
-            manifest = stored.manifests.get(digest)
+                digest = repository_data.tags.get(check_tag(reference), "")
+            manifest = repository_data.manifests.get(digest)
             if manifest is not None:
-                stored.manifest_times[digest] = self._data.clock()
+                repository_data.manifest_times[digest] = self._data.clock()
                 if digest_of(manifest.body, digest.partition(":")[0]) != digest:
                     raise StoreError(f"the registry's copy of {repository}@{digest} is damaged")
             return manifest
@@ -202,16 +206,18 @@ class MemoryManifests:
 
     def delete(self, repository: str, digest: str) -> bool:
         with self._data.lock:
-            stored = self._data.find(repository)
-            if check_digest(digest) not in stored.manifests:
+            repository_data = self._data.find(repository)
+            if check_digest(digest) not in repository_data.manifests:
                 return False
-            stored.tags = {tag: target for tag, target in stored.tags.items() if target != digest}
-            self.remove(stored, digest)
+            repository_data.tags = {
+                tag: target for tag, target in repository_data.tags.items() if target != digest
+            }
+            self.remove(repository_data, digest)
             return True
 
-    def remove(self, stored: Repository, digest: str) -> None:
-        subject = subject_of(stored.manifests.pop(digest).body)
-        stored.referrers.get(subject or "", {}).pop(digest, None)
+    def remove(self, repository_data: Repository, digest: str) -> None:
+        subject = subject_of(repository_data.manifests.pop(digest).body)
+        repository_data.referrers.get(subject or "", {}).pop(digest, None)
 
     def list(self, repository: str) -> Sequence[str]:
         with self._data.lock:
@@ -231,8 +237,8 @@ class MemoryTags:
 
     def list(self, repository: str) -> Sequence[str] | None:
         with self._data.lock:
-            stored = self._data.find(repository)
-            return sorted(stored.tags) if stored.has_content else None
+            repository_data = self._data.find(repository)
+            return sorted(repository_data.tags) if repository_data.has_content else None
 
 
 class MemoryReferrers:
@@ -286,12 +292,12 @@ class MemoryUploads:
 
     def append(self, repository: str, upload: str, offset: int, chunk: bytes) -> int:
         with self._data.lock:
-            found = self._require(repository, upload)
-            if offset != found.offset:
-                raise UploadOffsetError(found.offset)
-            found.content += chunk
-            found.time = self._data.clock()
-            return found.offset
+            memory_upload = self._require(repository, upload)
+            if offset != memory_upload.offset:
+                raise UploadOffsetError(memory_upload.offset)
+            memory_upload.content += chunk
+            memory_upload.time = self._data.clock()
+            return memory_upload.offset
 
     def finish(self, repository: str, upload: str, digest: str) -> None:
         with self._data.lock:
@@ -307,10 +313,10 @@ class MemoryUploads:
             return self._data.find(repository).uploads.pop(upload, None) is not None
 
     def _require(self, repository: str, upload: str) -> MemoryUpload:
-        found = self.find(repository, upload)
-        if found is None:
+        memory_upload = self.find(repository, upload)
+        if memory_upload is None:
             raise UnknownUploadError
-        return found
+        return memory_upload
 
 
 class MemoryLeases:
@@ -319,22 +325,22 @@ class MemoryLeases:
         self._manifests = manifests
 
     def has_manifest(self, repository: str, digest: str, since: float) -> bool:
-        stored = self._data.find(repository)
-        return digest in stored.manifests and stored.manifest_times[digest] >= since
+        repository_data = self._data.find(repository)
+        return digest in repository_data.manifests and repository_data.manifest_times[digest] >= since
 
     def has_blob(self, repository: str, digest: str, since: float) -> bool:
         return self._data.find(repository).blobs.get(digest, since - 1) >= since
 
     def remove_manifests(self, repository: str, digests: Iterable[str], since: float) -> Sequence[str]:
-        removed: list[str] = []
+        removed_digests: list[str] = []
         with self._data.lock:
-            stored = self._data.find(repository)
+            repository_data = self._data.find(repository)
             for digest in digests:
                 if self.has_manifest(repository, digest, since):
                     break
-                self._manifests.remove(stored, digest)
-                removed.append(digest)
-        return removed
+                self._manifests.remove(repository_data, digest)
+                removed_digests.append(digest)
+        return removed_digests
 
     def remove_blobs(self, repository: str, digests: Iterable[str], since: float) -> int:
         with self._data.lock:
@@ -343,14 +349,14 @@ class MemoryLeases:
             return sum(blobs.pop(digest, None) is not None for digest in expired)
 
     def remove_uploads(self, since: float) -> int:
-        removed = 0
+        removed_count = 0
         with self._data.lock:
-            for stored in self._data.repositories.values():
-                expired = [name for name, upload in stored.uploads.items() if upload.time < since]
+            for repository_data in self._data.repositories.values():
+                expired = [name for name, upload in repository_data.uploads.items() if upload.time < since]
                 for name in expired:
-                    del stored.uploads[name]
-                removed += len(expired)
-        return removed
+                    del repository_data.uploads[name]
+                removed_count += len(expired)
+        return removed_count
 
 
 class MemoryStorage:
@@ -370,7 +376,11 @@ class MemoryStorage:
 
     def repositories(self) -> Sequence[str]:
         with self._data.lock:
-            return sorted(name for name, stored in self._data.repositories.items() if stored.has_content)
+            return sorted(
+                name
+                for name, repository_data in self._data.repositories.items()
+                if repository_data.has_content
+            )
 
     def lock(self, repository: str) -> AbstractContextManager[object]:
         del repository

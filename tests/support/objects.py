@@ -8,19 +8,19 @@ import struct
 def shared_object(soname: str = "", *, bits: int = 64, machine: int = 62, order: str = "<") -> bytes:
     """Return an ``ET_DYN`` file with a dynamic section, and a soname if one is given."""
     wide = bits == 64
-    word = "Q" if wide else "I"
+    word_format = "Q" if wide else "I"
     header, row = (64, 56) if wide else (52, 32)
     strings = b"\0" + soname.encode() + b"\0"
     tags = [(14, 1)] if soname else []
     dynamic_at = header + 2 * row
-    size = (len(tags) + 3) * struct.calcsize(order + 2 * word)
+    size = (len(tags) + 3) * struct.calcsize(order + 2 * word_format)
     strings_at = dynamic_at + size
     tags = [*tags, (5, strings_at), (10, len(strings)), (0, 0)]
-    dynamic = b"".join(struct.pack(order + 2 * word, *tag) for tag in tags)
+    dynamic = b"".join(struct.pack(order + 2 * word_format, *tag) for tag in tags)
     total = strings_at + len(strings)
     ident = b"\x7fELF" + bytes((2 if wide else 1, 1 if order == "<" else 2, 1)) + bytes(9)
     fields = (3, machine, 1, 0, header, 0, 0, header, row, 2, 0, 0, 0)
-    head = ident + struct.pack(order + f"HHI{word}{word}{word}IHHHHHH", *fields)
+    head = ident + struct.pack(order + f"HHI{word_format}{word_format}{word_format}IHHHHHH", *fields)
     return head + _rows(order, wide, total, dynamic_at, size) + dynamic + strings
 
 

@@ -142,8 +142,8 @@ def _interpreter(prefix: Sequence[str]) -> str:
     """Return a Python of this version that the person can execute."""
     version = "python{}.{}".format(*sys.version_info)
     for path in (os.path.realpath(sys.executable), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        result = subprocess.run([*prefix, path, "-I", "-c", ""], capture_output=True, check=False)
-        if result.returncode == 0:
+        process = subprocess.run([*prefix, path, "-I", "-c", ""], capture_output=True, check=False)
+        if process.returncode == 0:
             return path
     absent(f"an ordinary user has no {version} here")
     raise AssertionError
@@ -155,7 +155,7 @@ def _uid(name: str) -> int:
     try:
         return pwd.getpwnam(_ORDINARY).pw_uid
     except KeyError:
-        result = subprocess.run(["useradd", "--no-create-home", _ORDINARY], capture_output=True, check=False)
-        if result.returncode:
+        process = subprocess.run(["useradd", "--no-create-home", _ORDINARY], capture_output=True, check=False)
+        if process.returncode:
             absent(f"the user {_ORDINARY} cannot be made")
         return pwd.getpwnam(_ORDINARY).pw_uid

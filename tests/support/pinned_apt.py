@@ -47,16 +47,18 @@ class PinnedApt:
         )
         (root / "apt.conf").write_text(_CONFIG.format(root=root))
         self._environ = {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        result = self.run("apt-get", "update", "--error-on=any")
-        assert result.returncode == 0, result.stdout + result.stderr
+        process = self.run("apt-get", "update", "--error-on=any")
+        assert process.returncode == 0, process.stdout + process.stderr
 
     def install(self, packages: Sequence[str]) -> Verdict:
         """Simulate the installation of ``packages`` on an empty root."""
-        result = self.run("apt-get", "-qq", "-s", "install", *packages)
-        if result.returncode:
-            return Verdict((), result.stdout + result.stderr)
-        found = re.findall(r"^Inst (\S+) \((\S+)", result.stdout, re.MULTILINE)
-        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in found)))
+        process = self.run("apt-get", "-qq", "-s", "install", *packages)
+        if process.returncode:
+            return Verdict((), process.stdout + process.stderr)
+        installed_versions = re.findall(r"^Inst (\S+) \((\S+)", process.stdout, re.MULTILINE)
+        return Verdict(
+            tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in installed_versions))
+        )
 
     def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program of apt."""

@@ -30,23 +30,24 @@ def push(
         subject = oci.read_manifest(referrer.document(descriptor)).subject
         assert subject is not None
         by_subject.setdefault(subject.digest, []).append(descriptor)
-    for subject_digest, found in by_subject.items():  # distribution-spec 1.1, "Referrers Tag Schema"
+    # distribution-spec 1.1, "Referrers Tag Schema"
+    for subject_digest, referrer_descriptors in by_subject.items():
         _put(
             f"{base}/manifests/{subject_digest.replace(':', '-')}",
-            oci.encode_document(oci.make_index(tuple(found))),
+            oci.encode_document(oci.make_index(tuple(referrer_descriptors))),
             oci.INDEX,
         )
     return image.root.digest
 
 
 def _push(image: Image, base: str, tags: list[str]) -> None:
-    listed = list_blobs(image)
+    descriptors = list_blobs(image)
     documents = {descriptor.digest: data for descriptor, data in image.walk()}
-    for descriptor in listed:
+    for descriptor in descriptors:
         if descriptor.digest not in documents:
             with image.blobs.open(descriptor.digest) as file:
                 _upload(base, descriptor.digest, file.read())
-    for descriptor in reversed(listed):
+    for descriptor in reversed(descriptors):
         if descriptor.digest in documents:
             names = [descriptor.digest, *(tags if descriptor.digest == image.root.digest else ())]
             for name in names:
@@ -55,15 +56,15 @@ def _push(image: Image, base: str, tags: list[str]) -> None:
 
 def _upload(base: str, digest: str, data: bytes) -> None:
     request = urllib.request.Request(f"{base}/blobs/uploads/", method="POST", data=b"")
-    with urllib.request.urlopen(request) as answer:
-        place = urljoin(base, answer.headers["Location"])
-    _put(f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
+    with urllib.request.urlopen(request) as response:
+        location = urljoin(base, response.headers["Location"])
+    _put(f"{location}{'&' if '?' in location else '?'}digest={digest}", data, "application/octet-stream")
 
 
 def _put(url: str, data: bytes, media_type: str) -> None:
     request = urllib.request.Request(url, method="PUT", data=data, headers={"Content-Type": media_type})
     try:
-        with urllib.request.urlopen(request) as answer:
-            answer.read()
+        with urllib.request.urlopen(request) as response:
+            response.read()
     except urllib.error.HTTPError as error:
         raise AssertionError(json.dumps([url, error.code, error.read().decode()])) from None

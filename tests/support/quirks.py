@@ -96,8 +96,8 @@ def says(text: str | bytes) -> Any:
 PUSH = [
     # A part of a blob is sent
     *(
-        Quirk("push", f"Range of a part is {value!r}", who, "PATCH", UPLOAD, headers={"Range": value})
-        for value, who in (
+        Quirk("push", f"Range of a part is {value!r}", vendors, "PATCH", UPLOAD, headers={"Range": value})
+        for value, vendors in (
             ("0-0", "ECR: stale"),
             ("0-100", "zot: too short"),
             ("0-99999999", "too long"),
@@ -107,8 +107,8 @@ PUSH = [
         )
     ),
     *(
-        Quirk("push", f"a part is answered {status}", who, "PATCH", UPLOAD, status, when=202)
-        for status, who in ((200, "-"), (201, "GAR, older specification"), (204, "Pulp"))
+        Quirk("push", f"a part is answered {status}", vendors, "PATCH", UPLOAD, status, when=202)
+        for status, vendors in ((200, "-"), (201, "GAR, older specification"), (204, "Pulp"))
     ),
     Quirk(
         "push",
@@ -120,8 +120,8 @@ PUSH = [
         registry={"moves": False},
     ),
     *(
-        Quirk("push", f"a part fails with {status} once", who, "PATCH", UPLOAD, status, when=202, times=1)
-        for status, who in ((500, "Quay, ECR"), (502, "any proxy"), (504, "any proxy"))
+        Quirk("push", f"a part fails with {status} once", vendors, "PATCH", UPLOAD, status, when=202, times=1)
+        for status, vendors in ((500, "Quay, ECR"), (502, "any proxy"), (504, "any proxy"))
     ),
     *(
         Quirk(
@@ -164,8 +164,8 @@ PUSH = [
     Quirk("push", "an upload has a range", "Docker Hub", "POST", POST, headers={"Range": "0-0"}),
     # An upload ends
     *(
-        Quirk("push", f"an upload is closed with {status}", who, "PUT", UPLOAD, status, when=201)
-        for status, who in ((200, "-"), (202, "Nexus"), (204, "the older specification"))
+        Quirk("push", f"an upload is closed with {status}", vendors, "PUT", UPLOAD, status, when=201)
+        for status, vendors in ((200, "-"), (202, "Nexus"), (204, "the older specification"))
     ),
     Quirk("push", "an upload fails with 500 once", "Quay", "PUT", UPLOAD, 500, when=201, times=1),
     Quirk("push", "an upload always fails", "-", "PUT", UPLOAD, 500, instead=True, error="500"),
@@ -180,8 +180,8 @@ PUSH = [
     ),
     # Is a blob there already?
     *(
-        Quirk("push", f"HEAD of a blob is answered {status}", who, "HEAD", BLOB, status, instead=True)
-        for status, who in (
+        Quirk("push", f"HEAD of a blob is answered {status}", vendors, "HEAD", BLOB, status, instead=True)
+        for status, vendors in (
             (400, "-"),
             (401, "-"),
             (403, "registries behind object stores"),
@@ -191,8 +191,16 @@ PUSH = [
     ),
     # Manifests
     *(
-        Quirk("push", f"HEAD of a manifest is answered {status}", who, "HEAD", MANIFEST, status, instead=True)
-        for status, who in (
+        Quirk(
+            "push",
+            f"HEAD of a manifest is answered {status}",
+            vendors,
+            "HEAD",
+            MANIFEST,
+            status,
+            instead=True,
+        )
+        for status, vendors in (
             (401, "-"),
             (403, "a former CentOS registry"),
             (404, "-"),
@@ -201,8 +209,8 @@ PUSH = [
         )
     ),
     *(
-        Quirk("push", f"a manifest is taken with {status}", who, "PUT", MANIFEST, status, when=201)
-        for status, who in ((200, "-"), (202, "Artifactory"), (204, "-"))
+        Quirk("push", f"a manifest is taken with {status}", vendors, "PUT", MANIFEST, status, when=201)
+        for status, vendors in ((200, "-"), (202, "Artifactory"), (204, "-"))
     ),
     Quirk(
         "push",
@@ -232,8 +240,16 @@ PUSH = [
 ]
 PULL = [
     *(
-        Quirk("pull", f"HEAD of a manifest is answered {status}", who, "HEAD", MANIFEST, status, instead=True)
-        for status, who in (
+        Quirk(
+            "pull",
+            f"HEAD of a manifest is answered {status}",
+            vendors,
+            "HEAD",
+            MANIFEST,
+            status,
+            instead=True,
+        )
+        for status, vendors in (
             (400, "-"),
             (401, "-"),
             (403, "a former CentOS registry, Harbor"),
@@ -249,12 +265,12 @@ PULL = [
         Quirk(
             "pull",
             f"the type of a manifest is {kind!r}",
-            who,
+            vendors,
             "HEAD|GET",
             MANIFEST,
             headers={"Content-Type": kind},
         )
-        for kind, who in (
+        for kind, vendors in (
             ("application/octet-stream", "Artifactory"),
             ("application/json", "Nexus"),
             ("text/plain; charset=utf-8", "static registries"),
@@ -349,8 +365,8 @@ PULL = [
 ]
 COPY = [
     *(
-        Quirk("copy", f"a mount is answered {status}", who, "POST", MOUNT, status, instead=True)
-        for status, who in (
+        Quirk("copy", f"a mount is answered {status}", vendors, "POST", MOUNT, status, instead=True)
+        for status, vendors in (
             (400, "-"),
             (401, "Harbor, GitLab, Docker Hub"),
             (403, "ACR"),
@@ -385,14 +401,14 @@ REFERRERS = [
         Quirk(
             "referrers",
             f"the API is answered {status}",
-            who,
+            vendors,
             "GET",
             API,
             status,
             instead=True,
             registry=NO_REFERRERS,
         )
-        for status, who in (
+        for status, vendors in (
             (400, "ECR"),
             (401, "Harbor 2.7"),
             (403, "GAR"),
@@ -406,7 +422,7 @@ REFERRERS = [
         Quirk(
             "referrers",
             f"the API is {what}",
-            who,
+            vendors,
             "GET",
             API,
             200,
@@ -414,7 +430,7 @@ REFERRERS = [
             body=says(body),
             registry=NO_REFERRERS,
         )
-        for what, who, kind, body in (
+        for what, vendors, kind, body in (
             ("a web page", "GitLab", "text/html", WEB_PAGE),
             ("empty JSON", "registries that answer all requests", "application/json", b"{}"),
             ("nothing", "registries that answer all requests", "application/json", b""),
@@ -481,8 +497,8 @@ REFERRERS += [
 ]
 LOGIN = [
     *(
-        Quirk("login", f"the token is {text}", who, "GET", TOKEN, body=rewritten_token, registry=BEARER)
-        for text, who, rewritten_token in (
+        Quirk("login", f"the token is {text}", vendors, "GET", TOKEN, body=rewritten_token, registry=BEARER)
+        for text, vendors, rewritten_token in (
             ("token and null", "-", rewritten(token=None)),
             ("in token only", "Quay", lambda body: body.replace(b"access_token", b"token")),
             ("valid for null seconds", "Gitea", rewritten(expires_in=None)),
@@ -651,8 +667,8 @@ TAG_LISTS = [
 ]
 DELETE = [
     *(
-        Quirk("delete", f"deleting is answered {status}", who, "DELETE", MANIFEST, status, when=202)
-        for status, who in ((200, "Quay, ECR"), (204, "older registries"))
+        Quirk("delete", f"deleting is answered {status}", vendors, "DELETE", MANIFEST, status, when=202)
+        for status, vendors in ((200, "Quay, ECR"), (204, "older registries"))
     ),
     Quirk(
         "delete",
@@ -680,13 +696,13 @@ IMMUTABLE = [
     Quirk(
         "push",
         f"a tag that is there is refused with {status}",
-        who,
+        vendors,
         "PUT",
         r"/manifests/1\.0",
         status,
         instead=True,
     )
-    for status, who in (
+    for status, vendors in (
         (400, "ECR, GAR"),
         (403, "Harbor"),
         (405, "ACR"),

@@ -36,9 +36,9 @@ def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environme
 
 def must(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> str:
     """Run ``pumice``, which must succeed; return its output."""
-    outcome = run(home, *arguments, cwd=cwd, **environment)
-    assert outcome.code == 0, outcome.stderr
-    return outcome.stdout
+    pumice_run = run(home, *arguments, cwd=cwd, **environment)
+    assert pumice_run.code == 0, pumice_run.stderr
+    return pumice_run.stdout
 
 
 def example(name: str, folder: Path) -> Path:

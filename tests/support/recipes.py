@@ -45,8 +45,8 @@ def values(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
         }
         return st.fixed_dictionaries(required, optional=optional).map(_make_consistent)
     if isinstance(kind, ListOf):
-        same = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
-        unique = same if kind.identity else None
+        identity = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
+        unique = identity if kind.identity else None
         return st.lists(values(kind.item), min_size=kind.min_length, max_size=3, unique_by=unique)
     if isinstance(kind, MapOf):
         return st.dictionaries(values(kind.key), values(kind.value), max_size=3)
@@ -81,10 +81,10 @@ def _make_consistent(value: dict[str, Any]) -> dict[str, Any]:
         return {name: item for name, item in value.items() if name != "key"}
     if "to" not in value:
         return value
-    kept = next((name for name in ("from", "text", "link") if name in value), None)
-    dropped = {"from", "text", "link", "directory", "ignore", "mode"} - {kept}
+    chosen_source = next((name for name in ("from", "text", "link") if name in value), None)
+    dropped = {"from", "text", "link", "directory", "ignore", "mode"} - {chosen_source}
     remaining = {name: item for name, item in value.items() if name not in dropped}
-    return remaining if kept else {**remaining, "directory": True}
+    return remaining if chosen_source else {**remaining, "directory": True}
 
 
 def as_yaml(value: object) -> str:

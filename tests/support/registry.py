@@ -218,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
         if path == "/v2/":
             self._respond(200)
+        elif path == "/v2/_catalog":
+            self._catalog()
         else:
             self._refuse(404, "NOT_FOUND")
 
@@ -289,9 +291,10 @@ class _Handler(BaseHTTPRequestHandler):
             and (name, blob_descriptor["digest"]) not in registry.blobs
         ]
         missing += [
-            one["digest"]
-            for one in document.get("manifests", [])
-            if (name, one["digest"]) not in registry.manifests and (name, one["digest"]) not in registry.blobs
+            descriptor["digest"]
+            for descriptor in document.get("manifests", [])
+            if (name, descriptor["digest"]) not in registry.manifests
+            and (name, descriptor["digest"]) not in registry.blobs
         ]
         if missing:
             self._refuse(404, "MANIFEST_BLOB_UNKNOWN")
@@ -310,6 +313,13 @@ class _Handler(BaseHTTPRequestHandler):
             {"Link": f'</v2/{name}/tags/list?n={page}&last={page_tags[-1]}>; rel="next"'} if remaining else {}
         )
         self._respond(200, link, json.dumps({"name": name, "tags": page_tags}).encode())
+
+    def _catalog(self) -> None:
+        names = sorted({*self.registry.tags, *(name for name, _ in self.registry.manifests)})
+        names = [name for name in names if name > self.query.get("last", "")]
+        page = min(self.registry.page or 1 << 30, int(self.query.get("n", 1 << 30)))
+        link = {"Link": f'</v2/_catalog?n={page}&last={names[page - 1]}>; rel="next"'} if names[page:] else {}
+        self._respond(200, link, json.dumps({"repositories": names[:page]}).encode())
 
     def _referrers(self, name: str, digest: str) -> None:
         if not self.registry.referrers:

@@ -50,7 +50,7 @@ def image(*blobs: bytes, subject: bytes | None = None, salt: str = "") -> bytes:
     document: dict[str, object] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "layers": [descriptor(b, "l") for b in blobs],
+        "layers": [descriptor(blob, "l") for blob in blobs],
         "annotations": {"salt": salt},
     }
     if subject is not None:
@@ -60,7 +60,11 @@ def image(*blobs: bytes, subject: bytes | None = None, salt: str = "") -> bytes:
 
 def index(*manifests: bytes) -> bytes:
     return msgspec.json.encode(
-        {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(m) for m in manifests]}
+        {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [descriptor(manifest) for manifest in manifests],
+        }
     )
 
 
@@ -115,9 +119,9 @@ class Promiser:
 
     def do(self, operation: Callable[[], object], changes: Mapping[str, str | None]) -> None:
         old_values = {statement: value_of(self.storage, statement) for statement in changes}
-        self.promise({s: [old_values[s], new_value] for s, new_value in changes.items()})
+        self.promise({name: [old_values[name], value] for name, value in changes.items()})
         operation()
-        self.promise({s: [after] for s, after in changes.items()})
+        self.promise({name: [value] for name, value in changes.items()})
 
     def blob(self, repository: str, *chunks: bytes, algorithm: str = "sha256") -> None:
         digest = digest_of(b"".join(chunks), algorithm)
@@ -135,7 +139,7 @@ class Promiser:
 def work(storage: Storage, promise: Promised) -> None:
     """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
     promiser = Promiser(storage, promise)
-    base, app, other = b"base layer" * 9, b"application", b"another application"
+    base, app, unused_blob = b"base layer" * 9, b"application", b"another application"
     promiser.blob("team/app", base)
     promiser.blob("team/app", app[:4], app[4:])
     promiser.blob("team/app", base, algorithm="sha512")
@@ -150,37 +154,37 @@ def work(storage: Storage, promise: Promised) -> None:
     signature = image(base, subject=second, salt="signature")
     promiser.manifest("team/app", signature, subject=second)
     promiser.manifest("team/app", index(first, second), "all")
-    promiser.blob("team", other)
-    gone = digest_of(other)
-    promiser.do(lambda: storage.blobs.delete("team", gone), {f"blob team {gone}": None})
+    promiser.blob("team", unused_blob)
+    unused_digest = digest_of(unused_blob)
+    promiser.do(lambda: storage.blobs.delete("team", unused_digest), {f"blob team {unused_digest}": None})
     doomed = image(base, salt="doomed")
     promiser.manifest("team", doomed, "a", "b")
     names = (digest_of(doomed), "a", "b")
     promiser.do(
         lambda: storage.manifests.delete("team", digest_of(doomed)),
-        {f"manifest team {n}": None for n in names},
+        {f"manifest team {name}": None for name in names},
     )
     promiser.do(lambda: storage.tags.delete("team/app", "1.0"), {"manifest team/app 1.0": None})
-    dead = image(base, subject=doomed, salt="signature of the dead")
-    promiser.manifest("team", dead, subject=doomed)
+    orphan_signature = image(base, subject=doomed, salt="signature of the dead")
+    promiser.manifest("team", orphan_signature, subject=doomed)
     storage.uploads.append("team", storage.uploads.begin("team"), 0, b"never finished")
-    removed = {
-        f"manifest team {digest_of(dead)}": None,
-        f"referrer team {digest_of(doomed)} {digest_of(dead)}": None,
+    collected = {
+        f"manifest team {digest_of(orphan_signature)}": None,
+        f"referrer team {digest_of(doomed)} {digest_of(orphan_signature)}": None,
         f"blob team {base_digest}": None,
         f"blob team/app {digest_of(base, 'sha512')}": None,
     }
-    promiser.do(lambda: collect(storage, time.time() + LATER, 1), removed)
-    promiser.blob("team", other)
+    promiser.do(lambda: collect(storage, time.time() + LATER, 1), collected)
+    promiser.blob("team", unused_blob)
 
 
 def verify(storage: Storage, promised: Promise) -> None:
     """Assert that a registry is not damaged and keeps its promises."""
-    result = check(storage)
-    assert result.damaged == ()
-    assert result.incomplete == ()
-    for statement, allowed in promised.items():
-        assert value_of(storage, statement) in allowed, statement
+    findings = check(storage)
+    assert findings.damaged == ()
+    assert findings.incomplete == ()
+    for statement, allowed_values in promised.items():
+        assert value_of(storage, statement) in allowed_values, statement
 
 
 class RecordingDisk(crashes.RecordingFileSystem):
@@ -188,7 +192,11 @@ class RecordingDisk(crashes.RecordingFileSystem):
 
     def extend(self, path: str) -> NewFile:
         name = self._name(path)
-        number = next(o.number for o in reversed(self.log) if o.kind == "create" and o.path == name)
+        number = next(
+            operation.number
+            for operation in reversed(self.log)
+            if operation.kind == "create" and operation.path == name
+        )
         return crashes._RecordedFile(OsDisk().extend(path), self.log, number)
 
 

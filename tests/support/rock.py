@@ -20,12 +20,12 @@ class _Rock(io.RawIOBase):
         self._number = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        parts = []
+        chunks = []
         while size > 0:
             self._number += 1
-            parts.append(hashlib.sha256(self._number.to_bytes(8, "big")).digest() * 128)
-            size -= len(parts[-1])
-        data = b"".join(parts)[: self._left]
+            chunks.append(hashlib.sha256(self._number.to_bytes(8, "big")).digest() * 128)
+            size -= len(chunks[-1])
+        data = b"".join(chunks)[: self._left]
         self._left -= len(data)
         return data
 

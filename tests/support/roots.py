@@ -77,8 +77,8 @@ def _facts(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
             body = archive.extractfile(member)
             assert body
             digest = hashlib.sha256()
-            while piece := body.read(1 << 20):
-                digest.update(piece)
+            while chunk := body.read(1 << 20):
+                digest.update(chunk)
             sha256 = digest.hexdigest()
         size = member.size if kind == "file" else 0
         yield path, Fact(kind, member.mode, (member.uid, member.gid), size, link, sha256, int(member.mtime))

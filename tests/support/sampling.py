@@ -27,8 +27,8 @@ def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
     everything = list(items)
     if is_soak() or count >= len(everything):
         return everything
-    chosen = random.Random(seed).sample(range(len(everything)), count)
-    return [everything[index] for index in sorted(chosen)]
+    indexes = random.Random(seed).sample(range(len(everything)), count)
+    return [everything[index] for index in sorted(indexes)]
 
 
 def is_another_day() -> bool:

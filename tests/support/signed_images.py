@@ -36,21 +36,21 @@ def image(
     name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z", track: str = ""
 ) -> Image:
     """Return an image whose annotations name it ``name``; no annotations if that is empty."""
-    made = handmade.image(ImageContents([[file("greeting", content)]]))
-    manifest = oci.read_manifest(made.document(made.root))
+    unnamed_image = handmade.image(ImageContents([[file("greeting", content)]]))
+    manifest = oci.read_manifest(unnamed_image.document(unnamed_image.root))
     title, version = image_names.split_name(name)
     annotations = (
         {image_names.TITLE: title, image_names.VERSION: version, image_names.CREATED: created} if name else {}
     )
     annotations |= {rollback.TRACK: track} if track else {}
     data = oci.encode_document(oci.make_manifest(manifest.config, manifest.layers, annotations=annotations))
-    made.blobs.put(data)  # type: ignore[attr-defined]  # not in the protocol
-    return Image(oci.make_descriptor(data, oci.MANIFEST), made.blobs)
+    unnamed_image.blobs.put(data)  # type: ignore[attr-defined]  # not in the protocol
+    return Image(oci.make_descriptor(data, oci.MANIFEST), unnamed_image.blobs)
 
 
-def folder(path: Path, made: Image | None = None) -> Path:
+def folder(path: Path, image_to_write: Image | None = None) -> Path:
     """Write an image as a layout."""
-    locations.write(made or image(), f"oci:{path}", version="1.0")
+    locations.write(image_to_write or image(), f"oci:{path}", version="1.0")
     return path
 
 

@@ -162,18 +162,22 @@ class Instance:
 
     def _timestamp(self, certificate: x509.Certificate) -> bytes:
         """Return a list of one signed certificate timestamp (RFC 6962, 3.2 and 3.3)."""
-        shown = certificate.tbs_precertificate_bytes
+        precertificate = certificate.tbs_precertificate_bytes
         moment = struct.pack("!Q", int(START.timestamp()) * 1000)
-        entry = hashlib.sha256(_spki(self.authority)).digest() + struct.pack("!I", len(shown))[1:] + shown
+        entry = (
+            hashlib.sha256(_spki(self.authority)).digest()
+            + struct.pack("!I", len(precertificate))[1:]
+            + precertificate
+        )
         signed = b"\0\0" + moment + b"\0\1" + entry + b"\0\0"
         signature = self.certificates.sign(signed, ec.ECDSA(hashes.SHA256()))
-        one = b"\0" + _key_id(self.certificates) + moment + b"\0\0" + b"\4\3" + _sized(signature)
-        return _sized(_sized(one))
+        timestamp = b"\0" + _key_id(self.certificates) + moment + b"\0\0" + b"\4\3" + _sized(signature)
+        return _sized(_sized(timestamp))
 
     def _entry(self, body: bytes, wish: Wish) -> dict[str, Any]:
         """Log an entry, as the second of three."""
         moment = int(START.timestamp()) + wish.after
-        first, third = (_leaf(other) for other in (b"before", b"after"))
+        first, third = (_leaf(leaf_data) for leaf_data in (b"before", b"after"))
         root = _node(_node(first, _leaf(body)), third)
         note = f"{_ORIGIN} - 1\n3\n{_b64(root)}\n"
         signature = _key_id(self.log)[:4] + self.log.sign(note.encode(), ec.ECDSA(hashes.SHA256()))
@@ -212,7 +216,8 @@ def _body(envelope: dsse.Envelope, certificate: x509.Certificate, statement: byt
             "envelopeHash": _hash(dsse.encode_envelope(envelope)),
             "payloadHash": _hash(statement),
             "signatures": [
-                {"signature": _b64(one.value), "verifier": _b64(pem)} for one in envelope.signatures
+                {"signature": _b64(signature.value), "verifier": _b64(pem)}
+                for signature in envelope.signatures
             ],
         },
     }

@@ -31,7 +31,7 @@ def command(*folders: str) -> tuple[str, ...]:
     bwrap = shutil.which("bwrap")
     if not bwrap or not (root / "usr/bin/skopeo").exists():
         absent("skopeo 1.14 or newer is not installed")
-    binds = [word for folder in folders for word in ("--bind", folder, folder)]
+    binds = [argument for folder in folders for argument in ("--bind", folder, folder)]
     return (
         *(bwrap or "bwrap", "--bind", str(root), "/", "--dev", "/dev", "--proc", "/proc"),
         *("--tmpfs", "/tmp", "--tmpfs", "/root", *binds, "--setenv", "HOME", "/root", "skopeo"),
@@ -40,4 +40,4 @@ def command(*folders: str) -> tuple[str, ...]:
 
 def _version(program: tuple[str, ...]) -> tuple[int, ...]:
     output = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(word) for word in output.split()[2].split("-")[0].split("+")[0].split(".")[:2])
+    return tuple(int(component) for component in output.split()[2].split("-")[0].split("+")[0].split(".")[:2])

@@ -44,11 +44,11 @@ class RepositoryModel:
 
     def needed_blobs(self) -> set[str]:
         """Return the digests of the blobs that manifests refer to."""
-        found: set[str] = set()
+        digests: set[str] = set()
         for data in self.manifests.values():
             document = json.loads(data)
-            found |= {one["digest"] for one in (document["config"], *document["layers"])}
-        return found
+            digests |= {descriptor["digest"] for descriptor in (document["config"], *document["layers"])}
+        return digests
 
 
 class SoakResult(msgspec.Struct, frozen=True):
@@ -299,13 +299,13 @@ def _described(data: bytes) -> oci.Descriptor:
 
 
 def _list_referrers(ask: Callable[..., Reply], repo: RepositoryModel, subject: str) -> set[str]:
-    found: set[str] = set()
+    digests: set[str] = set()
     path = f"/v2/{repo.name}/referrers/{subject}"
     while path:
-        answer = ask("GET", path, None, {"Accept": INDEX})
-        found |= {one["digest"] for one in answer.json["manifests"]}
-        path = answer.headers.get("Link", "").partition("<")[2].partition(">")[0]
-    return found
+        reply = ask("GET", path, None, {"Accept": INDEX})
+        digests |= {descriptor["digest"] for descriptor in reply.json["manifests"]}
+        path = reply.headers.get("Link", "").partition("<")[2].partition(">")[0]
+    return digests
 
 
 def peak_memory(pid: int) -> int:
@@ -370,9 +370,9 @@ def run(root: Path, operations: int, *, seed: int = 0) -> SoakResult:
     with serving(root) as registry:  # everything must be on disk
         problems += compare(registry, workers)
     with open_storage(root) as storage:
-        result = check(storage)
+        findings = check(storage)
         problems += [
-            f"{finding.where}: {finding.message}" for finding in (*result.damaged, *result.incomplete)
+            f"{finding.where}: {finding.message}" for finding in (*findings.damaged, *findings.incomplete)
         ]
     operation_counts: dict[str, int] = {}
     for worker in workers:

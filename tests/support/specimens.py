@@ -79,7 +79,7 @@ def build_example(name: str, where: Path, home: Path) -> str:
     """Build the example ``name`` into a layout below ``where``; return its name with the tag."""
     ignore = shutil.ignore_patterns("*.lock", "__pycache__")
     shutil.copytree(ROOT / "examples" / name, where / name, ignore=ignore)
-    result = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -94,20 +94,20 @@ def build_example(name: str, where: Path, home: Path) -> str:
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
+    assert process.returncode == 0, process.stderr
     return f"oci:{where}/{name}.oci:{TAG}"
 
 
-def run_quietly(*command: str, allowed: str = "") -> str:
+def run_quietly(*command: str, accepted_text: str = "") -> str:
     """Run another program, which must succeed without warnings; return its output.
 
     Lines on standard error that contain ``allowed`` are not warnings.
     """
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    lines = [line for line in result.stderr.splitlines() if not (allowed and allowed in line)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    lines = [line for line in process.stderr.splitlines() if not (accepted_text and accepted_text in line)]
     warnings = [
         line for line in lines if any(word in line.lower() for word in ("warn", "error", "fail", "ignor"))
     ]
     assert warnings == []
-    return result.stdout
+    return process.stdout

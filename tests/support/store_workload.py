@@ -46,15 +46,15 @@ def put(blobs: Blobs, data: bytes) -> Digest:
 
 def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
     """Store an image whose layers are composed of the given parts."""
-    described = []
-    for parts in layers:
-        layer = b"".join(parts)
-        home.blobs.compose([put(home.blobs, part) for part in parts], digests.of(layer))
-        described.append(oci.Descriptor(oci.LAYER_GZIP, digests.of(layer), len(layer)))
+    layer_descriptors = []
+    for segments in layers:
+        layer = b"".join(segments)
+        home.blobs.compose([put(home.blobs, segment) for segment in segments], digests.of(layer))
+        layer_descriptors.append(oci.Descriptor(oci.LAYER_GZIP, digests.of(layer), len(layer)))
     config = msgspec.json.encode({"architecture": "amd64", "os": "linux", "salt": len(layers)})
     put(home.blobs, config)
     manifest = oci.encode_document(
-        oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(described))
+        oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(layer_descriptors))
     )
     put(home.blobs, manifest)
     return oci.make_descriptor(manifest, oci.MANIFEST)
@@ -92,9 +92,9 @@ def check(home: Home, promised: Promise) -> None:
     findings = verify(home, Silent())
     assert findings.damaged == (), findings
     assert findings.is_sound(), findings
-    for name, allowed in promised.items():
+    for name, allowed_digests in promised.items():
         descriptor = home.refs.get(name)
-        assert (descriptor.digest if descriptor else None) in allowed, name
+        assert (descriptor.digest if descriptor else None) in allowed_digests, name
 
 
 class UnsyncedFileSystem(files.OsFileSystem):
@@ -210,9 +210,9 @@ def kill_everywhere(root: str) -> int:
     """Kill the workload at each operation, in new stores and in a reused one; return their number."""
     for at in itertools.count(1):
         fresh_root = f"{root}/{at}"
-        result = run_killed(fresh_root, at)
+        killed_run = run_killed(fresh_root, at)
         with Home(fresh_root, _FAST) as home:
-            check(home, result.promised)
+            check(home, killed_run.promised)
             work(home, lambda _: None)  # works as in a new store
             garbage_collection.collect(home, FixedClock(0), keep_days=None)
             check(home, {})
@@ -220,7 +220,7 @@ def kill_everywhere(root: str) -> int:
         killed_again = run_killed(f"{root}/old", at)
         with Home(f"{root}/old", _FAST) as home:
             check(home, killed_again.promised)
-        if result.survived:
+        if killed_run.survived:
             return at - 1
     raise AssertionError
 

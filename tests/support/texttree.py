@@ -81,13 +81,13 @@ def effect_input(tree: Tree, settings: EffectSettings | None = None) -> EffectIn
 def format_entries(generated: Iterable[GeneratedEntry], *, with_content: bool = False) -> str:
     """Return ``MODE UID:GID PATH`` for each entry, sorted by path, optionally with the content of files."""
     lines: list[str] = []
-    for item in sorted(generated, key=lambda item: item.entry.path):
-        entry = item.entry
+    for generated_entry in sorted(generated, key=lambda generated_entry: generated_entry.entry.path):
+        entry = generated_entry.entry
         prefix = f"{entry.mode:04o} {entry.uid}:{entry.gid} {entry.path}"
         if entry.kind == "symlink":
             lines.append(f"{entry.path} -> {entry.link}")
         elif entry.kind == "dir":
             lines.append(f"{prefix}/")
         else:
-            lines.append(f"{prefix} {item.content.decode()!r}" if with_content else prefix)
+            lines.append(f"{prefix} {generated_entry.content.decode()!r}" if with_content else prefix)
     return "\n".join(lines)

@@ -51,12 +51,14 @@ def store_signed_index(home: Home, name: str) -> oci.Descriptor:
     home.refs.set(name, root)
     sbom = referrer(home, root, "application/x-sbom")
     signature = referrer(home, sbom, "application/x-signature")
-    other = referrer(home, members[1], "application/x-attestation")
-    for subject, entry in ((root, sbom), (sbom, signature), (members[1], other)):
+    attestation = referrer(home, members[1], "application/x-attestation")
+    for subject, entry in ((root, sbom), (sbom, signature), (members[1], attestation)):
         home.referrers.add(subject.digest, [entry])
     cosign = images.make(home, [{"signature": "by cosign"}]).root
-    named = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
-    home.referrers.add(root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, named)])
+    tag_annotation = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
+    home.referrers.add(
+        root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, tag_annotation)]
+    )
     return root
 
 
@@ -68,7 +70,9 @@ def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: st
         images.put(home, payload)
         notes = {SIGNATURE: text}
         layers.append(oci.Descriptor(SIMPLE, digest.of(payload), len(payload), notes))
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [one.digest for one in layers]}}).encode()
+    config = json.dumps(
+        {"rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]}}
+    ).encode()
     images.put(home, config)
     data = oci.encode_document(
         oci.Manifest(
@@ -78,8 +82,8 @@ def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: st
             layers=tuple(layers),
         )
     )
-    named = {oci.REF_NAME: f"{subject.replace(':', '-')}{suffix}"}
-    entry = oci.Descriptor(oci.MANIFEST, images.put(home, data), len(data), named)
+    tag_annotation = {oci.REF_NAME: f"{subject.replace(':', '-')}{suffix}"}
+    entry = oci.Descriptor(oci.MANIFEST, images.put(home, data), len(data), tag_annotation)
     home.referrers.add(subject, [entry])
     return entry
 
@@ -93,18 +97,20 @@ def open_source(source: str, home: Home, client: Client) -> OpenedImage:
     return parse_source(source).open(locations.access(home, lambda: client))
 
 
-def copy_with(client: Client, source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+def copy_with(
+    client: Client, source: str, destination: str, home: Home, *, with_referrers: bool = True
+) -> Graph:
     """Copy an image with a client."""
-    opened = open_source(source, home, client)
-    gathered = transfer.gather_image(opened, with_referrers=whole)
+    source_image = open_source(source, home, client)
+    gathered = transfer.gather_image(source_image, with_referrers=with_referrers)
     location = parse_destination(destination)
-    transfer.copy_image(gathered, opened, location, locations.access(home, lambda: client))
+    transfer.copy_image(gathered, source_image, location, locations.access(home, lambda: client))
     return gathered.graph
 
 
-def copy(source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+def copy(source: str, destination: str, home: Home, *, with_referrers: bool = True) -> Graph:
     with Client(settings=QUICK, sleep=lambda _: None) as client:
-        return copy_with(client, source, destination, home, whole=whole)
+        return copy_with(client, source, destination, home, with_referrers=with_referrers)
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:

@@ -33,9 +33,9 @@ class TrustWorld(World):
 
     def must(self, *arguments: str, **how: Any) -> str:
         """Run pumice, require exit code 0, and return standard output."""
-        outcome = self.do(*arguments, **how)
-        assert outcome.code == 0, outcome.stderr
-        return outcome.stdout
+        pumice_run = self.do(*arguments, **how)
+        assert pumice_run.code == 0, pumice_run.stderr
+        return pumice_run.stdout
 
     def trust(self, key: str, prefix: str = "") -> None:
         """Trust a public key of the project's folder for a prefix, or for every name."""
@@ -48,11 +48,11 @@ class TrustWorld(World):
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
         """Run pumice, require the exit code, and return standard error."""
-        outcome = self.do(*arguments, **how)
-        assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
-        assert "Traceback" not in outcome.stderr
-        assert SECRET not in outcome.stderr
-        return outcome.stderr
+        pumice_run = self.do(*arguments, **how)
+        assert (pumice_run.code, pumice_run.stdout) == (code, ""), pumice_run.stderr
+        assert "Traceback" not in pumice_run.stderr
+        assert SECRET not in pumice_run.stderr
+        return pumice_run.stderr
 
 
 def signed_world(root: Path) -> TrustWorld:

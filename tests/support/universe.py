@@ -133,9 +133,9 @@ class Sketch(msgspec.Struct, frozen=True):
     def requests(self) -> tuple[Request, ...]:
         """Return the requests, as if they were on lines of a recipe from line 5 on."""
         requests = []
-        for line, word in enumerate(self.requests_text, 5):
-            name, _, number = word.removeprefix("-").partition("=")
-            exclude = word.startswith("-")
+        for line, request_text in enumerate(self.requests_text, 5):
+            name, _, number = request_text.removeprefix("-").partition("=")
+            exclude = request_text.startswith("-")
             requests.append(
                 Request(name=name, version=number, exclude=exclude, where=f"recipe.yaml:{line}:5")
             )
@@ -159,7 +159,7 @@ def from_apt(architecture: str = "amd64") -> TextUniverse:
     """Return the universe of the Debian indexes that apt has fetched; empty if there are none."""
     indexes = []
     for path in apt.debian_indexes(architecture):
-        address, _, rest = path.name.partition("_dists_")
+        address, _, release_name = path.name.partition("_dists_")
         archive = address.rsplit("_", 1)[1]
-        indexes.append((f"{archive}/{rest.split('_')[0]}", apt.content(path).decode()))
+        indexes.append((f"{archive}/{release_name.split('_')[0]}", apt.content(path).decode()))
     return TextUniverse(indexes, architecture)

@@ -54,10 +54,10 @@ class Wire:
             while data := source.recv(1 << 14):
                 with self._lock:
                     self.count += len(data)
-                    allowed = data if self.is_cut else data[: self._left]
-                    self._left -= len(allowed)
-                target.sendall(allowed)
-                if len(allowed) < len(data):
+                    sent_data = data if self.is_cut else data[: self._left]
+                    self._left -= len(sent_data)
+                target.sendall(sent_data)
+                if len(sent_data) < len(data):
                     self.is_cut = True
                     self._break()
                     return
@@ -65,7 +65,7 @@ class Wire:
             target.shutdown(socket.SHUT_WR)
 
     def _break(self) -> None:
-        opened, self._open = self._open, []
-        for connection in opened:
+        connections, self._open = self._open, []
+        for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -63,11 +63,11 @@ PACKAGES = (*BASE, HELLO, LIBHELLO)
 class PumiceRun:
     """The output and exit code of ``pumice``."""
 
-    def __init__(self, result: subprocess.CompletedProcess[bytes]) -> None:
-        self.code = result.returncode
-        self.stdout_bytes = result.stdout
-        self.stdout = result.stdout.decode(errors="replace").strip()
-        self.stderr = result.stderr.decode(errors="replace").strip()
+    def __init__(self, process: subprocess.CompletedProcess[bytes]) -> None:
+        self.code = process.returncode
+        self.stdout_bytes = process.stdout
+        self.stdout = process.stdout.decode(errors="replace").strip()
+        self.stderr = process.stderr.decode(errors="replace").strip()
 
 
 class World:
@@ -126,9 +126,9 @@ class World:
 
     def build(self, *arguments: str, **how: Any) -> str:
         """Build the recipe and return the digest; fails the test if that fails."""
-        outcome = self.run("build", "recipe.yaml", *arguments, **how)
-        assert outcome.code == 0, outcome.stderr
-        return outcome.stdout
+        pumice_run = self.run("build", "recipe.yaml", *arguments, **how)
+        assert pumice_run.code == 0, pumice_run.stderr
+        return pumice_run.stdout
 
     def blobs(self, layout: Path) -> dict[str, Any]:
         """Return the manifest of the image in a layout folder (JSON), with its config as ``_config``."""

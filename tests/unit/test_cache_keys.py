@@ -17,21 +17,21 @@ SOURCES = ROOT / "src/pumice"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return the package of a checkout of the test's own."""
+    """Return the package directory of a private checkout."""
     return Path(copytree(SOURCES, tmp_path / "src/pumice", ignore=ignore_patterns("__pycache__")))
 
 
 def versions(package: Path) -> dict[str, str]:
-    """Return the version of each kind's code, as a process finds it that runs ``package``."""
+    """Return the code version of each kind, as computed by a process that runs ``package``."""
     code = "from pumice import cache_keys as c\nfor kind in c.MODULES: print(kind, c.code_version(kind))"
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
-    return dict(line.split() for line in result.stdout.splitlines())
+    return dict(line.split() for line in process.stdout.splitlines())
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+def changed_kinds(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {kind for kind in before if before[kind] != after[kind]}
 
 
@@ -50,7 +50,7 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
         with (checkout / path).open("a") as file:
             file.write("# edited\n")
         after = versions(checkout)
-        assert changed(before, after) == kinds, path
+        assert changed_kinds(before, after) == kinds, path
         before = after
 
 
@@ -58,7 +58,7 @@ def test_an_edit_that_keeps_the_size_counts_by_its_time(checkout: Path) -> None:
     before = versions(checkout)
     facts = (checkout / "packing/segment_writer.py").stat()
     os.utime(checkout / "packing/segment_writer.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
-    assert "segment" in changed(before, versions(checkout))
+    assert "segment" in changed_kinds(before, versions(checkout))
 
 
 def test_a_wheel_carries_digests_of_its_modules(tmp_path: Path, checkout: Path) -> None:
@@ -67,10 +67,10 @@ def test_a_wheel_carries_digests_of_its_modules(tmp_path: Path, checkout: Path) 
         (project / name).write_bytes((ROOT / name).read_bytes())
     copytree(ROOT / "tools", project / "tools")
     code = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-    done = subprocess.run(
+    build = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=project, check=True, capture_output=True, text=True
     )
-    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
+    with zipfile.ZipFile(tmp_path / build.stdout.split()[-1]) as wheel:
         wheel.extractall(tmp_path / "installed")
     installed = tmp_path / "installed/pumice"
     text = (installed / cache_keys.DIGESTS).read_text()

@@ -77,8 +77,8 @@ def test_replace_reports_a_missing_directory(tmp_path: Path) -> None:
         files.replace(tmp_path / "no" / "file", b"")
 
 
-def test_a_write_that_is_cut_short_goes_on(tmp_path: Path) -> None:
-    """A pipe takes what fits: the rest must follow."""
+def test_a_short_write_is_continued(tmp_path: Path) -> None:
+    """A write to a pipe can be short; the remaining bytes must follow."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     received = bytearray()
@@ -142,9 +142,9 @@ def hold(path: Path, how: str) -> subprocess.Popen[str]:
 def test_a_lock_excludes_processes_and_says_when_it_waits(tmp_path: Path) -> None:
     holder = hold(tmp_path / "lock", "alone")
     lock = files.FileLock(str(tmp_path / "lock"))
-    ended: list[object] = []
-    lock.acquire(waiting=lambda: ended.append(holder.communicate()))
-    assert (holder.returncode, len(ended)) == (0, 1)
+    holder_outputs: list[object] = []
+    lock.acquire(waiting=lambda: holder_outputs.append(holder.communicate()))
+    assert (holder.returncode, len(holder_outputs)) == (0, 1)
     lock.release()
 
 
@@ -172,14 +172,12 @@ def test_shared_locks_share(tmp_path: Path) -> None:
     assert not files.is_locked(str(tmp_path / "none"))
 
 
-def test_a_forgotten_lock_is_let_go(tmp_path: Path) -> None:
+def test_an_unreferenced_lock_is_released(tmp_path: Path) -> None:
     files.FileLock(str(tmp_path / "lock")).acquire()
     assert not files.is_locked(str(tmp_path / "lock"))
 
 
-def test_without_locks_of_the_system_everything_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_replaced_on_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "fcntl", None)
     with files.FileLock(str(tmp_path / "lock")):
         assert not files.is_locked(str(tmp_path / "lock"))

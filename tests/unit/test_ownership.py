@@ -1,4 +1,4 @@
-"""Folders, links and owners on a machine with other users."""
+"""Directories, links and owners on a machine with several users."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 @pytest.fixture(params=[0, 0o002, 0o022, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
+    umask_before = os.umask(request.param)
     yield request.param
-    os.umask(before)
+    os.umask(umask_before)
 
 
 def modes(root: Path) -> dict[str, int]:
@@ -97,35 +97,37 @@ def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
 # Links --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["blobs", "blobs/sha256"])
+@pytest.mark.parametrize("linked_folder", ["blobs", "blobs/sha256"])
 @pytest.mark.parametrize("complete", [False, True])
-def test_layout_is_not_written_through_a_symbolic_link(tmp_path: Path, which: str, complete: bool) -> None:
+def test_layout_is_not_written_through_a_symbolic_link(
+    tmp_path: Path, linked_folder: str, complete: bool
+) -> None:
     image = handmade.image(handmade.ImageContents([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
         layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
-        (folder / which).rename(victim)
+        (folder / linked_folder).rename(victim)
     else:
         folder.mkdir()
         (folder / "oci-layout").write_bytes(layout.layout_header())
-        (folder / which).parent.mkdir(exist_ok=True)
+        (folder / linked_folder).parent.mkdir(exist_ok=True)
         victim.mkdir()
-    inside = victim if which == "blobs/sha256" else victim / "sha256"
+    inside = victim if linked_folder == "blobs/sha256" else victim / "sha256"
     inside.mkdir(exist_ok=True)
     (inside / ("0" * 64)).write_text("precious")
     (inside / ".pumice-precious").write_text("precious")
-    (folder / which).symlink_to(victim)
-    before = sorted(path.name for path in inside.iterdir())
+    (folder / linked_folder).symlink_to(victim)
+    names_before = sorted(path.name for path in inside.iterdir())
     with pytest.raises(ImageError, match="through a symbolic link"):
         layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
     with pytest.raises(ImageError, match="through a symbolic link"):
         layout_writer.attach_referrers(folder, image, (), image.blobs)
-    assert sorted(path.name for path in inside.iterdir()) == before
+    assert sorted(path.name for path in inside.iterdir()) == names_before
 
 
 @pytest.fixture
 def sticky(tmp_path: Path) -> Path:
-    """A directory as /tmp."""
+    """Return a sticky directory like /tmp."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -174,7 +176,7 @@ def test_the_access_log_does_not_follow_a_planted_link(
     assert not (tmp_path / "victim").exists()
 
 
-def test_outputs_follow_ones_own_links(tmp_path: Path, sticky: Path) -> None:
+def test_outputs_follow_links_of_the_same_user(tmp_path: Path, sticky: Path) -> None:
     for link in (sticky / "link", tmp_path / "link"):
         link.symlink_to(tmp_path / "target")
         with Output(str(link)) as output:
@@ -190,14 +192,14 @@ def test_links_are_followed_as_the_kernel_would(tmp_path: Path, sticky: Path) ->
     link = plant(sticky / "link", target)
     with pytest.raises(PermissionError):
         ownership.resolve_links(link / "x")
-    assert ownership.resolve_links(link / "x", user=OTHER) == str(target / "x")  # whose link it is
+    assert ownership.resolve_links(link / "x", user=OTHER) == str(target / "x")  # owner of the link
     os.chown(sticky, OTHER, OTHER)
-    assert ownership.resolve_links(link / "x") == str(target / "x")  # whose folder it is
+    assert ownership.resolve_links(link / "x") == str(target / "x")  # owner of the directory
     os.chown(sticky, 0, 0)
     sticky.chmod(0o777)
     assert ownership.resolve_links(link / "x") == str(
         target / "x"
-    )  # not sticky: replacing it is possible anyway
+    )  # the directory is not sticky, so others can replace the link anyway
 
 
 def test_links_are_resolved_as_the_system_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +265,7 @@ def test_the_configuration_names_directories_that_are_safe(tmp_path: Path) -> No
             else:
                 with pytest.raises(StoreError, match="belongs to user"):
                     _ = home.refs
-    os.chown(configuration, OTHER, OTHER)  # the other user's word for it is worth nothing
+    os.chown(configuration, OTHER, OTHER)  # the other user could claim anything
     with Home(store, environ=environ) as home, pytest.raises(StoreError, match="belongs to user"):
         _ = home.refs
 

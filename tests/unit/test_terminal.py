@@ -1,4 +1,4 @@
-"""The filter between text from outside and whoever reads it."""
+"""The filter for text from outside before it is printed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ EVIL = "\x1b[2J\x9b1m\u202e\x7f\nforged"
 
 
 @given(st.text())
-def test_nothing_unprintable_gets_through_and_json_stays_the_same(text: str) -> None:
-    assert all(c.isprintable() or c in "\n\t" for c in terminal.printable(text))
+def test_unprintable_characters_are_escaped_without_changing_json(text: str) -> None:
+    assert all(character.isprintable() or character in "\n\t" for character in terminal.printable(text))
     assert terminal.printable_line(text).isprintable()
     assert terminal.printable(terminal.printable(text)) == terminal.printable(text)
     for document in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
@@ -39,7 +39,7 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert terminal.get_logger("pumice.test").filters == log.filters
     log.warning("said: %s", EVIL)
     try:
-        int(EVIL + "\x00")  # its message quotes what it was given
+        int(EVIL + "\x00")  # its message quotes its input
     except ValueError as error:
         log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400
     first, second, *trace = caplog.text.rstrip().split("\n")
@@ -76,11 +76,13 @@ class _Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("terminal_", [False, True])
-def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
+def test_documents_are_exact_in_a_pipe_and_escaped_on_a_terminal(
     terminal_: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw = io.BytesIO()
-    stream = (_Terminal if terminal_ else io.TextIOWrapper)(raw, encoding="utf-8", write_through=True)
+    output_buffer = io.BytesIO()
+    stream = (_Terminal if terminal_ else io.TextIOWrapper)(
+        output_buffer, encoding="utf-8", write_through=True
+    )
     monkeypatch.setattr(sys, "stdout", stream)
     data = EVIL.encode() + b"\xff\xc3"
     with streams.escape_output():
@@ -89,7 +91,7 @@ def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
         print(EVIL, end="")
     assert sys.stdout is stream
     stream.flush()
-    text = raw.getvalue()
+    text = output_buffer.getvalue()
     safe = terminal.printable(EVIL).encode()
     assert text.endswith(safe)
     assert text.startswith(safe if terminal_ else data)

@@ -53,4 +53,4 @@ class Cache(Generic[_Value]):
         Raises StoreError.
         """
         data = msgspec.msgpack.encode(value)
-        home.records.put(self._kind, key, data, keeps=[*keep, *self._blobs(value)])
+        home.records.put(self._kind, key, data, kept_blobs=[*keep, *self._blobs(value)])

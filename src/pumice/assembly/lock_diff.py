@@ -100,10 +100,11 @@ def count_packages(lock: Lock) -> str:
     if counts:
         noun = "package" if counts[0][1] == 1 else "packages"
         texts[0] = f"{counts[0][1]} {noun} pinned ({counts[0][0]})"
-    base_data = {
-        sum(package.role == "base-data" for package in packages) for packages in lock.packages.values()
-    }
-    note = f"; {max(base_data)} of them for base data only" if base_data and max(base_data) else ""
+    base_data = max(
+        (sum(package.role == "base-data" for package in packages) for packages in lock.packages.values()),
+        default=0,
+    )
+    note = f"; {base_data} of them for base data only" if base_data else ""
     return ", ".join(texts) + note
 
 

@@ -76,9 +76,10 @@ def update_lock(
     packages = {name: packages[name] for name in sorted(packages)}
     requirements_digest = requirements.requirements_digest(recipe)
     lock_format = old_lock.format if old_lock and upgrade != frozenset() else FORMAT
-    if old_lock and (old_lock.packages, old_lock.requirements, old_lock.format) == (
+    if old_lock and (old_lock.packages, old_lock.requirements, old_lock.args, old_lock.format) == (
         packages,
         requirements_digest,
+        recipe.args,
         lock_format,
     ):
         return old_lock
@@ -87,6 +88,7 @@ def update_lock(
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old_lock.ids if old_lock else Ids(),
+        args=recipe.args,
         format=lock_format,
     )
 

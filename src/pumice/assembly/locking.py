@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pumice import files
 from pumice.errors import LockError, UsageError
+from pumice.recipe import arguments, requirements
 from pumice.recipe import lock as locks
-from pumice.recipe import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +69,8 @@ def ensure_lock(
         return old_lock
     if locked:
         hint = f"run 'pumice lock {recipe.path}' and commit the lock"
+        if old_lock and old_lock.args != recipe.args:
+            hint = f"pass --arg as for the lock, or {hint.replace(' and', ' with the same --arg and')}"
         raise LockError(f"the lock is stale: {reason}", where=str(path), hint=hint)
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
@@ -135,6 +137,8 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     """
     if lock is None:
         return "the lock does not exist"
+    if changes := arguments.describe_changes(lock.args, recipe.args):
+        return f"recipe arguments changed: {changes}"
     if lock.requirements != requirements.requirements_digest(recipe):
         return "recipe changed"
     missing = [name for name in architectures if name not in lock.packages]

@@ -176,6 +176,26 @@ def add_platform_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_recipe_argument_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--arg`` as ``recipe_arguments``, a list of names and values for `pumice.recipe.load`."""
+    parser.add_argument(
+        "--arg",
+        dest="recipe_arguments",
+        action="append",
+        type=_recipe_argument,
+        default=[],
+        metavar="NAME=VALUE",
+        help="set an argument that the recipe declares under 'args' (repeatable)",
+    )
+
+
+def _recipe_argument(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"--arg needs NAME=VALUE, not {text[:80]!r}", hint="for example: --arg VERSION=1.2")
+    return name, value
+
+
 def _parse_architectures(text: str) -> list[str]:
     from pumice.formats import platforms
 

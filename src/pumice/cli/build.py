@@ -42,7 +42,7 @@ error if the image is written there; a summary is printed on standard error."""
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice build``."""
     parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
-    recipes.add_recipe_argument(parser)
+    recipes.add_recipe_path(parser)
     command_line.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
     parser.add_argument(
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         help="push the image to each -t with a registry host, or else to its name",
     )
     parser.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     build_annotations.add_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
@@ -150,7 +151,7 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
     path = recipes.find_recipe(options.recipe)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
-    recipe = build_annotations.override(load_recipe(path), options)
+    recipe = build_annotations.override(load_recipe(path, dict(options.recipe_arguments)), options)
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe, options.archs),
         locked=options.locked,

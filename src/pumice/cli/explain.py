@@ -31,7 +31,7 @@ def parser() -> command_line.Parser:
     parser = command_line.make_parser(
         "explain", "Show why a package is in an image and how much space it takes."
     )
-    recipes.add_recipe_argument(parser)
+    recipes.add_recipe_path(parser)
     parser.add_argument("package", metavar="PACKAGE", help="package to explain")
     parser.add_argument(
         "--format",
@@ -40,6 +40,7 @@ def parser() -> command_line.Parser:
         metavar="FORMAT",
         help="text or json (default: text)",
     )
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
     return parser
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = output.make_progress(options.progress)
     options.recipe = recipes.find_recipe(options.recipe)
-    recipe = load_recipe(options.recipe)
+    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,

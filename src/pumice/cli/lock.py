@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
     )
-    recipes.add_recipe_argument(parser)
+    recipes.add_recipe_path(parser)
     command_line.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list all changes, not only the first")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
     )
     parser.add_argument("--bundle", metavar="DIR", type=Path, help="copy all packages of the lock into DIR")
+    command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
     return parser
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     recipe_path = recipes.find_recipe(options.recipe)
     upgrade = None if options.upgrade is None else frozenset(options.upgrade)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(recipe_path)
+    recipe = load_recipe(recipe_path, dict(options.recipe_arguments))
     path = locking.lock_path(recipe_path)
     architectures = locking.choose_architectures(recipe, options.archs)
     with (

@@ -55,13 +55,37 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
     "login": ("pumice.cli.login", "Log in to a registry", "Registries"),
     "logout": ("pumice.cli.logout", "Log out of a registry", "Registries"),
+    "tag": ("pumice.cli.tag", "Add names to an image in the store or in a registry", "Store"),
+    "untag": ("pumice.cli.untag", "Remove names of an image in the store", "Store"),
+    "load": ("pumice.cli.load", "Load images from an archive into the store", "Store"),
+    "save": ("pumice.cli.save", "Save images in one archive", "Store"),
     "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
     "gc": ("pumice.cli.gc", "Free space: delete data that no image needs", "Store"),
     "store": ("pumice.cli.store", "Verify or locate the local store", "Store"),
     "serve": ("pumice.cli.serve", "Run an OCI registry", "Registry"),
     "completion": ("pumice.cli.completion", "Print a completion script for bash, zsh or fish", "Shell"),
+    "blob": ("pumice.cli.blob", "Print a blob by its digest", "More"),
+    "catalog": ("pumice.cli.catalog", "List the repositories of a registry", "More"),
+    "config": ("pumice.cli.config", "Print the config of an image", "More"),
+    "export": ("pumice.cli.export", "Write the root file system of an image as a tar file", "More"),
+    "history": ("pumice.cli.history", "List how the layers of an image were made", "More"),
+    "manifest": ("pumice.cli.manifest", "Print the manifest of an image", "More"),
+    "version": ("pumice.cli.version", "Print the version of Pumice, of Python and of the machine", "More"),
 }
 """Each command with its module, its line of help, and the group that it is listed under."""
+
+ALIASES: dict[str, str] = {
+    "cp": "copy",
+    "digest": "resolve",
+    "list-tags": "tags",
+    "ls": "images",
+    "prune": "gc",
+    "rmi": "rm",
+}
+"""Names that docker, podman, crane and skopeo have for commands."""
+
+_BRIEF_GROUP = "More"
+"""The group whose commands the overview lists without their lines of help."""
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -135,6 +159,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if first == "help":
         first, argv = argv[1], ["help", "--help"]
+        if first in ALIASES:
+            sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
     try:
         command = _import_command(first)
         from pumice.cli.streams import escape_output
@@ -147,6 +173,7 @@ def _dispatch(argv: list[str]) -> int:
 
 def _import_command(verb: str) -> Verb:
     """Import the module of ``verb`` and return its ``main``."""
+    verb = ALIASES.get(verb, verb)
     if verb not in COMMANDS:
         raise _unknown_command(verb)
     import importlib
@@ -167,7 +194,7 @@ def _unknown_command(word: str) -> Exception:
     from pumice.errors import UsageError
 
     kind = "option" if word.startswith("-") else "command"
-    close = get_close_matches(word, [*COMMANDS, "help", "--help", "--version"], n=1)
+    close = get_close_matches(word, [*COMMANDS, *ALIASES, "help", "--help", "--version"], n=1)
     hint = f"did you mean '{close[0]}'?" if close else "list the commands with 'pumice --help'"
     return UsageError(f"unknown {kind} '{word}'", hint=hint)
 
@@ -181,10 +208,20 @@ def format_overview() -> str:
     ]
     group = ""
     for verb, (_, summary, command_group) in COMMANDS.items():
+        if command_group == _BRIEF_GROUP:
+            continue
         if command_group != group:
             lines += ["", f"{command_group}:"]
             group = command_group
         lines.append(f"  {verb:<12}{summary}")
+    brief_verbs = [verb for verb, command in COMMANDS.items() if command[2] == _BRIEF_GROUP]
+    lines += ["", "More commands:", f"  {', '.join(brief_verbs)}"]
+    aliases = [f"{alias} = {verb}" for alias, verb in ALIASES.items()]
+    lines += [
+        "",
+        "Other names:",
+        *(f"  {', '.join(aliases[at : at + 4])}" for at in range(0, len(aliases), 4)),
+    ]
     lines += [
         "",
         "Run 'pumice help COMMAND' for more about a command, or 'pumice --version'.",

@@ -18,7 +18,7 @@ _SUFFIXES = (".yaml", ".yml")
 _MAX_LISTED = 5
 
 
-def add_recipe_argument(parser: argparse.ArgumentParser) -> None:
+def add_recipe_path(parser: argparse.ArgumentParser) -> None:
     """Add the optional ``RECIPE``; `find_recipe` returns its path."""
     parser.add_argument(
         "recipe",

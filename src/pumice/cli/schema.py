@@ -1,13 +1,14 @@
-"""``pumice schema``: print the JSON Schema of recipes, for editors."""
+"""``pumice schema``: print the JSON Schema of recipes, or of a command's JSON output."""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.recipe.schema import recipe_schema
+from pumice.cli import results
 
 if TYPE_CHECKING:
     import argparse
@@ -16,15 +17,28 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice schema``."""
-    return command_line.make_parser(
+    parser = command_line.make_parser(
         "schema",
-        "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
+        "Print a JSON Schema (draft 2020-12): that of recipes, for editors that check YAML, or that of what\n"
+        "a command prints with --json.",
         progress=False,
+        epilog="\n".join(textwrap.wrap(f"COMMAND is one of {', '.join(results.RESULTS)}.", 100)),
     )
+    parser.add_argument(
+        "command", metavar="COMMAND", nargs="*", help="command with --json (default: the schema of recipes)"
+    )
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the schema."""
-    parser().parse_args(arguments)
-    sys.stdout.write(json.dumps(recipe_schema(), indent=2) + "\n")
+    command = " ".join(parser().parse_args(arguments).command)
+    if command:
+        results.check_command(command)
+        schema = results.result_schema(command)
+    else:
+        from pumice.recipe.schema import recipe_schema
+
+        schema = recipe_schema()
+    sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0

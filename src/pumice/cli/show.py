@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,
     )
-    recipes.add_recipe_argument(parser)
+    recipes.add_recipe_path(parser)
+    command_line.add_recipe_argument_option(parser)
     parser.add_argument(
         "--format",
         choices=("yaml", "json"),
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
-    effective = load_effective(recipes.find_recipe(options.recipe))
+    effective = load_effective(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
     if options.format == "json":
         import json
 

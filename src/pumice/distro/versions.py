@@ -1,4 +1,4 @@
-"""The order of package versions: what rooms outside the distribution need to know of it.
+"""The order of package versions: what modules outside of `pumice.distro.debian` need to know about it.
 
 Debian is the only distribution so far, so its order is the one used. A second distribution is chosen here.
 """

@@ -117,6 +117,8 @@ def _external(inputs: Inputs) -> dict[str, Any]:
             content=inputs.lock,
         ),
     }
+    if inputs.effective.get("args"):
+        external["args"] = inputs.effective["args"]
     if inputs.epoch is not None:
         external["sourceDateEpoch"] = inputs.epoch
     return external

@@ -126,14 +126,14 @@ def _boot_stamp() -> bytes:
 
 def remove_unused(folder: Path, now: int) -> None:
     """Remove indexes that no cached Release lists, and abandoned temporary files. Raises StoreError."""
-    used: set[str] = set()
+    used_keys: set[str] = set()
     index_files: list[Path] = []
     with translate_os_errors(folder):
         for path in sorted(folder.iterdir()):
             kind = path.name.partition("-")[0]
             if kind == "release":
                 try:
-                    used.update(msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease).indexes)
+                    used_keys.update(msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease).indexes)
                 except (OSError, msgspec.MsgspecError):
                     continue
             elif kind in {"packages", "names"}:
@@ -141,7 +141,7 @@ def remove_unused(folder: Path, now: int) -> None:
             elif path.name.startswith(".") and _modification_time(path, now) < now - _DAY:
                 files.unlink_quietly(str(path))
     for path in index_files:
-        if path.name.partition("-")[2] not in used:
+        if path.name.partition("-")[2] not in used_keys:
             files.unlink_quietly(str(path))
 
 

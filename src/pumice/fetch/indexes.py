@@ -35,17 +35,17 @@ _EXTENSIONS = (".gz", ".xz", "")
 
 
 class Indexes:
-    """The indexes of all sources. ``locked`` lists the signed Release files that they belong to."""
+    """The indexes of all sources. ``locked`` are the signed Release files that they belong to."""
 
     def __init__(
         self,
         locked: Sequence[LockedIndex],
         indexes: dict[str, list[Index]],
-        standings: dict[str, SuitePolicy],
+        policies: dict[str, SuitePolicy],
     ) -> None:
         self.locked = tuple(locked)
         self._universes = {
-            name: SuiteUniverse(name, suite_indexes, standings) for name, suite_indexes in indexes.items()
+            name: SuiteUniverse(name, suite_indexes, policies) for name, suite_indexes in indexes.items()
         }
 
     def universe(self, architecture: str) -> Universe:
@@ -68,7 +68,7 @@ def load_indexes(
         found_suites = list(
             executor.map(lambda source: releases.find_release(source, session, timestamp), sources)
         )
-        suites = [item for item in found_suites if item is not None]
+        suites = [suite for suite in found_suites if suite is not None]
         _warn_of_missing_suites(sources, found_suites, session)
         jobs = [
             (suite, architecture, index)
@@ -85,11 +85,11 @@ def load_indexes(
         indexes[architecture].append(index)
         keys.setdefault(suite.source.label, []).append(key)
     _record_used_indexes(suites, keys, session)
-    standings = {suite.source.label: _suite_standing(suite) for suite in suites}
-    return Indexes([suite.locked for suite in suites], indexes, standings)
+    policies = {suite.source.label: _suite_policy(suite) for suite in suites}
+    return Indexes([suite.locked for suite in suites], indexes, policies)
 
 
-def _suite_standing(suite: VerifiedRelease) -> SuitePolicy:
+def _suite_policy(suite: VerifiedRelease) -> SuitePolicy:
     source, release = suite.source, suite.release
     return SuitePolicy(
         extra=source.extra,
@@ -119,16 +119,16 @@ def _record_used_indexes(
 ) -> None:
     """Record which indexes are in use, and remove the others from the cache."""
     folder = session.home.directory("indexes")
-    changed = False
+    has_changed = False
     for suite in suites:
         used_keys = tuple(sorted(set(keys.get(suite.source.label, ()))))
         # Also keep the indexes that were loaded for other architectures of the same Release.
         listed_keys = tuple(key for key in suite.record.indexes if _is_listed(suite, key))
         kept_keys = tuple(sorted({*used_keys, *listed_keys}))
         if kept_keys != suite.record.indexes:
-            changed = True
+            has_changed = True
             index_cache.put_release(folder, msgspec.structs.replace(suite.record, indexes=kept_keys))
-    if changed:
+    if has_changed:
         index_cache.remove_unused(folder, session.clock.now())
 
 

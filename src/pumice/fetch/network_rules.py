@@ -50,11 +50,11 @@ class NetworkRules:
 
     def route(self, url: str) -> Route:
         """Return how to connect to the host of ``url``; raises FetchError for an unsupported proxy."""
-        parts = parse_url(url)
-        host = (parts.hostname or "").lower()
-        proxy, login = self._proxy(parts.scheme, host)
-        if parts.scheme != "https":
-            timeout = self._timeout(parts.scheme, host)
+        split_url = parse_url(url)
+        host = (split_url.hostname or "").lower()
+        proxy, login = self._proxy(split_url.scheme, host)
+        if split_url.scheme != "https":
+            timeout = self._timeout(split_url.scheme, host)
             return Route(proxy=proxy, proxy_login=login, timeout=timeout, tls=proxy.startswith("https"))
         return Route(
             proxy=proxy,
@@ -74,10 +74,10 @@ class NetworkRules:
         A login in the URL takes precedence. An entry of apt's login files is for encrypted connections
         only, unless it begins with http://.
         """
-        parts = parse_url(url)
-        if parts.username:
-            return _basic_authorization(unquote(parts.username), unquote(parts.password or ""))
-        return self._login(parts.scheme, parts.hostname or "", parts.port, parts.path)
+        split_url = parse_url(url)
+        if split_url.username:
+            return _basic_authorization(unquote(split_url.username), unquote(split_url.password or ""))
+        return self._login(split_url.scheme, split_url.hostname or "", split_url.port, split_url.path)
 
     def _login(self, scheme: str, host: str, port: int | None, path: str) -> str:
         for login in self._logins:
@@ -86,9 +86,9 @@ class NetworkRules:
         return ""
 
     def _proxy(self, scheme: str, host: str) -> tuple[str, str]:
-        specific = self._option_of_host(scheme, "Proxy", host)
-        general = self._plain_option(scheme, "Proxy") or self._environment_proxy(scheme)
-        proxy = specific or general
+        host_proxy = self._option_of_host(scheme, "Proxy", host)
+        default_proxy = self._plain_option(scheme, "Proxy") or self._environment_proxy(scheme)
+        proxy = host_proxy or default_proxy
         if proxy.upper() == "DIRECT" or not proxy or self._is_exempt(host):
             return "", ""
         if "://" not in proxy:
@@ -113,10 +113,10 @@ class NetworkRules:
 
     def _is_exempt(self, host: str) -> bool:
         """Return whether no_proxy lists ``host`` or one of its parent domains."""
-        text = self._environ.get("no_proxy") or self._environ.get("NO_PROXY") or ""
-        for item in text.replace(",", " ").lower().split():
-            domain = item.removeprefix("*").lstrip(".")
-            if item == "*" or host == domain or host.endswith(f".{domain}"):
+        exempt_hosts = self._environ.get("no_proxy") or self._environ.get("NO_PROXY") or ""
+        for pattern in exempt_hosts.replace(",", " ").lower().split():
+            domain = pattern.removeprefix("*").lstrip(".")
+            if pattern == "*" or host == domain or host.endswith(f".{domain}"):
                 return True
         return False
 
@@ -165,8 +165,10 @@ def parse_url(url: str) -> SplitResult:
 
 def without_login(url: str) -> str:
     """Return ``url`` without user and password: for messages, files and other hosts."""
-    parts = parse_url(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+    split_url = parse_url(url)
+    return urlunsplit(
+        (split_url.scheme, split_url.netloc.rpartition("@")[2], split_url.path, split_url.query, "")
+    )
 
 
 def _basic_authorization(user: str, password: str) -> str:

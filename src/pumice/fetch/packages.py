@@ -53,18 +53,20 @@ def fetch_package(
         return blob_digest
     problems: list[PumiceError] = []
     if bundle is not None:
-        fetched = _attempt(partial(_import_file, bundle / bundle_path(package), package, session), problems)
-        if fetched:
-            return fetched
+        fetched_digest = _attempt(
+            partial(_import_file, bundle / bundle_path(package), package, session), problems
+        )
+        if fetched_digest:
+            return fetched_digest
     if package.role == "local":
         return _import_local(recipe_dir / package.path, package, session)
     path = quote(check_relative_path(package.path, _display_name(package)), safe="/+~:")
     for url in _mirror_urls(package, sources, date or session.clock.now()):
-        fetched = _attempt(partial(_fetch_from_mirror, f"{url}/{path}", package, session), problems)
-        if fetched:
+        fetched_digest = _attempt(partial(_fetch_from_mirror, f"{url}/{path}", package, session), problems)
+        if fetched_digest:
             for problem in problems:
                 session.progress.note(f"{problem.where}: {problem.message}; using another mirror")
-            return fetched
+            return fetched_digest
     raise _fetch_error(package, problems)
 
 
@@ -122,23 +124,23 @@ def _mirror_urls(package: LockedPackage, sources: Sequence[Source], date: int) -
     All suites of an archive share a pool. A snapshot with the time of an index may predate its
     publication, so the snapshot of the next day follows. Raises LockError, FetchError.
     """
-    siblings = [source for source in sources if source.archive == package.archive]
-    siblings.sort(key=lambda source: source.suite != package.suite)
-    if not siblings:
+    archive_sources = [source for source in sources if source.archive == package.archive]
+    archive_sources.sort(key=lambda source: source.suite != package.suite)
+    if not archive_sources:
         raise LockError(
             f"the lock takes {package.name} from {package.archive}, an archive that is not in the recipe",
             hint="run pumice lock",
         )
-    mirrors = [mirror.url for source in siblings for mirror in source.mirrors]
+    mirrors = [mirror.url for source in archive_sources for mirror in source.mirrors]
     snapshots = [
         url
         for timestamp in (date, date + 86_400)
-        for source in siblings
+        for source in archive_sources
         for _, url, is_snapshot in releases.mirror_locations(source, timestamp)
         if is_snapshot
     ]
     if not (mirrors or snapshots):
-        raise missing_mirror_error(siblings[0])
+        raise missing_mirror_error(archive_sources[0])
     return list(dict.fromkeys([*mirrors, *snapshots]))
 
 
@@ -151,12 +153,12 @@ def _attempt(get_package: Callable[[], Digest], problems: list[PumiceError]) -> 
 
 
 def _fetch_from_mirror(url: str, package: LockedPackage, session: Session) -> Digest:
-    responses, fetched = _download(url, package, session)
-    if fetched is None and responses > 1:  # the mirror may have replaced the file between two responses
-        _, fetched = _download(url, package, session)
-    if fetched is None:
+    responses, blob_digest = _download(url, package, session)
+    if blob_digest is None and responses > 1:  # the mirror may have replaced the file between two responses
+        _, blob_digest = _download(url, package, session)
+    if blob_digest is None:
         raise _digest_error(package, without_login(url))
-    return fetched
+    return blob_digest
 
 
 def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, Digest | None]:
@@ -169,8 +171,8 @@ def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, 
             if hasher is not None:
                 hasher.update(data)
 
-        result = session.download(url, write, size=package.size, label=f"{package.name} {package.version}")
-        return result.response_count, _commit_if_locked(
+        download = session.download(url, write, size=package.size, label=f"{package.name} {package.version}")
+        return download.response_count, _commit_if_locked(
             writer.commit, package, hasher.hexdigest() if hasher else ""
         )
 
@@ -185,22 +187,22 @@ def _import_file(path: Path, package: LockedPackage, session: Session) -> Digest
         raise FetchError(f"cannot read the file: {error.strerror}", where=str(path)) from error
     with file, session.home.blobs.writer() as writer:
         hasher = hashlib.sha512()
-        count = 0
+        read_size = 0
         try:
             while data := file.read(CHUNK):
-                count += len(data)
-                if count > package.size:
+                read_size += len(data)
+                if read_size > package.size:
                     break
                 hasher.update(data)
                 writer.write(data)
         except OSError as error:
             raise FetchError(f"cannot read the file: {error.strerror}", where=str(path)) from error
-        if count != package.size:
+        if read_size != package.size:
             raise TrustError(f"the file is not the locked {package.name}: the size differs", where=str(path))
-        fetched = _commit_if_locked(writer.commit, package, hasher.hexdigest())
-    if fetched is None:
+        blob_digest = _commit_if_locked(writer.commit, package, hasher.hexdigest())
+    if blob_digest is None:
         raise _digest_error(package, str(path))
-    return fetched
+    return blob_digest
 
 
 def _commit_if_locked(
@@ -254,8 +256,8 @@ def _fetch_error(package: LockedPackage, problems: list[PumiceError]) -> PumiceE
             hint=f"lock a newer version with pumice lock --upgrade {package.name},"
             " or use a snapshot mirror or a bundle (--bundle DIR)",
         )
-    informative = [item for item in problems if not isinstance(item, MissingError | OfflineError)]
-    return releases.combine_problems(informative or problems, _display_name(package))
+    failures = [problem for problem in problems if not isinstance(problem, MissingError | OfflineError)]
+    return releases.combine_problems(failures or problems, _display_name(package))
 
 
 def _display_name(package: LockedPackage) -> str:

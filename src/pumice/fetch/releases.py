@@ -126,9 +126,9 @@ class _MirrorAttempt:
     def _accept(self, record: CachedRelease) -> VerifiedRelease:
         return self._check_dates(self._verify(record))
 
-    def _use_newer_cached(self, cached: CachedRelease, offered: VerifiedRelease) -> VerifiedRelease:
+    def _use_newer_cached(self, cached: CachedRelease, offered_release: VerifiedRelease) -> VerifiedRelease:
         """Return the cached Release, because the mirror offers an older one."""
-        offered_date, cached_date = _format_time(offered.release.date), _format_time(cached.date)
+        offered_date, cached_date = _format_time(offered_release.release.date), _format_time(cached.date)
         summary = f"the mirror offers an index of {offered_date}, older than the cached one of {cached_date}"
         try:
             verified = self._accept(cached)
@@ -236,12 +236,12 @@ class _MirrorAttempt:
         """Return one error for the failures with every keyring, with a hint for unreadable ones."""
         if not errors:
             return self._unsigned_error()
-        first = errors[0]
-        hint = "; ".join((*self._mirror.unreadable_keyrings, first.hint or "")).removesuffix("; ")
+        first_error = errors[0]
+        hint = "; ".join((*self._mirror.unreadable_keyrings, first_error.hint or "")).removesuffix("; ")
         # A failure with the right key says more than that a keyring does not have the key.
-        informative = [error for error in errors if "not in the keyring" not in error.message] or errors
-        message = "; ".join(error.message for error in informative)
-        return type(informative[0])(message, where=informative[0].where, hint=hint or None)
+        relevant_errors = [error for error in errors if "not in the keyring" not in error.message] or errors
+        message = "; ".join(error.message for error in relevant_errors)
+        return type(relevant_errors[0])(message, where=relevant_errors[0].where, hint=hint or None)
 
     def _verify_with_keys(
         self, record: CachedRelease, keys: KeyringFile
@@ -266,9 +266,9 @@ class _MirrorAttempt:
         source = self._source
         hint = "check that the URL of the mirror is that of the archive"
         if source.origin and release.origin != source.origin:
-            actual = repr(release.origin[:100])
+            signed_name = repr(release.origin[:100])
             raise TrustError(
-                f"its signed Release says Origin {actual} and not {source.origin}",
+                f"its signed Release says Origin {signed_name} and not {source.origin}",
                 where=self._where,
                 hint=hint,
             )
@@ -276,9 +276,11 @@ class _MirrorAttempt:
         if source.release_names and not names.intersection(
             name.removesuffix("/updates") for name in source.release_names
         ):
-            actual = repr((release.codename or release.suite)[:100])
+            signed_name = repr((release.codename or release.suite)[:100])
             raise TrustError(
-                f"its signed Release is of {actual} and not of {source.suite}", where=self._where, hint=hint
+                f"its signed Release is of {signed_name} and not of {source.suite}",
+                where=self._where,
+                hint=hint,
             )
 
     def _check_dates(self, verified: VerifiedRelease) -> VerifiedRelease:

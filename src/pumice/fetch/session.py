@@ -88,8 +88,8 @@ class Session:
             headers["If-None-Match"] = etag
         elif modified:
             headers["If-Modified-Since"] = modified
-        result = self._download(url, body.extend, limit, headers, same_host=same_host)
-        return msgspec.structs.replace(result, body=bytes(body))
+        download = self._download(url, body.extend, limit, headers, same_host=same_host)
+        return msgspec.structs.replace(download, body=bytes(body))
 
     def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> DownloadResult:
         """Pass the ``size`` bytes of ``url`` to ``sink``, resuming after a broken connection.
@@ -106,10 +106,10 @@ class Session:
                 sink(data)
                 task.advance(len(data))
 
-            result = self._download(url, write, size, {})
+            download = self._download(url, write, size, {})
             if count != size:
                 raise FetchError(f"the file has {count} bytes instead of {size}", where=without_login(url))
-            return result
+            return download
 
     def _download(
         self, url: str, sink: Sink, limit: int, headers: dict[str, str], *, same_host: bool = False

@@ -96,20 +96,20 @@ class Transfer:
 
     def run(self) -> DownloadResult:
         """Download; raises MissingError, FetchError, FormatError for too many bytes, the sink's errors."""
-        failures = 0
-        for request in range(_MAX_REQUESTS):
+        failure_count = 0
+        for request_index in range(_MAX_REQUESTS):
             received_before = self._received
             try:
                 return self._attempt()
             except _TransientError as error:
-                failures = 1 if self._received > received_before else failures + 1
-                if failures >= ATTEMPTS or error.wait > _MAX_WAIT or request + 1 == _MAX_REQUESTS:
+                failure_count = 1 if self._received > received_before else failure_count + 1
+                if failure_count >= ATTEMPTS or error.wait > _MAX_WAIT or request_index + 1 == _MAX_REQUESTS:
                     raise FetchError(
                         f"the download failed: {error}",
                         where=without_login(self._url),
                         hint="check the network and the proxy, or use another mirror",
                     ) from error
-                self._sleep(error.wait or 0.2 * 2**failures)
+                self._sleep(error.wait or 0.2 * 2**failure_count)
         raise AssertionError("the last request returns or raises")
 
     def _attempt(self) -> DownloadResult:
@@ -163,14 +163,14 @@ class Transfer:
             response.drain_conn()  # there is no body; this allows the connection to be reused
             return DownloadResult(b"", is_unchanged=True)
         if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            skip = self._already_received(response)
+            overlap = self._overlap_size(response)
             etag = response.headers.get("ETag", "")
             modified = response.headers.get("Last-Modified", "")
             self._response_count += 1
             self._validator = "" if etag.startswith("W/") else etag or modified
             for data in response.stream(CHUNK, decode_content=False):
-                new_data = data[skip:] if skip < len(data) else b""
-                skip = max(0, skip - len(data))
+                new_data = data[overlap:] if overlap < len(data) else b""
+                overlap = max(0, overlap - len(data))
                 self._received += len(new_data)
                 if self._received > self._limit:
                     raise too_large_error(self._url, self._limit)
@@ -178,7 +178,7 @@ class Transfer:
             return DownloadResult(b"", etag, modified, response_count=self._response_count)
         raise self._response_error(response)
 
-    def _already_received(self, response: BaseHTTPResponse) -> int:
+    def _overlap_size(self, response: BaseHTTPResponse) -> int:
         """Return how many bytes of this response are known already; raises FetchError for another range."""
         if response.status == HTTPStatus.OK:
             return self._received

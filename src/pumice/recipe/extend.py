@@ -11,9 +11,14 @@ from pumice.errors import Problem
 from pumice.files import open_regular
 from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
+from pumice.recipe import arguments
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Kind, ListOf, MapOf, Table, Text
 from pumice.recipe.typed import BAD, RecipeReader, identify_item
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping as Map
 
 _MAX_FILES = 64
 _EXTEND = next(key for key in RECIPE.keys if key.name == "extend")
@@ -30,6 +35,8 @@ class RecipeFile(msgspec.Struct):
     root: Mapping | None = None
     parents: list[RecipeFile] = []
     merged: Mapping | None = None
+    declared: dict[str, Scalar] | None = None
+    """The cached arguments that the file or a file that it extends declares, with their defaults."""
 
 
 class RecipeLoader:
@@ -40,18 +47,20 @@ class RecipeLoader:
         self._main = main
         self._files: dict[str, RecipeFile] = {}
         self._loading: list[str] = []
+        self.argument_uses = arguments.ArgumentUses()
         self.main = self._load(RecipeFile(main, ""), None)
 
     def folders(self) -> dict[str, str]:
         """Return the directory of each file, relative to the main recipe's, by the name in locations."""
         return {file.name: file.folder for file in self._files.values()}
 
-    def merged_tree(self) -> Mapping | None:
+    def merged_tree(self, given: Map[str, str]) -> Mapping | None:
         """Return the tree of the main file merged over all that it extends; None if it is not valid.
 
-        Each file is checked before, because a merged tree hides what it overrides.
+        ``given`` are values of arguments. Each file is checked before, because a merged tree hides what it
+        overrides. Raises UsageError for an argument that is not declared.
         """
-        if self.main is None or self.main.root is None:
+        if self.main is None or self.main.root is None or not self._replace_arguments(self.main, given):
             return None
         if len(self._files) > 1:
             for file in self._files.values():
@@ -60,6 +69,32 @@ class RecipeLoader:
                         file.root, RECIPE
                     )
         return None if self.problems else _merge_file(self.main)
+
+    def _replace_arguments(self, main: RecipeFile, given: Map[str, str]) -> bool:
+        """Replace the arguments in all files; if one has no value, add a problem and return False."""
+        declared = _declared_arguments(main)
+        if not self.problems:  # a file that could not be read may declare them
+            arguments.reject_unknown_names(given, declared, self._main)
+        if not declared:
+            return True
+        missing = [
+            name for name, node in declared.items() if name not in given and arguments.is_required(node)
+        ]
+        for name in missing:
+            self._add_problem(f"the argument {name} has no value", declared[name], f"pass --arg {name}=VALUE")
+        if missing:
+            return False
+        values = {name: given.get(name, default.text) for name, default in declared.items()}
+        replacer = arguments.ArgumentReplacer(values)
+        try:
+            for file in self._files.values():
+                if file.root is not None:
+                    file.root = replacer.replace(file.root, _declared_arguments(file))
+        except Problem as problem:
+            self.problems.append(problem)
+            return False
+        self.argument_uses = arguments.ArgumentUses(frozenset(given), replacer.names_by_location)
+        return True
 
     def _load(self, file: RecipeFile, named_at: Node | None) -> RecipeFile | None:
         real = os.path.realpath(file.name)
@@ -145,6 +180,17 @@ class RecipeLoader:
         self.problems.append(
             Problem(message, where=None if node is None else format_location(node), hint=hint)
         )
+
+
+def _declared_arguments(file: RecipeFile) -> dict[str, Scalar]:
+    """Return the arguments of a file and of all that it extends; its own defaults override theirs."""
+    if file.declared is None:
+        file.declared = {}
+        for parent in file.parents:
+            file.declared |= _declared_arguments(parent)
+        if file.root is not None:
+            file.declared |= arguments.declared_arguments(file.root)
+    return file.declared
 
 
 def _merge_file(file: RecipeFile) -> Mapping:

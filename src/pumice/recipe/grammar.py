@@ -6,6 +6,7 @@ from typing import Any
 
 from pumice.errors import PumiceError
 from pumice.formats import image_names
+from pumice.recipe import arguments
 from pumice.recipe.kinds import Grammar, InvalidValue
 from pumice.recipe.model import Request
 
@@ -104,6 +105,9 @@ COMMENT = Grammar("a comment", r"[^:\x00-\x1f\x7f]*", "one line without ':'", 25
 # appc 0.8.11, "environment"; POSIX allows no '.' and '-'.
 VARIABLE = Grammar(
     "a variable's name", "[A-Za-z_][A-Za-z0-9_.-]*", "letters, digits, '_', '.' and '-', no digit first", 256
+)
+ARGUMENT = Grammar(
+    "an argument's name", arguments.NAME, "at most 64 letters, digits and '_', no digit first", 64
 )
 # appc 0.8.11, "AC Name Type".
 AC_NAME = Grammar(

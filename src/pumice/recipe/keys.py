@@ -272,6 +272,12 @@ RECIPE = Table(
             "base.yaml",
             field="-",
         ),
+        Key(
+            "args",
+            MapOf(Text(grammar.ARGUMENT), _ANY, optional=True),
+            "Arguments and their defaults; `${NAME}` in a value is replaced, `--arg NAME=VALUE` sets it.",
+            '{VERSION: "1.2"}',
+        ),
         Key("name", Text(grammar.NAME, loose=True), "The image's name.", "example.com/hello", True),
         Key(
             "version",

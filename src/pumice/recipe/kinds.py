@@ -83,10 +83,14 @@ class ListOf(msgspec.Struct, frozen=True):
 
 
 class MapOf(msgspec.Struct, frozen=True):
-    """A mapping whose keys the recipe chooses."""
+    """A mapping whose keys the recipe chooses.
+
+    ``optional``: a value may be left out, and is set when the recipe is loaded.
+    """
 
     key: Text
     value: Text
+    optional: bool = False
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from pumice.errors import Problem, RecipeError
 from pumice.formats.yaml import Mapping
+from pumice.recipe.arguments import ArgumentUses, check_value
 from pumice.recipe.extend import RecipeLoader
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.model import Recipe
@@ -15,6 +16,7 @@ from pumice.recipe.typed import BAD, RecipeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping as Map
     from pathlib import Path
 
 _MAX_PROBLEMS = 50
@@ -25,23 +27,30 @@ class EffectiveRecipe(msgspec.Struct, frozen=True):
 
     recipe: Recipe
     root: Mapping
+    argument_uses: ArgumentUses = ArgumentUses()
 
 
-def load_recipe(path: Path | str) -> Recipe:
-    """Return the effective recipe of a file; raises RecipeError with all problems."""
-    return load_effective(path).recipe
+def load_recipe(path: Path | str, arguments: Map[str, str] | None = None) -> Recipe:
+    """Return the effective recipe of a file; raises as `load_effective` does."""
+    return load_effective(path, arguments).recipe
 
 
-def load_effective(path: Path | str) -> EffectiveRecipe:
-    """Return the effective recipe of a file and its tree; raises RecipeError with all problems."""
+def load_effective(path: Path | str, arguments: Map[str, str] | None = None) -> EffectiveRecipe:
+    """Return the effective recipe of a file and its tree, with the values of its arguments.
+
+    Raises RecipeError with all problems, UsageError for an argument that the recipe does not declare.
+    """
+    arguments = arguments or {}
+    for name, value in arguments.items():
+        check_value(name, value)
     files = RecipeLoader(os.fspath(path))
-    root = files.merged_tree()
+    root = files.merged_tree(arguments)
     recipe = None
     if root is not None:
         recipe = RecipeReader(files.problems, files.folders(), main=os.fspath(path)).read_table(root, RECIPE)
     if files.problems or recipe is None or recipe is BAD or root is None:
         raise RecipeError(_sort_problems(files.problems, list(files.folders())))
-    return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root)
+    return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root, files.argument_uses)
 
 
 def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:

@@ -14,6 +14,7 @@ import msgspec
 
 from pumice.errors import LockError
 from pumice.files import open_regular
+from pumice.recipe import arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """By Debian architecture, sorted by name; ``all`` packages are listed under each."""
     indexes: tuple[LockedIndex, ...] = ()
     ids: Ids = Ids()
+    args: dict[str, str] = {}
+    """The values of the recipe's arguments."""
     format: int = FORMAT
     lock: int = LOCK_VERSION
 
@@ -107,11 +110,18 @@ def encode_lock(lock: Lock) -> bytes:
         f'"lock": {lock.lock}',
         f'"format": {lock.format}',
         f'"requirements": {_line(lock.requirements)}',
+        *_argument_members(lock.args),
         _block('"indexes"', "[]", map(_line, sorted(lock.indexes, key=_index_key))),
         _block('"packages"', "{}", packages),
         _block('"ids"', "{}", ids),
     ]
     return f"{_block('', '{}', members)}\n".encode()
+
+
+def _argument_members(args: dict[str, str]) -> tuple[str, ...]:
+    """Return the member for the arguments; none without arguments, as in locks of older versions."""
+    lines = (f"{_line(name)}: {_line(value)}" for name, value in sorted(args.items()))
+    return (_block('"args"', "{}", lines),) if args else ()
 
 
 def _line(value: Any) -> str:
@@ -316,6 +326,9 @@ def _find_problems(lock: Lock) -> Iterator[_Finding]:
             keys.add(key)
             yield from _package_problems(package)
     yield from _id_problems(lock.ids)
+    for name in lock.args:
+        if not re.fullmatch(arguments.NAME, name):
+            yield f"{name[:80]!r} is not an argument's name", None
 
 
 _PACKAGE_RULES = (

@@ -155,5 +155,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
+    args: dict[str, str] = {}
+    """The values of its arguments; they decide nothing, because they are replaced in the other values."""
     path: str = ""
     """The recipe file; part of no digest."""

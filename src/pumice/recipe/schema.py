@@ -2,13 +2,15 @@
 
 It accepts every valid recipe, and rejects what can be rejected without reading other files or
 comparing values. Editors validate values as YAML types them, so where a string may look like a number
-or a boolean, those are accepted too.
+or a boolean, those are accepted too. A string with ``${NAME}`` is accepted everywhere: only the loader knows
+the values of arguments.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pumice.recipe.arguments import REFERENCE
 from pumice.recipe.keys import FILE, RECIPE
 from pumice.recipe.kinds import (
     Choice,
@@ -69,22 +71,30 @@ def _kind_schema(kind: Kind) -> dict[str, Any]:
         return _list_schema(kind)
     if isinstance(kind, MapOf):
         names = {name: value for name, value in _text_schema(kind.key).items() if name != "type"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": _text_schema(kind.value)}
+        value = _kind_schema(kind.value)
+        if kind.optional:
+            value["type"] = [*value["type"], "null"]
+        return {"type": "object", "propertyNames": names, "additionalProperties": value}
     if isinstance(kind, Text):
-        return _text_schema(kind)
+        return _or_argument(_text_schema(kind)) if kind.grammar else _text_schema(kind)
     if isinstance(kind, Integer):
-        return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+        return _or_argument({"type": "integer", "minimum": kind.low, "maximum": kind.high})
     return _scalar_schema(kind)
 
 
 def _scalar_schema(kind: Flag | Mode | Duration | Choice) -> dict[str, Any]:
     if isinstance(kind, Choice):
-        return {"enum": list(kind.values)}
+        return _or_argument({"enum": list(kind.values)})
     if isinstance(kind, Mode):
-        return {"type": ["string", "integer"], "pattern": _MODE, "minimum": 0, "maximum": 7777}
+        return _or_argument({"type": ["string", "integer"], "pattern": _MODE, "minimum": 0, "maximum": 7777})
     if isinstance(kind, Duration):
-        return {"type": ["string", "integer"], "pattern": _DURATION, "minimum": 0}
-    return {"type": "boolean"}
+        return _or_argument({"type": ["string", "integer"], "pattern": _DURATION, "minimum": 0})
+    return _or_argument({"type": "boolean"})
+
+
+def _or_argument(value_schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that also accepts a string with ``${NAME}``, whose value is not known to an editor."""
+    return {"anyOf": [value_schema, {"type": "string", "pattern": REFERENCE}]}
 
 
 def _list_schema(kind: ListOf) -> dict[str, Any]:

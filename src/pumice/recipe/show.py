@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
+from pumice.recipe import arguments
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Flag, Integer, Kind, ListOf, Mode, Table, Text
 
@@ -24,52 +27,82 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufef
 def format_yaml(effective: EffectiveRecipe) -> str:
     """Return the effective recipe as YAML that loads as the same recipe.
 
-    Each value is followed by a comment with its ``file:line:col``. Paths under ``files`` are as
-    written: relative to the file in that comment.
+    Each value is followed by a comment with its ``file:line:col``, and the arguments that were replaced in
+    it. Paths under ``files`` are as written: relative to the file in that comment.
     """
-    return "\n".join([*_map_lines(effective.root, RECIPE, ""), ""])
+    writer = _Writer(effective.argument_uses, frozenset(effective.recipe.args))
+    return "\n".join([*writer.map_lines(effective.root, RECIPE, ""), ""])
 
 
 def format_json(effective: EffectiveRecipe) -> dict[str, Any]:
-    """Return ``recipe``, the effective recipe, and ``sources``, JSON pointers to ``file:line:col``."""
+    """Return ``recipe``, the effective recipe, and ``sources``, JSON pointers to ``file:line:col``.
+
+    ``arguments`` has the names that were replaced in values, by the JSON pointers of these.
+    """
     sources: dict[str, str] = {}
-    return {"recipe": _plain_value(effective.root, RECIPE, "", sources), "sources": sources}
+    recipe = _plain_value(effective.root, RECIPE, "", sources)
+    names_by_location = effective.argument_uses.names_by_location
+    uses = {
+        pointer: list(names_by_location[location])
+        for pointer, location in sources.items()
+        if location in names_by_location
+    }
+    return {"recipe": recipe, "sources": sources, "arguments": uses}
 
 
 def _key_kinds(kind: Kind) -> dict[str, Kind]:
     return {key.name: key.kind for key in kind.keys} if isinstance(kind, Table) else {}
 
 
-def _map_lines(node: Mapping, kind: Kind, indent: str) -> Iterator[str]:
-    kinds = _key_kinds(kind)
-    for key, value in node.items:
-        yield from _value_lines(value, kinds.get(key.text, Text()), f"{indent}{_quote(key.text)}:", indent)
+class _Writer(msgspec.Struct, frozen=True):
+    """Writes nodes as lines of YAML."""
 
+    uses: arguments.ArgumentUses
+    names: frozenset[str]
+    """The arguments of the recipe, whose ``${NAME}`` is escaped where it is literal."""
 
-def _value_lines(node: Node, kind: Kind, head: str, indent: str) -> Iterator[str]:
-    if isinstance(node, Scalar):
-        yield f"{head} {_format_scalar(node, kind)}  # {_escape(format_location(node))}"
-    elif not node.items:
-        yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {_escape(format_location(node))}"
-    elif isinstance(node, Mapping):
-        yield head
-        yield from _map_lines(node, kind, indent + "  ")
-    else:
-        yield head
-        item_kind = kind.item if isinstance(kind, ListOf) else Text()
-        for item in node.items:
-            if isinstance(item, Mapping) and item.items:
-                first, *other_lines = _map_lines(item, item_kind, indent + "    ")
-                yield f"{indent}  - {first.lstrip()}"
-                yield from other_lines
+    def map_lines(self, node: Mapping, kind: Kind, indent: str) -> Iterator[str]:
+        kinds = _key_kinds(kind)
+        for key, value in node.items:
+            head = f"{indent}{_quote(key.text)}:"
+            if kind is RECIPE and key.text == arguments.KEY and isinstance(value, Mapping) and value.items:
+                yield head
+                yield from self._argument_lines(value)
             else:
-                yield from _value_lines(item, item_kind, f"{indent}  -", indent + "  ")
+                yield from self._value_lines(value, kinds.get(key.text, Text()), head, indent)
 
+    def _argument_lines(self, node: Mapping) -> Iterator[str]:
+        for name, value in node.items:
+            if isinstance(value, Scalar):
+                source = ", set by --arg" if name.text in self.uses.given else ""
+                yield f"  {name.text}: {_quote(value.text)}  # {_escape(format_location(value))}{source}"
 
-def _format_scalar(node: Scalar, kind: Kind) -> str:
-    if isinstance(kind, Flag | Integer):
-        return node.text
-    return _quote(_format_mode(node) if isinstance(kind, Mode) else node.text)
+    def _value_lines(self, node: Node, kind: Kind, head: str, indent: str) -> Iterator[str]:
+        location = format_location(node)
+        if isinstance(node, Scalar):
+            names = "".join(f", ${{{name}}}" for name in self.uses.names_by_location.get(location, ()))
+            yield f"{head} {self._format_scalar(node, kind)}  # {_escape(location)}{names}"
+        elif not node.items:
+            yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {_escape(location)}"
+        elif isinstance(node, Mapping):
+            yield head
+            yield from self.map_lines(node, kind, indent + "  ")
+        else:
+            yield head
+            item_kind = kind.item if isinstance(kind, ListOf) else Text()
+            for item in node.items:
+                if isinstance(item, Mapping) and item.items:
+                    first, *other_lines = self.map_lines(item, item_kind, indent + "    ")
+                    yield f"{indent}  - {first.lstrip()}"
+                    yield from other_lines
+                else:
+                    yield from self._value_lines(item, item_kind, f"{indent}  -", indent + "  ")
+
+    def _format_scalar(self, node: Scalar, kind: Kind) -> str:
+        if isinstance(kind, Flag | Integer):
+            return node.text
+        text = _format_mode(node) if isinstance(kind, Mode) else node.text
+        return _quote(arguments.escape_text(text, self.names))
 
 
 def _format_mode(node: Scalar) -> str:

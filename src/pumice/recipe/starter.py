@@ -44,6 +44,7 @@ run:
 # archs: [amd64, arm64]       # default: this machine's
 # include: [docs, locales]    # not installed by default
 # python: {{bytecode: true}}    # faster start, larger image
+# args: {{GREETING: Hello}}     # replaces ${{GREETING}} in values; set it with --arg GREETING=Hi
 """
 
 

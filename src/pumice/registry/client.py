@@ -299,6 +299,15 @@ class Client:
 
     # Tags and referrers ---------------------------------------------------------------------------
 
+    def list_repositories(self, host: str) -> list[str]:
+        """Return the names of the repositories that ``host`` lists, in its order.
+
+        Many registries list none, or only to administrators.
+        """
+        send_request = self._connector.sender(Repository(host, ""), "")
+        url = self._connector.registry_url(host)
+        return self._connector.run(listing.list_repositories(send_request, url, host))
+
     def list_tags(self, repository: Repository, *, page_size: int = 0) -> list[str]:
         """Return every tag of a repository, in the registry's order ("Listing Tags").
 

@@ -47,6 +47,10 @@ class _Tags(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] | None = None
 
 
+class _Repositories(msgspec.Struct, frozen=True):
+    repositories: tuple[str, ...] | None = None
+
+
 def get_page(send_request: SendRequest, url: str, where: str) -> Exchange[Response]:
     """Return the response with one page; raises RegistryError."""
     response = yield from send_request(Request("GET", url))
@@ -120,6 +124,27 @@ def list_tags(
         if not url and page_size and len(page_tags) == page_size and len(tags) > count_before:
             url = f"{list_url}?{urlencode({'n': page_size, 'last': page_tags[-1]})}"
     return list(tags)
+
+
+def list_repositories(send_request: SendRequest, registry_url: str, where: str) -> Exchange[list[str]]:
+    """Return the names of a registry's repositories, each once, in its order.
+
+    The endpoint ``_catalog`` is not part of distribution-spec; it pages like the list of tags.
+    """
+    url = f"{registry_url}/v2/_catalog"
+    names: dict[str, None] = {}
+    progress = _PageGuard("repositories", where)
+    while url:
+        progress.note_request(url)
+        response = yield from get_page(send_request, url, where)
+        try:
+            page = msgspec.json.decode(response.content, type=_Repositories).repositories or ()
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise FormatError("the list of repositories is malformed", where=where) from None
+        names |= dict.fromkeys(page)
+        progress.note_items(len(names))
+        url = _next_url(response, url, where)
+    return list(names)
 
 
 def list_referrers(

@@ -29,7 +29,7 @@ _MAX_STEPS = 20_000
 
 
 def is_cheaper(alternative: Cost, first: Cost) -> bool:
-    """Return whether ``other`` is enough cheaper to replace the first alternative."""
+    """Return whether ``alternative`` is enough cheaper to replace the first alternative."""
     if alternative[0] < first[0]:
         return alternative[1] <= first[1]
     return (
@@ -55,21 +55,21 @@ class Chooser:
         self._costs: dict[tuple[int, int], Cost] = {}
         self._steps_left = _MAX_STEPS
 
-    def choose(self, need: Dependency) -> int:
+    def choose(self, dependency: Dependency) -> int:
         """Return the best unassigned candidate, 0 if there is none."""
         self._costs = {}
         self._steps_left = _MAX_STEPS
-        return self._choose(need, 0)
+        return self._choose(dependency, 0)
 
-    def _choose(self, need: Dependency, depth: int) -> int:
-        open_candidates = [variable for variable in need.candidates if self._assignment[variable] == 0]
-        if len(open_candidates) < 2 or not need.has_alternatives:
+    def _choose(self, dependency: Dependency, depth: int) -> int:
+        open_candidates = [variable for variable in dependency.candidates if self._assignment[variable] == 0]
+        if len(open_candidates) < 2 or not dependency.has_alternatives:
             return open_candidates[0] if open_candidates else 0
         open_candidates = self._best_tier(open_candidates)
         for variable in open_candidates:
             if self._pool.records[variable].name in self._preferred or self._pool.is_pinned(variable):
                 return variable
-        options = self._options(need, open_candidates, depth)
+        options = self._options(dependency, open_candidates, depth)
         if len(options) == 1 or depth >= _MAX_DEPTH or self._steps_left <= 0:
             return options[0]
         costs = [self._cost(option, depth) for option in options]
@@ -89,11 +89,11 @@ class Chooser:
             if pool.tier(variable) == best or pool.is_pinned(variable)
         ]
 
-    def _options(self, need: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
+    def _options(self, dependency: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
         """Return the candidate of the first alternative, then those of the other listed real packages."""
         records = self._pool.records
         options: dict[str, int] = {}
-        for term in need.origin.group:
+        for term in dependency.origin.group:
             candidate = next(
                 (provider for provider in open_candidates if records[provider].name == term.name), 0
             )
@@ -101,10 +101,10 @@ class Chooser:
                 options.setdefault(term.name, candidate)
             elif not options:
                 satisfying = set(self._pool.candidates(term))
-                providers = [one for one in open_candidates if one in satisfying]
+                providers = [variable for variable in open_candidates if variable in satisfying]
                 if providers:
-                    one = self._provider(providers, depth)
-                    options[records[one].name] = one
+                    provider = self._provider(providers, depth)
+                    options[records[provider].name] = provider
         return list(options.values()) or [open_candidates[0]]
 
     def _provider(self, providers: Sequence[int], depth: int) -> int:
@@ -127,36 +127,42 @@ class Chooser:
             self._costs[variable, depth] = cost
         return cost
 
-    def estimate_additions(self, start: int, depth: int = 0) -> list[int] | None:
-        """Estimate which packages installing ``start`` would add; None if it cannot be installed.
+    def estimate_additions(self, variable: int, depth: int = 0) -> list[int] | None:
+        """Estimate which packages installing ``variable`` would add; None if it cannot be installed.
 
         Conflicts among the added packages are ignored; the search finds them.
         """
-        added = {start: None}
-        queue = [start]
+        additions = {variable: None}
+        queue = [variable]
         deferred: list[Dependency] = []
         while queue or deferred:
             self._steps_left -= 1
             if not queue:
-                need = deferred.pop(0)
-                if not self._is_satisfied(need, added) and not self._add_candidate(need, depth, added, queue):
+                dependency = deferred.pop(0)
+                if not self._is_satisfied(dependency, additions) and not self._add_candidate(
+                    dependency, depth, additions, queue
+                ):
                     return None
                 continue
-            for need in self._pool.dependencies(queue.pop()):
-                if need.waiver or self._is_satisfied(need, added):
+            for dependency in self._pool.dependencies(queue.pop()):
+                if dependency.waiver or self._is_satisfied(dependency, additions):
                     continue
-                if need.has_alternatives:
-                    deferred.append(need)
-                elif not self._add_candidate(need, depth, added, queue):
+                if dependency.has_alternatives:
+                    deferred.append(dependency)
+                elif not self._add_candidate(dependency, depth, additions, queue):
                     return None
-        return list(added)
+        return list(additions)
 
-    def _is_satisfied(self, need: Dependency, added: dict[int, None]) -> bool:
-        return any(candidate in added or self._assignment[candidate] > 0 for candidate in need.candidates)
+    def _is_satisfied(self, dependency: Dependency, additions: dict[int, None]) -> bool:
+        return any(
+            candidate in additions or self._assignment[candidate] > 0 for candidate in dependency.candidates
+        )
 
-    def _add_candidate(self, need: Dependency, depth: int, added: dict[int, None], queue: list[int]) -> bool:
-        candidate = self._choose(need, depth)
+    def _add_candidate(
+        self, dependency: Dependency, depth: int, additions: dict[int, None], queue: list[int]
+    ) -> bool:
+        candidate = self._choose(dependency, depth)
         if candidate:
-            added[candidate] = None
+            additions[candidate] = None
             queue.append(candidate)
         return bool(candidate)

@@ -143,19 +143,19 @@ class Engine:
 
     def _visit_watches(self, false_literal: int) -> Clause | None:
         """Update the clauses that watch a literal that became false; return one that is in conflict."""
-        watching = self._watches.get(false_literal)
-        if not watching:
+        watching_clauses = self._watches.get(false_literal)
+        if not watching_clauses:
             return None
-        still_watching: list[Clause] = []
+        remaining_clauses: list[Clause] = []
         assignment = self.assignment
-        for position, clause in enumerate(watching):
+        for position, clause in enumerate(watching_clauses):
             literals = clause.literals
             if literals[0] == false_literal:
                 literals[0], literals[1] = literals[1], false_literal
-            first = literals[0]
-            state = assignment[first] if first > 0 else -assignment[-first]
+            first_literal = literals[0]
+            state = assignment[first_literal] if first_literal > 0 else -assignment[-first_literal]
             if state > 0:
-                still_watching.append(clause)
+                remaining_clauses.append(clause)
                 continue
             for index in range(2, len(literals)):
                 replacement = literals[index]
@@ -164,12 +164,12 @@ class Engine:
                     self._watches.setdefault(replacement, []).append(clause)
                     break
             else:
-                still_watching.append(clause)
+                remaining_clauses.append(clause)
                 if state < 0:
-                    self._watches[false_literal] = still_watching + watching[position + 1 :]
+                    self._watches[false_literal] = remaining_clauses + watching_clauses[position + 1 :]
                     return clause
-                self._assign(first, clause)
-        self._watches[false_literal] = still_watching
+                self._assign(first_literal, clause)
+        self._watches[false_literal] = remaining_clauses
         return None
 
     def _learn_from_conflict(self, conflict: Clause) -> None:
@@ -178,8 +178,8 @@ class Engine:
         if level == 0:
             raise Unsatisfiable(_find_original_clauses((conflict, *self._root_reasons(conflict.literals))))
         self.backtrack(level)
-        learned: list[int] = []
-        antecedents, root_literals, visited, unresolved = [conflict], [], {0}, 0
+        learned_literals: list[int] = []
+        antecedents, root_literals, visited, unresolved_count = [conflict], [], {0}, 0
         clause, position = conflict, len(self.trail) - 1
         while True:
             for literal in clause.literals:
@@ -188,9 +188,9 @@ class Engine:
                     continue
                 visited.add(variable)
                 if self._levels[variable] == level:
-                    unresolved += 1
+                    unresolved_count += 1
                 elif self._levels[variable] > 0:
-                    learned.append(literal)
+                    learned_literals.append(literal)
                 else:
                     root_literals.append(literal)
             while (
@@ -199,27 +199,27 @@ class Engine:
                 position -= 1
             pivot = self.trail[position]
             position -= 1
-            unresolved -= 1
+            unresolved_count -= 1
             reason = self._reasons[abs(pivot)]
-            if unresolved == 0 or reason is None:
+            if unresolved_count == 0 or reason is None:
                 break
             antecedents.append(reason)
             clause = reason
-        target = max((self._levels[abs(literal)] for literal in learned), default=0)
+        target_level = max((self._levels[abs(literal)] for literal in learned_literals), default=0)
         antecedents.extend(self._root_reasons(root_literals))
-        self.backtrack(target)
-        self._pending_clauses.append(Clause([-pivot, *learned], None, tuple(antecedents)))
+        self.backtrack(target_level)
+        self._pending_clauses.append(Clause([-pivot, *learned_literals], None, tuple(antecedents)))
 
     def _root_reasons(self, literals: Iterable[int]) -> list[Clause]:
         """Return the reasons of literals that were settled before any decision."""
         reasons: list[Clause] = []
-        seen: set[int] = set()
+        visited: set[int] = set()
         queue = [abs(literal) for literal in literals]
         while queue:
             variable = queue.pop()
-            if variable in seen:
+            if variable in visited:
                 continue
-            seen.add(variable)
+            visited.add(variable)
             if reason := self._reasons[variable]:
                 reasons.append(reason)
                 queue.extend(abs(literal) for literal in reason.literals)

@@ -76,11 +76,11 @@ class _Graph:
     def __init__(
         self, universe: Universe, requirements: Requirements, locked: Iterable[LockedPackage]
     ) -> None:
-        self._roles: dict[str, LockedPackage] = {package.name: package for package in locked}
+        self._packages: dict[str, LockedPackage] = {package.name: package for package in locked}
         # Pinned packages remain candidates even if their archive may no longer provide them.
-        pinned = [package for package in self._roles.values() if package.role != "local"]
-        pins = {package.name: package.version for package in pinned}
-        archives = {package.name: canonical_archive(package.archive) for package in pinned}
+        pinned_packages = [package for package in self._packages.values() if package.role != "local"]
+        pins = {package.name: package.version for package in pinned_packages}
+        archives = {package.name: canonical_archive(package.archive) for package in pinned_packages}
         requirements = msgspec.structs.replace(requirements, pins=pins, pin_archives=archives)
         if requirements.local:
             universe = LocalOverlay(universe, requirements.local.values())
@@ -88,14 +88,14 @@ class _Graph:
         self._pool.set_root(root_dependencies(self._pool, requirements.requests))
         self._variables: dict[str, int] = {}
         self._approximated: list[str] = []
-        for package in self._roles.values():
+        for package in self._packages.values():
             if package.role != "base-data":
                 self._add_package(package)
-        self._chosen = frozenset(self._variables.values())
+        self._installed = frozenset(self._variables.values())
 
     def explain(self, name: str) -> Explanation:
         architecture = self._pool.universe.architecture
-        package = self._roles.get(name)
+        package = self._packages.get(name)
         if package is None:
             return Explanation(
                 package=name,
@@ -120,18 +120,18 @@ class _Graph:
             chain=tuple(self._chain(variable)),
             needed_by=tuple(self._needed_by(variable)),
             exclusive=tuple(sorted(self._name(package_variable) for package_variable in exclusive)),
-            exclusive_size=sum(self._pool.records[one].installed_size for one in exclusive),
+            exclusive_size=sum(self._pool.records[variable].installed_size for variable in exclusive),
             approximated=tuple(self._approximated),
         )
 
     def _add_package(self, package: LockedPackage) -> None:
         versions = self._pool.variables(package.name)
         records = self._pool.records
-        exact = [variable for variable in versions if records[variable].version == package.version]
-        if not exact and versions:
+        exact_versions = [variable for variable in versions if records[variable].version == package.version]
+        if not exact_versions and versions:
             self._approximated.append(package.name)
         if versions:
-            self._variables[package.name] = (exact or list(versions))[0]
+            self._variables[package.name] = (exact_versions or list(versions))[0]
 
     def _name(self, variable: int) -> str:
         return self._pool.records[variable].name if variable != ROOT else ""
@@ -146,26 +146,26 @@ class _Graph:
                 for need, packages in self._satisfied_dependencies(owner)
                 for package in packages
             ]
-            for _, one, need in sorted(links, key=lambda item: item[0]):
-                if one not in predecessors:
-                    predecessors[one] = owner, need
-                    queue.append(one)
+            for _, dependency_variable, dependency in sorted(links, key=lambda link: link[0]):
+                if dependency_variable not in predecessors:
+                    predecessors[dependency_variable] = owner, dependency
+                    queue.append(dependency_variable)
         steps: list[Step] = []
         while target in predecessors:
-            owner, need = predecessors[target]
-            steps.append(self._step(target, owner, need))
+            owner, dependency = predecessors[target]
+            steps.append(self._step(target, owner, dependency))
             target = owner
         return steps[::-1]
 
     def _satisfied_dependencies(self, owner: int) -> Iterable[tuple[Dependency, list[int]]]:
-        return minimization.satisfied_dependencies(self._pool, self._chosen, owner)
+        return minimization.satisfied_dependencies(self._pool, self._installed, owner)
 
-    def _step(self, target: int, owner: int, need: Dependency) -> Step:
+    def _step(self, target: int, owner: int, dependency: Dependency) -> Step:
         kinds: Mapping[str, str] = {"request": "requested", "recommends": "recommended", "depends": "needed"}
-        origin = need.origin
+        origin = dependency.origin
         return Step(
             package=self._name(target),
-            version=self._roles[self._name(target)].version,
+            version=self._packages[self._name(target)].version,
             kind=kinds.get(origin.kind, origin.kind),
             by=self._name(owner),
             relation=relations.format_group(origin.group) if owner != ROOT else "",
@@ -174,30 +174,30 @@ class _Graph:
 
     def _needed_by(self, target: int) -> list[tuple[str, str]]:
         dependents = {
-            (self._name(owner), relations.format_group(need.origin.group))
-            for owner in self._chosen
-            for need, satisfying in self._satisfied_dependencies(owner)
+            (self._name(owner), relations.format_group(dependency.origin.group))
+            for owner in self._installed
+            for dependency, satisfying in self._satisfied_dependencies(owner)
             if target in satisfying and owner != target
         }
         return sorted(dependents)
 
     def _find_exclusive(self, target: int) -> frozenset[int]:
         """Return the packages that are installed only because of ``target``, itself included."""
-        return self._chosen - minimization.find_reachable(self._pool, self._chosen, {target})
+        return self._installed - minimization.find_reachable(self._pool, self._installed, {target})
 
     def _find_accepting(self, name: str) -> list[tuple[str, str, str]]:
-        accepting = {
+        accepting_packages = {
             (
                 self._name(owner),
-                relations.format_group(need.origin.group),
+                relations.format_group(dependency.origin.group),
                 ", ".join(sorted(map(self._name, satisfying))),
             )
-            for owner in self._chosen
-            for need, satisfying in self._satisfied_dependencies(owner)
-            if any(term.name == name for term in need.origin.group)
-            or any(self._name(candidate) == name for candidate in need.candidates)
+            for owner in self._installed
+            for dependency, satisfying in self._satisfied_dependencies(owner)
+            if any(term.name == name for term in dependency.origin.group)
+            or any(self._name(candidate) == name for candidate in dependency.candidates)
         }
-        return sorted(accepting)
+        return sorted(accepting_packages)
 
     def _excluded(self, name: str) -> str:
         for request in self._pool.requirements.requests:

@@ -17,97 +17,97 @@ PackageSet = frozenset[int]
 _TRIES = 12
 
 
-def prune(pool: Pool, chosen: PackageSet) -> PackageSet:
+def prune(pool: Pool, packages: PackageSet) -> PackageSet:
     """Return a subset that satisfies every dependency and from which no package can be removed."""
     while True:
-        support = _SupportGraph(pool, chosen)
-        chosen = support.find_reachable()
-        best: tuple[int, Cost, int] | None = None
-        smaller = chosen
-        for variable in sorted(chosen - support.find_indispensable()):
-            removed = support.find_unsatisfied(variable)
-            if removed is None:
+        support = _SupportGraph(pool, packages)
+        packages = support.find_reachable()
+        best_rank: tuple[int, Cost, int] | None = None
+        best_packages = packages
+        for variable in sorted(packages - support.find_indispensable()):
+            removed_packages = support.find_unsatisfied(variable)
+            if removed_packages is None:
                 continue
-            remaining = support.find_reachable(removed)
-            rank = (_total_tier(pool, remaining), compute_cost(pool, remaining), variable)
-            if best is None or rank < best:
-                best, smaller = rank, remaining
-        if best is None:
-            return chosen
-        chosen = smaller
+            remaining_packages = support.find_reachable(removed_packages)
+            rank = (_total_tier(pool, remaining_packages), compute_cost(pool, remaining_packages), variable)
+            if best_rank is None or rank < best_rank:
+                best_rank, best_packages = rank, remaining_packages
+        if best_rank is None:
+            return packages
+        packages = best_packages
 
 
 def try_alternatives(
-    pool: Pool, chosen: PackageSet, search_again: Callable[[frozenset[str]], PackageSet | None]
+    pool: Pool, packages: PackageSet, search_again: Callable[[frozenset[str]], PackageSet | None]
 ) -> PackageSet:
     """Return the smallest set found by preferring alternatives that were not chosen at first.
 
-    ``search_again`` repeats the search and prefers the given names. A result replaces ``chosen`` if it
+    ``search_again`` repeats the search and prefers the given names. A result replaces ``packages`` if it
     has fewer packages and no more bytes.
     """
-    preferred: frozenset[str] = frozenset()
-    tried: set[str] = set()
+    preferred_names: frozenset[str] = frozenset()
+    tried_names: set[str] = set()
     for _ in range(_TRIES):
-        name = _find_promising_name(pool, chosen, tried)
+        name = _find_promising_name(pool, packages, tried_names)
         if not name:
             break
-        tried.add(name)
-        alternative_set = search_again(preferred | {name})
-        if alternative_set is not None and _is_better(pool, alternative_set, chosen):
-            chosen, preferred = alternative_set, preferred | {name}
-    return chosen
+        tried_names.add(name)
+        alternative_set = search_again(preferred_names | {name})
+        if alternative_set is not None and _is_better(pool, alternative_set, packages):
+            packages, preferred_names = alternative_set, preferred_names | {name}
+    return packages
 
 
 def satisfied_dependencies(
-    pool: Pool, chosen: PackageSet, variable: int
+    pool: Pool, packages: PackageSet, variable: int
 ) -> Iterable[tuple[Dependency, list[int]]]:
     """Yield each dependency of a package with the chosen packages that satisfy it.
 
     Recommendations that are not followed are omitted.
     """
-    for need in pool.dependencies(variable):
-        satisfying = [candidate for candidate in need.candidates if candidate in chosen]
+    for dependency in pool.dependencies(variable):
+        satisfying = [candidate for candidate in dependency.candidates if candidate in packages]
         if satisfying:
-            yield need, satisfying
+            yield dependency, satisfying
 
 
 def _is_smaller(candidate: Cost, cost: Cost) -> bool:
     return candidate[0] < cost[0] and candidate[1] <= cost[1]
 
 
-def _is_better(pool: Pool, candidate: PackageSet, chosen: PackageSet) -> bool:
+def _is_better(pool: Pool, candidate: PackageSet, packages: PackageSet) -> bool:
     """Return whether a set is smaller and takes no more packages from less suitable archives."""
-    return _is_smaller(compute_cost(pool, candidate), compute_cost(pool, chosen)) and (
-        _total_tier(pool, candidate) <= _total_tier(pool, chosen)
+    return _is_smaller(compute_cost(pool, candidate), compute_cost(pool, packages)) and (
+        _total_tier(pool, candidate) <= _total_tier(pool, packages)
     )
 
 
-def _total_tier(pool: Pool, chosen: PackageSet) -> int:
-    return sum(map(pool.tier, chosen))
+def _total_tier(pool: Pool, packages: PackageSet) -> int:
+    return sum(map(pool.tier, packages))
 
 
-def find_reachable(pool: Pool, chosen: PackageSet, removed: set[int]) -> PackageSet:
-    """Return the packages of ``chosen`` that the recipe still leads to without ``removed``."""
-    return _SupportGraph(pool, chosen).find_reachable(removed)
+def find_reachable(pool: Pool, packages: PackageSet, removed_packages: set[int]) -> PackageSet:
+    """Return the members of ``packages`` that the recipe still leads to without ``removed_packages``."""
+    return _SupportGraph(pool, packages).find_reachable(removed_packages)
 
 
 class _SupportGraph:
     """The dependencies within a package set, in both directions."""
 
-    def __init__(self, pool: Pool, chosen: PackageSet) -> None:
+    def __init__(self, pool: Pool, packages: PackageSet) -> None:
         self._satisfying: dict[int, list[list[int]]] = {
-            owner: [satisfying for _, satisfying in satisfied_dependencies(pool, chosen, owner)]
-            for owner in (ROOT, *sorted(chosen))
+            owner: [satisfying for _, satisfying in satisfied_dependencies(pool, packages, owner)]
+            for owner in (ROOT, *sorted(packages))
         }
         self._dependents: dict[int, list[tuple[int, list[int]]]] = {}
-        for owner, needs in self._satisfying.items():
-            for found in needs:
-                for variable in found:
-                    self._dependents.setdefault(variable, []).append((owner, found))
+        for owner, dependencies in self._satisfying.items():
+            for satisfying in dependencies:
+                for variable in satisfying:
+                    self._dependents.setdefault(variable, []).append((owner, satisfying))
 
-    def find_reachable(self, removed: set[int] | None = None) -> PackageSet:
-        """Return the packages that the recipe leads to without ``removed``."""
-        visited = {ROOT} | (removed or set())
+    def find_reachable(self, removed_packages: set[int] | None = None) -> PackageSet:
+        """Return the packages that the recipe leads to without ``removed_packages``."""
+        visited = {ROOT} | (removed_packages or set())
         queue = [ROOT]
         while queue:
             for satisfying in self._satisfying[queue.pop()]:
@@ -115,7 +115,7 @@ class _SupportGraph:
                     if variable not in visited:
                         visited.add(variable)
                         queue.append(variable)
-        return frozenset(visited.difference((ROOT,), removed or ()))
+        return frozenset(visited.difference((ROOT,), removed_packages or ()))
 
     def find_indispensable(self) -> set[int]:
         """Return the packages that the recipe leads to through dependencies with one chosen candidate."""
@@ -130,52 +130,56 @@ class _SupportGraph:
 
     def find_unsatisfied(self, variable: int) -> set[int] | None:
         """Return the packages that would lose a dependency without ``variable``; None if the recipe would."""
-        removed = {variable}
+        removed_packages = {variable}
         queue = [variable]
         while queue:
             for owner, satisfying in self._dependents.get(queue.pop(), ()):
-                if owner not in removed and removed.issuperset(satisfying):
+                if owner not in removed_packages and removed_packages.issuperset(satisfying):
                     if owner == ROOT:
                         return None
-                    removed.add(owner)
+                    removed_packages.add(owner)
                     queue.append(owner)
-        return removed
+        return removed_packages
 
 
-def _find_promising_name(pool: Pool, chosen: PackageSet, tried: set[str]) -> str:
+def _find_promising_name(pool: Pool, packages: PackageSet, tried_names: set[str]) -> str:
     """Return the name of an alternative that is estimated to make the set smaller, or ``""``."""
     chooser = Chooser(pool, frozenset())
     best: tuple[Cost, str] | None = None
-    for variable in _find_unused_alternatives(pool, chosen):
+    for variable in _find_unused_alternatives(pool, packages):
         name = pool.records[variable].name
-        additions = None if name in tried else chooser.estimate_additions(variable)
+        additions = None if name in tried_names else chooser.estimate_additions(variable)
         if additions is None:
             continue
-        smaller = prune(pool, chosen.union(additions))
-        trial = compute_cost(pool, smaller)
-        if _is_better(pool, smaller, chosen) and (best is None or (trial, name) < best):
-            best = (trial, name)
+        pruned_packages = prune(pool, packages.union(additions))
+        cost = compute_cost(pool, pruned_packages)
+        if _is_better(pool, pruned_packages, packages) and (best is None or (cost, name) < best):
+            best = (cost, name)
     return best[1] if best else ""
 
 
-def _find_unused_alternatives(pool: Pool, chosen: PackageSet) -> list[int]:
+def _find_unused_alternatives(pool: Pool, packages: PackageSet) -> list[int]:
     """Return unchosen alternatives of the dependencies that no indispensable package satisfies."""
     indispensable = {ROOT}
     queue = [ROOT]
     while queue:
-        for need, satisfying in satisfied_dependencies(pool, chosen, queue.pop()):
-            if not need.has_alternatives and satisfying[0] not in indispensable:
+        for dependency, satisfying in satisfied_dependencies(pool, packages, queue.pop()):
+            if not dependency.has_alternatives and satisfying[0] not in indispensable:
                 indispensable.add(satisfying[0])
                 queue.append(satisfying[0])
-    unused: dict[int, int] = {}
-    for owner in sorted((ROOT, *chosen)):
-        for need, satisfying in satisfied_dependencies(pool, chosen, owner):
-            if not need.has_alternatives or need.waiver or not indispensable.isdisjoint(satisfying):
+    unused_candidates: dict[int, int] = {}
+    for owner in sorted((ROOT, *packages)):
+        for dependency, satisfying in satisfied_dependencies(pool, packages, owner):
+            if (
+                not dependency.has_alternatives
+                or dependency.waiver
+                or not indispensable.isdisjoint(satisfying)
+            ):
                 continue
-            alternative_names = {term.name for term in need.origin.group}
+            alternative_names = {term.name for term in dependency.origin.group}
             satisfying_names = {pool.records[candidate].name for candidate in satisfying}
-            for candidate in need.candidates:
+            for candidate in dependency.candidates:
                 name = pool.records[candidate].name
                 if name in alternative_names and name not in satisfying_names:
-                    unused[candidate] = unused.get(candidate, 0) + 1
-    return list(unused)
+                    unused_candidates[candidate] = unused_candidates.get(candidate, 0) + 1
+    return list(unused_candidates)

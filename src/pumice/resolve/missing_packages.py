@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Request
 
 _LISTED = 8
-_ELSEWHERE = "search this suite for its name, or add the archive that has it to 'archives'"
+_SEARCH_HINT = "search this suite for its name, or add the archive that has it to 'archives'"
 
 
 def missing_packages_error(universe: Universe, missing: Sequence[Request]) -> ResolveError:
@@ -28,7 +28,7 @@ def missing_packages_error(universe: Universe, missing: Sequence[Request]) -> Re
     lines = [f"cannot find {len(problems)} of the requested packages"]
     for request, sentence, hint in problems:
         prefix = f"{request.where}: " if request.where else ""
-        lines.append(f"  {prefix}{sentence}" + (f"; {hint}" if hint != _ELSEWHERE else ""))
+        lines.append(f"  {prefix}{sentence}" + (f"; {hint}" if hint != _SEARCH_HINT else ""))
     return ResolveError(
         "\n".join(lines), hint="check the suite, and whether an archive is missing from the recipe"
     )
@@ -39,18 +39,18 @@ def find_similar_name(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     letters = set(name)
-    similar = [
+    similar_names = [
         candidate
         for candidate in names
         if abs(len(candidate) - len(name)) <= 2 and len(letters.symmetric_difference(candidate)) <= 4
     ]
-    return next(iter(get_close_matches(name, sorted(similar), 1, 0.75)), "")
+    return next(iter(get_close_matches(name, sorted(similar_names), 1, 0.75)), "")
 
 
 def format_names(names: Sequence[str]) -> str:
     """Return ``names`` joined by commas; a long list is shortened to a few and a count."""
-    omitted = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {omitted} more" if omitted > 0 else "")
+    omitted_count = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {omitted_count} more" if omitted_count > 0 else "")
 
 
 def describe_unauthorized(record: PackageRecord) -> tuple[str, str]:
@@ -64,17 +64,17 @@ def describe_unauthorized(record: PackageRecord) -> tuple[str, str]:
 
 def _describe_missing(universe: Universe, request: Request) -> tuple[str, str]:
     name = request.name
-    refused = [
+    unauthorized_records = [
         record for record in universe.versions(name) if universe.priority(record, requested=True) <= NEVER
     ]
-    versions = [record.version for record in universe.versions(name) if record not in refused]
-    matching = [
+    versions = [record.version for record in universe.versions(name) if record not in unauthorized_records]
+    matching_records = [
         record
-        for record in refused
+        for record in unauthorized_records
         if not request.version or matches_version(record.version, request.version)
     ]
-    if matching:
-        return describe_unauthorized(matching[0])
+    if matching_records:
+        return describe_unauthorized(matching_records[0])
     if versions:
         available = format_names(versions)
         hint = f"use {name}={versions[0]}, or omit the version"
@@ -83,5 +83,5 @@ def _describe_missing(universe: Universe, request: Request) -> tuple[str, str]:
     if providers:
         return f"{name} is a virtual package, provided by: {format_names(providers)}", "request one of these"
     similar_name = find_similar_name(name, universe.names())
-    hint = f"did you mean {similar_name!r}?" if similar_name else _ELSEWHERE
+    hint = f"did you mean {similar_name!r}?" if similar_name else _SEARCH_HINT
     return f"cannot find package {name!r}", hint

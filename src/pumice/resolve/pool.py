@@ -34,15 +34,15 @@ _DEPENDENCY_FIELDS: tuple[tuple[str, Kind], ...] = (("pre_depends", "depends"), 
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The meaning of a clause: ``owner`` has the relation ``group``, to ``other`` if it is a conflict.
+    """The meaning of a clause: ``owner`` has the relation ``group``, to ``conflicting`` if it is a conflict.
 
-    ``owner`` and ``other`` are variables; 0 means none.
+    ``owner`` and ``conflicting`` are variables; 0 means none.
     """
 
     kind: Kind
     owner: int
     group: Group = ()
-    other: int = 0
+    conflicting: int = 0
     request: Request | None = None
 
 
@@ -68,7 +68,7 @@ class Pool:
         self.engine = engine
         self.records: dict[int, PackageRecord] = {}
         self._excluded = {request.name: request for request in requirements.requests if request.exclude}
-        self._by_name: dict[str, tuple[int, ...]] = {}
+        self._variables_by_name: dict[str, tuple[int, ...]] = {}
         self._providers: dict[str, list[int]] = {}
         self._conflicts_by_name: dict[str, list[tuple[int, Kind, Relation]]] = {}
         self._candidates: dict[Relation, tuple[int, ...]] = {}
@@ -88,12 +88,12 @@ class Pool:
 
         The pinned version comes first, then by the priority of the archive, then the newest.
         """
-        cached_variables = self._by_name.get(name)
+        cached_variables = self._variables_by_name.get(name)
         if cached_variables is not None:
             return cached_variables
         records = self._by_preference(name, requested=False)
         variables = tuple([self.engine.new_variable() for _ in records])
-        self._by_name[name] = variables
+        self._variables_by_name[name] = variables
         for variable, record in zip(variables, records, strict=True):
             self._register(variable, record)
         return variables
@@ -104,13 +104,13 @@ class Pool:
         With a ``version``, which may contain wildcards, only those that match: the pinned one first,
         then the newest, regardless of the priority of their archives (as apt does).
         """
-        ordered = self._by_preference(name, requested=True)
+        records = self._by_preference(name, requested=True)
         if version:
             positions = {id(record): position for position, record in enumerate(self.universe.versions(name))}
-            ordered = [record for record in ordered if matches_version(record.version, version)]
-            ordered.sort(key=lambda record: (not self.requirements.is_pinned(record), positions[id(record)]))
+            records = [record for record in records if matches_version(record.version, version)]
+            records.sort(key=lambda record: (not self.requirements.is_pinned(record), positions[id(record)]))
         variables = {id(self.records[variable]): variable for variable in self.variables(name)}
-        return tuple([variables[id(record)] for record in ordered])
+        return tuple([variables[id(record)] for record in records])
 
     def is_pinned(self, variable: int) -> bool:
         """Return whether the lock pins exactly this package."""
@@ -129,14 +129,14 @@ class Pool:
         return next(iter(self._by_preference(name, requested=requested, pinned=False)), None)
 
     def _by_preference(self, name: str, *, requested: bool, pinned: bool = True) -> list[PackageRecord]:
-        ranked = []
+        ranked_records = []
         for record in self.universe.versions(name):
             priority = self.universe.priority(record, requested=requested)
             is_pin = pinned and self.requirements.is_pinned(record)
             if priority > NEVER or is_pin:
-                ranked.append((not is_pin, -priority, record))
-        ranked.sort(key=lambda item: item[:2])
-        return [record for _, _, record in ranked]
+                ranked_records.append((not is_pin, -priority, record))
+        ranked_records.sort(key=lambda entry: entry[:2])
+        return [record for _, _, record in ranked_records]
 
     def candidates(self, relation: Relation) -> tuple[int, ...]:
         """Return the candidates for one relation: versions of the named package, then its providers."""
@@ -151,8 +151,8 @@ class Pool:
             for variable in self.variables(name):
                 if satisfies(self.records[variable], relation, architecture):
                     candidates[variable] = None
-        self._candidates[relation] = result = tuple(candidates)
-        return result
+        self._candidates[relation] = cached_candidates = tuple(candidates)
+        return cached_candidates
 
     def dependencies(self, variable: int) -> tuple[Dependency, ...]:
         """Return the dependencies of a package."""
@@ -166,8 +166,8 @@ class Pool:
                 dependencies += self._read_dependencies(variable, kind, getattr(record, field))
             if self.requirements.recommends:
                 dependencies += self._read_dependencies(variable, "recommends", record.recommends)
-        self._dependencies[variable] = cached = tuple(dependencies)
-        return cached
+        self._dependencies[variable] = cached_dependencies = tuple(dependencies)
+        return cached_dependencies
 
     def _read_dependencies(self, variable: int, kind: Kind, field: str) -> Iterable[Dependency]:
         architecture = self.universe.architecture
@@ -208,12 +208,14 @@ class Pool:
             origin = Origin("excluded", variable, request=self._excluded[record.name])
             self.engine.add_clause(Clause([-variable], origin))
 
-    def _add_conflict(self, owner: int, kind: Kind, relation: Relation, other: int) -> None:
-        owner_record, other_record = self.records[owner], self.records[other]
-        if owner_record.name != other_record.name and satisfies(
-            other_record, relation, self.universe.architecture
+    def _add_conflict(self, owner: int, kind: Kind, relation: Relation, conflicting: int) -> None:
+        owner_record, conflicting_record = self.records[owner], self.records[conflicting]
+        if owner_record.name != conflicting_record.name and satisfies(
+            conflicting_record, relation, self.universe.architecture
         ):
-            self.engine.add_clause(Clause([-owner, -other], Origin(kind, owner, (relation,), other)))
+            self.engine.add_clause(
+                Clause([-owner, -conflicting], Origin(kind, owner, (relation,), conflicting))
+            )
 
     def _make_clauses(self, variable: int) -> Iterable[Clause]:
         for dependency in self.dependencies(variable):
@@ -222,16 +224,18 @@ class Pool:
         record = self.records.get(variable)
         if record is None:
             return
-        for other in self._by_name[record.name]:
-            if other != variable:
-                yield Clause([-variable, -other], Origin("version", variable, other=other))
+        for other_variable in self._variables_by_name[record.name]:
+            if other_variable != variable:
+                yield Clause(
+                    [-variable, -other_variable], Origin("version", variable, conflicting=other_variable)
+                )
         fields: tuple[tuple[Kind, str], ...] = (("conflicts", record.conflicts), ("breaks", record.breaks))
         for kind, field in fields:
             for relation, *_ in _parse_field(field, record, kind):
                 if not relations.applies_to(relation, self.universe.architecture):
                     continue
-                for other in self._providers.get(relation.name, ()):
-                    self._add_conflict(variable, kind, relation, other)
+                for other_variable in self._providers.get(relation.name, ()):
+                    self._add_conflict(variable, kind, relation, other_variable)
                 self._conflicts_by_name.setdefault(relation.name, []).append((variable, kind, relation))
 
 

@@ -39,11 +39,11 @@ def minimize_core(core: Sequence[Clause]) -> list[Clause]:
             numbers.setdefault(abs(literal), len(numbers) + 1)
 
     def is_contradiction(clauses: Iterable[Clause]) -> bool:
-        renumbered = [
+        renumbered_clauses = [
             [numbers[abs(literal)] * (1 if literal > 0 else -1) for literal in clause.literals]
             for clause in clauses
         ]
-        return not is_satisfiable(renumbered, len(numbers))
+        return not is_satisfiable(renumbered_clauses, len(numbers))
 
     minimal_core = list(core)
     width = max(1, len(minimal_core) // 2)
@@ -65,7 +65,7 @@ class _Proof:
 
     def __init__(self, pool: Pool, core: Sequence[Clause]) -> None:
         self._pool = pool
-        self._by_owner: dict[int, list[tuple[Origin, list[int]]]] = {}
+        self._requirements: dict[int, list[tuple[Origin, list[int]]]] = {}
         self._excluded: dict[str, Request] = {}
         self._single_version_names: set[str] = set()
         for clause in core:
@@ -78,8 +78,8 @@ class _Proof:
                 self._single_version_names.add(pool.records[origin.owner].name)
             else:
                 candidates = sorted(literal for literal in clause.literals if literal > 0)
-                self._by_owner.setdefault(origin.owner, []).append((origin, candidates))
-        self._roots = sorted(self._by_owner.get(ROOT, []), key=self._rank)
+                self._requirements.setdefault(origin.owner, []).append((origin, candidates))
+        self._roots = sorted(self._requirements.get(ROOT, []), key=self._rank)
         self._labels = self._make_labels()
 
     def error(self) -> ResolveError:
@@ -91,33 +91,36 @@ class _Proof:
             return ResolveError(sentence, where=where, hint=self._hint())
         subjects = [str(origin.group[0]) for origin, _ in self._roots]
         if len(subjects) > 1:
-            head = f"{', '.join(subjects[:-1])} and {subjects[-1]} cannot be installed together"
+            heading = f"{', '.join(subjects[:-1])} and {subjects[-1]} cannot be installed together"
         else:
-            head = f"{''.join(subjects) or 'the recipe'} cannot be installed"
+            heading = f"{''.join(subjects) or 'the recipe'} cannot be installed"
         lines = statements[:_LINES] + (
             [f"and {len(statements) - _LINES} more"] if len(statements) > _LINES else []
         )
-        return ResolveError("\n  ".join([head, *lines]), where=where, hint=self._hint())
+        return ResolveError("\n  ".join([heading, *lines]), where=where, hint=self._hint())
 
-    def _rank(self, item: tuple[Origin, list[int]]) -> tuple[str, str]:
-        origin = item[0]
+    def _rank(self, requirement: tuple[Origin, list[int]]) -> tuple[str, str]:
+        origin = requirement[0]
         return relations.format_group(origin.group), origin.request.where if origin.request else ""
 
     def _make_labels(self) -> dict[int, str]:
         """Return a label for each package, with the version if two versions have different relations."""
         statements_by_name: dict[str, set[tuple[str, ...]]] = {}
-        for owner, items in self._by_owner.items():
+        for owner, requirements in self._requirements.items():
             if owner != ROOT:
                 texts = tuple(
-                    sorted(f"{item[0].kind} {relations.format_group(item[0].group)}" for item in items)
+                    sorted(
+                        f"{requirement[0].kind} {relations.format_group(requirement[0].group)}"
+                        for requirement in requirements
+                    )
                 )
                 statements_by_name.setdefault(self._pool.records[owner].name, set()).add(texts)
         labels = {}
-        for owner in self._by_owner:
+        for owner in self._requirements:
             if owner != ROOT:
                 record = self._pool.records[owner]
-                several = len(statements_by_name[record.name]) > 1
-                labels[owner] = f"{record.name} {record.version}" if several else record.name
+                needs_version = len(statements_by_name[record.name]) > 1
+                labels[owner] = f"{record.name} {record.version}" if needs_version else record.name
         return labels
 
     def _list_statements(self) -> list[str]:
@@ -129,7 +132,7 @@ class _Proof:
             where = origin.request.where if origin.request else ""
             if where and len(self._roots) > 1:
                 request_places.setdefault(origin.group[0].name, f" ({where})")
-                if self._by_owner.keys().isdisjoint(candidates):
+                if self._requirements.keys().isdisjoint(candidates):
                     lines.setdefault(f"{origin.group[0]} is requested at {where}")
             lines.update(dict.fromkeys(self._explain_alternatives(origin, candidates)))
             queue += candidates
@@ -139,7 +142,7 @@ class _Proof:
             if owner not in visited:
                 visited.add(owner)
                 following: list[int] = []
-                for origin, candidates in self._by_owner.get(owner, ()):
+                for origin, candidates in self._requirements.get(owner, ()):
                     request_place = request_places.get(self._pool.records[owner].name, "")
                     lines.setdefault(
                         f"{self._labels[owner]}{request_place} {self._statement(origin, candidates)}"
@@ -158,15 +161,15 @@ class _Proof:
 
     def _describe_provider(self, origin: Origin) -> str:
         """Return a clause that names the package when the conflict is with a name it provides."""
-        if origin.other:
-            name = self._pool.records[origin.other].name
+        if origin.conflicting:
+            name = self._pool.records[origin.conflicting].name
             if name != origin.group[0].name:
                 return f", which {name} provides"
         return ""
 
     def _explain_alternatives(self, origin: Origin, candidates: Sequence[int]) -> list[str]:
         """Return sentences that say why no alternative can be chosen."""
-        if origin.other:
+        if origin.conflicting:
             return []
         remarks = [self._explain_absence(term) for term in origin.group if not self._pool.candidates(term)]
         for name in dict.fromkeys(self._pool.records[variable].name for variable in candidates):
@@ -187,13 +190,13 @@ class _Proof:
         if versions:
             available = missing_packages.format_names([record.version for record in versions])
             return f"the suite has {term.name} {available}"
-        provided = [
+        providers = [
             f"{record.name} provides {relation}"
             for record in universe.providers(term.name)
             for relation in relations.parse_flat_relations(record.provides)
             if relation.name == term.name
         ]
-        return missing_packages.format_names(provided) if provided else f"{term.name} does not exist"
+        return missing_packages.format_names(providers) if providers else f"{term.name} does not exist"
 
     def _satisfies(self, record: PackageRecord, term: Relation) -> bool:
         return satisfies(record, term, self._pool.universe.architecture)
@@ -202,22 +205,24 @@ class _Proof:
         """Return one sentence if the statements form a simple chain, otherwise ``""``."""
         if len(self._roots) != 1 or self._single_version_names or len(statements) > _CHAIN:
             return ""
-        names = [self._pool.records[owner].name for owner in self._by_owner if owner != ROOT]
-        simple = len(set(names)) == len(names) and all(
-            len(items) == 1
-            and not items[0][0].other
-            and len({self._pool.records[variable].name for variable in items[0][1]}) <= 1
-            for items in self._by_owner.values()
+        names = [self._pool.records[owner].name for owner in self._requirements if owner != ROOT]
+        is_chain = len(set(names)) == len(names) and all(
+            len(requirements) == 1
+            and not requirements[0][0].conflicting
+            and len({self._pool.records[variable].name for variable in requirements[0][1]}) <= 1
+            for requirements in self._requirements.values()
         )
-        return ", ".join(statements) if simple else ""
+        return ", ".join(statements) if is_chain else ""
 
     def _hint(self) -> str:
         if self._excluded:
             names = " and ".join(f"-{name}" for name in sorted(self._excluded))
             return f"remove {names} from the recipe, or the package that needs it"
-        pinned = [origin.request for origin, _ in self._roots if origin.request and origin.request.version]
-        if pinned:
-            return f"remove the version of {pinned[0].name}"
+        versioned_requests = [
+            origin.request for origin, _ in self._roots if origin.request and origin.request.version
+        ]
+        if versioned_requests:
+            return f"remove the version of {versioned_requests[0].name}"
         if len(self._roots) > 1:
             return "remove one of them"
         return "the archive is inconsistent, or a suite or archive is missing from the recipe"

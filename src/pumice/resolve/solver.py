@@ -39,7 +39,7 @@ def resolve(universe: Universe, requirements: Requirements) -> Solution:
     pool = Pool(universe, requirements, engine)
     pool.set_root(root_dependencies(pool, requests))
     try:
-        chosen = _search(pool, frozenset())
+        packages = _search(pool, frozenset())
     except Unsatisfiable as contradiction:
         from pumice.resolve.proof import explain_conflict
 
@@ -51,7 +51,7 @@ def resolve(universe: Universe, requirements: Requirements) -> Solution:
         except Unsatisfiable:
             return None
 
-    solution = _solution(pool, minimization.try_alternatives(pool, chosen, search_again))
+    solution = _solution(pool, minimization.try_alternatives(pool, packages, search_again))
     engine.expand = None  # breaks a reference cycle that would keep the whole index in memory
     return solution
 
@@ -84,9 +84,9 @@ def root_dependencies(pool: Pool, requests: Iterable[Request]) -> Iterable[Depen
             continue
         record = pool.requirements.local.get(request.file) if request.file else None
         name = record.name if record else request.name
-        exact = record.version if record else request.version
-        relation = Relation(name, "=" if exact else "", exact)
-        candidates = pool.requested_variables(name, exact)
+        exact_version = record.version if record else request.version
+        relation = Relation(name, "=" if exact_version else "", exact_version)
+        candidates = pool.requested_variables(name, exact_version)
         if record:
             candidates = candidates[:1]
         yield Dependency(
@@ -133,68 +133,79 @@ class _DecisionQueue:
     def next_literal(self) -> int:
         """Return the literal to decide next, 0 if everything is satisfied."""
         self._restore_checkpoint()
-        marks = (self._trail_position, len(self._deferred), len(self._recommendations))
+        checkpoint = (self._trail_position, len(self._deferred), len(self._recommendations))
         literal = (
             self._next_mandatory()
             or self._next_open(self._deferred)
             or self._next_open(self._recommendations)
         )
         if literal:
-            self._checkpoints.append(marks)
+            self._checkpoints.append(checkpoint)
         return literal
 
     def _restore_checkpoint(self) -> None:
         """Restore the state before the decisions that the search has undone."""
         level = len(self._pool.engine.level_starts)
         if level < len(self._checkpoints):
-            self._trail_position, later, soft = self._checkpoints[level]
-            del self._checkpoints[level:], self._deferred[later:], self._recommendations[soft:]
+            self._trail_position, deferred_count, recommendation_count = self._checkpoints[level]
+            del (
+                self._checkpoints[level:],
+                self._deferred[deferred_count:],
+                self._recommendations[recommendation_count:],
+            )
 
     def _next_mandatory(self) -> int:
         trail = self._pool.engine.trail
         while self._trail_position < len(trail):
             literal = trail[self._trail_position]
             if literal > 0:
-                for need in self._pool.dependencies(literal):
-                    if self._is_satisfied(need):
+                for dependency in self._pool.dependencies(literal):
+                    if self._is_satisfied(dependency):
                         continue
-                    if need.waiver:
-                        self._recommendations.append(need)
-                    elif need.has_alternatives:
-                        self._deferred.append(need)
+                    if dependency.waiver:
+                        self._recommendations.append(dependency)
+                    elif dependency.has_alternatives:
+                        self._deferred.append(dependency)
                     else:
-                        return self._chooser.choose(need)
+                        return self._chooser.choose(dependency)
             self._trail_position += 1
         return 0
 
-    def _next_open(self, needs: list[Dependency]) -> int:
-        return next((self._chooser.choose(need) for need in needs if not self._is_satisfied(need)), 0)
+    def _next_open(self, dependencies: list[Dependency]) -> int:
+        return next(
+            (
+                self._chooser.choose(dependency)
+                for dependency in dependencies
+                if not self._is_satisfied(dependency)
+            ),
+            0,
+        )
 
-    def _is_satisfied(self, need: Dependency) -> bool:
+    def _is_satisfied(self, dependency: Dependency) -> bool:
         assignment = self._pool.engine.assignment
-        if need.waiver and assignment[need.waiver] > 0:
+        if dependency.waiver and assignment[dependency.waiver] > 0:
             return True
-        return any(assignment[candidate] > 0 for candidate in need.candidates)
+        return any(assignment[candidate] > 0 for candidate in dependency.candidates)
 
 
-def _solution(pool: Pool, chosen: minimization.PackageSet) -> Solution:
-    records = sorted((pool.records[variable] for variable in chosen), key=lambda record: record.name)
+def _solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
+    records = sorted((pool.records[variable] for variable in packages), key=lambda record: record.name)
     names = {record.name for record in records}
-    data: list[PackageRecord] = []
-    reasons = _reasons(pool, chosen)
+    base_data: list[PackageRecord] = []
+    reasons = _reasons(pool, packages)
     if pool.requirements.base == "data":
         excluded = {request.name for request in pool.requirements.requests if request.exclude}
         for name in BASE_DATA:
             versions = pool.variables(name)
             if name not in names and name not in excluded and versions:
-                data.append(pool.records[versions[0]])
+                base_data.append(pool.records[versions[0]])
                 reasons[name] = Reason("base-data")
     return Solution(
         packages=tuple(records),
-        base_data=tuple(data),
+        base_data=tuple(base_data),
         reasons=reasons,
         held_back=tuple(_held_back(pool, records)),
-        contested=tuple(_contested(pool, (*records, *data))),
+        contested=tuple(_contested(pool, (*records, *base_data))),
     )
 
 
@@ -202,12 +213,12 @@ def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[P
     requests = {request.name: request for request in pool.requirements.requests if not request.exclude}
     for record in records:
         request = requests.get(record.name)
-        fixed = request is not None and bool(request.version or request.file)
-        if fixed or pool.requirements.is_pinned(record):
+        is_fixed = request is not None and bool(request.version or request.file)
+        if is_fixed or pool.requirements.is_pinned(record):
             continue
-        preferred = pool.preferred_version(record.name, requested=request is not None)
-        if preferred and compare_versions(record.version, preferred.version) < 0:
-            yield record, preferred.version
+        preferred_record = pool.preferred_version(record.name, requested=request is not None)
+        if preferred_record and compare_versions(record.version, preferred_record.version) < 0:
+            yield record, preferred_record.version
 
 
 def _contested(
@@ -215,30 +226,34 @@ def _contested(
 ) -> Iterable[tuple[PackageRecord, tuple[PackageRecord, ...]]]:
     """Yield packages that several archives have; the archives of the distribution count as one."""
     for record in records:
-        offers = {archive_name(record): record}
-        for offer in pool.universe.versions(record.name):
-            offers.setdefault(archive_name(offer), offer)
-        other_offers = tuple(offers[archive] for archive in sorted(offers) if offers[archive] is not record)
-        if other_offers and record.suite:
-            yield record, other_offers
+        records_by_archive = {archive_name(record): record}
+        for candidate in pool.universe.versions(record.name):
+            records_by_archive.setdefault(archive_name(candidate), candidate)
+        other_records = tuple(
+            records_by_archive[archive]
+            for archive in sorted(records_by_archive)
+            if records_by_archive[archive] is not record
+        )
+        if other_records and record.suite:
+            yield record, other_records
 
 
-def _reasons(pool: Pool, chosen: minimization.PackageSet) -> dict[str, Reason]:
+def _reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]:
     """Return the reason for each package by name, breadth first from the recipe."""
     reasons: dict[str, Reason] = {}
     queue = [ROOT]
     for variable in queue:
-        for need, supporting in minimization.satisfied_dependencies(pool, chosen, variable):
-            for package in supporting:
+        for dependency, satisfying in minimization.satisfied_dependencies(pool, packages, variable):
+            for package in satisfying:
                 name = pool.records[package].name
                 if name not in reasons:
-                    reasons[name] = _reason(pool, need)
+                    reasons[name] = _reason(pool, dependency)
                     queue.append(package)
     return reasons
 
 
-def _reason(pool: Pool, need: Dependency) -> Reason:
-    origin = need.origin
+def _reason(pool: Pool, dependency: Dependency) -> Reason:
+    origin = dependency.origin
     if origin.kind == "request":
         return Reason("requested", where=origin.request.where if origin.request else "")
     if origin.kind == "essential":

@@ -15,7 +15,7 @@ class ChainedReader(io.RawIOBase):
     """A seekable reader of concatenated parts; keeps one part open at a time."""
 
     def __init__(self, sizes: Sequence[int], opener: Callable[[int], BinaryIO]) -> None:
-        """``opener(i)`` opens part ``i``, which has ``sizes[i]`` bytes."""
+        """``opener(index)`` opens the part ``index``, which has ``sizes[index]`` bytes."""
         super().__init__()
         self._starts = [0]
         for size in sizes:
@@ -53,8 +53,8 @@ class ChainedReader(io.RawIOBase):
         index = bisect.bisect_right(self._starts, self._position) - 1
         file = self._open_part(index)
         file.seek(self._position - self._starts[index])
-        room = min(len(buffer), self._starts[index + 1] - self._position)
-        count = file.readinto(memoryview(buffer)[:room])  # type: ignore[attr-defined]  # BinaryIO lacks it
+        readable_size = min(len(buffer), self._starts[index + 1] - self._position)
+        count = file.readinto(memoryview(buffer)[:readable_size])  # type: ignore[attr-defined]  # BinaryIO lacks it
         if not count:
             raise OSError(f"part {index} ends early")
         self._position += count

@@ -52,14 +52,14 @@ class DirectoryBlobs:
 
     def __init__(self, root: str, fs: files.FileSystem = files.OS, progress: Progress | None = None) -> None:
         """``root`` has the directories ``blobs/sha256``, ``composed``, ``locks`` and ``tmp``."""
-        self._plain = os.path.join(root, "blobs", "sha256", "")
-        self._composed = os.path.join(root, "composed", "")
+        self._blob_directory = os.path.join(root, "blobs", "sha256", "")
+        self._composed_directory = os.path.join(root, "composed", "")
         self._scratch = os.path.join(root, "tmp", "")
         self._fs = fs
         self._progress: Progress = progress or Silent()
         self._stat_cache = BlobStatCache(os.path.join(root, "trust"))
         # Held while a blob gets its name and while a damaged blob is removed, so that no process removes
-        # the sound blob by which another process has just replaced a damaged one.
+        # the intact blob with which another process has just replaced a damaged one.
         self._names_lock = os.path.join(root, "locks", "blobs")
         self._unsynced: set[str] = set()
         self.added: set[Digest] = set()
@@ -77,7 +77,8 @@ class DirectoryBlobs:
             return size
         composition = self.composition(digest)
         if composition is None or any(
-            self._verified_size(hex_of(part)) != n for part, n in _parts_with_sizes(composition)
+            self._verified_size(hex_of(part)) != listed_size
+            for part, listed_size in _parts_with_sizes(composition)
         ):
             return None
         return sum(composition.sizes)
@@ -91,7 +92,9 @@ class DirectoryBlobs:
         if composition is None or self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
         names = [hex_of(part) for part in composition.parts]
-        return io.BufferedReader(ChainedReader(composition.sizes, lambda i: self._open(names[i])), _BUFFER)
+        return io.BufferedReader(
+            ChainedReader(composition.sizes, lambda index: self._open(names[index])), _BUFFER
+        )
 
     def writer(self) -> DirectoryWriter:
         """Start writing a new blob; returns a context manager."""
@@ -105,7 +108,7 @@ class DirectoryBlobs:
         The caller guarantees that ``digest`` is right; `verify` checks it.
         """
         if self._verified_size(hex_of(digest)) is not None:
-            self._unsynced.add(self._plain)
+            self._unsynced.add(self._blob_directory)
             return
         names: list[str] = []
         sizes: list[int] = []
@@ -120,17 +123,17 @@ class DirectoryBlobs:
                 names.append(name)
                 sizes.append(size)
         data = sealed_files.seal(msgspec.json.encode(Composition(tuple(names), tuple(sizes))))
-        target = self._composed + hex_of(digest)
+        target = self._composed_directory + hex_of(digest)
         if not os.path.exists(target):
             self.added.add(digest)
         with translate_os_errors(target):
             files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
-        self._unsynced.add(self._composed)
+        self._unsynced.add(self._composed_directory)
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, composed ones included, sorted. Reads names only."""
         names: set[str] = set()
-        for folder in (self._plain, self._composed):
+        for folder in (self._blob_directory, self._composed_directory):
             with translate_os_errors(folder):
                 names.update(os.listdir(folder))
         for name in sorted(names):
@@ -142,19 +145,19 @@ class DirectoryBlobs:
     def composition(self, digest: Digest) -> Composition | None:
         """Return the parts of a composed blob, None if ``digest`` is not composed or the list is damaged."""
         try:
-            with open(self._composed + hex_of(digest), "rb", buffering=0) as file:
+            with open(self._composed_directory + hex_of(digest), "rb", buffering=0) as file:
                 data = file.read(_MAX_COMPOSED)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise STORE.translate(error, self._composed) from error
+            raise STORE.translate(error, self._composed_directory) from error
         content = sealed_files.unseal(data)
         return None if content is None else msgspec.json.decode(content, type=Composition)
 
     def delete(self, digest: Digest) -> int:
         """Remove a blob, if it exists; return the number of bytes that this frees."""
-        freed = 0
-        for folder in (self._plain, self._composed):
+        freed_size = 0
+        for folder in (self._blob_directory, self._composed_directory):
             path = folder + hex_of(digest)
             try:
                 size = os.stat(path).st_size
@@ -163,12 +166,12 @@ class DirectoryBlobs:
                 continue
             except OSError as error:
                 raise STORE.translate(error, path) from error
-            freed += size
-        return freed
+            freed_size += size
+        return freed_size
 
     def stored_size(self, digest: Digest) -> int:
         """Return the size on disk of a blob in bytes; for a composed blob, that of its list of parts."""
-        for folder in (self._plain, self._composed):
+        for folder in (self._blob_directory, self._composed_directory):
             try:
                 return os.stat(folder + hex_of(digest)).st_size
             except OSError:
@@ -177,7 +180,7 @@ class DirectoryBlobs:
 
     def modified_at(self, digest: Digest) -> float:
         """Return when a blob was stored, in seconds since the epoch; 0 if it is missing."""
-        for folder in (self._plain, self._composed):
+        for folder in (self._blob_directory, self._composed_directory):
             try:
                 return os.stat(folder + hex_of(digest)).st_mtime
             except OSError:
@@ -187,22 +190,22 @@ class DirectoryBlobs:
     def verify(self, digest: Digest) -> bool:
         """Hash a blob, ignoring the stat cache; return whether it is intact. Removes nothing."""
         name = hex_of(digest)
-        if os.path.lexists(self._plain + name):
-            return self._verify_plain(name) is not None
+        if os.path.lexists(self._blob_directory + name):
+            return self._verify_file(name) is not None
         composition = self.composition(digest)
         if composition is None:
             return False
         hasher = hashlib.sha256()
         try:
             for part in composition.parts:
-                self._hash_file(self._plain + hex_of(part), hasher)
+                self._hash_file(self._blob_directory + hex_of(part), hasher)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise STORE.translate(error, self._composed + name) from error
+            raise STORE.translate(error, self._composed_directory + name) from error
         return hasher.hexdigest() == name
 
-    def delete_unless_sound(self, digest: Digest) -> None:
+    def delete_unless_intact(self, digest: Digest) -> None:
         """Remove a blob unless it is intact, or has been replaced by an intact one in the meantime."""
         with files.FileLock(self._names_lock):
             if not self.verify(digest):
@@ -229,7 +232,7 @@ class DirectoryBlobs:
         processes committed.
         """
         with self._syncing:  # a caller with nothing to sync waits for a sync in progress
-            folders = {self._plain, self._composed} if everything else set(self._unsynced)
+            folders = {self._blob_directory, self._composed_directory} if everything else set(self._unsynced)
             self._unsynced -= folders
             for folder in sorted(folders):
                 with translate_os_errors(folder):
@@ -237,14 +240,14 @@ class DirectoryBlobs:
 
     def compact_stat_cache(self) -> None:
         """Drop the entries of removed blobs from the stat cache; requires the exclusive lock."""
-        lines = self._stat_cache.encode_entries(sorted(os.listdir(self._plain)))
-        path = self._plain.removesuffix(os.path.join("blobs", "sha256", "")) + "trust"
+        lines = self._stat_cache.encode_entries(sorted(os.listdir(self._blob_directory)))
+        path = self._blob_directory.removesuffix(os.path.join("blobs", "sha256", "")) + "trust"
         with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, lines, fs=self._fs, sync=False)
 
     def _install_blob(self, scratch: str, file: files.NewFile, name: str) -> None:
         """Turn a temporary file into the blob ``name``."""
-        target = self._plain + name
+        target = self._blob_directory + name
         if self._verified_size(name) is None:
             with translate_os_errors(target):
                 file.sync()
@@ -254,15 +257,15 @@ class DirectoryBlobs:
                     self._stat_cache.record(name, os.stat(target))
             self.added.add(f"sha256:{name}")
         # Also if the blob existed: the process that stored it may not have synced it yet.
-        self._unsynced.add(self._plain)
+        self._unsynced.add(self._blob_directory)
 
     def _open(self, name: str) -> BinaryIO:
-        path = self._plain + name
+        path = self._blob_directory + name
         with translate_os_errors(path):
             return open(path, "rb", buffering=_BUFFER)
 
     def _verified_size(self, name: str) -> int | None:
-        path = self._plain + name
+        path = self._blob_directory + name
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -271,12 +274,12 @@ class DirectoryBlobs:
             raise STORE.translate(error, path) from error
         if self._stat_cache.is_unchanged(name, status):
             return status.st_size
-        size = self._verify_plain(name)
+        size = self._verify_file(name)
         return self._discard(name) if size is None else size
 
-    def _verify_plain(self, name: str) -> int | None:
+    def _verify_file(self, name: str) -> int | None:
         """Hash a blob; return its size and record its stamp if it is intact, else return None."""
-        path = self._plain + name
+        path = self._blob_directory + name
         hasher = hashlib.sha256()
         try:
             status = self._hash_file(path, hasher)
@@ -301,10 +304,10 @@ class DirectoryBlobs:
     def _discard(self, name: str) -> int | None:
         """Remove a damaged blob; return its size instead if another process has replaced it."""
         with files.FileLock(self._names_lock):
-            size = self._verify_plain(name)
+            size = self._verify_file(name)
             if size is None:
-                files.unlink_quietly(self._plain + name, self._fs)
-                files.unlink_quietly(self._composed + name, self._fs)
+                files.unlink_quietly(self._blob_directory + name, self._fs)
+                files.unlink_quietly(self._composed_directory + name, self._fs)
         if size is None:
             self._progress.warn(
                 f"blob sha256:{name} in the store was damaged and will be made or fetched again"

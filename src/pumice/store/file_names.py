@@ -30,20 +30,20 @@ def encode_reference(name: str) -> str:
     if (
         ":" not in name.rpartition("/")[2]
         or not _REFERENCE.issuperset(name)
-        or any(not _is_component(w) for w in components)
+        or any(not _is_component(component) for component in components)
     ):
         raise UsageError(
             f"{name[:100]!r} is not an image name",
             hint="expected name:version, as in example.com/hello:1.0",
         )
-    encoded = "".join(c if c in _PLAIN else f"%{ord(c):02x}" for c in name)
+    encoded = "".join(character if character in _PLAIN else f"%{ord(character):02x}" for character in name)
     if len(encoded) > _MAX_NAME:
         raise UsageError(f"the name {name[:40]}... is too long", hint="use a shorter name or version")
     return encoded
 
 
-def _is_component(word: str) -> bool:
-    return word != "" and word[0] not in ".-"
+def _is_component(component: str) -> bool:
+    return component != "" and component[0] not in ".-"
 
 
 def decode_reference(encoded: str) -> str:

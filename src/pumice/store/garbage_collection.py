@@ -60,44 +60,50 @@ def collect(
     reference is damaged, because it is unknown what it needs.
     """
     with home.lock_exclusively():
-        reachable = _find_needed(home)
+        needed_blobs = _find_needed_blobs(home)
         # The clock has whole seconds: 0 days includes what was written in the current second.
         cutoff = float("inf") if keep_days is None else clock.now() + 1 - keep_days * _DAY
         stale_records, cached_blobs = _select_stale_records(
-            home, reachable, cutoff, drop_all=keep_days is None
+            home, needed_blobs, cutoff, drop_all=keep_days is None
         )
-        doomed, cache = _select_unneeded_blobs(home, reachable, cached_blobs, cutoff)
-        freed = sum(record.size for record in stale_records) + sum(doomed.values())
+        unneeded_blobs, cache_size = _select_unneeded_blobs(home, needed_blobs, cached_blobs, cutoff)
+        freed_size = sum(record.size for record in stale_records) + sum(unneeded_blobs.values())
         leftovers = list(_find_leftovers(str(home.root)))
-        freed += sum(_disk_size(path) for path in leftovers)
+        freed_size += sum(_disk_size(path) for path in leftovers)
         if not dry_run:
-            _sweep(home, stale_records, doomed, leftovers)
-    present = frozenset(digest for digest, is_present in reachable.items() if is_present)
-    return Collected(blobs=len(doomed), records=len(stale_records), freed=freed, cache=cache, wanted=present)
+            _sweep(home, stale_records, unneeded_blobs, leftovers)
+    image_blobs = frozenset(digest for digest, is_present in needed_blobs.items() if is_present)
+    return Collected(
+        blobs=len(unneeded_blobs),
+        records=len(stale_records),
+        freed=freed_size,
+        cache=cache_size,
+        wanted=image_blobs,
+    )
 
 
-def _find_needed(home: Home) -> dict[Digest, bool]:
+def _find_needed_blobs(home: Home) -> dict[Digest, bool]:
     """Return all blobs that references lead to, with their referrers, recursively."""
-    needed = find_reachable(home.refs.all().values(), home.blobs)
+    needed_blobs = find_reachable(home.refs.all().values(), home.blobs)
     referrers = {subject: home.referrers.get(subject) for subject in home.referrers.subjects()}
     while new_referrers := [
-        referrer for subject in referrers.keys() & needed.keys() for referrer in referrers.pop(subject)
+        referrer for subject in referrers.keys() & needed_blobs.keys() for referrer in referrers.pop(subject)
     ]:
         for digest, is_present in find_reachable(new_referrers, home.blobs).items():
-            needed.setdefault(digest, is_present)
-    return needed
+            needed_blobs.setdefault(digest, is_present)
+    return needed_blobs
 
 
 def _select_stale_records(
-    home: Home, needed: dict[Digest, bool], cutoff: float, *, drop_all: bool
+    home: Home, needed_blobs: dict[Digest, bool], cutoff: float, *, drop_all: bool
 ) -> tuple[list[Record], set[Digest]]:
     """Return the records to remove, and the blobs that the other records keep."""
     stale_records: list[Record] = []
     cached_blobs: set[Digest] = set()
     for record in home.records.all():
-        is_needed = not drop_all and any(digest in needed for digest in record.keeps)
-        if record.used >= cutoff or is_needed:
-            for digest in record.keeps:
+        is_needed = not drop_all and any(digest in needed_blobs for digest in record.kept_blobs)
+        if record.last_used >= cutoff or is_needed:
+            for digest in record.kept_blobs:
                 cached_blobs.add(digest)
                 composition = home.blobs.composition(digest)
                 cached_blobs.update(composition.parts if composition else ())
@@ -107,27 +113,29 @@ def _select_stale_records(
 
 
 def _select_unneeded_blobs(
-    home: Home, needed: dict[Digest, bool], cached_blobs: set[Digest], cutoff: float
+    home: Home, needed_blobs: dict[Digest, bool], cached_blobs: set[Digest], cutoff: float
 ) -> tuple[dict[Digest, int], int]:
     """Return the blobs to remove with their sizes on disk, and the size of what stays cached."""
-    doomed: dict[Digest, int] = {}
+    unneeded_blobs: dict[Digest, int] = {}
     cache_size = 0
     for digest in home.blobs.digests():
-        if digest in needed:
+        if digest in needed_blobs:
             continue
         size = home.blobs.stored_size(digest)
         if digest in cached_blobs or home.blobs.modified_at(digest) >= cutoff:
             cache_size += size
         else:
-            doomed[digest] = size
-    return doomed, cache_size
+            unneeded_blobs[digest] = size
+    return unneeded_blobs, cache_size
 
 
-def _sweep(home: Home, stale_records: list[Record], doomed: dict[Digest, int], leftovers: list[str]) -> None:
+def _sweep(
+    home: Home, stale_records: list[Record], unneeded_blobs: dict[Digest, int], leftovers: list[str]
+) -> None:
     for record in stale_records:
         with translate_os_errors(record.path):
             home.fs.unlink(record.path)
-    for digest in doomed:
+    for digest in unneeded_blobs:
         home.blobs.delete(digest)
         home.build_marks.forget(digest)
     for subject in home.referrers.subjects():
@@ -150,9 +158,7 @@ def _find_leftovers(root: str) -> Iterator[str]:
         if _LEFTOVER.fullmatch(entry.name):
             yield entry.path
         elif entry.is_dir(follow_symlinks=False) and entry.name not in ("tmp", "locks", "trees"):
-            yield from (
-                inner.path for inner in _list_directory(entry.path) if _LEFTOVER.fullmatch(inner.name)
-            )
+            yield from (file.path for file in _list_directory(entry.path) if _LEFTOVER.fullmatch(file.name))
 
 
 def _list_directory(folder: str) -> list[os.DirEntry[str]]:

@@ -37,13 +37,13 @@ def locate(environ: Mapping[str, str]) -> Path:
     XDG Base Directory 0.8: a relative ``XDG_DATA_HOME`` is ignored. Raises StoreError if there is
     no home directory either.
     """
-    if chosen := environ.get("PUMICE_HOME"):
-        return Path(os.path.abspath(chosen))
-    data = environ.get("XDG_DATA_HOME", "")
-    if os.path.isabs(data):
-        return Path(data, "pumice")
-    if home := environ.get("HOME"):
-        return Path(os.path.abspath(home), ".local", "share", "pumice")
+    if configured_path := environ.get("PUMICE_HOME"):
+        return Path(os.path.abspath(configured_path))
+    data_directory = environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(data_directory):
+        return Path(data_directory, "pumice")
+    if home_directory := environ.get("HOME"):
+        return Path(os.path.abspath(home_directory), ".local", "share", "pumice")
     raise StoreError("there is no home directory to keep the store in", hint="set PUMICE_HOME")
 
 
@@ -58,12 +58,12 @@ def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:
 
 def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the safe directories; a generator, because the configuration is rarely needed."""
-    yield from (item for item in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if item)
+    yield from (directory for directory in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if directory)
     from pumice.recipe import config
 
-    file = config.config_path(environ)
+    config_file = config.config_path(environ)
     try:
-        if {os.lstat(file).st_uid, os.stat(file).st_uid} != {os.geteuid()}:
+        if {os.lstat(config_file).st_uid, os.stat(config_file).st_uid} != {os.geteuid()}:
             return
     except OSError:
         return
@@ -92,10 +92,10 @@ class Home:
         self._environ = os.environ if environ is None else environ
         self.fs = fs
         self._progress: Progress = progress or Silent()
-        self._ready = False
-        self._guard = threading.RLock()
-        self._collector = files.FileLock(os.path.join(self._root, "locks", "gc"))
-        self._in_process: dict[str, threading.Lock] = {}
+        self._is_open = False
+        self._state_lock = threading.RLock()
+        self._collection_lock = files.FileLock(os.path.join(self._root, "locks", "gc"))
+        self._thread_locks: dict[str, threading.Lock] = {}
         self._blobs = DirectoryBlobs(self._root, fs, self._progress)
         self._records = Records(self._root, self._blobs, fs)
         self._refs = Refs(self._root, self._blobs, fs)
@@ -164,29 +164,31 @@ class Home:
         if not is_plain_word(name) or name == "gc":
             raise ValueError(f"{name!r} is not a name for a lock")
         self._open()
-        with self._guard:
-            in_process = self._in_process.setdefault(name, threading.Lock())
-        with in_process, files.FileLock(os.path.join(self._root, "locks", name)):
+        with self._state_lock:
+            thread_lock = self._thread_locks.setdefault(name, threading.Lock())
+        with thread_lock, files.FileLock(os.path.join(self._root, "locks", name)):
             yield
 
     @contextmanager
     def lock_exclusively(self) -> Iterator[None]:
         """Wait for all other users of the store, and exclude new ones."""
         self._open()
-        with self._guard:
-            self._collector.release()
-            self._collector.acquire(waiting=self._notifier("waiting for other pumice commands to finish"))
+        with self._state_lock:
+            self._collection_lock.release()
+            self._collection_lock.acquire(
+                waiting=self._notifier("waiting for other pumice commands to finish")
+            )
             try:
                 yield
             finally:
-                self._collector.release()
+                self._collection_lock.release()
                 self._lock_shared()
 
     def close(self) -> None:
         """Release the shared lock, which allows collections; using the store again opens it again."""
-        with self._guard:
-            self._collector.release()
-            self._ready = False
+        with self._state_lock:
+            self._collection_lock.release()
+            self._is_open = False
 
     def __enter__(self) -> Home:
         return self
@@ -195,10 +197,10 @@ class Home:
         self.close()
 
     def _open(self) -> None:
-        if self._ready:
+        if self._is_open:
             return
-        with self._guard:
-            if not self._ready:
+        with self._state_lock:
+            if not self._is_open:
                 check_owner(self._root, self._environ)
                 try:
                     if self._check_layout():
@@ -206,12 +208,12 @@ class Home:
                     else:
                         self._create()
                 except BaseException:
-                    self._collector.release()
+                    self._collection_lock.release()
                     raise
-                self._ready = True
+                self._is_open = True
 
     def _lock_shared(self) -> None:
-        self._collector.acquire(shared=True, waiting=self._notifier("waiting for pumice gc to finish"))
+        self._collection_lock.acquire(shared=True, waiting=self._notifier("waiting for pumice gc to finish"))
 
     def _notifier(self, message: str) -> files.Callback:
         return lambda: self._progress.note(message)
@@ -261,11 +263,11 @@ class Home:
 
     def _refuse_other_content(self) -> None:
         names = set(os.listdir(self._root))
-        strangers = {name for name in names.difference(_DIRECTORIES) if name[0] != "."}
+        foreign_names = {name for name in names.difference(_DIRECTORIES) if name[0] != "."}
         # Another process may have created the store since, with directories of any package.
-        if strangers and not self._check_layout():
+        if foreign_names and not self._check_layout():
             raise StoreError(
-                f"the directory is not a store of Pumice: it contains {min(strangers)!r}",
+                f"the directory is not a store of Pumice: it contains {min(foreign_names)!r}",
                 where=self._root,
                 hint="set PUMICE_HOME to an empty directory",
             )

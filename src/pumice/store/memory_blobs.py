@@ -19,41 +19,43 @@ class MemoryBlobs:
     """See `pumice.store.blobs.Blobs`. A composed blob shares its parts' bytes until it is opened."""
 
     def __init__(self) -> None:
-        self._plain: dict[Digest, bytes] = {}
+        self._contents: dict[Digest, bytes] = {}
         self._composed: dict[Digest, tuple[Digest, ...]] = {}
 
     def size(self, digest: Digest) -> int | None:
         """Return the size in bytes of a blob that is present, else None."""
         check(digest)
-        if digest in self._plain:
-            return len(self._plain[digest])
+        if digest in self._contents:
+            return len(self._contents[digest])
         if digest in self._composed:
-            return sum(len(self._plain[part]) for part in self._composed[digest])
+            return sum(len(self._contents[part]) for part in self._composed[digest])
         return None
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob for reading; raises StoreError if it is missing."""
         if self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
-        return io.BytesIO(b"".join(self._plain[part] for part in self._plain_parts(digest)))
+        return io.BytesIO(b"".join(self._contents[part] for part in self._stored_parts(digest)))
 
     def writer(self) -> MemoryWriter:
         """Start writing a new blob."""
-        return MemoryWriter(self._plain)
+        return MemoryWriter(self._contents)
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
         """Make ``digest`` readable as the concatenation of ``parts``; raises StoreError if one is missing."""
         for part in parts:
             if self.size(part) is None:
                 raise StoreError(f"the store has no blob {part}", hint="build or fetch it again")
-        self._composed[check(digest)] = tuple(name for part in parts for name in self._plain_parts(part))
+        self._composed[check(digest)] = tuple(
+            stored_part for part in parts for stored_part in self._stored_parts(part)
+        )
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, sorted."""
-        yield from sorted({*self._plain, *self._composed})
+        yield from sorted({*self._contents, *self._composed})
 
-    def _plain_parts(self, digest: Digest) -> tuple[Digest, ...]:
-        return (digest,) if digest in self._plain else self._composed[digest]
+    def _stored_parts(self, digest: Digest) -> tuple[Digest, ...]:
+        return (digest,) if digest in self._contents else self._composed[digest]
 
 
 class MemoryWriter:

@@ -30,20 +30,20 @@ def find_reachable(
     returns None for a missing blob; it is `DirectoryBlobs.size` by default, which removes damaged blobs.
     """
     size_of = size_of or blobs.size
-    is_present: dict[Digest, bool] = {}
+    presence: dict[Digest, bool] = {}
     pending = [(root.digest, root.media_type) for root in roots]
     while pending:
         digest, media_type = pending.pop()
-        if digest in is_present:
+        if digest in presence:
             continue
         size = size_of(digest)
-        is_present[digest] = size is not None
+        presence[digest] = size is not None
         composition = blobs.composition(digest)
         for part in composition.parts if composition else ():
-            is_present[part] = is_present.get(part) or size_of(part) is not None
+            presence[part] = presence.get(part) or size_of(part) is not None
         if size is not None and size <= oci.MAX_DOCUMENT and media_type.endswith("json"):
             pending.extend(_children(digest, blobs))
-    return is_present
+    return presence
 
 
 def _children(digest: Digest, blobs: DirectoryBlobs) -> list[tuple[Digest, str]]:

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from pumice.store.directory_blobs import DirectoryBlobs
 
 _DAY = 86_400
-_keeps = msgspec.json.Decoder(tuple[str, ...])
+_kept_blobs = msgspec.json.Decoder(tuple[str, ...])
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record of `Records.all`; ``used`` is its last use in seconds since the epoch, to the day."""
+    """A record of `Records.all`; ``last_used`` is in seconds since the epoch, to the day."""
 
     path: str
-    keeps: tuple[str, ...]
-    used: float
+    kept_blobs: tuple[str, ...]
+    last_used: float
     size: int
 
 
@@ -56,26 +56,28 @@ class Records:
         try:
             with open(path, "rb", buffering=0) as file:
                 # The mtime is the last use, to the day: updating it each time would be wasteful.
-                stale = os.fstat(file.fileno()).st_mtime < time.time() - _DAY
+                needs_touch = os.fstat(file.fileno()).st_mtime < time.time() - _DAY
                 data = file.readall()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise STORE.translate(error, path) from error
-        if stale:
+        if needs_touch:
             _touch(path)
         content = sealed_files.unseal(data or b"")
         return None if content is None else content.partition(b"\n")[2]
 
-    def put(self, kind: str, key: Digest, value: bytes, keeps: Sequence[Digest] = ()) -> None:
-        """Cache ``value``; the blobs ``keeps`` are kept for as long as the record is.
+    def put(self, kind: str, key: Digest, value: bytes, kept_blobs: Sequence[Digest] = ()) -> None:
+        """Cache ``value``; ``kept_blobs`` stay in the store for as long as the record.
 
-        Those blobs are durable before the record exists. Raises StoreError.
+        They are durable before the record exists. Raises StoreError.
         """
         path = self._path(kind, key)
-        if keeps:
+        if kept_blobs:
             self._blobs.sync()
-        data = sealed_files.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
+        data = sealed_files.seal(
+            msgspec.json.encode([hex_of(digest) for digest in kept_blobs]) + b"\n" + value
+        )
         scratch = self._scratch + files.scratch_name()
         with translate_os_errors(path):
             self._make_directory(os.path.dirname(path))
@@ -90,8 +92,8 @@ class Records:
                     status = os.stat(path)
                     with open(path, "rb") as file:
                         content = sealed_files.unseal(file.read())
-                    keeps = _keeps.decode((content or b"").partition(b"\n")[0])
-                    kept_blobs = tuple(from_hex(name) for name in keeps)
+                    hex_digits = _kept_blobs.decode((content or b"").partition(b"\n")[0])
+                    kept_blobs = tuple(from_hex(name) for name in hex_digits)
                 except (OSError, msgspec.MsgspecError, FormatError):
                     yield Record(path, (), 0.0, 0)
                 else:

@@ -89,13 +89,13 @@ class Referrers:
         is_replaced: Callable[[Descriptor], bool] | None,
     ) -> tuple[Descriptor, ...] | None:
         """Return the new list, None if it equals the current one."""
-        by_digest = {
+        descriptors = {
             descriptor.digest: descriptor
             for descriptor in current
             if is_replaced is None or not is_replaced(descriptor)
         }
-        by_digest |= {one.digest: one for one in additions}
-        merged = tuple(by_digest[digest] for digest in sorted(by_digest))
+        descriptors |= {addition.digest: addition for addition in additions}
+        merged = tuple(descriptors[digest] for digest in sorted(descriptors))
         if len(merged) > MAX_REFERRERS:
             raise StoreError(
                 f"an image cannot have more than {MAX_REFERRERS} referrers", hint="remove some of them"
@@ -104,10 +104,12 @@ class Referrers:
 
     def remove(self, subject: Digest, referrers: Iterable[Digest]) -> None:
         """Remove some referrers of ``subject``; their blobs stay until collected."""
-        removed = set(referrers)
+        removed_digests = set(referrers)
         with files.FileLock(self._lock_path):
             current = self.get(subject)
-            remaining = tuple(descriptor for descriptor in current if descriptor.digest not in removed)
+            remaining = tuple(
+                descriptor for descriptor in current if descriptor.digest not in removed_digests
+            )
             if remaining != current:
                 self._put(subject, remaining)
 

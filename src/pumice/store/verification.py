@@ -42,54 +42,54 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
     """
     digests = list(home.blobs.digests())
     total = sum(home.blobs.stored_size(digest) for digest in digests)
-    sound: dict[Digest, int | None] = {}
+    intact_sizes: dict[Digest, int | None] = {}
     with progress.task(f"verifying {len(digests)} blobs", total) as task:
         for digest in digests:
             if home.blobs.verify(digest):
-                sound[digest] = home.blobs.size(digest)
+                intact_sizes[digest] = home.blobs.size(digest)
             task.advance(home.blobs.stored_size(digest))
-    unsound = [digest for digest in digests if digest not in sound]
-    damaged = [digest for digest in unsound if not _lacks_parts(digest, home, sound)]
-    references, incomplete = _check_references(home, sound)
-    records = [record.path for record in home.records.all() if not record.size]
+    failed_digests = [digest for digest in digests if digest not in intact_sizes]
+    damaged = [digest for digest in failed_digests if not _lacks_parts(digest, home, intact_sizes)]
+    damaged_references, incomplete = _check_references(home, intact_sizes)
+    damaged_records = [record.path for record in home.records.all() if not record.size]
     if repair:
-        for digest in unsound:
-            home.blobs.delete_unless_sound(digest)
-        for name in references:
+        for digest in failed_digests:
+            home.blobs.delete_unless_intact(digest)
+        for name in damaged_references:
             home.refs.remove(name)
-        for path in records:
+        for path in damaged_records:
             files.unlink_quietly(path, home.fs)
     return Findings(
         blobs=len(digests),
         damaged=tuple(damaged),
-        references=tuple(references),
+        references=tuple(damaged_references),
         incomplete=incomplete,
-        records=len(records),
+        records=len(damaged_records),
     )
 
 
-def _lacks_parts(digest: Digest, home: Home, sound: dict[Digest, int | None]) -> bool:
+def _lacks_parts(digest: Digest, home: Home, intact_sizes: dict[Digest, int | None]) -> bool:
     """Return whether a composed blob has missing parts: then it counts as missing, not as damaged."""
     composition = home.blobs.composition(digest)
-    return composition is not None and any(part not in sound for part in composition.parts)
+    return composition is not None and any(part not in intact_sizes for part in composition.parts)
 
 
 def _check_references(
-    home: Home, sound: dict[Digest, int | None]
+    home: Home, intact_sizes: dict[Digest, int | None]
 ) -> tuple[list[str], dict[str, tuple[Digest, ...]]]:
     """Return the names of damaged references, and the missing blobs of the others."""
-    broken: list[str] = []
+    damaged_references: list[str] = []
     incomplete: dict[str, tuple[Digest, ...]] = {}
     for name in home.refs.names():
         try:
             descriptor = home.refs.get(name)
         except StoreError:
-            broken.append(name)
+            damaged_references.append(name)
             continue
         if descriptor is None:
             continue  # removed in the meantime
-        reachable = find_reachable([descriptor], home.blobs, sound.get)
+        reachable = find_reachable([descriptor], home.blobs, intact_sizes.get)
         missing = tuple(sorted(digest for digest, is_present in reachable.items() if not is_present))
         if missing:
             incomplete[name] = missing
-    return broken, incomplete
+    return damaged_references, incomplete

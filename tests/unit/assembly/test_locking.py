@@ -402,3 +402,23 @@ def test_names_of_locks_and_architectures(shop: Workshop, monkeypatch: pytest.Mo
     assert locking.choose_architectures(recipe, ["s390x", "s390x"]) == ("s390x",)
     shop.write(["app"], archs=["amd64", "arm64"])
     assert locking.choose_architectures(shop.recipe()) == ("amd64", "arm64")
+
+
+def test_other_arguments_make_a_lock_stale_and_keep_its_packages(shop: Workshop) -> None:
+    first = ensure(shop)
+    shop.write(["app"], args={"VERSION": "1.2"}, version="${VERSION}")
+    second = ensure(shop, offline=True)  # nothing is resolved again
+    assert (second.args, second.packages) == ({"VERSION": "1.2"}, first.packages)
+    assert shop.progress.notes[0] == (
+        f"updated {shop.lock_path}: recipe arguments changed: VERSION 1.2 added"
+    )
+    shop.write(["app"], args={"VERSION": "1.3"}, version="${VERSION}")
+    with pytest.raises(LockError) as caught:
+        ensure(shop, locked=True)
+    assert caught.value.message == "the lock is stale: recipe arguments changed: VERSION 1.2 -> 1.3"
+    assert caught.value.hint == (
+        f"pass --arg as for the lock, or run 'pumice lock {shop.recipe_path}' with the same --arg "
+        "and commit the lock"
+    )
+    assert ensure(shop, offline=True).args == {"VERSION": "1.3"}
+    assert shop.lock().args == {"VERSION": "1.3"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import types
@@ -34,6 +35,9 @@ NOT_VERBS = {
     "output",
     "presenters",
     "arguments",
+    "results",
+    "templates",
+    "template_types",
 }
 
 
@@ -60,8 +64,31 @@ def test_the_table_lists_exactly_the_verbs_that_exist() -> None:
 def test_help_lists_every_verb(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 0
     text = capsys.readouterr().out
-    assert all(f"  {verb} " in text and summary in text for verb, (_, summary, _) in cli.COMMANDS.items())
+    for verb, (_, summary, group) in cli.COMMANDS.items():
+        brief = group == "More"
+        assert re.search(
+            rf"^  .*\b{verb}\b" if brief else rf"^  {verb} +{re.escape(summary)}$", text, re.MULTILINE
+        )
+    assert all(f"{alias} = {verb}" in text for alias, verb in cli.ALIASES.items())
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_other_names_are_those_of_commands_and_no_commands() -> None:
+    assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
+    assert not set(cli.ALIASES) & set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(("alias", "verb"), cli.ALIASES.items())
+def test_another_name_has_the_help_and_the_page_of_its_command(
+    alias: str, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["help", alias]) == 0
+    help_text = capsys.readouterr().out
+    assert help_text.startswith(f"'{alias}' is another name of '{verb}'.\n\nusage: pumice {verb} ")
+    assert cli.main([alias, "--help"]) == 0
+    assert help_text.endswith(capsys.readouterr().out)
+    page = Path(__file__).parents[3] / "docs" / "reference" / f"{verb}.md"
+    assert f"`pumice {alias}` is another name of this command" in page.read_text()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +105,7 @@ def test_help_of_a_verb_is_the_verbs_own(capsys: pytest.CaptureFixture[str]) -> 
     ("argv", "said"),
     [
         (["buidl"], "error: unknown command 'buidl'\n  hint: did you mean 'build'?\n"),
+        (["rmii"], "error: unknown command 'rmii'\n  hint: did you mean 'rmi'?\n"),
         (["help", "lokc"], "error: unknown command 'lokc'\n  hint: did you mean 'lock'?\n"),
         (["--versoin"], "error: unknown option '--versoin'\n  hint: did you mean '--version'?\n"),
         (

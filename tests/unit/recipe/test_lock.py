@@ -296,3 +296,19 @@ def _read(data: bytes) -> None:
         assert (error.where or "").startswith("r.lock")
     else:
         assert lock.parse_lock(lock.encode_lock(found), "r.lock") == found
+
+
+def test_a_lock_records_arguments(tmp_path: Path) -> None:
+    with_arguments = msgspec.structs.replace(GOOD, args={"VERSION": "1.2", "A": 'é "quoted"\n'})
+    data = lock.encode_lock(with_arguments)
+    assert b'  "args": {\n    "A": "\xc3\xa9 \\"quoted\\"\\n",\n    "VERSION": "1.2"\n  },\n' in data
+    assert lock.parse_lock(data, "r.lock") == with_arguments
+
+
+def test_a_lock_without_arguments_has_the_same_bytes_as_before() -> None:
+    assert "args" not in TEXT
+
+
+def test_a_lock_with_a_malformed_argument_is_refused() -> None:
+    text = lock.encode_lock(msgspec.structs.replace(GOOD, args={"a-b": "x"})).decode()
+    assert refused(text).message == "'a-b' is not an argument's name"

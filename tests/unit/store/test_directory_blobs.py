@@ -113,7 +113,7 @@ def test_a_blob_that_was_moved_about_is_hashed_again_and_then_trusted(home: Home
 def test_a_trusted_blob_is_not_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(home.blobs, b"trusted")
     with Home(home.root) as other:
-        monkeypatch.setattr(other.blobs, "_verify_plain", None)  # calling it would fail
+        monkeypatch.setattr(other.blobs, "_verify_file", None)  # calling it would fail
         assert other.blobs.size(digest) == 7
 
 
@@ -122,7 +122,7 @@ def test_stat_cache_is_shared_between_processes(home: Home, monkeypatch: pytest.
     with Home(home.root) as other:
         other.blobs.size(of(b"first"))
         digest = put(home.blobs, b"second")
-        monkeypatch.setattr(other.blobs, "_verify_plain", None)
+        monkeypatch.setattr(other.blobs, "_verify_file", None)
         assert other.blobs.size(digest) == 6
 
 
@@ -143,13 +143,13 @@ def test_a_torn_line_of_trust_spoils_no_other(home: Home, monkeypatch: pytest.Mo
     second = put(home.blobs, b"second")
     with Home(home.root) as other:
         hashed: list[str] = []
-        original = other.blobs._verify_plain
+        original = other.blobs._verify_file
 
         def hash_and_tell(name: str) -> int | None:
             hashed.append(name)
             return original(name)
 
-        monkeypatch.setattr(other.blobs, "_verify_plain", hash_and_tell)
+        monkeypatch.setattr(other.blobs, "_verify_file", hash_and_tell)
         assert other.blobs.size(second) == 6
         assert hashed == []
         assert other.blobs.size(first) == 5

@@ -169,8 +169,8 @@ def test_a_damaged_blob_that_another_process_replaced_stays(tmp_path: Path) -> N
 
             damaged = True
 
-            def _verify_plain(self, name: str) -> int | None:
-                size = super()._verify_plain(name)
+            def _verify_file(self, name: str) -> int | None:
+                size = super()._verify_file(name)
                 if self.damaged:
                     self.damaged = False
                     put(home.blobs, b"content")
@@ -181,7 +181,7 @@ def test_a_damaged_blob_that_another_process_replaced_stays(tmp_path: Path) -> N
         spoil(path)
         blobs = RepairedOnReading(str(root))
         assert not blobs.verify(digest)
-        blobs.delete_unless_sound(digest)
+        blobs.delete_unless_intact(digest)
         assert path.read_bytes() == b"content"
 
 

@@ -65,7 +65,7 @@ def test_damaged_record_counts_as_missing(
         )
         path.write_bytes(spoiled)
         assert home.records.get("segment", KEY) is None
-        assert [record.keeps for record in home.records.all()] == [()]
+        assert [record.kept_blobs for record in home.records.all()] == [()]
         home.records.put("segment", KEY, b"value")
         assert home.records.get("segment", KEY) == b"value"
 
@@ -73,7 +73,7 @@ def test_damaged_record_counts_as_missing(
 def test_all_records_list_the_blobs_that_they_keep(home: Home) -> None:
     home.records.put("b", KEY, b"1", [of(b"x"), of(b"y")])
     home.records.put("a", KEY, b"2")
-    assert [(record.path.split("/")[-2], record.keeps) for record in home.records.all()] == [
+    assert [(record.path.split("/")[-2], record.kept_blobs) for record in home.records.all()] == [
         ("a", ()),
         ("b", (of(b"x"), of(b"y"))),
     ]
@@ -94,7 +94,7 @@ def test_its_blobs_are_safe_before_it_exists(home: Home) -> None:
     """The order itself is asserted by the durability tests; here: that it works with many."""
     digests = [put(home.blobs, b"%d" % number) for number in range(20)]
     home.records.put("segment", KEY, b"", digests)
-    assert next(iter(home.records.all())).keeps == tuple(digests)
+    assert next(iter(home.records.all())).kept_blobs == tuple(digests)
 
 
 @pytest.mark.parametrize("kind", ["", "..", "a/b", "A", "x" * 65])

@@ -61,15 +61,17 @@ def read_apt_setup(root: Path = Path("/")) -> AptSetup:
     )
     for path in login_files:
         logins += _parse_file(path, aptconf.read_logins, ignored_problems)
-    trusted = [
+    trusted_keyrings = [
         directory / "trusted.gpg",
         *_list_configuration_files(directory / "trusted.gpg.d", {".gpg", ".asc"}),
     ]
     return AptSetup(
-        entries=tuple(item for entry in entries for item in _expand_mirror_list(entry, root)),
+        entries=tuple(
+            expanded_entry for entry in entries for expanded_entry in _expand_mirror_list(entry, root)
+        ),
         configuration=configuration,
         logins=tuple(logins),
-        trusted_keyrings=tuple(str(path) for path in trusted if path.is_file()),
+        trusted_keyrings=tuple(str(path) for path in trusted_keyrings if path.is_file()),
         problems=tuple(problems),
         root=str(root),
     )
@@ -95,8 +97,8 @@ def _configuration(root: Path, problems: list[str]) -> Configuration:
 
 def _source_files(directory: Path, configuration: Configuration) -> list[Path]:
     main_file = directory / configuration.get("dir::etc::sourcelist", "sources.list")
-    source_parts = directory / configuration.get("dir::etc::sourceparts", "sources.list.d")
-    return [main_file, *_list_configuration_files(source_parts, {".list", ".sources"})]
+    list_directory = directory / configuration.get("dir::etc::sourceparts", "sources.list.d")
+    return [main_file, *_list_configuration_files(list_directory, {".list", ".sources"})]
 
 
 def _configured_path(root: Path, configuration: Configuration, name: str, default: str) -> Path:

@@ -113,11 +113,11 @@ def resolve_sources(
     key and for an unreadable keyring.
     """
     finder = _SourceFinder(origin, recipe_dir, config.debian, machine)
-    resolved = [
+    sources = [
         finder.make_source(archive, suite, optional) for archive, suite, optional in _debian_suites(origin)
     ]
-    resolved += [finder.make_extra_source(archive) for archive in origin.archives]
-    return tuple(resolved)
+    sources += [finder.make_extra_source(archive) for archive in origin.archives]
+    return tuple(sources)
 
 
 def missing_mirror_error(source: Source) -> FetchError:
@@ -157,7 +157,7 @@ class _SourceFinder:
         self._recipe_dir = recipe_dir
         self._settings = settings
         self._machine = machine
-        self._builtin = builtin_keys()
+        self._builtin_keyring = builtin_keys()
         configured_paths = [recipe_dir / path for path in origin.keyrings] or [
             Path(path) for path in settings.keyrings
         ]
@@ -166,7 +166,7 @@ class _SourceFinder:
     def make_source(self, archive: str, suite: str, optional: bool) -> Source:
         """Return the source for a Debian suite."""
         snapshots = self._origin.snapshots or self._settings.snapshots
-        keys = self._configured_keys or (self._builtin,)
+        keys = self._configured_keys or (self._builtin_keyring,)
         return Source(
             archive=archive,
             suite=suite,
@@ -199,51 +199,51 @@ class _SourceFinder:
         )
 
     def _mirrors(self, archive: str, suite: str) -> list[Mirror]:
-        security = archive == SECURITY
+        is_security = archive == SECURITY
         urls = (
             self._origin.security_mirrors or self._settings.security_mirrors
-            if security
+            if is_security
             else self._origin.mirrors or self._settings.mirrors
         )
         if urls:
             valid_until, date = self._date_checks(None)
-            keys = self._configured_keys or (self._builtin,)
+            keys = self._configured_keys or (self._builtin_keyring,)
             return [Mirror(url.rstrip("/"), keys, valid_until, date) for url in urls]
-        return self._machine_mirrors(security, suite)
+        return self._machine_mirrors(is_security, suite)
 
-    def _machine_mirrors(self, security: bool, suite: str) -> list[Mirror]:
+    def _machine_mirrors(self, is_security: bool, suite: str) -> list[Mirror]:
         entries = self._machine.entries if self._machine else ()
-        matching_entries = [entry for entry in entries if self._may_mirror(entry, security, suite)]
+        matching_entries = [entry for entry in entries if self._may_mirror(entry, is_security, suite)]
         # A mirror that also has an updates or security suite is almost certainly Debian's: try others last.
         likely_uris = {entry.uri for entry in entries if entry.suite.endswith(_EXTENSIONS)}
         matching_entries.sort(key=lambda entry: (entry.uri not in likely_uris, entry.suite != suite))
         mirrors: dict[str, Mirror] = {}
         for entry in matching_entries:
             url = entry.uri.rstrip("/")
-            mirror = self._from_entry(url, entry)
+            mirror = self._make_mirror(url, entry)
             if url in mirrors:
                 keys = dict.fromkeys((*mirrors[url].keys, *mirror.keys))
                 mirror = msgspec.structs.replace(mirrors[url], keys=tuple(keys))
             mirrors[url] = mirror
         return list(mirrors.values())
 
-    def _may_mirror(self, entry: SourceEntry, security: bool, suite: str) -> bool:
+    def _may_mirror(self, entry: SourceEntry, is_security: bool, suite: str) -> bool:
         """Return whether an apt source may be a mirror of the archive that has ``suite``."""
         is_debian_suite = entry.suite == suite or _strip_extension(entry.suite) in _SUITES
         scheme = entry.uri.partition(":")[0]
         return (
             is_debian_suite
-            and _is_security(entry.suite) == security
+            and _is_security(entry.suite) == is_security
             and scheme in {"http", "https", "file", "copy"}
             and bool(set(entry.components) & {"main", *self._origin.components})
         )
 
-    def _from_entry(self, url: str, entry: SourceEntry) -> Mirror:
+    def _make_mirror(self, url: str, entry: SourceEntry) -> Mirror:
         valid_until, date = self._date_checks(entry)
         entry_keys, unreadable = ([], ()) if self._configured_keys else self._entry_keys(entry)
         return Mirror(
             url,
-            self._configured_keys or (self._builtin, *entry_keys),
+            self._configured_keys or (self._builtin_keyring, *entry_keys),
             valid_until,
             date,
             is_trusted_by_apt=entry.trusted is True,
@@ -254,20 +254,22 @@ class _SourceFinder:
         """Return the keyrings of an apt source, and a sentence for each one that cannot be read."""
         if entry.key:
             return [KeyringFile(f"the key in {entry.where}", entry.key.encode())], ()
-        only = tuple(item for item in entry.signed_by if not item.startswith("/"))
-        paths = [item for item in entry.signed_by if item.startswith("/")]
+        fingerprints = tuple(signer for signer in entry.signed_by if not signer.startswith("/"))
+        paths = [signer for signer in entry.signed_by if signer.startswith("/")]
         root = Path(self._machine.root) if self._machine else Path("/")
         keyring_paths = [root / path.lstrip("/") for path in paths]
         if not paths and self._machine:
             keyring_paths = [Path(path) for path in self._machine.trusted_keyrings]
         keyrings: list[KeyringFile] = []
-        failures: list[str] = []
+        unreadable_keyrings: list[str] = []
         for path in keyring_paths:
             try:
-                keyrings.append(msgspec.structs.replace(_read_keyring(path), fingerprints=only))
+                keyrings.append(msgspec.structs.replace(_read_keyring(path), fingerprints=fingerprints))
             except TrustError as error:  # another keyring may be sufficient
-                failures.append(f"{path}: {error.message}")
-        return [keys for keys in keyrings if keys.data != self._builtin.data], tuple(failures)
+                unreadable_keyrings.append(f"{path}: {error.message}")
+        return [keys for keys in keyrings if keys.data != self._builtin_keyring.data], tuple(
+            unreadable_keyrings
+        )
 
     def _date_checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
         """Return whether to check Valid-Until and Date: as the apt source sets, else apt's configuration."""

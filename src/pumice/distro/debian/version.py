@@ -51,12 +51,12 @@ def sort_key(version: str) -> str:
     return _encode_number(epoch) + _encode_part(upstream) + _encode_part(revision)
 
 
-def compare_versions(a: str, b: str) -> int:
+def compare_versions(version: str, other_version: str) -> int:
     """Return -1 if ``a`` is older than ``b``, 0 if they are equal, 1 if ``a`` is newer."""
-    if a == b:
+    if version == other_version:
         return 0
-    key_a, key_b = sort_key(a), sort_key(b)
-    return (key_a > key_b) - (key_a < key_b)
+    key, other_key = sort_key(version), sort_key(other_version)
+    return (key > other_key) - (key < other_key)
 
 
 def check_version(version: str) -> str:

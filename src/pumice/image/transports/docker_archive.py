@@ -7,7 +7,9 @@ zstandard layers are decompressed, because older readers do not support it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pumice import canonical, digest
 from pumice.errors import UsageError
@@ -18,6 +20,8 @@ from pumice.image.output import Output
 from pumice.image.transports.locations import Address, Description, refuse_attaching, select_only_platform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pumice.image.layer import Layer
     from pumice.image.model import Image
     from pumice.image.transports.attachment import Attachment
@@ -47,7 +51,7 @@ class DockerArchiveLocation:
         image = select_only_platform(outgoing.image, self.address)
         with Output(self.address.path, access.stdout) as output:
             name = image_name(outgoing.name, self.address.tag or outgoing.version)
-            write_archive(image, output, name, progress=access.progress)
+            write_archive([DockerImage(image, name)], output, progress=access.progress)
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -78,22 +82,37 @@ def image_name(name: str, tag: str) -> str:
     return f"{name}:{tag}"
 
 
-def write_archive(image: Image, output: Output, name: str, *, progress: Progress) -> None:
-    """Write an image of one platform that is loaded as ``name``: the same bytes for the same image."""
-    manifest = image.manifest()
-    config = f"{digest.hex_of(manifest.config.digest)}.json"
+class DockerImage(msgspec.Struct, frozen=True):
+    """An image of one platform, and the ``NAME:TAG`` that it is loaded as, "" for no name."""
+
+    image: Image
+    name: str
+
+
+def write_archive(images: Sequence[DockerImage], output: Output, *, progress: Progress) -> None:
+    """Write images that are loaded under their names: the same bytes for the same images."""
     contents: dict[str, Content] = {}
-    layers: list[str] = []
-    for layer in image.layers():
-        path, content = _layer_content(image, layer)
-        layers.append(path)
-        contents.setdefault(path, content)
-    images = [{"Config": config, "RepoTags": [name] if name else None, "Layers": layers}]
+    entries: dict[str, dict[str, Any]] = {}
+    repositories: dict[str, dict[str, str]] = {}
+    for docker_image in images:
+        manifest = docker_image.image.manifest()
+        config = f"{digest.hex_of(manifest.config.digest)}.json"
+        contents.setdefault(config, Blob(manifest.config, docker_image.image.blobs))
+        layers: list[str] = []
+        for layer in docker_image.image.layers():
+            path, content = _layer_content(docker_image.image, layer)
+            layers.append(path)
+            contents.setdefault(path, content)
+        # An image with several names has one entry.
+        entry = entries.setdefault(config, {"Config": config, "RepoTags": None, "Layers": layers})
+        if docker_image.name:
+            entry["RepoTags"] = [*(entry["RepoTags"] or ()), docker_image.name]
+            _add_repository(repositories, docker_image.name, layers)
+    repositories_data = [tar_archive.text_member("repositories", canonical.dumps(repositories))]
     members = [
-        tar_archive.text_member("manifest.json", canonical.dumps(images)),
-        *_repositories_member(name, layers),
-        tar_archive.TarMember(config, Blob(manifest.config, image.blobs)),
-        *(tar_archive.TarMember(path, contents[path]) for path in contents),
+        tar_archive.text_member("manifest.json", canonical.dumps(list(entries.values()))),
+        *(repositories_data if repositories else ()),
+        *(tar_archive.TarMember(path, content) for path, content in contents.items()),
     ]
     tar_archive.write_archive(members, output, progress)
 
@@ -108,10 +127,8 @@ def _layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
     return f"{digest.hex_of(layer.diff_id)}.tar", UncompressedLayer(layer)
 
 
-def _repositories_member(name: str, layers: list[str]) -> list[tar_archive.TarMember]:
-    """Return the ``repositories`` file, where engines older than manifest.json look for names."""
-    if not name or not layers:
-        return []
-    repository, _, tag = name.rpartition(":")
-    top = layers[-1].split(".", 1)[0]
-    return [tar_archive.text_member("repositories", canonical.dumps({repository: {tag: top}}))]
+def _add_repository(repositories: dict[str, dict[str, str]], name: str, layers: list[str]) -> None:
+    """Add a name to the ``repositories`` file, where engines older than manifest.json look for names."""
+    if layers:
+        repository, _, tag = name.rpartition(":")
+        repositories.setdefault(repository, {})[tag] = layers[-1].split(".", 1)[0]

@@ -101,6 +101,12 @@ def read_archive(path: Path, name: str = "") -> Image:
     return Image(root, _ArchiveBlobs(members, ranges, documents)).inside(Archive(path, status))
 
 
+def list_names(path: Path) -> tuple[str, ...]:
+    """Return the names of all images in an archive, each ``NAME:TAG``; raises ImageError, FormatError."""
+    images = _read_images(path, archive_members.index_archive(path))
+    return tuple(dict.fromkeys(name for saved in images for name in saved.repo_tags or ()))
+
+
 def _read_images(path: Path, members: ArchiveIndex) -> tuple[_SavedImage, ...]:
     if MANIFEST not in members.ranges:
         is_layout = "index.json" in members.ranges

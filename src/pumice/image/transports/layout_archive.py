@@ -21,12 +21,13 @@ from pumice.image.transports.archive_members import index_archive, open_member, 
 from pumice.image.transports.locations import Address, Description, choose_tag, refuse_attaching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pumice.digest import Digest
     from pumice.image.model import Image
     from pumice.image.transports.archive_members import ArchiveIndex
     from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.layout import LayoutContent
     from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
 
@@ -118,17 +119,25 @@ def write_archive(
     ``tag``, ``name`` and ``referrers_in_index`` are as in `layout.layout_content`.
     """
     content = layout.layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
-    blobs = [
-        tar_archive.TarMember(
+    write_contents([content], output, progress=progress)
+
+
+def write_contents(contents: Sequence[LayoutContent], output: Output, *, progress: Progress) -> None:
+    """Write one layout with the images of several, in their order: the same bytes for the same images."""
+    blobs = {
+        descriptor.digest: tar_archive.TarMember(
             f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, content.image.blobs)
         )
-        for descriptor in sorted(content.blobs, key=lambda descriptor: descriptor.digest)
-    ]
+        for content in contents
+        for descriptor in content.blobs
+    }
+    listed = [descriptor for content in contents for descriptor in oci.read_index(content.index).manifests]
+    index = contents[0].index if len(contents) == 1 else oci.encode_document(oci.make_index(tuple(listed)))
     members = [
         tar_archive.text_member(layout.HEADER, layout.layout_header()),
-        tar_archive.text_member(layout.INDEX, content.index),
+        tar_archive.text_member(layout.INDEX, index),
         tar_archive.TarMember("blobs"),
         tar_archive.TarMember(layout.BLOBS),
-        *blobs,
+        *(blobs[key] for key in sorted(blobs)),
     ]
     tar_archive.write_archive(members, output, progress)

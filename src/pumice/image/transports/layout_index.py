@@ -34,7 +34,7 @@ def select_image(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
     images, listed = referrers.split_index(index)
     attached = tuple(cosign_layout.remove_mark(descriptor) for descriptor in listed)
     candidates = _find_tagged(images, tag, where)
-    if len(candidates) > 1 and _is_one_image(candidates):
+    if len(candidates) > 1 and is_one_image(candidates):
         own = data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
         root = oci.make_descriptor(own, oci.INDEX)
         blobs = referrers.OverlaidBlobs([own], blobs)
@@ -69,7 +69,7 @@ def _list_tags(images: Sequence[Descriptor]) -> str:
     return ", ".join(sorted(name for name in names if name)[:20]) or "none"
 
 
-def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
+def is_one_image(candidates: Sequence[Descriptor]) -> bool:
     """Whether descriptors are the platforms of one image: all differ in platform and none in name.
 
     BuildKit lists attestations for the platform ``unknown/unknown``.

@@ -1,0 +1,43 @@
+"""``pumice config``: print the config of an image as it is stored."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import reading, registries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.cli.arguments import Parser
+
+
+def parser() -> Parser:
+    """Return the parser of the command."""
+    verb_parser = command_line.make_parser(
+        "config",
+        "Print the config of an image, which is JSON, byte for byte.",
+        progress=False,
+        epilog=reading.REFERENCES,
+    )
+    verb_parser.add_argument("reference", metavar="REF", help="image to read")
+    reading.platform_option(verb_parser)
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.store.home import Home, locate
+
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as multi_platform_image,
+    ):
+        image = reading.select_platform(multi_platform_image, options.platform)
+        sys.stdout.buffer.write(image.document(image.manifest().config))
+    return 0

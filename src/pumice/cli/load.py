@@ -1,0 +1,98 @@
+"""``pumice load``: load images from an archive of docker, podman or skopeo into the store."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, registries
+from pumice.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.image.transports.saved_images import SavedImage
+    from pumice.progress import Progress
+
+_CHUNK = 1 << 20
+_STDIN = "-"
+_EPILOG = """FILE is an archive of 'docker save', 'podman save' or 'pumice save', or any OCI archive. All
+images in it are loaded, with their signatures, SBOMs and other referrers, under the names that the
+archive has for them. As with 'pumice pull', each must be signed by a trusted key."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command."""
+    verb_parser = command_line.make_parser(
+        "load", "Load images from an archive into the local store.", epilog=_EPILOG
+    )
+    verb_parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="name[:version] for the only image of the archive"
+    )
+    verb_parser.add_argument(
+        "-i", "--input", metavar="FILE", default=_STDIN, help="archive; - is standard input (default: -)"
+    )
+    verb_parser.add_argument("-q", "--quiet", action="store_true", help="print no names and no progress")
+    verb_parser.add_argument(
+        "--platform", metavar="PLATFORM", help="load this platform only, such as linux/arm64"
+    )
+    registries.store_options(verb_parser)
+    verb_parser.set_defaults(only_image=False)
+    return verb_parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; print the names of the loaded images."""
+    options = parser().parse_args(arguments)
+    progress = output.make_progress("none" if options.quiet else options.progress)
+    if options.input == _STDIN:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="pumice-") as directory:
+            _load(_spool_stdin(Path(directory)), options, progress)
+    else:
+        _load(options.input, options, progress)
+    return 0
+
+
+def _spool_stdin(directory: Path) -> str:
+    """Copy standard input to a file, because archives are read at any position."""
+    stdin = sys.stdin.buffer
+    if stdin.isatty():
+        raise UsageError("cannot read an archive from a terminal", hint="pass --input FILE")
+    path = directory / "archive.tar"
+    from pumice.os_errors import IMAGE, translate_os_errors
+
+    with translate_os_errors(str(path), IMAGE), path.open("xb") as file:
+        while data := stdin.read(_CHUNK):
+            file.write(data)
+    return str(path)
+
+
+def _load(path: str, options: argparse.Namespace, progress: Progress) -> None:
+    from pumice.image.transports import locations, saved_images
+
+    saved = saved_images.list_saved_images(Path(path))
+    if options.name and len(saved) > 1:
+        raise UsageError(f"the archive holds {len(saved)} images, so NAME cannot be given", where=path)
+    for image in saved:
+        name = options.name or _full_name(image)
+        if not name:
+            raise ImageError(
+                "the archive has no name for the image",
+                where=path,
+                hint=f"pass one: pumice load --input {path} NAME[:VERSION]",
+            )
+        destination = locations.with_scheme(locations.STORE, name)
+        copied = registries.transfer(options, image.location, destination, progress)
+        if not options.quiet:
+            full_name = copied.destination.describe(copied.version).text.removeprefix(locations.STORE.scheme)
+            print(output.printable_line(f"Loaded image: {full_name}"))
+
+
+def _full_name(image: SavedImage) -> str:
+    return f"{image.name}:{image.version}" if image.name and image.version else image.name

@@ -1,0 +1,164 @@
+"""Results of commands in the formats that people and programs ask for: a table, JSON, or a template.
+
+A command makes one typed value. Its JSON and the fields of templates follow from the type, which is also
+the JSON Schema that ``pumice schema VERB`` prints and that ``docs/reference/schemas/`` has. Programs rely on
+it: a type may get new fields, but never loses one.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pumice.cli.templates import Template
+
+RESULTS: dict[str, str] = {
+    "catalog": "pumice.cli.catalog:CatalogEntry[]",
+    "history": "pumice.cli.history:HistoryEntry[]",
+    "version": "pumice.cli.version:VersionResult",
+}
+"""The type of each command's result, as ``module:name``; ``[]`` after it means a list."""
+
+_JSON = "json"
+_TEMPLATE = "template"
+_SYNONYMS = {"text": "table"}
+"""Formats that have another name now."""
+
+
+class ResultFormat(NamedTuple):
+    """A value of ``--format``: its name, and the template if it is one."""
+
+    name: str
+    template: Template | None = None
+
+    @property
+    def is_for_programs(self) -> bool:
+        """Return whether the format is JSON or a template, which `write_result` makes by itself."""
+        return self.name in (_JSON, _TEMPLATE)
+
+
+def add_format_options(
+    parser: argparse.ArgumentParser,
+    command: str,
+    *,
+    default: str = "table",
+    others: Sequence[str] = (),
+    example: str = "Digest",
+) -> None:
+    """Add ``--format`` and ``--json`` as ``format``, a `ResultFormat`, for a command in `RESULTS`.
+
+    ``others`` are formats of the command besides ``default`` and JSON; ``example`` is one of its fields.
+    """
+    names = (default, _JSON, *others)
+    parser.add_argument(
+        "--format",
+        type=lambda text: _parse_format(text, command, names),
+        default=ResultFormat(default),
+        metavar="FORMAT",
+        help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
+    )
+    parser.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const=ResultFormat(_JSON),
+        help="short for --format json",
+    )
+
+
+def _parse_format(text: str, command: str, names: Sequence[str]) -> ResultFormat:
+    name = _SYNONYMS.get(text, text)
+    if name in names:
+        return ResultFormat(name)
+    if "{{" in text:
+        from pumice.cli.templates import parse_template
+
+        return ResultFormat(_TEMPLATE, parse_template(text, result_type(command)))
+    if "{" in text:
+        raise UsageError(f"invalid format {text[:100]!r}", hint="write templates as '{{.Name}}'")
+    from difflib import get_close_matches
+
+    close = get_close_matches(text, names, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(names)}, or a template"
+    raise UsageError(f"--format cannot be {text[:100]!r}", hint=hint)
+
+
+def write_result(
+    result: Any, result_format: ResultFormat, present: Callable[[], str | Iterable[str]]
+) -> None:
+    """Write a result to standard output; ``present`` returns the format for people: a text, or its lines."""
+    if not result_format.is_for_programs:
+        presented = present()
+        text = presented if isinstance(presented, str) else "".join(f"{line}\n" for line in presented)
+    else:
+        text = _format_for_programs(result, result_format.template)
+    sys.stdout.write(text)
+
+
+def _format_for_programs(result: Any, template: Template | None) -> str:
+    import json
+
+    import msgspec
+
+    text = json.dumps(msgspec.to_builtins(result, str_keys=True), indent=2) + "\n"
+    if template is None:
+        return text
+    from pumice.cli.templates import render
+
+    value = json.loads(text)  # templates know the types of JSON only
+    return render(template, value if isinstance(value, list) else [value])
+
+
+def check_command(command: str) -> None:
+    """Raise UsageError unless ``command`` has a result."""
+    from pumice.cli.main import ALIASES
+
+    if command in RESULTS:
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(ALIASES.get(command, command), RESULTS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "see 'pumice schema --help'"
+    raise UsageError(f"{command[:100]!r} is not a command with --json", hint=hint)
+
+
+def result_type(command: str) -> Any:
+    """Return the type of a command's result."""
+    from importlib import import_module
+    from types import GenericAlias
+
+    module, _, name = RESULTS[command].removesuffix("[]").partition(":")
+    item_type = getattr(import_module(module), name)
+    return GenericAlias(list, (item_type,)) if RESULTS[command].endswith("[]") else item_type
+
+
+def result_schema(command: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a command's JSON output."""
+    import msgspec
+
+    schema = msgspec.json.schema(result_type(command))
+    for definition in schema.get("$defs", {}).values():
+        _describe_output(definition)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"pumice {command} --json",
+        **schema,
+    }
+
+
+def _describe_output(definition: dict[str, Any]) -> None:
+    """Change the schema of a type that is read into one of what is written: every field is there."""
+    from inspect import cleandoc
+
+    if "description" in definition:
+        definition["description"] = cleandoc(definition["description"]).replace("``", "`")
+    if "properties" in definition:
+        definition["required"] = list(definition["properties"])
+        for field in definition["properties"].values():
+            field.pop("default", None)

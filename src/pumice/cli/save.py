@@ -1,0 +1,88 @@
+"""``pumice save``: save images in one archive."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, reading, registries
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.image.transports.locations import Access
+    from pumice.image.transports.saved_images import NamedImage
+
+_EPILOG = f"""{reading.REFERENCES}
+An oci-archive keeps all platforms, signatures, SBOMs and other referrers, and every digest; docker and podman
+load it, too. A docker-archive, for programs that read no other, has one platform and no referrers."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command."""
+    from pumice.image.transports.locations import DOCKER_ARCHIVE, LAYOUT_ARCHIVE
+
+    formats = (LAYOUT_ARCHIVE.name, DOCKER_ARCHIVE.name)
+    verb_parser = command_line.make_parser(
+        "save",
+        "Save images in one archive, for 'pumice load', 'docker load' or 'podman load'.",
+        epilog=_EPILOG,
+    )
+    verb_parser.add_argument("references", metavar="REF", nargs="+", help="images to save")
+    verb_parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="file to write; - is standard output (default: -)"
+    )
+    verb_parser.add_argument(
+        "--format",
+        choices=formats,
+        default=formats[0],
+        metavar="FORMAT",
+        help=f"{' or '.join(formats)} (default: {formats[0]})",
+    )
+    verb_parser.add_argument(
+        "--platform", metavar="PLATFORM", help="save this platform only, such as linux/arm64"
+    )
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.image.transports import saved_images
+    from pumice.store.home import Home, locate
+
+    transport = next(transport for transport in saved_images.FORMATS if transport.name == options.format)
+    progress = output.make_progress(options.progress)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        registries.access(home, progress, options, stdout=sys.stdout.buffer) as access,
+    ):
+        images = [
+            _gather(reference, options, access, has_one_platform=transport.has_one_platform)
+            for reference in options.references
+        ]
+        saved_images.write_saved_images(images, transport, options.output, access)
+    return 0
+
+
+def _gather(
+    reference: str, options: argparse.Namespace, access: Access, *, has_one_platform: bool
+) -> NamedImage:
+    """Return an image with its referrers, or only one platform of it if the archive cannot hold more."""
+    from pumice.formats import platforms
+    from pumice.image.transports import locations, transfer
+    from pumice.image.transports.local_source import image_of
+    from pumice.image.transports.saved_images import NamedImage
+
+    opened = locations.parse_source(reference).open(access)
+    if has_one_platform:
+        image = reading.select_platform(opened.image, options.platform)
+        return NamedImage(image, opened.name, opened.version)
+    platform = platforms.parse_platform(options.platform) if options.platform else None
+    gathered = transfer.gather_image(opened, platform=platform)
+    return NamedImage(image_of(gathered), opened.name, opened.version)

@@ -1,0 +1,52 @@
+"""``pumice version``: print the version of Pumice, Python and the machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.cli import arguments as command_line
+from pumice.cli import results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.cli.arguments import Parser
+
+
+class VersionResult(msgspec.Struct, frozen=True):
+    """The versions of a running Pumice."""
+
+    version: str
+    python: str
+    platform: str
+    """The OCI platform of this machine, such as ``linux/amd64``."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command."""
+    verb_parser = command_line.make_parser(
+        "version", "Print the version of Pumice, of Python and of the machine.", progress=False
+    )
+    results.add_format_options(verb_parser, "version", example="Version")
+    return verb_parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.formats import platforms
+    from pumice.version import __version__
+
+    machine = platforms.from_machine(os.uname().machine)
+    python = ".".join(map(str, sys.version_info[:3]))
+    result = VersionResult(__version__, python, platforms.format_platform(machine))
+    results.write_result(
+        result,
+        options.format,
+        lambda: [f"pumice {result.version}", f"python {result.python}", f"platform {result.platform}"],
+    )
+    return 0

@@ -25,9 +25,8 @@ from pumice.image.transports.locations import (
     Location,
     OutgoingImage,
     Transport,
-    parse_destination,
-    parse_source,
 )
+from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import Client
 from pumice.store.home import Home
 from tests.support import handmade, registry, transfers

@@ -51,8 +51,11 @@ def test_inspect_prints_the_documented_formats(
         (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: the tags are 1.0\n"),
         (
             ("small",),
-            10,
-            "error: there is no image small\n  hint: for an OCI layout in a directory, write oci:small\n",
+            2,
+            (
+                "error: 'small' is a directory with an OCI layout, not the name of an image\n"
+                "  hint: write oci:small\n"
+            ),
         ),
         (
             ("oci:small", "--platform", "linux/arm64"),

@@ -172,7 +172,7 @@ def test_build_signs_every_archive(world: TrustWorld) -> None:
             "not a valid OpenPGP signature",
         ),
         (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a regular file"),
-        (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
+        (("verify", "store:example.com/hello:1.0", "--signature", "x"), 10, "is not in the local store"),
         (("key", "generate", "--openpgp", ""), 2, "invalid user ID"),
         (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "the file exists"),
         (("key", "export", "gpg:ada", "--private"), 2, "cannot export a secret key of gpg"),

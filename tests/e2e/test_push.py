@@ -46,7 +46,7 @@ def test_an_image_is_pushed_to_its_own_name(
     [
         (("hello",), 2, "does not name a registry"),
         (("oci:dir",), 2, "does not name a registry"),
-        (("absent.example/x:1", "127.0.0.1:1/x"), 10, "there is no image"),
+        (("absent.example/x:1", "127.0.0.1:1/x"), 10, "absent.example/x:1 is not in the local store"),
         (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "invalid repository name"),
     ],
 )

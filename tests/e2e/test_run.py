@@ -147,7 +147,7 @@ def test_root_can_change_to_other_users_if_subordinate_ids_exist(person: Person)
 
 
 WRONG = {
-    "no image": (("nope:1",), 10, "there is no image nope:1"),
+    "no image": (("nope:1",), 10, "nope:1 is not in the local store"),
     "no user": (("--user", "nobody", "box:1", "id"), 10, "the image has no user 'nobody'"),
     "no program": (("silent:1",), 10, "the image has no entrypoint and no command"),
     "no reference": ((), 2, "REF is missing"),

@@ -70,7 +70,7 @@ REFERENCES = ("example.com/hello:1.0", "example.com/other:2.0")
 
 
 def test_what_goes_wrong(capsys: Out) -> None:
-    assert "there is no image none:1" in run(capsys, "save", "-o", "a.tar", "none:1", code=10)[1]
+    assert "none:1 is not in the local store" in run(capsys, "save", "-o", "a.tar", "none:1", code=10)[1]
     assert not Path("a.tar").exists()
     assert run(capsys, "save", "--format", "oci-dir", "none:1", code=2)[1].startswith(
         "error: --format cannot"

@@ -59,7 +59,7 @@ def test_nothing_is_tagged_if_one_name_is_wrong(host: str, capsys: Out, tmp_path
 
 
 def test_what_goes_wrong(host: str, capsys: Out) -> None:
-    assert "there is no image none:1" in run(capsys, "tag", "none:1", "x", code=10)[1]
+    assert "none:1 is not in the local store" in run(capsys, "tag", "none:1", "x", code=10)[1]
     assert run(capsys, "tag", f"docker://{host}/a/b:1", f"{host}/c/d:2", code=2)[1] == (
         f"error: '{host}/c/d:2' is not a tag of {host}/a/b\n"
         f"  hint: copy the image: pumice copy docker://{host}/a/b:1 docker://{host}/c/d:2\n"

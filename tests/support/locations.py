@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from pumice.image.transports import locations
+from pumice.image.transports import references
 from pumice.image.transports.locations import Access, OutgoingImage
 from pumice.progress import Progress, Silent
 from pumice.store.home import Home
@@ -38,7 +38,7 @@ def access(
 
 def find(reference: str, home: Home) -> Image:
     """Return the image that a REF names, outside of registries."""
-    return locations.parse_source(reference).open(access(home)).image
+    return references.find_source(reference, home).open(access(home)).image
 
 
 def write(
@@ -54,7 +54,7 @@ def write(
     referrers_in_index: bool = False,
 ) -> None:
     """Write an image to a DEST, outside of registries. Without a ``home``, with a store of its own."""
-    location = locations.parse_destination(destination)
+    location = references.parse_destination(destination)
     with ExitStack() as stack:
         if home is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pumice import digest
 from pumice.formats import oci
 from pumice.image.transports import transfer
-from pumice.image.transports.locations import OpenedImage, parse_destination, parse_source
+from pumice.image.transports.locations import OpenedImage
+from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import Client, ClientSettings, RetryPolicy
 from tests.support import images, locations
 

@@ -65,20 +65,20 @@ def main(arguments: Sequence[str]) -> int:
 @contextmanager
 def _open_blob(location: str, blob_digest: Digest, options: argparse.Namespace) -> Iterator[BinaryIO]:
     """Give the content of a blob at a location; "" and names without a transport mean the store."""
-    from pumice.image.transports import locations
-    from pumice.registry.reference import parse_reference
+    from pumice.image.transports import references
     from pumice.store.home import Home, locate
 
-    address = locations.parse_source(location or "-").address
     with (
         Home(locate(os.environ)) as home,
         registries.access(home, options=options) as access,
     ):
-        if address.transport.is_store:
+        source = references.find_source(location or blob_digest, home)
+        repository = source.describe().repository
+        if source.address.transport.is_store:
             opened = home.blobs.open(blob_digest)
-        elif address.transport.is_registry:
-            opened = access.client().open_blob(parse_reference(location).repository, blob_digest)
+        elif repository is not None:
+            opened = access.client().open_blob(repository, blob_digest)
         else:
-            opened = locations.parse_source(location).open(access).image.blobs.open(blob_digest)
+            opened = source.open(access).image.blobs.open(blob_digest)
         with opened as file:
             yield file

@@ -192,11 +192,11 @@ def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Seque
     if not options.push:
         return []
     from pumice.image.transports import locations
-    from pumice.registry.reference import has_host
+    from pumice.registry.reference import has_registry_host
 
     own_name = f"{recipe.name}:{recipe.version}"
-    tagged = [name for name in names[1:] if has_host(name)]
-    targets = tagged or ([own_name] if has_host(own_name) else [])
+    tagged = [name for name in names[1:] if has_registry_host(name)]
+    targets = tagged or ([own_name] if has_registry_host(own_name) else [])
     if not targets:
         raise UsageError(
             f"cannot push {own_name}: its name has no registry host",
@@ -267,9 +267,9 @@ def _check_paths(options: argparse.Namespace) -> None:
 def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    return [locations.parse_destination(text) for text in texts]
+    return [references.parse_destination(text) for text in texts]
 
 
 def _write_report(options: argparse.Namespace, recipe: Recipe, build: RecipeBuild) -> None:

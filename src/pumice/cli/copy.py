@@ -38,7 +38,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
     progress = output.make_progress(options.progress)
-    copied = registries.transfer(options, options.source, options.target, progress)
+    from pumice.image.transports import references
+
+    target = references.parse_destination(options.target)
+    copied = registries.transfer(
+        options, lambda home: references.find_source(options.source, home), lambda _: target, progress
+    )
     is_piped = copied.destination.address.path == "-"
     print(copied.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0

@@ -31,9 +31,9 @@ is required.""",
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the deleted references."""
     options = parser().parse_args(arguments)
-    from pumice.registry.reference import parse_reference
+    from pumice.image.transports.references import parse_registry_reference
 
-    references = [parse_reference(text, default_tag="0") for text in options.references]
+    references = [parse_registry_reference(text, default_tag="0") for text in options.references]
     for text, reference in zip(options.references, references, strict=True):
         if not reference.digest and not text.endswith(f":{reference.tag}"):
             raise UsageError(

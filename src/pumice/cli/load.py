@@ -87,11 +87,20 @@ def _load(path: str, options: argparse.Namespace, progress: Progress) -> None:
                 where=path,
                 hint=f"pass one: pumice load --input {path} NAME[:VERSION]",
             )
-        destination = locations.with_scheme(locations.STORE, name)
-        copied = registries.transfer(options, image.location, destination, progress)
+        copied = _load_image(image, name, options, progress)
         if not options.quiet:
             full_name = copied.destination.describe(copied.version).text.removeprefix(locations.STORE.scheme)
             print(output.printable_line(f"Loaded image: {full_name}"))
+
+
+def _load_image(
+    image: SavedImage, name: str, options: argparse.Namespace, progress: Progress
+) -> registries.CopiedImage:
+    from pumice.image.transports import locations, references
+
+    source = references.parse_source(image.location)
+    destination = references.parse_destination(locations.with_scheme(locations.STORE, name))
+    return registries.transfer(options, lambda _: source, lambda _: destination, progress)
 
 
 def _full_name(image: SavedImage) -> str:

@@ -34,11 +34,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
+    from pumice.image.transports import references
     from pumice.registry import login_store
     from pumice.registry.client import Client
     from pumice.registry.credentials import Login, StaticCredentials
 
-    target = login_store.parse_login_target(options.place)
+    target = references.parse_login_target(options.place)
     user, password = _read_credentials(options)
     login = Login(user, password)
     settings = registries.client_settings(options)

@@ -29,9 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     from pumice.errors import PumiceError
+    from pumice.image.transports import references
     from pumice.registry import login_store
 
-    removed_from = login_store.delete_login(login_store.parse_login_target(options.place), os.environ)
+    removed_from = login_store.delete_login(references.parse_login_target(options.place), os.environ)
     if not removed_from:
         raise PumiceError(f"not logged in to {options.place[:200]}")
     for location in removed_from:

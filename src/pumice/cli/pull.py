@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """The image is named HOST/NAME:TAG in the store, or NAME. Its signatures, SBOMs and other
+    from pumice.image.transports.locations import Location, OpenedImage
+
+_EPILOG = """A name without a host is one of Docker Hub, docker.io. The image is named HOST/NAME:TAG
+in the store, or NAME. Its signatures, SBOMs and other
 referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
 
 
@@ -20,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
     )
-    parser.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
+    parser.add_argument(
+        "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"
+    )
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
     registries.graph_options(parser)
     registries.store_options(parser)
@@ -31,15 +37,22 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
-    from pumice.image.transports import locations
-    from pumice.registry.reference import parse_reference
+    from pumice.image.transports import locations, references
 
-    reference = parse_reference(options.reference)
-    name = options.name or str(reference.repository)
-    if not options.name and reference.tag:
-        name = f"{name}:{reference.tag}"
+    source = references.parse_pull_source(options.reference)
     progress = output.make_progress(options.progress)
-    source = locations.with_scheme(locations.REGISTRY, str(reference))
-    destination = locations.with_scheme(locations.STORE, name)
-    print(registries.transfer(options, source, destination, progress).digest)
+
+    def destination(opened: OpenedImage) -> Location:
+        name = options.name or _name_in_store(opened, source)
+        return references.parse_destination(locations.with_scheme(locations.STORE, name))
+
+    print(registries.transfer(options, lambda _: source, destination, progress).digest)
     return 0
+
+
+def _name_in_store(opened: OpenedImage, source: Location) -> str:
+    """Return the name that the image has where it is pulled from; raises UsageError if it has none."""
+    if opened.name:
+        return f"{opened.name}:{opened.version}" if opened.version else opened.name
+    shown = str(source.address)[:200]
+    raise UsageError("the image has no name", where=shown, hint=f"name it: pumice pull {shown} NAME:VERSION")

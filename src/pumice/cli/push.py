@@ -11,8 +11,9 @@ from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from pumice.image.transports.locations import Location
     from pumice.trust.image_signing import Signer
 
 _EPILOG = """Without DEST, the name of the image says where to push it: example.com/hello:1.0 is pushed to
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.make_progress(options.progress)
     target = _target(options)
     signer = _open_signer(options) if options.sign else None
-    copied = registries.transfer(options, options.reference, target, progress)
+    copied = registries.transfer(options, _source(options), lambda _: target, progress)
     if signer:
         pushed = copied.destination.describe(copied.version).text
         with Home(locate(os.environ)) as home:
@@ -68,18 +69,26 @@ def _open_signer(options: argparse.Namespace) -> Signer:
     return signer
 
 
-def _target(options: argparse.Namespace) -> str:
+def _source(options: argparse.Namespace) -> Callable[[Home], Location]:
+    """Return what finds the image to push; a bare name means the store only."""
+    from pumice.image.transports import references
+
+    return lambda home: references.find_source(options.reference, home, "store")
+
+
+def _target(options: argparse.Namespace) -> Location:
     """Return the location to push to: DEST, or the name that the image has in the store."""
     from pumice.errors import UsageError
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
     if options.target is not None:
-        return locations.with_scheme(locations.REGISTRY, options.target)
-    source = locations.parse_source(options.reference)
-    name = source.describe().name if source.address.transport.is_store else ""
+        return references.parse_push_target(options.target)
+    name = references.stored_name(options.reference)
     if "/" not in name:
+        with Home(locate(os.environ)) as home:
+            _source(options)(home)  # raises for what is not there, or is no image
         raise UsageError(
             f"{options.reference[:100]!r} does not name a registry",
             hint="name one: pumice push REF HOST/NAME:TAG",
         )
-    return locations.with_scheme(locations.REGISTRY, name)
+    return references.parse_push_target(name)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 REFERENCES = """REF is name:version, a name with only one version, a digest or a prefix of it, oci:DIR[:TAG],
-oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. For a multi-platform image, the default is
-the platform of this machine."""
+oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. A name with a host that is not in the store is
+looked for in that registry. For a multi-platform image, the default is the platform of this machine."""
 
 
 def platform_option(parser: Parser) -> None:

@@ -10,12 +10,12 @@ from pumice.cli import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from pumice.image.model import Image
     from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, Description, Location
+    from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
     from pumice.progress import Progress
     from pumice.registry.client import Client, ClientSettings
     from pumice.store.home import Home
@@ -93,11 +93,23 @@ def access(
         yield opened
 
 
-def describe(reference: str) -> Description:
-    """Return how a REF is called; raises UsageError."""
-    from pumice.image.transports import locations
+class LocatedImage(NamedTuple):
+    """An image, and where it is."""
 
-    return locations.parse_source(reference).describe()
+    image: Image
+    location: Location
+
+
+@contextmanager
+def open_located(
+    reference: str, home: Home, progress: Progress | None = None, options: argparse.Namespace | None = None
+) -> Iterator[LocatedImage]:
+    """Give the image that a REF names, from any location; ``options`` is as for `client`."""
+    from pumice.image.transports import references
+
+    location = references.find_source(reference, home)
+    with access(home, progress, options) as opened:
+        yield LocatedImage(location.open(opened).image, location)
 
 
 @contextmanager
@@ -105,11 +117,8 @@ def open_image(
     reference: str, home: Home, progress: Progress | None = None, options: argparse.Namespace | None = None
 ) -> Iterator[Image]:
     """Give the image that a REF names, from any location; ``options`` is as for `client`."""
-    from pumice.image.transports import locations
-
-    location = locations.parse_source(reference)
-    with access(home, progress, options) as opened:
-        yield location.open(opened).image
+    with open_located(reference, home, progress, options) as located:
+        yield located.image
 
 
 class SignableImage(NamedTuple):
@@ -126,9 +135,9 @@ def open_to_sign(
     reference: str, home: Home, options: argparse.Namespace | None = None
 ) -> Iterator[SignableImage]:
     """Give the image that a REF names, to add signatures to; raises UsageError if that is impossible."""
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    location = locations.parse_source(reference)
+    location = references.find_source(reference, home)
     with access(home, None, options) as opened:
         image = location.open(opened).image
         attachment = location.attach(image, opened)
@@ -144,7 +153,12 @@ class CopiedImage(NamedTuple):
     """The version that the source has for it, "" for none."""
 
 
-def transfer(options: argparse.Namespace, source: str, destination: str, progress: Progress) -> CopiedImage:
+def transfer(
+    options: argparse.Namespace,
+    find_source: Callable[[Home], Location],
+    find_destination: Callable[[OpenedImage], Location],
+    progress: Progress,
+) -> CopiedImage:
     """Copy an image as `graph_options` say; return where the copy is.
 
     `store_options` say which images may enter the store. Raises PumiceError.
@@ -152,26 +166,29 @@ def transfer(options: argparse.Namespace, source: str, destination: str, progres
     import sys
 
     from pumice.formats import platforms
-    from pumice.image.transports import locations, transfer
+    from pumice.image.transports import transfer
     from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None
-    to, origin = locations.parse_destination(destination), locations.parse_source(source)
     with (
         Home(locate(os.environ), progress=progress) as home,
         access(home, progress, options, stdout=sys.stdout.buffer) as opened,
     ):
+        origin = find_source(home)
         image = origin.open(opened)
+        to = find_destination(image)
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         if to.address.transport.is_store and not origin.address.transport.is_store:
-            _admit(options, source, image.image, home, progress)
+            _admit(options, origin, image.image, home, progress)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
         counts = transfer.copy_image(gathered, image, to, opened)
     progress.note(summarize(counts, gathered.graph.count_referrers()))
     return CopiedImage(gathered.graph.root.digest, to, image.version)
 
 
-def _admit(options: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
+def _admit(
+    options: argparse.Namespace, origin: Location, image: Image, home: Home, progress: Progress
+) -> None:
     """Refuse an image that is not signed by trusted keys before any layer of it is fetched."""
     from pumice.trust import admission
 
@@ -179,7 +196,9 @@ def _admit(options: argparse.Namespace, source: str, image: Image, home: Home, p
         image,
         "pull",
         home,
-        admission.AdmissionRequest(reference=source, name=options.signed_as, allow_older=options.allow_older),
+        admission.AdmissionRequest(
+            reference=str(origin.address), name=options.signed_as, allow_older=options.allow_older
+        ),
         environ=os.environ,
         progress=progress,
         insecure="image" in options.insecure_options,

@@ -42,18 +42,20 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.image.transports import locations
+    from pumice.image.transports import locations, references
     from pumice.store.home import Home, locate
 
-    location = locations.parse_source(options.reference)
-    if options.full and not location.address.transport.is_registry:
-        from pumice.errors import UsageError
-
-        raise UsageError("--full requires an image in a registry", hint=f"use {locations.REGISTRY.syntax}")
     with (
         Home(locate(os.environ)) as home,
         registries.access(home, output.make_progress("none"), options) as access,
     ):
+        location = references.find_source(options.reference, home, "any")
+        if options.full and not location.address.transport.is_registry:
+            from pumice.errors import UsageError
+
+            raise UsageError(
+                "--full requires an image in a registry", hint=f"use {locations.REGISTRY.syntax}"
+            )
         image = location.open(access).image
         if options.platform:
             image = image.select(platforms.parse_platform(options.platform))

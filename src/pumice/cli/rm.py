@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from pumice.store.home import Home
     from pumice.store.refs import Refs
 
 _HEX = frozenset("0123456789abcdef")
@@ -36,20 +37,22 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names that are gone."""
     options = parser().parse_args(arguments)
+    from pumice.image.transports import references
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:
         names = home.refs.names()
         names_to_remove: dict[str, None] = {}
-        for reference in options.references:
-            names_to_remove |= dict.fromkeys(_find_names(reference, names, home.refs))
+        for text in options.references:
+            reference = references.parse_stored_name(text)
+            names_to_remove |= dict.fromkeys(_find_names(reference, names, home))
         for name in names_to_remove:
             if home.refs.remove(name):
                 print(name)
     return 0
 
 
-def _find_names(reference: str, names: Sequence[str], refs: Refs) -> Iterable[str]:
+def _find_names(reference: str, names: Sequence[str], home: Home) -> Iterable[str]:
     """Return the names that ``reference`` means: itself, the only version, or all of one digest."""
     if reference in names:
         return [reference]
@@ -59,11 +62,12 @@ def _find_names(reference: str, names: Sequence[str], refs: Refs) -> Iterable[st
             f"there are {len(matches)} versions of {reference}, so each must be named",
             hint="write " + " ".join(matches[:10]),
         )
-    matches = matches or _find_names_of_digest(reference, refs)
+    matches = matches or _find_names_of_digest(reference, home.refs)
     if not matches:
-        raise ImageError(
-            f"there is no image {reference[:200]!r} in the store", hint="'pumice images' lists what is there"
-        )
+        from pumice.image.transports import mistakes
+
+        mistakes.check_stored_name(reference)
+        raise mistakes.explain_absence(reference, home, can_pull=False)
     return matches
 
 

@@ -75,11 +75,11 @@ def _gather(
 ) -> NamedImage:
     """Return an image with its referrers, or only one platform of it if the archive cannot hold more."""
     from pumice.formats import platforms
-    from pumice.image.transports import locations, transfer
+    from pumice.image.transports import references, transfer
     from pumice.image.transports.local_source import image_of
     from pumice.image.transports.saved_images import NamedImage
 
-    opened = locations.parse_source(reference).open(access)
+    opened = references.find_source(reference, access.home).open(access)
     if has_one_platform:
         image = reading.select_platform(opened.image, options.platform)
         return NamedImage(image, opened.name, opened.version)

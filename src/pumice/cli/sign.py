@@ -81,11 +81,12 @@ def _sign_archive(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pumice.assembly.context import read_source_date_epoch
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
     from pumice.store.home import Home, locate
     from pumice.trust import archive_signatures
 
-    location = locations.parse_source(options.reference)
+    with Home(locate(os.environ)) as home:
+        location = references.find_source(options.reference, home)
     if not location.address.transport.has_detached_signature:
         raise UsageError(
             "an OpenPGP key can only sign archives",

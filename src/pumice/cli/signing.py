@@ -138,7 +138,7 @@ def sign_reference(
     time = signing_time(timestamp)
     checked_references = [
         image_names.check_docker_reference(docker_reference)
-        for docker_reference in (*docker_references, *_registry_names(reference))
+        for docker_reference in (*docker_references, *_registry_names(reference, home))
     ]
     with registries.open_to_sign(reference, home, connection) as opened:
         result = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=time)
@@ -150,11 +150,11 @@ def sign_reference(
     return result
 
 
-def _registry_names(reference: str) -> list[str]:
+def _registry_names(reference: str, home: Home) -> list[str]:
     """Return the ``HOST/REPO:TAG`` of an image in a registry; nothing for a digest or other locations."""
-    from pumice.cli import registries
+    from pumice.image.transports import references
 
-    description = registries.describe(reference)
+    description = references.find_source(reference, home).describe()
     return [description.name] if description.repository and description.name else []
 
 

@@ -40,9 +40,11 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
+    from pumice.store.home import Home, locate
 
-    location = locations.parse_source(options.reference)
+    with Home(locate(os.environ)) as home:
+        location = references.find_source(options.reference, home, "store")
     transport = location.address.transport
     if transport.is_registry:
         _tag_in_registry(options)

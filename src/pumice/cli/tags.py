@@ -30,9 +30,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.registry.reference import is_attachment_tag, parse_repository
+    from pumice.image.transports import references
+    from pumice.registry.reference import is_attachment_tag
 
-    repository = parse_repository(options.repository)
+    repository = references.parse_registry_repository(options.repository)
     with registries.client(options, output.make_progress("none")) as client:
         tags = client.list_tags(repository)
     shown_tags = (tag for tag in tags if options.all or not is_attachment_tag(tag))

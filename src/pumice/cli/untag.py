@@ -31,11 +31,12 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the removed names."""
     options = parser().parse_args(arguments)
+    from pumice.image.transports.references import parse_stored_name
     from pumice.image.transports.store import find_image
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:
-        root = find_image(options.reference, home).root
+        root = find_image(parse_stored_name(options.reference), home).root
         image_names = [name for name, other in home.refs.all().items() if other.digest == root.digest]
         names = [
             f"{name}:latest" if f"{name}:latest" in image_names else name

@@ -116,13 +116,13 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
         allow_older=options.allow_older,
         allow_built_here=options.allow_built_here,
     )
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as located:
-        image = _with_signature_file(located, options.signature)
+    with Home(locate(os.environ)) as home, registries.open_located(options.reference, home) as located:
+        image = _with_signature_file(located.image, options.signature)
 
         def inspect(decision: Decision) -> list[Check]:
             if options.attestation:
                 _require_attestation(image, home, decision, options.attestation, expected_predicate, now)
-            is_remote = bool(registries.describe(options.reference).repository)
+            is_remote = located.location.address.transport.is_registry
             return [_check_content(image, is_remote=is_remote, hash_blobs=options.content)]
 
         return admission.admit(

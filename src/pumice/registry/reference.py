@@ -72,6 +72,8 @@ def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
     name_and_tag, at_sign, digest = text.removeprefix(SCHEME).partition("@")
     if at_sign:
         validate_digest(digest)
+    if is_registry_host(name_and_tag):  # the port is not a tag
+        raise _no_repository(name_and_tag)
     name, colon, tag_text = name_and_tag.rpartition(":")
     if not colon or "/" in tag_text:
         name, colon, tag_text = name_and_tag, "", ""
@@ -84,8 +86,10 @@ def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
 def parse_repository(text: str) -> Repository:
     """Parse ``HOST[:PORT]/NAME``, with or without ``docker://``; raises UsageError."""
     text = text.removeprefix(SCHEME)
-    first, _, remainder = text.partition("/")
-    if has_host(text):
+    if is_registry_host(text.rstrip("/")):
+        raise _no_repository(text.rstrip("/"))
+    first, slash, remainder = text.partition("/")
+    if slash and (first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")):
         host, name = normalize_host(first), remainder
     else:
         host, name = DOCKER_HUB, text
@@ -104,18 +108,35 @@ def parse_repository(text: str) -> Repository:
     return Repository(host, name)
 
 
-def has_host(text: str) -> bool:
-    """Return whether a name begins with the host of a registry, as ``docker pull`` decides it."""
-    first, slash, _ = text.partition("/")
-    return bool(slash) and (
-        first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")
-    )
+def has_registry_host(text: str) -> bool:
+    """Return whether a reference begins with the host of a registry and a slash.
+
+    A host has a dot or a port, or is ``localhost``: distribution's reference package.
+    """
+    host, slash, _ = text.partition("/")
+    return bool(slash) and (host == "localhost" or any(mark in host for mark in ".:[")) and _is_host(host)
+
+
+def is_registry_host(text: str) -> bool:
+    """Return whether ``text`` is the host of a registry without a repository: ``localhost:5000``."""
+    if "/" in text or not _is_host(text):
+        return False
+    host = text.partition(":")[0]
+    return text.startswith("[") or host == "localhost" or "." in host
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and 0 < int(match["port"] or 1) < 65536 and _is_address(text)
+
+
+def _no_repository(host: str) -> UsageError:
+    return UsageError(f"{host[:100]!r} names no repository", hint=f"write {host[:100]}/NAME[:TAG]")
 
 
 def normalize_host(text: str) -> str:
     """Return the canonical name of a host (Docker Hub has three); raises UsageError if it is malformed."""
-    match = _HOST.fullmatch(text)
-    if match is None or not 0 < int(match["port"] or 1) < 65536 or not _is_address(text):
+    if not _is_host(text):
         raise UsageError(f"invalid registry host {text[:100]!r}", hint="expected HOST or HOST:PORT")
     return DOCKER_HUB if text.lower() in _DOCKER_HUB_NAMES else text
 

@@ -83,10 +83,9 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
     """
     if image is not None and image.known_as:
         return image.known_as
-    from pumice.image.transports import locations
+    from pumice.image.transports import references
 
-    location = locations.parse_source(reference)
-    name = location.describe().name if location.address.transport.is_store else ""
+    name = references.stored_name(reference)
     if split_name(name)[1] or any(split_name(stored_name)[0] == name for stored_name in home.refs.names()):
         return name
     return ""

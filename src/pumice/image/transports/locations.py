@@ -2,13 +2,13 @@
 
 A location is a scheme and a path: ``oci:DIR[:TAG]``, ``docker://HOST/NAME[:TAG]``. `TRANSPORTS` has one
 row for each scheme. To add a scheme, add its row and its module in this package; everything else reads
-the capabilities in the row and calls the methods of `Location`.
+the capabilities in the row and calls the methods of `Location`. `references` says which location a text
+means.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -124,6 +124,8 @@ class Address(msgspec.Struct, frozen=True):
     transport: Transport
     path: str
     tag: str = ""
+    is_fallback: bool = False
+    """For a registry: the reference is a name that the store does not have."""
 
     def __str__(self) -> str:
         return f"{self.transport.scheme}{self.path}{f':{self.tag}' if self.tag else ''}"
@@ -237,85 +239,9 @@ class Location(Protocol):
         """Return how the location is called; ``version`` is the tag of what is written without one."""
 
 
-def parse_source(text: str) -> Location:
-    """Return the location of an image to read. Without a scheme it is a name or digest in the store.
-
-    Raises UsageError.
-    """
-    transport = _transport_of(text)
-    if transport is None:
-        return _load(Address(STORE, text))
-    if not transport.is_readable:
-        raise refuse_reading(transport)
-    return _load(_parse_address(transport, text))
-
-
-def parse_destination(text: str) -> Location:
-    """Return the location to write an image to; raises UsageError."""
-    transport = _transport_of(text)
-    if transport is None or not transport.is_writable:
-        raise _unknown_transport(text)
-    address = _parse_address(transport, text)
-    if transport.has_tag and text != f"{transport.scheme}{address.path}" and not is_tag(address.tag):
-        raise UsageError(
-            f"invalid tag {address.tag[:100]!r}",
-            where=text[:200],
-            hint="tags are letters and digits joined by one of -._: and a path has no colon",
-        )
-    if address.path == STDOUT and transport.is_directory:
-        raise UsageError(
-            f"cannot write {text!r} to standard output: it is a directory", hint="use oci-archive:-"
-        )
-    return _load(address)
-
-
 def with_scheme(transport: Transport, text: str) -> str:
     """Return ``text`` with the scheme of ``transport``, which may be written or left out."""
     return transport.scheme + text.removeprefix(transport.scheme)
-
-
-def _transport_of(text: str) -> Transport | None:
-    return next((transport for transport in TRANSPORTS if text.startswith(transport.scheme)), None)
-
-
-def _parse_address(transport: Transport, text: str) -> Address:
-    """Split a location. As in skopeo, a path has no colon."""
-    rest = text.removeprefix(transport.scheme)
-    if not (transport.is_file or transport.is_directory):
-        return Address(transport, rest)
-    path, colon, tag = rest.partition(":")
-    if not path or "\0" in path:
-        noun = "directory" if transport.is_directory else "file"
-        raise UsageError(f"location {text[:200]!r} has no {noun}", hint=f"write {transport.syntax}")
-    if colon and not transport.has_tag:
-        raise UsageError(
-            f"location {text[:200]!r} has a tag, but {transport.scheme} has no tags",
-            hint=f"write {transport.syntax}",
-        )
-    return Address(transport, path, tag)
-
-
-def _load(address: Address) -> Location:
-    module, _, name = address.transport.implementation.partition(":")
-    implementation = getattr(importlib.import_module(f"{__package__}.{module}"), name)
-    return cast("Location", implementation(address))
-
-
-def _unknown_transport(text: str) -> UsageError:
-    from difflib import get_close_matches
-
-    shown = text[:200]
-    scheme, colon, _ = shown.partition(":")
-    if not colon:
-        suggested = LAYOUT_ARCHIVE if shown.endswith(".tar") else LAYOUT
-        return UsageError(
-            f"destination {shown!r} has no transport", hint=f"for example, write {suggested.scheme}{shown}"
-        )
-    schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_writable}
-    matches = get_close_matches(scheme, schemes, n=1)
-    syntaxes = ", ".join(transport.syntax for transport in TRANSPORTS if transport.is_writable)
-    hint = f"did you mean {schemes[matches[0]]}?" if matches else f"use one of {syntaxes}"
-    return UsageError(f"unknown transport {scheme[:40]!r} in destination {shown!r}", hint=hint)
 
 
 def check_destinations(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.errors import UsageError
+from pumice.errors import FetchError, UsageError
 from pumice.image.model import Image
 from pumice.image.transports.locations import Address, Counts, Description, OpenedImage
 from pumice.registry.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
+    from pumice.formats.oci import Descriptor
     from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.locations import Access, OutgoingImage
+    from pumice.registry.client import Client
 
 _DIGITS = 12
 
@@ -29,7 +31,7 @@ class RegistryLocation:
         from pumice.image.transports.registry_source import RegistryBlobs, RegistrySource
 
         reference, client = self._reference, access.client()
-        root = client.resolve(reference)
+        root = self._resolve(client)
         blobs = RegistryBlobs(client, reference.repository, root)
         known_as = "" if reference.digest else str(reference)
         version = reference.tag or f"digest-{reference.digest.partition(':')[2][:_DIGITS]}"
@@ -40,6 +42,15 @@ class RegistryLocation:
             version,
             reference.repository,
         )
+
+    def _resolve(self, client: Client) -> Descriptor:
+        try:
+            return client.resolve(self._reference)
+        except FetchError as error:
+            if self.address.is_fallback:
+                absence = f"{self.address.path} is not in the local store either"
+                error.hint = f"{absence}; {error.hint}" if error.hint else absence
+            raise
 
     def check(self, name: str, version: str) -> None:
         """Refuse a version that is not a tag."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pumice import digest
@@ -98,6 +97,20 @@ def _name_in_store(reference: str, root: Descriptor, home: Home) -> tuple[str, s
 # Reading ------------------------------------------------------------------------------------------
 
 
+def holds(reference: str, home: Home) -> bool:
+    """Return whether the store has an image of this name, or a blob of this whole digest."""
+    if reference.startswith(_ALGORITHM):
+        is_whole = len(reference) == len(_ALGORITHM) + 64 and is_digest(reference)
+        return is_whole and home.blobs.size(reference) is not None
+    names = home.refs.names()
+    return reference in names or any(name.rpartition(":")[0] == reference for name in names)
+
+
+def is_digest(reference: str) -> bool:
+    """Return whether a reference is a digest or the beginning of one, with or without its algorithm."""
+    return is_digest_prefix(reference.removeprefix(_ALGORITHM))
+
+
 def find_image(reference: str, home: Home) -> Image:
     """Return the image that a name or digest stands for; raises ImageError if there is none, or several."""
     if reference.startswith(_ALGORITHM):
@@ -168,24 +181,9 @@ def _read_root(name: Digest, home: Home) -> Descriptor | None:
 
 
 def _not_found(reference: str, home: Home) -> PumiceError:
-    from difflib import get_close_matches
+    from pumice.image.transports import mistakes
 
-    names = home.refs.names()
-    # Compare with each whole name, its last component, and that component without the version.
-    nearby = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
-    nearby |= {name.rpartition("/")[2]: name for name in reversed(names)} | {name: name for name in names}
-    matches = get_close_matches(reference[:200], nearby, n=1)
-    if matches:
-        hint = f"did you mean {nearby[matches[0]]}?"
-    elif os.path.isdir(reference):  # noqa: PTH112 - pathlib raises for names that are too long
-        hint = f"for an OCI layout in a directory, write oci:{reference}"
-    elif os.path.isfile(reference):  # noqa: PTH113 - pathlib raises for names that are too long
-        hint = f"for an OCI layout in a tar file, write oci-archive:{reference}"
-    elif names:
-        hint = "run 'pumice images' to list the images"
-    else:
-        hint = "the store is empty: build a recipe first, or set PUMICE_HOME"
-    return ImageError(f"there is no image {reference[:200]}", hint=hint)
+    return mistakes.explain_absence(reference, home)
 
 
 # Writing ------------------------------------------------------------------------------------------

@@ -20,9 +20,8 @@ from pumice.image.transports.locations import (
     Address,
     Location,
     check_destinations,
-    parse_destination,
-    parse_source,
 )
+from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import reference
 from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, ImageContents, file
@@ -62,9 +61,21 @@ def test_a_source_without_a_scheme_is_in_the_store(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("out", "destination 'out' has no transport\n  hint: for example, write oci:out"),
-        ("a.tar", "destination 'a.tar' has no transport\n  hint: for example, write oci-archive:a.tar"),
-        ("", "destination '' has no transport\n  hint: for example, write oci:"),
+        (
+            "out",
+            (
+                "destination 'out' has no transport\n"
+                "  hint: write oci:out for a directory, or store:out for the local store"
+            ),
+        ),
+        ("a.tar", "destination 'a.tar' has no transport\n  hint: write oci-archive:a.tar"),
+        (
+            "",
+            (
+                "destination '' has no transport\n"
+                "  hint: write oci:DIR for a directory, or store:NAME for the local store"
+            ),
+        ),
         ("oic:out", "unknown transport 'oic' in destination 'oic:out'\n  hint: did you mean oci:?"),
         (
             "dokcer://x",

@@ -63,7 +63,7 @@ def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home)
 def test_layers_and_configs_are_no_images(home: Home) -> None:
     keep(home, ONE, "one:1")
     for digest in (ONE.manifest().config.digest, ONE.manifest().layers[0].digest):
-        with pytest.raises(ImageError, match="there is no image sha256:"):
+        with pytest.raises(ImageError, match=r"sha256:[0-9a-f]+ is not in the local store"):
             locations.find(digest, home)
 
 
@@ -96,10 +96,13 @@ def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("hello:1.1", "did you mean example.com/hello:1.0?"),
-        ("hello", "did you mean example.com/hello:1.0?"),
-        ("example.com/helo:1.0", "did you mean example.com/hello:1.0?"),
-        ("quite-different", "run 'pumice images' to list the images"),
+        ("hello:1.1", "did you mean example.com/hello:1.0? otherwise, try 'pumice pull hello:1.1'"),
+        ("hello", "did you mean example.com/hello:1.0? otherwise, try 'pumice pull hello'"),
+        (
+            "example.com-helo:1.0",
+            "did you mean example.com/hello:1.0?",
+        ),
+        ("quite-different", "try 'pumice pull quite-different'"),
         ("00000000", "run 'pumice images' to list the images"),
     ],
 )
@@ -107,17 +110,17 @@ def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, h
     keep(home, ONE, "example.com/hello:1.0")
     with pytest.raises(ImageError) as caught:
         locations.find(text, home)
-    assert str(caught.value) == f"there is no image {text}\n  hint: {hint}"
+    assert str(caught.value) == f"{text} is not in the local store\n  hint: {hint}"
 
 
 def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    locations.write(ONE, f"oci:{tmp_path}/layout", version="1")
     for text, hint in (
-        (str(tmp_path), f"for an OCI layout in a directory, write oci:{tmp_path}"),
-        (str(tmp_path / "file"), f"for an OCI layout in a tar file, write oci-archive:{tmp_path}/file"),
-        ("x", "the store is empty: build a recipe first, or set PUMICE_HOME"),
+        (str(tmp_path / "layout"), f"write oci:{tmp_path}/layout"),
+        ("x", "the store is empty: try 'pumice pull x'"),
+        ("0000", "the store is empty: build a recipe first, or set PUMICE_HOME"),
     ):
-        with pytest.raises(ImageError) as caught:
+        with pytest.raises(PumiceError) as caught:
             locations.find(text, home)
         assert caught.value.hint == hint
 

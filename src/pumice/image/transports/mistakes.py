@@ -1,0 +1,277 @@
+"""Explains text that is not a reference to an image, and says what to write instead.
+
+People write the name of a file, a directory, a recipe or a registry where a reference is expected. Files are
+only looked at to explain such a mistake; that never follows from the content of an image.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import ImageError, PumiceError, UsageError
+from pumice.image.transports.locations import (
+    DOCKER_ARCHIVE,
+    LAYOUT,
+    LAYOUT_ARCHIVE,
+    REGISTRY,
+    STORE,
+    TRANSPORTS,
+)
+from pumice.registry import reference as registry_reference
+
+if TYPE_CHECKING:
+    from pumice.store.home import Home
+
+_MAX_SHOWN = 200
+_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
+_RECIPE_SUFFIXES = (".yaml", ".yml")
+_RECIPES = ("pumice.yaml", "recipe.yaml")
+_FOREIGN_SCHEMES = ("docker-daemon:", "containers-storage:", "ostree:", "sif:")
+"""Transports of skopeo and podman that lead into programs that Pumice does not use."""
+_TAR_BLOCK, _TAR_MAGIC_OFFSET = 512, 257
+_URL_SCHEMES = ("https://", "http://")
+
+
+class Lookalike(msgspec.Struct, frozen=True):
+    """What a text is instead of a reference, as in "'a.tar' is an OCI archive", and what to do."""
+
+    description: str
+    suggestion: str = ""
+    """The reference to write instead, "" if there is none."""
+    hint: str = ""
+    """What to do if there is no reference for it."""
+    can_be_replaced: bool = True
+    """Whether an image may be written in its place."""
+
+
+def check_source(text: str) -> None:
+    """Raise UsageError if a bare name is no reference to an image to read, but something else."""
+    lookalike = identify(text)
+    if lookalike is not None:
+        raise UsageError(
+            f"{_quote(text)} is {lookalike.description}, not the name of an image",
+            hint=f"write {lookalike.suggestion}" if lookalike.suggestion else lookalike.hint,
+        )
+
+
+def check_registry_name(text: str, expectation: str, hint: str) -> None:
+    """Raise UsageError if text that must name something in a registry is something else.
+
+    ``expectation`` says what must be named, ``hint`` what to write.
+    """
+    lookalike = identify(text)
+    if lookalike is None:
+        return
+    if lookalike.suggestion.startswith(REGISTRY.scheme):
+        hint = f"write {lookalike.suggestion}"
+    raise UsageError(f"{_quote(text)} is {lookalike.description}: {expectation}", hint=hint)
+
+
+def check_stored_name(text: str) -> None:
+    """Raise UsageError if text that must name an image in the store is something else."""
+    lookalike = identify(text)
+    if lookalike is not None:
+        raise UsageError(
+            f"{_quote(text)} is {lookalike.description}, not an image in the local store",
+            hint="run 'pumice images' to list the images",
+        )
+
+
+def explain_absence(text: str, home: Home, *, can_pull: bool = True) -> PumiceError:
+    """Return the error for a name or digest that the store does not have.
+
+    ``can_pull`` is whether the command could use the image after pulling it.
+    """
+    if registry_reference.is_registry_host(text.partition("@")[0].rstrip("/")):
+        host = text.rstrip("/")
+        return UsageError(
+            f"{_quote(text)} is not in the local store, and names no repository in a registry",
+            hint=f"write {host[:_MAX_SHOWN]}/NAME[:TAG]",
+        )
+    if _is_path(text):
+        return ImageError(
+            f"{_shorten(text)} is not in the local store, and there is no such file or directory",
+            hint="run 'pumice images' to list the images",
+        )
+    pull = _suggest_pull(text) if can_pull else ""
+    similar = _suggest_name(text, home)
+    if not home.refs.names():
+        hint = f"the store is empty: {pull or 'build a recipe first, or set PUMICE_HOME'}"
+    elif similar:
+        hint = f"{similar} otherwise, {pull}" if pull else similar
+    else:
+        hint = pull or "run 'pumice images' to list the images"
+    return ImageError(f"{_shorten(text) or repr(text)} is not in the local store", hint=hint)
+
+
+def _suggest_name(text: str, home: Home) -> str:
+    from difflib import get_close_matches
+
+    names = home.refs.names()
+    # Compare with each whole name, its last component, and that component without the version.
+    nearby = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
+    nearby |= {name.rpartition("/")[2]: name for name in reversed(names)} | {name: name for name in names}
+    matches = get_close_matches(_shorten(text), nearby, n=1)
+    if matches:
+        return f"did you mean {nearby[matches[0]]}?"
+    scheme, colon, path = text.partition(":")
+    schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_readable}
+    matches = get_close_matches(scheme, schemes, n=1, cutoff=0.8) if colon else []
+    return f"did you mean {schemes[matches[0]]}{path.lstrip('/')[:_MAX_SHOWN]}?" if matches else ""
+
+
+def _suggest_pull(text: str) -> str:
+    """Return how to pull an image, "" for a digest and for a name that no registry can have."""
+    if all(letter in "0123456789abcdef" for letter in text.removeprefix("sha256:")):
+        return ""
+    try:
+        registry_reference.parse_reference(text)
+    except UsageError:
+        return ""
+    return f"try 'pumice pull {_shorten(text)}'"
+
+
+def explain_destination(text: str) -> UsageError:
+    """Return the error for a destination without a transport that can be written."""
+    from difflib import get_close_matches
+
+    lookalike = identify(text)
+    if lookalike is not None and lookalike.suggestion:
+        return UsageError(
+            f"destination {_quote(text)} has no transport", hint=f"write {lookalike.suggestion}"
+        )
+    syntaxes = ", ".join(transport.syntax for transport in TRANSPORTS if transport.is_writable)
+    if lookalike is not None and not lookalike.can_be_replaced:
+        return UsageError(
+            f"destination {_quote(text)} is {lookalike.description}", hint=f"use one of {syntaxes}"
+        )
+    scheme, colon, _ = text.partition(":")
+    schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_writable}
+    matches = get_close_matches(scheme, schemes, n=1) if colon else []
+    if matches or "://" in text:
+        hint = f"did you mean {schemes[matches[0]]}?" if matches else f"use one of {syntaxes}"
+        return UsageError(
+            f"unknown transport {_shorten(scheme)[:40]!r} in destination {_quote(text)}", hint=hint
+        )
+    return UsageError(f"destination {_quote(text)} has no transport", hint=_suggest_destination(text))
+
+
+def _suggest_destination(text: str) -> str:
+    shown = _shorten(text)
+    if text and registry_reference.is_registry_host(text.rstrip("/")):
+        return f"for that registry, write {REGISTRY.scheme}{shown.rstrip('/')}/NAME[:TAG]"
+    if text.endswith(_ARCHIVE_SUFFIXES):
+        return f"write {LAYOUT_ARCHIVE.scheme}{shown}"
+    if registry_reference.has_registry_host(text):
+        return (
+            f"write {REGISTRY.scheme}{shown} for the registry, or {STORE.scheme}{shown} for the local store"
+        )
+    if ":" in text:
+        return f"write {STORE.scheme}{shown} for the local store, or {REGISTRY.scheme}{shown} for a registry"
+    directory, name = f"{LAYOUT.scheme}{shown or 'DIR'}", f"{STORE.scheme}{shown or 'NAME'}"
+    return f"write {directory} for a directory, or {name} for the local store"
+
+
+def identify(text: str) -> Lookalike | None:
+    """Return what a bare name is if it cannot be meant as a reference, None otherwise."""
+    for scheme in _URL_SCHEMES:
+        if text.startswith(scheme):
+            return Lookalike("a URL", f"{REGISTRY.scheme}{_shorten(text[len(scheme) :])}")
+    for scheme in _FOREIGN_SCHEMES:
+        if text.startswith(scheme):
+            return Lookalike(
+                f"in {scheme} of another program",
+                hint=f"export it first, for example with 'skopeo copy {_shorten(text)} oci:DIR'",
+                can_be_replaced=False,
+            )
+    if not text or "\0" in text or len(text) > 4096:
+        return None
+    return _identify_path(text)
+
+
+def _identify_path(path: str) -> Lookalike | None:
+    # pathlib raises for names that are too long
+    if os.path.isdir(path):  # noqa: PTH112 - see above
+        return _identify_directory(path)
+    if path.endswith(_RECIPE_SUFFIXES):
+        build = f"run 'pumice build {_shorten(path)}' first"
+        return Lookalike("a recipe", hint=build, can_be_replaced=False)
+    if os.path.isfile(path):  # noqa: PTH113 - see above
+        return _identify_file(path)
+    if path.endswith(_ARCHIVE_SUFFIXES) and ":" not in path:
+        return Lookalike("the name of an archive", f"{LAYOUT_ARCHIVE.scheme}{_shorten(path)}")
+    return None
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~")) or text in (".", "..")
+
+
+def _identify_directory(path: str) -> Lookalike | None:
+    """Return what a directory is; None if it is no image and its name could be that of an image."""
+    if os.path.isfile(os.path.join(path, "oci-layout")):  # noqa: PTH113, PTH118 - see above
+        return Lookalike("a directory with an OCI layout", f"{LAYOUT.scheme}{_shorten(path)}")
+    for name in _RECIPES:
+        recipe = os.path.join(path, name)  # noqa: PTH118 - see above
+        if _is_path(path) and os.path.isfile(recipe):  # noqa: PTH113 - see above
+            return Lookalike("a directory with a recipe", hint=f"run 'pumice build {_shorten(recipe)}' first")
+    if _is_path(path):
+        return Lookalike("a directory without an image", hint="an OCI layout has a file oci-layout")
+    return None
+
+
+def _identify_file(path: str) -> Lookalike | None:
+    """Return what a file is; None if it is no image and its name could be that of an image."""
+    if path.endswith(".lock"):
+        return Lookalike("a lock file", hint="run 'pumice build RECIPE' first", can_be_replaced=False)
+    suggestion = _archive_reference(path)
+    if suggestion:
+        noun = (
+            "an archive of docker save" if suggestion.startswith(DOCKER_ARCHIVE.scheme) else "an OCI archive"
+        )
+        return Lookalike(noun, suggestion)
+    if path.endswith(_ARCHIVE_SUFFIXES):
+        return Lookalike("a tar file without an image", hint="run 'pumice images' to list the images")
+    if _is_path(path):
+        return Lookalike("a file without an image", hint="run 'pumice images' to list the images")
+    return None
+
+
+def _archive_reference(path: str) -> str:
+    """Return the reference to the image in a tar file, "" if there is none.
+
+    An archive of a new docker save is an OCI layout as well; only its ``manifest.json`` has the names.
+    """
+    from pathlib import Path
+
+    from pumice.image.transports.archive_members import index_archive
+
+    if not path.endswith(_ARCHIVE_SUFFIXES) and not _has_tar_header(path):
+        return ""  # without reading a large file that is no archive
+    try:
+        members = index_archive(Path(path)).ranges
+    except PumiceError:
+        return ""
+    for transport, member in ((DOCKER_ARCHIVE, "manifest.json"), (LAYOUT_ARCHIVE, "oci-layout")):
+        if member in members:
+            return f"{transport.scheme}{_shorten(path)}"
+    return ""
+
+
+def _has_tar_header(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - see above
+            return file.read(_TAR_BLOCK)[_TAR_MAGIC_OFFSET:].startswith(b"ustar")
+    except OSError:
+        return False
+
+
+def _shorten(text: str) -> str:
+    return text[:_MAX_SHOWN]
+
+
+def _quote(text: str) -> str:
+    return repr(_shorten(text))

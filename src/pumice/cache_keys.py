@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index"
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index",
+    "signatures",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -47,7 +48,7 @@ _OWN_FILES = (
     "assembly/overlay.py",
     "assembly/recipe_files.py",
 )
-_ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/stage1/")
+_ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/sandbox/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
@@ -63,6 +64,15 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "image/layer_links.py",
     ),
     "license": ("evidence/", "formats/"),
+    "signatures": (
+        "canonical.py",
+        "digest.py",
+        "formats/",
+        "image/",
+        "image/transports/",
+        "registry/",
+        "trust/",
+    ),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """The modules that shape each kind, below the package; a name ending with ``/`` is a whole directory."""

@@ -30,3 +30,8 @@ class FixedClock:
     def now(self) -> int:
         """Return the fixed time, in seconds since the epoch, UTC."""
         return self._seconds
+
+
+def format_rfc3339(seconds: int) -> str:
+    """Return ``seconds`` since the epoch as RFC 3339 in UTC, such as ``2026-01-02T03:04:05Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

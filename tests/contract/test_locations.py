@@ -128,7 +128,7 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
         new_workplace.close()
 
 
-def named(transports: Iterable[Transport]) -> pytest.MarkDecorator:
+def for_transports(transports: Iterable[Transport]) -> pytest.MarkDecorator:
     rows = list(transports)
     return pytest.mark.parametrize("transport", rows, ids=[transport.name for transport in rows])
 
@@ -142,14 +142,14 @@ def test_a_location_has_at_most_five_methods() -> None:
     assert methods == {"open", "check", "write", "attach", "describe"}
 
 
-@named(TRANSPORTS)
+@for_transports(TRANSPORTS)
 def test_every_location_has_these_methods_and_no_other(workplace: Workplace, transport: Transport) -> None:
     location = parse_destination(workplace.location(transport))
     public = {name for name in dir(location) if not name.startswith("_")}
     assert public == {"address", "open", "check", "write", "attach", "describe"}
 
 
-@named(TRANSPORTS)
+@for_transports(TRANSPORTS)
 def test_every_location_describes_itself_as_a_location(workplace: Workplace, transport: Transport) -> None:
     location = parse_destination(workplace.location(transport))
     text = location.describe("1.0").text
@@ -157,33 +157,33 @@ def test_every_location_describes_itself_as_a_location(workplace: Workplace, tra
     assert parse_destination(text).address.transport == transport
 
 
-@named(TRANSPORTS)
+@for_transports(TRANSPORTS)
 def test_every_location_is_documented(transport: Transport) -> None:
     page = (ROOT / "docs" / "reference" / "destinations.md").read_text()
     assert f"`{transport.syntax}`" in page
 
 
-@named(transport for transport in TRANSPORTS if not transport.is_readable)
+@for_transports(transport for transport in TRANSPORTS if not transport.is_readable)
 def test_a_location_that_is_only_written_is_not_a_source(workplace: Workplace, transport: Transport) -> None:
     with pytest.raises(UsageError, match=f"cannot read an image from {transport.scheme}"):
         parse_source(workplace.location(transport))
 
 
-@named(TRANSPORTS)
+@for_transports(TRANSPORTS)
 def test_check_accepts_what_write_accepts(workplace: Workplace, transport: Transport) -> None:
     location = parse_destination(workplace.location(transport))
     location.check("example.com/image", "1.0")
     workplace.write(SMALL, transport)
 
 
-@named(READABLE)
+@for_transports(READABLE)
 def test_config_and_layers_stay_the_same(workplace: Workplace, transport: Transport) -> None:
     kept_image = workplace.keep(SMALL, transport)
     assert kept_image.manifest().config.digest == SMALL.manifest().config.digest
     assert [layer.diff_id for layer in kept_image.layers()] == [layer.diff_id for layer in SMALL.layers()]
 
 
-@named(READABLE)
+@for_transports(READABLE)
 def test_a_referrer_is_found_or_attaching_is_refused(workplace: Workplace, transport: Transport) -> None:
     kept_image = workplace.keep(SMALL, transport)
     location = parse_source(workplace.location(transport) + (":1.0" if transport.is_registry else ""))
@@ -210,7 +210,7 @@ def everything(image: Image) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-@named(WHOLE)
+@for_transports(WHOLE)
 def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, name: str) -> None:
     image = IMAGES[name]
     kept_image = workplace.keep(image, transport)
@@ -222,7 +222,7 @@ def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, n
     assert everything(kept_image) == everything(image)
 
 
-@named(WHOLE)
+@for_transports(WHOLE)
 def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: Transport) -> None:
     kept_image = workplace.keep(SMALL, transport)
     largest = max(list_blobs(kept_image), key=lambda descriptor: descriptor.size)
@@ -245,7 +245,7 @@ def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: 
         "sha256:" + "A" * 64,
     ],
 )
-@named(READABLE)
+@for_transports(READABLE)
 def test_a_missing_blob_and_an_invalid_digest_are_pumice_errors(
     workplace: Workplace, transport: Transport, name: str
 ) -> None:
@@ -254,7 +254,7 @@ def test_a_missing_blob_and_an_invalid_digest_are_pumice_errors(
         kept_image.blobs.open(name).read()
 
 
-@named(READABLE)
+@for_transports(READABLE)
 def test_a_missing_image_is_a_pumice_error(workplace: Workplace, transport: Transport) -> None:
     with pytest.raises(PumiceError):
         workplace.read(transport)
@@ -327,7 +327,9 @@ def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: s
     image = IMAGES[name]
     support.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
     with tarfile.open(tmp_path / "d") as archive:
-        members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
+        members = {
+            info.name: file.read() for info in archive if (file := archive.extractfile(info)) is not None
+        }
     (manifest_entry,) = json.loads(members["manifest.json"])
     assert digest.of(members[manifest_entry["Config"]]) == image.manifest().config.digest
     tars = [members[name] for name in manifest_entry["Layers"]]
@@ -343,7 +345,7 @@ def _layers(image: Image) -> list[bytes]:
     return tars
 
 
-@named(TRANSPORTS)
+@for_transports(TRANSPORTS)
 def test_a_manifest_that_is_not_an_image_leaves_no_file(workplace: Workplace, transport: Transport) -> None:
     blobs = handmade.MemoryBlobs()
     root = handmade.put(blobs, b'{"schemaVersion":2,"config":7}', oci.MANIFEST)
@@ -352,7 +354,7 @@ def test_a_manifest_that_is_not_an_image_leaves_no_file(workplace: Workplace, tr
     assert workplace.files() == []
 
 
-@named(transport for transport in TRANSPORTS if transport.has_one_platform)
+@for_transports(transport for transport in TRANSPORTS if transport.has_one_platform)
 def test_locations_of_one_platform_refuse_two(workplace: Workplace, transport: Transport) -> None:
     with pytest.raises(ImageError, match="holds one platform"):
         workplace.write(IMAGES["two platforms"], transport)

@@ -27,6 +27,7 @@ from pumice.registry import (
     TransportError,
     fallback_tag,
 )
+from pumice.registry.time_sources import TimeSources
 from tests.support import registry as support
 from tests.support.registry import Registry
 from tests.support.wire import Wire
@@ -60,8 +61,7 @@ def new_client(notes: Notes | None = None, login: tuple[str, Login] | None = Non
         StaticCredentials(*login) if login else None,
         ClientSettings(retry_policy=QUICK, **settings),
         progress=notes,  # type: ignore[arg-type]  # the client only calls warn
-        sleep=notes.pauses.append,
-        jitter=lambda: 0.5,
+        time_sources=TimeSources(sleep=notes.pauses.append, jitter=lambda: 0.5),
     )
 
 

@@ -15,6 +15,7 @@ from pumice.registry import (
 )
 from tests.support import registry as support
 from tests.support.registry import Registry
+from tests.support.transfers import NO_PAUSES
 
 DOCUMENT = b'{"schemaVersion":2,"manifests":[]}'
 QUICK = RetryPolicy(attempts=2, initial_delay=0.0, max_delay=0.0)
@@ -33,7 +34,7 @@ def test_a_mirror_is_tried_before_the_origin() -> None:
     with support.serving(origin) as origin_host, support.serving(mirror) as mirror_host:
         rules = (RegistryConfig(f"{origin_host}/team", mirrors=("127.0.0.1:1/gone", f"{mirror_host}/kept")),)
         with Client(
-            settings=ClientSettings(retry_policy=QUICK, registry_configs=rules), sleep=lambda _: None
+            settings=ClientSettings(retry_policy=QUICK, registry_configs=rules), time_sources=NO_PAUSES
         ) as client:
             reference = parse_reference(f"{origin_host}/team/app:1")
             assert client.get_manifest(reference).digest == digest

@@ -77,8 +77,8 @@ def _upload(wire: RecordingTransport, repository: Repository = REMOTE) -> None:
         client.upload_blob(repository, oci.Descriptor("application/octet-stream", DIGEST, len(DATA)), DATA)
 
 
-def _registry_with_location(location: str, *, then: str = "") -> Callable[[Request], Response]:
-    """Return the responses of a registry whose uploads start at ``location`` and continue at ``then``."""
+def _registry_with_location(location: str, *, next_location: str = "") -> Callable[[Request], Response]:
+    """Return responses with uploads that start at ``location`` and continue at ``next_location``."""
 
     def respond(request: Request) -> Response:
         if request.method == "HEAD":
@@ -86,7 +86,7 @@ def _registry_with_location(location: str, *, then: str = "") -> Callable[[Reque
         if request.method == "POST":
             return Response(202, (("Location", location),))
         if request.method == "PATCH":
-            return Response(202, (("Location", then or location), ("Range", f"0-{len(DATA) - 1}")))
+            return Response(202, (("Location", next_location or location), ("Range", f"0-{len(DATA) - 1}")))
         return Response(201)
 
     return respond
@@ -103,7 +103,7 @@ def test_an_upload_is_not_sent_to_a_refused_location(location: str) -> None:
 
 @pytest.mark.parametrize("location", [*HERE, "http://storage.example/up"])
 def test_an_upload_does_not_continue_at_a_refused_location(location: str) -> None:
-    wire = RecordingTransport(_registry_with_location("https://storage.example/up", then=location))
+    wire = RecordingTransport(_registry_with_location("https://storage.example/up", next_location=location))
     with pytest.raises(RegistryError, match="refusing a redirect"):
         _upload(wire)
     assert set(wire.hosts()) == {"registry.example", "storage.example"}

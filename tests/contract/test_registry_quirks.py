@@ -34,6 +34,7 @@ from tests.support import images, quirks, transfers
 from tests.support import registry as support
 from tests.support.quirks import Quirk
 from tests.support.registry import Registry
+from tests.support.transfers import NO_PAUSES
 
 NAME = "example.com/app:1.0"
 MOST_REQUESTS = 300
@@ -44,7 +45,7 @@ LARGE = random.Random(1).randbytes(2_300_000)
 def new_client(registry: Registry) -> Client:
     login = StaticCredentials(registry.host, Login("me", "secret")) if registry.users else None
     settings = ClientSettings(retry_policy=RetryPolicy(attempts=4, initial_delay=0.0, max_delay=0.0))
-    return Client(login, settings, sleep=lambda _: None)
+    return Client(login, settings, time_sources=NO_PAUSES)
 
 
 @contextmanager

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tests.support.people import Person
 
-STAGES = ("builtin", "bwrap", "runc")
-
 
 @pytest.fixture(scope="module", params=people.WHO)
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
@@ -28,13 +26,6 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     with people.person(request.param) as someone:
         box(someone)
         yield someone
-
-
-@pytest.fixture(params=STAGES)
-def stage1(request: pytest.FixtureRequest) -> str:
-    if request.param != "builtin":
-        peers.need(request.param)
-    return str(request.param)
 
 
 @pytest.fixture(params=["builtin", "bwrap"])

@@ -20,7 +20,7 @@ from pumice.runtime import run as runtime
 from pumice.runtime import stage1 as stages
 from pumice.runtime.container import Container, Mount, Process
 from pumice.store.home import Home
-from tests.support import images, peers, people
+from tests.support import images, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from tests.support.people import Person
 
-STAGES = ("builtin", "bwrap", "runc")
 SHELL = ("sh", "-c")
 BIND = "\0--bind\0/\0/host\0--tmpfs\0/x"
 
@@ -37,13 +36,6 @@ BIND = "\0--bind\0/\0/host\0--tmpfs\0/x"
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     with people.person(request.param) as someone:
         yield someone
-
-
-@pytest.fixture(params=STAGES)
-def stage1(request: pytest.FixtureRequest) -> str:
-    if request.param != "builtin":
-        peers.need(request.param)
-    return str(request.param)
 
 
 @pytest.fixture

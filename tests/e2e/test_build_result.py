@@ -66,7 +66,9 @@ def test_the_summary_of_several_platforms(world: World) -> None:
 
 def test_the_summary_as_an_event(world: World) -> None:
     outcome = world.run("build", "--progress", "json", "--tag", "other:2")
-    (event,) = [event for event in map(json.loads, outcome.stderr.splitlines()) if event["event"] == "built"]
+    assert outcome.code == 0, outcome.stderr
+    event = json.loads(outcome.stderr.splitlines()[-1])
+    assert event["event"] == "built"
     (platform,) = event["platforms"]
     assert (event["name"], event["version"], event["digest"]) == ("example.com/hello", "1.0", outcome.stdout)
     assert event["stored"] == ["example.com/hello:1.0", "other:2"]

@@ -67,20 +67,26 @@ def test_absent_packages_are_explained(shop: Workshop, capsys: pytest.CaptureFix
         f"  it is excluded (recipe.yaml:{line_number}:5)\n"
         "  app needs tiny | big: tiny was chosen\n"
     )
-    assert explain(shop, capsys, "nowhere") == (
-        "nowhere is not in the image\n  nothing in the image needs it, and the recipe does not request it\n"
-    )
     assert explain(shop, capsys, "base-files") == (
         "base-files 1.0\n  base: data installs its files without its dependencies\n"
     )
+
+
+@pytest.mark.parametrize(("name", "hint"), [("deepr", "  hint: did you mean deeper?\n"), ("nowhere", "")])
+def test_packages_that_do_not_exist_are_an_error(
+    shop: Workshop, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    explain(shop, capsys, "deep")
+    ran = shop.run(capsys, "explain", str(shop.recipe_path), name, "--progress", "none")
+    assert (ran.code, ran.out, ran.err) == (1, "", f"error: no package '{name}'\n{hint}")
 
 
 def test_an_explanation_is_printed_as_json(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     (explanation,) = msgspec.json.decode(explain(shop, capsys, "deeper", "--format", "json"))
     assert explanation["presence"] == "installed"
     assert [step["package"] for step in explanation["chain"]] == ["app", "mid", "deep", "deeper"]
-    assert explanation["alone"] == ["deeper"]
-    assert explanation["alone_size"] == 2
+    assert explanation["exclusive"] == ["deeper"]
+    assert explanation["exclusive_size"] == 2048
 
 
 def test_versions_missing_from_the_archive_are_explained_by_newer_ones(

@@ -33,8 +33,8 @@ def _image(host: str) -> None:
         ],
         [file("usr/bin/app", b"application")],
     ]
-    made = ImageContents(layers, compression="plain", comments=("base", "application"))
-    locations.write(handmade.image(made), "oci:app", version="1.0")
+    contents = ImageContents(layers, compression="plain", comments=("base", "application"))
+    locations.write(handmade.image(contents), "oci:app", version="1.0")
 
 
 def test_layers_are_listed_with_their_packages_the_newest_first(capsys: Out) -> None:

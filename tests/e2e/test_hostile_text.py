@@ -137,7 +137,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
 
 
 @contextmanager
@@ -279,15 +279,15 @@ class Terminal(io.TextIOWrapper):
     """A terminal that records what is written to it."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+        self._data = io.BytesIO()
+        super().__init__(self._data, encoding="utf-8", errors="backslashreplace", write_through=True)
 
     def isatty(self) -> bool:
         return True
 
     def text(self) -> str:
         self.flush()
-        data: bytes = self.buffer.getvalue()  # type: ignore[attr-defined]
-        return data.decode()
+        return self._data.getvalue().decode()
 
 
 @pytest.mark.parametrize("verb", sorted(cli.COMMANDS))

@@ -35,10 +35,14 @@ def test_images_are_listed_as_json(world: World) -> None:
     assert image.pop("size") > 1000
     assert image == {
         "name": "example.com/hello:1.0",
+        "repository": "example.com/hello",
+        "tag": "1.0",
+        "id": digest[7:19],
         "digest": digest,
         "media_type": "application/vnd.oci.image.manifest.v1+json",
         "platforms": ["linux/amd64"],
         "created": "2023-11-14T22:13:20Z",
+        "problem": None,
     }
 
 
@@ -54,10 +58,25 @@ def test_a_damaged_image_does_not_hide_the_others(world: World) -> None:
     assert "linux/amd64" in second
     damaged_image, sound_image = json.loads(world.run("images", "--format", "json").stdout)
     assert damaged_image["problem"]
-    assert "problem" not in sound_image
+    assert sound_image["problem"] is None
 
 
 def test_an_unknown_format_is_reported(world: World) -> None:
     pumice_run = world.run("images", "--format", "yaml")
     assert pumice_run.code == 2
-    assert pumice_run.stderr == "error: --format cannot be 'yaml'\n  hint: use one of table, json"
+    assert (
+        pumice_run.stderr == "error: --format cannot be 'yaml'\n  hint: use one of table, json, or a template"
+    )
+
+
+def test_a_name_selects_images(world: World) -> None:
+    world.build()
+    for name in ("example.com/hello", "example.com/hello:1.0"):
+        pumice_run = world.run("images", name, "--format", "{{.Repository}} {{.Tag}}")
+        assert pumice_run.stdout == "example.com/hello 1.0"
+    pumice_run = world.run("ls", "example.com/other")
+    assert (pumice_run.code, pumice_run.stdout) == (10, "")
+    assert pumice_run.stderr == (
+        "error: there is no image 'example.com/other' in the store\n"
+        "  hint: list all with 'pumice images', or the tags of a repository with 'pumice tags HOST/NAME'"
+    )

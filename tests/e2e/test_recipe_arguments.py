@@ -42,17 +42,19 @@ def test_build_replaces_arguments_and_records_them(world: World, tmp_path: Path)
 
 def test_an_image_with_arguments_can_be_reproduced(world: World) -> None:
     world.build("--arg", "PACKAGE=hello", "-o", "oci:out")
-    outcome = world.run("reproduce", "oci:out")
-    assert outcome.code == 0, outcome.stderr
-    assert outcome.stdout.startswith("reproduced: sha256:")
+    pumice_run = world.run("reproduce", "oci:out")
+    assert pumice_run.code == 0, pumice_run.stderr
+    assert pumice_run.stdout.startswith("reproduced: sha256:")
 
 
 def test_a_locked_build_needs_the_arguments_of_the_lock(world: World) -> None:
     assert world.run("lock", "recipe.yaml", "--arg", "PACKAGE=hello").code == 0
     world.build("--locked", "--arg", "PACKAGE=hello")
-    outcome = world.run("build", "recipe.yaml", "--locked", "--arg", "PACKAGE=hello", "--arg", "GREETING=x")
-    assert outcome.code == 4
-    assert "the lock is stale: recipe arguments changed: GREETING hello -> x" in outcome.stderr
+    pumice_run = world.run(
+        "build", "recipe.yaml", "--locked", "--arg", "PACKAGE=hello", "--arg", "GREETING=x"
+    )
+    assert pumice_run.code == 4
+    assert "the lock is stale: recipe arguments changed: GREETING hello -> x" in pumice_run.stderr
 
 
 def test_all_commands_that_load_a_recipe_take_arguments(world: World) -> None:
@@ -71,6 +73,6 @@ def test_all_commands_that_load_a_recipe_take_arguments(world: World) -> None:
 
 @pytest.mark.parametrize("text", ["PACKAGE", "=hello", ""])
 def test_arg_needs_a_name_and_a_value(world: World, text: str) -> None:
-    outcome = world.run("show", "recipe.yaml", "--arg", text)
-    assert outcome.code == 2
-    assert f"--arg needs NAME=VALUE, not '{text}'" in outcome.stderr
+    pumice_run = world.run("show", "recipe.yaml", "--arg", text)
+    assert pumice_run.code == 2
+    assert f"--arg needs NAME=VALUE, not '{text}'" in pumice_run.stderr

@@ -48,11 +48,14 @@ def test_several_images_share_an_archive(capsys: Out) -> None:
     references = ("example.com/hello:1.0", "example.com/other:2.0", "example.com/hello:stable")
     run(capsys, "save", "-o", "oci.tar", *references)
     index = json.loads(members("oci.tar")["index.json"])
-    names = [one["annotations"]["io.containerd.image.name"] for one in index["manifests"]]
+    names = [descriptor["annotations"]["io.containerd.image.name"] for descriptor in index["manifests"]]
     assert names == list(references)
     run(capsys, "save", "-o", "docker.tar", "--format", "docker-archive", *references)
     saved = json.loads(members("docker.tar")["manifest.json"])
-    assert [one["RepoTags"] for one in saved] == [[references[0], references[2]], [references[1]]]
+    assert [descriptor["RepoTags"] for descriptor in saved] == [
+        [references[0], references[2]],
+        [references[1]],
+    ]
     assert len(saved[0]["Layers"]) == 1
     assert set(saved[1]["Layers"]) <= set(members("docker.tar"))
 
@@ -62,8 +65,8 @@ def test_skopeo_reads_every_image(capsys: Out) -> None:
     run(capsys, "save", "-o", "docker.tar", "--format=docker-archive", *REFERENCES)
     run(capsys, "save", "-o", "oci.tar", *REFERENCES)
     for source in ("docker-archive:docker.tar:example.com/other:2.0", "oci-archive:oci.tar:2.0"):
-        done = subprocess.run([skopeo, "inspect", source], capture_output=True, check=True, text=True)
-        assert len(json.loads(done.stdout)["Layers"]) == 2
+        process = subprocess.run([skopeo, "inspect", source], capture_output=True, check=True, text=True)
+        assert len(json.loads(process.stdout)["Layers"]) == 2
 
 
 REFERENCES = ("example.com/hello:1.0", "example.com/other:2.0")

@@ -32,6 +32,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "layer-scan": ("pumice.image.layer_scan",),
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
+    "signatures": ("pumice.trust.image_signing",),
 }
 
 SHAPELESS = (
@@ -73,11 +74,12 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _closure(modules: tuple[str, ...]) -> set[str]:
+    shapeless = tuple(name for name in SHAPELESS if not any(module.startswith(name) for module in modules))
     visited: set[str] = set()
     pending = list(modules)
     while pending:
         module = pending.pop()
-        if module in visited or module == "pumice" or module.startswith(SHAPELESS):
+        if module in visited or module == "pumice" or module.startswith(shapeless):
             continue
         visited.add(module)
         pending += _imports(module)

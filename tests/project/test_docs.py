@@ -36,8 +36,10 @@ def test_links_have_existing_targets(page: Path) -> None:
         if target.startswith(("https://", "http://")):
             continue
         path, _, fragment = target.partition("#")
-        there = (page.parent / path).resolve() if path else page
-        if not there.exists() or (fragment and there.suffix == ".md" and fragment not in anchors(there)):
+        linked_path = (page.parent / path).resolve() if path else page
+        if not linked_path.exists() or (
+            fragment and linked_path.suffix == ".md" and fragment not in anchors(linked_path)
+        ):
             broken.append(target)
     assert broken == []
 

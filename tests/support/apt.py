@@ -39,10 +39,18 @@ Acquire::Languages "none";
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What apt would install, ``name=version`` sorted; ``refusal`` is what it says when it cannot."""
+    """The packages that apt would install (``name=version``, sorted), or its error message."""
 
     packages: tuple[str, ...]
     refusal: str = ""
+
+
+def read_verdict(process: subprocess.CompletedProcess[str]) -> Verdict:
+    """Return the result of a simulated installation, ``apt-get -qq -s install``."""
+    if process.returncode:
+        return Verdict((), process.stdout + process.stderr)
+    installations = re.findall(r"^Inst (\S+) \((\S+)", process.stdout, re.MULTILINE)
+    return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in installations)))
 
 
 class Apt:
@@ -67,12 +75,8 @@ class Apt:
         self._run("apt-cache", "gencaches")
 
     def install(self, requests: Sequence[str]) -> Verdict:
-        """Simulate the installation of ``packages`` (``name`` or ``name=version``) on an empty root."""
-        process = self._run("apt-get", "-qq", "-s", "install", *requests)
-        if process.returncode:
-            return Verdict((), process.stdout + process.stderr)
-        requests = re.findall(r"^Inst (\S+) \((\S+)", process.stdout, re.MULTILINE)
-        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in requests)))
+        """Simulate the installation of ``requests`` (``name`` or ``name=version``) on an empty root."""
+        return read_verdict(self._run("apt-get", "-qq", "-s", "install", *requests))
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         environment = {

@@ -109,9 +109,9 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
 def attached_documents(layout: Path) -> dict[str, bytes]:
     """Return the documents about the image in a layout, by artifact type."""
     (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
-    listed = json.loads(blob(layout, descriptor["annotations"][oci.REFERRERS]))["manifests"]
+    referrers = json.loads(blob(layout, descriptor["annotations"][oci.REFERRERS]))["manifests"]
     documents = {}
-    for artifact in listed:
+    for artifact in referrers:
         manifest = json.loads(blob(layout, artifact["digest"]))
         assert manifest["subject"]["digest"] == descriptor["digest"]
         assert manifest["config"]["mediaType"] == oci.EMPTY

@@ -1,4 +1,4 @@
-"""Pushing a layout to a registry by hand, with those of its referrers that a test wants there."""
+"""Push a layout to a registry with plain HTTP requests, with selected referrers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pumice.image.transports import layout
 def push(
     folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")
 ) -> str:
-    """Push a layout and those of its referrers that are of ``kinds``; return the digest."""
+    """Push a layout and its referrers of ``kinds``; return the digest."""
     image = layout.read_layout(folder)
     base = f"http://{host}/v2/{repository}"
     _push(image, base, [tag])

@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 @dataclass(frozen=True)
 class Quirk:
-    """One odd answer. ``path`` is searched for in path and query of the request.
+    """One unusual response. ``path`` is a pattern that is searched for in the path and query of the request.
 
     ``headers`` are added to the usual ones; None removes one. In values, LENGTH is the body's length.
     ``instead`` means that the registry does not do what it is asked, it only answers. ``when`` limits it
@@ -93,8 +93,18 @@ def says(text: str | bytes) -> Any:
     return lambda _: data
 
 
+def quirks_by_status(
+    step: str, name: str, method: str, path: str, vendors_by_status: Mapping[int, str], **fields: Any
+) -> list[Quirk]:
+    """Return a quirk for each status, with ``{status}`` replaced in its name."""
+    return [
+        Quirk(step, name.format(status=status), vendors, method, path, status, **fields)
+        for status, vendors in vendors_by_status.items()
+    ]
+
+
 PUSH = [
-    # A part of a blob is sent
+    # PATCH: a chunk of a blob
     *(
         Quirk("push", f"Range of a part is {value!r}", vendors, "PATCH", UPLOAD, headers={"Range": value})
         for value, vendors in (
@@ -106,9 +116,13 @@ PUSH = [
             (None, "Nexus, GAR"),
         )
     ),
-    *(
-        Quirk("push", f"a part is answered {status}", vendors, "PATCH", UPLOAD, status, when=202)
-        for status, vendors in ((200, "-"), (201, "GAR, older specification"), (204, "Pulp"))
+    *quirks_by_status(
+        "push",
+        "a part is answered {status}",
+        "PATCH",
+        UPLOAD,
+        {200: "-", 201: "GAR, older specification", 204: "Pulp"},
+        when=202,
     ),
     Quirk(
         "push",
@@ -119,9 +133,14 @@ PUSH = [
         headers={"Location": None},
         registry={"moves": False},
     ),
-    *(
-        Quirk("push", f"a part fails with {status} once", vendors, "PATCH", UPLOAD, status, when=202, times=1)
-        for status, vendors in ((500, "Quay, ECR"), (502, "any proxy"), (504, "any proxy"))
+    *quirks_by_status(
+        "push",
+        "a part fails with {status} once",
+        "PATCH",
+        UPLOAD,
+        {500: "Quay, ECR", 502: "any proxy", 504: "any proxy"},
+        when=202,
+        times=1,
     ),
     *(
         Quirk(
@@ -144,7 +163,7 @@ PUSH = [
             (429, "too many requests"),
         )
     ),
-    # An upload begins
+    # POST: begin of an upload
     *(
         Quirk("push", f"an upload is opened with {status}", "-", "POST", POST, status, when=202)
         for status in (200, 201)
@@ -162,10 +181,14 @@ PUSH = [
         "push", "an upload has an empty chunk length", "-", "POST", POST, headers={"OCI-Chunk-Min-Length": ""}
     ),
     Quirk("push", "an upload has a range", "Docker Hub", "POST", POST, headers={"Range": "0-0"}),
-    # An upload ends
-    *(
-        Quirk("push", f"an upload is closed with {status}", vendors, "PUT", UPLOAD, status, when=201)
-        for status, vendors in ((200, "-"), (202, "Nexus"), (204, "the older specification"))
+    # PUT: end of an upload
+    *quirks_by_status(
+        "push",
+        "an upload is closed with {status}",
+        "PUT",
+        UPLOAD,
+        {200: "-", 202: "Nexus", 204: "the older specification"},
+        when=201,
     ),
     Quirk("push", "an upload fails with 500 once", "Quay", "PUT", UPLOAD, 500, when=201, times=1),
     Quirk("push", "an upload always fails", "-", "PUT", UPLOAD, 500, instead=True, error="500"),
@@ -178,39 +201,31 @@ PUSH = [
         headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
         error="stored the blob with another digest",
     ),
-    # Is a blob there already?
-    *(
-        Quirk("push", f"HEAD of a blob is answered {status}", vendors, "HEAD", BLOB, status, instead=True)
-        for status, vendors in (
-            (400, "-"),
-            (401, "-"),
-            (403, "registries behind object stores"),
-            (405, "Nexus, GitHub"),
-            (500, "-"),
-        )
+    # HEAD: whether a blob exists
+    *quirks_by_status(
+        "push",
+        "HEAD of a blob is answered {status}",
+        "HEAD",
+        BLOB,
+        {400: "-", 401: "-", 403: "registries behind object stores", 405: "Nexus, GitHub", 500: "-"},
+        instead=True,
     ),
     # Manifests
-    *(
-        Quirk(
-            "push",
-            f"HEAD of a manifest is answered {status}",
-            vendors,
-            "HEAD",
-            MANIFEST,
-            status,
-            instead=True,
-        )
-        for status, vendors in (
-            (401, "-"),
-            (403, "a former CentOS registry"),
-            (404, "-"),
-            (405, "Nexus"),
-            (500, "-"),
-        )
+    *quirks_by_status(
+        "push",
+        "HEAD of a manifest is answered {status}",
+        "HEAD",
+        MANIFEST,
+        {401: "-", 403: "a former CentOS registry", 404: "-", 405: "Nexus", 500: "-"},
+        instead=True,
     ),
-    *(
-        Quirk("push", f"a manifest is taken with {status}", vendors, "PUT", MANIFEST, status, when=201)
-        for status, vendors in ((200, "-"), (202, "Artifactory"), (204, "-"))
+    *quirks_by_status(
+        "push",
+        "a manifest is taken with {status}",
+        "PUT",
+        MANIFEST,
+        {200: "-", 202: "Artifactory", 204: "-"},
+        when=201,
     ),
     Quirk(
         "push",
@@ -239,25 +254,21 @@ PUSH = [
     ),
 ]
 PULL = [
-    *(
-        Quirk(
-            "pull",
-            f"HEAD of a manifest is answered {status}",
-            vendors,
-            "HEAD",
-            MANIFEST,
-            status,
-            instead=True,
-        )
-        for status, vendors in (
-            (400, "-"),
-            (401, "-"),
-            (403, "a former CentOS registry, Harbor"),
-            (404, "Nexus"),
-            (405, "ollama, Nexus"),
-            (500, "-"),
-            (501, "-"),
-        )
+    *quirks_by_status(
+        "pull",
+        "HEAD of a manifest is answered {status}",
+        "HEAD",
+        MANIFEST,
+        {
+            400: "-",
+            401: "-",
+            403: "a former CentOS registry, Harbor",
+            404: "Nexus",
+            405: "ollama, Nexus",
+            500: "-",
+            501: "-",
+        },
+        instead=True,
     ),
     Quirk("pull", "HEAD says a length of 0", "proxies", "HEAD", MANIFEST, headers={"Content-Length": "0"}),
     Quirk("pull", "HEAD says no length", "ollama", "HEAD", MANIFEST, headers={"Content-Length": None}),
@@ -364,17 +375,21 @@ PULL = [
     ),
 ]
 COPY = [
-    *(
-        Quirk("copy", f"a mount is answered {status}", vendors, "POST", MOUNT, status, instead=True)
-        for status, vendors in (
-            (400, "-"),
-            (401, "Harbor, GitLab, Docker Hub"),
-            (403, "ACR"),
-            (404, "Nexus"),
-            (405, "Nexus"),
-            (500, "-"),
-            (202, "without Location"),
-        )
+    *quirks_by_status(
+        "copy",
+        "a mount is answered {status}",
+        "POST",
+        MOUNT,
+        {
+            400: "-",
+            401: "Harbor, GitLab, Docker Hub",
+            403: "ACR",
+            404: "Nexus",
+            405: "Nexus",
+            500: "-",
+            202: "without Location",
+        },
+        instead=True,
     ),
     Quirk(
         "copy",
@@ -397,26 +412,22 @@ COPY = [
     ),
 ]
 REFERRERS = [
-    *(
-        Quirk(
-            "referrers",
-            f"the API is answered {status}",
-            vendors,
-            "GET",
-            API,
-            status,
-            instead=True,
-            registry=NO_REFERRERS,
-        )
-        for status, vendors in (
-            (400, "ECR"),
-            (401, "Harbor 2.7"),
-            (403, "GAR"),
-            (404, "Docker's registry"),
-            (405, "-"),
-            (406, "Artifactory"),
-            (501, "-"),
-        )
+    *quirks_by_status(
+        "referrers",
+        "the API is answered {status}",
+        "GET",
+        API,
+        {
+            400: "ECR",
+            401: "Harbor 2.7",
+            403: "GAR",
+            404: "Docker's registry",
+            405: "-",
+            406: "Artifactory",
+            501: "-",
+        },
+        instead=True,
+        registry=NO_REFERRERS,
     ),
     *(
         Quirk(
@@ -666,9 +677,13 @@ TAG_LISTS = [
     Quirk("tags", "the list is a web page", "-", "GET", TAGS, body=says(WEB_PAGE), error="malformed"),
 ]
 DELETE = [
-    *(
-        Quirk("delete", f"deleting is answered {status}", vendors, "DELETE", MANIFEST, status, when=202)
-        for status, vendors in ((200, "Quay, ECR"), (204, "older registries"))
+    *quirks_by_status(
+        "delete",
+        "deleting is answered {status}",
+        "DELETE",
+        MANIFEST,
+        {200: "Quay, ECR", 204: "older registries"},
+        when=202,
     ),
     Quirk(
         "delete",
@@ -692,23 +707,13 @@ DELETE = [
     ),
 ]
 
-IMMUTABLE = [
-    Quirk(
-        "push",
-        f"a tag that is there is refused with {status}",
-        vendors,
-        "PUT",
-        r"/manifests/1\.0",
-        status,
-        instead=True,
-    )
-    for status, vendors in (
-        (400, "ECR, GAR"),
-        (403, "Harbor"),
-        (405, "ACR"),
-        (409, "Artifactory"),
-        (412, "Harbor"),
-    )
-]
+IMMUTABLE = quirks_by_status(
+    "push",
+    "a tag that is there is refused with {status}",
+    "PUT",
+    r"/manifests/1\.0",
+    {400: "ECR, GAR", 403: "Harbor", 405: "ACR", 409: "Artifactory", 412: "Harbor"},
+    instead=True,
+)
 
 ALL = [*IMMUTABLE, *PUSH, *PULL, *COPY, *REFERRERS, *LOGIN, *TAG_LISTS, *DELETE]

@@ -88,7 +88,7 @@ class Registry:
     quirks_shown: int = 0
 
     def odd(self, method: str, path: str) -> Quirk | None:
-        """Return the quirk that applies to a request, if there is one left."""
+        """Return the quirk that still applies to a request, if any."""
         quirk = self.quirk
         if quirk is None or self.quirks_shown >= quirk.times or not quirk.matches(method, path):
             return None
@@ -457,7 +457,7 @@ def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
         f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
     )
     with (folder / "registry.log").open("wb") as log:
-        # Variables that begin with REGISTRY_ are configuration to it.
+        # docker-registry reads its configuration from variables that begin with REGISTRY_.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
         command = [program, "serve", str(folder / "registry.yml")]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import itertools
 import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,7 +136,7 @@ class Promiser:
 
 
 def work(storage: Storage, promise: Promised) -> None:
-    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
+    """Do every operation once; ``promise`` is called with statements that must hold from then on."""
     promiser = Promiser(storage, promise)
     base, app, unused_blob = b"base layer" * 9, b"application", b"another application"
     promiser.blob("team/app", base)
@@ -188,7 +187,7 @@ def verify(storage: Storage, promised: Promise) -> None:
 
 
 class RecordingDisk(crashes.RecordingFileSystem):
-    """A disk that records what is done to it."""
+    """A disk that records its operations."""
 
     def extend(self, path: str) -> NewFile:
         name = self._name(path)
@@ -236,35 +235,22 @@ class UnsyncedDisk(store_workload.UnsyncedFileSystem):
 
 
 def run_killed(root: Path, at: int) -> store_workload.KilledRun:
-    """Work in a process that is killed (SIGKILL) at its ``at``-th operation; return what it had promised."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        try:
-            disk = StoppingDisk(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
-            with open_storage(root, disk) as storage:
-                work(storage, lambda promise: store_workload._send_promise(writing, promise))
-        except BaseException:  # noqa: BLE001 - a child must not go on with the tests
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    promised: Promise = {}
-    with os.fdopen(reading, "rb") as lines:
-        for line in lines:
-            promised |= msgspec.json.decode(line)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL), status
-    return store_workload.KilledRun(promised, status == 0)
+    """Run the workload in a process that is killed at its ``at``-th operation; return its promises."""
+
+    def run(stop: Callable[[], None], promise: Promised) -> None:
+        with open_storage(root, StoppingDisk(at, stop)) as storage:
+            work(storage, promise)
+
+    return store_workload.run_in_killed_process(run)
 
 
 def kill_everywhere(root: Path) -> int:
-    """Kill the work at each of its operations, in fresh roots and in one that lives on; return how many."""
+    """Kill the workload at each operation, in new roots and in a reused one; return their number."""
     for at in itertools.count(1):
         fresh = run_killed(root / str(at), at)
         with open_storage(root / str(at), UnsyncedDisk()) as storage:
             verify(storage, fresh.promised)
-            work(storage, lambda _: None)  # as if nothing had been
+            work(storage, lambda _: None)  # works as in a new root
             verify(storage, {})
         if at % 3 == 0:
             killed_again = run_killed(root / "old", at)

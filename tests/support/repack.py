@@ -53,7 +53,7 @@ def newer(package: Path, folder: Path, suffix: str = "+newer1") -> Path:
 
 
 class _AppendByte:
-    """Appends a byte to the first file that is not about the package itself."""
+    """Append a byte to the first file outside of ``share`` and ``etc``."""
 
     def __init__(self) -> None:
         self._done = False

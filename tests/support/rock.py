@@ -1,4 +1,4 @@
-"""A package with one huge file, made and kept in little: it compresses about 60 to 1, so it is no bomb."""
+"""A package with one huge file that compresses about 60 to 1, which is below the limit for bombs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.deb import Deb, Item, ar, compress, paragraph, tar
 
 
 class _Rock(io.RawIOBase):
-    """A file of ``size`` bytes, the same ones each time."""
+    """A file of ``size`` deterministic bytes."""
 
     def __init__(self, size: int) -> None:
         self._left = size

@@ -1,4 +1,4 @@
-"""Whole file trees as plain facts, read by other means than Pumice's own: ``tarfile`` and ``dpkg-deb``."""
+"""Facts about file trees, read by ``tarfile`` and ``dpkg-deb`` instead of Pumice's own readers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 class Fact(NamedTuple):
-    """What a tree says about one path; ``sha256`` is of a file's content."""
+    """The attributes of one path; ``sha256`` is the digest of a file's content."""
 
     kind: str
     mode: int
@@ -39,13 +39,13 @@ Root = dict[str, Fact]
 
 
 def of_tar(path: Path) -> Root:
-    """Return the tree in a tar file; a path that is there twice fails."""
+    """Return the tree in a tar file, which must not contain a path twice."""
     with path.open("rb") as file:
         return _collect(file)
 
 
 def of_package(path: Path) -> Root:
-    """Return what ``dpkg-deb -x`` unpacks: the very stream, so owners are seen without being root."""
+    """Return the tree that ``dpkg-deb -x`` unpacks, read from its tar stream to see owners without root."""
     with subprocess.Popen(
         [need("dpkg-deb"), "--fsys-tarfile", str(path)], stdout=subprocess.PIPE
     ) as unpacking:

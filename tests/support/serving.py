@@ -32,7 +32,7 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The code of the first error."""
+        """The error code of the first error."""
         return str(self.json["errors"][0]["code"])
 
 

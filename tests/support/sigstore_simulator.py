@@ -1,4 +1,4 @@
-"""A simulator of a sigstore instance: nothing here asks a network, and none of its keys is anybody's.
+"""A simulator of a sigstore instance with temporary keys, which needs no network.
 
 It issues what the real services would: a short-lived certificate with an OpenID Connect issuer and a
 certificate-transparency timestamp, as Fulcio does; an entry in a log with an inclusion proof, a signed
@@ -37,7 +37,7 @@ _ORIGIN = "log.example.com"
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to certify, and what to get wrong."""
+    """The certified identity, and the errors to make."""
 
     identity: str = ADA
     issuer: str = ISSUER
@@ -61,7 +61,7 @@ class Instance:
         self.root = self._root()
 
     def trusted_root(self) -> bytes:
-        """Return the ``trusted_root.json`` by which others verify."""
+        """Return the ``trusted_root.json`` of this instance."""
         since = {"start": "2020-01-01T00:00:00Z"}
         authority = {
             "subject": {"organization": "example.com", "commonName": "simulator"},
@@ -92,7 +92,7 @@ class Instance:
         return json.dumps(document).encode()
 
     def bundle(self, statement: bytes, wish: Wish | None = None) -> bytes:
-        """Return a bundle of a statement, signed by a key that is certified as ``wish`` says."""
+        """Return a bundle of a statement, signed by a key that is certified according to ``wish``."""
         wish = wish or Wish()
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certificate(key, wish)
@@ -133,7 +133,7 @@ class Instance:
         )
 
     def _certificate(self, key: ec.EllipticCurvePrivateKey, wish: Wish) -> x509.Certificate:
-        """Certify a key: once for the log to sign, and once with what the log signed."""
+        """Issue a precertificate for the log, then the certificate with the log's timestamp."""
         identity: x509.GeneralName = x509.RFC822Name(wish.identity)
         if ":" in wish.identity:
             identity = x509.UniformResourceIdentifier(wish.identity)
@@ -175,7 +175,7 @@ class Instance:
         return _sized(_sized(timestamp))
 
     def _entry(self, body: bytes, wish: Wish) -> dict[str, Any]:
-        """Log an entry, as the second of three."""
+        """Return the log entry of ``body``, the second of three."""
         moment = int(START.timestamp()) + wish.after
         first, third = (_leaf(leaf_data) for leaf_data in (b"before", b"after"))
         root = _node(_node(first, _leaf(body)), third)
@@ -207,7 +207,7 @@ class Instance:
 
 
 def _body(envelope: dsse.Envelope, certificate: x509.Certificate, statement: bytes) -> bytes:
-    """Return what Rekor writes down of an envelope."""
+    """Return the body of Rekor's entry for an envelope."""
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     document = {
         "apiVersion": "0.0.1",

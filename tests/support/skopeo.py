@@ -1,6 +1,6 @@
 """A skopeo that verifies sigstore signatures.
 
-The one in Debian bookworm is built without them, so `.ci/run` unpacks that of trixie. The machine's own
+skopeo in Debian bookworm is built without them, so `.ci/run` unpacks that of trixie. The installed skopeo
 is used if it is new enough.
 """
 
@@ -20,7 +20,7 @@ OLDEST = (1, 14)
 
 @cache
 def command(*folders: str) -> tuple[str, ...]:
-    """Return the command; ``folders`` of this machine are visible to it."""
+    """Return the command; it can access ``folders`` of this machine."""
     if sampling.is_another_day():
         need("skopeo")
     machine_program = shutil.which("skopeo")

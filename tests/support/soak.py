@@ -282,7 +282,7 @@ class Worker:
         )
 
     def push_garbage(self) -> None:
-        """Push a blob that nothing needs and make it old, so that a collection removes it."""
+        """Push an unreferenced blob and make it old, so that a collection removes it."""
         data = self.random_bytes(1000)
         repository = _at(self._host, self.garbage)
         self._client.upload_blob(repository, _described(data), data)

@@ -25,7 +25,7 @@ COMPRESSIONS = ("many-members", "zstd", "plain")
 
 
 def handmade_image(name: str) -> Image:
-    """Return an image with busybox that prints a greeting; ``name`` is in `MADE`.
+    """Return an image with busybox that prints a greeting; ``name`` is in `COMPRESSIONS`.
 
     It has everything that readers are known to fail on: several gzip members, hard links, set-ID bits, a
     sticky directory, a capability, long and non-ASCII names, whiteouts, an upper layer without parents.
@@ -101,7 +101,7 @@ def build_example(name: str, where: Path, home: Path) -> str:
 def run_quietly(*command: str, accepted_text: str = "") -> str:
     """Run another program, which must succeed without warnings; return its output.
 
-    Lines on standard error that contain ``allowed`` are not warnings.
+    Lines on standard error that contain ``accepted_text`` are not warnings.
     """
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

@@ -61,7 +61,7 @@ def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
 
 
 def work(home: Home, promise: Callable[[Promise], None]) -> None:
-    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
+    """Do every operation once; ``promise`` is called with statements that must hold from then on."""
 
     def point(name: str, target: Descriptor | None) -> None:
         old = home.refs.get(name)
@@ -186,13 +186,26 @@ def _send_promise(descriptor: int, promise: Promise) -> None:
 
 def run_killed(root: str, at: int) -> KilledRun:
     """Run the workload in a process that is killed at its ``at``-th operation; return its promises."""
+
+    def run(stop: Callable[[], None], promise: Callable[[Promise], None]) -> None:
+        work(Home(root, StoppingFileSystem(at, stop)), promise)
+
+    return run_in_killed_process(run)
+
+
+def run_in_killed_process(
+    run: Callable[[Callable[[], None], Callable[[Promise], None]], None],
+) -> KilledRun:
+    """Call ``run`` in a new process and return its promises.
+
+    ``run`` gets a function that kills the process by SIGKILL, and one that reports a promise.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         try:
-            home = Home(root, StoppingFileSystem(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
-            work(home, lambda promise: _send_promise(writing, promise))
+            run(lambda: os.kill(os.getpid(), signal.SIGKILL), lambda promise: _send_promise(writing, promise))
         except BaseException:  # noqa: BLE001 - the child must not continue with the tests
             os._exit(1)
         os._exit(0)

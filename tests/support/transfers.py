@@ -11,12 +11,14 @@ from pumice.image.transports import transfer
 from pumice.image.transports.locations import OpenedImage
 from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import Client, ClientSettings, RetryPolicy
+from pumice.registry.time_sources import TimeSources
 from tests.support import images, locations
 
 if TYPE_CHECKING:
     from pumice.image.graph import Graph
     from pumice.store.home import Home
 
+NO_PAUSES = TimeSources(sleep=lambda _: None)
 QUICK = ClientSettings(retry_policy=RetryPolicy(attempts=6, initial_delay=0.0, max_delay=0.0))
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -67,7 +69,7 @@ def store_cosign_manifest(home: Home, subject: str, *signatures: str, suffix: st
     """Store the manifest that cosign writes under a tag, with ``signatures`` (any texts), and list it."""
     layers = []
     for text in signatures:
-        payload = f"payload of {subject[:20]}".encode()  # the same for all, as with cosign
+        payload = f"payload of {subject[:20]}".encode()  # equal for all signatures, as with cosign
         images.put(home, payload)
         notes = {SIGNATURE: text}
         layers.append(oci.Descriptor(SIMPLE, digest.of(payload), len(payload), notes))
@@ -110,18 +112,18 @@ def copy_with(
 
 
 def copy(source: str, destination: str, home: Home, *, with_referrers: bool = True) -> Graph:
-    with Client(settings=QUICK, sleep=lambda _: None) as client:
+    with Client(settings=QUICK, time_sources=NO_PAUSES) as client:
         return copy_with(client, source, destination, home, with_referrers=with_referrers)
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:
     """Return the documents, blobs, referrers and tags of an image at a location."""
-    with Client(settings=QUICK, sleep=lambda _: None) as client:
+    with Client(settings=QUICK, time_sources=NO_PAUSES) as client:
         return everything_with(client, source, home)
 
 
 def everything_with(client: Client, source: str, home: Home) -> dict[str, bytes]:
-    """As `everything`, with a client."""
+    """Like `everything`, with a given client."""
     gathered = transfer.gather_image(open_source(source, home, client))
     graph = gathered.graph
     contents = {name: node.data for name, node in graph.nodes.items()}

@@ -22,18 +22,18 @@ class TrustWorld(World):
         super().__init__(root)
         self.config = root / "config"
 
-    def do(self, *arguments: str, **how: Any) -> PumiceRun:
+    def do(self, *arguments: str, **options: Any) -> PumiceRun:
         """Run pumice with the keys and rules of this world."""
         environment = {
             "XDG_CONFIG_HOME": str(self.config),
             "PUMICE_KEY_PASSPHRASE": SECRET,
-            **how.pop("environment", {}),
+            **options.pop("environment", {}),
         }
-        return self.run(*arguments, environment=environment, **how)
+        return self.run(*arguments, environment=environment, **options)
 
-    def must(self, *arguments: str, **how: Any) -> str:
+    def must(self, *arguments: str, **options: Any) -> str:
         """Run pumice, require exit code 0, and return standard output."""
-        pumice_run = self.do(*arguments, **how)
+        pumice_run = self.do(*arguments, **options)
         assert pumice_run.code == 0, pumice_run.stderr
         return pumice_run.stdout
 
@@ -46,9 +46,9 @@ class TrustWorld(World):
         """The folder of the user's rules."""
         return PolicyDirectory("user", self.config / "pumice" / "trust")
 
-    def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
+    def refused(self, *arguments: str, code: int = 7, **options: Any) -> str:
         """Run pumice, require the exit code, and return standard error."""
-        pumice_run = self.do(*arguments, **how)
+        pumice_run = self.do(*arguments, **options)
         assert (pumice_run.code, pumice_run.stdout) == (code, ""), pumice_run.stderr
         assert "Traceback" not in pumice_run.stderr
         assert SECRET not in pumice_run.stderr

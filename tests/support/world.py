@@ -124,9 +124,9 @@ class World:
             )
         )
 
-    def build(self, *arguments: str, **how: Any) -> str:
+    def build(self, *arguments: str, **options: Any) -> str:
         """Build the recipe and return the digest; fails the test if that fails."""
-        pumice_run = self.run("build", "recipe.yaml", *arguments, **how)
+        pumice_run = self.run("build", "recipe.yaml", *arguments, **options)
         assert pumice_run.code == 0, pumice_run.stderr
         return pumice_run.stdout
 

@@ -23,7 +23,7 @@ def test_replace_writes_the_complete_content(tmp_path: Path) -> None:
     files.replace(path, b"old")
     files.replace(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:

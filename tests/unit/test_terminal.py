@@ -41,7 +41,7 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     try:
         int(EVIL + "\x00")  # its message quotes its input
     except ValueError as error:
-        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400
+        log.error("failed: %s", EVIL, exc_info=error)  # noqa: TRY400 - the test is of exc_info
     first, second, *trace = caplog.text.rstrip().split("\n")
     assert first.endswith("said: \\u001b[2J\\u009b1m\\u202e\\u007f\\u000aforged")
     assert "failed: \\u001b" in second

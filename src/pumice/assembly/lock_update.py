@@ -56,40 +56,33 @@ def update_lock(
         for architecture in architectures
         if architecture in old_packages and architecture not in resolve_architectures
     }
-    indexes = list(old_lock.indexes) if old_lock and packages else []
+    indexes = old_lock.indexes if old_lock and packages else ()
     if resolve_architectures:
         current_indexes = connection.load_indexes(resolve_architectures)
-        indexes = [
-            *current_indexes.locked,
-            *(index for index in indexes if index not in current_indexes.locked),
-        ]
-        for name in resolve_architectures:
-            wants = collect_requirements(
-                recipe,
-                connection.recipe_directory,
-                name,
-                pins=_packages_to_keep(old_packages, name, unpinned),
-            )
-            packages[name] = _lock_packages(
-                _resolve(current_indexes.universe(name), wants, progress), connection
-            )
-    packages = {name: packages[name] for name in sorted(packages)}
-    requirements_digest = requirements.requirements_digest(recipe)
-    lock_format = old_lock.format if old_lock and upgrade != frozenset() else FORMAT
-    if old_lock and (old_lock.packages, old_lock.requirements, old_lock.args, old_lock.format) == (
-        packages,
-        requirements_digest,
-        recipe.args,
-        lock_format,
-    ):
-        return old_lock
-    return Lock(
-        requirements=requirements_digest,
-        packages=packages,
+        indexes = tuple(dict.fromkeys((*current_indexes.locked, *indexes)))
+        for architecture in resolve_architectures:
+            pins = _packages_to_keep(old_packages, architecture, unpinned)
+            needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
+            resolved = _resolve(current_indexes.universe(architecture), needs, progress)
+            packages[architecture] = _lock_packages(resolved, connection)
+    lock = Lock(
+        requirements=requirements.requirements_digest(recipe),
+        packages={architecture: packages[architecture] for architecture in sorted(packages)},
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old_lock.ids if old_lock else Ids(),
         args=recipe.args,
-        format=lock_format,
+        format=old_lock.format if old_lock and upgrade != frozenset() else FORMAT,
+    )
+    return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
+
+
+def _has_same_packages(lock: Lock, old_lock: Lock) -> bool:
+    """Return whether two locks differ at most in the indexes that they were resolved with."""
+    return (lock.packages, lock.requirements, lock.args, lock.format) == (
+        old_lock.packages,
+        old_lock.requirements,
+        old_lock.args,
+        old_lock.format,
     )
 
 
@@ -159,9 +152,9 @@ def read_local_record(directory: Path, request: Request) -> PackageRecord:
     return msgspec.structs.replace(record, filename=request.file)
 
 
-def _resolve(universe: Universe, wants: Requirements, progress: Progress) -> list[tuple[PackageRecord, Role]]:
+def _resolve(universe: Universe, needs: Requirements, progress: Progress) -> list[tuple[PackageRecord, Role]]:
     """Return the packages and their roles, by name; report those that are not of the newest version."""
-    solution = resolve(universe, wants)
+    solution = resolve(universe, needs)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version}; the newest version is {newest}")
     for record, alternatives in solution.contested:
@@ -169,7 +162,7 @@ def _resolve(universe: Universe, wants: Requirements, progress: Progress) -> lis
             f"{archive_name(alternative)} ({alternative.version})" for alternative in alternatives
         )
         progress.note(f"{record.name} {record.version} from {archive_name(record)}; also offered by {offers}")
-    local = {record.filename for record in wants.local.values()}
+    local = {record.filename for record in needs.local.values()}
     packages: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in local else "package")
         for record in solution.packages

@@ -21,14 +21,17 @@ from pumice.packing.effects.merged_usr import link_merged_usr
 from pumice.packing.tree import GeneratedEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
+    from pumice.assembly.package_segments import CutPackages
     from pumice.assembly.platform import PlatformInputs
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.effects import AppliedEffects
     from pumice.packing.merge import MergedTree
+    from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
+    from pumice.packing.tree import Node
     from pumice.store.blobs import Blobs
 
 
@@ -51,36 +54,21 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     )
     items = recipe_files.collect_items(inputs.files)
     settings = _effect_settings(inputs)
-    draft = None
-    if inputs.format >= 2:
-        aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
-        draft = DraftTree(inputs.files, items, merged.tree, merged.tree.with_entries(aliases))
+    draft = _draft_tree(inputs, items, merged, settings)
     outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
-    generated = [
-        *_diverted_files(merged, cut.segments, blobs),
-        *_link_directories(merged, outcome),
-        *outcome.generated,
-    ]
+    generated = _generated_entries(merged, cut.segments, outcome, blobs)
     tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
     resolved = recipe_files.resolve_entries(inputs.files, items, owners.resolve_ids, tree)
     added = [*generated, *(entry for entry, _ in resolved)]
     nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, added)
-    final_segments = {
-        name: rework_segment(
-            cut.keys[name],
-            segment,
-            overlay.segment_changes(name, segment, nodes, merged.hidden.get(name, ()), inputs.format),
-            context.home,
-        )
-        for name, segment in cut.segments.items()
-    }
+    changed_segments = _change_segments(cut, nodes, merged, inputs, context)
     recipe_paths = {entry.entry.path for entry, _ in resolved}
     contents = LayerContents(
         groups=groups,
-        base_segments=[final_segments[p.name] for p in inputs.packages if p.role == "base-data"],
-        segments=final_segments,
-        generated=[item for item in generated if item.entry.path not in recipe_paths],
+        base_segments=[changed_segments[p.name] for p in inputs.packages if p.role == "base-data"],
+        segments=changed_segments,
+        generated=[entry for entry in generated if entry.entry.path not in recipe_paths],
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
     )
@@ -90,6 +78,38 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         contents = msgspec.structs.replace(contents, bytecode=get_bytecode(contents, inputs, context))
     layers = assemble_layers(contents, inputs.recipe.layers, context)
     return _write_image(inputs, contents, layers, merged, outcome, owners, context)
+
+
+def _draft_tree(
+    inputs: PlatformInputs,
+    items: Sequence[RecipeEntry],
+    merged: MergedTree,
+    settings: effects.EffectSettings,
+) -> DraftTree | None:
+    """Return the tree that effects see with the recipe's own files, None for formats before 2."""
+    if inputs.format < 2:
+        return None
+    aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
+    return DraftTree(inputs.files, items, merged.tree, merged.tree.with_entries(aliases))
+
+
+def _change_segments(
+    cut: CutPackages,
+    nodes: Mapping[str, Node],
+    merged: MergedTree,
+    inputs: PlatformInputs,
+    context: BuildContext,
+) -> dict[str, Segment]:
+    """Return the segments of the packages without the files that effects and other packages replace."""
+    return {
+        name: rework_segment(
+            cut.keys[name],
+            segment,
+            overlay.segment_changes(name, segment, nodes, merged.hidden.get(name, ()), inputs.format),
+            context.home,
+        )
+        for name, segment in cut.segments.items()
+    }
 
 
 def _effect_settings(inputs: PlatformInputs) -> effects.EffectSettings:
@@ -102,6 +122,17 @@ def _effect_settings(inputs: PlatformInputs) -> effects.EffectSettings:
         ids=inputs.ids,
         format=inputs.format,
     )
+
+
+def _generated_entries(
+    merged: MergedTree, package_segments: Mapping[str, Segment], outcome: AppliedEffects, blobs: Blobs
+) -> list[GeneratedEntry]:
+    """Return the entries of the tree that are in no package under their path."""
+    return [
+        *_diverted_files(merged, package_segments, blobs),
+        *_link_directories(merged, outcome),
+        *outcome.generated,
+    ]
 
 
 def _diverted_files(

@@ -59,14 +59,7 @@ def rebuild_image(
         raise FormatError(f"the provenance's lock has no packages for {plan.architecture}")
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=sources.home.directory("tmp")) as temporary:
         recipe = _prepare_recipe(plan, image, Path(temporary), source_directory)
-        inputs = PlatformInputs(
-            recipe=recipe,
-            files=read_recipe_files(recipe.files, Path(recipe.path).parent, plan.lock.format),
-            packages=plan.lock.packages[plan.architecture],
-            architecture=plan.architecture,
-            ids=plan.lock.ids,
-            format=plan.lock.format,
-        )
+        inputs = _platform_inputs(plan, recipe)
         with (
             Home(Path(temporary, "store"), progress=progress) as empty_home,
             ArchiveConnection(
@@ -80,8 +73,8 @@ def rebuild_image(
         ):
 
             def fetch_package(package: LockedPackage) -> Digest:
-                copied = _copy_package(package, sources.home, empty_home)
-                return copied or connection.fetch_package(package, plan.lock)
+                copied_digest = _copy_package(package, sources.home, empty_home)
+                return copied_digest or connection.fetch_package(package, plan.lock)
 
             context = BuildContext(
                 home=empty_home,
@@ -91,6 +84,17 @@ def rebuild_image(
                 source_date_epoch=plan.source_date_epoch,
             )
             yield Image(build_platform(inputs, context).manifest, empty_home.blobs)
+
+
+def _platform_inputs(plan: RebuildPlan, recipe: Recipe) -> PlatformInputs:
+    return PlatformInputs(
+        recipe=recipe,
+        files=read_recipe_files(recipe.files, Path(recipe.path).parent, plan.lock.format),
+        packages=plan.lock.packages[plan.architecture],
+        architecture=plan.architecture,
+        ids=plan.lock.ids,
+        format=plan.lock.format,
+    )
 
 
 def _copy_package(package: LockedPackage, home: Home, empty_home: Home) -> Digest | None:

@@ -178,10 +178,10 @@ def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
         return []
     names = [f"{recipe.name}:{recipe.version}"]
     if options.tag:
-        from pumice.image.transports import locations
+        from pumice.image.transports import locations, references
 
         for text in options.tag:
-            tagged = locations.parse_destination(locations.with_scheme(locations.STORE, text))
+            tagged = references.parse_destination(locations.with_scheme(locations.STORE, text))
             tagged.check(recipe.name, recipe.version)
             names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
     return list(dict.fromkeys(names))
@@ -191,7 +191,7 @@ def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Seque
     """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
     if not options.push:
         return []
-    from pumice.image.transports import locations
+    from pumice.image.transports import locations, references
     from pumice.registry.reference import has_registry_host
 
     own_name = f"{recipe.name}:{recipe.version}"
@@ -202,7 +202,7 @@ def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Seque
             f"cannot push {own_name}: its name has no registry host",
             hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
         )
-    return [locations.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
+    return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 
 
 def _sign(image: BuiltImage, plan: _Plan, key: SigningKey, home: Home) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, reading, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,13 +32,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--semantic", action="store_true", help="ignore timestamps and how files are divided into layers"
     )
-    parser.add_argument(
-        "--format",
-        choices=("text", "json", "markdown"),
-        default="text",
-        metavar="FORMAT",
-        help="text, json or markdown (default: text)",
-    )
+    results.add_format_options(parser, "diff", default="text", others=("markdown",), example="Pull")
     reading.platform_option(parser)
     return parser
 
@@ -60,16 +53,8 @@ def main(arguments: Sequence[str]) -> int:
             reading.select_platform(new_root, options.platform),
         )
         difference = comparison.compare_images(old, new, semantic=options.semantic, records=home.records)
-    if options.format == "json":
-        import json
-
-        import msgspec
-
-        text = json.dumps(msgspec.to_builtins(difference), indent=1) + "\n"
-    else:
-        lines = _format_markdown(difference) if options.format == "markdown" else _format_text(difference)
-        text = "".join(f"{output.printable(line)}\n" for line in lines)
-    sys.stdout.write(text)
+    present = _format_markdown if options.format.name == "markdown" else _format_text
+    results.write_result(difference, options.format, lambda: map(output.printable, present(difference)))
     return 0 if difference.same else _DIFFERENT
 
 

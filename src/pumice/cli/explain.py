@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
-from pumice.cli import output, recipes
-from pumice.errors import UsageError
+from pumice.cli import output, recipes, results
+from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pumice.distro.universe import Universe
+    from pumice.recipe.lock import Lock
     from pumice.resolve.explain import Explanation, Step
 
 _MAX_NAMES = 12
@@ -33,13 +33,7 @@ def parser() -> command_line.Parser:
     )
     recipes.add_recipe_path(parser)
     parser.add_argument("package", metavar="PACKAGE", help="package to explain")
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
+    results.add_format_options(parser, "explain", default="text", example="Version")
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
@@ -75,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
         from pumice.resolve.explain import explain_package
 
         indexes = connection.load_indexes(architectures)
+        universes = [indexes.universe(architecture) for architecture in architectures]
+        _check_exists(options.package, universes, lock)
         explanations = [
             explain_package(
                 indexes.universe(architecture),
@@ -84,13 +80,32 @@ def main(arguments: Sequence[str]) -> int:
             )
             for architecture in architectures
         ]
-    if options.format == "json":
-        print(msgspec.json.format(msgspec.json.encode(explanations)).decode())
-    else:
-        print(
-            "\n\n".join(format_text(item, with_architecture=len(explanations) > 1) for item in explanations)
-        )
+    results.write_result(
+        explanations,
+        options.format,
+        lambda: _format_all(explanations),
+    )
     return 0
+
+
+def _format_all(explanations: Sequence[Explanation]) -> str:
+    several = len(explanations) > 1
+    return "\n\n".join(format_text(item, with_architecture=several) for item in explanations) + "\n"
+
+
+def _check_exists(name: str, universes: Sequence[Universe], lock: Lock) -> None:
+    """Raise PumiceError if no archive and no lock knows the package, with the most similar name as hint."""
+    locked_names = {package.name for packages in lock.packages.values() for package in packages}
+    if name in locked_names:
+        return
+    if any(universe.versions(name) or universe.providers(name) for universe in universes):
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(locked_names), n=1, cutoff=0.8) or get_close_matches(
+        name, sorted({other for universe in universes for other in universe.names()}), n=1
+    )
+    raise PumiceError(f"no package {name!r}", hint=f"did you mean {close[0]}?" if close else None)
 
 
 def format_text(explanation: Explanation, *, with_architecture: bool = False) -> str:
@@ -123,10 +138,10 @@ def _format_step(step: Step) -> str:
 
 def _cost_lines(explanation: Explanation) -> list[str]:
     lines = []
-    dependents = [f"{name} ({relation})" for name, relation in explanation.needed_by]
+    dependents = [f"{dependent.package} ({dependent.relation})" for dependent in explanation.needed_by]
     if len(dependents) > 1:
         lines.append(f"needed by {len(dependents)}: {_join_names(dependents)}")
-    size = output.format_size(explanation.exclusive_size * 1024)
+    size = output.format_size(explanation.exclusive_size)
     if len(explanation.exclusive) == 1:
         lines.append(f"without it the image would be {size} smaller")
     elif explanation.exclusive:
@@ -140,8 +155,8 @@ def _absence_lines(explanation: Explanation) -> list[str]:
     if explanation.excluded:
         lines.append(f"it is excluded ({explanation.excluded})")
     lines += [
-        f"{owner} needs {relation}: {chosen} was chosen"
-        for owner, relation, chosen in explanation.accepted_by
+        f"{alternative.package} needs {alternative.relation}: {alternative.chosen} was chosen"
+        for alternative in explanation.accepted_by
     ]
     return [
         f"  {line}" for line in lines or ["nothing in the image needs it, and the recipe does not request it"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,13 +47,16 @@ def parser() -> Parser:
     shape.add_argument(
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
-    command_line.add_format_option(parser)
+    results.add_format_options(parser, "files", default="text", example="Path", has_variants=True)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
     options = parser().parse_args(arguments)
+    result_format = results.check_template(
+        options.format, "files by-package" if options.by_package else "files"
+    )
     from pumice.cli import registries
     from pumice.image import inventory
     from pumice.store.home import Home, locate
@@ -62,15 +64,19 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as whole_image:
         image = _chosen(whole_image, options.platform)
         image_inventory = inventory.read_inventory(image, home.records)
-    if options.format == "json":
-        text = _format_json(image_inventory, options.sort or "path", by_package=options.by_package)
-    elif options.tree:
-        text = "".join(f"{line}\n" for line in _format_tree(image_inventory.files, options.sort or "path"))
-    elif options.by_package:
-        text = _format_package_table(image_inventory, options.sort or "size")
-    else:
-        text = _format_table(image_inventory.files, options.sort or "path")
-    sys.stdout.write(text)
+    key = options.sort or ("size" if options.by_package else "path")
+    if options.by_package:
+        results.write_result(
+            image_inventory.packages, result_format, lambda: _format_package_table(image_inventory, key)
+        )
+        return 0
+    files = _sort_files(image_inventory.files, key)
+    present = _format_tree if options.tree else _format_table
+    results.write_result(
+        [inventory.list_file(file) for file in files] if result_format.is_for_programs else (),
+        result_format,
+        lambda: present(image_inventory.files, key),
+    )
     return 0
 
 
@@ -186,15 +192,3 @@ def _label(file: FileFact) -> str:
     if file.kind == "symlink":
         name += f" -> {_one_line(file.link)}"
     return f"{name}  ({file.package})" if file.package else name
-
-
-def _format_json(image_inventory: Inventory, key: str, *, by_package: bool) -> str:
-    import json
-
-    import msgspec
-
-    if by_package:
-        value = msgspec.to_builtins(image_inventory.packages)
-    else:
-        value = [msgspec.to_builtins(file) for file in _sort_files(image_inventory.files, key)]
-    return json.dumps(value, indent=1) + "\n"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.cli.arguments import Parser
-    from pumice.image.inventory import FileFact
+    from pumice.image.inventory import ListedFile
     from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
 _EPILOG = """REF is name:version, a name with only one version, a digest or a prefix of it,
@@ -33,7 +32,7 @@ def parser() -> Parser:
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
-    command_line.add_format_option(parser)
+    results.add_format_options(parser, "inspect", default="text")
     return parser
 
 
@@ -48,20 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     platform = platforms.parse_platform(options.platform) if options.platform else None
     with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
         image_summary = summary.summarize(image, platform, home.records)
-    sys.stdout.write(
-        _format_json(image_summary)
-        if options.format == "json"
-        else "".join(f"{line}\n" for line in _format_text(image_summary))
-    )
+    results.write_result(image_summary, options.format, lambda: _format_text(image_summary))
     return 0
-
-
-def _format_json(image_summary: Summary) -> str:
-    import json
-
-    import msgspec
-
-    return json.dumps(msgspec.to_builtins(image_summary), indent=2) + "\n"
 
 
 def _format_text(image_summary: Summary) -> Iterator[str]:
@@ -180,8 +167,8 @@ def _join_in_lines(names: Sequence[str]) -> list[str]:
     return [", ".join(names[start : start + _LONGEST]) for start in range(0, len(names), _LONGEST)]
 
 
-def _file(file: FileFact) -> str:
+def _file(file: ListedFile) -> str:
     by = f"  ({file.package})" if file.package else ""
     kinds = {"dir": stat.S_IFDIR, "char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
-    mode = stat.filemode(file.mode | kinds.get(file.kind, stat.S_IFREG))
-    return f"{mode} {file.uid}:{file.gid} /{file.path}{by}"
+    mode = stat.filemode(int(file.mode, 8) | kinds.get(file.kind, stat.S_IFREG))
+    return f"{mode} {file.uid}:{file.gid} {file.path}{by}"

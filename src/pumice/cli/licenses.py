@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, reading, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +20,36 @@ if TYPE_CHECKING:
     from pumice.evidence.license_policy import Violation
 
 _FORBIDDEN = 1
+
+
+class LicensedPackage(msgspec.Struct, frozen=True):
+    """A package with its SPDX license expression; ``exact`` if its copyright file states it in full."""
+
+    name: str
+    version: str
+    license: str
+    exact: bool
+
+
+class ForbiddenLicense(msgspec.Struct, frozen=True):
+    """A license that the policy forbids, and the expression of the package that has it."""
+
+    package: str
+    license: str
+    expression: str
+
+
+class LicenseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The licenses of an image: the packages of each license, and what the policy forbids.
+
+    ``texts`` are the texts of licenses that are not on the SPDX list.
+    """
+
+    digest: str
+    licenses: dict[str, list[str]]
+    packages: list[LicensedPackage]
+    texts: dict[str, str]
+    forbidden: list[ForbiddenLicense]
 
 
 def parser() -> Parser:
@@ -37,7 +69,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--texts", action="store_true", help="print the texts of licenses that are not on the SPDX list"
     )
-    command_line.add_format_option(parser)
+    results.add_format_options(parser, "licenses")
     reading.platform_option(parser)
     return parser
 
@@ -64,20 +96,22 @@ def main(arguments: Sequence[str]) -> int:
         image = reading.select_platform(multi_platform_image, options.platform)
         facts = reading.read_facts(image, home, options.reference)
     violations = license_policy.find_violations(facts.packages, policy)
-    if options.format == "json":
-        import json
-
-        sys.stdout.write(json.dumps(_to_json_value(facts, violations), indent=1) + "\n")
-    else:
-        text = _format_packages(facts) if options.by_package else _format_licenses(facts)
-        sys.stdout.write(text)
-        if options.texts:
-            sys.stdout.write("".join(_format_texts(facts)))
+    results.write_result(
+        _make_report(facts, violations),
+        options.format,
+        lambda: _format_for_people(facts, by_package=options.by_package, texts=options.texts),
+    )
+    if not options.format.is_for_programs:
         for violation in violations:
             sys.stderr.write(
                 output.printable(f"forbidden: {violation.package} has the license {violation.license}") + "\n"
             )
     return _FORBIDDEN if violations else 0
+
+
+def _format_for_people(facts: Facts, *, by_package: bool, texts: bool) -> str:
+    table = _format_packages(facts) if by_package else _format_licenses(facts)
+    return table + ("".join(_format_texts(facts)) if texts else "")
 
 
 def _packages_by_license(facts: Facts) -> dict[str, list[str]]:
@@ -118,21 +152,17 @@ def _format_texts(facts: Facts) -> Iterator[str]:
         yield f"\n==== {output.printable(name)} ====\n{output.printable(text)}\n"
 
 
-def _to_json_value(facts: Facts, violations: Sequence[Violation]) -> dict[str, Any]:
-    import msgspec
-
-    return {
-        "digest": facts.digest,
-        "licenses": _packages_by_license(facts),
-        "packages": [
-            {
-                "name": package.name,
-                "version": package.version,
-                "license": package.license,
-                "exact": package.exact,
-            }
+def _make_report(facts: Facts, violations: Sequence[Violation]) -> LicenseReport:
+    return LicenseReport(
+        digest=facts.digest,
+        licenses=_packages_by_license(facts),
+        packages=[
+            LicensedPackage(package.name, package.version, package.license, package.exact)
             for package in facts.packages
         ],
-        "texts": dict(sorted(facts.texts.items())),
-        "forbidden": msgspec.to_builtins(list(violations)),
-    }
+        texts=dict(sorted(facts.texts.items())),
+        forbidden=[
+            ForbiddenLicense(violation.package, violation.license, violation.expression)
+            for violation in violations
+        ],
+    )

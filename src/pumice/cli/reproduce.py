@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, reading, registries, results
 from pumice.errors import ImageError, TrustError, UsageError
+from pumice.evidence.first_difference import FirstDifference
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from pumice.assembly.rebuild_plan import RebuildPlan
-    from pumice.evidence.first_difference import FirstDifference
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
 
 _DIFFERENT = 1
+
+
+class Reproduction(msgspec.Struct, frozen=True):
+    """Whether rebuilding an image gave the same image, and the first difference if it did not."""
+
+    digest: str
+    reproduced: bool
+    difference: FirstDifference | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command_line.add_bundle_option(parser)
     command_line.add_offline_option(parser)
-    command_line.add_format_option(parser)
+    results.add_format_options(parser, "reproduce", default="text", example="Reproduced")
     reading.platform_option(parser)
     return parser
 
@@ -70,7 +79,8 @@ def main(arguments: Sequence[str]) -> int:
             raise TrustError(f"the provenance is for another image, {plan.subject}", where=image.root.digest)
         _note_other_version(plan, progress)
         difference = _compare(plan, image, home, options, progress)
-    _print_result(image, difference, options.format)
+    reproduction = Reproduction(image.root.digest, difference is None, difference)
+    results.write_result(reproduction, options.format, lambda: _format_text(reproduction))
     return _DIFFERENT if difference else 0
 
 
@@ -121,27 +131,15 @@ def _compare(
     return difference
 
 
-def _print_result(image: Image, difference: FirstDifference | None, output_format: str) -> None:
-    if output_format == "json":
-        import json
-
-        import msgspec
-
-        document = {
-            "digest": image.root.digest,
-            "reproduced": difference is None,
-            "difference": msgspec.to_builtins(difference) if difference else None,
-        }
-        sys.stdout.write(json.dumps(document, indent=1) + "\n")
-        return
+def _format_text(reproduction: Reproduction) -> list[str]:
+    difference = reproduction.difference
     if difference is None:
-        sys.stdout.write(f"reproduced: {image.root.digest}\n")
-        return
+        return [f"reproduced: {reproduction.digest}"]
     location = f"{difference.place}, {difference.path}" if difference.path else difference.place
     lines = [
-        f"not reproduced: {image.root.digest}",
+        f"not reproduced: {reproduction.digest}",
         f"first difference: {location}: {difference.what}",
         f"  image    {difference.given}",
         f"  rebuilt  {difference.rebuilt}",
     ]
-    sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
+    return [output.printable(line) for line in lines]

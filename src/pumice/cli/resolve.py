@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, results
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+
+class ResolvedReference(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest or index that a reference names; ``size`` is its bytes.
+
+    ``reference`` is ``HOST/NAME@DIGEST`` for an image in a registry, "" elsewhere.
+    """
+
+    digest: str
+    media_type: str
+    size: int
+    reference: str
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PLATFORM",
         help="print the digest of this platform's manifest, such as linux/arm64",
     )
+    results.add_format_options(parser, "resolve", default="text")
     registries.options(parser)
     return parser
 
@@ -59,6 +74,15 @@ def main(arguments: Sequence[str]) -> int:
         image = location.open(access).image
         if options.platform:
             image = image.select(platforms.parse_platform(options.platform))
-    prefix = f"{location.describe().repository}@" if options.full else ""
-    print(prefix + image.root.digest)
+        repository = location.describe().repository
+    root = image.root
+    result = ResolvedReference(
+        digest=root.digest,
+        media_type=root.media_type,
+        size=root.size,
+        reference=str(repository.with_digest(root.digest)) if repository else "",
+    )
+    results.write_result(
+        result, options.format, lambda: [result.reference if options.full else result.digest]
+    )
     return 0

@@ -20,15 +20,28 @@ if TYPE_CHECKING:
 
 RESULTS: dict[str, str] = {
     "catalog": "pumice.cli.catalog:CatalogEntry[]",
+    "diff": "pumice.evidence.comparison:Difference",
+    "explain": "pumice.resolve.explain:Explanation[]",
+    "files": "pumice.image.inventory:ListedFile[]",
+    "files by-package": "pumice.image.inventory:PackageFact[]",
     "history": "pumice.cli.history:HistoryEntry[]",
+    "images": "pumice.cli.images:StoredImage[]",
+    "inspect": "pumice.image.summary:Summary",
+    "licenses": "pumice.cli.licenses:LicenseReport",
+    "reproduce": "pumice.cli.reproduce:Reproduction",
+    "resolve": "pumice.cli.resolve:ResolvedReference",
+    "show": "pumice.cli.show:EffectiveValues",
+    "tags": "pumice.cli.tags:TagEntry[]",
+    "tree": "pumice.cli.tree:Branch",
+    "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",
 }
 """The type of each command's result, as ``module:name``; ``[]`` after it means a list."""
 
 _JSON = "json"
 _TEMPLATE = "template"
-_SYNONYMS = {"text": "table"}
-"""Formats that have another name now."""
+_FOR_PEOPLE = ("table", "text")
+"""Two names of the format for people; each command has one of them as its default and takes both."""
 
 
 class ResultFormat(NamedTuple):
@@ -50,15 +63,17 @@ def add_format_options(
     default: str = "table",
     others: Sequence[str] = (),
     example: str = "Digest",
+    has_variants: bool = False,
 ) -> None:
     """Add ``--format`` and ``--json`` as ``format``, a `ResultFormat`, for a command in `RESULTS`.
 
     ``others`` are formats of the command besides ``default`` and JSON; ``example`` is one of its fields.
+    With ``has_variants``, other options change the result, so the caller must call `check_template`.
     """
     names = (default, _JSON, *others)
     parser.add_argument(
         "--format",
-        type=lambda text: _parse_format(text, command, names),
+        type=lambda text: _parse_format(text, "" if has_variants else command, names),
         default=ResultFormat(default),
         metavar="FORMAT",
         help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
@@ -72,14 +87,23 @@ def add_format_options(
     )
 
 
+def check_template(result_format: ResultFormat, command: str) -> ResultFormat:
+    """Return the format with its template checked for another command's result; raises UsageError."""
+    if result_format.template is None:
+        return result_format
+    from pumice.cli.templates import parse_template
+
+    return ResultFormat(_TEMPLATE, parse_template(result_format.template.source, result_type(command)))
+
+
 def _parse_format(text: str, command: str, names: Sequence[str]) -> ResultFormat:
-    name = _SYNONYMS.get(text, text)
+    name = names[0] if text in _FOR_PEOPLE and names[0] in _FOR_PEOPLE else text
     if name in names:
         return ResultFormat(name)
     if "{{" in text:
         from pumice.cli.templates import parse_template
 
-        return ResultFormat(_TEMPLATE, parse_template(text, result_type(command)))
+        return ResultFormat(_TEMPLATE, parse_template(text, result_type(command) if command else Any))
     if "{" in text:
         raise UsageError(f"invalid format {text[:100]!r}", hint="write templates as '{{.Name}}'")
     from difflib import get_close_matches

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import recipes
+from pumice.cli import recipes, results
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+
+class EffectiveValues(msgspec.Struct, frozen=True):
+    """A recipe merged with all that it extends.
+
+    ``sources`` are JSON pointers into ``recipe`` with the ``file:line:column`` that each value comes from,
+    ``arguments`` JSON pointers with the names of recipe arguments that were replaced in the value.
+    """
+
+    recipe: dict[str, Any]
+    sources: dict[str, str]
+    arguments: dict[str, list[str]]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,13 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     recipes.add_recipe_path(parser)
     command_line.add_recipe_argument_option(parser)
-    parser.add_argument(
-        "--format",
-        choices=("yaml", "json"),
-        default="yaml",
-        metavar="FORMAT",
-        help="yaml or json (default: yaml)",
-    )
+    results.add_format_options(parser, "show", default="yaml", example="Recipe.name")
     return parser
 
 
@@ -38,12 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
     effective = load_effective(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
-    if options.format == "json":
-        import json
-
-        text = json.dumps(show.format_json(effective), indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = show.format_yaml(effective)
+    if options.format.is_for_programs:
+        result = EffectiveValues(**show.format_json(effective))
+        results.write_result(result, options.format, str)
+        return 0
     # A file name in a location may not be UTF-8: print it with escapes.
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.write(show.format_yaml(effective).encode("utf-8", "backslashreplace"))
     return 0

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, results
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+
+class TagEntry(msgspec.Struct, frozen=True):
+    """A tag of a repository; ``reference`` is the tag with its registry and repository."""
+
+    name: str
+    reference: str
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("repository", metavar="REPOSITORY", help="[docker://]HOST/NAME")
     parser.add_argument("--all", action="store_true", help="also list tags for referrers of other images")
+    results.add_format_options(parser, "tags", example="Name")
     registries.options(parser)
     return parser
 
@@ -36,6 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     repository = references.parse_registry_repository(options.repository)
     with registries.client(options, output.make_progress("none")) as client:
         tags = client.list_tags(repository)
-    shown_tags = (tag for tag in tags if options.all or not is_attachment_tag(tag))
-    sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown_tags))
+    entries = [
+        TagEntry(tag, f"{repository}:{tag}") for tag in tags if options.all or not is_attachment_tag(tag)
+    ]
+    results.write_result(
+        entries, options.format, lambda: [output.printable_line(entry.name) for entry in entries]
+    )
     return 0

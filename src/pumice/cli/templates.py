@@ -55,6 +55,7 @@ class Block(msgspec.Struct, frozen=True):
 class Template(msgspec.Struct, frozen=True):
     """A parsed template; its parts are texts, fields, calls and blocks."""
 
+    source: str
     parts: tuple[Any, ...]
     is_table: bool
 
@@ -69,7 +70,7 @@ def parse_template(text: str, result_type: Any) -> Template:
     tokens = list(_split(source.replace("\\t", "\t").replace("\\n", "\n")))
     parts = _Parser(tokens).parse()
     _check_parts(parts, template_types.item_type(result_type), 0)
-    return Template(parts, is_table)
+    return Template(text, parts, is_table)
 
 
 def render(template: Template, values: Sequence[Any]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +33,11 @@ _KINDS = {
 """What people call types of artifacts, and of the statements in them."""
 
 
-class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the tree."""
+class Branch(msgspec.Struct, frozen=True):
+    """One line of the tree; ``size`` is the bytes of the blob.
+
+    ``below`` are the blobs that it consists of, and the artifacts that are attached to it.
+    """
 
     what: str
     digest: str
@@ -53,7 +55,7 @@ def parser() -> Parser:
         epilog=_EPILOG,
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
-    command_line.add_format_option(parser)
+    results.add_format_options(parser, "tree", default="text")
     return parser
 
 
@@ -64,10 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
     with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
         root = _read_branch(image, image.root, 0)
-    if options.format == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(root), indent=1).decode() + "\n")
-    else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in _format_tree(root)))
+    results.write_result(root, options.format, lambda: map(output.printable, _format_tree(root)))
     return 0
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import output, registries, results, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +26,48 @@ if TYPE_CHECKING:
 _EPILOG = """Without --key or --identity the policy of 'pumice trust' applies. Only a docker:// REF uses the
 network, and only its manifests are checked. The exit code is 7 if the image is not trusted. Once an
 image was accepted, an older image of the same name is refused."""
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """What was checked: ``result`` is ``passed`` or ``skipped``."""
+
+    result: str
+    detail: str
+
+
+class SignedClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature or attestation: ``type`` is its predicate type, ``manifest`` the digest that has it.
+
+    ``key`` is a fingerprint; ``identity`` and ``issuer`` are for keyless signatures. ``rule`` is why the key
+    is trusted, ``problem`` why the claim is ignored.
+    """
+
+    type: str
+    form: str
+    names: tuple[str, ...]
+    manifest: str
+    key: str | None
+    identity: str | None
+    issuer: str | None
+    rule: str | None
+    created: str | None
+    problem: str | None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """A trusted image: who signed it under which name, and what was checked.
+
+    ``threshold`` is the number of keys that must sign. ``ignored`` are claims that did not count.
+    """
+
+    digest: str
+    name: str
+    built_here: bool
+    threshold: int
+    checks: dict[str, CheckResult]
+    signatures: tuple[SignedClaim, ...]
+    attestations: tuple[SignedClaim, ...]
+    ignored: tuple[SignedClaim, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,13 +114,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
     )
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
+    results.add_format_options(parser, "verify", default="text")
     return parser
 
 
@@ -94,12 +129,9 @@ def main(arguments: Sequence[str]) -> int:
 
         expected_predicate = read_json(options.policy, "policy")
     decision = _admit(options, expected_predicate)
-    if options.format == "json":
-        import json
-
-        sys.stdout.write(json.dumps(decision_json(decision), indent=2) + "\n")
-    else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in decision_lines(decision)))
+    results.write_result(
+        describe_decision(decision), options.format, lambda: map(output.printable, decision_lines(decision))
+    )
     return 0
 
 
@@ -268,34 +300,36 @@ def _signing_date(evaluated: EvaluatedClaim) -> str:
     return f" on {format_day(evaluated.claim.created)}" if evaluated.claim.created else ""
 
 
-def decision_json(decision: Decision) -> dict[str, Any]:
-    """Return the object of the JSON format."""
-
-    def claim_json(evaluated: EvaluatedClaim) -> dict[str, Any]:
-        claim, trusted_key = evaluated.claim, evaluated.trusted_key
-        return {
-            "type": claim.predicate_type,
-            "form": claim.form,
-            "names": list(claim.names),
-            "manifest": claim.source,
-            "key": trusted_key.key.fingerprint if trusted_key else None,
-            "identity": getattr(trusted_key.key, "identity", None) if trusted_key else None,
-            "issuer": getattr(trusted_key.key, "issuer", None) if trusted_key else None,
-            "rule": trusted_key.rule if trusted_key else None,
-            "created": claim.created or None,
-            "problem": evaluated.problem or None,
-        }
-
-    return {
-        "digest": decision.digest,
-        "name": decision.name,
-        "built_here": decision.built_here,
-        "threshold": decision.threshold,
-        "checks": {
-            check.subject: {"result": "passed" if check.passed else "skipped", "detail": check.detail}
+def describe_decision(decision: Decision) -> Verification:
+    """Return a decision as the value of the JSON format."""
+    return Verification(
+        digest=decision.digest,
+        name=decision.name,
+        built_here=decision.built_here,
+        threshold=decision.threshold,
+        checks={
+            check.subject: CheckResult("passed" if check.passed else "skipped", check.detail)
             for check in decision.checks
         },
-        "signatures": [claim_json(item) for item in decision.signatures],
-        "attestations": [claim_json(item) for item in decision.attestations],
-        "ignored": [claim_json(item) for item in decision.rejected],
-    }
+        signatures=tuple(_describe_claim(item) for item in decision.signatures),
+        attestations=tuple(_describe_claim(item) for item in decision.attestations),
+        ignored=tuple(_describe_claim(item) for item in decision.rejected),
+    )
+
+
+def _describe_claim(evaluated: EvaluatedClaim) -> SignedClaim:
+    from pumice.clock import format_rfc3339
+
+    claim, trusted_key = evaluated.claim, evaluated.trusted_key
+    return SignedClaim(
+        type=claim.predicate_type,
+        form=claim.form,
+        names=tuple(claim.names),
+        manifest=claim.source,
+        key=trusted_key.key.fingerprint if trusted_key else None,
+        identity=getattr(trusted_key.key, "identity", None) if trusted_key else None,
+        issuer=getattr(trusted_key.key, "issuer", None) if trusted_key else None,
+        rule=trusted_key.rule if trusted_key else None,
+        created=format_rfc3339(claim.created) if claim.created else None,
+        problem=evaluated.problem or None,
+    )

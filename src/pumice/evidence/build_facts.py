@@ -64,13 +64,10 @@ def gather_facts(
     """
     platform = platforms.from_debian(architecture)
     shipped_packages = sorted(
-        (package for package in locked if package.name in segments), key=lambda one: one.name
+        (package for package in locked if package.name in segments), key=lambda package: package.name
     )
     numbers = {package.name: number for number, package in enumerate(shipped_packages)}
-    files = _files(layers, numbers, origins)
-    needs = find_dependencies({name: segments[name].facts.fields for name in numbers})
-    layer_numbers = {chunk.package: number for number, layer in enumerate(layers) for chunk in layer.chunks}
-    licensed = _licenses(segments, numbers, records)
+    licenses = _read_licenses(segments, numbers, records)
     return Facts(
         name=recipe.name,
         version=recipe.version,
@@ -82,15 +79,10 @@ def gather_facts(
         architecture=platform.architecture,
         created=documents.created,
         system=system,
-        packages=tuple(
-            _package(
-                one, segments[one.name], needs[one.name], layer_numbers.get(one.name, 0), licensed[one.name]
-            )
-            for one in shipped_packages
-        ),
-        layers=tuple(_layer(one) for one in layers),
-        files=files,
-        texts={id_: text for name in numbers for id_, text in licensed[name].texts.items()},
+        packages=_describe_packages(shipped_packages, segments, layers, licenses),
+        layers=tuple(_layer(layer) for layer in layers),
+        files=_files(layers, numbers, origins),
+        texts={id_: text for name in numbers for id_, text in licenses[name].texts.items()},
         annotations=documents.annotations,
         own=tuple(recipe_entries),
         complete=True,
@@ -137,7 +129,27 @@ def _files(
     return tuple(files)
 
 
-def _package(
+def _describe_packages(
+    locked: Sequence[LockedPackage],
+    segments: Mapping[str, Segment],
+    layers: Sequence[ComposedLayer],
+    licenses: Mapping[str, Licensing],
+) -> tuple[Package, ...]:
+    needs = find_dependencies({package.name: segments[package.name].facts.fields for package in locked})
+    layer_numbers = {chunk.package: number for number, layer in enumerate(layers) for chunk in layer.chunks}
+    return tuple(
+        _describe_package(
+            package,
+            segments[package.name],
+            needs[package.name],
+            layer_numbers.get(package.name, 0),
+            licenses[package.name],
+        )
+        for package in locked
+    )
+
+
+def _describe_package(
     locked: LockedPackage, segment: Segment, needs: tuple[str, ...], layer: int, licensing: Licensing
 ) -> Package:
     fields = segment.facts.fields
@@ -166,7 +178,7 @@ def _package(
     )
 
 
-def _licenses(
+def _read_licenses(
     segments: Mapping[str, Segment], names: Mapping[str, int], records: Records | None
 ) -> dict[str, Licensing]:
     by_content: dict[tuple[str, str], Licensing] = {}

@@ -172,22 +172,20 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
         ],
         pedigree={"ancestors": [source]},
         components=[_file(facts, file) for file in files],
-        properties=[
-            *_trivy_properties(facts, package),
-            *make_properties(
-                pumice__purl=_codename_url(facts, package),
-                pumice__role=package.role,
-                # The old spelling: documents with this property are in the field.
-                pumice__licence="" if package.exact else "gathered from prose",
-                syft__metadata__source=package.source,
-                syft__metadata__sourceVersion=package.source_version,
-                **(
-                    bsi.make_file_properties(
-                        identifiers.format_filename(package), executable=bsi.has_executables(files)
-                    )
-                ),
-            ),
-        ],
+        properties=[*_trivy_properties(facts, package), *_package_properties(facts, package, files)],
+    )
+
+
+def _package_properties(facts: Facts, package: Package, files: list[File]) -> list[Component]:
+    file_name = identifiers.format_filename(package)
+    return make_properties(
+        pumice__purl=_codename_url(facts, package),
+        pumice__role=package.role,
+        # The old spelling: documents with this property are in the field.
+        pumice__licence="" if package.exact else "gathered from prose",
+        syft__metadata__source=package.source,
+        syft__metadata__sourceVersion=package.source_version,
+        **bsi.make_file_properties(file_name, executable=bsi.has_executables(files)),
     )
 
 

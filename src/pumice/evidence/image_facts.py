@@ -18,16 +18,18 @@ from pumice.evidence.facts import (
     parse_source_field,
 )
 from pumice.formats import apkstate, deb822, oci, platforms
-from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
 from pumice.image.flatten import VisibleEntry, flatten
+from pumice.image.inventory import make_inventory
 from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.license_expressions import Licensing
-    from pumice.image.inventory import FileFact
+    from pumice.formats.oci import ImageConfig
+    from pumice.image.inventory import FileFact, Inventory
+    from pumice.image.layer import Layer
     from pumice.image.layer_scan import LayerScan
     from pumice.image.model import Image
     from pumice.store.records import Records
@@ -45,16 +47,14 @@ def gather_facts(image: Image, records: Records | None = None, name: str = "") -
     layers = image.layers()
     scans = [layer_scan.scan_layer(layer, records, detailed=True) for layer in layers]
     merged = flatten(scan.entries for scan in scans)
-    known = image_facts.make_inventory(scans)
+    inventory = make_inventory(scans)
     texts = _texts(merged, scans)
     status = _status(texts)
-    deb_packages, licensed, owners = _deb(status, known, texts, merged)
+    deb_packages, licensed, owners = _deb(status, inventory, texts, merged)
     apk_packages, apk_owners = _apk(texts, merged, licensed)
     deb_packages = (*deb_packages, *apk_packages)
     numbers = {package.name: number for number, package in enumerate(deb_packages)}
     by_path = {path: numbers[owner] for path, owner in (owners | apk_owners).items() if owner in numbers}
-    history = [entry.created_by or entry.comment for entry in config.history if not entry.empty_layer]
-    titles = history if len(history) == len(layers) else [""] * len(layers)
     root = image.select().root
     return Facts(
         name=manifest.annotations.get(_TITLE, name),
@@ -67,21 +67,28 @@ def gather_facts(image: Image, records: Records | None = None, name: str = "") -
         architecture=config.architecture,
         created=_format_created(config.created),
         system=parse_os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
-        packages=_assign_layers(deb_packages, known.files, by_path),
-        layers=tuple(
-            LayerFacts(
-                title=title.removeprefix("pumice: ")[:200],
-                digest=layer.descriptor.digest,
-                diff_id=layer.diff_id,
-                size=layer.descriptor.size,
-                media_type=layer.descriptor.media_type,
-            )
-            for layer, title in zip(layers, titles, strict=True)
-        ),
-        files=_files(known.files, merged, scans, by_path),
+        packages=_assign_layers(deb_packages, inventory.files, by_path),
+        layers=_describe_layers(layers, config),
+        files=_files(inventory.files, merged, scans, by_path),
         texts={id_: text for layer in licensed.values() for id_, text in layer.texts.items()},
         annotations=manifest.annotations,
         sha512=hashlib.sha512(image.document(root)).hexdigest(),
+    )
+
+
+def _describe_layers(layers: Sequence[Layer], config: ImageConfig) -> tuple[LayerFacts, ...]:
+    """Return the facts of the layers, with titles if the config has a history entry for each of them."""
+    history = [entry.created_by or entry.comment for entry in config.history if not entry.empty_layer]
+    titles = history if len(history) == len(layers) else [""] * len(layers)
+    return tuple(
+        LayerFacts(
+            title=title.removeprefix("pumice: ")[:200],
+            digest=layer.descriptor.digest,
+            diff_id=layer.diff_id,
+            size=layer.descriptor.size,
+            media_type=layer.descriptor.media_type,
+        )
+        for layer, title in zip(layers, titles, strict=True)
     )
 
 
@@ -90,15 +97,15 @@ def _format_created(created: str) -> str:
     import datetime
 
     try:
-        moment = datetime.datetime.fromisoformat(created)
+        time = datetime.datetime.fromisoformat(created)
     except ValueError:
         return "1970-01-01T00:00:00Z"
-    if moment.tzinfo is not None:
+    if time.tzinfo is not None:
         try:
-            moment = moment.astimezone(datetime.UTC)
+            time = time.astimezone(datetime.UTC)
         except (OverflowError, ValueError):
             return "1970-01-01T00:00:00Z"
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1970 else "1970-01-01T00:00:00Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time.year >= 1970 else "1970-01-01T00:00:00Z"
 
 
 def _texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> dict[str, bytes]:
@@ -108,8 +115,8 @@ def _texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> di
         if origin.layer >= 0 and entry.kind == "file" and entry.path in scans[origin.layer].texts:
             texts[path] = scans[origin.layer].texts[entry.path]
     for path in layer_scan.RELEASES:
-        item = merged.get(path)
-        if item and item.entry.kind == "symlink" and path not in texts:
+        release_file = merged.get(path)
+        if release_file and release_file.entry.kind == "symlink" and path not in texts:
             texts[path] = texts.get(layer_scan.RELEASES[1], b"")
     return texts
 
@@ -130,14 +137,14 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
 
 def _deb(
     status: Mapping[str, Mapping[str, str]],
-    known: image_facts.Inventory,
+    inventory: Inventory,
     texts: Mapping[str, bytes],
     merged: Mapping[str, VisibleEntry],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
     needs = find_dependencies(status)
     licensed: dict[str, Licensing] = {}
     packages = []
-    for package in known.packages:
+    for package in inventory.packages:
         fields = status.get(package.name, {})
         source, source_version = parse_source_field(package.name, package.version, fields.get("Source", ""))
         licensed[package.name] = license_expressions.read_copyright(
@@ -160,7 +167,7 @@ def _deb(
                 needs=needs.get(package.name, ()),
             )
         )
-    owners = {file.path: file.package for file in known.files if file.package}
+    owners = {file.path: file.package for file in inventory.files if file.package}
     return tuple(packages), licensed, owners
 
 
@@ -190,7 +197,7 @@ def _apk(
     for name in sorted(installed):
         package = installed[name]
         licensed[name] = license_expressions.parse_expression(package.license)
-        needed = {
+        dependencies = {
             providers.get(apkstate.parse_dependency_name(relation), name) for relation in package.depends
         } - {name}
         packages.append(
@@ -205,7 +212,7 @@ def _apk(
                 homepage=package.url,
                 summary=package.summary,
                 license=licensed[name].expression,
-                needs=tuple(sorted(needed)),
+                needs=tuple(sorted(dependencies)),
             )
         )
     owners = {path: name for name in sorted(installed) for path in installed[name].files if path in merged}
@@ -243,7 +250,7 @@ def _files(
     scans: Sequence[LayerScan],
     owners: Mapping[str, int],
 ) -> tuple[File, ...]:
-    result: list[File] = []
+    regular_files: list[File] = []
     for file in files:
         if file.kind != "file":
             continue
@@ -253,8 +260,8 @@ def _files(
         sha256, sha1 = scans[origin.layer].digests[origin.position]
         owner = owners.get(file.path, -1)
         executable = bool(file.mode & 0o111)
-        result.append(
+        regular_files.append(
             File(_to_utf8(file.path), entry.size, origin.layer, sha256, sha1, owner, "", executable)
         )
-    result.sort(key=lambda file: file.path)
-    return tuple(result)
+    regular_files.sort(key=lambda file: file.path)
+    return tuple(regular_files)

@@ -44,6 +44,42 @@ class FileFact(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: bool = False
 
 
+class ListedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of an image as commands show it: absolute, with its mode in octal, such as ``0755``.
+
+    ``size`` is bytes, 0 for further names of a file (hard links), whose first name is ``link``; ``link`` of a
+    symbolic link is its target. ``layer`` counts from 1, the base first; 0 is an implied directory.
+    ``package`` is empty for directories and files of no package.
+    """
+
+    path: str
+    kind: str
+    mode: str
+    uid: int
+    gid: int
+    size: int
+    layer: int
+    package: str
+    link: str
+    capabilities: bool
+
+
+def list_file(file: FileFact) -> ListedFile:
+    """Return a path of an image as commands show it."""
+    return ListedFile(
+        path=f"/{file.path}",
+        kind=file.kind,
+        mode=f"{file.mode:04o}",
+        uid=file.uid,
+        gid=file.gid,
+        size=file.size,
+        layer=file.layer,
+        package=file.package,
+        link=f"/{file.link}" if file.kind == "file" and file.link else file.link,
+        capabilities=file.capabilities,
+    )
+
+
 class PackageFact(msgspec.Struct, frozen=True, kw_only=True):
     """One installed package; ``size`` is bytes of the files of it that the image shows."""
 

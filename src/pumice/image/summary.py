@@ -9,13 +9,14 @@ import msgspec
 
 from pumice.formats import oci, platforms
 from pumice.image import inventory
+from pumice.image.inventory import ListedFile, PackageFact, User
 from pumice.image.model import blobs_of, list_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.formats.oci import Descriptor, History, ImageConfig, Platform
-    from pumice.image.inventory import FileFact, Inventory, PackageFact, User
+    from pumice.image.inventory import FileFact, Inventory
     from pumice.image.model import Image
     from pumice.image.stat_cache import Records
 
@@ -48,11 +49,11 @@ class PlatformSummary(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[PackageFact, ...]
     users: tuple[User, ...]
     groups: tuple[User, ...]
-    set_id: tuple[FileFact, ...]
+    set_id: tuple[ListedFile, ...]
     """Files that run as their owner or group."""
-    capable: tuple[FileFact, ...]
+    capable: tuple[ListedFile, ...]
     """Files with capabilities."""
-    world_writable: tuple[FileFact, ...]
+    world_writable: tuple[ListedFile, ...]
 
 
 class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,8 +185,10 @@ def _summarize_platform(image: Image, platform: Platform, records: Records | Non
     )
 
 
-def _select_files(image_inventory: Inventory, predicate: Callable[[FileFact], bool]) -> tuple[FileFact, ...]:
-    return tuple(file for file in image_inventory.files if predicate(file))
+def _select_files(
+    image_inventory: Inventory, predicate: Callable[[FileFact], bool]
+) -> tuple[ListedFile, ...]:
+    return tuple(inventory.list_file(file) for file in image_inventory.files if predicate(file))
 
 
 def _layer_comments(config: ImageConfig, count: int) -> Sequence[str]:

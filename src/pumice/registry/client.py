@@ -8,8 +8,6 @@ and manifests are the bytes that were received. Each operation is a generator in
 from __future__ import annotations
 
 import io
-import random
-import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from pumice.registry.credentials import Credentials
     from pumice.registry.listing import Referrer
     from pumice.registry.message import Header, Response, Transport
+    from pumice.registry.time_sources import TimeSources
     from pumice.registry.upload import Outcome
 
 __all__ = ["Client", "ClientSettings"]
@@ -59,21 +58,11 @@ class Client:
         *,
         transport: Transport | None = None,
         progress: Progress | None = None,
-        monotonic_clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        time_sources: TimeSources | None = None,
     ) -> None:
-        """``progress`` receives the warnings of registries, each once. The last four are for tests."""
+        """``progress`` receives the warnings of registries, each once; ``time_sources`` is for tests."""
         self._connector = Connector(
-            credentials,
-            settings,
-            transport=transport,
-            progress=progress,
-            monotonic_clock=monotonic_clock,
-            wall_clock=wall_clock,
-            sleep=sleep,
-            jitter=jitter,
+            credentials, settings, transport=transport, progress=progress, time_sources=time_sources
         )
 
     def __enter__(self) -> Client:
@@ -242,7 +231,7 @@ class Client:
         def opener(start: int) -> tuple[Response, int]:
             return self._connector.try_mirrors(repository, lambda source: open_at(source, start))
 
-        backoff, sleep = self._connector.backoff(), self._connector.sleep
+        backoff, sleep = self._connector.backoff(), self._connector.time_sources.sleep
         reader = download.BlobReader(opener, digest, size, where, backoff, sleep, verify=verify)
         return cast("BinaryIO", reader)
 
@@ -357,7 +346,7 @@ class Client:
     def _fallback_index(self, repository: Repository, subject: str) -> FallbackIndex:
         send_request = self._connector.sender(repository, "pull,push")
         url, where = self._connector.repository_url(repository), f"{repository}@{subject}"
-        return FallbackIndex(send_request, url, subject, where, self._connector.jitter)
+        return FallbackIndex(send_request, url, subject, where, self._connector.time_sources.jitter)
 
 
 def _in_repository(reference: Reference, repository: Repository) -> Reference:

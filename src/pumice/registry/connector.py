@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 from pumice.errors import PumiceError
@@ -19,6 +17,7 @@ from pumice.registry.middleware import RedirectFollower, run_exchange, send_once
 from pumice.registry.reference import api_host, normalize_host
 from pumice.registry.retry import Backoff, Retrier
 from pumice.registry.settings import ClientSettings
+from pumice.registry.time_sources import TimeSources
 from pumice.registry.transport import TlsFiles, Urllib3Transport
 
 if TYPE_CHECKING:
@@ -43,19 +42,13 @@ class Connector:
         *,
         transport: Transport | None = None,
         progress: Progress | None = None,
-        monotonic_clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        time_sources: TimeSources | None = None,
     ) -> None:
-        """``jitter`` returns numbers from 0 to 1."""
         self.settings = settings or ClientSettings()
-        self.sleep = sleep
-        self.jitter = jitter
+        self.time_sources = time_sources or TimeSources()
         self._transport = transport or Urllib3Transport(self.settings.tls, tls_for=self._tls_for)
-        self._auth_state = AuthState(credentials or Anonymous(), monotonic_clock)
+        self._auth_state = AuthState(credentials or Anonymous(), self.time_sources.monotonic_clock)
         self._progress: Progress = progress or Silent()
-        self._wall_clock = wall_clock
         self._warned: set[tuple[str, str]] = set()
         self._warned_lock = threading.Lock()
 
@@ -65,11 +58,11 @@ class Connector:
 
     def run(self, exchange: Exchange[Result]) -> Result:
         """Run an exchange and return its result."""
-        return run_exchange(exchange, self._transport, self.sleep)
+        return run_exchange(exchange, self._transport, self.time_sources.sleep)
 
     def backoff(self) -> Backoff:
         """Return a new count of failures."""
-        return Backoff(self.settings.retry_policy, self.jitter)
+        return Backoff(self.settings.retry_policy, self.time_sources.jitter)
 
     def sender(
         self, repository: Repository, actions: str, *, extra_scopes: Sequence[str] = ()
@@ -83,7 +76,8 @@ class Connector:
         scope = tuple(sorted([*own_scope, *extra_scopes]))
         registry_url = self.registry_url(repository.host)
         guard = AddressGuard(send_once, registry_url)
-        retrier = Retrier(guard, self.settings.retry_policy, self.jitter, self._wall_clock)
+        times = self.time_sources
+        retrier = Retrier(guard, self.settings.retry_policy, times.jitter, times.wall_clock)
         authenticator = Authenticator(retrier, self._auth_state, repository, scope, registry_url)
         send_request = RedirectFollower(authenticator)
 

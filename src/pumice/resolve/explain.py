@@ -40,13 +40,28 @@ class Step(msgspec.Struct, frozen=True):
     where: str = ""
 
 
+class Dependent(msgspec.Struct, frozen=True):
+    """A package that depends on the explained one, through ``relation``."""
+
+    package: str
+    relation: str
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """A package whose ``relation`` accepts the explained one, and what was ``chosen`` instead."""
+
+    package: str
+    relation: str
+    chosen: str
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The explanation of one package of an image.
 
-    ``chain`` leads from the recipe to the package. ``needed_by`` are pairs of a dependent package and
-    its relation. ``exclusive`` are the packages that would be removed with it, itself included, and
-    ``exclusive_size`` is their installed size in KiB. For an absent package, ``accepted_by`` are
-    triples: a package that accepts it as an alternative, the relation, and what was chosen instead.
+    ``chain`` leads from the recipe to the package. ``exclusive`` are the packages that would be removed
+    with it, itself included, and ``exclusive_size`` is their installed size in bytes. ``accepted_by`` is for
+    an absent package, and ``excluded`` the location that excludes it. ``approximated`` are packages whose
+    locked version is no longer in the archives: they are explained by the newest version.
     """
 
     package: str
@@ -54,13 +69,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     presence: Presence
     version: str = ""
     chain: tuple[Step, ...] = ()
-    needed_by: tuple[tuple[str, str], ...] = ()
-    exclusive: tuple[str, ...] = msgspec.field(default=(), name="alone")
-    exclusive_size: int = msgspec.field(default=0, name="alone_size")
-    accepted_by: tuple[tuple[str, str, str], ...] = msgspec.field(default=(), name="passed_over")
+    needed_by: tuple[Dependent, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    exclusive_size: int = 0
+    accepted_by: tuple[Alternative, ...] = ()
     excluded: str = ""
-    approximated: tuple[str, ...] = msgspec.field(default=(), name="guessed")
-    """Packages whose locked version is no longer in the archives: explained by the newest version."""
+    approximated: tuple[str, ...] = ()
 
 
 def explain_package(
@@ -120,7 +134,7 @@ class _Graph:
             chain=tuple(self._chain(variable)),
             needed_by=tuple(self._needed_by(variable)),
             exclusive=tuple(sorted(self._name(package_variable) for package_variable in exclusive)),
-            exclusive_size=sum(self._pool.records[variable].installed_size for variable in exclusive),
+            exclusive_size=sum(self._pool.records[variable].installed_size for variable in exclusive) * 1024,
             approximated=tuple(self._approximated),
         )
 
@@ -172,20 +186,20 @@ class _Graph:
             where=origin.request.where if origin.request else "",
         )
 
-    def _needed_by(self, target: int) -> list[tuple[str, str]]:
+    def _needed_by(self, target: int) -> list[Dependent]:
         dependents = {
             (self._name(owner), relations.format_group(dependency.origin.group))
             for owner in self._installed
             for dependency, satisfying in self._satisfied_dependencies(owner)
             if target in satisfying and owner != target
         }
-        return sorted(dependents)
+        return [Dependent(*dependent) for dependent in sorted(dependents)]
 
     def _find_exclusive(self, target: int) -> frozenset[int]:
         """Return the packages that are installed only because of ``target``, itself included."""
         return self._installed - minimization.find_reachable(self._pool, self._installed, {target})
 
-    def _find_accepting(self, name: str) -> list[tuple[str, str, str]]:
+    def _find_accepting(self, name: str) -> list[Alternative]:
         accepting_packages = {
             (
                 self._name(owner),
@@ -197,7 +211,7 @@ class _Graph:
             if any(term.name == name for term in dependency.origin.group)
             or any(self._name(candidate) == name for candidate in dependency.candidates)
         }
-        return sorted(accepting_packages)
+        return [Alternative(*alternative) for alternative in sorted(accepting_packages)]
 
     def _excluded(self, name: str) -> str:
         for request in self._pool.requirements.requests:

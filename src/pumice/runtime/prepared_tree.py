@@ -203,7 +203,7 @@ class _WithoutNotes:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002
+    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002 - the protocol has it
         """Begin a piece of work."""
         return self._progress.task("unpacking the image", total, unit=unit)
 

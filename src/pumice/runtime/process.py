@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import ImageError, UsageError
 from pumice.runtime import image_strings, tree_lookup
 from pumice.runtime.container import Process
-from pumice.runtime.sandbox import PATH
+from pumice.runtime.sandbox.options import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,7 +110,7 @@ def _check_overrides(overrides: Overrides) -> None:
 def _environment(
     image: Sequence[str], overrides: Sequence[str], identity: Identity, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    variables = {"PATH": PATH}
+    variables = {"PATH": DEFAULT_PATH}
     for line in image:
         name, equals, value = line.partition("=")
         if name and equals:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import struct
 import sys
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,16 +14,22 @@ from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
+from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
+from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
 from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pumice.formats.oci import Platform
+    from pumice.formats.oci import Platform, RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
     from pumice.store.home import Home
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 _MAX_REASON = 1 << 16
 _MAX_HOSTS = 1 << 20
 _HOSTS = "hosts"
+_SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
 
 
 def run_image(
@@ -60,38 +65,49 @@ def run_image(
     must be signed as. Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError
     if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
     """
-    admission.admit(
-        image,
-        "run",
-        home,
-        admission.AdmissionRequest(
-            reference=reference or image.root.digest, name=name, allow_older=allow_older
-        ),
-        environ=os.environ,
-        progress=progress or Silent(),
-        insecure="image" in insecure,
+    progress = progress or Silent()
+    request = admission.AdmissionRequest(
+        reference=reference or image.root.digest, name=name, allow_older=allow_older
     )
-    chosen = image.select(platform or platforms.from_machine(os.uname().machine))
+    admission.admit(
+        image, "run", home, request, environ=os.environ, progress=progress, insecure="image" in insecure
+    )
+    platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
-    config = chosen.config().config
-    has_terminal = os.isatty(0) and os.isatty(1)
-    with prepared_tree.hold(chosen, home, progress or Silent()) as tree:
-        container = Container(
-            root=str(tree.root),
-            owners=str(tree.owners or ""),
-            process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
-            mounts=(
-                *_name_resolution_mounts(tree.root),
-                *_volume_mounts(config.volumes, mounts, read_only),
-                *mounts,
-            ),
-            files=((_HOSTS, _hosts(HOSTNAME)),),
-            network=network,
-            read_only=read_only,
-            init=init,
+    config = platform_image.config().config
+    with prepared_tree.hold(platform_image, home, progress) as tree:
+        container = _plan_container(
+            config, tree, overrides, mounts, network=network, read_only=read_only, init=init
         )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent)
+
+
+def _plan_container(
+    config: RunConfig,
+    tree: PreparedTree,
+    overrides: Overrides,
+    mounts: Sequence[Mount],
+    *,
+    network: Network,
+    read_only: bool,
+    init: bool,
+) -> Container:
+    has_terminal = os.isatty(0) and os.isatty(1)
+    return Container(
+        root=str(tree.root),
+        owners=str(tree.owners or ""),
+        process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+        mounts=(
+            *_name_resolution_mounts(tree.root),
+            *_volume_mounts(config.volumes, mounts, read_only),
+            *mounts,
+        ),
+        files=((_HOSTS, _hosts(HOSTNAME)),),
+        network=network,
+        read_only=read_only,
+        init=init,
+    )
 
 
 def _name_resolution_mounts(root: Path) -> Iterator[Mount]:
@@ -133,7 +149,7 @@ def execute(
         start = runner.start(container, scratch)
         reasons, pid = _spawn(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
-            code = sandbox.wait_and_forward(pid, lambda: runner.target(pid))
+            code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(_MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
@@ -143,7 +159,7 @@ def execute(
 
 def _raise_reason(text: str, code: int) -> None:
     message, _, hint = text.partition("\n  hint: ")
-    if code in (sandbox.NOT_FOUND, sandbox.NOT_EXECUTABLE):
+    if code in (NOT_FOUND, NOT_EXECUTABLE):
         program, _, reason = message.rpartition(": ")
         raise external.NotRunnableError(program, code, reason)
     raise SandboxError(message, hint=hint or None)
@@ -154,66 +170,45 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
 
     Options are passed in a memory file, because every user can read a command line.
     """
-    reasons, reason = os.pipe()
-    owned = [reason, *start.descriptors]
+    reason_reader, reason_writer = os.pipe()
+    inherited = [reason_writer, *start.descriptors]
     try:
-        options = [
-            "--root",
-            container.root,
-            "--status-fd",
-            str(reason),
-            "--die-with-parent",
-            *(word for file in container.files for word in ("--file", *file)),
-            *start.options,
-        ]
+        options = _sandbox_options(container, start, reason_writer)
         external.check_arguments((*options, *start.program))
-        owned.append(external.create_memory_file(sandbox.encode_arguments(options)))
-        for descriptor in owned:
+        inherited.append(external.create_memory_file(encode_arguments(options)))
+        for descriptor in inherited:
             os.set_inheritable(descriptor, True)
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            _sandbox_file(),
-            "--args",
-            str(owned[-1]),
-            "--",
-            *start.program,
-        ]
-        # The program must not get this environment: it could read it through /proc.
-        environment = {"PATH": os.environ.get("PATH", sandbox.PATH)}
         pid = os.posix_spawn(
             sys.executable,
-            command,
-            environment,
+            [sys.executable, "-I", "-S", _SANDBOX, "--args", str(inherited[-1]), "--", *start.program],
+            # The program must not get this environment: it could read it through /proc.
+            {"PATH": os.environ.get("PATH", DEFAULT_PATH)},
             file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
             setsigmask=(),
             setsigdef=(signal.SIGPIPE,),
         )
     except BaseException:
-        os.close(reasons)
+        os.close(reason_reader)
         raise
     finally:
-        for descriptor in owned:
+        for descriptor in inherited:
             os.close(descriptor)
-    return reasons, pid
+    return reason_reader, pid
 
 
-def _sandbox_file() -> str:
-    """Return the path of the sandbox program, compiled if possible, which saves a quarter of its start."""
-    compiled = importlib.util.cache_from_source(sandbox.__file__)
-    source = Path(sandbox.__file__).stat()
-    with suppress(OSError), Path(compiled).open("rb") as file:
-        # The header that Python writes by default: mtime and size of the source (PEP 552).
-        if file.read(16)[4:] == struct.pack("<3I", 0, int(source.st_mtime), source.st_size):
-            return compiled
-    return sandbox.__file__
+def _sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+    files = [argument for name, text in container.files for argument in ("--file", name, text)]
+    return [
+        *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
+        *files,
+        *start.options,
+    ]
 
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """Block the signals that `sandbox.wait_and_forward` handles, so that none ends this process early."""
-    blocked = sandbox.FORWARDED_SIGNALS | {signal.SIGCHLD}
+    """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
+    blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield

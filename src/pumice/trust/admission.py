@@ -132,25 +132,11 @@ def decide(
         if not is_waived or not _declares(image, requirement.expected):
             raise error from None
         return _decide_built_here(image, home, requirement, now)
-    records: tuple[PendingRecord, ...] = ()
-    warning = ""
-    freshness = Check("freshness", False, BUILT_HERE)
-    if not is_exempt(image, purpose, home):
-        records, warning, freshness = _check_freshness(image, verified, home, request)
-    return Decision(
-        digest=verified.digest,
-        name=verified.name,
-        expected=requirement.expected,
-        built_here=built_here,
-        keys=requirement.keys,
-        threshold=verified.threshold,
-        signatures=verified.signatures,
-        attestations=verified.attestations,
-        rejected=verified.rejected,
-        checks=(_signature_check(verified), _name_check(verified, requirement.expected), freshness),
-        records=records,
-        warning=warning,
-    )
+    if is_exempt(image, purpose, home):
+        freshness = _Freshness(Check("freshness", False, BUILT_HERE))
+    else:
+        freshness = _check_freshness(image, verified, home, request)
+    return _decide_verified(verified, requirement, freshness, built_here=built_here)
 
 
 def record_decision(decision: Decision, home: Home) -> None:
@@ -219,6 +205,25 @@ def _declares(image: Image, expected: str) -> bool:
     return not expected or image_names.matches(image_names.declared_name(image), expected)
 
 
+def _decide_verified(
+    verified: VerifiedImage, requirement: _Requirement, freshness: _Freshness, *, built_here: bool
+) -> Decision:
+    return Decision(
+        digest=verified.digest,
+        name=verified.name,
+        expected=requirement.expected,
+        built_here=built_here,
+        keys=requirement.keys,
+        threshold=verified.threshold,
+        signatures=verified.signatures,
+        attestations=verified.attestations,
+        rejected=verified.rejected,
+        checks=(_signature_check(verified), _name_check(verified, requirement.expected), freshness.check),
+        records=freshness.records,
+        warning=freshness.warning,
+    )
+
+
 def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now: int) -> Decision:
     """Return the decision about an image that was built here and is not signed by enough trusted keys."""
     from pumice.trust import claims, image_names, image_verification
@@ -264,10 +269,18 @@ def _name_check(verified: VerifiedImage, expected: str) -> Check:
     return Check("name", False, "neither the reference nor the image has a name")
 
 
+class _Freshness(msgspec.Struct, frozen=True):
+    """Whether an image is older than admitted ones: the check, what to record, and the warning."""
+
+    check: Check
+    records: tuple[PendingRecord, ...] = ()
+    warning: str = ""
+
+
 def _check_freshness(
     image: Image, verified: VerifiedImage, home: Home, request: AdmissionRequest
-) -> tuple[tuple[PendingRecord, ...], str, Check]:
-    """Return what to record, the warning, and the check; raises TrustError for an older image."""
+) -> _Freshness:
+    """Compare an image with the admitted ones of its name; raises TrustError if it is older."""
     from pumice.trust import rollback
 
     try:
@@ -275,11 +288,11 @@ def _check_freshness(
     except TrustError as error:
         if not request.allow_older:
             raise
-        warning = f"{error.where}: {error.message} (--allow-older)"
-        return (), warning, Check("freshness", False, f"{error.message} (--allow-older)")
+        check = Check("freshness", False, f"{error.message} (--allow-older)")
+        return _Freshness(check, warning=f"{error.where}: {error.message} (--allow-older)")
     if record is None:
-        return (), "", Check("freshness", False, "the image has no version to compare")
-    return (record,), "", Check("freshness", True, "no newer image of this name was admitted before")
+        return _Freshness(Check("freshness", False, "the image has no version to compare"))
+    return _Freshness(Check("freshness", True, "no newer image of this name was admitted before"), (record,))
 
 
 def _registry_hint(hint: str | None, image: Image, expected: str) -> str | None:

@@ -97,29 +97,14 @@ def sign_image(
             _signature_statement(signed_image, name, timestamp),
             *(_document_statements(signed_image, home, name) if evidence else ()),
         ]
-        attested |= dict.fromkeys(claim.predicate_type for claim in statements[1:])
+        attested |= dict.fromkeys(statement.predicate_type for statement in statements[1:])
         existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        outdated = [claim for claim in existing_claims if time.is_outdated(claim)]
-        existing_claims = [old for old in existing_claims if old not in outdated]
-        missing = [
-            claim
-            for claim in statements
-            if {form for form, _ in _matching_claims(claim, existing_claims)} != _BOTH_FORMS
-        ]
-        manifest_digests = [
-            where
-            for claim in statements
-            if claim not in missing
-            for _, where in _matching_claims(claim, existing_claims)
-        ]
-        if missing:
+        changes = _compare_statements(statements, existing_claims, time)
+        manifest_digests = [*changes.manifests]
+        if changes.missing:
             key = key or _open_key(signer)
-            stale_entries = {
-                old.entry for old in existing_claims if any(_is_replaced(claim, old) for claim in missing)
-            }
-            stale_entries |= {old.entry for old in outdated}
             manifest_digests += sigstore_writer.write_signatures(
-                signed_image, location, home, key, name, missing, stale=stale_entries
+                signed_image, location, home, key, name, changes.missing, stale=changes.stale_entries
             )
         manifests[signed_image.root.digest] = tuple(dict.fromkeys(manifest_digests))
     if key:
@@ -127,6 +112,34 @@ def sign_image(
     return SigningResult(
         *(image.root.digest, name, signer.public_key.fingerprint, key is not None), tuple(attested), manifests
     )
+
+
+class _SignatureChanges(msgspec.Struct, frozen=True):
+    """The statements to sign, the entries that they replace, and the manifests of the other statements."""
+
+    missing: list[SignableStatement]
+    stale_entries: set[str]
+    manifests: list[Digest]
+
+
+def _compare_statements(
+    statements: Sequence[SignableStatement], existing_claims: Sequence[Claim], time: SigningTime
+) -> _SignatureChanges:
+    """Compare what should be signed with the claims that a key has made."""
+    outdated = [claim for claim in existing_claims if time.is_outdated(claim)]
+    current_claims = [claim for claim in existing_claims if claim not in outdated]
+    missing = []
+    manifests = []
+    for statement in statements:
+        matches = _matching_claims(statement, current_claims)
+        if {form for form, _ in matches} != _BOTH_FORMS:
+            missing.append(statement)
+        else:
+            manifests += [manifest for _, manifest in matches]
+    replaced = [
+        claim for claim in current_claims if any(_is_replaced(statement, claim) for statement in missing)
+    ]
+    return _SignatureChanges(missing, {claim.entry for claim in (*replaced, *outdated)}, manifests)
 
 
 def sign_docker_reference(
@@ -148,9 +161,8 @@ def sign_docker_reference(
     for signed_image in _signed_images(image):
         existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
         outdated = {claim.entry for claim in existing_claims if time.is_outdated(claim)}
-        if not any(
-            old.form == "cosign" and old.is_signature and old.entry not in outdated for old in existing_claims
-        ):
+        current_claims = [claim for claim in existing_claims if claim.entry not in outdated]
+        if not any(claim.form == "cosign" and claim.is_signature for claim in current_claims):
             key = key or _open_key(signer)
             timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, 0)
             sigstore_writer.write_docker_reference_signature(
@@ -267,8 +279,8 @@ def _matching_claims(
 ) -> list[tuple[str, Digest]]:
     """Return the formats and manifests of the existing claims that equal the statement."""
     if statement.predicate_type == sigstore.SIGN:  # other bytes in each format; the time is kept
-        return [(old.form, old.source) for old in existing_claims if old.is_signature]
-    return [(old.form, old.source) for old in existing_claims if old.signed == statement.signed]
+        return [(claim.form, claim.source) for claim in existing_claims if claim.is_signature]
+    return [(claim.form, claim.source) for claim in existing_claims if claim.signed == statement.signed]
 
 
 def _is_replaced(statement: SignableStatement, claim: Claim) -> bool:

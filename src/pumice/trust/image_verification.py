@@ -133,10 +133,17 @@ def evaluate_claims(
     for claim in _read_claims(
         image, home, trusted, remaining_budget, now=now, signatures_only=signatures_only
     ):
-        if not claim.names and declared_name:  # the digest covers the declared name
-            claim = msgspec.structs.replace(claim, names=(declared_name,))  # noqa: PLW2901
-        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, attestation_names, now)
+        yield from _evaluate_claim(
+            _add_name(claim, declared_name), image.root.digest, trusted, expected, attestation_names, now
+        )
         del claim  # release it before the next claim is read
+
+
+def _add_name(claim: Claim, declared_name: str) -> Claim:
+    """Return a claim without a name as one of the declared name, which the digest covers."""
+    if claim.names or not declared_name:
+        return claim
+    return msgspec.structs.replace(claim, names=(declared_name,))
 
 
 def _read_claims(

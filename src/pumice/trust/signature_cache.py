@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import PumiceError
 from pumice.formats import oci
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.store.home import Home
 
-_KIND = "signed"
-_VERSION = 1
-"""To be raised when signing writes more or other content than before."""
+_KIND = "signatures"
 
 
 class _CachedSignatures(msgspec.Struct, frozen=True):
@@ -49,9 +47,7 @@ def compute_key(
         subject: sorted(document.digest for document in descriptors)
         for subject, descriptors in documents.items()
     }
-    return canonical.digest_of(
-        [_KIND, _VERSION, root, list(names), key, document_digests, *([time] if time else [])]
-    )
+    return cache_key("signatures", root, list(names), key, document_digests, time)
 
 
 def has_valid(key: Digest, home: Home) -> bool:

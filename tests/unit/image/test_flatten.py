@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError
-from pumice.formats.tar import Entry
+from pumice.formats.tar import Entry, Kind
 from pumice.image.flatten import Origin, VisibleEntry, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def entry(path: str, kind: str = "file", **more: object) -> Entry:
-    return Entry(path=path, kind=kind, mode=0o644, **more)  # type: ignore[arg-type]
+def entry(path: str, kind: Kind = "file", **fields: Any) -> Entry:
+    return Entry(path=path, kind=kind, mode=0o644, **fields)
 
 
 def paths(*layers: list[Entry]) -> dict[str, tuple[str, Origin]]:
-    return {path: (shown.entry.kind, shown.origin) for path, shown in flatten(layers).items() if path}
+    return {
+        path: (flattened_entry.entry.kind, flattened_entry.origin)
+        for path, flattened_entry in flatten(layers).items()
+        if path
+    }
 
 
 def test_an_image_without_layers_is_an_empty_root() -> None:
@@ -29,9 +33,9 @@ def test_an_image_without_layers_is_an_empty_root() -> None:
 
 
 def test_later_layers_hide_earlier_ones() -> None:
-    shown = flatten([[entry("a"), entry("b")], [entry("a", size=5)]])
-    assert shown["a"].origin == Origin(1, 0)
-    assert shown["b"].origin == Origin(0, 1)
+    flattened_entries = flatten([[entry("a"), entry("b")], [entry("a", size=5)]])
+    assert flattened_entries["a"].origin == Origin(1, 0)
+    assert flattened_entries["b"].origin == Origin(0, 1)
 
 
 def test_a_directory_over_a_directory_changes_it_and_keeps_what_is_in_it() -> None:
@@ -42,7 +46,7 @@ def test_a_directory_over_a_directory_changes_it_and_keeps_what_is_in_it() -> No
 
 
 @pytest.mark.parametrize("kind", ["file", "symlink"])
-def test_anything_else_over_a_directory_takes_its_place(kind: str) -> None:
+def test_anything_else_over_a_directory_takes_its_place(kind: Kind) -> None:
     upper = entry("d", kind, link="t" if kind == "symlink" else "")
     assert paths([entry("d", "dir"), entry("d/x")], [upper]) == {"d": (kind, Origin(1, 0))}
 
@@ -57,9 +61,9 @@ def test_whiteouts_remove_from_the_layers_below_only_wherever_they_stand() -> No
 
 def test_an_opaque_directory_shows_nothing_from_below() -> None:
     upper = [entry("d/new"), entry("d/.wh..wh..opq")]
-    shown = paths([entry("d", "dir"), entry("d/old"), entry("d/sub/x"), entry("e")], upper)
-    assert set(shown) == {"d", "d/new", "e"}
-    assert shown["d"] == ("dir", Origin(0, 0))
+    visible_paths = paths([entry("d", "dir"), entry("d/old"), entry("d/sub/x"), entry("e")], upper)
+    assert set(visible_paths) == {"d", "d/new", "e"}
+    assert visible_paths["d"] == ("dir", Origin(0, 0))
 
 
 def test_an_opaque_root_hides_everything_below() -> None:
@@ -81,12 +85,12 @@ def test_removing_what_is_not_there_is_nothing() -> None:
 
 
 def test_a_link_of_a_lower_layer_is_replaced_by_a_directory_as_overlayfs_shows_it() -> None:
-    shown = paths([entry("a", "symlink", link="/etc")], [entry("a/passwd")])
-    assert shown == {"a": ("dir", Origin(-1, -1)), "a/passwd": ("file", Origin(1, 0))}
+    visible_paths = paths([entry("a", "symlink", link="/etc")], [entry("a/passwd")])
+    assert visible_paths == {"a": ("dir", Origin(-1, -1)), "a/passwd": ("file", Origin(1, 0))}
 
 
 @pytest.mark.parametrize(
-    ("link", "place"),
+    ("link", "target"),
     [
         ("u/b", "u/b/x"),
         ("/u/b", "u/b/x"),
@@ -98,17 +102,17 @@ def test_a_link_of_a_lower_layer_is_replaced_by_a_directory_as_overlayfs_shows_i
         ("/", "x"),
     ],
 )
-def test_entries_below_a_link_of_their_own_layer_go_where_it_points(link: str, place: str) -> None:
+def test_entries_below_a_link_of_their_own_layer_go_where_it_points(link: str, target: str) -> None:
     layer = [
         entry("u/b", "dir"),
         entry("chain", "symlink", link="u/b"),
         entry("l", "symlink", link=link),
         entry("l/x"),
     ]
-    shown = paths(layer)
-    assert shown[place] == ("file", Origin(0, 3))
-    assert shown["l"] == ("symlink", Origin(0, 2))
-    assert "l/x" not in shown
+    visible_paths = paths(layer)
+    assert visible_paths[target] == ("file", Origin(0, 3))
+    assert visible_paths["l"] == ("symlink", Origin(0, 2))
+    assert "l/x" not in visible_paths
 
 
 def test_only_earlier_links_are_followed_and_only_while_they_are_there() -> None:
@@ -141,22 +145,24 @@ def test_links_that_lead_nowhere_end_in_an_error(link: str) -> None:
 
 
 def test_hard_links_show_the_file_they_lead_to() -> None:
-    shown = flatten(
+    flattened_entries = flatten(
         [[entry("a", size=3), entry("b", "hardlink", link="a")], [entry("c", "hardlink", link="b")]]
     )
-    assert {shown[path].origin for path in "abc"} == {Origin(0, 0)}
-    assert {shown[path].entry.size for path in "abc"} == {3}
+    assert {flattened_entries[path].origin for path in "abc"} == {Origin(0, 0)}
+    assert {flattened_entries[path].entry.size for path in "abc"} == {3}
 
 
 def test_a_hard_link_keeps_a_file_whose_own_path_goes() -> None:
-    shown = flatten([[entry("a", size=3)], [entry(".wh.a"), entry("b", "hardlink", link="a")]])
-    assert set(shown) == {"", "b"}
-    assert shown["b"].entry.size == 3
+    flattened_entries = flatten([[entry("a", size=3)], [entry(".wh.a"), entry("b", "hardlink", link="a")]])
+    assert set(flattened_entries) == {"", "b"}
+    assert flattened_entries["b"].entry.size == 3
 
 
 def test_a_hard_link_leads_to_its_own_layers_file_first() -> None:
-    shown = flatten([[entry("a", size=1)], [entry("a", size=2), entry("b", "hardlink", link="a")]])
-    assert shown["b"].origin == Origin(1, 0)
+    flattened_entries = flatten(
+        [[entry("a", size=1)], [entry("a", size=2), entry("b", "hardlink", link="a")]]
+    )
+    assert flattened_entries["b"].origin == Origin(1, 0)
 
 
 def test_a_hard_link_may_stand_before_its_target() -> None:
@@ -171,7 +177,7 @@ def test_a_hard_link_to_no_file_of_the_image_is_refused(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "invalid_entry",
     [
         entry("/".join("d" * 300)),
         entry("x" * 5000),
@@ -181,9 +187,9 @@ def test_a_hard_link_to_no_file_of_the_image_is_refused(target: str) -> None:
         entry("", "file"),
     ],
 )
-def test_entries_that_no_tree_can_have_are_refused(bad: Entry) -> None:
+def test_entries_that_no_tree_can_have_are_refused(invalid_entry: Entry) -> None:
     with pytest.raises(FormatError):
-        flatten([[bad]])
+        flatten([[invalid_entry]])
 
 
 def test_the_walk_has_directories_before_what_is_in_them_and_sorted_names() -> None:
@@ -214,12 +220,12 @@ _IMPLIED = ("dir", Origin(-1, -1))
 def model(layers: list[list[Entry]]) -> dict[str, tuple[str, Origin]]:
     tree: dict[str, tuple[str, Origin]] = {}
     for number, layer in enumerate(layers):
-        places = list(placed(layer))
-        for place in places:
-            delete(tree, place)
-        for position, (place, item) in enumerate(zip(places, layer, strict=True)):
+        resolved_paths = list(placed(layer))
+        for resolved_path in resolved_paths:
+            delete(tree, resolved_path)
+        for position, (resolved_path, item) in enumerate(zip(resolved_paths, layer, strict=True)):
             if ".wh." not in item.path:
-                write(tree, place, item.kind, Origin(number, position))
+                write(tree, resolved_path, item.kind, Origin(number, position))
     return tree
 
 
@@ -234,8 +240,10 @@ def placed(layer: list[Entry]) -> Iterator[str]:
         path = f"{real(folder, links)}/{name}".lstrip("/")
         yield path
         if ".wh." not in item.path:
-            gone = {path} | {link for link in links if link.startswith(path + "/") and item.kind != "dir"}
-            links = {link: target for link, target in links.items() if link not in gone}
+            replaced_paths = {path} | {
+                link for link in links if link.startswith(path + "/") and item.kind != "dir"
+            }
+            links = {link: target for link, target in links.items() if link not in replaced_paths}
             if item.kind == "symlink":
                 links[path] = item.link
 
@@ -244,14 +252,18 @@ def real(path: str, links: dict[str, str]) -> str:
     for _ in range(50):
         parts = [part for part in path.split("/") if part not in ("", ".")]
         for depth in range(1, len(parts) + 1):
-            before = "/".join(parts[: depth - 1])
-            rest = "/".join(parts[depth:])
+            parent = "/".join(parts[: depth - 1])
+            remaining_path = "/".join(parts[depth:])
             if parts[depth - 1] == "..":
-                path = f"{before.rpartition('/')[0]}/{rest}"
+                path = f"{parent.rpartition('/')[0]}/{remaining_path}"
                 break
             target = links.get("/".join(parts[:depth]))
             if target is not None:
-                path = f"{target}/{rest}" if target[0] == "/" else f"{before}/{target}/{rest}"
+                path = (
+                    f"{target}/{remaining_path}"
+                    if target[0] == "/"
+                    else f"{parent}/{target}/{remaining_path}"
+                )
                 break
         else:
             return "/".join(parts)
@@ -265,9 +277,9 @@ def delete(tree: dict[str, tuple[str, Origin]], whiteout: str) -> None:
     if name == ".wh..wh..opq":
         drop_below(tree, folder)
     elif name.startswith(".wh."):
-        removed = f"{folder}/{name[4:]}".lstrip("/")
-        drop_below(tree, removed)
-        tree.pop(removed, None)
+        removed_path = f"{folder}/{name[4:]}".lstrip("/")
+        drop_below(tree, removed_path)
+        tree.pop(removed_path, None)
 
 
 def drop_below(tree: dict[str, tuple[str, Origin]], folder: str) -> None:
@@ -307,15 +319,15 @@ def flattened(*layers: list[Entry]) -> dict[str, VisibleEntry]:
 
 @given(_LAYERS)
 def test_the_result_is_a_tree(layers: list[list[Entry]]) -> None:
-    shown = flattened(*layers)
-    for path in shown:
+    tree = flattened(*layers)
+    for path in tree:
         if path:
-            assert shown[path.rpartition("/")[0]].entry.kind == "dir"
+            assert tree[path.rpartition("/")[0]].entry.kind == "dir"
 
 
 @given(_LAYERS, st.lists(_ENTRIES, max_size=6))
 def test_a_layer_applied_twice_changes_nothing_more(layers: list[list[Entry]], last: list[Entry]) -> None:
-    once, twice = flattened(*layers, last), flattened(*layers, last, last)
-    assert {path: shown.entry for path, shown in once.items()} == {
-        path: shown.entry for path, shown in twice.items()
+    applied_once, applied_twice = flattened(*layers, last), flattened(*layers, last, last)
+    assert {path: flattened_entry.entry for path, flattened_entry in applied_once.items()} == {
+        path: flattened_entry.entry for path, flattened_entry in applied_twice.items()
     }

@@ -20,8 +20,8 @@ def gather(*layers: list[Item]) -> inventory.Inventory:
     return inventory.read_inventory(handmade.image(ImageContents(layers)))
 
 
-def owners(found: inventory.Inventory) -> dict[str, str]:
-    return {file.path: file.package for file in found.files if file.package and "dpkg" not in file.path}
+def owners(facts: inventory.Inventory) -> dict[str, str]:
+    return {file.path: file.package for file in facts.files if file.package and "dpkg" not in file.path}
 
 
 def database(name: str, *paths: str, version: str = "1", suffix: str = "") -> list[Item]:
@@ -33,11 +33,11 @@ def database(name: str, *paths: str, version: str = "1", suffix: str = "") -> li
 
 
 def test_packages_versions_sources_and_sizes_come_from_the_images_own_database() -> None:
-    found = inventory.read_inventory(handmade.image(handmade.small()))
-    tool = next(package for package in found.packages if package.name == "tool")
+    facts = inventory.read_inventory(handmade.image(handmade.small()))
+    tool = next(package for package in facts.packages if package.name == "tool")
     assert (tool.version, tool.architecture, tool.source) == ("1.0-1", "amd64", "tool-src")
     assert (tool.files, tool.size) == (5, 2002 + 100 + 46)
-    assert [package.name for package in found.packages] == ["etc", "tool"]
+    assert [package.name for package in facts.packages] == ["etc", "tool"]
 
 
 def test_a_database_below_a_link_of_its_layer_is_found() -> None:
@@ -49,27 +49,27 @@ def test_a_database_below_a_link_of_its_layer_is_found() -> None:
         symlink("v", "/var"),
         file("v/lib/dpkg/status", STATUS.format(name="tool", version="2").encode()),
     ]
-    found = gather(rows)
-    assert (found.release, [package.name for package in found.packages]) == ("A", ["tool"])
+    facts = gather(rows)
+    assert (facts.release, [package.name for package in facts.packages]) == ("A", ["tool"])
 
 
 def test_files_say_which_layer_and_package_they_are_from() -> None:
-    found = {file.path: file for file in inventory.read_inventory(handmade.image(handmade.small())).files}
-    assert (found["bin/tool"].layer, found["bin/tool"].package) == (1, "tool")
-    assert (found["app/hello"].layer, found["app/hello"].package) == (2, "")
-    assert "etc/old" not in found
-    assert found["bin/sh"].link == "tool"
+    files = {file.path: file for file in inventory.read_inventory(handmade.image(handmade.small())).files}
+    assert (files["bin/tool"].layer, files["bin/tool"].package) == (1, "tool")
+    assert (files["app/hello"].layer, files["app/hello"].package) == (2, "")
+    assert "etc/old" not in files
+    assert files["bin/sh"].link == "tool"
 
 
 def test_hard_links_are_counted_once() -> None:
-    found = inventory.read_inventory(handmade.image(handmade.small()))
-    sizes = {file.path: file.size for file in found.files}
+    facts = inventory.read_inventory(handmade.image(handmade.small()))
+    sizes = {file.path: file.size for file in facts.files}
     assert (sizes["bin/tool"], sizes["bin/tool-2"]) == (2002, 0)
-    assert found.size == sum(sizes.values())
+    assert facts.size == sum(sizes.values())
 
 
 def test_lists_with_the_packages_own_paths_fit_a_merged_usr() -> None:
-    found = gather(
+    facts = gather(
         [
             symlink("lib", "usr/lib"),
             folder("usr/lib"),
@@ -80,12 +80,12 @@ def test_lists_with_the_packages_own_paths_fit_a_merged_usr() -> None:
         ]
     )
     # The link that merges is in the list as the directory that it stands for, and nobody's.
-    assert owners(found) == {"usr/lib/libc.so": "libc6", "usr/bin/x": "libc6"}
+    assert owners(facts) == {"usr/lib/libc.so": "libc6", "usr/bin/x": "libc6"}
 
 
 def test_links_in_circles_and_lists_of_nothing_are_no_trouble() -> None:
-    found = gather([symlink("a", "b"), symlink("b", "a"), *database("x", "a/b", "../../etc", "", "gone/x")])
-    assert owners(found) == {}
+    facts = gather([symlink("a", "b"), symlink("b", "a"), *database("x", "a/b", "../../etc", "", "gone/x")])
+    assert owners(facts) == {}
 
 
 def test_packages_that_were_removed_do_not_count() -> None:
@@ -94,33 +94,33 @@ def test_packages_that_were_removed_do_not_count() -> None:
 
 
 def test_the_database_of_the_last_layer_counts() -> None:
-    found = gather(database("a", "x", version="1"), database("a", "x", version="2"))
-    assert [package.version for package in found.packages] == ["2"]
+    facts = gather(database("a", "x", version="1"), database("a", "x", version="2"))
+    assert [package.version for package in facts.packages] == ["2"]
 
 
 def test_distroless_databases_are_read() -> None:
     stanza = b"Package: base\nVersion: 12\nArchitecture: all\n"
-    found = gather(
+    facts = gather(
         [
             file("etc/x"),
             file("var/lib/dpkg/status.d/base", stanza),
             file("var/lib/dpkg/status.d/base.md5sums", b"0" * 32 + b"  etc/x\n"),
         ]
     )
-    assert [(package.name, package.files) for package in found.packages] == [("base", 1)]
-    assert owners(found) == {"etc/x": "base"}
+    assert [(package.name, package.files) for package in facts.packages] == [("base", 1)]
+    assert owners(facts) == {"etc/x": "base"}
 
 
 def test_users_and_release() -> None:
-    found = gather(
+    facts = gather(
         [
             file("etc/passwd", b"root:x:0:0::/:/bin/sh\nbroken\nbad:x:-1:\n"),
             symlink("etc/os-release", "../usr/lib/os-release"),
             file("usr/lib/os-release", b'NAME=x\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'),
         ]
     )
-    assert found.users == (inventory.User("root", 0),)
-    assert found.release == "Debian GNU/Linux 12 (bookworm)"
+    assert facts.users == (inventory.User("root", 0),)
+    assert facts.release == "Debian GNU/Linux 12 (bookworm)"
 
 
 def test_a_database_that_is_none_is_said_with_its_place() -> None:
@@ -151,11 +151,11 @@ def test_names_that_are_not_utf_8_are_no_trouble(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=100), st.binary(max_size=100), st.binary(max_size=50))
-def test_any_database_gives_facts_or_a_pumice_error(status: bytes, listed: bytes, passwd: bytes) -> None:
+def test_any_database_gives_facts_or_a_pumice_error(status: bytes, file_list: bytes, passwd: bytes) -> None:
     layer = [
         file("var/lib/dpkg/status", status),
-        file("var/lib/dpkg/info/x.list", listed),
-        file("var/lib/dpkg/status.d/x.md5sums", listed),
+        file("var/lib/dpkg/info/x.list", file_list),
+        file("var/lib/dpkg/status.d/x.md5sums", file_list),
         file("etc/passwd", passwd),
         file("etc/os-release", passwd),
     ]

@@ -47,8 +47,8 @@ def counted(items: list[handmade.Item]) -> tuple[Layer, CountedBlobs]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "home") as opened:
-        yield opened
+    with Home(tmp_path / "home") as opened_home:
+        yield opened_home
 
 
 def test_a_scan_has_entries_sizes_and_the_package_database() -> None:

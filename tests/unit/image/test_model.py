@@ -76,12 +76,12 @@ def test_the_platforms_of_an_index_are_known_without_reading_their_manifests() -
 def test_contents_are_everything_once_and_the_root_first() -> None:
     shared = [file("same")]
     image = handmade.index({AMD64: ImageContents([shared, [file("amd")]]), ARM64: ImageContents([shared])})
-    listed = [descriptor.digest for descriptor in list_blobs(image)]
-    assert listed[0] == image.root.digest
-    assert len(listed) == len(set(listed)) == 1 + 2 + 2 + 2
+    digests = [descriptor.digest for descriptor in list_blobs(image)]
+    assert digests[0] == image.root.digest
+    assert len(digests) == len(set(digests)) == 1 + 2 + 2 + 2
     blobs = image.blobs
     assert isinstance(blobs, MemoryBlobs)
-    assert set(listed) == set(blobs.content)
+    assert set(digests) == set(blobs.content)
 
 
 def test_a_document_with_another_digest_is_refused() -> None:

@@ -62,8 +62,8 @@ def test_the_tar_is_one_that_tar_reads_with_folders_first_and_no_path_twice() ->
 
 
 def test_a_hard_link_follows_its_file_and_both_survive_a_new_file_at_its_path() -> None:
-    shown = flat([file("a", b"old"), hardlink("b", "a"), hardlink("c", "a")], [file("a", b"new")])
-    assert [(entry.path, entry.kind, entry.link, content) for entry, content in shown[1:]] == [
+    contents = flat([file("a", b"old"), hardlink("b", "a"), hardlink("c", "a")], [file("a", b"new")])
+    assert [(entry.path, entry.kind, entry.link, content) for entry, content in contents[1:]] == [
         ("b", "file", "", b"old"),
         ("c", "hardlink", "b", b""),
         ("a", "file", "", b"new"),
@@ -71,16 +71,16 @@ def test_a_hard_link_follows_its_file_and_both_survive_a_new_file_at_its_path() 
 
 
 def test_hard_links_to_links_become_links() -> None:
-    shown = flat([symlink("a", "x"), hardlink("b", "a")])
-    assert [(entry.path, entry.kind, entry.link) for entry, _ in shown[1:]] == [
+    contents = flat([symlink("a", "x"), hardlink("b", "a")])
+    assert [(entry.path, entry.kind, entry.link) for entry, _ in contents[1:]] == [
         ("a", "symlink", "x"),
         ("b", "symlink", "x"),
     ]
 
 
 def test_directories_that_no_layer_has_are_made() -> None:
-    shown = flat([file("a/b/c")])
-    assert [(entry.path, entry.mode) for entry, _ in shown] == [
+    contents = flat([file("a/b/c")])
+    assert [(entry.path, entry.mode) for entry, _ in contents] == [
         ("", 0o755),
         ("a", 0o755),
         ("a/b", 0o755),
@@ -100,17 +100,17 @@ def test_attributes_stay() -> None:
 
 
 def listing(root: Path) -> dict[str, tuple[int, bytes | str]]:
-    found: dict[str, tuple[int, bytes | str]] = {}
+    entries: dict[str, tuple[int, bytes | str]] = {}
     for path in sorted(root.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            found[str(path.relative_to(root))] = (0, str(path.readlink()))
+            entries[str(path.relative_to(root))] = (0, str(path.readlink()))
         else:
-            found[str(path.relative_to(root))] = (
+            entries[str(path.relative_to(root))] = (
                 mode & 0o7777,
                 path.read_bytes() if stat.S_ISREG(mode) else b"",
             )
-    return found
+    return entries
 
 
 def test_a_folder_shows_what_the_tar_shows(tmp_path: Path) -> None:
@@ -132,11 +132,11 @@ def test_a_folder_shows_what_the_tar_shows(tmp_path: Path) -> None:
 
 def test_modes_and_times_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     image = handmade.image(ImageContents([[folder("d", 0o775, mtime=5), file("d/f", b"", 0o666, mtime=7)]]))
-    before = os.umask(0o077)
+    umask_before = os.umask(0o077)
     try:
         unpack(image, tmp_path / "root")
     finally:
-        os.umask(before)
+        os.umask(umask_before)
     assert [
         (path.stat().st_mode & 0o7777, path.stat().st_mtime)
         for path in (tmp_path / "root/d", tmp_path / "root/d/f")
@@ -194,8 +194,8 @@ def test_root_sets_owners_and_keeps_set_id_bits_and_capabilities(tmp_path: Path)
         assert unpack(handmade.image(ImageContents([layer])), tmp_path / "root") == []
     except AssertionError:
         pytest.skip("this root may not do everything")
-    found = (tmp_path / "root/su").stat()
-    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (1, 2, 0o4755)
+    status = (tmp_path / "root/su").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1, 2, 0o4755)
     assert os.getxattr(tmp_path / "root/ping", "security.capability") == capability
     assert (tmp_path / "root/l").lstat().st_uid == 3
 
@@ -252,28 +252,28 @@ def test_links_lead_nothing_out_of_the_folder(tmp_path: Path, layer: list[Item])
     except PumiceError:
         assert list((tmp_path / "in").iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-    assert [path for place in ("/", "/tmp", "/etc") for path in Path(place).glob("pwned")] == []
+    assert [path for directory in ("/", "/tmp", "/etc") for path in Path(directory).glob("pwned")] == []
 
 
 @pytest.mark.parametrize("name", [b"../escape", b"a/../../escape", b"..", b"a/.."])
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: bytes) -> None:
-    raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
+    archive = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
     with pytest.raises(FormatError, match="outside the root"):
-        unpack(_of(raw), tmp_path / "root")
+        unpack(_of(archive), tmp_path / "root")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_absolute_paths_are_taken_from_the_root_of_the_image(tmp_path: Path) -> None:
-    raw = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
-    unpack(_of(raw), tmp_path / "root")
+    archive = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
+    unpack(_of(archive), tmp_path / "root")
     assert (tmp_path / "root/absolute").exists()
 
 
 def test_a_layer_with_a_pax_global_header_is_read(tmp_path: Path) -> None:
     with tarfile.open(
         tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}
-    ) as made:
-        made.addfile(tarfile.TarInfo("file"))
+    ) as archive:
+        archive.addfile(tarfile.TarInfo("file"))
     unpack(_of((tmp_path / "a.tar").read_bytes()), tmp_path / "root")
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["file"]
 

@@ -46,10 +46,10 @@ def _members(home: Home, layer: LayerDigests) -> list[tarfile.TarInfo]:
         packed = file.read()
     assert digest.of(packed) == layer.digest
     assert len(packed) == layer.size
-    plain = stdlib_gzip.decompress(packed)
-    assert digest.of(plain) == layer.diff_id
-    assert len(plain) == layer.tar_size
-    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+    content = stdlib_gzip.decompress(packed)
+    assert digest.of(content) == layer.diff_id
+    assert len(content) == layer.tar_size
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return archive.getmembers()
 
 

@@ -33,7 +33,9 @@ def test_each_package_is_in_one_layer_in_any_order(
     packages: list[LockedPackage], policy: LayerPolicy, random: Random
 ) -> None:
     plan = layer_plan.plan_layers(packages, policy)
-    assert sorted(name for group in plan for name in group.packages) == sorted(p.name for p in packages)
+    assert sorted(name for group in plan for name in group.packages) == sorted(
+        package.name for package in packages
+    )
     shuffled = list(packages)
     random.shuffle(shuffled)
     assert layer_plan.plan_layers(shuffled, policy) == plan
@@ -58,10 +60,12 @@ def test_an_update_of_the_same_size_keeps_the_plan(
 ) -> None:
     if not packages:
         return
-    changed = data.draw(st.sampled_from(packages))
+    updated_package = data.draw(st.sampled_from(packages))
     updated = [
-        msgspec.structs.replace(p, version="2", sha256="1" * 64) if p.name == changed.name else p
-        for p in packages
+        msgspec.structs.replace(package, version="2", sha256="1" * 64)
+        if package.name == updated_package.name
+        else package
+        for package in packages
     ]
     assert layer_plan.plan_layers(updated, "auto") == layer_plan.plan_layers(packages, "auto")
 

@@ -86,8 +86,8 @@ def test_an_existing_target_is_not_listed(home: Home) -> None:
             hardlink("usr/lib/keeper/own.txt", "usr/share/doc/keeper/own.txt"),
         ],
     )
-    other = Deb("other", files=[symlink("usr/lib/other.txt", "../share/doc/keeper/own.txt")])
-    assert find_link_targets(cut_segments(home, keeper, other), 2) == LinkTargets({})
+    linking_package = Deb("other", files=[symlink("usr/lib/other.txt", "../share/doc/keeper/own.txt")])
+    assert find_link_targets(cut_segments(home, keeper, linking_package), 2) == LinkTargets({})
 
 
 def test_a_kept_link_keeps_its_own_target(home: Home) -> None:

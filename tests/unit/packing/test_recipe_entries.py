@@ -61,8 +61,8 @@ def collect_problems(root: Path, *rules: FileRule) -> list[str]:
 
 def test_a_directory_is_copied_with_its_content(app: Path) -> None:
     entries = [
-        (i.entry.path, i.entry.kind, i.entry.mode, i.entry.size, i.entry.link, i.content)
-        for i in collect(app, rule("app", "/srv/app"))
+        (item.entry.path, item.entry.kind, item.entry.mode, item.entry.size, item.entry.link, item.content)
+        for item in collect(app, rule("app", "/srv/app"))
     ]
     assert entries == [
         ("srv/app", "dir", 0o755, 0, "", b""),
@@ -83,7 +83,8 @@ def test_texts_links_and_directories_need_no_source(app: Path) -> None:
         FileRule(to="/data", directory=True, mode=0o1777, owner="web"),
     )
     entries = [
-        (i.entry.path, i.entry.mode, i.entry.uid, i.entry.gid, i.content) for i in collect(app, *rules)
+        (item.entry.path, item.entry.mode, item.entry.uid, item.entry.gid, item.content)
+        for item in collect(app, *rules)
     ]
     assert entries == [
         ("bin/sh", 0o777, 0, 0, b""),
@@ -133,14 +134,15 @@ def test_ignored_files_are_not_copied(app: Path) -> None:
 
 
 def test_a_mode_applies_to_files_and_makes_directories_searchable(app: Path) -> None:
-    modes = {i.entry.path: i.entry.mode for i in collect(app, rule("app", "/app", mode=0o640))}
+    modes = {item.entry.path: item.entry.mode for item in collect(app, rule("app", "/app", mode=0o640))}
     assert (modes["app"], modes["app/run"], modes["app/lib"]) == (0o750, 0o640, 0o750)
 
 
 def test_an_owner_applies_to_every_entry(app: Path) -> None:
-    assert {(i.entry.uid, i.entry.gid, i.owner) for i in collect(app, rule("app", "/app", owner="7:8"))} == {
-        (7, 8, "7:8")
-    }
+    assert {
+        (item.entry.uid, item.entry.gid, item.owner)
+        for item in collect(app, rule("app", "/app", owner="7:8"))
+    } == {(7, 8, "7:8")}
 
 
 def test_a_link_as_source_is_followed_and_a_link_below_is_kept(app: Path) -> None:
@@ -150,7 +152,7 @@ def test_a_link_as_source_is_followed_and_a_link_below_is_kept(app: Path) -> Non
 
 def test_hard_links_become_separate_files(app: Path) -> None:
     os.link(app / "app/main.py", app / "app/same.py")
-    kinds = {i.entry.path: i.entry.kind for i in collect(app, rule("app", "/a"))}
+    kinds = {item.entry.path: item.entry.kind for item in collect(app, rule("app", "/a"))}
     assert kinds["a/main.py"] == kinds["a/same.py"] == "file"
 
 
@@ -187,7 +189,7 @@ def test_nothing_outside_the_recipe_directory_is_read(app: Path) -> None:
     (app / "app" / "way").symlink_to("../..")
     for source in ("app/way/secret", "app/way", "app/way/*", "app/w*/secret", "app/**/secret"):
         assert len(collect_problems(app, rule(source))) == 1
-    kinds = {i.entry.path: i.entry.kind for i in collect(app, rule("app", "/a"))}
+    kinds = {item.entry.path: item.entry.kind for item in collect(app, rule("app", "/a"))}
     assert kinds["a/way"] == "symlink"
 
 
@@ -233,22 +235,22 @@ def test_large_files_are_compared_by_content(app: Path) -> None:
 
 
 def test_the_extending_recipe_overrides_a_rule(app: Path) -> None:
-    below = FileRule(to="/x", text="below", where="base.yaml:1:5")
-    above = FileRule(to="/x", text="above", where="recipe.yaml:1:5")
-    assert [i.content for i in collect(app, below, above)] == [b"above"]
+    base_rule = FileRule(to="/x", text="below", where="base.yaml:1:5")
+    recipe_rule = FileRule(to="/x", text="above", where="recipe.yaml:1:5")
+    assert [item.content for item in collect(app, base_rule, recipe_rule)] == [b"above"]
 
 
 def test_a_directory_rule_overrides_a_copied_directory(app: Path) -> None:
     directory_rule = FileRule(to="/app/lib", directory=True, mode=0o700, where="recipe.yaml:9:5")
     for rules in ((rule("app", "/app"), directory_rule), (directory_rule, rule("app", "/app"))):
-        assert {i.entry.path: i.entry.mode for i in collect(app, *rules)}["app/lib"] == 0o700
+        assert {item.entry.path: item.entry.mode for item in collect(app, *rules)}["app/lib"] == 0o700
 
 
 @pytest.mark.parametrize("kind", [{"text": "a"}, {"link": "b"}])
 def test_a_path_below_a_file_or_link_is_refused(app: Path, kind: dict[str, str]) -> None:
-    above = FileRule(to="/a", where="recipe.yaml:1:5", text=kind.get("text"), link=kind.get("link", ""))
-    below = FileRule(to="/a/b/c", text="c", where="recipe.yaml:2:5")
-    (problem,) = collect_problems(app, above, below)
+    parent_rule = FileRule(to="/a", where="recipe.yaml:1:5", text=kind.get("text"), link=kind.get("link", ""))
+    child_rule = FileRule(to="/a/b/c", text="c", where="recipe.yaml:2:5")
+    (problem,) = collect_problems(app, parent_rule, child_rule)
     assert problem.startswith("recipe.yaml:2:5: cannot add '/a/b/c': '/a' is a ")
 
 
@@ -258,7 +260,7 @@ def test_files_of_an_extended_recipe_come_from_its_own_directory(app: Path) -> N
     recipe = load_recipe(
         write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n")
     )
-    assert {i.entry.path: i.content for i in collect_entries(recipe.files, app, resolve_owner)} == {
+    assert {item.entry.path: item.content for item in collect_entries(recipe.files, app, resolve_owner)} == {
         "conf": b"common",
         "m": b"main",
     }
@@ -282,10 +284,10 @@ def test_the_result_does_not_depend_on_locale_and_umask(app: Path, locale: str) 
     def run_in_locale(locale: str, umask: int, utf8: str) -> str:
         environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
         command = [sys.executable, "-c", _SCRIPT, str(app)]
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=environment, umask=umask, capture_output=True, text=True, check=True
         )
-        return done.stdout
+        return process.stdout
 
     assert run_in_locale(locale, 0o077, "0") == run_in_locale("C.UTF-8", 0o022, "1")
 
@@ -314,5 +316,5 @@ def test_every_file_is_copied_with_its_content(
             continue  # the parent is already a file
         expected["/".join(("a", *components))] = content
     entries = collect(root, rule("app", "/a"))
-    assert {i.entry.path: i.content for i in entries if i.entry.kind == "file"} == expected
-    assert [i.entry.path for i in entries] == sorted(i.entry.path for i in entries)
+    assert {item.entry.path: item.content for item in entries if item.entry.kind == "file"} == expected
+    assert [item.entry.path for item in entries] == sorted(item.entry.path for item in entries)

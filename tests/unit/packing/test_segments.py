@@ -120,9 +120,11 @@ def test_a_segment_with_its_own_layer_has_the_layers_digests(home: Home) -> None
     assert segment.layer
     assert segment.layer.digest == digest.of(packed)
     assert segment.layer.size == len(packed)
-    plain = gzip.decompress_member(LAYER_START) + _read_tar(home, segment) + gzip.decompress_member(LAYER_END)
-    assert segment.layer.diff_id == digest.of(plain)
-    assert segment.layer.tar_size == len(plain)
+    layer_tar = (
+        gzip.decompress_member(LAYER_START) + _read_tar(home, segment) + gzip.decompress_member(LAYER_END)
+    )
+    assert segment.layer.diff_id == digest.of(layer_tar)
+    assert segment.layer.tar_size == len(layer_tar)
     paths = [line.split()[1] for line in _format_tree(_read_tar(home, segment)).splitlines()]
     directories = {""}
     for path in paths:
@@ -190,22 +192,22 @@ def test_hard_links_to_hidden_files_become_files(home: Home, has_own_layer: bool
         ],
     )
     segment = _cut(home, package, Selection(has_own_layer=has_own_layer, includes_dpkg_info=False))
-    changed = segments.change_segment(segment, SegmentChanges(hide=("usr/a",)), home.blobs)
-    lines = _format_tree(_read_tar(home, changed)).splitlines()
+    changed_segment = segments.change_segment(segment, SegmentChanges(hide=("usr/a",)), home.blobs)
+    lines = _format_tree(_read_tar(home, changed_segment)).splitlines()
     assert [line for line in lines if line[0] != "d"] == [
         "-0644 usr/b b'A'",
         "h0644 usr/c -> usr/b",
         "-0644 usr/d b'D'",
     ]
-    assert (changed.layer is None) == (segment.layer is None)
+    assert (changed_segment.layer is None) == (segment.layer is None)
 
 
 def test_a_changed_segment_has_the_changed_directories(home: Home) -> None:
     segment = _cut(home, _HELLO, Selection(has_own_layer=True))
     directory = Entry("var/lib/hello", "dir", 0o700, 107, 108)
-    changed = segments.change_segment(segment, SegmentChanges(directories=(directory,)), home.blobs)
-    assert "d0700 var/lib/hello" in _format_tree(_read_tar(home, changed)).splitlines()
-    assert directory in changed.directories
+    changed_segment = segments.change_segment(segment, SegmentChanges(directories=(directory,)), home.blobs)
+    assert "d0700 var/lib/hello" in _format_tree(_read_tar(home, changed_segment)).splitlines()
+    assert directory in changed_segment.directories
 
 
 def test_a_late_directory_entry_keeps_its_mode(home: Home) -> None:

@@ -69,13 +69,13 @@ sign:
   - {key: /etc/other.key, prefix: example.com}
 """
     )
-    found = config.load_config({"PUMICE_CONFIG": str(path)})
-    chosen = {
+    settings = config.load_config({"PUMICE_CONFIG": str(path)})
+    keys = {
         name: (signing.key, signing.passphrase_file)
         for name in ("elsewhere.example/x", "example.com/appliance", "example.com/apps/x", "example.com/apps")
-        if (signing := found.find_signing(name))
+        if (signing := settings.find_signing(name))
     }
-    assert chosen == {
+    assert keys == {
         "elsewhere.example/x": (str(tmp_path / "here.key"), str(tmp_path / "secret")),
         "example.com/appliance": ("/etc/other.key", ""),
         "example.com/apps/x": ("apps", ""),
@@ -85,7 +85,7 @@ sign:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "location", "message"),
     [
         ("sign: {keys: x}", "c.yaml:1:8", "unknown setting"),
         ("sign: {prefix: example.com}", "c.yaml:1:7", "a signing section needs a key"),
@@ -97,10 +97,12 @@ sign:
         ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "every name has a signing key already, at c.yaml:1:8"),
     ],
 )
-def test_problems_of_signing_keys_have_locations(text: str, place: str, message: str) -> None:
+def test_problems_of_signing_keys_have_locations(text: str, location: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         config.parse_config(text.encode(), "c.yaml")
-    assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [(place, message)]
+    assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [
+        (location, message)
+    ]
 
 
 @given(

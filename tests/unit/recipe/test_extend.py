@@ -12,47 +12,50 @@ from pumice.recipe.model import ExtraArchive, HealthCheck, Recipe
 from tests.support.recipes import HEAD, write
 
 
-def merged(folder: Path, below: str, above: str) -> Recipe:
-    write(folder, HEAD + below, "base.yaml")
-    return load_recipe(write(folder, "extend: base.yaml\n" + above))
+def merged(folder: Path, base_text: str, recipe_text: str) -> Recipe:
+    write(folder, HEAD + base_text, "base.yaml")
+    return load_recipe(write(folder, "extend: base.yaml\n" + recipe_text))
 
 
 def names(recipe: Recipe) -> list[str]:
     return [
-        f"{'-' if r.exclude else ''}{r.name}{'=' if r.version else ''}{r.version}" for r in recipe.packages
+        f"{'-' if request.exclude else ''}{request.name}{'=' if request.version else ''}{request.version}"
+        for request in recipe.packages
     ]
 
 
 def test_missing_keys_come_from_the_extended_recipe(tmp_path: Path) -> None:
-    found = merged(tmp_path, "description: below\nlayers: single\n", "description: above\n")
-    assert (found.name, found.description, found.layers) == ("example.com/hello", "above", "single")
+    recipe = merged(tmp_path, "description: below\nlayers: single\n", "description: above\n")
+    assert (recipe.name, recipe.description, recipe.layers) == ("example.com/hello", "above", "single")
 
 
 def test_maps_merge_key_by_key(tmp_path: Path) -> None:
-    below = "environment: {A: 1, B: 1}\n"
-    below += "run: {user: root, ports: {http: 80}, health: {command: [x], retries: 2}}\n"
-    above = "environment: {B: 2, C: 2}\nrun: {user: nonroot, ports: {dns: 53}, health: {interval: 1m}}\n"
-    found = merged(tmp_path, below, above)
-    assert found.environment == {"A": "1", "B": "2", "C": "2"}
-    assert found.run.user == "nonroot"
-    assert found.run.ports == {"http": "80/tcp", "dns": "53/tcp"}
-    assert found.run.health == HealthCheck(command=("x",), retries=2, interval=60)
+    base_text = "environment: {A: 1, B: 1}\n"
+    base_text += "run: {user: root, ports: {http: 80}, health: {command: [x], retries: 2}}\n"
+    recipe_text = (
+        "environment: {B: 2, C: 2}\nrun: {user: nonroot, ports: {dns: 53}, health: {interval: 1m}}\n"
+    )
+    recipe = merged(tmp_path, base_text, recipe_text)
+    assert recipe.environment == {"A": "1", "B": "2", "C": "2"}
+    assert recipe.run.user == "nonroot"
+    assert recipe.run.ports == {"http": "80/tcp", "dns": "53/tcp"}
+    assert recipe.run.health == HealthCheck(command=("x",), retries=2, interval=60)
 
 
 def test_lists_are_appended_without_duplicates(tmp_path: Path) -> None:
-    found = merged(tmp_path, "archs: [amd64]\ninclude: [docs]\n", "archs: [arm64, amd64]\ninclude: [man]\n")
-    assert (found.archs, found.include) == (("amd64", "arm64"), ("docs", "man"))
+    recipe = merged(tmp_path, "archs: [amd64]\ninclude: [docs]\n", "archs: [arm64, amd64]\ninclude: [man]\n")
+    assert (recipe.archs, recipe.include) == (("amd64", "arm64"), ("docs", "man"))
 
 
 def test_commands_and_arguments_are_replaced(tmp_path: Path) -> None:
-    below = "run: {command: [a, b], arguments: [c], health: {command: [d, e]}}\n"
-    found = merged(tmp_path, below, "run: {command: x, arguments: [], health: {command: [y]}}\n")
-    assert (found.run.command, found.run.arguments) == (("x",), ())
-    assert found.run.health == HealthCheck(command=("y",))
+    base_text = "run: {command: [a, b], arguments: [c], health: {command: [d, e]}}\n"
+    recipe = merged(tmp_path, base_text, "run: {command: x, arguments: [], health: {command: [y]}}\n")
+    assert (recipe.run.command, recipe.run.arguments) == (("x",), ())
+    assert recipe.run.health == HealthCheck(command=("y",))
 
 
 @pytest.mark.parametrize(
-    ("below", "above", "both"),
+    ("base_text", "recipe_text", "merged_requests"),
     [
         ("[aa, bb]", "[cc]", ["aa", "bb", "cc"]),
         ("[aa, bb]", "[aa]", ["aa", "bb"]),
@@ -66,9 +69,11 @@ def test_commands_and_arguments_are_replaced(tmp_path: Path) -> None:
     ],
 )
 def test_a_request_replaces_one_for_the_same_package(
-    tmp_path: Path, below: str, above: str, both: list[str]
+    tmp_path: Path, base_text: str, recipe_text: str, merged_requests: list[str]
 ) -> None:
-    assert names(merged(tmp_path, f"packages: {below}\n", f"packages: {above}\n")) == both
+    assert (
+        names(merged(tmp_path, f"packages: {base_text}\n", f"packages: {recipe_text}\n")) == merged_requests
+    )
 
 
 def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
@@ -79,28 +84,28 @@ def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
         "users: [{name: a, uid: 1}, {name: b}]\n",
         "base.yaml",
     )
-    above = (
+    recipe_text = (
         "extend: base.yaml\nfrom: {archives: [{name: t, key: k}]}\nusers: [{name: b, uid: 2}, {name: c}]\n"
     )
-    found = load_recipe(write(tmp_path, above))
-    assert [(user.name, user.uid) for user in found.users] == [("a", 1), ("b", 2), ("c", None)]
-    assert found.origin.archives == (ExtraArchive(name="t", url="https://a.example/", suite="s", key="k"),)
+    recipe = load_recipe(write(tmp_path, recipe_text))
+    assert [(user.name, user.uid) for user in recipe.users] == [("a", 1), ("b", 2), ("c", None)]
+    assert recipe.origin.archives == (ExtraArchive(name="t", url="https://a.example/", suite="s", key="k"),)
 
 
 def test_several_recipes_are_merged_in_order(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "description: one\npackages: [aa]\n", "one.yaml")
     write(tmp_path, "description: two\npackages: [bb, -aa]\n", "two.yaml")
-    found = load_recipe(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
-    assert (found.description, names(found)) == ("two", ["bb", "cc"])
+    recipe = load_recipe(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
+    assert (recipe.description, names(recipe)) == ("two", ["bb", "cc"])
 
 
 def test_a_recipe_extended_twice_contributes_once(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "packages: [aa]\nfiles: [{text: a, to: /a}]\n", "root.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [bb]\n", "left.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [cc]\n", "right.yaml")
-    found = load_recipe(write(tmp_path, "extend: [left.yaml, right.yaml]\n"))
-    assert names(found) == ["aa", "bb", "cc"]
-    assert len(found.files) == 1
+    recipe = load_recipe(write(tmp_path, "extend: [left.yaml, right.yaml]\n"))
+    assert names(recipe) == ["aa", "bb", "cc"]
+    assert len(recipe.files) == 1
 
 
 def test_a_file_extended_many_times_is_merged_once(tmp_path: Path) -> None:
@@ -111,7 +116,7 @@ def test_a_file_extended_many_times_is_merged_once(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_main_recipe(tmp_path: Path) -> None:
-    below = """
+    base_text = """
 from:
   debian: bookworm
   keyrings: [a.asc, /b.asc]
@@ -119,15 +124,15 @@ from:
 packages: [./x.deb, ../y.deb]
 files: [{from: app, to: /app}]
 """
-    write(tmp_path, below, "common/deep/base.yaml")
-    above = "extend: ../common/deep/base.yaml\nfiles: [{from: own, to: /own}]\n"
-    above += 'name: example.com/x\nversion: "1"\n'
-    found = load_recipe(write(tmp_path, above, "app/recipe.yaml"))
-    assert found.origin.keyrings == ("../common/deep/a.asc", "/b.asc")
-    assert found.origin.archives[0].key == "../common/deep/k/k"
-    assert [r.file for r in found.packages] == ["../common/deep/x.deb", "../common/y.deb"]
-    assert [(rule.source, rule.base_dir) for rule in found.files] == [("app", "../common/deep"), ("own", "")]
-    assert found.files[0].where == f"{tmp_path}/common/deep/base.yaml:7:9"
+    write(tmp_path, base_text, "common/deep/base.yaml")
+    recipe_text = "extend: ../common/deep/base.yaml\nfiles: [{from: own, to: /own}]\n"
+    recipe_text += 'name: example.com/x\nversion: "1"\n'
+    recipe = load_recipe(write(tmp_path, recipe_text, "app/recipe.yaml"))
+    assert recipe.origin.keyrings == ("../common/deep/a.asc", "/b.asc")
+    assert recipe.origin.archives[0].key == "../common/deep/k/k"
+    assert [request.file for request in recipe.packages] == ["../common/deep/x.deb", "../common/y.deb"]
+    assert [(rule.source, rule.base_dir) for rule in recipe.files] == [("app", "../common/deep"), ("own", "")]
+    assert recipe.files[0].where == f"{tmp_path}/common/deep/base.yaml:7:9"
 
 
 def test_locations_name_files_relative_to_the_working_directory(

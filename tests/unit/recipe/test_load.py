@@ -106,10 +106,12 @@ from:
 
 
 def test_packages_are_plain_pinned_excluded_or_local(tmp_path: Path) -> None:
-    found = load(
+    recipe = load(
         tmp_path, "packages: [python3, curl=1:7.88.1-10+deb12u8, -perl, ./debs//x.deb, ../y.deb, 7zip]"
     )
-    assert [(r.name, r.version, r.exclude, r.file) for r in found.packages] == [
+    assert [
+        (request.name, request.version, request.exclude, request.file) for request in recipe.packages
+    ] == [
         ("python3", "", False, ""),
         ("curl", "1:7.88.1-10+deb12u8", False, ""),
         ("perl", "", True, ""),
@@ -117,7 +119,7 @@ def test_packages_are_plain_pinned_excluded_or_local(tmp_path: Path) -> None:
         ("", "", False, "../y.deb"),
         ("7zip", "", False, ""),
     ]
-    assert found.packages[1].where == f"{tmp_path}/recipe.yaml:4:21"
+    assert recipe.packages[1].where == f"{tmp_path}/recipe.yaml:4:21"
 
 
 def test_all_keys_of_files(tmp_path: Path) -> None:
@@ -212,9 +214,9 @@ def test_contradictions_are_reported_once(tmp_path: Path, text: str) -> None:
 
 
 def test_a_long_list_of_problems_is_truncated(tmp_path: Path) -> None:
-    said = refused(tmp_path, "packages:\n" + "".join(f"  - Bad{n}\n" for n in range(500)))
-    assert len(said) == 51
-    assert said[-1] == "450 more problems"
+    message = refused(tmp_path, "packages:\n" + "".join(f"  - Bad{number}\n" for number in range(500)))
+    assert len(message) == 51
+    assert message[-1] == "450 more problems"
 
 
 def test_a_password_in_a_mirror_is_not_repeated(tmp_path: Path) -> None:
@@ -239,8 +241,8 @@ def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, n
 
 def test_each_example_of_the_project_loads() -> None:
     examples = Path(__file__).resolve().parents[3] / "examples"
-    found = [load_recipe(path) for path in sorted(examples.glob("*/recipe.yaml"))]
-    assert len(found) >= 6
+    recipes = [load_recipe(path) for path in sorted(examples.glob("*/recipe.yaml"))]
+    assert len(recipes) >= 6
 
 
 _WORDS = [
@@ -298,4 +300,4 @@ def _loads_or_is_refused(path: Path) -> None:
         assert isinstance(load_recipe(path), model.Recipe)
     except RecipeError as error:
         assert error.problems
-        assert all(p.message and "\n" not in p.message for p in error.problems)
+        assert all(problem.message and "\n" not in problem.message for problem in error.problems)

@@ -18,7 +18,7 @@ from tests.support.recipes import load
 
 
 def package(bare_name: str, **changes: Any) -> LockedPackage:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": bare_name,
         "version": "1:1.0-1+b1",
         "architecture": "amd64",
@@ -28,7 +28,7 @@ def package(bare_name: str, **changes: Any) -> LockedPackage:
         "size": 1234,
         "sha256": "0123456789abcdef" * 4,
     }
-    return LockedPackage(**{**given, **changes})
+    return LockedPackage(**{**fields, **changes})
 
 
 INDEX = LockedIndex(
@@ -73,15 +73,18 @@ def test_order_does_not_matter() -> None:
     assert lock.encode_lock(mixed) == lock.encode_lock(GOOD)
     text = msgspec.json.encode(mixed)
     assert lock.encode_lock(lock.parse_lock(text, "r.lock")) == TEXT.encode()
-    assert [p.name for p in lock.parse_lock(text, "r.lock").packages["amd64"]] == ["bash", "zlib1g"]
+    assert [package.name for package in lock.parse_lock(text, "r.lock").packages["amd64"]] == [
+        "bash",
+        "zlib1g",
+    ]
 
 
 def test_a_changed_package_changes_one_line() -> None:
     newer = package("bash", version="2")
-    changed = msgspec.structs.replace(
+    changed_lock = msgspec.structs.replace(
         GOOD, packages={**GOOD.packages, "amd64": (newer, GOOD.packages["amd64"][1])}
     )
-    lines = zip(TEXT.splitlines(), lock.encode_lock(changed).decode().splitlines(), strict=True)
+    lines = zip(TEXT.splitlines(), lock.encode_lock(changed_lock).decode().splitlines(), strict=True)
     assert sum(before != after for before, after in lines) == 1
 
 
@@ -99,7 +102,7 @@ def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, n
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('"lock": 1', '"lock": 2', "lock version 2 is not supported: this Pumice reads up to version 1"),
         (
@@ -125,15 +128,15 @@ def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, n
         ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock contains merge conflict markers"),
     ],
 )
-def test_an_invalid_lock_is_rejected(old: str, new: str, said: str) -> None:
+def test_an_invalid_lock_is_rejected(old: str, new: str, message: str) -> None:
     assert old in TEXT
     error = refused(TEXT.replace(old, new, 1))
-    assert (error.message, error.where) == (said, "r.lock")
+    assert (error.message, error.where) == (message, "r.lock")
     assert error.hint
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"path": "../x.deb"}, "the path '../x.deb' of 'bash' is not a clean path in a mirror"),
         ({"path": "/etc/passwd"}, "the path '/etc/passwd' of 'bash' is not a clean path in a mirror"),
@@ -159,21 +162,23 @@ def test_an_invalid_lock_is_rejected(old: str, new: str, said: str) -> None:
         ({"source": "A B"}, "the source 'A B' of 'bash' is not a package's name"),
     ],
 )
-def test_the_grammar_of_packages_is_checked(changes: dict[str, Any], said: str) -> None:
-    bad = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash", **changes),)})
-    error = refused(lock.encode_lock(bad).decode())
-    assert (error.message, error.where) == (said, "r.lock:10:7")
+def test_the_grammar_of_packages_is_checked(changes: dict[str, Any], message: str) -> None:
+    invalid_lock = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash", **changes),)})
+    error = refused(lock.encode_lock(invalid_lock).decode())
+    assert (error.message, error.where) == (message, "r.lock:10:7")
 
 
 def test_a_local_package_may_be_outside_the_recipes_directory() -> None:
     local = package("bash", role="local", path="../common/my tool.deb", archive="", suite="")
-    good = msgspec.structs.replace(GOOD, packages={"amd64": (local,)})
-    assert lock.parse_lock(lock.encode_lock(good), "r.lock") == good
+    valid_lock = msgspec.structs.replace(GOOD, packages={"amd64": (local,)})
+    assert lock.parse_lock(lock.encode_lock(valid_lock), "r.lock") == valid_lock
 
 
 def test_duplicate_packages_are_rejected() -> None:
-    twice = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash"), package("bash", version="2"))})
-    assert refused(lock.encode_lock(twice).decode()).message == "duplicate package 'bash' for amd64"
+    invalid_lock = msgspec.structs.replace(
+        GOOD, packages={"amd64": (package("bash"), package("bash", version="2"))}
+    )
+    assert refused(lock.encode_lock(invalid_lock).decode()).message == "duplicate package 'bash' for amd64"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +194,8 @@ def test_duplicate_packages_are_rejected() -> None:
     ],
 )
 def test_the_grammar_of_indexes_is_checked(changes: dict[str, Any]) -> None:
-    bad = msgspec.structs.replace(GOOD, indexes=(msgspec.structs.replace(INDEX, **changes),))
-    assert refused(lock.encode_lock(bad).decode()).where == "r.lock:6:5"
+    invalid_lock = msgspec.structs.replace(GOOD, indexes=(msgspec.structs.replace(INDEX, **changes),))
+    assert refused(lock.encode_lock(invalid_lock).decode()).where == "r.lock:6:5"
 
 
 def test_an_invalid_value_is_reported_with_its_line() -> None:
@@ -209,12 +214,12 @@ def test_malformed_json_is_reported_with_its_location() -> None:
 
 
 def test_requirements_ignore_order_and_locations(tmp_path: Path) -> None:
-    one = load(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
-    other = load(
+    recipe = load(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
+    reordered_recipe = load(
         tmp_path,
         "# moved\nfiles: [{text: a, to: /a}]\narchs: [arm64, amd64]\npackages: [./x.deb, -cc, bb, aa]\n",
     )
-    assert requirements.requirements_digest(one) == requirements.requirements_digest(other)
+    assert requirements.requirements_digest(recipe) == requirements.requirements_digest(reordered_recipe)
 
 
 def test_the_url_of_a_mirror_does_not_make_a_lock_stale(tmp_path: Path) -> None:
@@ -224,10 +229,10 @@ def test_the_url_of_a_mirror_does_not_make_a_lock_stale(tmp_path: Path) -> None:
     )
 
 
-def _from(path: Path, more: str) -> Recipe:
+def _from(path: Path, extra_lines: str) -> Recipe:
     from pumice.recipe.load import load_recipe
 
-    path.write_text(f'name: a\nversion: "1"\nfrom: {{debian: bookworm{more}}}\n')
+    path.write_text(f'name: a\nversion: "1"\nfrom: {{debian: bookworm{extra_lines}}}\n')
     return load_recipe(path)
 
 
@@ -250,7 +255,7 @@ def test_requirements_depend_on_every_key_that_decides_packages(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "more",
+    "extra_lines",
     [
         ", components: [main, contrib]",
         ", suites: [sid]",
@@ -258,10 +263,10 @@ def test_requirements_depend_on_every_key_that_decides_packages(tmp_path: Path, 
         ", archives: [{name: t, url: 'https://a.example/', suite: s}]",
     ],
 )
-def test_requirements_depend_on_the_origin(tmp_path: Path, more: str) -> None:
+def test_requirements_depend_on_the_origin(tmp_path: Path, extra_lines: str) -> None:
     path = tmp_path / "o.yaml"
     assert requirements.requirements_digest(_from(path, "")) != requirements.requirements_digest(
-        _from(path, more)
+        _from(path, extra_lines)
     )
 
 
@@ -291,11 +296,11 @@ def test_any_bytes_give_a_lock_or_a_lock_error(data: bytes) -> None:
 
 def _read(data: bytes) -> None:
     try:
-        found = lock.parse_lock(data, "r.lock")
+        parsed_lock = lock.parse_lock(data, "r.lock")
     except LockError as error:
         assert (error.where or "").startswith("r.lock")
     else:
-        assert lock.parse_lock(lock.encode_lock(found), "r.lock") == found
+        assert lock.parse_lock(lock.encode_lock(parsed_lock), "r.lock") == parsed_lock
 
 
 def test_a_lock_records_arguments(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ RECIPES = [block for block in blocks(PAGE) if block.kind == "yaml"]
 
 
 def tables(table: Table) -> list[Table]:
-    found = [table]
+    all_tables = [table]
     for key in table.keys:
         kind = key.kind.item if isinstance(key.kind, ListOf) else key.kind
         if isinstance(kind, Table):
-            found += tables(kind)
-    return found
+            all_tables += tables(kind)
+    return all_tables
 
 
 @pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
@@ -42,13 +42,15 @@ def test_every_reserved_key_is_on_the_page() -> None:
 
 @pytest.mark.parametrize("block", RECIPES, ids=lambda block: f"line-{block.line}")
 def test_every_recipe_on_the_page_loads(tmp_path: Path, block: Block) -> None:
-    for other in RECIPES:
-        if "file" in other.notes:
-            write(tmp_path, other.text, other.notes["file"])
+    for recipe_text in RECIPES:
+        if "file" in recipe_text.notes:
+            write(tmp_path, recipe_text.text, recipe_text.notes["file"])
     text = block.text
     if "extend:" not in text:
-        needed = {"name": "example.com/x", "version": '"1"', "from": "{debian: bookworm}"}
-        lines = [f"{key}: {value}" for key, value in needed.items() if not re.search(f"^{key}:", text, re.M)]
+        required_keys = {"name": "example.com/x", "version": '"1"', "from": "{debian: bookworm}"}
+        lines = [
+            f"{key}: {value}" for key, value in required_keys.items() if not re.search(f"^{key}:", text, re.M)
+        ]
         text = "\n".join([*lines, text])
     load_recipe(write(tmp_path, text))
 

@@ -17,13 +17,13 @@ from pumice.recipe.model import Recipe
 from tests.support.recipes import HEAD, as_yaml, values, write
 
 
-def bare(recipe: Recipe) -> Recipe:
+def without_locations(recipe: Recipe) -> Recipe:
     """Return a recipe without what tells where it was written."""
     return msgspec.structs.replace(
         recipe,
         path="",
-        packages=tuple(msgspec.structs.replace(item, where="") for item in recipe.packages),
-        files=tuple(msgspec.structs.replace(item, where="", base_dir="") for item in recipe.files),
+        packages=tuple(msgspec.structs.replace(request, where="") for request in recipe.packages),
+        files=tuple(msgspec.structs.replace(request, where="", base_dir="") for request in recipe.files),
     )
 
 
@@ -59,8 +59,8 @@ def test_each_value_has_its_location(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_json_contains_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, HEAD + "labels: {a/b: x}\nrecommends: true\nusers: [{name: u, uid: 7}]\n")
-    found = show.format_json(load_effective("recipe.yaml"))
-    assert found["recipe"] == {
+    document = show.format_json(load_effective("recipe.yaml"))
+    assert document["recipe"] == {
         "name": "example.com/hello",
         "version": "1.0",
         "from": {"debian": "bookworm"},
@@ -68,15 +68,15 @@ def test_json_contains_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "recommends": True,
         "users": [{"name": "u", "uid": 7}],
     }
-    assert found["sources"]["/labels/a~1b"] == "recipe.yaml:4:15"
-    assert found["sources"]["/users/0/uid"] == "recipe.yaml:6:24"
+    assert document["sources"]["/labels/a~1b"] == "recipe.yaml:4:15"
+    assert document["sources"]["/users/0/uid"] == "recipe.yaml:6:24"
 
 
 def test_a_file_name_cannot_end_its_comment(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD, "a\nrun: evil.yaml")
-    shown = show.format_yaml(load_effective(path))
-    assert len(shown.splitlines()) == 4
-    assert load_recipe(write(tmp_path, shown, "again.yaml")).name == "example.com/hello"
+    text = show.format_yaml(load_effective(path))
+    assert len(text.splitlines()) == 4
+    assert load_recipe(write(tmp_path, text, "again.yaml")).name == "example.com/hello"
 
 
 @settings(max_examples=40)
@@ -87,12 +87,15 @@ def test_the_shown_recipe_loads_as_the_same_recipe(
     folder = tmp_path_factory.getbasetemp()
     path = write(folder, as_yaml(value), "shown.yaml")
     try:
-        found = load_effective(path)
+        effective_recipe = load_effective(path)
     except RecipeError:
         assume(False)
-    again = write(folder, show.format_yaml(found), "again.yaml")
-    assert bare(load_recipe(again)) == bare(found.recipe)
-    assert show.format_json(load_effective(again))["recipe"] == show.format_json(found)["recipe"]
+    rewritten_path = write(folder, show.format_yaml(effective_recipe), "again.yaml")
+    assert without_locations(load_recipe(rewritten_path)) == without_locations(effective_recipe.recipe)
+    assert (
+        show.format_json(load_effective(rewritten_path))["recipe"]
+        == show.format_json(effective_recipe)["recipe"]
+    )
 
 
 @settings(max_examples=40)
@@ -104,8 +107,10 @@ def test_shown_strings_are_strings_to_other_readers(
 
     path = write(tmp_path_factory.getbasetemp(), as_yaml(value), "others.yaml")
     try:
-        found = load_effective(path)
+        effective_recipe = load_effective(path)
     except RecipeError:
         assume(False)
-    assert pyyaml.safe_load(show.format_yaml(found)) == show.format_json(found)["recipe"]
-    assert yaml.read_document(show.format_yaml(found).encode(), "x").problems == ()
+    assert (
+        pyyaml.safe_load(show.format_yaml(effective_recipe)) == show.format_json(effective_recipe)["recipe"]
+    )
+    assert yaml.read_document(show.format_yaml(effective_recipe).encode(), "x").problems == ()

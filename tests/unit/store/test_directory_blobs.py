@@ -50,13 +50,13 @@ def path_of(home: Home, digest: Digest) -> Path:
 
 def reads(home: Home, digest: Digest) -> int | None:
     """Return what a fresh process would say of a blob."""
-    with Home(home.root) as other:
-        return other.blobs.size(digest)
+    with Home(home.root) as other_home:
+        return other_home.blobs.size(digest)
 
 
 def spoil(path: Path, *, same_times: bool) -> None:
     """Change one byte; size stays, and mtime too if wanted."""
-    before = path.stat()
+    status_before = path.stat()
     path.chmod(0o644)
     with path.open("r+b") as file:
         first = file.read(1)
@@ -64,8 +64,11 @@ def spoil(path: Path, *, same_times: bool) -> None:
         file.write(bytes([first[0] ^ 1]))
     path.chmod(0o444)
     if same_times:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (
+            status_before.st_size,
+            status_before.st_mtime_ns,
+        )
 
 
 @pytest.mark.parametrize("same_times", [False, True])
@@ -73,13 +76,13 @@ def test_a_changed_blob_is_noticed_and_removed(home: Home, same_times: bool) -> 
     digest = put(home.blobs, b"precious")
     spoil(path_of(home, digest), same_times=same_times)
     heard = Heard()
-    with Home(home.root, progress=heard) as other:
-        assert other.blobs.size(digest) is None
+    with Home(home.root, progress=heard) as other_home:
+        assert other_home.blobs.size(digest) is None
         assert not path_of(home, digest).exists()
         assert digest in heard.warnings[0]
         with pytest.raises(StoreError):
-            other.blobs.open(digest)
-        put(other.blobs, b"precious")
+            other_home.blobs.open(digest)
+        put(other_home.blobs, b"precious")
     assert home.blobs.size(digest) == 8
 
 
@@ -112,18 +115,18 @@ def test_a_blob_that_was_moved_about_is_hashed_again_and_then_trusted(home: Home
 
 def test_a_trusted_blob_is_not_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(home.blobs, b"trusted")
-    with Home(home.root) as other:
-        monkeypatch.setattr(other.blobs, "_verify_file", None)  # calling it would fail
-        assert other.blobs.size(digest) == 7
+    with Home(home.root) as other_home:
+        monkeypatch.setattr(other_home.blobs, "_verify_file", None)  # calling it would fail
+        assert other_home.blobs.size(digest) == 7
 
 
 def test_stat_cache_is_shared_between_processes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     put(home.blobs, b"first")
-    with Home(home.root) as other:
-        other.blobs.size(of(b"first"))
+    with Home(home.root) as other_home:
+        other_home.blobs.size(of(b"first"))
         digest = put(home.blobs, b"second")
-        monkeypatch.setattr(other.blobs, "_verify_file", None)
-        assert other.blobs.size(digest) == 6
+        monkeypatch.setattr(other_home.blobs, "_verify_file", None)
+        assert other_home.blobs.size(digest) == 6
 
 
 @pytest.mark.parametrize(
@@ -141,18 +144,18 @@ def test_a_torn_line_of_trust_spoils_no_other(home: Home, monkeypatch: pytest.Mo
     path = home.root / "trust"
     path.write_bytes(path.read_bytes()[:-9])
     second = put(home.blobs, b"second")
-    with Home(home.root) as other:
+    with Home(home.root) as other_home:
         hashed: list[str] = []
-        original = other.blobs._verify_file
+        original = other_home.blobs._verify_file
 
         def hash_and_tell(name: str) -> int | None:
             hashed.append(name)
             return original(name)
 
-        monkeypatch.setattr(other.blobs, "_verify_file", hash_and_tell)
-        assert other.blobs.size(second) == 6
+        monkeypatch.setattr(other_home.blobs, "_verify_file", hash_and_tell)
+        assert other_home.blobs.size(second) == 6
         assert hashed == []
-        assert other.blobs.size(first) == 5
+        assert other_home.blobs.size(first) == 5
         assert hashed == [hex_of(first)]
 
 
@@ -171,12 +174,12 @@ def test_blobs_are_read_only_files_with_their_digest_as_name(home: Home) -> None
 
 def test_a_composed_blob_costs_its_list_only(home: Home) -> None:
     parts = [put(home.blobs, b"a" * 5000), put(home.blobs, b"b" * 5000)]
-    whole = of(b"a" * 5000 + b"b" * 5000)
-    home.blobs.compose(parts, whole)
-    assert home.blobs.stored_size(whole) < 400
-    assert home.blobs.composition(whole) is not None
+    composed_digest = of(b"a" * 5000 + b"b" * 5000)
+    home.blobs.compose(parts, composed_digest)
+    assert home.blobs.stored_size(composed_digest) < 400
+    assert home.blobs.composition(composed_digest) is not None
     assert home.blobs.composition(parts[0]) is None
-    assert not path_of(home, whole).exists()
+    assert not path_of(home, composed_digest).exists()
 
 
 def test_a_composed_blob_goes_with_its_parts(home: Home) -> None:
@@ -244,9 +247,9 @@ def test_foreign_files_are_no_blobs(home: Home) -> None:
 
 def test_a_part_that_shrinks_while_it_is_read_is_an_error_not_an_end(home: Home) -> None:
     parts = [put(home.blobs, b"a" * 200_000), put(home.blobs, b"b" * 200_000)]
-    whole = of(b"a" * 200_000 + b"b" * 200_000)
-    home.blobs.compose(parts, whole)
-    with home.blobs.open(whole) as file:
+    composed_digest = of(b"a" * 200_000 + b"b" * 200_000)
+    home.blobs.compose(parts, composed_digest)
+    with home.blobs.open(composed_digest) as file:
         file.read(10)
         path = path_of(home, parts[1])
         path.chmod(0o644)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ from tests.support.docs import ROOT
 from tests.support.peers import absent, need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.crashes import Operation
     from tests.support.store_workload import Promise
 
@@ -48,17 +45,6 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def fast_path(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder in memory where there is such a thing: for thousands of small files."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="pumice-test-", dir=memory) as place:
-        yield Path(place)
-
-
-@pytest.fixture
 def log(tmp_path: Path) -> list[Operation]:
     """Everything that one run of the work does to the disk."""
     recorder = crashes.RecordingFileSystem(tmp_path)
@@ -69,24 +55,24 @@ def log(tmp_path: Path) -> list[Operation]:
 
 def test_blobs_are_durable_before_a_reference_names_them(log: list[Operation]) -> None:
     """Write, fsync the file, rename, fsync the directory; only then whatever points there."""
-    written: dict[int, str] = {}
+    blobs_by_file: dict[int, str] = {}
     file_at: dict[str, int] = {}
     unsafe: set[str] = set()
     references = 0
     for operation in log:
         if operation.kind == "create":
             file_at[operation.path] = operation.number
-            written[operation.number] = "dirty"
+            blobs_by_file[operation.number] = "dirty"
         elif operation.kind == "write":
-            written[operation.number] = "dirty"
+            blobs_by_file[operation.number] = "dirty"
         elif operation.kind == "sync":
-            written[operation.number] = "safe"
+            blobs_by_file[operation.number] = "safe"
         elif operation.kind == "sync_directory":
             unsafe = {path for path in unsafe if path.rpartition("/")[0] != operation.path}
         elif operation.kind == "rename":
             folder = operation.target.split("/")[1]
             if folder in ("blobs", "composed", "refs"):
-                assert written[file_at[operation.path]] == "safe", operation
+                assert blobs_by_file[file_at[operation.path]] == "safe", operation
             if folder in ("records", "refs"):
                 references += 1
                 assert unsafe == set(), operation
@@ -104,7 +90,7 @@ def test_a_change_of_a_name_is_safe_before_it_is_reported(log: list[Operation]) 
         elif operation.kind == "sync_directory" and operation.path == "store/refs":
             pending = False
         elif operation.promise is not None and all(
-            len(allowed) == 1 for allowed in operation.promise.values()
+            len(digests) == 1 for digests in operation.promise.values()
         ):
             changes += 1
             assert not pending
@@ -113,9 +99,9 @@ def test_a_change_of_a_name_is_safe_before_it_is_reported(log: list[Operation]) 
 
 def test_power_may_fail_anywhere(log: list[Operation], fast_path: Path) -> None:
     for length in range(len(log) + 1):
-        place = fast_path / "crash"
-        place.mkdir()
-        for root, promised in crashes.states(log[:length], place, seed=length):
+        crash_folder = fast_path / "crash"
+        crash_folder.mkdir()
+        for root, promised in crashes.states(log[:length], crash_folder, seed=length):
             store = root / "store"
             with Home(store, store_workload.UnsyncedFileSystem()) as home:
                 store_workload.check(home, promised)
@@ -123,7 +109,7 @@ def test_power_may_fail_anywhere(log: list[Operation], fast_path: Path) -> None:
                 if root.name in ("0", "5"):
                     store_workload.work(home, lambda _: None)
                     store_workload.check(home, {})
-        shutil.rmtree(place)
+        shutil.rmtree(crash_folder)
 
 
 def test_a_kill_at_each_operation_leaves_a_store_that_works(fast_path: Path) -> None:
@@ -185,8 +171,8 @@ def test_processes_that_are_killed_leave_a_store_that_works(tmp_path: Path) -> N
         for victim in victims:
             victim.send_signal(signal.SIGKILL)
         for victim in victims:
-            rest, _ = victim.communicate()
-            for line in rest.splitlines():
+            output, _ = victim.communicate()
+            for line in output.splitlines():
                 if line.endswith("}"):
                     promised |= msgspec.json.decode(line)
         with Home(root) as home:
@@ -199,13 +185,13 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     home = Home(tmp_path / "store")
     promised: Promise = {}
     store_workload.work(home, promised.update)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    limits_before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits_before[1]))
     try:
         with pytest.raises(StoreError, match="larger than the limit") as caught:
             store_workload.put(home.blobs, bytes(3 << 20))
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits_before)
     assert caught.value.hint
     assert not any((tmp_path / "store" / "tmp").iterdir())
     store_workload.check(home, promised)
@@ -214,29 +200,29 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 MOUNT = 'mount -t tmpfs -o size=2m,nr_inodes=4k none "$1"'
 
 
-def in_namespace(script: str, place: Path) -> str:
+def in_namespace(script: str, folder: Path) -> str:
     """Run a shell script with mounts of its own; skip where that is not allowed."""
     unshare = need("unshare")
-    allowed = subprocess.run(
-        [unshare, "-rm", "sh", "-ec", MOUNT, "sh", str(place)], capture_output=True, text=True, check=False
+    namespace_check = subprocess.run(
+        [unshare, "-rm", "sh", "-ec", MOUNT, "sh", str(folder)], capture_output=True, text=True, check=False
     )
-    if allowed.returncode != 0:
+    if namespace_check.returncode != 0:
         absent("this machine allows no user namespaces with mounts")
-    done = subprocess.run(
-        [unshare, "-rm", "sh", "-ec", f"{MOUNT}\n{script}", "sh", str(place), sys.executable],
+    process = subprocess.run(
+        [unshare, "-rm", "sh", "-ec", f"{MOUNT}\n{script}", "sh", str(folder), sys.executable],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    said = in_namespace('"$2" -m tests.support.store_workload fill "$1/store"', tmp_path)
-    assert "no space left on the device\n  hint: free some space" in said
+    output = in_namespace('"$2" -m tests.support.store_workload fill "$1/store"', tmp_path)
+    assert "no space left on the device\n  hint: free some space" in output
 
 
 def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:
@@ -245,5 +231,5 @@ def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:
     mount -o remount,ro,bind "$1"
     "$2" -m tests.support.store_workload read-only "$1/store"
     """
-    said = in_namespace(script, tmp_path).splitlines()
-    assert said == ["the file system is read-only"] * 6
+    output_lines = in_namespace(script, tmp_path).splitlines()
+    assert output_lines == ["the file system is read-only"] * 6

@@ -21,8 +21,8 @@ def test_a_name_survives_the_file_system(name: str) -> None:
 
 
 @given(NAMES, NAMES)
-def test_two_names_never_share_a_file(one: str, two: str) -> None:
-    assert (encode_reference(one) == encode_reference(two)) == (one == two)
+def test_two_names_never_share_a_file(first_name: str, second_name: str) -> None:
+    assert (encode_reference(first_name) == encode_reference(second_name)) == (first_name == second_name)
 
 
 @given(st.text())

@@ -41,7 +41,7 @@ def age(home: Home, days: int) -> None:
             os.utime(path, (NOW.now() - days * DAY,) * 2)
 
 
-def wanted(home: Home, root: Descriptor) -> set[Digest]:
+def needed_blobs(home: Home, root: Descriptor) -> set[Digest]:
     return set(find_reachable([root], home.blobs))
 
 
@@ -49,10 +49,10 @@ def test_everything_of_an_image_stays(home: Home) -> None:
     image = make_image(home, [[b"one", b"two"], [b"three"]])
     stray = put(home.blobs, b"stray")
     home.refs.set("a:1", image)
-    result = garbage_collection.collect(home, NOW, keep_days=None)
-    assert (result.blobs, result.freed) == (1, 5)
+    collection = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (collection.blobs, collection.freed) == (1, 5)
     assert stray not in set(home.blobs.digests())
-    assert set(home.blobs.digests()) == wanted(home, image)
+    assert set(home.blobs.digests()) == needed_blobs(home, image)
     assert verify(home, Silent()).is_sound()
 
 
@@ -74,29 +74,29 @@ def test_descriptors_are_followed_in_indexes_subjects_and_unknown_documents(home
     put(home.blobs, index)
     home.refs.set("a:1", oci.make_descriptor(index, oci.INDEX))
     garbage_collection.collect(home, NOW, keep_days=None)
-    assert {strange, of(document), of(index)} | wanted(home, image) == set(home.blobs.digests())
+    assert {strange, of(document), of(index)} | needed_blobs(home, image) == set(home.blobs.digests())
 
 
 def test_a_removed_image_is_cache_for_a_while(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.refs.remove("a:1")
     age(home, 29)
-    result = garbage_collection.collect(home, NOW)
-    assert result.blobs == 0
-    assert result.cache > 0
+    collection = garbage_collection.collect(home, NOW)
+    assert collection.blobs == 0
+    assert collection.cache > 0
     age(home, 31)
     assert garbage_collection.collect(home, NOW).blobs == 3
     assert list(home.blobs.digests()) == []
 
 
 def test_a_young_record_keeps_its_blobs(home: Home) -> None:
-    whole = of(b"onetwo")
-    home.blobs.compose([put(home.blobs, b"one"), put(home.blobs, b"two")], whole)
+    composed_digest = of(b"onetwo")
+    home.blobs.compose([put(home.blobs, b"one"), put(home.blobs, b"two")], composed_digest)
     put(home.blobs, b"old")
     age(home, 40)
-    home.records.put("segment", of(b"key"), b"value", [whole])
+    home.records.put("segment", of(b"key"), b"value", [composed_digest])
     garbage_collection.collect(home, FixedClock(NOW.now()))
-    assert set(home.blobs.digests()) == {of(b"one"), of(b"two"), whole}
+    assert set(home.blobs.digests()) == {of(b"one"), of(b"two"), composed_digest}
     assert home.records.get("segment", of(b"key")) == b"value"
 
 
@@ -114,8 +114,8 @@ def test_an_old_record_of_something_that_an_image_needs_stays(home: Home) -> Non
 def test_without_a_cache_all_records_go(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.records.put("segment", of(b"key"), b"value", [of(b"one"), put(home.blobs, b"beside")])
-    result = garbage_collection.collect(home, NOW, keep_days=None)
-    assert (result.records, result.blobs, result.cache) == (1, 1, 0)
+    collection = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (collection.records, collection.blobs, collection.cache) == (1, 1, 0)
     assert list(home.records.all()) == []
 
 
@@ -128,9 +128,9 @@ def test_a_damaged_record_goes(home: Home) -> None:
 def test_a_dry_run_says_the_same_and_removes_nothing(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.refs.remove("a:1")
-    before = sorted(home.root.rglob("*"))
+    paths_before = sorted(home.root.rglob("*"))
     promised = garbage_collection.collect(home, NOW, keep_days=None, dry_run=True)
-    assert sorted(home.root.rglob("*")) == before
+    assert sorted(home.root.rglob("*")) == paths_before
     assert garbage_collection.collect(home, NOW, keep_days=None) == promised
 
 
@@ -138,28 +138,28 @@ def test_a_damaged_reference_stops_it(home: Home) -> None:
     """What the reference needed is not known, so everything must stay."""
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     (home.root / "refs" / "a%3a1").write_bytes(b"")
-    before = set(home.blobs.digests())
+    digests_before = set(home.blobs.digests())
     with pytest.raises(StoreError, match="damaged"):
         garbage_collection.collect(home, NOW, keep_days=None)
-    assert set(home.blobs.digests()) == before
+    assert set(home.blobs.digests()) == digests_before
 
 
 def test_collection_removes_leftovers_of_killed_processes(home: Home) -> None:
-    tmp = home.directory("tmp")
-    (tmp / "123-abc").write_bytes(b"half")
-    (tmp / "tree" / "locked").mkdir(parents=True)
-    (tmp / "tree" / "locked" / "file").write_bytes(b"x")
-    (tmp / "tree" / "locked").chmod(0o500)
-    (tmp / "link").symlink_to(home.root / "version")
+    scratch_folder = home.directory("tmp")
+    (scratch_folder / "123-abc").write_bytes(b"half")
+    (scratch_folder / "tree" / "locked").mkdir(parents=True)
+    (scratch_folder / "tree" / "locked" / "file").write_bytes(b"x")
+    (scratch_folder / "tree" / "locked").chmod(0o500)
+    (scratch_folder / "link").symlink_to(home.root / "version")
     (home.root / ".version.77-0123456789abcdef").write_bytes(b"1")
     indexes = home.directory("indexes")
     (indexes / ".x.77-0123456789abcdef").write_bytes(b"1")
     (indexes / "kept").write_bytes(b"1")
     with home.lock("some"):
         pass
-    result = garbage_collection.collect(home, NOW)
-    assert result.freed >= 4 + 1 + 1 + 1
-    assert not any(tmp.iterdir())
+    collection = garbage_collection.collect(home, NOW)
+    assert collection.freed >= 4 + 1 + 1 + 1
+    assert not any(scratch_folder.iterdir())
     assert [path.name for path in indexes.iterdir()] == ["kept"]
     assert [path.name for path in (home.root / "locks").iterdir()] == ["gc"]
     assert not (home.root / ".version.77-0123456789abcdef").exists()
@@ -187,9 +187,9 @@ def test_compacting_the_stat_cache_drops_entries_of_removed_blobs(home: Home) ->
     lines = (home.root / "trust").read_text().splitlines()
     assert len(lines) == 3
     put(home.blobs, b"after")
-    with Home(home.root) as other:
-        assert other.blobs.size(of(b"after")) == 5
-        assert all(other.blobs.size(digest) is not None for digest in home.blobs.digests())
+    with Home(home.root) as other_home:
+        assert other_home.blobs.size(of(b"after")) == 5
+        assert all(other_home.blobs.size(digest) is not None for digest in home.blobs.digests())
 
 
 def test_verify_finds_damaged_missing_and_misplaced_blobs(home: Home) -> None:

@@ -95,9 +95,9 @@ def test_directory_with_other_content_is_rejected_and_unchanged(tmp_path: Path) 
 
 def test_file_in_place_of_a_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", tmp_path / "file" / "store"):
+    for path in (tmp_path / "file", tmp_path / "file" / "store"):
         with pytest.raises(StoreError) as caught:
-            Home(place).directory("tmp")
+            Home(path).directory("tmp")
         assert caught.value.where
 
 
@@ -105,8 +105,8 @@ def test_processes_may_create_it_at_once(tmp_path: Path) -> None:
     """One that finds it half made finishes it; one that finds it made in the meantime uses it."""
     for name in ("blobs", "tmp"):
         (tmp_path / "store" / name).mkdir(parents=True)
-    with Home(tmp_path / "store") as one:
-        put(one.blobs, b"a")
+    with Home(tmp_path / "store") as home:
+        put(home.blobs, b"a")
     second = Home(tmp_path / "store")
     second._create()
     assert (tmp_path / "store" / "version").read_text() == "1\n"
@@ -139,8 +139,8 @@ def test_collection_does_not_touch_a_store_that_is_being_created(tmp_path: Path)
                 events.append(message)
                 is_waiting.set()
 
-        with Home(root, progress=Waiting()) as other:
-            garbage_collection.collect(other, FixedClock(0), keep_days=None)
+        with Home(root, progress=Waiting()) as other_home:
+            garbage_collection.collect(other_home, FixedClock(0), keep_days=None)
         events.append("collected")
 
     collector = threading.Thread(target=collect)
@@ -226,8 +226,8 @@ def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None
 
 @pytest.mark.concurrency
 def test_exclusive_lock_waits_for_other_users_of_the_store(tmp_path: Path) -> None:
-    other = Home(tmp_path / "store")
-    put(other.blobs, b"in use")
+    other_home = Home(tmp_path / "store")
+    put(other_home.blobs, b"in use")
 
     class Leaves:
         """Another command, which ends when somebody waits for it."""
@@ -243,7 +243,7 @@ def test_exclusive_lock_waits_for_other_users_of_the_store(tmp_path: Path) -> No
 
         def note(self, message: str) -> None:
             self.notes.append(message)
-            other.close()
+            other_home.close()
 
     leaves = Leaves()
     with Home(tmp_path / "store", progress=leaves) as home, home.lock_exclusively():

@@ -67,7 +67,7 @@ class Store(RuleBasedStateMachine):
             self.home.blobs.compose(parts, digest)
             self.contents[digest] = whole
             if digest not in self.sure:
-                self.composed[digest] = tuple(inner for part in parts for inner in self.flat(part))
+                self.composed[digest] = tuple(contained for part in parts for contained in self.flat(part))
         else:
             self.contents[digest] = whole
         return digest
@@ -103,11 +103,11 @@ class Store(RuleBasedStateMachine):
         path = self.root / "blobs" / "sha256" / hex_of(digest)
         if digest not in self.sure or not self.contents[digest]:
             return
-        before = path.stat()
+        status_before = path.stat()
         path.chmod(0o644)
         path.write_bytes(b"?" + self.contents[digest][1:])
         if keep_time:
-            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
         self.sure.discard(digest)
         # Whoever asks for it removes it, also a list of parts under the same name.
         if self.home.blobs.size(digest) is None:

@@ -52,14 +52,16 @@ def test_damaged_record_counts_as_missing(
     with Home(tmp_path_factory.mktemp("store")) as home:
         home.records.put("segment", KEY, b"value", [of(b"a")])
         path = path_of(home)
-        whole = path.read_bytes()
+        content = path.read_bytes()
         spoiled = data.draw(
             st.one_of(
-                st.integers(0, len(whole) - 1).map(lambda size: whole[:size]),
-                st.integers(0, len(whole) - 1).map(lambda size: whole[:size] + bytes(len(whole) - size)),
+                st.integers(0, len(content) - 1).map(lambda size: content[:size]),
+                st.integers(0, len(content) - 1).map(
+                    lambda size: content[:size] + bytes(len(content) - size)
+                ),
                 st.binary(),
-                st.integers(0, len(whole) - 1).map(
-                    lambda at: whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+                st.integers(0, len(content) - 1).map(
+                    lambda at: content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
                 ),
             )
         )

@@ -19,9 +19,9 @@ from tests.support import images
 def attach(
     home: Home, subject: oci.Descriptor, text: str, kind: str = "application/x-test"
 ) -> oci.Descriptor:
-    made = referrers.put_artifact(subject, text.encode(), kind, home.blobs, annotations={"n": text})
-    home.referrers.add(subject.digest, [made])
-    return made
+    descriptor = referrers.put_artifact(subject, text.encode(), kind, home.blobs, annotations={"n": text})
+    home.referrers.add(subject.digest, [descriptor])
+    return descriptor
 
 
 @pytest.fixture
@@ -31,22 +31,27 @@ def home(tmp_path: Path) -> Home:
 
 def test_referrers_are_sorted_by_digest(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
-    one, two = attach(home, image.root, "one"), attach(home, image.root, "two")
-    assert home.referrers.get(image.root.digest) == tuple(sorted((one, two), key=lambda each: each.digest))
+    first, second = attach(home, image.root, "one"), attach(home, image.root, "two")
+    assert home.referrers.get(image.root.digest) == tuple(
+        sorted((first, second), key=lambda each: each.digest)
+    )
     assert Home(home.root).referrers.get(image.root.digest) == home.referrers.get(image.root.digest)
-    home.referrers.remove(image.root.digest, [one.digest])
-    assert home.referrers.get(image.root.digest) == (two,)
+    home.referrers.remove(image.root.digest, [first.digest])
+    assert home.referrers.get(image.root.digest) == (second,)
 
 
 def test_one_kind_can_take_the_place_of_another(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     attach(home, image.root, "old", "application/x-sbom")
-    kept = attach(home, image.root, "signature")
+    other_descriptor = attach(home, image.root, "signature")
     new = referrers.put_artifact(image.root, b"new", "application/x-sbom", home.blobs, annotations={})
     home.referrers.add(
         image.root.digest, [new], is_replaced=lambda each: each.artifact_type == "application/x-sbom"
     )
-    assert {one.digest for one in home.referrers.get(image.root.digest)} == {kept.digest, new.digest}
+    assert {descriptor.digest for descriptor in home.referrers.get(image.root.digest)} == {
+        other_descriptor.digest,
+        new.digest,
+    }
 
 
 @pytest.mark.concurrency

@@ -29,18 +29,18 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
-    found = (PolicyDirectory("user", tmp_path / "trust"),)
-    policy_edit.add_key(found[0], key(0).public_key, "example.com")
-    return found
+    directories = (PolicyDirectory("user", tmp_path / "trust"),)
+    policy_edit.add_key(directories[0], key(0).public_key, "example.com")
+    return directories
 
 
-def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
+def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **fields: Any) -> Image:
     """Put an image of somebody else's into the store, signed."""
-    made = signed_images.image(name, **how)  # type: ignore[arg-type]
-    for descriptor in list_blobs(made):
-        with made.blobs.open(descriptor.digest) as file:
+    new_image = signed_images.image(name, **fields)
+    for descriptor in list_blobs(new_image):
+        with new_image.blobs.open(descriptor.digest) as file:
             images.put(home, file.read())
-    image = Image(made.root, home.blobs)
+    image = Image(new_image.root, home.blobs)
     home.refs.set(name, image.root)
     if by is not None:
         image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(by), name=sign_as)
@@ -67,7 +67,7 @@ def judge(
 
 
 def checks(decision: admission.Decision) -> dict[str, tuple[bool, str]]:
-    return {one.subject: (one.passed, one.detail) for one in decision.checks}
+    return {check.subject: (check.passed, check.detail) for check in decision.checks}
 
 
 def elsewhere(image: Image, known_as: str = "") -> Image:
@@ -105,9 +105,9 @@ def test_a_registry_cannot_serve_an_image_built_here_under_another_name(
 ) -> None:
     image = brought(home)
     home.build_marks.add(image.root.digest)
-    given = elsewhere(image, "example.com/bank:1.0")
+    location = elsewhere(image, "example.com/bank:1.0")
     with pytest.raises(TrustError, match=r"not as example\.com/bank:1\.0"):
-        judge(given, home, "", levels, purpose=purpose, allow_built_here=waived)
+        judge(location, home, "", levels, purpose=purpose, allow_built_here=waived)
 
 
 def test_verify_requires_a_signature_of_an_image_built_here_unless_waived(
@@ -259,7 +259,7 @@ def test_names(stated: str, expected: str, fits: bool) -> None:
 
 
 def test_policy_directories_follow_the_environment(tmp_path: Path) -> None:
-    assert [one.name for one in policy.policy_directories({})] == ["vendor", "system"]
+    assert [directory.name for directory in policy.policy_directories({})] == ["vendor", "system"]
     assert policy.policy_directories({"HOME": "/h"})[-1].path == Path("/h/.config/pumice/trust")
     assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].path == Path(
         "/x/pumice/trust"
@@ -291,13 +291,15 @@ def test_a_version_without_an_order_does_not_admit_older_versions(
 def test_recording_refuses_an_image_if_another_process_recorded_a_newer_one(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
-    old, new = (brought(home, f"example.com/a:{v}", content=v.encode()) for v in ("1.0", "1.1"))
+    old, new = (
+        brought(home, f"example.com/a:{version}", content=version.encode()) for version in ("1.0", "1.1")
+    )
     checked = rollback.check_rollback(old, "example.com/a:1.0", home)
     judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
     with pytest.raises(TrustError, match=r"1\.1 was admitted"):
         rollback.record_accepted(checked.image, home, compared=checked.compared)
-    assert [one.version for one in rollback.read_accepted("example.com/a", home)] == ["1.1"]
+    assert [accepted.version for accepted in rollback.read_accepted("example.com/a", home)] == ["1.1"]
 
 
 def test_records_of_earlier_versions_of_pumice_are_read(
@@ -333,8 +335,8 @@ def test_both_keys_are_trusted_during_the_overlap_of_a_rotation(
 def test_a_key_and_its_replacement_are_one_signer(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[0], key(2).public_key, "example.com")
     policy_edit.set_threshold(levels[0], "example.com", 2)
-    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]
-    policy_edit.rotate_key(levels[0], mine, key(1).public_key, until=1000)
+    own_rules = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]
+    policy_edit.rotate_key(levels[0], own_rules, key(1).public_key, until=1000)
     image = brought(home)
     image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of 2 required keys") as caught:

@@ -43,10 +43,10 @@ def counted(path: Path) -> tuple[Image, Counting]:
 def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.example/v1") -> bytes:
     """Return a signed statement of about ``size`` bytes about an image."""
     subject = intoto.Subject(NAME, image.root.digest)
-    said = intoto.encode_statement(intoto.Statement((subject,), kind, json.dumps("x" * size).encode()))
+    payload = intoto.encode_statement(intoto.Statement((subject,), kind, json.dumps("x" * size).encode()))
     return dsse.encode_envelope(
         dsse.Envelope(
-            dsse.IN_TOTO, said, (dsse.Signature(key(by).sign(dsse.encode_pae(dsse.IN_TOTO, said))),)
+            dsse.IN_TOTO, payload, (dsse.Signature(key(by).sign(dsse.encode_pae(dsse.IN_TOTO, payload))),)
         )
     )
 
@@ -54,112 +54,124 @@ def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.ex
 def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: int = 1, **notes: str) -> None:
     """Attach blobs by one manifest that lists each of them a number of times."""
     image = layout.read_layout(path)
-    place = attachment.LayoutAttachment(path, image)
+    target = attachment.LayoutAttachment(path, image)
     layers = [
-        msgspec.structs.replace(place.put(data, media_type), annotations={**notes, "n": str(number)})
+        msgspec.structs.replace(target.put(data, media_type), annotations={**notes, "n": str(number)})
         for data in blobs
         for number in range(times)
     ]
     manifest = oci.Manifest(
         schema_version=2,
-        config=place.put(b"{}", oci.EMPTY),
+        config=target.put(b"{}", oci.EMPTY),
         layers=tuple(layers),
         subject=image.root,
         artifact_type="x/y",
     )
-    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
-    place.finish()
+    target.change(image.root.digest, [target.put(oci.encode_document(manifest), oci.MANIFEST)], [])
+    target.finish()
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def layout_folder(tmp_path: Path) -> Path:
     return folder(tmp_path / "image")
 
 
-def test_a_blob_that_is_listed_a_hundred_times_is_read_once(place: Path) -> None:
-    data = statement(layout.read_layout(place), 1000)
-    attach(place, data, times=100)
-    image, blobs = counted(place)
+def test_a_blob_that_is_listed_a_hundred_times_is_read_once(layout_folder: Path) -> None:
+    data = statement(layout.read_layout(layout_folder), 1000)
+    attach(layout_folder, data, times=100)
+    image, blobs = counted(layout_folder)
     assert len(list(claims.read_claims(image, None))) == 1
     assert blobs.opened[digest.of(data)] == 1
 
 
-def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
-    sign_folder(place, 0, 1, 2)
-    image, blobs = counted(place)
-    assert len([one for one in claims.read_claims(image, None) if one.form == "cosign"]) == 3
+def test_several_signatures_of_one_payload_read_it_once(layout_folder: Path) -> None:
+    sign_folder(layout_folder, 0, 1, 2)
+    image, blobs = counted(layout_folder)
+    assert len([claim for claim in claims.read_claims(image, None) if claim.form == "cosign"]) == 3
     payload = simplesigning.encode_payload(simplesigning.Payload(NAME, image.root.digest))
     assert blobs.opened[digest.of(payload)] == 1
 
 
-def test_small_blobs_are_read_before_large_ones(place: Path) -> None:
-    large = [statement(layout.read_layout(place), 100_000 + number, by=1) for number in range(5)]
-    attach(place, *large)
-    sign_folder(place, 0)
+def test_small_blobs_are_read_before_large_ones(layout_folder: Path) -> None:
+    large = [statement(layout.read_layout(layout_folder), 100_000 + number, by=1) for number in range(5)]
+    attach(layout_folder, *large)
+    sign_folder(layout_folder, 0)
     limit = budget.Budget(250_000)
-    found = list(
+    claim_list = list(
         image_verification.evaluate_claims(
-            layout.read_layout(place), None, [trusted()], expected=NAME, now=0, budget=limit
+            layout.read_layout(layout_folder), None, [trusted()], expected=NAME, now=0, budget=limit
         )
     )
-    assert [one.problem for one in found[:2]] == ["", ""]
-    assert found[-1].problem == "not read: more than 0 MiB are attached to the image"
+    assert [claim.problem for claim in claim_list[:2]] == ["", ""]
+    assert claim_list[-1].problem == "not read: more than 0 MiB are attached to the image"
 
 
-def test_the_total_size_of_blobs_is_limited(place: Path) -> None:
-    attach(place, *(statement(layout.read_layout(place), 100_000 + number) for number in range(10)))
-    image, blobs = counted(place)
-    found = list(claims.read_claims(image, None, budget=budget.Budget(500_000)))
-    assert [one.problem != "" for one in found] == [False] * 3 + [True] * 7
-    assert sum(count for name, count in blobs.opened.items() if name in {one.blob for one in found}) == 3
+def test_the_total_size_of_blobs_is_limited(layout_folder: Path) -> None:
+    attach(
+        layout_folder,
+        *(statement(layout.read_layout(layout_folder), 100_000 + number) for number in range(10)),
+    )
+    image, blobs = counted(layout_folder)
+    claim_list = list(claims.read_claims(image, None, budget=budget.Budget(500_000)))
+    assert [claim.problem != "" for claim in claim_list] == [False] * 3 + [True] * 7
+    assert (
+        sum(count for name, count in blobs.opened.items() if name in {claim.blob for claim in claim_list})
+        == 3
+    )
 
 
-def test_the_total_processor_time_is_limited(place: Path) -> None:
-    attach(place, *(statement(layout.read_layout(place), 1000 + number) for number in range(5)))
+def test_the_total_processor_time_is_limited(layout_folder: Path) -> None:
+    attach(
+        layout_folder, *(statement(layout.read_layout(layout_folder), 1000 + number) for number in range(5))
+    )
     clock = iter([0.0, 1.0, 20.0, 31.0, 32.0, 33.0])
     limit = budget.Budget(elapsed=lambda: next(clock))
-    found = list(claims.read_claims(layout.read_layout(place), None, budget=limit))
-    assert [one.problem for one in found] == [
+    claim_list = list(claims.read_claims(layout.read_layout(layout_folder), None, budget=limit))
+    assert [claim.problem for claim in claim_list] == [
         *("", ""),
         *["not read: checking the image's attachments takes more than 30 s"] * 3,
     ]
 
 
-def test_large_blobs_are_not_read_if_only_signatures_are_needed(place: Path) -> None:
-    attach(place, statement(layout.read_layout(place), 2 << 20, kind=sigstore.SIGN))
-    image, blobs = counted(place)
+def test_large_blobs_are_not_read_if_only_signatures_are_needed(layout_folder: Path) -> None:
+    attach(layout_folder, statement(layout.read_layout(layout_folder), 2 << 20, kind=sigstore.SIGN))
+    image, blobs = counted(layout_folder)
     (claim,) = claims.read_claims(image, None, signatures_only=True)
     assert claim.problem.startswith("the signature is too large")
     assert blobs.opened[claim.blob] == 0
 
 
-def test_the_total_size_of_manifests_is_limited(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = layout.read_layout(place)
+def test_the_total_size_of_manifests_is_limited(layout_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = layout.read_layout(layout_folder)
     for number in range(3):
-        attach(place, statement(image, number), note="x" * 10_000)
+        attach(layout_folder, statement(image, number), note="x" * 10_000)
     monkeypatch.setattr(claims, "_MAX_MANIFESTS", 25_000)
-    assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read_layout(layout_folder), None))) == 2
 
 
-def test_an_evaluated_claim_is_released(place: Path) -> None:
-    image = layout.read_layout(place)
-    attach(place, statement(image, 1 << 20))
-    sign_folder(place, 0)
+def test_an_evaluated_claim_is_released(layout_folder: Path) -> None:
+    image = layout.read_layout(layout_folder)
+    attach(layout_folder, statement(image, 1 << 20))
+    sign_folder(layout_folder, 0)
     verdict = image_verification.verify_image(
-        layout.read_layout(place), None, [trusted()], expected=NAME, now=0
+        layout.read_layout(layout_folder), None, [trusted()], expected=NAME, now=0
     )
-    assert {(len(one.claim.signed), len(one.claim.json)) for one in verdict.attestations} == {(0, 4)}
+    assert {
+        (len(evaluation.claim.signed), len(evaluation.claim.json)) for evaluation in verdict.attestations
+    } == {(0, 4)}
 
 
-def test_a_statement_about_many_other_images_is_one_claim(place: Path) -> None:
-    image = layout.read_layout(place)
+def test_a_statement_about_many_other_images_is_one_claim(layout_folder: Path) -> None:
+    image = layout.read_layout(layout_folder)
     subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
-    said = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
-    attach(place, dsse.encode_envelope(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
-    (claim,) = claims.read_claims(layout.read_layout(place), None)
+    payload = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
+    attach(layout_folder, dsse.encode_envelope(dsse.Envelope(dsse.IN_TOTO, payload, (dsse.Signature(b"x"),))))
+    (claim,) = claims.read_claims(layout.read_layout(layout_folder), None)
     assert claim.subject != image.root.digest
     with pytest.raises(TrustError, match="about another image"):
-        image_verification.verify_image(layout.read_layout(place), None, [trusted()], expected=NAME, now=0)
+        image_verification.verify_image(
+            layout.read_layout(layout_folder), None, [trusted()], expected=NAME, now=0
+        )
 
 
 @pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])
@@ -180,31 +192,31 @@ print(code, peak // 1024)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("command", ["verify", "run"])
-def test_memory_is_bounded_by_one_blob(place: Path, tmp_path: Path, command: str) -> None:
+def test_memory_is_bounded_by_one_blob(layout_folder: Path, tmp_path: Path, command: str) -> None:
     """Four statements of 20 MiB, each listed as 24 layers: 2 GiB if each were read for itself."""
-    image = layout.read_layout(place)
+    image = layout.read_layout(layout_folder)
     notes = {} if command == "verify" else {claims.PREDICATE_TYPE: sigstore.SIGN}
     blobs = [statement(image, (14 << 20) + number) for number in range(4)]
-    attach(place, *blobs, times=24, **notes)
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, command, f"oci:{place}"],
+    attach(layout_folder, *blobs, times=24, **notes)
+    process = subprocess.run(
+        [sys.executable, "-c", PROBE, command, f"oci:{layout_folder}"],
         env={"PUMICE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
     )
-    code, peak = map(int, done.stdout.split()[-2:])
-    assert code == 7, done.stderr
+    code, peak = map(int, process.stdout.split()[-2:])
+    assert code == 7, process.stderr
     assert peak < 300
 
 
-def test_the_total_size_of_documents_is_limited(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_documents_is_limited(layout_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pumice.image import model
 
-    image = layout.read_layout(place)
+    image = layout.read_layout(layout_folder)
     size = image.root.size + image.manifest().config.size
     monkeypatch.setattr(model, "_MAX_TOTAL", size - 1)
-    image = layout.read_layout(place)
+    image = layout.read_layout(layout_folder)
     with pytest.raises(FormatError, match="larger than 0 MiB together"):
         image.config()

@@ -21,7 +21,7 @@ PLAIN = {
 }  # loopback is not for proxies
 
 
-def fetched(tmp_path: Path, url: str) -> PublicKey:
+def fetch_key(tmp_path: Path, url: str) -> PublicKey:
     with Session(Home(tmp_path / "store"), environ=PLAIN, sleep=lambda _: None) as session:
         return key_urls.fetch_key(key_urls.check_url(url), session)
 
@@ -30,13 +30,13 @@ def test_a_key_is_fetched_over_https_with_a_valid_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, secret = tls.self_signed(tmp_path)
-    with keyserver.serving({"/a.pub": PEM}, tls.server(certificate, secret)) as (port, asked):
+    with keyserver.serving({"/a.pub": PEM}, tls.server(certificate, secret)) as (port, requests):
         url = f"https://127.0.0.1:{port}/a.pub"
         with pytest.raises(FetchError, match="cannot verify the certificate"):
-            fetched(tmp_path, url)
-        assert asked == []
+            fetch_key(tmp_path, url)
+        assert requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert fetched(tmp_path, url) == key(0).public_key
+        assert fetch_key(tmp_path, url) == key(0).public_key
 
 
 def test_redirects_to_other_hosts_are_refused(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_redirects_to_other_hosts_are_refused(tmp_path: Path) -> None:
     with keyserver.serving(answers) as (port, _):
         answers["/away"] = f"http://localhost:{port}/a.pub"
         base = f"http://127.0.0.1:{port}"
-        assert fetched(tmp_path, f"{base}/old") == key(0).public_key
+        assert fetch_key(tmp_path, f"{base}/old") == key(0).public_key
         with pytest.raises(FetchError, match="redirects to another host, localhost"):
-            fetched(tmp_path, f"{base}/away")
+            fetch_key(tmp_path, f"{base}/away")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_redirects_to_other_hosts_are_refused(tmp_path: Path) -> None:
 )
 def test_content_that_is_not_a_key_is_refused(tmp_path: Path, body: bytes, message: str) -> None:
     with keyserver.serving({"/a.pub": body}) as (port, _), pytest.raises(FormatError, match=message):
-        fetched(tmp_path, f"http://127.0.0.1:{port}/a.pub")
+        fetch_key(tmp_path, f"http://127.0.0.1:{port}/a.pub")
 
 
 @pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])

@@ -26,7 +26,7 @@ EVE = "eve@example.com"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def layout_folder(tmp_path: Path) -> Path:
     return signed_images.folder(tmp_path / "image")
 
 
@@ -42,11 +42,13 @@ def refused(image: Image, *keys: TrustedKey, **how: Any) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("who", [ADA, WORKFLOW])
-def test_the_subject_of_a_certificate_is_the_signer(place: Path, who: str) -> None:
-    image = certified.sign(place, Wish(identity=who))
-    verdict = checked(image, trusted(who))
-    assert [one.trusted_key and one.trusted_key.label for one in verdict.signatures] == [f"{who} of {ISSUER}"]
+@pytest.mark.parametrize("identity", [ADA, WORKFLOW])
+def test_the_subject_of_a_certificate_is_the_signer(layout_folder: Path, identity: str) -> None:
+    image = certified.sign(layout_folder, Wish(identity=identity))
+    verdict = checked(image, trusted(identity))
+    assert [evaluation.trusted_key and evaluation.trusted_key.label for evaluation in verdict.signatures] == [
+        f"{identity} of {ISSUER}"
+    ]
     assert verdict.signatures[0].claim.names == (NAME,)  # the bundle has none: the image's own counts
 
 
@@ -63,86 +65,88 @@ def test_the_subject_of_a_certificate_is_the_signer(place: Path, who: str) -> No
         (Wish(logged=b"{}"), "log entry payload hash does not match"),
     ],
 )
-def test_invalid_bundles_are_refused(place: Path, wish: Wish, reason: str) -> None:
-    assert reason in refused(certified.sign(place, wish), trusted())
+def test_invalid_bundles_are_refused(layout_folder: Path, wish: Wish, reason: str) -> None:
+    assert reason in refused(certified.sign(layout_folder, wish), trusted())
 
 
-def test_a_bundle_of_another_instance_is_refused(place: Path) -> None:
-    image = certified.sign(place, number=1)
+def test_a_bundle_of_another_instance_is_refused(layout_folder: Path) -> None:
+    image = certified.sign(layout_folder, number=1)
     assert "the certificate is not valid" in refused(image, trusted())
     assert "the certificate is not valid" in refused(image, trusted(number=None))
     assert checked(image, trusted(number=1)).signatures
 
 
-def test_a_keyless_signature_under_another_name_is_refused(place: Path) -> None:
-    said = refused(certified.sign(place), trusted(), expected="example.com/bank:1.0")
-    assert f"signed as {NAME}, not as example.com/bank:1.0" in said
+def test_a_keyless_signature_under_another_name_is_refused(layout_folder: Path) -> None:
+    message = refused(certified.sign(layout_folder), trusted(), expected="example.com/bank:1.0")
+    assert f"signed as {NAME}, not as example.com/bank:1.0" in message
 
 
-def test_an_attestation_is_not_a_signature(place: Path) -> None:
-    image = certified.sign(place, kind="https://example.com/review")
+def test_an_attestation_is_not_a_signature(layout_folder: Path) -> None:
+    image = certified.sign(layout_folder, kind="https://example.com/review")
     assert "an attestation by a trusted key, but no signature" in refused(image, trusted())
 
 
-def test_a_keyless_signature_of_another_image_is_not_valid(place: Path) -> None:
+def test_a_keyless_signature_of_another_image_is_not_valid(layout_folder: Path) -> None:
     bundle = certified.instance().signature("sha256:" + "0" * 64)
-    assert "about another image" in refused(certified.attach(place, bundle), trusted())
+    assert "about another image" in refused(certified.attach(layout_folder, bundle), trusted())
 
 
-def test_a_replaced_statement_is_detected(place: Path) -> None:
-    digest = layout.read_layout(place).root.digest
+def test_a_replaced_statement_is_detected(layout_folder: Path) -> None:
+    digest = layout.read_layout(layout_folder).root.digest
     document = json.loads(certified.instance().signature("sha256:" + "0" * 64))
-    said = intoto.encode_statement(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
+    payload = intoto.encode_statement(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
     signatures = dsse.envelope_from_json(document["dsseEnvelope"]).signatures
-    document["dsseEnvelope"] = dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, signatures))
-    image = certified.attach(place, json.dumps(document).encode())
+    document["dsseEnvelope"] = dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, payload, signatures))
+    image = certified.attach(layout_folder, json.dumps(document).encode())
     assert "the certificate is not valid" in refused(image, trusted())
 
 
-def test_two_identities_are_two_signers(place: Path) -> None:
-    certified.sign(place)
-    both = (trusted(), trusted(EVE))
-    assert "signed by 1 of 2" in refused(layout.read_layout(place), *both, threshold=2)
-    certified.sign(place)  # once more by the same is no second
-    assert "signed by 1 of 2" in refused(layout.read_layout(place), *both, threshold=2)
-    certified.sign(place, Wish(identity=EVE))
-    assert len(checked(layout.read_layout(place), *both, threshold=2).signatures) == 3
+def test_two_identities_are_two_signers(layout_folder: Path) -> None:
+    certified.sign(layout_folder)
+    identities = (trusted(), trusted(EVE))
+    assert "signed by 1 of 2" in refused(layout.read_layout(layout_folder), *identities, threshold=2)
+    certified.sign(layout_folder)  # once more by the same is no second
+    assert "signed by 1 of 2" in refused(layout.read_layout(layout_folder), *identities, threshold=2)
+    certified.sign(layout_folder, Wish(identity=EVE))
+    assert len(checked(layout.read_layout(layout_folder), *identities, threshold=2).signatures) == 3
 
 
-def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
-    certified.sign(place, Wish(identity=EVE))
-    signed_images.sign_folder(place, 0)
-    assert checked(layout.read_layout(place), signed_images.trusted()).signatures
-    assert "eve@example.com" in refused(layout.read_layout(place), trusted())
-    certified.sign(place)
-    assert checked(layout.read_layout(place), trusted()).signatures
+def test_a_key_and_an_identity_do_not_hide_each_other(layout_folder: Path) -> None:
+    certified.sign(layout_folder, Wish(identity=EVE))
+    signed_images.sign_folder(layout_folder, 0)
+    assert checked(layout.read_layout(layout_folder), signed_images.trusted()).signatures
+    assert "eve@example.com" in refused(layout.read_layout(layout_folder), trusted())
+    certified.sign(layout_folder)
+    assert checked(layout.read_layout(layout_folder), trusted()).signatures
 
 
-def test_expired_and_revoked_identities_are_not_trusted(place: Path) -> None:
-    image = certified.sign(place)
+def test_expired_and_revoked_identities_are_not_trusted(layout_folder: Path) -> None:
+    image = certified.sign(layout_folder)
     assert "its identity ada@example.com of" in refused(image, trusted(expires=1))
     assert "is revoked (left)" in refused(image, trusted(revocation="left"))
 
 
-def test_cosigns_older_format_with_a_certificate_is_refused_with_a_reason(place: Path) -> None:
-    payload = simplesigning.encode_payload(simplesigning.Payload(NAME, layout.read_layout(place).root.digest))
+def test_cosigns_older_format_with_a_certificate_is_refused_with_a_reason(layout_folder: Path) -> None:
+    payload = simplesigning.encode_payload(
+        simplesigning.Payload(NAME, layout.read_layout(layout_folder).root.digest)
+    )
     words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
-    image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
+    image = certified.attach(layout_folder, payload, simplesigning.PAYLOAD, annotations=words)
     assert "in cosign's older form" in refused(image, trusted())
     assert "no identity is trusted" in refused(image, signed_images.trusted())
 
 
 def test_without_the_extra_the_error_says_what_to_install(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    layout_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = certified.sign(place)
+    image = certified.sign(layout_folder)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TrustError) as caught:
         checked(image, trusted())
     assert "the Python package sigstore is not installed" in caught.value.message
     assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
-    signed_images.sign_folder(place, 0)  # and it is in nobody's way
-    assert checked(layout.read_layout(place), trusted(), signed_images.trusted()).signatures
+    signed_images.sign_folder(layout_folder, 0)  # and it is in nobody's way
+    assert checked(layout.read_layout(layout_folder), trusted(), signed_images.trusted()).signatures
 
 
 def test_the_librarys_trusted_root_is_usable() -> None:
@@ -158,13 +162,13 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
     )
     head = path.read_text().splitlines()
     assert head[:4] == ["Comment: Ada", "Expires: 2027-01-01", f"Identity: {ADA}", f"Issuer: {ISSUER}"]
-    (found,) = policy.read_name_policy("example.com/apps/web:1", [level]).keys
-    assert (found.key, found.label) == (trusted().key, f"Ada {ADA} of {ISSUER}")
+    (rule,) = policy.read_name_policy("example.com/apps/web:1", [level]).keys
+    assert (rule.key, rule.label) == (trusted().key, f"Ada {ADA} of {ISSUER}")
     assert policy.read_name_policy("example.com/appstore:1", [level]).keys == ()
     weaker = policy.PolicyDirectory("vendor", tmp_path)
-    mine = policy.PolicyDirectory("user", tmp_path / "mine")
-    policy_edit.remove_rule(mine, policy.read_rules([weaker])[0])  # an empty file hides it
-    assert policy.read_name_policy("example.com/apps/web:1", [weaker, mine]).keys == ()
+    own_directory = policy.PolicyDirectory("user", tmp_path / "mine")
+    policy_edit.remove_rule(own_directory, policy.read_rules([weaker])[0])  # an empty file hides it
+    assert policy.read_name_policy("example.com/apps/web:1", [weaker, own_directory]).keys == ()
 
 
 @pytest.mark.parametrize(
@@ -187,14 +191,14 @@ def test_a_malformed_rule_is_an_error(tmp_path: Path, change: tuple[str, str], m
 def test_a_changed_trusted_root_is_an_error(tmp_path: Path) -> None:
     level = policy.PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, trusted().key, "")
-    (kept,) = (tmp_path / "sigstore.d").iterdir()
-    kept.write_bytes(certified.instance(1).trusted_root())
+    (root_file,) = (tmp_path / "sigstore.d").iterdir()
+    root_file.write_bytes(certified.instance(1).trusted_root())
     with pytest.raises(TrustError, match="does not match its digest"):
         policy.read_name_policy("example.com/apps:1", [level])
 
 
 @pytest.mark.parametrize(
-    ("who", "issuer"),
+    ("identity", "issuer"),
     [
         ("", ISSUER),
         ("ada", ISSUER),
@@ -204,9 +208,9 @@ def test_a_changed_trusted_root_is_an_error(tmp_path: Path) -> None:
         (ADA, "accounts"),
     ],
 )
-def test_invalid_identities_are_refused(who: str, issuer: str) -> None:
+def test_invalid_identities_are_refused(identity: str, issuer: str) -> None:
     with pytest.raises(UsageError):
-        keyless.parse_identity(who, issuer)
+        keyless.parse_identity(identity, issuer)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +222,7 @@ def test_files_that_are_not_trusted_roots_are_refused(tmp_path: Path, content: b
         keyless.read_trusted_root(tmp_path / "root")
 
 
-def test_an_empty_trusted_root_is_unusable(place: Path) -> None:
+def test_an_empty_trusted_root_is_unusable(layout_folder: Path) -> None:
     empty = json.dumps({"mediaType": json.loads(certified.instance().trusted_root())["mediaType"]}).encode()
     with pytest.raises(TrustError, match="cannot use the trusted root"):
         keyless.verify_bundle(certified.instance().signature("sha256:" + "0" * 64), b"", empty)

@@ -22,21 +22,21 @@ def secret() -> bytes:
 
 @pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
 def test_a_key_pair_round_trips(tmp_path: Path, kind: str) -> None:
-    made = keys.generate_key(kind)
-    private, public = keys.write_pair(tmp_path / "pair", made, secret())
+    private_key = keys.generate_key(kind)
+    private, public = keys.write_pair(tmp_path / "pair", private_key, secret())
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     read = keys.read_private_key(private, secret)
-    assert read.public_key == public_keys.read_public_key(public) == made.public_key
-    assert keys.verify_signature(made.public_key, read.sign(b"data"), b"data")
-    assert not keys.verify_signature(made.public_key, read.sign(b"data"), b"other")
-    assert read.sign(b"data") == made.sign(b"data")
+    assert read.public_key == public_keys.read_public_key(public) == private_key.public_key
+    assert keys.verify_signature(private_key.public_key, read.sign(b"data"), b"data")
+    assert not keys.verify_signature(private_key.public_key, read.sign(b"data"), b"other")
+    assert read.sign(b"data") == private_key.sign(b"data")
     with pytest.raises(StoreError, match="the file exists"):
-        keys.write_pair(tmp_path / "pair", made, secret())
+        keys.write_pair(tmp_path / "pair", private_key, secret())
 
 
 def test_the_representation_of_a_private_key_has_only_its_fingerprint() -> None:
-    made = key()
-    assert repr(made) == f"<private key {made.public_key.fingerprint}>"
+    private_key = key()
+    assert repr(private_key) == f"<private key {private_key.public_key.fingerprint}>"
 
 
 def test_a_wrong_passphrase_is_reported(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_ecdsa_nonces_are_those_of_rfc_6979() -> None:
 
     # RFC 6979, A.2.5, SHA-256, "sample"
     number = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
-    made = keys.PrivateKey(ec.derive_private_key(number, ec.SECP256R1()))
-    r, s = decode_dss_signature(made.sign(b"sample"))
+    private_key = keys.PrivateKey(ec.derive_private_key(number, ec.SECP256R1()))
+    r, s = decode_dss_signature(private_key.sign(b"sample"))
     assert r == 0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716
     assert s == 0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8
 
@@ -71,9 +71,9 @@ def test_keys_of_openssl_are_read(tmp_path: Path, command: str) -> None:
     private, public = tmp_path / "a.key", tmp_path / "a.pub"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    made = keys.read_private_key(private, secret)
-    assert made.public_key == public_keys.read_public_key(public)
-    assert keys.verify_signature(made.public_key, made.sign(b"data"), b"data")
+    private_key = keys.read_private_key(private, secret)
+    assert private_key.public_key == public_keys.read_public_key(public)
+    assert keys.verify_signature(private_key.public_key, private_key.sign(b"data"), b"data")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,9 @@ def test_keys_are_found_by_name_or_path(tmp_path: Path) -> None:
     keys.write_pair(base, key(), secret())
     assert key_files.find_key_file("mine", ".key", environ) == Path(f"{base}.key")
     assert key_files.find_key_file(f"{base}.pub", ".key", environ) == Path(f"{base}.pub")
-    assert [(one.name, one.can_sign) for one in key_files.list_keys(environ)] == [("mine", True)]
+    assert [(listed_key.name, listed_key.can_sign) for listed_key in key_files.list_keys(environ)] == [
+        ("mine", True)
+    ]
     with pytest.raises(TrustError, match="no such key 'other'"):
         key_files.find_key_file("other", ".key", environ)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ BINARY = openpgp.parse_certificate(PUBLIC).der
 
 
 def test_a_certificate_is_read_as_a_public_key(tmp_path: Path) -> None:
-    one = openpgp.parse_certificate(b"Comment: mine\n" + PUBLIC)
-    assert (one.kind, len(one.fingerprint)) == ("openpgp", 40)
-    assert one.user_id.endswith("<good@pumice.invalid>")
-    assert openpgp.parse_certificate(BINARY) == one == openpgp.parse_certificate(one.pem())
+    certificate = openpgp.parse_certificate(b"Comment: mine\n" + PUBLIC)
+    assert (certificate.kind, len(certificate.fingerprint)) == ("openpgp", 40)
+    assert certificate.user_id.endswith("<good@pumice.invalid>")
+    assert openpgp.parse_certificate(BINARY) == certificate == openpgp.parse_certificate(certificate.pem())
     (tmp_path / "key").write_bytes(BINARY)
-    assert public_keys.read_public_key(tmp_path / "key") == one
-    assert not keys.verify_signature(one, b"anything", b"anything")
+    assert public_keys.read_public_key(tmp_path / "key") == certificate
+    assert not keys.verify_signature(certificate, b"anything", b"anything")
 
 
 @pytest.mark.parametrize(
@@ -47,13 +48,13 @@ def test_an_openpgp_key_pair_round_trips(tmp_path: Path) -> None:
     private, public = openpgp.write_pair(tmp_path / "ada", key, b"secret")
     assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
     assert b"secret" not in private.read_bytes()
-    again = openpgp.SecretKey(private.read_bytes(), private)
-    assert (again.is_protected, again.certificate) == (True, public_keys.read_public_key(public))
-    assert repr(again) == f"<OpenPGP key {key.certificate.fingerprint}>"
-    again.unlock(lambda: b"secret")
-    for wrong in (b"", b"Secret", b"\xff"):
+    reread_key = openpgp.SecretKey(private.read_bytes(), private)
+    assert (reread_key.is_protected, reread_key.certificate) == (True, public_keys.read_public_key(public))
+    assert repr(reread_key) == f"<OpenPGP key {key.certificate.fingerprint}>"
+    reread_key.unlock(lambda: b"secret")
+    for passphrase in (b"", b"Secret", b"\xff"):
         with pytest.raises(TrustError, match="wrong passphrase"):
-            again.unlock(lambda wrong=wrong: wrong)  # type: ignore[misc]
+            reread_key.unlock(partial(bytes, passphrase))
     with pytest.raises(PumiceError, match="the file exists"):
         openpgp.write_pair(tmp_path / "ada", key, b"other")
 
@@ -65,10 +66,10 @@ def test_importing_protects_an_unprotected_key(tmp_path: Path) -> None:
     source = tmp_path / "from-gpg.asc"
     source.write_bytes(PRIVATE)
     openpgp.SecretKey(PRIVATE, source).unlock(never)
-    made = key_files.import_key(source, tmp_path / "copy", never, lambda: b"new")
+    imported_key = key_files.import_key(source, tmp_path / "copy", never, lambda: b"new")
     copy = tmp_path / "copy.key"
     assert openpgp.SecretKey(copy.read_bytes(), copy).is_protected
-    assert public_keys.read_public_key(tmp_path / "copy.pub") == made
+    assert public_keys.read_public_key(tmp_path / "copy.pub") == imported_key
 
 
 @pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 201, "tab\there", "\x1b[31mred"])

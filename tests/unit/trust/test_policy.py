@@ -20,8 +20,8 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
     return tuple(PolicyDirectory(name, tmp_path / name) for name in ("vendor", "system", "user"))
 
 
-def who(name: str, levels: tuple[PolicyDirectory, ...]) -> set[str]:
-    return {one.key.fingerprint for one in keyring.read_name_policy(name, levels).keys}
+def trusted_fingerprints(name: str, levels: tuple[PolicyDirectory, ...]) -> set[str]:
+    return {rule.key.fingerprint for rule in keyring.read_name_policy(name, levels).keys}
 
 
 def fp(number: int) -> str:
@@ -30,21 +30,21 @@ def fp(number: int) -> str:
 
 def test_prefixes_match_whole_components(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com/app")
-    assert who("example.com/app:1", levels) == {fp(0)}
-    assert who("example.com/app/web:1", levels) == {fp(0)}
-    assert who("example.com/appliance:1", levels) == set()
-    assert who("example.com:1", levels) == set()
-    assert who("", levels) == set()
-    assert who("../example.com/app:1", levels) == set()
+    assert trusted_fingerprints("example.com/app:1", levels) == {fp(0)}
+    assert trusted_fingerprints("example.com/app/web:1", levels) == {fp(0)}
+    assert trusted_fingerprints("example.com/appliance:1", levels) == set()
+    assert trusted_fingerprints("example.com:1", levels) == set()
+    assert trusted_fingerprints("", levels) == set()
+    assert trusted_fingerprints("../example.com/app:1", levels) == set()
 
 
 def test_keys_of_the_root_and_all_parent_prefixes_are_trusted(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[0], key(0).public_key, "")
     policy_edit.add_key(levels[1], key(1).public_key, "example.com")
     policy_edit.add_key(levels[2], key(2).public_key, "example.com/Apps+x")
-    assert who("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
-    assert who("example.com/apps+x:1", levels) == {fp(0), fp(1)}
-    assert who("example.org:1", levels) == {fp(0)}
+    assert trusted_fingerprints("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
+    assert trusted_fingerprints("example.com/apps+x:1", levels) == {fp(0), fp(1)}
+    assert trusted_fingerprints("example.org:1", levels) == {fp(0)}
     assert [rule.prefix for rule in keyring.read_rules(levels)] == ["", "example.com", "example.com/Apps+x"]
 
 
@@ -53,18 +53,18 @@ def test_an_empty_file_hides_a_weaker_rule(levels: tuple[PolicyDirectory, ...]) 
     (rule,) = keyring.read_rules(levels)
     path = policy_edit.remove_rule(levels[2], rule)
     assert path.read_bytes() == b""
-    assert who("example.com/x:1", levels) == set()
+    assert trusted_fingerprints("example.com/x:1", levels) == set()
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     (rule,) = keyring.read_rules(levels)
     policy_edit.remove_rule(levels[2], rule)
-    assert who("example.com/x:1", levels) == {fp(0)}
+    assert trusted_fingerprints("example.com/x:1", levels) == {fp(0)}
 
 
 def test_no_directory_overrides_a_revocation(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.revoke_key(levels[0], fp(0), "stolen\nby night")
-    (one,) = keyring.read_name_policy("example.com/x:1", levels).keys
-    assert one.rejection_reason(0) == "is revoked (stolen by night)"
+    (rule,) = keyring.read_name_policy("example.com/x:1", levels).keys
+    assert rule.rejection_reason(0) == "is revoked (stolen by night)"
 
 
 def test_thresholds(levels: tuple[PolicyDirectory, ...]) -> None:
@@ -84,16 +84,16 @@ def test_mirrors_change_the_expected_name(levels: tuple[PolicyDirectory, ...]) -
     policy_edit.set_mirror(levels[2], "mirror.example/all", "example.com")
     decision = keyring.read_name_policy("mirror.example/all/app:1.0", levels)
     assert decision.name == "example.com/app:1.0"
-    assert [one.key.fingerprint for one in decision.keys] == [fp(0)]
+    assert [rule.key.fingerprint for rule in decision.keys] == [fp(0)]
     assert decision.mirror == "user mirror of example.com at mirror.example/all"
     assert keyring.read_name_policy("mirror.example/allx:1.0", levels).keys == ()
 
 
 def test_rotation_keeps_the_old_key_until_the_overlap_ends(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com", comment="ours")
-    found = policy_edit.find_rules(keyring.read_rules(levels), fp(0)[:8])
-    policy_edit.rotate_key(levels[2], found, key(1).public_key, until=keyring.parse_day("2030-01-01"))
-    state = {one.key.fingerprint: one for one in keyring.read_name_policy("example.com/x:1", levels).keys}
+    rules = policy_edit.find_rules(keyring.read_rules(levels), fp(0)[:8])
+    policy_edit.rotate_key(levels[2], rules, key(1).public_key, until=keyring.parse_day("2030-01-01"))
+    state = {rule.key.fingerprint: rule for rule in keyring.read_name_policy("example.com/x:1", levels).keys}
     assert set(state) == {fp(0), fp(1)}
     assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "expired on 2030-01-01"
     assert state[fp(1)].rejection_reason(keyring.parse_day("2040-01-01")) == ""
@@ -135,8 +135,8 @@ def test_invalid_prefixes_are_refused(levels: tuple[PolicyDirectory, ...], prefi
 
 @given(st.text(max_size=60))
 def test_no_name_leaves_the_policy_directory(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    found = (PolicyDirectory("user", tmp_path_factory.getbasetemp() / "none"),)
-    assert keyring.read_name_policy(name, found).keys == ()
+    directories = (PolicyDirectory("user", tmp_path_factory.getbasetemp() / "none"),)
+    assert keyring.read_name_policy(name, directories).keys == ()
 
 
 def test_the_exported_policy_has_the_rules(levels: tuple[PolicyDirectory, ...]) -> None:
@@ -145,12 +145,12 @@ def test_the_exported_policy_has_the_rules(levels: tuple[PolicyDirectory, ...]) 
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.add_key(levels[2], key(1).public_key, "example.com/apps")
     policy_edit.add_key(levels[2], key(2).public_key, "example.com/old", expires=7)
-    found = keyring.read_rules(levels)
-    policy = json.loads(export.containers_policy(found, {}, {}, now=8))
+    rules = keyring.read_rules(levels)
+    policy = json.loads(export.containers_policy(rules, {}, {}, now=8))
     assert policy["default"] == [{"type": "reject"}]
     scopes = policy["transports"]["docker"]
     assert set(scopes) == {"example.com", "example.com/apps"}
     assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
     with pytest.raises(TrustError, match="cannot export the threshold"):
-        export.containers_policy(found, {"example.com": 2}, {}, now=8)
-    assert b"use-sigstore-attachments" in export.registries_config(found, {})
+        export.containers_policy(rules, {"example.com": 2}, {}, now=8)
+    assert b"use-sigstore-attachments" in export.registries_config(rules, {})

@@ -30,17 +30,19 @@ def home(tmp_path: Path) -> Home:
 
 def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
-    for one in claims.read_attached_manifests(source, None):
+    for attached in claims.read_attached_manifests(source, None):
         image = layout.read_layout(target)
-        place = attachment.LayoutAttachment(target, image)
-        for layer in one.manifest.layers:
-            with one.blobs.open(layer.digest) as file:
-                place.put(file.read(), layer.media_type)
-        with one.blobs.open(one.manifest.config.digest) as file:
-            place.put(file.read(), one.manifest.config.media_type)
-        manifest = msgspec.structs.replace(one.manifest, subject=image.root)
-        place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
-        place.finish()
+        attachment_target = attachment.LayoutAttachment(target, image)
+        for layer in attached.manifest.layers:
+            with attached.blobs.open(layer.digest) as file:
+                attachment_target.put(file.read(), layer.media_type)
+        with attached.blobs.open(attached.manifest.config.digest) as file:
+            attachment_target.put(file.read(), attached.manifest.config.media_type)
+        manifest = msgspec.structs.replace(attached.manifest, subject=image.root)
+        attachment_target.change(
+            image.root.digest, [attachment_target.put(oci.encode_document(manifest), oci.MANIFEST)], []
+        )
+        attachment_target.finish()
     return layout.read_layout(target)
 
 
@@ -53,13 +55,13 @@ def attesting(image: Image, home: Home, expected: str = NAME) -> int:
 
 def test_an_attestation_is_not_valid_for_another_image(tmp_path: Path, home: Home) -> None:
     sign_folder(folder(tmp_path / "good"), 0)
-    good = attest(tmp_path / "good", 0, {"reviewed": True})
-    assert attesting(good, home) == 2
-    other = replay(good, folder(tmp_path / "evil", signed_images.image(content=b"evil")))
-    assert len(list(claims.read_attached_manifests(other, None))) == 4
-    assert attesting(other, home) == 0
+    attested_image = attest(tmp_path / "good", 0, {"reviewed": True})
+    assert attesting(attested_image, home) == 2
+    replayed_image = replay(attested_image, folder(tmp_path / "evil", signed_images.image(content=b"evil")))
+    assert len(list(claims.read_attached_manifests(replayed_image, None))) == 4
+    assert attesting(replayed_image, home) == 0
     with pytest.raises(TrustError, match="about another image"):
-        image_verification.verify_image(other, home, [trusted()], expected=NAME, now=0)
+        image_verification.verify_image(replayed_image, home, [trusted()], expected=NAME, now=0)
 
 
 def test_an_attestation_under_another_name_is_not_valid(tmp_path: Path, home: Home) -> None:
@@ -75,13 +77,13 @@ def test_an_attestation_of_another_type_is_not_valid(tmp_path: Path, home: Home)
 
 def test_an_attestation_annotated_as_a_signature_is_not_a_signature(tmp_path: Path) -> None:
     path = folder(tmp_path / "image")
-    for one in claims.read_attached_manifests(attest(path, 0, {}), None):
+    for attached in claims.read_attached_manifests(attest(path, 0, {}), None):
         image = layout.read_layout(path)
-        place = attachment.LayoutAttachment(path, image)
+        target = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
-        manifest = msgspec.structs.replace(one.manifest, annotations=notes)
-        place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
-        place.finish()
+        manifest = msgspec.structs.replace(attached.manifest, annotations=notes)
+        target.change(image.root.digest, [target.put(oci.encode_document(manifest), oci.MANIFEST)], [])
+        target.finish()
     with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
         image_verification.verify_image(
             layout.read_layout(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
@@ -90,10 +92,10 @@ def test_an_attestation_annotated_as_a_signature_is_not_a_signature(tmp_path: Pa
 
 def test_a_signature_over_a_statement_does_not_verify_its_payload(tmp_path: Path) -> None:
     image = sign_folder(folder(tmp_path / "image"), 0)
-    (bundle,) = [one for one in claims.read_claims(image, None) if one.form == "bundle"]
+    (bundle,) = [claim for claim in claims.read_claims(image, None) if claim.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
     assert bundle.signed == dsse.encode_pae(dsse.IN_TOTO, payload)
-    assert not any(keys.verify_signature(key().public_key, one, payload) for one in bundle.signatures)
+    assert not any(keys.verify_signature(key().public_key, claim, payload) for claim in bundle.signatures)
 
 
 def test_a_key_is_trusted_at_every_step_of_a_rotation(
@@ -102,22 +104,22 @@ def test_a_key_is_trusted_at_every_step_of_a_rotation(
     level = PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, key(0).public_key, "example.com")
     policy_edit.set_threshold(level, "example.com", 1)
-    seen: list[set[str]] = []
+    trusted_sets: list[set[str]] = []
     write = files.replace
 
     def watched(path: Path, data: bytes, **how: Any) -> None:
         for moment in ("before", "after"):
             live = [
-                one for one in policy.read_name_policy(NAME, [level]).keys if not one.rejection_reason(100)
+                rule for rule in policy.read_name_policy(NAME, [level]).keys if not rule.rejection_reason(100)
             ]
-            seen.append({one.key.fingerprint for one in live})
+            trusted_sets.append({rule.key.fingerprint for rule in live})
             if moment == "before":
                 write(path, data, **how)
 
     monkeypatch.setattr(files, "replace", watched)
     policy_edit.rotate_key(level, policy.read_rules([level]), key(1).public_key, until=50)
     old, new = key(0).public_key.fingerprint, key(1).public_key.fingerprint
-    assert seen == [{old}, {old, new}, {old, new}, {new}]
+    assert trusted_sets == [{old}, {old, new}, {old, new}, {new}]
 
 
 def test_concurrent_rotations_of_one_key_make_one_signer(tmp_path: Path) -> None:
@@ -128,9 +130,9 @@ def test_concurrent_rotations_of_one_key_make_one_signer(tmp_path: Path) -> None
     seen_by_both = policy.read_rules([level])
     policy_edit.rotate_key(level, seen_by_both, key(1).public_key, until=100)
     policy_edit.rotate_key(level, seen_by_both, key(2).public_key, until=100)
-    found = policy.read_name_policy(NAME, [level]).keys
-    assert len(found) == 3
-    assert signers.count_signers(found, found) == 1
+    rules = policy.read_name_policy(NAME, [level]).keys
+    assert len(rules) == 3
+    assert signers.count_signers(rules, rules) == 1
 
 
 def test_a_rotation_does_not_restore_a_key_that_was_removed_concurrently(tmp_path: Path) -> None:

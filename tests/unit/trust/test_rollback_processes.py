@@ -52,5 +52,7 @@ def test_concurrent_processes_keep_the_newest_image_of_each_track(tmp_path: Path
         process.communicate()
         assert process.returncode == 0
     with Home(tmp_path) as home:
-        known = {one.track: one.version for one in rollback.read_accepted(NAME, home)}
-    assert known == {"15": str(ROUNDS), "16": str(ROUNDS), "both": str(ROUNDS)}
+        versions_by_track = {
+            accepted.track: accepted.version for accepted in rollback.read_accepted(NAME, home)
+        }
+    assert versions_by_track == {"15": str(ROUNDS), "16": str(ROUNDS), "both": str(ROUNDS)}

@@ -27,27 +27,27 @@ def gpg() -> Iterator[gnupg.Gpg]:
 
 def in_pem(certificate: openpgp.Certificate) -> list[keys.PublicKey]:
     """Return the Ed25519 keys of a certificate as keys in PEM: the primary one first."""
-    found = []
+    pem_keys = []
     for packet in PacketPile.from_bytes(certificate.der):
         if int(packet.tag) in (6, 14) and bytes(packet.body)[5] == 22:
-            raw = ed25519.Ed25519PublicKey.from_public_bytes(bytes(packet.body)[-32:])
-            data = raw.public_bytes(
+            public_key = ed25519.Ed25519PublicKey.from_public_bytes(bytes(packet.body)[-32:])
+            data = public_key.public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
-            found.append(keys.parse_pem_public_key(data))
-    return found
+            pem_keys.append(keys.parse_pem_public_key(data))
+    return pem_keys
 
 
-def trust(key: keys.PublicKey, **more: object) -> TrustedKey:
-    return TrustedKey(key=key, rule="test", **more)  # type: ignore[arg-type]
+def trust(key: keys.PublicKey, **fields: Any) -> TrustedKey:
+    return TrustedKey(key=key, rule="test", **fields)
 
 
 def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
     certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
-    both = [trust(one) for one in (certificate, *in_pem(certificate))]
-    assert len(both) > 1
-    assert signers.count_signers(both, both) == 1
-    assert signers.count_signers([*both, trusted(0)], [*both, trusted(0)]) == 2
+    rules = [trust(key_text) for key_text in (certificate, *in_pem(certificate))]
+    assert len(rules) > 1
+    assert signers.count_signers(rules, rules) == 1
+    assert signers.count_signers([*rules, trusted(0)], [*rules, trusted(0)]) == 2
 
 
 def test_a_replaced_key_and_its_pem_form_are_one_signer() -> None:
@@ -76,7 +76,7 @@ def test_counting_signers_does_not_depend_on_the_order_of_rules(
 def test_the_pem_fingerprints_of_gpgs_keys_are_computed(gpg: gnupg.Gpg, kind: str) -> None:
     gpg.run("--quick-generate-key", "Ada <ada@example.com>", kind, "cert,sign", "never")
     certificate = openpgp.parse_certificate(gpg.run("--export").stdout)
-    (packet,) = [one for one in PacketPile.from_bytes(certificate.der) if int(one.tag) == 6]
+    (packet,) = [candidate for candidate in PacketPile.from_bytes(certificate.der) if int(candidate.tag) == 6]
     body = bytes(packet.body)
     made: Any
     if kind.startswith("rsa"):

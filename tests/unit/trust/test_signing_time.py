@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,13 +25,13 @@ JULY, AUGUST = 1_719_792_000, 1_722_470_400
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def layout_folder(tmp_path: Path) -> Path:
     return folder(tmp_path / "image")
 
 
-def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
+def signed(path: Path, number: int = 0, *, name: str = "", **time: Any) -> Image:
     image = layout.read_layout(path)
-    when = SigningTime(**time)  # type: ignore[arg-type]
+    when = SigningTime(**time)
     image_signing.sign_image(
         image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when
     )
@@ -38,7 +39,7 @@ def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Im
 
 
 def times(image: Image) -> set[tuple[str, int]]:
-    return {(one.form, one.created) for one in claims.read_claims(image, None)}
+    return {(claim.form, claim.created) for claim in claims.read_claims(image, None)}
 
 
 def when(image: Image, *trust: int, threshold: int = 1) -> int:
@@ -48,53 +49,55 @@ def when(image: Image, *trust: int, threshold: int = 1) -> int:
     ).signed_at
 
 
-def test_both_formats_have_the_signing_time(place: Path) -> None:
-    image = signed(place, now=JULY)
+def test_both_formats_have_the_signing_time(layout_folder: Path) -> None:
+    image = signed(layout_folder, now=JULY)
     assert times(image) == {("cosign", JULY), ("bundle", JULY)}
     assert when(image) == JULY
 
 
-def test_signing_again_keeps_the_time(place: Path) -> None:
-    signed(place, now=JULY)
-    assert times(signed(place, now=AUGUST)) == {("cosign", JULY), ("bundle", JULY)}
-    assert {time for _, time in times(signed(place, now=AUGUST, name="example.com/other:1.0"))} == {JULY}
+def test_signing_again_keeps_the_time(layout_folder: Path) -> None:
+    signed(layout_folder, now=JULY)
+    assert times(signed(layout_folder, now=AUGUST)) == {("cosign", JULY), ("bundle", JULY)}
+    assert {time for _, time in times(signed(layout_folder, now=AUGUST, name="example.com/other:1.0"))} == {
+        JULY
+    }
 
 
-def test_a_required_time_replaces_the_existing_one(place: Path) -> None:
-    signed(place, now=JULY)
-    assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
-    assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
+def test_a_required_time_replaces_the_existing_one(layout_folder: Path) -> None:
+    signed(layout_folder, now=JULY)
+    assert times(signed(layout_folder, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
+    assert len(list(claims.read_attached_manifests(layout.read_layout(layout_folder), None))) == 2
 
 
-def test_a_signature_of_the_same_bytes_by_another_key_is_kept(place: Path) -> None:
-    signed(place, 0, now=JULY)
-    signed(place, 1, now=JULY)
-    image = signed(place, 0, required=AUGUST)
+def test_a_signature_of_the_same_bytes_by_another_key_is_kept(layout_folder: Path) -> None:
+    signed(layout_folder, 0, now=JULY)
+    signed(layout_folder, 1, now=JULY)
+    image = signed(layout_folder, 0, required=AUGUST)
     assert times(image) == {(form, time) for form in ("cosign", "bundle") for time in (JULY, AUGUST)}
     assert (when(image, 0), when(image, 1)) == (AUGUST, JULY)
 
 
-def test_a_new_key_keeps_the_time_of_a_trusted_key(place: Path) -> None:
-    signed(place, 0, now=JULY)
-    image = signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key])
+def test_a_new_key_keeps_the_time_of_a_trusted_key(layout_folder: Path) -> None:
+    signed(layout_folder, 0, now=JULY)
+    image = signed(layout_folder, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key])
     assert when(image, 1) == JULY
 
 
-def test_the_time_of_an_untrusted_key_is_not_kept(place: Path) -> None:
-    signed(place, 1, now=AUGUST * 2)
-    assert when(signed(place, 0, now=AUGUST)) == AUGUST
+def test_the_time_of_an_untrusted_key_is_not_kept(layout_folder: Path) -> None:
+    signed(layout_folder, 1, now=AUGUST * 2)
+    assert when(signed(layout_folder, 0, now=AUGUST)) == AUGUST
 
 
-def test_signatures_without_a_time_stay_without_a_time(place: Path) -> None:
-    signed(place)
-    assert when(signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key]), 1) == 0
+def test_signatures_without_a_time_stay_without_a_time(layout_folder: Path) -> None:
+    signed(layout_folder)
+    assert when(signed(layout_folder, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key]), 1) == 0
 
 
-def test_an_unsigned_annotation_does_not_set_the_time(place: Path) -> None:
-    image = signed(place)
+def test_an_unsigned_annotation_does_not_set_the_time(layout_folder: Path) -> None:
+    image = signed(layout_folder)
     name = "org.opencontainers.image.created"
-    for one in claims.read_attached_manifests(image, None):
-        assert not {name, intoto.TIMESTAMP} & one.manifest.annotations.keys()
+    for attached in claims.read_attached_manifests(image, None):
+        assert not {name, intoto.TIMESTAMP} & attached.manifest.annotations.keys()
     assert when(image) == 0
 
 
@@ -102,15 +105,17 @@ def test_platforms_are_signed_at_the_time_of_their_index(tmp_path: Path) -> None
     from tests.support import handmade
     from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
-    made = handmade.index({AMD64: ImageContents([[file("a")]]), ARM64: ImageContents([[file("b")]])})
-    image = signed(folder(tmp_path / "image", made), name=NAME, now=JULY)
-    for one in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
-        assert times(one) == {("cosign", JULY), ("bundle", JULY)}
+    unsigned_index = handmade.index(
+        {AMD64: ImageContents([[file("a")]]), ARM64: ImageContents([[file("b")]])}
+    )
+    image = signed(folder(tmp_path / "image", unsigned_index), name=NAME, now=JULY)
+    for signed_image in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
+        assert times(signed_image) == {("cosign", JULY), ("bundle", JULY)}
 
 
-def test_one_of_two_required_signers_cannot_make_an_image_newer(place: Path) -> None:
-    signed(place, 0, now=JULY)
-    image = signed(place, 1, now=AUGUST)
+def test_one_of_two_required_signers_cannot_make_an_image_newer(layout_folder: Path) -> None:
+    signed(layout_folder, 0, now=JULY)
+    image = signed(layout_folder, 1, now=AUGUST)
     assert when(image, 0, 1, threshold=2) == JULY
     assert when(image, 0, 1) == AUGUST
 
@@ -161,17 +166,17 @@ def image_of(signed: int, created: int = 0, content: str = "a", version: str = "
     return AcceptedImage("example.com/app", version, created, f"sha256:{content}", "", signed)
 
 
-def refuses(home: Home, accepted_before: AcceptedImage, now: AcceptedImage) -> bool:
+def refuses(home: Home, accepted_before: AcceptedImage, new_image: AcceptedImage) -> bool:
     rollback.record_accepted(accepted_before, home)
     try:
-        rollback.record_accepted(now, home)
+        rollback.record_accepted(new_image, home)
     except TrustError:
         return True
     return False
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "refused"),
+    ("accepted_image", "new_image", "refused"),
     [
         (image_of(JULY), image_of(AUGUST, content="b"), False),
         (image_of(AUGUST), image_of(JULY, content="b"), True),
@@ -190,9 +195,9 @@ def refuses(home: Home, accepted_before: AcceptedImage, now: AcceptedImage) -> b
     ],
 )
 def test_images_of_one_version_are_ordered_by_time(
-    tmp_path: Path, before: AcceptedImage, now: AcceptedImage, refused: bool
+    tmp_path: Path, accepted_image: AcceptedImage, new_image: AcceptedImage, refused: bool
 ) -> None:
-    assert refuses(Home(tmp_path), before, now) is refused
+    assert refuses(Home(tmp_path), accepted_image, new_image) is refused
 
 
 def test_removing_a_dated_signature_keeps_the_recorded_time(tmp_path: Path) -> None:
@@ -208,15 +213,15 @@ def test_a_replaced_image_is_never_accepted_again(
     tmp_path_factory: pytest.TempPathFactory, dates: list[tuple[int, int]]
 ) -> None:
     home = Home(tmp_path_factory.mktemp("home"))
-    images = [image_of(signed, made, str(number)) for number, (signed, made) in enumerate(dates)]
-    taken: list[AcceptedImage] = []
-    for one in images:
+    images = [image_of(signed, created, str(number)) for number, (signed, created) in enumerate(dates)]
+    accepted_images: list[AcceptedImage] = []
+    for candidate in images:
         try:
-            rollback.record_accepted(one, home)
+            rollback.record_accepted(candidate, home)
         except TrustError:
             continue
-        taken.append(one)
-    for older, newer in itertools.pairwise(taken):
+        accepted_images.append(candidate)
+    for older, newer in itertools.pairwise(accepted_images):
         if older.signed < newer.signed or (older.signed == newer.signed and older.created < newer.created):
             with pytest.raises(TrustError):
                 rollback.record_accepted(older, home)

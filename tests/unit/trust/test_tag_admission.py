@@ -19,8 +19,6 @@ from pumice.trust.policy import PolicyDirectory
 from tests.support import signed_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pumice.image.model import Image
 
 
@@ -52,7 +50,7 @@ class Contents:
 
     def referrers(self, repository: str, about: str) -> list[bytes]:
         del repository, about
-        return [msgspec.json.encode(one) for one in self._descriptors()]
+        return [msgspec.json.encode(descriptor) for descriptor in self._descriptors()]
 
     def _descriptors(self) -> list[oci.Descriptor]:
         return list(self._image.beside or self._image.referrers())
@@ -94,8 +92,8 @@ class Registry:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    return Registry(tmp_path)  # type: ignore[return-value]
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path)
 
 
 @pytest.mark.parametrize("repository", ["team/app", "example.com/team/app"])
@@ -110,16 +108,16 @@ def test_an_image_is_admitted_to_its_repository_and_tags(
     "repository", ["app", "team", "team/app2", "team/app/x", "other/app", "com/team/app"]
 )
 def test_an_image_is_not_admitted_to_another_repository(registry: Registry, repository: str) -> None:
-    said = registry.put(registry.image("example.com/team/app:1.2.3"), repository, "1.2.3")
-    assert f"the image is signed as example.com/team/app, not as {repository}" in said
+    response = registry.put(registry.image("example.com/team/app:1.2.3"), repository, "1.2.3")
+    assert f"the image is signed as example.com/team/app, not as {repository}" in response
 
 
 @pytest.mark.parametrize(
     "tag", ["1.2.4", "2", "2.0", "1.3", "1.2.30", "v2", "2.0rc1", "1.2.3-debug", "1.20", "20240101"]
 )
 def test_a_version_tag_must_be_the_signed_version(registry: Registry, tag: str) -> None:
-    said = registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", tag)
-    assert f"the signed version is 1.2.3, and the tag is {tag}" in said
+    response = registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", tag)
+    assert f"the signed version is 1.2.3, and the tag is {tag}" in response
     assert registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", "1.2.3", tag) != ""
 
 
@@ -180,11 +178,11 @@ def test_an_image_without_a_version_does_not_replace_one_with_a_version(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_names, "check_name", lambda text: text)  # as cosign: the repository alone
-    place = "registry.example/app"
-    assert registry.put(registry.image("", signed_as=place), "app", "latest") == ""
-    assert registry.put(registry.image(f"{place}:2.0"), "app", "latest") == ""
-    said = registry.put(registry.image("", signed_as=place), "app", "latest")
-    assert "the image has no version, and the tag has pointed to 2.0" in said
+    name = "registry.example/app"
+    assert registry.put(registry.image("", signed_as=name), "app", "latest") == ""
+    assert registry.put(registry.image(f"{name}:2.0"), "app", "latest") == ""
+    response = registry.put(registry.image("", signed_as=name), "app", "latest")
+    assert "the image has no version, and the tag has pointed to 2.0" in response
 
 
 def test_a_key_is_trusted_only_below_its_prefix(registry: Registry) -> None:

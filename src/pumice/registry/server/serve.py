@@ -131,11 +131,7 @@ def serve(
     ``ready`` is called with the URL once connections are accepted. ``refuse_offer`` returns why a manifest
     is not accepted. Raises UsageError, StoreError.
     """
-    try:
-        import granian  # noqa: F401 - imported here to report early that it is missing
-    except ImportError:
-        hint = "pip install 'pumice[serve]'"
-        raise UsageError("the packages of the server are not installed", hint=hint) from None
+    _check_installed()
     _raise_open_files_limit()
     with contextlib.ExitStack() as stack:
         storage = stack.enter_context(open_storage(settings.location))
@@ -164,6 +160,15 @@ def serve(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _check_installed() -> None:
+    """Raise UsageError if the packages of the server are missing, before anything is opened."""
+    try:
+        import granian  # noqa: F401 - only its presence matters here
+    except ImportError:
+        hint = "pip install 'pumice[serve]'"
+        raise UsageError("the packages of the server are not installed", hint=hint) from None
 
 
 def _proxy(upstream: Upstream, storage: Storage, settings: Settings, stack: contextlib.ExitStack) -> Proxy:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import sandbox, tree_lookup
+from pumice.runtime import tree_lookup
+from pumice.runtime.sandbox import masked_paths, seccomp
 from pumice.runtime.stage1 import Start, external
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Bwrap:
         external.check_program(container)
         self._status, status = os.pipe()
         options = [*_options(container), "--json-status-fd", str(status)]
-        filter_program = sandbox.make_seccomp_filter(os.uname().machine)
+        filter_program = seccomp.make_filter(os.uname().machine)
         descriptors = [status]
         if filter_program:
             descriptors.append(external.create_memory_file(filter_program))
@@ -110,13 +111,14 @@ def _root_options(container: Container) -> Iterator[str]:
             )
     yield from ("--bind", external.writable_root(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
-    for path in sandbox.READ_ONLY_PATHS:
+    for path in masked_paths.READ_ONLY_PATHS:
         yield from ("--ro-bind-try", path, path)
-    for path in filter(
-        os.path.exists, sandbox.masked_paths()
-    ):  # this machine's, and so those of its new /proc
-        folder = Path(path).is_dir()
-        yield from ("--tmpfs", path, "--remount-ro", path) if folder else ("--ro-bind", "/dev/null", path)
+    # The paths that exist on this machine also exist in the new /proc.
+    for path in filter(os.path.exists, masked_paths.list_masked_paths()):
+        if Path(path).is_dir():
+            yield from ("--tmpfs", path, "--remount-ro", path)
+        else:
+            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _mount_options(container: Container) -> Iterator[str]:

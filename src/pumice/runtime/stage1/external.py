@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import sandbox, tree_lookup
+from pumice.runtime import tree_lookup
+from pumice.runtime.sandbox import capabilities, errors, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Container
 
-CAPABILITIES = tuple(f"CAP_{name}" for name in sandbox.CAPABILITIES)
+CAPABILITIES = tuple(f"CAP_{name}" for name in capabilities.CAPABILITIES)
 """The capabilities of root in the container, as OCI engines spell them."""
 
 
@@ -81,16 +82,16 @@ def check_program(container: Container) -> None:
     if "/" in name:
         candidates = [name if name.startswith("/") else f"{process.directory}/{name}"]
     else:
-        search = process.environment.get("PATH", sandbox.PATH)
+        search = process.environment.get("PATH", options.DEFAULT_PATH)
         candidates = [f"{directory}/{name}" for directory in search.split(":")]
     if any(_is_mounted(path, container) for path in candidates):
         return
     programs = [program for path in candidates if (program := tree_lookup.resolve(root, path))]
     if not programs:
-        raise NotRunnableError(name, sandbox.NOT_FOUND, "not found in the image")
+        raise NotRunnableError(name, errors.NOT_FOUND, "not found in the image")
     if not any(_is_program(place) for place in programs):
         raise NotRunnableError(
-            name, sandbox.NOT_EXECUTABLE, "cannot be executed: it is not an executable file"
+            name, errors.NOT_EXECUTABLE, "cannot be executed: it is not an executable file"
         )
 
 

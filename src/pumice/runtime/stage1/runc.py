@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pumice import ownership
 from pumice.errors import SandboxError, UsageError
-from pumice.runtime import id_maps, sandbox
+from pumice.runtime import id_maps
 from pumice.runtime.container import IdMaps
+from pumice.runtime.sandbox import masked_paths, seccomp
 from pumice.runtime.stage1 import Start, external
 from pumice.runtime.stage1.builtin import map_options
 
@@ -134,8 +135,8 @@ def make_config(container: Container) -> dict[str, Any]:
         "mounts": _mounts(container),
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces],
-            "maskedPaths": sandbox.masked_paths(),
-            "readonlyPaths": list(sandbox.READ_ONLY_PATHS),
+            "maskedPaths": masked_paths.list_masked_paths(),
+            "readonlyPaths": list(masked_paths.READ_ONLY_PATHS),
             "seccomp": _seccomp(),
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
         },
@@ -188,16 +189,16 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
 
 
 def _seccomp() -> dict[str, Any]:
-    names = [row.split()[0] for row in sandbox.DENIED_SYSCALLS.replace("\n", " ").split(",")]
+    names = list(seccomp.list_denied_syscalls())
     refuse = {"action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM}
     rules: list[dict[str, Any]] = [
         {"names": names, **refuse},
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
     ]
-    for flag in sandbox.NAMESPACES:
+    for flag in seccomp.DENIED_CLONE_FLAGS:
         mask = {"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}
         rules.append({"names": ["clone"], **refuse, "args": [mask]})
-    for request in sandbox.DENIED_IOCTLS:
+    for request in seccomp.DENIED_IOCTLS:
         equal = {"index": 1, "value": request, "op": "SCMP_CMP_EQ"}
         rules.append({"names": ["ioctl"], **refuse, "args": [equal]})
     return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}

@@ -38,16 +38,16 @@ def names(path: Path) -> list[str]:
 
 def member(path: Path, name: str) -> bytes:
     with tarfile.open(path) as archive:
-        found = archive.extractfile(name)
-        assert found is not None
-        return found.read()
+        file = archive.extractfile(name)
+        assert file is not None
+        return file.read()
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
 def test_archives_are_the_same_bytes_in_a_file_and_in_a_pipe(tmp_path: Path, kind: str) -> None:
     out = io.BytesIO()
-    for place in (f"{kind}:{tmp_path}/a", f"{kind}:{tmp_path}/b"):
-        write(SMALL, place)
+    for location in (f"{kind}:{tmp_path}/a", f"{kind}:{tmp_path}/b"):
+        write(SMALL, location)
     locations.write(SMALL, f"{kind}:-", name="example.com/small", version="1.0", stdout=out)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == out.getvalue()
 
@@ -63,7 +63,7 @@ def test_members_say_nothing_of_who_wrote_them_or_when(tmp_path: Path, kind: str
 
 def test_an_oci_archive_begins_with_what_it_is(tmp_path: Path) -> None:
     write(SMALL, f"oci-archive:{tmp_path}/a")
-    blobs = sorted(f"blobs/sha256/{one.digest[7:]}" for one in list_blobs(SMALL))
+    blobs = sorted(f"blobs/sha256/{descriptor.digest[7:]}" for descriptor in list_blobs(SMALL))
     assert names(tmp_path / "a") == ["oci-layout", "index.json", "blobs", "blobs/sha256", *blobs]
 
 
@@ -76,8 +76,8 @@ def test_an_oci_archive_holds_all_platforms(tmp_path: Path) -> None:
 def test_a_docker_archive_has_its_manifest_names_and_compressed_layers(tmp_path: Path) -> None:
     write(SMALL, f"docker-archive:{tmp_path}/a")
     layers = [layer.descriptor.digest[7:] + ".tar.gz" for layer in SMALL.layers()]
-    (listed,) = json.loads(member(tmp_path / "a", "manifest.json"))
-    assert listed == {
+    (manifest_entry,) = json.loads(member(tmp_path / "a", "manifest.json"))
+    assert manifest_entry == {
         "Config": SMALL.manifest().config.digest[7:] + ".json",
         "RepoTags": ["example.com/small:1.0"],
         "Layers": layers,
@@ -100,8 +100,8 @@ def test_layers_that_older_engines_do_not_know_are_unpacked(tmp_path: Path, comp
 def test_a_layer_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
     image = handmade.image(ImageContents([[file("a")], [file("a")]]))
     write(image, f"docker-archive:{tmp_path}/a")
-    (listed,) = json.loads(member(tmp_path / "a", "manifest.json"))
-    assert len(listed["Layers"]) == 2
+    (manifest_entry,) = json.loads(member(tmp_path / "a", "manifest.json"))
+    assert len(manifest_entry["Layers"]) == 2
     assert len(names(tmp_path / "a")) == len(set(names(tmp_path / "a")))
 
 
@@ -160,15 +160,15 @@ def test_a_full_disk_is_one_sentence(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "sentence"),
+    ("location", "sentence"),
     [
         ("missing/a", "the parent directory does not exist"),
         (".", "a directory exists where a file would be written"),
     ],
 )
-def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, sentence: str) -> None:
+def test_impossible_places_are_one_sentence(tmp_path: Path, location: str, sentence: str) -> None:
     with pytest.raises(ImageError, match=sentence):
-        write(SMALL, f"oci-archive:{tmp_path}/{place}")
+        write(SMALL, f"oci-archive:{tmp_path}/{location}")
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -181,14 +181,14 @@ def test_compressed_archives_are_read(
 ) -> None:
     write(SMALL, f"{kind}:{tmp_path}/a")
     read = layout_archive.read_archive if kind == "oci-archive" else docker_load.read_archive
-    plain = (tmp_path / "a").read_bytes()
-    (tmp_path / "b").write_bytes(compress(plain))
+    archive = (tmp_path / "a").read_bytes()
+    (tmp_path / "b").write_bytes(compress(archive))
     image = read(tmp_path / "b")
     assert image.root.digest == read(tmp_path / "a").root.digest
     for descriptor in list_blobs(image):
         with image.blobs.open(descriptor.digest) as file_:
             assert digest.of(file_.read()) == descriptor.digest
-    (tmp_path / "c").write_bytes(compress(plain)[:-20])
+    (tmp_path / "c").write_bytes(compress(archive)[:-20])
     with pytest.raises(FormatError):
         read(tmp_path / "c")
     monkeypatch.setattr("pumice.image.transports.archive_members._LEAST_LIMIT", 0)
@@ -220,9 +220,9 @@ def test_a_docker_archive_is_not_an_oci_archive(tmp_path: Path) -> None:
 
 def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     write(SMALL, f"oci-archive:{tmp_path}/a")
-    whole = (tmp_path / "a").read_bytes()
-    for length in range(0, len(whole) - len(tar.END_OF_ARCHIVE), 509):
-        (tmp_path / "b").write_bytes(whole[:length])
+    archive = (tmp_path / "a").read_bytes()
+    for length in range(0, len(archive) - len(tar.END_OF_ARCHIVE), 509):
+        (tmp_path / "b").write_bytes(archive[:length])
         with pytest.raises(PumiceError):
             list_blobs(layout_archive.read_archive(tmp_path / "b"))
             list(layout_archive.read_archive(tmp_path / "b").layers()[1].entries())

@@ -47,9 +47,9 @@ def pack(path: Path, members: list[tuple[str, bytes | str]]) -> Path:
     return path
 
 
-def listed(*images: tuple[str, list[str] | None, list[str] | None]) -> bytes:
+def manifest_json(*images: tuple[str, list[str] | None, list[str] | None]) -> bytes:
     return json.dumps(
-        [{"Config": one, "RepoTags": tags, "Layers": layers} for one, tags, layers in images]
+        [{"Config": config, "RepoTags": tags, "Layers": layers} for config, tags, layers in images]
     ).encode()
 
 
@@ -61,14 +61,14 @@ def old(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
     members: list[tuple[str, bytes | str]] = [(name, data)]
     for folder, layer in zip(folders, layers, strict=True):
         members += [(f"{folder}/VERSION", b"1.0"), (f"{folder}/json", b"{}"), (f"{folder}/layer.tar", layer)]
-    manifest = listed((name, tags, [f"{folder}/layer.tar" for folder in folders]))
+    manifest = manifest_json((name, tags, [f"{folder}/layer.tar" for folder in folders]))
     return pack(path, [*members, ("manifest.json", manifest), ("repositories", b"{}")])
 
 
 def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -> Path:
     """An archive as docker writes it since version 25: an OCI layout with a ``manifest.json``."""
     data = config(layers)
-    blobs = {f"blobs/sha256/{digest.of(one)[7:]}": one for one in (data, *layers)}
+    blobs = {f"blobs/sha256/{digest.of(blob)[7:]}": blob for blob in (data, *layers)}
     manifest = oci.encode_document(
         oci.make_manifest(
             oci.make_descriptor(data, oci.CONFIG),
@@ -85,20 +85,20 @@ def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
                 "index.json",
                 oci.encode_document(oci.make_index((oci.make_descriptor(manifest, oci.MANIFEST),))),
             ),
-            ("manifest.json", listed((names[0], tags, names[1 : 1 + len(layers)]))),
+            ("manifest.json", manifest_json((names[0], tags, names[1 : 1 + len(layers)]))),
             ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
         ],
     )
 
 
 def unpacked(image: Image) -> list[bytes]:
-    found = []
+    members = []
     for layer in image.layers():
         with layer.open() as stream:
             data = b"".join(iter(lambda: stream.read(1 << 16), b""))
             stream.finish()
-        found.append(data)
-    return found
+        members.append(data)
+    return members
 
 
 @pytest.mark.parametrize("save", [old, new])
@@ -118,9 +118,13 @@ def test_layers_stay_the_bytes_that_they_are(tmp_path: Path, layers: list[bytes]
     data = config([TARS[0]] if len(layers) == 1 else layers)
     names = [f"{number}.tar" for number in range(len(layers))]
     members: list[tuple[str, bytes | str]] = [("c.json", data), *zip(names, layers, strict=True)]
-    path = pack(tmp_path / "a.tar", [*members, ("manifest.json", listed(("c.json", None, names or None)))])
+    path = pack(
+        tmp_path / "a.tar", [*members, ("manifest.json", manifest_json(("c.json", None, names or None)))]
+    )
     image = docker_load.read_archive(path)
-    assert [one.digest for one in image.manifest().layers] == [digest.of(layer) for layer in layers]
+    assert [layer_descriptor.digest for layer_descriptor in image.manifest().layers] == [
+        digest.of(layer) for layer in layers
+    ]
     for descriptor in list_blobs(image)[1:]:
         with image.blobs.open(descriptor.digest) as file_:
             assert digest.of(file_.read()) == descriptor.digest
@@ -135,7 +139,7 @@ def test_links_say_that_two_layers_are_one(tmp_path: Path) -> None:
         ("three/layer.tar", "=two/layer.tar"),
         (
             "manifest.json",
-            listed(("c.json", None, [f"{name}/layer.tar" for name in ("one", "two", "three")])),
+            manifest_json(("c.json", None, [f"{name}/layer.tar" for name in ("one", "two", "three")])),
         ),
     ]
     image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
@@ -148,7 +152,7 @@ def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path, target: str) ->
         ("c.json", config([TARS[0]])),
         ("x/layer.tar", target),
         ("x/loop", "layer.tar"),
-        ("manifest.json", listed(("c.json", None, ["x/layer.tar"]))),
+        ("manifest.json", manifest_json(("c.json", None, ["x/layer.tar"]))),
     ]
     with pytest.raises(FormatError, match=r"has no member 'x/layer\.tar'"):
         docker_load.read_archive(pack(tmp_path / "a.tar", members))
@@ -157,7 +161,7 @@ def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path, target: str) ->
 def test_one_of_several_images_is_named(tmp_path: Path) -> None:
     members: list[tuple[str, bytes | str]] = [("0.tar", TARS[0]), ("1.tar", TARS[1])]
     members += [(f"{number}.json", config([TARS[number]])) for number in (0, 1)]
-    manifest = listed(
+    manifest = manifest_json(
         ("0.json", ["example.com/a:1", "example.com/a:latest"], ["0.tar"]), ("1.json", ["b:2"], ["1.tar"])
     )
     path = pack(tmp_path / "a.tar", [*members, ("manifest.json", manifest)])
@@ -198,7 +202,7 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
     members: list[tuple[str, bytes | str]] = [
         ("c.json", config([TARS[0]])),
         ("0.tar", TARS[1]),
-        ("manifest.json", listed(("c.json", None, ["0.tar"]))),
+        ("manifest.json", manifest_json(("c.json", None, ["0.tar"]))),
     ]
     image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
     with pytest.raises(PumiceError):
@@ -220,7 +224,9 @@ def test_what_we_write_is_what_we_read(tmp_path: Path) -> None:
     locations.write(SMALL, where, name="example.com/small", version="1.0")
     image = docker_load.read_archive(tmp_path / "a.tar", "example.com/small:1.0")
     assert image.manifest().config.digest == SMALL.manifest().config.digest
-    assert [one.digest for one in image.manifest().layers] == [one.digest for one in SMALL.manifest().layers]
+    assert [descriptor.digest for descriptor in image.manifest().layers] == [
+        descriptor.digest for descriptor in SMALL.manifest().layers
+    ]
 
 
 @given(st.data())

@@ -62,7 +62,7 @@ def test_a_layout_has_exactly_one_descriptor_with_the_tag(tmp_path: Path) -> Non
         }
     ]
     assert json.loads((tmp_path / "out/oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
-    assert {f"blobs/sha256/{one.digest[7:]}" for one in list_blobs(image)} == {
+    assert {f"blobs/sha256/{descriptor.digest[7:]}" for descriptor in list_blobs(image)} == {
         name for name in listing(tmp_path / "out") if name.startswith("blobs")
     }
 
@@ -80,9 +80,9 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
 
 def test_another_image_takes_the_place_of_the_first_and_its_blobs_go(tmp_path: Path) -> None:
     write(handmade.image(handmade.small()), tmp_path / "out")
-    other = handmade.image(ImageContents([[file("other")]]))
-    write(other, tmp_path / "out", "2.0")
-    write(other, tmp_path / "fresh", "2.0")
+    other_image = handmade.image(ImageContents([[file("other")]]))
+    write(other_image, tmp_path / "out", "2.0")
+    write(other_image, tmp_path / "fresh", "2.0")
     assert listing(tmp_path / "out") == listing(tmp_path / "fresh")
 
 
@@ -108,32 +108,32 @@ def test_a_layout_of_several_images_is_refused(tmp_path: Path) -> None:
     index = json.loads((tmp_path / "index.json").read_bytes())
     index["manifests"] *= 2
     (tmp_path / "index.json").write_text(json.dumps(index))
-    before = listing(tmp_path)
+    listing_before = listing(tmp_path)
     with pytest.raises(ImageError, match="holds 2 images, which would be overwritten"):
         write(handmade.image(ImageContents([[file("other")]])), tmp_path)
-    assert listing(tmp_path) == before
+    assert listing(tmp_path) == listing_before
 
 
 def test_an_interrupted_run_is_completed(tmp_path: Path) -> None:
     image = handmade.image(handmade.small())
     write(image, tmp_path / "out")
-    whole = listing(tmp_path / "out")
+    complete_listing = listing(tmp_path / "out")
     (tmp_path / "out/index.json").unlink()
     sorted((tmp_path / "out/blobs/sha256").iterdir())[0].unlink()
     (tmp_path / "out/blobs/sha256/.pumice-0123").write_text("half")
     (tmp_path / "out/.pumice-0123").write_text("half")
     write(image, tmp_path / "out")
-    assert listing(tmp_path / "out") == whole
+    assert listing(tmp_path / "out") == complete_listing
 
 
 def test_a_damaged_blob_is_written_again(tmp_path: Path) -> None:
     image = handmade.image(handmade.small())
     write(image, tmp_path)
-    whole = listing(tmp_path)
+    complete_listing = listing(tmp_path)
     path = tmp_path / "blobs/sha256" / image.manifest().layers[0].digest[7:]
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     write(image, tmp_path)
-    assert listing(tmp_path) == whole
+    assert listing(tmp_path) == complete_listing
 
 
 @pytest.mark.parametrize("keep_records", [True, False])
@@ -154,13 +154,13 @@ def test_with_records_unchanged_blobs_are_not_even_read_and_changed_ones_are(tmp
     image = handmade.image(handmade.small())
     write(image, tmp_path / "out", records=home.records)
     path = tmp_path / "out/blobs/sha256" / image.manifest().layers[0].digest[7:]
-    before = path.stat()
-    whole = path.read_bytes()
+    status_before = path.stat()
+    content = path.read_bytes()
     # Nobody can put ctime back, so a change with size and mtime restored is still noticed.
-    path.write_bytes(bytes(len(whole)))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
     write(image, tmp_path / "out", records=home.records)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
     home.close()
 
 
@@ -186,12 +186,12 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, error: Exception,
         folder.mkdir()
     if existing == "layout":
         write(handmade.image(ImageContents([[file("first")]])), folder)
-    before = listing(tmp_path)
+    listing_before = listing(tmp_path)
     image = handmade.image(handmade.small())
     blobs = Counting(image, image.manifest().layers[1].digest, error)
     with pytest.raises((PumiceError, KeyboardInterrupt)):
         write(Image(image.root, blobs), folder)
-    assert listing(tmp_path) == before
+    assert listing(tmp_path) == listing_before
     assert folder.exists() == (existing != "nothing")
     assert existing != "empty" or not list(folder.iterdir())
 

@@ -23,19 +23,19 @@ ATTESTATION = {"architecture": "unknown", "os": "unknown"}
 
 
 def entries() -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(TWO.document(TWO.root))["manifests"]
-    return listed
+    descriptors: list[dict[str, Any]] = json.loads(TWO.document(TWO.root))["manifests"]
+    return descriptors
 
 
-def laid_out(folder: Path, listed: list[dict[str, Any]]) -> bytes:
+def laid_out(folder: Path, descriptors: list[dict[str, Any]]) -> bytes:
     """Write a layout of `TWO` whose index.json lists ``listed``; return that file."""
     locations.write(TWO, f"oci:{folder}", version="1.0")
-    data = json.dumps({"schemaVersion": 2, "manifests": listed}, indent=2).encode()
+    data = json.dumps({"schemaVersion": 2, "manifests": descriptors}, indent=2).encode()
     (folder / "index.json").write_bytes(data)
     return data
 
 
-def named(entry: dict[str, Any], tag: str) -> dict[str, Any]:
+def with_tag(entry: dict[str, Any], tag: str) -> dict[str, Any]:
     return entry | {"annotations": {oci.REF_NAME: tag}}
 
 
@@ -62,7 +62,7 @@ def test_attestations_in_it_belong_to_the_image(tmp_path: Path) -> None:
 
 def test_all_entries_of_one_tag_are_one_image(tmp_path: Path) -> None:
     amd, arm = entries()
-    laid_out(tmp_path / "x", [named(amd, "1"), named(arm, "1"), named(amd, "2")])
+    laid_out(tmp_path / "x", [with_tag(amd, "1"), with_tag(arm, "1"), with_tag(amd, "2")])
     assert layout.read_layout(tmp_path / "x", "1").platforms() == (AMD64, ARM64)
     assert layout.read_layout(tmp_path / "x", "2").root.digest == amd["digest"]
     with pytest.raises(ImageError, match="holds 3 images"):
@@ -71,9 +71,9 @@ def test_all_entries_of_one_tag_are_one_image(tmp_path: Path) -> None:
 
 def test_images_of_one_platform_each_are_several(tmp_path: Path) -> None:
     amd, arm = entries()
-    several = ([named(amd, "1"), named(arm, "2")], [amd, arm | {"platform": amd["platform"]}])
-    for number, listed in enumerate(several):
-        laid_out(tmp_path / str(number), listed)
+    several = ([with_tag(amd, "1"), with_tag(arm, "2")], [amd, arm | {"platform": amd["platform"]}])
+    for number, descriptors in enumerate(several):
+        laid_out(tmp_path / str(number), descriptors)
         with pytest.raises(ImageError, match="holds 2 images"):
             layout.read_layout(tmp_path / str(number))
 
@@ -86,7 +86,7 @@ def test_nothing_can_be_attached_to_index_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tag", "full"),
+    ("name", "tag", "full_name"),
     [
         ("example.com/hello", "1.0", "example.com/hello:1.0"),
         ("hello", "1.0", "hello:1.0"),
@@ -101,7 +101,7 @@ def test_nothing_can_be_attached_to_index_json(tmp_path: Path) -> None:
     ],
 )
 def test_an_image_is_named_in_full_where_that_is_possible(
-    tmp_path: Path, name: str, tag: str, full: str | None
+    tmp_path: Path, name: str, tag: str, full_name: str | None
 ) -> None:
     for kind in ("oci", "oci-archive"):
         where = f"{kind}:{tmp_path}/{kind}:{tag}"
@@ -110,18 +110,18 @@ def test_an_image_is_named_in_full_where_that_is_possible(
         layout.read_layout(tmp_path / "oci"),
         layout_archive.read_archive(tmp_path / "oci-archive"),
     ):
-        assert image.root.annotations.get(oci.FULL_NAME) == full
+        assert image.root.annotations.get(oci.FULL_NAME) == full_name
         assert image.root.annotations[oci.REF_NAME] == tag
-        if full:
-            assert ":".join(layout_index.read_name(image.root)[:1]) == full.rpartition(":")[0]
-            assert layout.read_layout(tmp_path / "oci", full).root.digest == TWO.root.digest
+        if full_name:
+            assert ":".join(layout_index.read_name(image.root)[:1]) == full_name.rpartition(":")[0]
+            assert layout.read_layout(tmp_path / "oci", full_name).root.digest == TWO.root.digest
 
 
 @given(st.text("aB0._-/:", max_size=12), st.text("aB0._-+", max_size=6))
 def test_full_names_are_names_for_docker(name: str, tag: str) -> None:
-    full = layout_index.name_annotations(name, tag).get(oci.FULL_NAME)
-    if full is not None:
-        assert docker_archive.image_name(name, tag) == full
+    full_name = layout_index.name_annotations(name, tag).get(oci.FULL_NAME)
+    if full_name is not None:
+        assert docker_archive.image_name(name, tag) == full_name
 
 
 def test_artifacts_keep_their_names(tmp_path: Path) -> None:

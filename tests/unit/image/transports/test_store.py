@@ -16,8 +16,8 @@ from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "home") as opened:
-        yield opened
+    with Home(tmp_path / "home") as opened_home:
+        yield opened_home
 
 
 def keep(home: Home, image: Image, name: str = "") -> None:
@@ -35,9 +35,9 @@ TWO = handmade.index({AMD64: ImageContents([[file("amd")]]), ARM64: ImageContent
 
 def test_by_name_and_version(home: Home) -> None:
     keep(home, ONE, "example.com/hello:1.0")
-    found = locations.find("example.com/hello:1.0", home)
-    assert found.root == ONE.root
-    assert [entry.path for entry, _ in found.layers()[0].entries()] == ["one"]
+    image = locations.find("example.com/hello:1.0", home)
+    assert image.root == ONE.root
+    assert [entry.path for entry, _ in image.layers()[0].entries()] == ["one"]
 
 
 def test_by_name_alone_when_there_is_one_version(home: Home) -> None:
@@ -85,12 +85,12 @@ def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
 
 def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
     for kind in ("oci", "oci-archive"):
-        place = f"{kind}:{tmp_path}/{kind}"
-        locations.write(ONE, place, version="v1")
-        assert locations.find(place, home).root.digest == ONE.root.digest
-        assert locations.find(f"{place}:v1", home).root.digest == ONE.root.digest
+        location = f"{kind}:{tmp_path}/{kind}"
+        locations.write(ONE, location, version="v1")
+        assert locations.find(location, home).root.digest == ONE.root.digest
+        assert locations.find(f"{location}:v1", home).root.digest == ONE.root.digest
         with pytest.raises(ImageError, match="no tag 'v2'"):
-            locations.find(f"{place}:v2", home)
+            locations.find(f"{location}:v2", home)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ PATHS = {"bin": "-> usr/bin", "usr/bin/nano": "", "usr/bin/vim.nox": "", "usr/bi
 
 
 def test_a_tie_is_decided_by_path_and_missing_slaves_are_omitted() -> None:
-    result = link_alternatives(effect_input(tree(PATHS, [VIM, NANO])))
-    assert format_entries(result.generated, with_content=True) == (
+    effect = link_alternatives(effect_input(tree(PATHS, [VIM, NANO])))
+    assert format_entries(effect.generated, with_content=True) == (
         "0755 0:0 etc/\n0755 0:0 etc/alternatives/\n"
         "etc/alternatives/editor -> /bin/nano\netc/alternatives/vi -> /usr/bin/vim.nox\n"
         "usr/bin/editor -> /etc/alternatives/editor\nusr/bin/vi -> /etc/alternatives/vi\n"
@@ -52,9 +52,9 @@ def test_the_result_does_not_depend_on_the_order_of_packages() -> None:
 
 
 def test_a_slave_with_an_existing_file_is_linked() -> None:
-    result = link_alternatives(effect_input(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
+    effect = link_alternatives(effect_input(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
     assert "usr/share/man/man1/editor.1.gz -> /etc/alternatives/editor.1.gz" in format_entries(
-        result.generated
+        effect.generated
     )
 
 
@@ -63,8 +63,8 @@ def test_a_missing_target_creates_no_link_group() -> None:
 
 
 def test_a_regular_file_is_never_replaced() -> None:
-    result = link_alternatives(effect_input(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
-    assert "usr/bin/editor" not in format_entries(result.generated)
+    effect = link_alternatives(effect_input(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
+    assert "usr/bin/editor" not in format_entries(effect.generated)
 
 
 def test_an_install_with_computed_operands_is_reported() -> None:

@@ -38,24 +38,24 @@ AMD64 = EffectSettings(architecture="amd64")
 
 
 def test_all_effects_of_a_typical_package() -> None:
-    outcome = effects.apply(tree(PATHS, [REDIS, ODD]), AMD64)
-    lines = format_entries(outcome.generated).splitlines()
+    applied = effects.apply(tree(PATHS, [REDIS, ODD]), AMD64)
+    lines = format_entries(applied.generated).splitlines()
     assert "bin -> usr/bin" in lines
     assert "0644 100:100 etc/redis/redis.conf" in lines
     assert "0755 100:100 var/lib/redis/" in lines
     assert "0755 0:0 run/redis/" in lines
     assert "var/run -> /run" in lines
-    assert outcome.removed == ("var/run/redis",)
-    assert {path: oct(entry.mode) for path, entry in outcome.directories.items()} == {"etc/redis": "0o2750"}
-    assert (outcome.directories["etc/redis"].uid, outcome.directories["etc/redis"].gid) == (100, 4)
-    assert outcome.ids.users == {"redis": 100}
-    assert outcome.skipped_actions == {"odd": ("script not understood",), "redis": ("services",)}
+    assert applied.removed == ("var/run/redis",)
+    assert {path: oct(entry.mode) for path, entry in applied.directories.items()} == {"etc/redis": "0o2750"}
+    assert (applied.directories["etc/redis"].uid, applied.directories["etc/redis"].gid) == (100, 4)
+    assert applied.ids.users == {"redis": 100}
+    assert applied.skipped_actions == {"odd": ("script not understood",), "redis": ("services",)}
 
 
 def test_every_generated_entry_has_its_parents() -> None:
     image_tree = tree({"usr/bin/x": ""}, [package("ca-certificates"), package("dbus")])
-    outcome = effects.apply(image_tree, EffectSettings(architecture="amd64", base="none"))
-    paths = {item.entry.path for item in outcome.generated} | set(image_tree.nodes) | {""}
+    applied = effects.apply(image_tree, EffectSettings(architecture="amd64", base="none"))
+    paths = {item.entry.path for item in applied.generated} | set(image_tree.nodes) | {""}
     for path in paths:
         assert path.rpartition("/")[0] in paths
 
@@ -74,8 +74,8 @@ def test_the_result_does_not_depend_on_the_order_of_paths_or_packages() -> None:
         )
 
 
-def _encode(outcome: AppliedEffects) -> bytes:
-    return msgspec.json.encode(outcome, order="deterministic")
+def _encode(applied: AppliedEffects) -> bytes:
+    return msgspec.json.encode(applied, order="deterministic")
 
 
 def test_locked_ids_are_kept_when_a_package_is_added() -> None:
@@ -93,16 +93,16 @@ def test_generated_entries_have_time_zero_and_shipped_ones_keep_theirs() -> None
         path: msgspec.structs.replace(node, entry=msgspec.structs.replace(node.entry, mtime=5))
         for path, node in image_tree.nodes.items()
     }
-    outcome = effects.apply(Tree(nodes, image_tree.read, image_tree.packages), AMD64)
-    assert outcome.directories["etc/redis"].mtime == 5
-    for item in outcome.generated:
+    applied = effects.apply(Tree(nodes, image_tree.read, image_tree.packages), AMD64)
+    assert applied.directories["etc/redis"].mtime == 5
+    for item in applied.generated:
         assert item.entry.mtime == (5 if item.entry.path in ("etc/redis/redis.conf", "run/redis") else 0)
 
 
 def test_without_a_base_only_the_package_database_is_generated() -> None:
-    outcome = effects.apply(tree({}, []), EffectSettings(architecture="amd64", base="none"))
-    assert {item.entry.path.split("/")[0] for item in outcome.generated} == {"var"}
-    assert all(item.entry.path.startswith(("var/lib/dpkg", "var")) for item in outcome.generated)
+    applied = effects.apply(tree({}, []), EffectSettings(architecture="amd64", base="none"))
+    assert {item.entry.path.split("/")[0] for item in applied.generated} == {"var"}
+    assert all(item.entry.path.startswith(("var/lib/dpkg", "var")) for item in applied.generated)
 
 
 def test_each_effect_has_a_module_and_a_unit_test_of_its_own() -> None:

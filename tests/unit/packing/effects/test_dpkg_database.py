@@ -57,12 +57,12 @@ def test_dpkg_accepts_the_database(tmp_path: Path) -> None:
     (admin / "info/a.list").write_text("/.\n")
     (admin / "info/a.md5sums").write_text("")
     for command in (["--audit"], ["-l", "a"], ["-s", "a"]):
-        result = subprocess.run(
+        process = subprocess.run(
             [program, f"--admindir={admin}", f"--root={tmp_path}", f"--admindir={admin}", *command],
             capture_output=True,
             text=True,
             check=False,
         )
-        assert (result.returncode, result.stderr) == (0, ""), command
+        assert (process.returncode, process.stderr) == (0, ""), command
         if command == ["--audit"]:
-            assert result.stdout == ""
+            assert process.stdout == ""

@@ -102,13 +102,13 @@ def test_the_cache_is_identical_to_ldconfigs(tmp_path: Path) -> None:
             file_path.symlink_to(node.entry.link)
         else:
             file_path.write_bytes(image_tree.read(path))
-    result = subprocess.run([program, "-r", str(tmp_path)], capture_output=True, text=True, check=False)
-    if result.returncode:
-        pytest.skip(f"ldconfig cannot work in a folder here: {result.stderr.strip()}")
+    process = subprocess.run([program, "-r", str(tmp_path)], capture_output=True, text=True, check=False)
+    if process.returncode:
+        pytest.skip(f"ldconfig cannot work in a folder here: {process.stderr.strip()}")
     real = (tmp_path / "etc/ld.so.cache").read_bytes()
     version = ldcache.read_cache(real)[1]
-    ours, _ = ldcache.read_cache(write_loader_cache(effect_input(image_tree)).generated[-1].content)
-    assert ldcache.encode_cache(ours, version) == real
+    our_libraries, _ = ldcache.read_cache(write_loader_cache(effect_input(image_tree)).generated[-1].content)
+    assert ldcache.encode_cache(our_libraries, version) == real
     links = {
         item.entry.path: item.entry.link
         for item in write_loader_cache(effect_input(image_tree)).generated

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +15,8 @@ from tests.support import crashes, registry_workload
 from tests.support.registry_workload import push_blob, push_manifest, verify, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pumice.files import NewFile
     from tests.support.store_workload import Promise
-
-
-@pytest.fixture
-def fast_path(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory in memory if possible, for thousands of small files."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="pumice-test-", dir=memory) as directory:
-        yield Path(directory)
 
 
 def test_acknowledged_changes_survive_every_power_failure(fast_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Operations on file descriptors."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write ``data`` to a descriptor that may take less at once."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def close_others(kept: Collection[int]) -> None:
+    """Close every descriptor of this process that is not in ``kept``."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:  # the descriptor that listed the others
+                pass
+
+
+def inherit_only(inherited: Collection[int]) -> None:
+    """Let programs that this process executes inherit descriptors 0 to 2 and ``inherited`` only."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in inherited:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:  # the descriptor that listed the others
+                pass
+
+
+def give_to_program(descriptor: int, uid: int | None) -> None:
+    """Make ``uid`` the owner of a stream, so that the program can open it by name; None changes nothing."""
+    if uid is None:
+        return
+    try:
+        os.fchown(descriptor, uid, -1)
+    except OSError:  # the id is not mapped
+        pass

@@ -1,0 +1,61 @@
+"""Executing the program of the image."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.capabilities import CAPABILITIES
+from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SetupError, exit_with_reason
+from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.signals import release_signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pumice.runtime.sandbox.options import Options
+    from pumice.runtime.sandbox.streams import Streams
+
+
+def execute_as_user(options: Options, streams: Streams) -> NoReturn:
+    """Execute the program with its user, environment and default signal handling."""
+    try:
+        streams.install(options.terminal)
+        os.chdir(options.cwd)
+        with open("/proc/self/setgroups") as file:
+            if file.read().strip() != "deny":
+                os.setgroups(options.groups)
+        os.setresgid(options.gid, options.gid, options.gid)
+        os.setresuid(options.uid, options.uid, options.uid)
+        syscalls.set_capabilities(CAPABILITIES.values() if options.uid == 0 else [])
+        syscalls.end_with_parent()  # again, because a change of user clears it
+    except OSError as error:
+        reason = SetupError(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}")
+        exit_with_reason(options.status_fd, reason)
+    release_signals()
+    os.set_inheritable(options.status_fd, options.status_fd <= 2)
+    os.closerange(3, options.status_fd)
+    os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
+    code, message = _execute(options)
+    exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
+
+
+def _execute(options: Options) -> tuple[int, str]:
+    """Execute the program; on failure return the exit code and message of a shell."""
+    name = options.argv[0]
+    directories = options.env.get("PATH", DEFAULT_PATH).split(":") if "/" not in name else [""]
+    code, message = NOT_FOUND, "not found in the image"
+    for directory in directories:
+        path = f"{directory}/{name}" if directory else name
+        try:
+            os.execve(path, options.argv, options.env)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                code, message = NOT_EXECUTABLE, f"cannot be executed: {error.strerror}"
+            elif os.path.exists(path):
+                code, message = NOT_FOUND, "its interpreter (a loader, or what #! names) is not in the image"
+        except ValueError as error:
+            return NOT_EXECUTABLE, f"cannot be executed: {error}"
+    return code, message

@@ -1,0 +1,63 @@
+"""Running a program of the host, such as another sandbox, on a writable root in memory."""
+
+from __future__ import annotations
+
+import os
+
+from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import inherit_only
+from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.signals import release_signals
+from pumice.runtime.sandbox.streams import prepare_streams
+from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
+from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID
+from pumice.runtime.sandbox.user_namespace import enter_namespaces
+from pumice.runtime.sandbox.writable_root import mount_writable_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pumice.runtime.sandbox.options import Options
+    from pumice.runtime.sandbox.streams import Streams
+
+
+def run_host_program(options: Options) -> int:
+    """Set up the writable root, run the program on it, and return its exit code."""
+    is_root = os.geteuid() == 0
+    streams = prepare_streams(options)
+    enter_namespaces(options, CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        syscalls.end_with_parent()
+        mount_writable_root(options)
+        if is_root:
+            freeze_devices()
+            reopen_devices(streams.descriptors)
+        syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        program = os.fork()
+        if program == 0:
+            _execute(options, streams)
+        os._exit(_wait_for_program(program, options))
+    return streams.wait_for(child)
+
+
+def _execute(options: Options, streams: Streams) -> NoReturn:
+    inherit_only(options.keep)
+    streams.install(options.terminal)
+    release_signals()
+    os.execvp(options.argv[0], options.argv)
+
+
+def _wait_for_program(program: int, options: Options) -> int:
+    if not options.signal_child:
+        return wait_and_forward(program)
+
+    def inner_program() -> str:
+        child = find_child(f"/proc/{program}")
+        return find_child(child) if options.init else child
+
+    def target() -> int:
+        return int(inner_program().removeprefix("/proc/") or program)
+
+    return wait_and_forward(program, target, None if options.init else inner_program)

@@ -1,0 +1,73 @@
+"""Running a program of the image: a process outside, a supervisor, and the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.capabilities import CAPABILITIES
+from pumice.runtime.sandbox.devices import reopen_devices
+from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.privileges import drop_privileges
+from pumice.runtime.sandbox.root_mounts import change_root
+from pumice.runtime.sandbox.streams import prepare_streams
+from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
+from pumice.runtime.sandbox.syscalls import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWPID,
+    CLONE_NEWUTS,
+)
+from pumice.runtime.sandbox.user_namespace import enter_user_namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pumice.runtime.sandbox.options import Options
+    from pumice.runtime.sandbox.streams import Streams
+
+
+def run_image_program(options: Options) -> int:
+    """Run the program in new namespaces and return its exit code."""
+    streams = prepare_streams(options)
+    network = CLONE_NEWNET if options.network == "none" else 0
+    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | network)
+    child = os.fork()
+    if child == 0:
+        os._exit(_supervise(options, streams))
+    return streams.wait_for(child)
+
+
+def _supervise(options: Options, streams: Streams) -> int:
+    """Run the supervising process, with which all others end; start the program."""
+    syscalls.end_with_parent()
+    syscalls.set_hostname(options.hostname)
+    if options.network == "none":
+        syscalls.raise_loopback()
+    os.umask(0o022)
+    if options.init:
+        _confine(options, streams)
+        syscalls.hide_process()
+    else:
+        # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
+        syscalls.unshare(CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        if not options.init:
+            _confine(options, streams)
+        execute_as_user(options, streams)
+    syscalls.set_capabilities([CAPABILITIES["KILL"]])
+    if options.init:
+        return wait_and_forward(child)
+    return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def _confine(options: Options, streams: Streams) -> None:
+    """Confine this process to the image: change its root, and drop its privileges."""
+    change_root(options, streams.console)
+    # From here on, an import would read the files of the image.
+    sys.path[:] = []
+    sys.meta_path[:] = []
+    reopen_devices(streams.descriptors)
+    drop_privileges()

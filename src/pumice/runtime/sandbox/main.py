@@ -1,0 +1,29 @@
+"""The sandbox's entry point."""
+
+from __future__ import annotations
+
+from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
+from pumice.runtime.sandbox.host_program import run_host_program
+from pumice.runtime.sandbox.image_program import run_image_program
+from pumice.runtime.sandbox.options import Options, parse_options
+from pumice.runtime.sandbox.signals import block_signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the program that ``arguments`` describe and return its exit code."""
+    options = Options()
+    try:
+        options = parse_options(arguments)
+        if options.die_with_parent:
+            syscalls.end_with_parent()
+        block_signals()
+        return run_host_program(options) if options.only_root else run_image_program(options)
+    except SetupError as error:
+        exit_with_reason(options.status_fd, error)
+    except (OSError, ValueError, OverflowError) as error:
+        exit_with_reason(options.status_fd, SetupError(f"cannot set up the sandbox: {error}"))

@@ -1,0 +1,107 @@
+"""The options of the sandbox's command line."""
+
+from __future__ import annotations
+
+from pumice.runtime.sandbox.argument_codec import decode_arguments
+from pumice.runtime.sandbox.errors import SetupError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The directories that are searched for the program if its environment has no PATH."""
+
+
+class Options:
+    """The options of the command line. ``--args FD`` reads more, in the format of `argument_codec`."""
+
+    def __init__(self) -> None:
+        self.root = ""  # --root DIR: never written to
+        self.read_only = False  # --read-only
+        self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
+        # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
+        self.only_root = False
+        self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
+        self.init = False  # --init: be process 1 inside, forward signals and reap orphans
+        self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
+        self.network = "host"  # --network host|none
+        self.hostname = "pumice"  # --hostname NAME
+        self.uid = 0  # --uid N
+        self.gid = 0  # --gid N
+        self.groups: list[int] = []  # --group N …
+        self.cwd = "/"  # --cwd DIR, created if it does not exist
+        self.env: dict[str, str] = {}  # --env NAME=VALUE …
+        self.mounts: list[tuple[str, str, str]] = []  # --bind|--ro-bind SOURCE TARGET, --tmpfs TARGET …
+        self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
+        self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
+        self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
+        self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
+        self.die_with_parent = False  # --die-with-parent
+        self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
+        self.argv: list[str] = []
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Return the options in ``arguments``; raises SetupError for an invalid one."""
+    options = Options()
+    remaining = list(reversed(arguments))
+    try:
+        while remaining and (option := remaining.pop()) != "--":
+            if option == "--args":
+                with open(int(remaining.pop()), "rb") as file:
+                    remaining += reversed(decode_arguments(file.read()))
+            else:
+                _parse_option(options, option, remaining)
+    except (IndexError, ValueError, OSError):
+        raise SetupError(f"the option {option} has no usable value") from None
+    options.argv = list(reversed(remaining))
+    if not options.root or not options.argv:
+        raise SetupError("a root and a program are needed", "add --root DIR -- PROGRAM")
+    return options
+
+
+_SWITCHES = (
+    "read_only",
+    "copy",
+    "only_root",
+    "map_helpers",
+    "die_with_parent",
+    "signal_child",
+    "init",
+    "terminal",
+)
+_TEXTS = ("root", "network", "hostname", "cwd", "owners")
+
+
+def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    if name in _SWITCHES:
+        setattr(options, name, True)
+    elif name in _TEXTS:
+        setattr(options, name, remaining.pop())
+    elif name in ("uid", "gid", "status_fd"):
+        setattr(options, name, int(remaining.pop()))
+    elif name in ("group", "keep"):
+        (options.groups if name == "group" else options.keep).append(int(remaining.pop()))
+    elif name in ("uid_map", "gid_map"):
+        options.maps[name[:3]].append(remaining.pop().replace(":", " "))
+    else:
+        _parse_repeatable_option(options, name, option, remaining)
+
+
+def _parse_repeatable_option(options: Options, name: str, option: str, remaining: list[str]) -> None:
+    match name:
+        case "env":
+            key, _, value = remaining.pop().partition("=")
+            options.env[key] = value
+        case "bind" | "ro_bind":
+            options.mounts.append((name, remaining.pop(), remaining.pop()))
+        case "tmpfs":
+            options.mounts.append((name, "tmpfs", remaining.pop()))
+        case "file":
+            options.files.append((remaining.pop(), remaining.pop()))
+        case _:
+            raise SetupError(f"unknown option {option}")

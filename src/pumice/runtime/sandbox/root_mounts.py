@@ -1,0 +1,52 @@
+"""The mounts of the new root, and the change to it."""
+
+from __future__ import annotations
+
+import os
+
+from pumice.runtime.sandbox import devices, masked_paths, syscalls
+from pumice.runtime.sandbox.syscalls import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REMOUNT,
+)
+from pumice.runtime.sandbox.writable_root import mount_writable_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pumice.runtime.sandbox.new_root import NewRoot
+    from pumice.runtime.sandbox.options import Options
+
+_SCRATCH_DIRECTORIES = (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755"))  # noqa: S108 - inside the new root
+"""Directories that stay writable in a read-only root, and their modes."""
+
+
+def change_root(options: Options, console: str) -> None:
+    """Set up the new root with all its mounts, and leave the old root.
+
+    ``console`` is the path of the terminal that becomes ``/dev/console``, if any.
+    """
+    root = mount_writable_root(options)
+    root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    devices.mount_devices(root, console)
+    masked_paths.mask_paths(root)
+    _mount_volumes(root, options)
+    os.close(root.ensure(options.cwd, directory=True))
+    os.fchdir(root.descriptor)
+    if options.read_only:
+        syscalls.mount("none", ".", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+    syscalls.enter_root()
+
+
+def _mount_volumes(root: NewRoot, options: Options) -> None:
+    for path, mode in _SCRATCH_DIRECTORIES if options.read_only else ():
+        root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
+    for kind, source, target in options.mounts:
+        if kind == "tmpfs":
+            root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+        else:
+            root.mount(source, target, None, MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0))

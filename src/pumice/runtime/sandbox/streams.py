@@ -1,0 +1,147 @@
+"""The standard streams of the program.
+
+Opening ``/dev/stdout`` opens the file of the descriptor again, with the rights of the program. The owner
+of a pipe becomes the program's user, as in other runtimes. For everything else a helper copies: to files,
+which would be truncated, to sockets, which cannot be opened, and to terminals of other users.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import termios
+
+from pumice.runtime.sandbox import devices, terminal
+from pumice.runtime.sandbox.descriptors import close_others, give_to_program, write_all
+from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
+from pumice.runtime.sandbox.supervision import wait_and_forward
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pumice.runtime.sandbox.options import Options
+
+
+class Streams:
+    """The descriptors that become standard input, output and error, and the helpers that copy them."""
+
+    def __init__(self) -> None:
+        self.descriptors = [0, 1, 2]
+        self.console = ""  # the path of the terminal among them
+        self.helpers: list[int] = []
+
+    def install(self, has_own_terminal: bool) -> None:
+        """Move the streams to descriptors 0 to 2, and make the program's own terminal the controlling one."""
+        for number, descriptor in enumerate(self.descriptors):
+            if descriptor != number:
+                os.dup2(descriptor, number)
+        if has_own_terminal and self.console and self.descriptors[0] != 0:
+            terminal.make_controlling(0)
+
+    def wait_for(self, child: int) -> int:
+        """Wait for ``child``, then for the helpers, which copy remaining output; return its exit code."""
+        for descriptor in set(self.descriptors) - {0, 1, 2}:
+            os.close(descriptor)  # a helper ends when the last writer is gone
+        code = wait_and_forward(child)
+        for helper in self.helpers:
+            try:
+                os.waitpid(helper, 0)
+            except ChildProcessError:  # reaped while the program ran
+                pass
+        return code
+
+
+def prepare_streams(options: Options) -> Streams:
+    """Return the streams, prepared so that the program can open them by name."""
+    streams = Streams()
+    if options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
+        _use_own_terminal(streams, options)
+    elif not options.only_root:
+        streams.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
+    pipes: dict[tuple[int, int], int] = {}
+    for number in (0, 1, 2):
+        try:
+            status = os.fstat(number)
+        except OSError:  # the caller closed it
+            continue
+        if streams.descriptors[number] != number:
+            continue
+        if _is_anonymous_pipe(status) and os.geteuid() in (0, status.st_uid):
+            give_to_program(number, _owner(options))
+        elif number and _needs_copying(number, status, options):
+            key = (status.st_dev, status.st_ino)
+            if key not in pipes:
+                pipes[key], helper = _copy_stream(number, options)
+                streams.helpers.append(helper)
+            streams.descriptors[number] = pipes[key]
+    return streams
+
+
+def _use_own_terminal(streams: Streams, options: Options) -> None:
+    own_terminal = terminal.open_terminal(_owner(options), 0 if options.init else os.getpid())
+    if own_terminal is None:
+        streams.console = os.ttyname(0)
+        return
+    descriptor, helper = own_terminal
+    streams.console = os.ttyname(descriptor)
+    streams.descriptors = [descriptor if os.isatty(number) else number for number in (0, 1, 2)]
+    streams.helpers.append(helper)
+
+
+def _owner(options: Options) -> int | None:
+    """Return the user that must own the streams, None if it is the caller."""
+    return options.uid if os.geteuid() == 0 and not options.only_root else None
+
+
+def _is_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # the terminal of another session, or of none
+        return True
+
+
+def _is_anonymous_pipe(status: os.stat_result) -> bool:
+    """Return whether it is an unnamed pipe: changing the owner of a named one would change a file."""
+    if not stat.S_ISFIFO(status.st_mode):
+        return False
+    reader, writer = os.pipe()
+    device = os.fstat(reader).st_dev
+    os.close(reader)
+    os.close(writer)
+    return status.st_dev == device
+
+
+def _needs_copying(number: int, status: os.stat_result, options: Options) -> bool:
+    if not stat.S_ISCHR(status.st_mode):
+        return True
+    if os.geteuid() != 0 or options.only_root:  # the ids inside are those of the caller
+        return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
+    if not os.isatty(number):
+        return not devices.is_device(status)
+    return options.uid not in (0, status.st_uid)
+
+
+def _copy_stream(number: int, options: Options) -> tuple[int, int]:
+    """Return a pipe (for a terminal: a terminal) that a helper copies to ``number``, and the helper's id."""
+    if os.isatty(number):
+        source, target = os.openpty()
+        attributes = termios.tcgetattr(target)
+        attributes[1] &= ~termios.OPOST  # the real terminal converts line feeds
+        termios.tcsetattr(target, termios.TCSANOW, attributes)
+        terminal.copy_size(number, source)
+    else:
+        source, target = os.pipe()
+    give_to_program(target, _owner(options))
+    helper = os.fork()
+    if helper == 0:
+        close_others({source, number, options.status_fd})
+        try:
+            while data := os.read(source, 1 << 16):
+                write_all(number, data)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):  # the terminal was closed, or the reader is gone
+                reason = SetupError(f"cannot write the program's output ({error.strerror})")
+                exit_with_reason(options.status_fd, reason)
+        os._exit(0)
+    os.close(source)
+    return target, helper

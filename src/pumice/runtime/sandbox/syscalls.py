@@ -1,0 +1,139 @@
+"""The system calls that the os module lacks, with the kernel's names for their flags.
+
+They raise OSError with the path or the call that failed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from pumice.runtime.sandbox.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# linux/sched.h
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+# linux/mount.h
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
+_MNT_DETACH = 2
+# linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+# linux/seccomp.h
+_SECCOMP_MODE_FILTER = 2
+# linux/fcntl.h
+_AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
+# linux/openat2.h
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+# These two have the same number on every architecture.
+_SYS_OPENAT2, _SYS_MOUNT_SETATTR = 437, 442
+# linux/capability.h
+_CAPABILITY_VERSION_3 = 0x20080522
+# linux/sockios.h, linux/if.h
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+_AF_INET, _SOCK_DGRAM = 2, 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _check_result(subject: str, result: int) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), subject)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Move this process into the new namespaces in ``flags``; CLONE_NEWPID applies to its children."""
+    _check_result("unshare", _libc.unshare(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Mount a file system (mount(2)); ``kind`` is None for a bind mount or a change of flags."""
+    fields = (os.fsencode(source), os.fsencode(target), kind.encode() if kind else None)
+    _check_result(target, _libc.mount(*fields, ctypes.c_ulong(flags), data.encode()))
+
+
+def add_mount_flags(mount_point: int, flags: int) -> None:
+    """Add ``flags`` (MS_RDONLY and its like, which equal MOUNT_ATTR_*) to the mounts at a descriptor."""
+    attributes = struct.pack("4Q", flags, 0, 0, 0)
+    arguments = (mount_point, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, attributes, len(attributes))
+    _check_result("mount_setattr", _libc.syscall(_SYS_MOUNT_SETATTR, *arguments))
+
+
+def open_in_root(root: int, path: str) -> int:
+    """Return an O_PATH descriptor of ``path``, which the kernel resolves inside the directory ``root``."""
+    how = struct.pack("3Q", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return _check_result(path, _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, len(how)))
+
+
+def enter_root() -> None:
+    """Make the working directory, which is a mount, the root, and detach the old root."""
+    _check_result("pivot_root", _libc.pivot_root(b".", b"."))
+    # The old root is stacked on the new one.
+    _check_result("umount2", _libc.umount2(b".", _MNT_DETACH))
+    os.chdir("/")
+
+
+def _prctl(option: int, value: int = 0, pointer: object = None) -> int:
+    """Return the result of prctl(2), -1 on failure."""
+    return int(_libc.prctl(option, ctypes.c_ulong(value), pointer or ctypes.c_ulong(0), 0, 0))
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def hide_process() -> None:
+    """Keep other processes of this user from reading this one through ``/proc``."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def forbid_new_privileges() -> None:
+    """Take their effect from set-id programs and file capabilities, for this process and its children."""
+    _check_result("no_new_privs", _prctl(_PR_SET_NO_NEW_PRIVS, 1))
+
+
+def set_capabilities(numbers: Collection[int]) -> None:
+    """Make ``numbers`` the effective and permitted capabilities of this process (capset(2))."""
+    mask = sum(1 << number for number in numbers)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    data = struct.pack("6I", low, low, 0, high, high, 0)  # effective, permitted, inheritable; twice
+    _check_result("capset", _libc.capset(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), data))
+
+
+def limit_capabilities(numbers: Collection[int]) -> None:
+    """Remove all other capabilities from the bounding set, and all from the ambient set."""
+    for number in range(64):
+        if number not in numbers and _prctl(_PR_CAPBSET_DROP, number) == -1:  # EINVAL: there are no more
+            break
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+
+
+def install_seccomp_filter(program: bytes) -> None:
+    """Install a filter of system calls, in classic BPF (seccomp(2))."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+    _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header))
+
+
+def set_hostname(name: str) -> None:
+    """Set the host name of this UTS namespace; a name that is too long is ignored."""
+    _libc.sethostname(name.encode(), len(name.encode()))
+
+
+def raise_loopback() -> None:
+    """Bring up the loopback device of this network namespace (netdevice(7))."""
+    # The socket module would take longer to import than all of the sandbox.
+    descriptor = _check_result("socket", _libc.socket(_AF_INET, _SOCK_DGRAM, 0))
+    request = struct.pack("16sH22x", b"lo", _IFF_UP)
+    _check_result("lo", _libc.ioctl(descriptor, ctypes.c_ulong(_SIOCSIFFLAGS), request))
+    os.close(descriptor)

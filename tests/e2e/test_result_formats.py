@@ -1,0 +1,125 @@
+"""``--format`` and ``--json`` of every command that has them, on a real image."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from pumice.cli.main import main
+from pumice.cli.results import RESULTS
+from tests.support import registry as support
+from tests.support import trust_world
+from tests.support.registry import Registry
+from tests.support.trust_world import TrustWorld
+from tools import schemas
+
+HOST = "HOST"
+"""Stands for the registry."""
+KEY = ("--key", "release.pub")
+COMMAND_LINES = {
+    "catalog": ["catalog", HOST],
+    "diff": ["diff", "example.com/hello:1.0", "oci:out"],
+    "explain": ["explain", "recipe.yaml", "hello"],
+    "files": ["files", "oci:out"],
+    "files by-package": ["files", "oci:out", "--by-package"],
+    "history": ["history", "oci:out"],
+    "images": ["images"],
+    "inspect": ["inspect", "oci:out"],
+    "licenses": ["licenses", "oci:out"],
+    "reproduce": ["reproduce", "oci:out"],
+    "resolve": ["resolve", "oci:out"],
+    "show": ["show", "recipe.yaml"],
+    "tags": ["tags", f"{HOST}/hello"],
+    "tree": ["tree", "oci:out"],
+    "verify": ["verify", "oci:out", *KEY],
+    "version": ["version"],
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
+    """A signed image in a layout and in the store."""
+    world = trust_world.signed_world(tmp_path_factory.mktemp("world"))
+    world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
+    return world
+
+
+@pytest.fixture
+def host(world: TrustWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry with a repository; the working directory is that of the recipe."""
+    monkeypatch.setenv("PUMICE_HOME", str(world.root / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(world.config))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(world.root / "auth.json"))
+    monkeypatch.chdir(world.project)
+    registry = Registry()
+    registry.tags["hello"] = {"1.0": "x", "2.0": "x"}
+    with support.serving(registry) as where:
+        yield where
+
+
+def run(host: str, capsys: pytest.CaptureFixture[str], command: str, *options: str) -> str:
+    arguments = [argument.replace(HOST, host) for argument in COMMAND_LINES[command]]
+    capsys.readouterr()
+    assert main([*arguments, *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_every_command_with_a_result_is_tried() -> None:
+    assert set(COMMAND_LINES) == set(RESULTS)
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_the_json_is_that_of_the_schema(host: str, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    text = run(host, capsys, command, "--json")
+    assert text.isascii()
+    document = json.loads(text)
+    schema = json.loads(schemas.schema_path(command).read_text())
+    errors = [error.message for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(document)]
+    assert errors == []
+    assert document, "the example should have something to show"
+    assert run(host, capsys, command, "--format", "json") == text
+    assert all(str(path).startswith("/") for path in _values(document, "path") if path)
+    assert all(re.fullmatch("[0-7]{4}", str(mode)) for mode in _values(document, "mode"))
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_a_template_is_applied(host: str, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    document = json.loads(run(host, capsys, command, "--json"))
+    rows = document if isinstance(document, list) else [document]
+    lines = run(host, capsys, command, "--format", "{{json .}}").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_a_format_that_the_command_has_not_is_refused(
+    host: str, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    arguments = [argument.replace(HOST, host) for argument in COMMAND_LINES[command]]
+    for text in ("jsn", "{{.Nothing}}", "{name}"):
+        assert main([*arguments, "--format", text]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "hint: " in err
+
+
+def _values(document: object, name: str) -> Iterator[object]:
+    """Yield every value of a field called ``name``."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key == name:
+                yield value
+            yield from _values(value, name)
+    elif isinstance(document, list):
+        for item in document:
+            yield from _values(item, name)
+
+
+def test_the_page_of_schemas_names_every_command() -> None:
+    assert {path.name for path in schemas.DIRECTORY.iterdir()} == {
+        Path(schemas.schema_path(command)).name for command in RESULTS
+    }

@@ -41,7 +41,16 @@ error if the image is written there; a summary is printed on standard error."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice build``."""
-    parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "build",
+        "Build an image from a recipe.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice build",
+            "pumice build recipe.yaml -o oci-archive:hello.tar",
+            "pumice build --platform linux/amd64,linux/arm64 -t registry.example/hello:dev --push",
+        ),
+    )
     recipes.add_recipe_path(parser)
     command_line.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
@@ -69,17 +78,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
-    build_annotations.add_options(parser)
-    parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(parser)
-    command_line.add_bundle_option(parser)
+    build_annotations.add_options(parser.add_argument_group("labels and annotations"))
+    sources = parser.add_argument_group("packages")
+    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(sources)
+    command_line.add_bundle_option(sources)
     parser.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
-    key_group = parser.add_mutually_exclusive_group()
+    signing_group = parser.add_argument_group("signing")
+    key_group = signing_group.add_mutually_exclusive_group()
     key_group.add_argument(
         "--sign",
         metavar="KEY",
@@ -89,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
-    signing.add_passphrase_option(parser)
+    signing.add_passphrase_option(signing_group)
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
     return parser
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse._ActionsContainer) -> None:
     """Add ``--label``, ``--annotation`` and ``--git-annotations``."""
     parser.add_argument(
         "--label",

@@ -16,39 +16,46 @@ if TYPE_CHECKING:
     from pumice.store.verification import Findings
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> command_line.Parser:
     """Return the parser of ``pumice store``."""
-    parser = command_line.make_parser(
-        "store",
-        "Verify or locate the local store.\n\n"
-        "  verify  hash all content and report damage\n"
-        "  path    print the directory of the store",
+    parser = command_line.make_action_parser("store", "Verify or locate the local store.")
+    verify = command_line.add_action(
+        parser,
+        "verify",
+        _verify,
+        "hash all content and report damage",
+        examples=("pumice store verify", "pumice store verify --repair"),
+        progress=True,
     )
-    parser.add_argument("action", choices=("verify", "path"), metavar="ACTION", help="verify or path")
-    parser.add_argument(
+    verify.add_argument(
         "--repair",
         action="store_true",
-        help="with verify: remove damaged content; the next build makes or fetches it again",
+        help="remove damaged content; the next build makes or fetches it again",
+    )
+    command_line.add_action(
+        parser, "path", _path, "print the directory of the store", examples=("pumice store path",)
     )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    store_parser = parser()
-    options = store_parser.parse_args(arguments)
-    from pumice.store.home import Home, locate
+    return command_line.run_action(parser(), arguments)
 
-    root = locate(os.environ)
-    if options.action == "path":
-        if options.repair:
-            store_parser.error("--repair can only be used with verify")
-        print(root)
-        return 0
+
+def _path(_options: argparse.Namespace) -> int:
+    from pumice.store.home import locate
+
+    print(locate(os.environ))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pumice.store.home import Home, locate
     from pumice.store.verification import verify
 
     progress = output.make_progress(options.progress)
-    with Home(root, progress=progress) as home:
+    with Home(locate(os.environ), progress=progress) as home:
         findings = verify(home, progress, repair=options.repair)
     for line in _format_findings(findings):
         print(output.printable(line))

@@ -35,15 +35,18 @@ def load_recipe(path: Path | str, arguments: Map[str, str] | None = None) -> Rec
     return load_effective(path, arguments).recipe
 
 
-def load_effective(path: Path | str, arguments: Map[str, str] | None = None) -> EffectiveRecipe:
+def load_effective(
+    path: Path | str, arguments: Map[str, str] | None = None, *, text: bytes | None = None
+) -> EffectiveRecipe:
     """Return the effective recipe of a file and its tree, with the values of its arguments.
 
-    Raises RecipeError with all problems, UsageError for an argument that the recipe does not declare.
+    ``text`` is used instead of the content of the file, which then need not exist. Raises RecipeError with
+    all problems, UsageError for an argument that the recipe does not declare.
     """
     arguments = arguments or {}
     for name, value in arguments.items():
         check_value(name, value)
-    files = RecipeLoader(os.fspath(path))
+    files = RecipeLoader(os.fspath(path), text)
     root = files.merged_tree(arguments)
     recipe = None
     if root is not None:

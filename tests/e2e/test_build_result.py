@@ -14,7 +14,7 @@ from tests.support.docs import ROOT
 from tests.support.registry import Registry
 from tests.support.world import LIBHELLO, PACKAGES, PumiceRun, World
 
-GOLDEN = ROOT / "tests/golden/build"
+GOLDEN = ROOT / "tests/golden/messages"
 SCRIPT = "#!/bin/sh\nvendor-setup --init\n"
 
 
@@ -40,12 +40,12 @@ def test_the_summary_of_a_first_build(world: World) -> None:
     world.publish([*PACKAGES, Deb("scripted", control_files={"postinst": SCRIPT})])
     world.write("run: {command: [/bin/hello]}\n", "[hello, scripted]")
     outcome = world.run("build", "--arch", "amd64", "-v", "-o", "oci:out")
-    assert _normalized(outcome) == (GOLDEN / "first.txt").read_text()
+    assert _normalized(outcome) == (GOLDEN / "build-first.txt").read_text()
 
 
 def test_the_summary_of_a_second_build(world: World) -> None:
     world.build()
-    assert _normalized(world.run("build")) == (GOLDEN / "unchanged.txt").read_text()
+    assert _normalized(world.run("build")) == (GOLDEN / "build-unchanged.txt").read_text()
 
 
 def test_the_summary_of_an_update_counts_the_new_layers(world: World) -> None:
@@ -61,7 +61,7 @@ def test_the_summary_of_an_update_counts_the_new_layers(world: World) -> None:
 def test_the_summary_of_several_platforms(world: World) -> None:
     world.publish(_both_architectures())
     outcome = world.run("build", "--platform", "linux/amd64,linux/arm64")
-    assert _normalized(outcome) == (GOLDEN / "platforms.txt").read_text()
+    assert _normalized(outcome) == (GOLDEN / "build-platforms.txt").read_text()
 
 
 def test_the_summary_as_an_event(world: World) -> None:
@@ -156,11 +156,16 @@ def test_labels_and_annotations_of_the_command_line_win(world: World) -> None:
         "labels: {team: rock, old: x}\nannotations: {org.opencontainers.image.url: 'https://a.example'}\n"
     )
     plain = world.build()
-    options = ("--label", "team=pumice", "--annotation", "org.opencontainers.image.url=https://b.example=c")
+    options = (
+        "--label",
+        "team=pumice",
+        "--annotation",
+        "org.opencontainers.image.url=https://b.example/?c=d",
+    )
     digest = world.build(*options, "-o", "oci:out")
     manifest = world.blobs(world.project / "out")
     assert manifest["_config"]["config"]["Labels"] == {"team": "pumice", "old": "x"}
-    assert manifest["annotations"]["org.opencontainers.image.url"] == "https://b.example=c"
+    assert manifest["annotations"]["org.opencontainers.image.url"] == "https://b.example/?c=d"
     assert world.build(*options) == digest != plain
     assert world.build() == plain
     assert world.run("reproduce", "oci:out").code == 0  # the provenance has them

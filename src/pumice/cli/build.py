@@ -48,13 +48,28 @@ def parser() -> argparse.ArgumentParser:
         examples=(
             "pumice build",
             "pumice build recipe.yaml -o oci-archive:hello.tar",
-            "pumice build --platform linux/amd64,linux/arm64 -t registry.example/hello:dev --push",
+            "pumice build --platform linux/amd64,linux/arm64 -t hello:dev",
         ),
     )
     recipes.add_recipe_path(parser)
     command_line.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
-    parser.add_argument(
+    command_line.add_recipe_argument_option(parser)
+    command_line.add_platform_options(parser)
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
+    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    _add_destination_options(parser.add_argument_group("destinations"))
+    build_annotations.add_options(parser.add_argument_group("labels and annotations"))
+    sources = parser.add_argument_group("packages")
+    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(sources)
+    command_line.add_bundle_option(sources)
+    _add_signing_options(parser.add_argument_group("signing"))
+    return parser
+
+
+def _add_destination_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "-o",
         "--output",
         action="append",
@@ -62,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DEST",
         help="write the image to DEST too (repeatable)",
     )
-    parser.add_argument(
+    group.add_argument(
         "-t",
         "--tag",
         action="append",
@@ -70,27 +85,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME[:TAG]",
         help="store the image under this name too (repeatable; default TAG: the version of the recipe)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--push",
         action="store_true",
         help="push the image to each -t with a registry host, or else to its name",
     )
-    parser.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
-    command_line.add_recipe_argument_option(parser)
-    command_line.add_platform_options(parser)
-    build_annotations.add_options(parser.add_argument_group("labels and annotations"))
-    sources = parser.add_argument_group("packages")
-    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(sources)
-    command_line.add_bundle_option(sources)
-    parser.add_argument(
+    group.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
+    group.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
-    parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
-    signing_group = parser.add_argument_group("signing")
-    key_group = signing_group.add_mutually_exclusive_group()
+
+
+def _add_signing_options(group: argparse._ArgumentGroup) -> None:
+    key_group = group.add_mutually_exclusive_group()
     key_group.add_argument(
         "--sign",
         metavar="KEY",
@@ -100,9 +109,7 @@ def parser() -> argparse.ArgumentParser:
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
-    signing.add_passphrase_option(signing_group)
-    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
-    return parser
+    signing.add_passphrase_option(group)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -136,6 +143,11 @@ def main(arguments: Sequence[str]) -> int:
             seconds=time.monotonic() - started,
             names=plan.names,
             written=[str(destination.address) for destination in plan.destinations],
+            readable=[
+                str(destination.address)
+                for destination in plan.destinations
+                if destination.address.transport.is_readable and destination.address.path != "-"
+            ],
             signed_by=key.path.name if key else "",
             signed_archives=files is not None,
             report=str(options.report or ""),

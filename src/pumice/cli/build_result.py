@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.recipe.model import Recipe
 
-_READABLE = ("oci:", "oci-archive:", "docker-archive:", "docker://")
-"""Locations that images are read from."""
-
 
 class BuildOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made, and where it is."""
@@ -35,6 +32,8 @@ class BuildOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The names of the image in the store."""
     written: Sequence[str]
     """The other locations that it was written to."""
+    readable: Sequence[str]
+    """Those of them that commands read images from."""
     signed_by: str
     """The file name of the key that signed the image, empty for none."""
     signed_archives: bool
@@ -111,13 +110,7 @@ def _next_command(outcome: BuildOutcome) -> str:
     if outcome.names:
         name = outcome.names[0]
         return f"pumice run {name}" if _can_run_here(outcome) else f"pumice inspect {name}"
-    for location in outcome.written:
-        if (
-            location.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://"))
-            and location[-1] != "-"
-        ):
-            return f"pumice inspect {location}"
-    return ""
+    return f"pumice inspect {outcome.readable[0]}" if outcome.readable else ""
 
 
 def _can_run_here(outcome: BuildOutcome) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SOURCES = ROOT / "src"
 
 MAKERS: dict[Kind, tuple[str, ...]] = {
-    "segment": ("pumice.packing.segments",),
+    "segment": ("pumice.packing.package_cutter",),
     "layer": ("pumice.packing.compose",),
     "effects": (
         *("pumice.packing.effects", "pumice.packing.merge", "pumice.packing.link_targets"),
@@ -29,6 +29,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
+    "findings": ("pumice.checks.image_check",),
     "layer-scan": ("pumice.image.layer_scan",),
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from pumice.errors import Problem, RecipeError
-from pumice.formats.yaml import Mapping
+from pumice.formats.yaml import Mapping, Node, format_location
 from pumice.recipe.arguments import ArgumentUses, check_value
 from pumice.recipe.extend import RecipeLoader
 from pumice.recipe.keys import RECIPE
@@ -54,6 +54,19 @@ def load_effective(
     if files.problems or recipe is None or recipe is BAD or root is None:
         raise RecipeError(_sort_problems(files.problems, list(files.folders())))
     return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root, files.argument_uses)
+
+
+def locate_key(root: Mapping, key: str) -> str:
+    """Return the ``file:line:col`` of a key such as ``run.command``, or of the nearest table above it."""
+    node: Node = root
+    for name in key.split("."):
+        if not isinstance(node, Mapping):
+            break
+        below = next((value for item, value in node.items if item.text == name), None)
+        if below is None:
+            break
+        node = below
+    return format_location(node)
 
 
 def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:

@@ -56,7 +56,7 @@ class StoreLocation:
         """Refuse what is not a name; raises UsageError."""
         from pumice.store.file_names import encode_reference
 
-        encode_reference(self._full_name(version))
+        encode_reference(self._make_full_name(version))
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""

@@ -11,7 +11,7 @@ from pumice.assembly import locking
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import output, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -106,6 +106,8 @@ def main(arguments: Sequence[str]) -> int:
             names = signed.registry_names(destinations, recipe.version)
             signed.sign_image(image, name, key, home, time=signing.signing_time(), registries=names)
         if destinations:
+            from pumice.cli import registries
+
             with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
                 image_writer.write_image(
                     image, recipe, destinations, access, referrers_in_index=options.referrers_in_index

@@ -1,6 +1,6 @@
-"""Update the ``--help`` texts in the reference pages. Tests fail if a page is outdated.
+"""Update what is made from the parsers: help in the reference pages, man pages, the table for completion.
 
-Usage: python tools/reference.py [--check]
+Tests fail if a file is outdated. Usage: python tools/reference.py [--check]
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a program, only tools/ is on the path
+
 from pumice.cli.main import COMMANDS, main
+from tools import completion_table, man_pages
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
@@ -21,7 +24,7 @@ BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | 
 def help_text(verb: str) -> str:
     """Return what ``pumice VERB --help`` prints, at a width that does not depend on the terminal."""
     previous = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "80"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -40,15 +43,25 @@ def update_help(verb: str) -> str:
     return BLOCK.sub(lambda _: help_text(verb), text, count=1)
 
 
-def update_pages(check: bool) -> int:
-    drifted = [verb for verb in COMMANDS if (PAGES / f"{verb}.md").read_text() != update_help(verb)]
-    for verb in drifted:
+def current_files() -> dict[Path, str]:
+    """Return every file that is made from the parsers, with its content of today."""
+    pages = {PAGES / f"{verb}.md": update_help(verb) for verb in COMMANDS}
+    man = {man_pages.PAGES / name: text for name, text in man_pages.format_pages().items()}
+    return pages | man | {completion_table.TABLE: completion_table.format_table()}
+
+
+def update_files(check: bool) -> int:
+    drifted = {
+        path: text for path, text in current_files().items() if not path.exists() or path.read_text() != text
+    }
+    for path, text in drifted.items():
         if check:
-            print(f"docs/reference/{verb}.md does not show today's help", file=sys.stderr)
+            print(f"{path} is out of date: run python tools/reference.py", file=sys.stderr)
         else:
-            (PAGES / f"{verb}.md").write_text(update_help(verb))
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
     return int(check and bool(drifted))
 
 
 if __name__ == "__main__":
-    sys.exit(update_pages("--check" in sys.argv[1:]))
+    sys.exit(update_files("--check" in sys.argv[1:]))

@@ -30,12 +30,15 @@ COMMAND_LINES = {
     "history": ["history", "oci:out"],
     "images": ["images"],
     "inspect": ["inspect", "oci:out"],
+    "key list": ["key", "list"],
     "licenses": ["licenses", "oci:out"],
     "reproduce": ["reproduce", "oci:out"],
     "resolve": ["resolve", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "store verify": ["store", "verify"],
     "tags": ["tags", f"{HOST}/hello"],
     "tree": ["tree", "oci:out"],
+    "trust list": ["trust", "list"],
     "verify": ["verify", "oci:out", *KEY],
     "version": ["version"],
 }
@@ -45,6 +48,8 @@ COMMAND_LINES = {
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A signed image in a layout and in the store."""
     world = trust_world.signed_world(tmp_path_factory.mktemp("world"))
+    world.trust("release.pub", "example.com")
+    world.must("key", "generate")
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 

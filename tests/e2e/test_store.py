@@ -205,11 +205,11 @@ def test_an_error_of_the_disk_is_reported_in_one_sentence(world: World, mount: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: ACTION is missing\n  hint: see 'pumice store --help'"),
-        (("verfy",), "error: ACTION cannot be 'verfy'\n  hint: did you mean 'verify'?"),
+        ((), "error: ACTION is missing\n  hint: use one of verify, path"),
+        (("verfy",), "error: unknown action 'verfy'\n  hint: did you mean 'verify'?"),
         (
             ("path", "--repair"),
-            "error: --repair can only be used with verify\n  hint: see 'pumice store --help'",
+            "error: 'pumice store path' has no option '--repair'\n  hint: see 'pumice store path --help'",
         ),
     ],
 )

@@ -65,7 +65,8 @@ def test_a_wheel_carries_digests_of_its_modules(tmp_path: Path, checkout: Path) 
     project = checkout.parents[1]
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (project / name).write_bytes((ROOT / name).read_bytes())
-    copytree(ROOT / "tools", project / "tools")
+    for name in ("tools", "man"):
+        copytree(ROOT / name, project / name)
     code = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     build = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=project, check=True, capture_output=True, text=True

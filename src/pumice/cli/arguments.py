@@ -17,20 +17,32 @@ from pumice.cli.output import PROGRESS_MODES
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    OptionGroup = argparse._ActionsContainer  # a parser or one of its groups; argparse exports no name for it
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises UsageError."""
 
+    examples: tuple[str, ...] = ()
+    """Complete command lines, which end the help."""
+
     def parse_known_args(  # type: ignore[override]  # typeshed has two overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments; raise UsageError for an unknown option, with the most similar one as hint."""
-        known, unknown = super().parse_known_args(args, namespace)
+        words = _move_action_first(self, sys.argv[1:] if args is None else args)
+        known, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self._reject(unknown[0])
         return known, unknown
+
+    def format_help(self) -> str:
+        """Return the help, for the width of the terminal."""
+        from pumice.cli import help_format
+
+        return help_format.format_help(self, help_format.terminal_width())
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; unlike argparse, raise OSError if it cannot be written."""
@@ -39,6 +51,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
         sentence, hint = _rephrase(message)
+        if sentence == "ACTION is missing" and (actions := action_parsers(self)):
+            hint = f"use one of {', '.join(actions.choices)}"
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
     def _reject(self, argument: str) -> NoReturn:
@@ -53,29 +67,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help that is the same on every machine, except for the width of the terminal."""
-
-    def __init__(self, prog: str) -> None:
-        columns = os.environ.get("COLUMNS", "")
-        width = int(columns) if columns.isascii() and columns.isdigit() else _terminal_width()
-        super().__init__(prog, max_help_position=28, width=max(40, min(width, 100)))
-
-    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        super().add_usage(usage, actions, groups, prefix or "usage: ")
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 100
-
-
-def make_parser(verb: str, description: str, *, progress: bool = True, epilog: str = "") -> Parser:
+def make_parser(
+    verb: str, description: str, *, progress: bool = True, epilog: str = "", examples: Sequence[str] = ()
+) -> Parser:
     """Return the parser of ``pumice VERB`` with the options that every command has.
 
-    ``progress=False`` omits ``--progress``, for a command that never takes long.
+    ``progress=False`` omits ``--progress``, for a command that never takes long. ``examples`` are complete
+    command lines.
     """
     parser = Parser(
         prog=f"pumice {verb}",
@@ -83,8 +81,22 @@ def make_parser(verb: str, description: str, *, progress: bool = True, epilog: s
         epilog=epilog or None,
         allow_abbrev=False,
         add_help=False,
-        formatter_class=_Help,
+        formatter_class=_CheckFormatter,
     )
+    _complete_parser(parser, examples, progress=progress)
+    return parser
+
+
+class _CheckFormatter(argparse.HelpFormatter):
+    """What argparse checks the metavar of each new argument with: it does not look up the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
+
+
+def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool) -> None:
+    """Add the common options, and the examples."""
+    parser.examples = tuple(examples)
     parser._positionals.title = "arguments"  # argparse has no public API for this
     parser.add_argument("-h", "--help", action="help", help="print this help and exit")
     if progress:
@@ -95,7 +107,83 @@ def make_parser(verb: str, description: str, *, progress: bool = True, epilog: s
             metavar="MODE",
             help="progress on standard error: auto, plain, json or none (default: auto)",
         )
+
+
+def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Parser:
+    """Return the parser of a command with actions, such as ``pumice trust add``; see `add_action`."""
+    parser = make_parser(verb, description, progress=False, epilog=epilog)
+    parser.add_subparsers(
+        dest="action", metavar="ACTION", title="actions", required=True, prog=parser.prog, parser_class=Parser
+    )
     return parser
+
+
+def add_action(
+    parser: Parser,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    *,
+    description: str = "",
+    epilog: str = "",
+    examples: Sequence[str] = (),
+    progress: bool = False,
+) -> Parser:
+    """Add an action to the parser of a command and return the action's own parser.
+
+    `run_action` calls ``run`` with the parsed options. ``summary`` is the line in the list of actions, and
+    the description of the action if there is no other.
+    """
+    actions = action_parsers(parser)
+    assert actions is not None, "the parser is not one of make_action_parser"  # noqa: S101 - a bug in the caller
+    action_parser: Parser = actions.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[:1].upper()}{summary[1:]}.",
+        epilog=epilog or None,
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=_CheckFormatter,
+    )
+    _complete_parser(action_parser, examples, progress=progress)
+    action_parser.set_defaults(run=run)
+    return action_parser
+
+
+def run_action(parser: Parser, arguments: Sequence[str]) -> int:
+    """Parse the arguments of a command with actions and run the action; return its exit code."""
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def action_parsers(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[Parser] | None:
+    """Return the actions of a command, None if it has none; ``choices`` maps their names to parsers."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action
+    return None
+
+
+def _move_action_first(parser: Parser, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the name of the action before its options, which argparse requires."""
+    actions = action_parsers(parser)
+    if actions is None:
+        return list(arguments)
+    flags = {
+        text
+        for each in (parser, *actions.choices.values())
+        for option in each._actions
+        if option.nargs == 0
+        for text in option.option_strings
+    }
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-"):
+        word = arguments[position]
+        position += 1 if word in flags or "=" in word else 2
+    if position >= len(arguments) or arguments[0] in ("-h", "--help"):
+        return list(arguments)
+    return [arguments[position], *arguments[:position], *arguments[position + 1 :]]
 
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +197,7 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_admission_options(parser: argparse.ArgumentParser, action: str) -> None:
+def add_admission_options(parser: OptionGroup, action: str) -> None:
     """Add the options that waive admission checks; ``action`` is what the command does with the image."""
     parser.add_argument(
         "--insecure-options",
@@ -124,12 +212,12 @@ def add_admission_options(parser: argparse.ArgumentParser, action: str) -> None:
     )
 
 
-def add_offline_option(parser: argparse.ArgumentParser) -> None:
+def add_offline_option(parser: OptionGroup) -> None:
     """Add ``--offline`` as ``offline``."""
     parser.add_argument("--offline", action="store_true", help="do not use the network, only the store")
 
 
-def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+def add_bundle_option(parser: OptionGroup) -> None:
     """Add ``--bundle`` as ``bundle``: an existing directory, else UsageError."""
     parser.add_argument(
         "--bundle", metavar="DIR", type=_bundle_directory, help="read packages from the bundle in DIR"
@@ -143,7 +231,7 @@ def _bundle_directory(text: str) -> Path:
     return Path(text)
 
 
-def add_platform_options(parser: argparse.ArgumentParser) -> None:
+def add_platform_options(parser: OptionGroup) -> None:
     """Add ``--arch`` and ``--platform`` as the one list ``archs`` of Debian architecture names."""
     parser.add_argument(
         "--arch",
@@ -211,13 +299,16 @@ _TYPED = re.compile(r"invalid (?P<kind>\S+) value: (?P<word>.*)", re.DOTALL)
 def _rephrase(message: str) -> tuple[str, str]:
     """Return an argparse error as a sentence and a hint, which may be empty."""
     if message.startswith("the following arguments are required: "):
-        return f"{message.partition(': ')[2]} is missing", ""
+        missing = message.partition(": ")[2]
+        return (f"required: {missing}" if ", " in missing else f"{missing} is missing"), ""
     complaint = _COMPLAINT.fullmatch(message)
     if complaint is None:
         return message, ""
     name, complaint_text = complaint["name"].split("/")[-1], complaint["what"]
     if choice := _CHOICE.fullmatch(complaint_text):
         choices = re.findall(r"[^\s',]+", choice["words"])
+        if name == "ACTION":
+            return f"unknown action {choice['word']}", _suggest(choice["word"].strip("'"), choices)
         return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
     if typed := _TYPED.fullmatch(complaint_text):
         return f"{name} needs a number, not {typed['word']}", ""

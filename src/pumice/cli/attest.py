@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "bundle.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice attest hello:1.0 --type vuln --predicate scan.json --key release",),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR or docker://HOST/NAME"

@@ -33,6 +33,7 @@ def parser() -> Parser:
         "Print a layer, config or any other blob, byte for byte.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice blob docker://registry.example/team/hello@sha256:0123456789ab",),
     )
     verb_parser.add_argument("reference", metavar="[LOCATION@]DIGEST", help="blob to print")
     registries.options(verb_parser)

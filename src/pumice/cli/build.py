@@ -35,23 +35,34 @@ digest of the image is printed on standard output, or on standard error if the i
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice build``."""
-    parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "build",
+        "Build an image from a recipe.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice build recipe.yaml",
+            "pumice build recipe.yaml -o oci-archive:hello.tar",
+            "pumice build recipe.yaml --platform linux/amd64 --platform linux/arm64",
+        ),
+    )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
-    parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(parser)
-    command_line.add_bundle_option(parser)
+    sources = parser.add_argument_group("packages")
+    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(sources)
+    command_line.add_bundle_option(sources)
     parser.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
-    key_group = parser.add_mutually_exclusive_group()
+    signing_group = parser.add_argument_group("signing")
+    key_group = signing_group.add_mutually_exclusive_group()
     key_group.add_argument(
         "--sign",
         metavar="KEY",
@@ -61,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
-    signing.add_passphrase_option(parser)
+    signing.add_passphrase_option(signing_group)
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
     return parser
 

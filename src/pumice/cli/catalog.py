@@ -29,6 +29,7 @@ def parser() -> Parser:
         "List the repositories of a registry, one per line.",
         progress=False,
         epilog="Not every registry allows this: Docker Hub, for example, does not.",
+        examples=("pumice catalog registry.example",),
     )
     verb_parser.add_argument("host", metavar="HOST", help="registry, such as registry.example.com:5000")
     verb_parser.add_argument(

@@ -1,4 +1,4 @@
-"""``pumice completion``: print a script that completes commands and their options."""
+"""``pumice completion``: print a script that completes commands, options, values and images."""
 
 from __future__ import annotations
 
@@ -6,97 +6,101 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli.arguments import make_parser
-from pumice.cli.main import COMMANDS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-# The scripts read options from the help text when needed, so that they are never out of date.
+# The scripts ask the program, ``pumice __complete``, so that one implementation serves all shells and is
+# never out of date.
 BASH = """\
 # bash completion for pumice: source this file, or put it into
 # ~/.local/share/bash-completion/completions/pumice
 _pumice() {
-    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "@VERBS@ help --help --version" -- "$word"))
-    elif [ "$verb" = help ]; then
-        COMPREPLY=($(compgen -W "@VERBS@" -- "$word"))
-    elif [[ $word == -* ]]; then
-        local options=$(pumice help "$verb" 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u)
-        COMPREPLY=($(compgen -W "$options" -- "$word"))
-    else
-        COMPREPLY=($(compgen -f -- "$word"))
-    fi
+    local word=${COMP_WORDS[COMP_CWORD]} line directive first=1
+    case $word in [:=]) word= ;; esac
+    COMPREPLY=()
+    while IFS= read -r line; do
+        if [ "$first" = 1 ]; then
+            directive=$line first=0
+        else
+            COMPREPLY+=("${line%%$'\\t'*}")
+        fi
+    done < <(COMP_WORDBREAKS=$COMP_WORDBREAKS \
+        "${COMP_WORDS[0]}" __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+    case $directive in
+        files) compopt -o filenames 2>/dev/null
+            while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$word") ;;
+        directories) compopt -o filenames 2>/dev/null
+            while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -d -- "$word") ;;
+        nospace) compopt -o nospace 2>/dev/null ;;
+    esac
 }
-complete -o filenames -F _pumice pumice
+complete -F _pumice pumice
 """
 
 ZSH = """\
 #compdef pumice
 # zsh completion for pumice: put it into a directory of $fpath as _pumice
 _pumice() {
-    local -a verbs options
-    verbs=(
-@DESCRIBED@
-    )
-    if (( CURRENT == 2 )); then
-        _describe command verbs
-    elif [[ $words[2] == help ]]; then
-        _describe command verbs
-    elif [[ $PREFIX == -* ]]; then
-        options=(${(fu)"$(pumice help $words[2] 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*')"})
-        compadd -- $options
-    else
-        _files
-    fi
+    local -a lines candidates displayed
+    local line directive
+    lines=("${(@f)$("${words[1]}" __complete zsh "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
+    directive=$lines[1]
+    for line in "${(@)lines[2,-1]}"; do
+        candidates+=("${line%%$'\\t'*}")
+        displayed+=("${line%%$'\\t'*}  ${line#*$'\\t'}")
+    done
+    case $directive in
+        nospace) compadd -S '' -l -d displayed -a candidates ;;
+        *) compadd -l -d displayed -a candidates ;;
+    esac
+    case $directive in
+        files) _files ;;
+        directories) _files -/ ;;
+    esac
 }
 if [ "$funcstack[1]" = _pumice ]; then _pumice "$@"; else compdef _pumice pumice; fi
 """
 
 FISH = """\
 # fish completion for pumice: put it into ~/.config/fish/completions/pumice.fish
-function __pumice_options
-    set -l verb (commandline -opc)[2]
-    pumice help $verb 2>/dev/null | string match -ar -- '--[a-z][a-z0-9-]*' | sort -u
+function __pumice_complete
+    set -l before (commandline -opc)
+    set -l current (commandline -ct)
+    set -l lines ($before[1] __complete fish $before "$current" 2>/dev/null)
+    set -l directive $lines[1]
+    set -e lines[1]
+    printf '%s\\n' $lines
+    switch $directive
+        case files
+            __fish_complete_path "$current"
+        case directories
+            __fish_complete_directories "$current"
+    end
 end
-complete -c pumice -n __fish_use_subcommand -f
-@DESCRIBED@
-complete -c pumice -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct)' \\
-    -f -a '(__pumice_options)'
+complete -c pumice -f -a '(__pumice_complete)'
 """
+
+_SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice completion``."""
-    parser = make_parser("completion", "Print a completion script for a shell.", progress=False)
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    parser = make_parser(
+        "completion",
+        "Print a completion script for a shell.",
+        progress=False,
+        examples=(
+            "pumice completion bash > ~/.local/share/bash-completion/completions/pumice",
+            "pumice completion fish > ~/.config/fish/completions/pumice.fish",
+        ),
+    )
+    parser.add_argument("shell", choices=tuple(_SCRIPTS), metavar="SHELL", help="bash, zsh or fish")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the completion script for one shell."""
-    shell: str = parser().parse_args(arguments).shell
-    sys.stdout.write({"bash": _format_bash, "zsh": _format_zsh, "fish": _format_fish}[shell]())
+    sys.stdout.write(_SCRIPTS[parser().parse_args(arguments).shell])
     return 0
-
-
-def _format_bash() -> str:
-    return BASH.replace("@VERBS@", " ".join(COMMANDS))
-
-
-def _format_zsh() -> str:
-    lines = [f"        {_quote(f'{verb}:{summary}')}" for verb, (_, summary, _) in COMMANDS.items()]
-    return ZSH.replace("@DESCRIBED@", "\n".join(lines))
-
-
-def _format_fish() -> str:
-    lines = [
-        f"complete -c pumice -n __fish_use_subcommand -f -a {verb} -d {_quote(summary)}"
-        for verb, (_, summary, _) in COMMANDS.items()
-    ]
-    return FISH.replace("@DESCRIBED@", "\n".join(lines))
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

@@ -22,6 +22,7 @@ def parser() -> Parser:
         "Print the config of an image, which is JSON, byte for byte.",
         progress=False,
         epilog=reading.REFERENCES,
+        examples=("pumice config example.com/hello:1.0",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to read")
     reading.platform_option(verb_parser)

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "copy",
         "Copy an image with all its platforms, signatures, SBOMs, attestations and other referrers.",
         epilog=_EPILOG,
+        examples=("pumice copy docker://registry.example/hello:1.0 oci:hello",),
     )
     parser.add_argument("source", metavar="SRC", help="image to copy")
     parser.add_argument("target", metavar="DST", help="where to copy it")

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="""A reference with a tag deletes the tag; old registries also delete the image, or refuse.
 A reference with a digest deletes the manifest and all its tags. There is no default tag: the tag or digest
 is required.""",
+        examples=("pumice delete registry.example/team/hello:1.0",),
     )
     parser.add_argument("references", metavar="REF", nargs="+", help="HOST/NAME:TAG or HOST/NAME@DIGEST")
     registries.options(parser)

@@ -26,6 +26,7 @@ def parser() -> Parser:
         "bytes a client that has A must pull to get B.",
         progress=False,
         epilog=f"{reading.REFERENCES}\nThe exit code is 0 if the images are equal and 1 if they differ.",
+        examples=("pumice diff example.com/hello:1.0 example.com/hello:1.1",),
     )
     parser.add_argument("old", metavar="A", help="first image (REF)")
     parser.add_argument("new", metavar="B", help="second image (REF)")

@@ -30,7 +30,9 @@ _REASONS = {"requested": "the recipe requests it", "essential": "base: essential
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice explain``."""
     parser = command_line.make_parser(
-        "explain", "Show why a package is in an image and how much space it takes."
+        "explain",
+        "Show why a package is in an image and how much space it takes.",
+        examples=("pumice explain recipe.yaml libssl3",),
     )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
     parser.add_argument("package", metavar="PACKAGE", help="package to explain")

@@ -22,7 +22,10 @@ The file is the same as that of 'pumice copy REF tar:FILE': without whiteouts, a
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "export", "Write the root file system of an image as a tar file.", epilog=_EPILOG
+        "export",
+        "Write the root file system of an image as a tar file.",
+        epilog=_EPILOG,
+        examples=("pumice export example.com/hello:1.0 > hello.tar",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to read")
     verb_parser.add_argument("file", metavar="FILE", nargs="?", help="same as --output")

@@ -28,6 +28,7 @@ def parser() -> Parser:
         "List the files in an image with their packages and sizes.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice files example.com/hello:1.0",),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument(

@@ -24,7 +24,12 @@ its last use."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice gc``."""
-    parser = command_line.make_parser("gc", "Free space: delete data that no image needs.", epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "gc",
+        "Free space: delete data that no image needs.",
+        epilog=_EPILOG,
+        examples=("pumice gc",),
+    )
     cache_options = parser.add_mutually_exclusive_group()
     cache_options.add_argument(
         "--all", action="store_true", help="delete the whole cache; the next build starts from scratch"

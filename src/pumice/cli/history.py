@@ -45,6 +45,7 @@ def parser() -> Parser:
         "List the layers of an image, the newest first: how each was made, its size and its packages.",
         progress=False,
         epilog=f"{reading.REFERENCES}\nNothing in the image is executed.",
+        examples=("pumice history example.com/hello:1.0",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to examine")
     verb_parser.add_argument("--no-trunc", action="store_true", help="print texts and digests in full")

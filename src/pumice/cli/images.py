@@ -44,7 +44,15 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice images``."""
-    parser = command_line.make_parser("images", "List the images in the local store.", progress=False)
+    parser = command_line.make_parser(
+        "images",
+        "List the images in the local store.",
+        progress=False,
+        examples=(
+            "pumice images",
+            "pumice images --format json",
+        ),
+    )
     parser.add_argument(
         "name", metavar="NAME", nargs="?", help="list only this name, with or without a version"
     )

@@ -23,6 +23,10 @@ def parser() -> argparse.ArgumentParser:
         "init",
         "Write a commented starter recipe that builds as it is. Existing files are not overwritten.",
         progress=False,
+        examples=(
+            "pumice init",
+            "pumice init hello",
+        ),
     )
     parser.add_argument(
         "path",

@@ -29,6 +29,10 @@ def parser() -> Parser:
         "deserves attention. Nothing in the image is executed.",
         progress=False,
         epilog=_EPILOG,
+        examples=(
+            "pumice inspect example.com/hello:1.0",
+            "pumice inspect oci:hello --format json",
+        ),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, results, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -16,64 +18,107 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPILOG = """Private keys are encrypted with a passphrase, in cosign's format, and readable by their owner
-only. KEY is a file or a name from 'list'; export also takes gpg:ID. A fingerprint is the SHA-256
-of the public key; OpenPGP keys have their own."""
+only. A fingerprint is the SHA-256 of the public key; OpenPGP keys have their own."""
 
 
-def parser(key_count: int | str = "*") -> argparse.ArgumentParser:
+class StoredKey(msgspec.Struct, frozen=True):
+    """A key of the key directory; ``can_sign`` if its private key is there, too."""
+
+    name: str
+    type: str
+    can_sign: bool
+    fingerprint: str
+
+
+def parser() -> command_line.Parser:
     """Return the parser of ``pumice key``."""
-    parser = command_line.make_parser(
-        "key",
-        "Manage the keys that sign images.\n\n"
-        "  generate     generate a key pair, BASE.key and BASE.pub\n"
-        "  list         list the keys in your key directory\n"
-        "  export KEY   print the public key, or with --private the encrypted private key\n"
-        "  import KEY   import a key file of cosign, openssl or gpg, and encrypt it",
-        progress=False,
-        epilog=_EPILOG,
+    parser = command_line.make_action_parser("key", "Manage the keys that sign images.", epilog=_EPILOG)
+    _add_generate(parser)
+    list_action = command_line.add_action(
+        parser,
+        "list",
+        _list,
+        "list the keys in your key directory",
+        examples=("pumice key list", "pumice key list --json"),
     )
-    parser.add_argument(
-        "action", choices=("generate", "list", "export", "import"), metavar="ACTION", help="see above"
+    results.add_format_options(list_action, "key list", example="Fingerprint")
+    _add_export(parser)
+    _add_import(parser)
+    return parser
+
+
+def _add_generate(parser: command_line.Parser) -> None:
+    action = command_line.add_action(
+        parser,
+        "generate",
+        _generate,
+        "generate a key pair, BASE.key and BASE.pub",
+        examples=(
+            "pumice key generate",
+            "pumice key generate --output release",
+            "pumice key generate --openpgp 'Ada <ada@example.com>' --output ada",
+        ),
     )
-    parser.add_argument("key", nargs=key_count, default=[], metavar="KEY", help="for export and import")
+    _add_output_option(action)
+    action.add_argument(
+        "--type",
+        choices=("ecdsa-p256", "ed25519"),
+        default="ecdsa-p256",
+        metavar="TYPE",
+        help="ecdsa-p256 or ed25519 (default: ecdsa-p256)",
+    )
+    action.add_argument(
+        "--openpgp",
+        metavar="USER-ID",
+        help='generate an OpenPGP key for archives, such as "Ada <ada@example.com>"',
+    )
+    signing.add_passphrase_option(action)
+
+
+def _add_export(parser: command_line.Parser) -> None:
+    action = command_line.add_action(
+        parser,
+        "export",
+        _export,
+        "print the public key, or with --private the encrypted private key",
+        examples=("pumice key export default", "pumice key export --private release.key"),
+    )
+    action.add_argument("key", metavar="KEY", help="a file, a name from 'pumice key list', or gpg:ID")
+    action.add_argument("--private", action="store_true", help="print the private key")
+    signing.add_passphrase_option(action)
+
+
+def _add_import(parser: command_line.Parser) -> None:
+    action = command_line.add_action(
+        parser,
+        "import",
+        _import,
+        "import a key file of cosign, openssl or gpg, and encrypt it",
+        examples=("pumice key import cosign.key --output release",),
+    )
+    action.add_argument("key", metavar="KEY", help="a file, or a name from 'pumice key list'")
+    _add_output_option(action)
+    signing.add_passphrase_option(action)
+
+
+def _add_output_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         metavar="BASE",
         type=Path,
         help="write BASE.key and BASE.pub (default: your key 'default')",
     )
-    parser.add_argument(
-        "--type",
-        choices=("ecdsa-p256", "ed25519"),
-        default="ecdsa-p256",
-        metavar="TYPE",
-        help="with generate: ecdsa-p256 or ed25519 (default: ecdsa-p256)",
-    )
-    parser.add_argument(
-        "--openpgp",
-        metavar="USER-ID",
-        help='with generate: an OpenPGP key for archives, such as "Ada <ada@example.com>"',
-    )
-    parser.add_argument("--private", action="store_true", help="with export: print the private key")
-    signing.add_passphrase_option(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    needs_key = any(word in ("export", "import") for word in arguments[:1])
-    options = parser(1 if needs_key else "*").parse_args(arguments)
-    if not needs_key and options.key:
-        raise UsageError(f"key {options.action} takes no KEY", hint=f"run 'pumice key {options.action}'")
-    options.key = options.key[0] if options.key else ""
-    actions = {"generate": _generate, "list": _list, "export": _export, "import": _import}
-    return actions[options.action](options)
+    return command_line.run_action(parser(), arguments)
 
 
 def _output_base(options: argparse.Namespace) -> Path:
-    from pumice.trust import key_files
+    from pumice.trust import key_directory, key_files
 
-    base: Path = options.output or key_files.keys_directory(os.environ) / key_files.DEFAULT_NAME
+    base: Path = options.output or key_directory.keys_directory(os.environ) / key_files.DEFAULT_NAME
     return base
 
 
@@ -100,15 +145,20 @@ def _generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(_options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace) -> int:
     from pumice.trust import key_files
 
-    rows = [
-        (key.name, key.public_key.kind, "yes" if key.can_sign else "no", key.public_key.fingerprint)
+    keys = [
+        StoredKey(key.name, key.public_key.kind, key.can_sign, key.public_key.fingerprint)
         for key in key_files.list_keys(os.environ)
     ]
-    sys.stdout.write(output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
+    results.write_result(keys, options.format, lambda: _format_keys(keys))
     return 0
+
+
+def _format_keys(keys: Sequence[StoredKey]) -> str:
+    rows = [(key.name, key.type, "yes" if key.can_sign else "no", key.fingerprint) for key in keys]
+    return output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else ""
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -60,6 +60,10 @@ def parser() -> Parser:
         "them against a policy.",
         progress=False,
         epilog=f"{reading.REFERENCES}\nThe exit code is 1 if the policy forbids a license.",
+        examples=(
+            "pumice licenses example.com/hello:1.0",
+            "pumice licenses example.com/hello:1.0 --policy licenses.yaml",
+        ),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument(

@@ -28,7 +28,10 @@ archive has for them. As with 'pumice pull', each must be signed by a trusted ke
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "load", "Load images from an archive into the local store.", epilog=_EPILOG
+        "load",
+        "Load images from an archive into the local store.",
+        epilog=_EPILOG,
+        examples=("pumice load --input hello.tar",),
     )
     verb_parser.add_argument(
         "name", metavar="NAME", nargs="?", help="name[:version] for the only image of the archive"

@@ -26,7 +26,14 @@ OLD -> NEW, and exits with 1 if there is a change."""
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice lock``."""
     parser = command_line.make_parser(
-        "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
+        "lock",
+        "Resolve the packages of a recipe to exact versions and write its lock.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice lock recipe.yaml",
+            "pumice lock recipe.yaml --upgrade openssl",
+            "pumice lock recipe.yaml --bundle packages",
+        ),
     )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="recipe file")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")

@@ -23,7 +23,13 @@ If the file names a credential helper, the helper stores the login instead."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice login``."""
-    parser = command_line.make_parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "login",
+        "Log in to a registry.",
+        progress=False,
+        epilog=_EPILOG,
+        examples=("pumice login registry.example --username ada",),
+    )
     parser.add_argument("place", metavar="HOST[/PATH]", help="the registry, or a prefix of its repositories")
     parser.add_argument("-u", "--username", metavar="USER", help="username (default: prompt for it)")
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")

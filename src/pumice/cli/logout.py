@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "Log out of a registry.",
         progress=False,
         epilog="Deletes it from every authentication file, and from the credential helpers that they name.",
+        examples=("pumice logout registry.example",),
     )
     parser.add_argument("place", metavar="HOST[/PATH]", help="the registry or prefix given to pumice login")
     return parser

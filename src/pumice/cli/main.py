@@ -157,8 +157,12 @@ def _dispatch(argv: list[str]) -> int:
 
         sys.stdout.write(f"pumice {__version__}\n")
         return 0
+    if first == "__complete":  # for the shells; no command, because nobody types it
+        from pumice.cli import complete
+
+        return complete.main(argv[1:])
     if first == "help":
-        first, argv = argv[1], ["help", "--help"]
+        first, argv = argv[1], ["help", *argv[2:], "--help"]
         if first in ALIASES:
             sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
     try:

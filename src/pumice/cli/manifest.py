@@ -22,6 +22,7 @@ def parser() -> Parser:
         "Print the manifest of an image, or the index of a multi-platform image, byte for byte.",
         progress=False,
         epilog=reading.REFERENCES,
+        examples=("pumice manifest example.com/hello:1.0 --platform linux/arm64",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to read")
     verb_parser.add_argument(

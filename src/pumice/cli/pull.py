@@ -22,7 +22,10 @@ referrers are pulled too. Blobs that the store has are not fetched. Prints the d
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice pull``."""
     parser = command_line.make_parser(
-        "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
+        "pull",
+        "Pull an image from a registry into the local store.",
+        epilog=_EPILOG,
+        examples=("pumice pull docker://registry.example/team/hello:1.0",),
     )
     parser.add_argument(
         "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"

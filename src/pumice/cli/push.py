@@ -23,7 +23,10 @@ the registry example.com. Blobs that the registry has are not sent. Prints the d
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice push``."""
     parser = command_line.make_parser(
-        "push", "Push an image to a registry, with its signatures, SBOMs and other referrers.", epilog=_EPILOG
+        "push",
+        "Push an image to a registry, with its signatures, SBOMs and other referrers.",
+        epilog=_EPILOG,
+        examples=("pumice push example.com/hello:1.0 docker://registry.example/team/hello:1.0",),
     )
     parser.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
     parser.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         "Rebuild an image from its provenance in an empty store, and compare the two images. Prints\n"
         "the first difference, by layer and path, if there is one.",
         epilog=f"{reading.REFERENCES}\nThe exit code is 0 if the image is reproduced and 1 if it is not.",
+        examples=("pumice reproduce example.com/hello:1.0",),
     )
     parser.add_argument("reference", metavar="REF", help="image to rebuild")
     parser.add_argument(

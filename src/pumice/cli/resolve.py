@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "Print the current digest of a reference.",
         progress=False,
         epilog="For a registry, only the headers of the manifest are requested.",
+        examples=("pumice resolve docker://registry.example/team/hello:1.0",),
     )
     parser.add_argument(
         "reference",

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         "Remove images from the local store. If one does not exist, none is removed.",
         epilog="Data that no other image needs stays as a cache, which 'pumice gc' deletes some days later.",
         progress=False,
+        examples=("pumice rm example.com/hello:1.0",),
     )
     parser.add_argument(
         "references", metavar="REF", nargs="+", help="name:version, or a digest to remove all its names"

@@ -22,7 +22,15 @@ on volumes."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice run``."""
-    parser = command_line.make_parser("run", "Run an image without root or a daemon.", epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "run",
+        "Run an image without root or a daemon.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice run example.com/hello:1.0",
+            "pumice run --volume /srv:/srv --env DEBUG=1 oci:hello serve --port 8080",
+        ),
+    )
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
@@ -33,21 +41,23 @@ def parser() -> argparse.ArgumentParser:
         help="program arguments, instead of those in the image",
     )
     program_arguments.required = False  # argparse always requires a REMAINDER argument
-    _add_container_options(parser)
-    parser.add_argument(
+    container = parser.add_argument_group("container")
+    _add_container_options(container)
+    container.add_argument(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
     )
     parser.add_argument(
         "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
     )
-    parser.add_argument(
+    admission = parser.add_argument_group("admission")
+    admission.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
-    command_line.add_admission_options(parser, "run the image")
+    command_line.add_admission_options(admission, "run the image")
     return parser
 
 
-def _add_container_options(parser: argparse.ArgumentParser) -> None:
+def _add_container_options(parser: command_line.OptionGroup) -> None:
     """Add the options for the environment of the program."""
     parser.add_argument(
         "--stage1",

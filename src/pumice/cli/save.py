@@ -31,6 +31,7 @@ def parser() -> Parser:
         "save",
         "Save images in one archive, for 'pumice load', 'docker load' or 'podman load'.",
         epilog=_EPILOG,
+        examples=("pumice save example.com/hello:1.0 --output hello.tar",),
     )
     verb_parser.add_argument("references", metavar="REF", nargs="+", help="images to save")
     verb_parser.add_argument(

@@ -29,6 +29,7 @@ def parser() -> Parser:
         "made from the package databases in its layers. Nothing in the image is executed.",
         progress=False,
         epilog=reading.REFERENCES,
+        examples=("pumice sbom example.com/hello:1.0 --format cyclonedx",),
     )
     parser.add_argument("reference", metavar="REF", help="image to describe")
     parser.add_argument(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -22,7 +21,8 @@ def parser() -> argparse.ArgumentParser:
         "Print a JSON Schema (draft 2020-12): that of recipes, for editors that check YAML, or that of what\n"
         "a command prints with --json.",
         progress=False,
-        epilog="\n".join(textwrap.wrap(f"COMMAND is one of {', '.join(results.RESULTS)}.", 100)),
+        epilog=f"COMMAND is one of {', '.join(results.RESULTS)}.",
+        examples=("pumice schema > recipe.schema.json",),
     )
     parser.add_argument(
         "command", metavar="COMMAND", nargs="*", help="command with --json (default: the schema of recipes)"

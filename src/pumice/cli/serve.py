@@ -74,7 +74,16 @@ def _maintain(options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice serve``."""
-    parser = command_line.make_parser("serve", "Run an OCI registry.", progress=False, epilog=_EPILOG)
+    parser = command_line.make_parser(
+        "serve",
+        "Run an OCI registry.",
+        progress=False,
+        epilog=_EPILOG,
+        examples=(
+            "pumice serve --root registry",
+            "pumice serve --root registry --tls-cert cert.pem --tls-key key.pem",
+        ),
+    )
     parser.add_argument(
         "--listen",
         type=_parse_address,
@@ -87,13 +96,13 @@ def parser() -> argparse.ArgumentParser:
         "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
     )
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
-    _add_access_options(parser)
-    _add_proxy_options(parser)
-    _add_storage_options(parser)
+    _add_access_options(parser.add_argument_group("access"))
+    _add_proxy_options(parser.add_argument_group("cache of another registry"))
+    _add_storage_options(parser.add_argument_group("storage"))
     return parser
 
 
-def _add_access_options(parser: argparse.ArgumentParser) -> None:
+def _add_access_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--htpasswd", type=Path, metavar="FILE", help="read users and passwords from FILE (htpasswd -B)"
     )
@@ -126,7 +135,7 @@ def _add_access_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_proxy_options(parser: argparse.ArgumentParser) -> None:
+def _add_proxy_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--proxy", metavar="URL", help="serve and cache the images of another registry: https://HOST[/PREFIX]"
     )
@@ -145,7 +154,7 @@ def _add_proxy_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_storage_options(parser: argparse.ArgumentParser) -> None:
+def _add_storage_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument("--sparse", action="store_true", help="accept manifests whose blobs are missing")
     parser.add_argument(
         "--access-log", metavar="FILE", help="append a JSON line per request to FILE (-: standard output)"

@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "show",
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,
+        examples=("pumice show recipe.yaml",),
     )
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
     command_line.add_recipe_argument_option(parser)

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "FILE.asc can be verified by pumice and gpg.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice sign example.com/hello:1.0 --key release",),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.assembly.signing import SigningKey
+    from pumice.cli.arguments import OptionGroup
     from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.archive_signatures import ArchiveSigner
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.trust.signing_time import SigningTime
 
 
-def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
+def add_passphrase_option(parser: OptionGroup) -> None:
     """Add ``--passphrase-file``."""
     parser.add_argument(
         "--passphrase-file",
@@ -47,7 +48,7 @@ def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False) -
     add_passphrase_option(parser)
 
 
-def add_identity_options(parser: argparse.ArgumentParser, prefix: str) -> None:
+def add_identity_options(parser: OptionGroup, prefix: str) -> None:
     """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``prefix`` begins the first one's help."""
     parser.add_argument(
         "--identity",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, results
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:
@@ -16,42 +18,72 @@ if TYPE_CHECKING:
     from pumice.store.verification import Findings
 
 
-def parser() -> argparse.ArgumentParser:
+class StoreVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """What verifying the store found: digests of damaged blobs, and names of damaged references.
+
+    ``blobs`` is the number of blobs that were read, ``records`` the number of damaged records, which are
+    harmless. ``incomplete`` has the names of images with the digests of the blobs that they lack.
+    """
+
+    blobs: int
+    damaged: tuple[str, ...]
+    references: tuple[str, ...]
+    incomplete: dict[str, tuple[str, ...]]
+    records: int
+    sound: bool
+
+
+def parser() -> command_line.Parser:
     """Return the parser of ``pumice store``."""
-    parser = command_line.make_parser(
-        "store",
-        "Verify or locate the local store.\n\n"
-        "  verify  hash all content and report damage\n"
-        "  path    print the directory of the store",
+    parser = command_line.make_action_parser("store", "Verify or locate the local store.")
+    verify = command_line.add_action(
+        parser,
+        "verify",
+        _verify,
+        "hash all content and report damage",
+        examples=("pumice store verify", "pumice store verify --repair"),
+        progress=True,
     )
-    parser.add_argument("action", choices=("verify", "path"), metavar="ACTION", help="verify or path")
-    parser.add_argument(
+    verify.add_argument(
         "--repair",
         action="store_true",
-        help="with verify: remove damaged content; the next build makes or fetches it again",
+        help="remove damaged content; the next build makes or fetches it again",
+    )
+    results.add_format_options(verify, "store verify", default="text", example="Damaged")
+    command_line.add_action(
+        parser, "path", _path, "print the directory of the store", examples=("pumice store path",)
     )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    store_parser = parser()
-    options = store_parser.parse_args(arguments)
-    from pumice.store.home import Home, locate
+    return command_line.run_action(parser(), arguments)
 
-    root = locate(os.environ)
-    if options.action == "path":
-        if options.repair:
-            store_parser.error("--repair can only be used with verify")
-        print(root)
-        return 0
+
+def _path(_options: argparse.Namespace) -> int:
+    from pumice.store.home import locate
+
+    print(locate(os.environ))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pumice.store.home import Home, locate
     from pumice.store.verification import verify
 
     progress = output.make_progress(options.progress)
-    with Home(root, progress=progress) as home:
+    with Home(locate(os.environ), progress=progress) as home:
         findings = verify(home, progress, repair=options.repair)
-    for line in _format_findings(findings):
-        print(output.printable(line))
+    result = StoreVerification(
+        blobs=findings.blobs,
+        damaged=findings.damaged,
+        references=findings.references,
+        incomplete=findings.incomplete,
+        records=findings.records,
+        sound=findings.is_sound(),
+    )
+    results.write_result(result, options.format, lambda: map(output.printable, _format_findings(findings)))
     if findings.is_sound() or (options.repair and not findings.incomplete):
         return 0
     if options.repair:

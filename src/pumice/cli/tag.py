@@ -30,6 +30,7 @@ def parser() -> Parser:
         "Add names to an image in the store, or tags to an image in a registry.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice tag example.com/hello:1.0 example.com/hello:latest",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to name")
     verb_parser.add_argument("names", metavar="NAME", nargs="+", help="new name, or tag in a registry")

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "List the tags of a repository, one per line.",
         progress=False,
         epilog="Tags for signatures and other referrers of an image (sha256-…) are only listed with --all.",
+        examples=("pumice tags registry.example/team/hello",),
     )
     parser.add_argument("repository", metavar="REPOSITORY", help="[docker://]HOST/NAME")
     parser.add_argument("--all", action="store_true", help="also list tags for referrers of other images")

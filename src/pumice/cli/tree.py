@@ -53,6 +53,7 @@ def parser() -> Parser:
         "Show the platforms and layers of an image as a tree, with the artifacts attached to each.",
         progress=False,
         epilog=_EPILOG,
+        examples=("pumice tree example.com/hello:1.0",),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     results.add_format_options(parser, "tree", default="text")

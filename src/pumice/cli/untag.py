@@ -21,7 +21,11 @@ which 'pumice gc' deletes some days later."""
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "untag", "Remove names of an image in the store; prints them.", progress=False, epilog=_EPILOG
+        "untag",
+        "Remove names of an image in the store; prints them.",
+        progress=False,
+        epilog=_EPILOG,
+        examples=("pumice untag example.com/hello:latest",),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image: one of its names, or its digest")
     verb_parser.add_argument("names", metavar="NAME", nargs="*", help="name:version to remove")

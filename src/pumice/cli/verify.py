@@ -78,18 +78,23 @@ def parser() -> argparse.ArgumentParser:
         "is intact.",
         progress=False,
         epilog=_EPILOG,
+        examples=(
+            "pumice verify example.com/hello:1.0",
+            "pumice verify oci:hello --key release.pub",
+        ),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    parser.add_argument(
+    keys = parser.add_argument_group("trust")
+    keys.add_argument(
         "--key",
         action="append",
         default=[],
         metavar="PUB",
         help="trust only this public key and ignore the policy (repeatable)",
     )
-    signing.add_identity_options(parser, "trust only this identity: ")
+    signing.add_identity_options(keys, "trust only this identity: ")
     parser.add_argument(
         "--signature",
         type=Path,

@@ -29,7 +29,10 @@ class VersionResult(msgspec.Struct, frozen=True):
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "version", "Print the version of Pumice, of Python and of the machine.", progress=False
+        "version",
+        "Print the version of Pumice, of Python and of the machine.",
+        progress=False,
+        examples=("pumice version",),
     )
     results.add_format_options(verb_parser, "version", example="Version")
     return verb_parser

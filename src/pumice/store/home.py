@@ -15,6 +15,7 @@ from pumice.progress import Silent
 from pumice.store.build_marks import BuildMarks
 from pumice.store.directory_blobs import DirectoryBlobs
 from pumice.store.file_names import is_plain_word
+from pumice.store.location import locate as locate  # noqa: PLC0414 - part of this module's interface
 from pumice.store.records import Records
 from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
@@ -29,22 +30,6 @@ LAYOUT = 1
 """The version of the store layout; ``docs/reference/store.md`` specifies it."""
 
 _DIRECTORIES = ("blobs", "blobs/sha256", "composed", "locks", "records", "refs", "tmp")
-
-
-def locate(environ: Mapping[str, str]) -> Path:
-    """Return the directory of the store: ``PUMICE_HOME``, else ``pumice`` in the XDG data directory.
-
-    XDG Base Directory 0.8: a relative ``XDG_DATA_HOME`` is ignored. Raises StoreError if there is
-    no home directory either.
-    """
-    if configured_path := environ.get("PUMICE_HOME"):
-        return Path(os.path.abspath(configured_path))
-    data_directory = environ.get("XDG_DATA_HOME", "")
-    if os.path.isabs(data_directory):
-        return Path(data_directory, "pumice")
-    if home_directory := environ.get("HOME"):
-        return Path(os.path.abspath(home_directory), ".local", "share", "pumice")
-    raise StoreError("there is no home directory to keep the store in", hint="set PUMICE_HOME")
 
 
 def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from pumice import files, ownership
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.os_errors import translate_os_errors
 from pumice.trust import keys, openpgp, public_keys
+from pumice.trust.key_directory import keys_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,16 +30,6 @@ class StoredKey(msgspec.Struct, frozen=True):
     name: str
     public_key: keys.PublicKey
     can_sign: bool
-
-
-def keys_directory(environ: Mapping[str, str]) -> Path:
-    """Return the key directory; raises UsageError if there is no home directory."""
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not Path(base).is_absolute():
-        if not environ.get("HOME"):
-            raise UsageError("no home directory for keys", hint="set HOME, or pass --output BASE")
-        base = str(Path(environ["HOME"], ".config"))
-    return Path(base, "pumice", "keys")
 
 
 def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:

@@ -50,7 +50,7 @@ def test_help_has_one_shape_whatever_the_terminal(
         made().parse_args(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert text.startswith("usage: pumice probe [-h] [--progress MODE]")
+    assert text.startswith("usage: pumice probe [OPTION...] recipe\n")
     assert "\narguments:\n" in text
     assert max(len(line) for line in text.splitlines()) <= 80
 

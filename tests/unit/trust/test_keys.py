@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
-from pumice.trust import key_files, keys, public_keys
+from pumice.trust import key_directory, key_files, keys, public_keys
 from tests.support.peers import need
 from tests.support.signed_images import DATA, key
 
@@ -141,7 +141,7 @@ def test_passphrases_come_from_a_file_the_environment_or_a_prompt(tmp_path: Path
 
 def test_keys_are_found_by_name_or_path(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
-    base = key_files.create_parent(key_files.keys_directory(environ) / "mine")
+    base = key_files.create_parent(key_directory.keys_directory(environ) / "mine")
     keys.write_pair(base, key(), secret())
     assert key_files.find_key_file("mine", ".key", environ) == Path(f"{base}.key")
     assert key_files.find_key_file(f"{base}.pub", ".key", environ) == Path(f"{base}.pub")

@@ -1,0 +1,185 @@
+"""What can stand for an option's value or an operand, by its metavar.
+
+Nothing here opens the store or a key: names are read from directories, so that a damaged or foreign one
+completes nothing instead of failing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pumice.cli.main import COMMANDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Candidate = tuple[str, str]
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "ARCH": ("amd64", "arm64", "armhf", "armel", "i386", "ppc64el", "riscv64", "s390x"),
+    "PLATFORM": ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/riscv64", "linux/s390x"),
+    "COMMAND": tuple(COMMANDS),
+    "FORMAT": ("table", "json"),
+    "POLICY": ("trust",),
+    # What only the user knows:
+    **dict.fromkeys(
+        (
+            "ARG",
+            "[LOCATION@]DIGEST",
+            "DAY",
+            "DAYS",
+            "FINGERPRINT",
+            "HEX",
+            "HOST",
+            "HOST:PORT",
+            "HOST[/PATH]",
+            "HOURS",
+            "N",
+            "NAME=VALUE",
+            "OLD-FINGERPRINT",
+            "P",
+            "PACKAGE",
+            "PKG",
+            "PREFIX",
+            "PROGRAM",
+            "REPOSITORY",
+            "SECONDS",
+            "TEXT",
+            "TIME",
+            "TYPE",
+            "URL",
+            "USER",
+            "USER-ID",
+            "USER[:GROUP]",
+            "WHO",
+        ),
+        (),
+    ),
+}
+_FILES = frozenset(("FILE", "BASE", "DIR|FILE", "SRC:DST[:ro]"))
+_DIRECTORIES = frozenset(("DIR", "POLICY"))
+_SOURCES = {
+    "oci:": "OCI image layout in a directory",
+    "oci-archive:": "OCI image layout in a tar file",
+    "docker-archive:": "archive of docker save or podman save",
+    "docker://": "image in a registry",
+}
+_DESTINATIONS = {
+    **_SOURCES,
+    "tar:": "root file system as a tar file",
+    "dir:": "root file system as a directory",
+}
+_DIRECTORY_SCHEMES = ("oci:", "dir:")
+
+
+def complete_value(metavar: str, current: str) -> tuple[str, list[Candidate]]:
+    """Return the directive for the shell and the candidates for a value; see ``pumice.cli.complete``."""
+    candidates = [(word, "") for word in _WORDS.get(metavar, ())]
+    if metavar in _FILES:
+        return "files", candidates
+    if metavar in _DIRECTORIES:
+        return "directories", candidates
+    if metavar in _COMPLETERS:
+        return _COMPLETERS[metavar](current)
+    return "", candidates
+
+
+def has_completion(metavar: str) -> bool:
+    """Return whether it is decided how values with this metavar are completed, or that they are not."""
+    return any(metavar in metavars for metavars in (_FILES, _DIRECTORIES, _WORDS, _COMPLETERS))
+
+
+def _references(current: str) -> tuple[str, list[Candidate]]:
+    return _locations(current, _SOURCES)
+
+
+def _destinations(current: str) -> tuple[str, list[Candidate]]:
+    return _locations(current, _DESTINATIONS)
+
+
+def _locations(current: str, schemes: dict[str, str]) -> tuple[str, list[Candidate]]:
+    for scheme in schemes:
+        if current.startswith(scheme) and scheme != "docker://":
+            paths = list_paths(current[len(scheme) :], only_directories=scheme in _DIRECTORY_SCHEMES)
+            return "nospace", [(scheme + path, description) for path, description in paths]
+    images = [(name, "image in the store") for name in list_images()]
+    matching = [name for name in (*schemes, *dict(images)) if name.startswith(current)]
+    directive = "nospace" if matching and all(name in schemes for name in matching) else ""
+    return directive, images + list(schemes.items())
+
+
+def _image_names(_current: str) -> tuple[str, list[Candidate]]:
+    return "", [(name, "image in the store") for name in list_images()]
+
+
+def _keys(_current: str) -> tuple[str, list[Candidate]]:
+    return "files", [(name, "key") for name in list_keys()]
+
+
+def _recipes(current: str) -> tuple[str, list[Candidate]]:
+    paths = [
+        (path, description)
+        for path, description in list_paths(current)
+        if path.endswith(("/", ".yaml", ".yml"))
+    ]
+    return ("nospace" if all(path.endswith("/") for path, _ in paths) else ""), paths
+
+
+def list_paths(partial: str, *, only_directories: bool = False) -> Iterator[Candidate]:
+    """Yield the paths that begin with ``partial``; directories end in a slash."""
+    directory, separator, beginning = partial.rpartition("/")
+    try:
+        entries = sorted(
+            os.scandir(os.path.expanduser(directory + separator) or "."), key=lambda entry: entry.name
+        )
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.name.startswith(beginning) or (entry.name.startswith(".") and not beginning):
+            continue
+        if entry.is_dir():
+            yield f"{directory}{separator}{entry.name}/", "directory"
+        elif not only_directories:
+            yield f"{directory}{separator}{entry.name}", "file"
+
+
+def list_images() -> list[str]:
+    """Return the names of the images in the store, empty if it cannot be read."""
+    from pumice.errors import PumiceError
+    from pumice.store.file_names import decode_reference
+    from pumice.store.location import locate
+
+    try:
+        file_names = os.listdir(os.path.join(locate(os.environ), "refs"))
+    except (OSError, PumiceError):
+        return []
+    return sorted(filter(None, map(decode_reference, file_names)))
+
+
+def list_keys() -> list[str]:
+    """Return the names of the keys in the key directory, empty if it cannot be read."""
+    from pumice.errors import PumiceError
+    from pumice.trust.key_directory import keys_directory
+
+    try:
+        file_names = os.listdir(keys_directory(os.environ))
+    except (OSError, PumiceError):
+        return []
+    return sorted({stem for stem, end in map(os.path.splitext, file_names) if end in (".key", ".pub")})
+
+
+_COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
+    "A": _references,
+    "B": _references,
+    "DEST": _destinations,
+    "DST": _destinations,
+    "KEY": _keys,
+    "NAME": _image_names,
+    "NEW-KEY": _keys,
+    "PLACE": _image_names,
+    "PUB": _keys,
+    "RECIPE": _recipes,
+    "REF": _references,
+    "SRC": _references,
+}

@@ -1,0 +1,88 @@
+"""``pumice trust add``: trust a key or an identity."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, signing
+from pumice.cli.trust import new_key, rule_files
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pumice.trust.keys import PublicKey
+
+
+def add_parser(parser: command_line.Parser) -> None:
+    """Add the action to the parser of ``pumice trust``."""
+    action = command_line.add_action(
+        parser,
+        "add",
+        run,
+        "trust a public key or an identity, for a prefix of names or for all names",
+        epilog="The fingerprint of a new key is shown for you to compare; without a terminal, pass it with\n"
+        "--fingerprint.",
+        examples=(
+            "pumice trust add --prefix example.com/apps release.pub",
+            "pumice trust add --root vendor.pub --threshold 2 --expires 2027-12-31",
+            "pumice trust add --root --identity ada@example.com --issuer https://id.example",
+        ),
+    )
+    action.add_argument(
+        "key", nargs="?", metavar="KEY", help="public key: a file, a name of 'pumice key list' or a URL"
+    )
+    rule_files.add_scope_options(action)
+    signing.add_identity_options(action, "instead of KEY: ")
+    new_key.add_options(action)
+    action.add_argument("--expires", metavar="DAY", help="last day, such as 2027-12-31")
+    action.add_argument("--threshold", type=int, metavar="N", help="require signatures by N different keys")
+    action.add_argument("--comment", default="", metavar="TEXT", help="whose key it is")
+    rule_files.add_system_option(action)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the rule and print its path."""
+    from pumice.trust import policy, policy_edit
+
+    if options.key is None and options.identity is None:
+        raise UsageError("KEY is missing", hint="pass a public key, or --identity WHO and --issuer URL")
+    prefix = rule_files.requested_prefix(options)
+    expires = policy.parse_day(options.expires) if options.expires else 0
+    if prefix:
+        policy.prefix_directory(prefix)
+    if options.threshold is not None:
+        policy_edit.check_threshold(options.threshold)
+    key, label = _read_new_key(options, prefix)
+    directory = rule_files.edited_directory(options)
+    path = policy_edit.add_key(directory, key, prefix, comment=options.comment or label, expires=expires)
+    if options.threshold is not None:
+        policy_edit.set_threshold(directory, prefix, options.threshold)
+    name_policy = policy.read_name_policy(f"{prefix}:0" if prefix else "", rule_files.policy_directories())
+    missing = name_policy.threshold - len(name_policy.keys)
+    if missing > 0:
+        print(
+            f"note: {name_policy.threshold} keys must sign, but only {len(name_policy.keys)} are trusted:"
+            f" add {missing} more",
+            file=sys.stderr,
+        )
+    print(output.printable(str(path)))
+    return 0
+
+
+def _read_new_key(options: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
+    """Return the key to trust and its label: a confirmed key, or the identity of the command line."""
+    from pumice.trust import keyless
+
+    identity = signing.read_identity(options)
+    if identity is None:
+        return new_key.read_confirmed_key(options, options.key, prefix)
+    if options.key is not None:
+        raise UsageError(f"unexpected operand {options.key[:80]!r}", hint="add a key or an identity")
+    if options.fingerprint:
+        raise UsageError("an identity has no fingerprint", hint="remove --fingerprint")
+    if not keyless.is_sigstore_installed():
+        print(f"note: {keyless.MISSING}; {keyless.HINT}", file=sys.stderr)
+    return identity, ""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index",
-    "signatures",
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "findings", "layer-scan", "license",
+    "package-index", "signatures",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -48,7 +48,10 @@ _OWN_FILES = (
     "assembly/overlay.py",
     "assembly/recipe_files.py",
 )
-_ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/sandbox/", "runtime/stage1/")
+_ALL = (
+    *(*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/"),
+    *("runtime/", "runtime/sandbox/", "runtime/stage1/"),
+)
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
@@ -63,6 +66,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "image/layer_scan.py",
         "image/layer_links.py",
     ),
+    "findings": (*_TREES, "checks/", "checks/data/"),
     "license": ("evidence/", "formats/"),
     "signatures": (
         "canonical.py",

@@ -29,6 +29,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
+    "findings": ("pumice.checks.image_check",),
     "layer-scan": ("pumice.image.layer_scan",),
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),

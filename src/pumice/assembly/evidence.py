@@ -53,12 +53,17 @@ class EvidenceSources(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, recipe: Recipe, lock: Lock, files_digest: Digest, source_date_epoch: int | None
+        cls,
+        recipe: Recipe,
+        lock: Lock,
+        files_digest: Digest,
+        source_date_epoch: int | None,
+        recipe_text: str | None = None,
     ) -> EvidenceSources:
-        """Return the sources for a build, reading the recipe file."""
+        """Return the sources for a build, reading the recipe file unless ``recipe_text`` is its text."""
         return cls(
             recipe=recipe,
-            recipe_text=_read_text(recipe.path),
+            recipe_text=_read_text(recipe.path) if recipe_text is None else recipe_text,
             effective=effective_values(recipe),
             lock=lock,
             files_digest=files_digest,

@@ -55,12 +55,19 @@ class BuiltImage(msgspec.Struct, frozen=True):
 
 
 def build_image(
-    recipe: Recipe, lock: Lock, architectures: Sequence[str], context: BuildContext, *, locked: bool = False
+    recipe: Recipe,
+    lock: Lock,
+    architectures: Sequence[str],
+    context: BuildContext,
+    *,
+    locked: bool = False,
+    recipe_text: str | None = None,
 ) -> BuiltImage:
     """Build the image of ``recipe`` from ``lock``; with several architectures it is an index.
 
     Its evidence names the lock with the ids that were allocated, as `save_allocated_ids` writes it, or
-    with ``locked`` the lock as it is. Raises PumiceError; finished parts stay in the store for the
+    with ``locked`` the lock as it is; and ``recipe_text`` as the text of the recipe file, which is read if it
+    is None. Raises PumiceError; finished parts stay in the store for the
     next build.
     """
     recipe_files = read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
@@ -85,6 +92,7 @@ def build_image(
         lock if locked else with_allocated_ids(lock, images.values()),
         recipe_files.digest,
         context.source_date_epoch,
+        recipe_text,
     )
     return BuiltImage(root, images, evidence.attach_evidence(sources, root, images, context.home))
 

@@ -9,6 +9,7 @@ import msgspec
 from pumice.assembly import evidence, overlay, recipe_files
 from pumice.assembly.draft_tree import DraftTree
 from pumice.assembly.effect_cache import apply_effects
+from pumice.assembly.image_checks import check_contents
 from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
 from pumice.assembly.owners import OwnerTable, read_text
@@ -183,4 +184,5 @@ def _write_image(
         ),
         skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
+        findings=check_contents(inputs.recipe, contents, context.home.blobs),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.cache import Cache
+from pumice.checks.finding import Finding
 from pumice.formats import oci
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
 
-_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files")
+_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks")
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
@@ -49,6 +50,8 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     skipped_actions: dict[str, tuple[str, ...]]
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What `pumice.checks` found in the image."""
     facts: str
     """Digest of the blob with `pumice.evidence.facts.Facts`, from which evidence is written."""
 
@@ -87,9 +90,11 @@ def build_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformIma
     cached_image = _CACHE.get(context.home, key)
     if cached_image:
         return cached_image
+    from pumice.assembly.image_checks import record_findings
     from pumice.assembly.pipeline import assemble_platform
 
     image = assemble_platform(inputs, context)
+    record_findings(image.manifest.digest, image.findings, context.home)
     # The lock with the ids that were allocated gives the same image, so store it under both keys.
     complete_inputs = msgspec.structs.replace(inputs, ids=image.ids)
     for image_key in {key, platform_key(complete_inputs, context.source_date_epoch)}:

@@ -27,7 +27,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``architectures`` are Debian's names. With ``locked`` a missing or stale lock is an error, and the
     lock is not written. ``bundle`` is a directory of packages that is tried before the mirrors.
-    ``source_date_epoch`` is as in `BuildContext`.
+    ``source_date_epoch`` is as in `BuildContext`, ``recipe_text`` as in `build_image`.
     """
 
     architectures: tuple[str, ...]
@@ -35,6 +35,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool = False
     bundle: Path | None = None
     source_date_epoch: int | None = None
+    recipe_text: str | None = None
 
 
 class RecipeBuild(msgspec.Struct, frozen=True):
@@ -70,7 +71,11 @@ def build_recipe(
             progress=progress,
             source_date_epoch=settings.source_date_epoch,
         )
-        image = build_image(recipe, lock, settings.architectures, context, locked=settings.locked)
+        image = build_image(
+            *(recipe, lock, settings.architectures, context),
+            locked=settings.locked,
+            recipe_text=settings.recipe_text,
+        )
     if not settings.locked:
         save_allocated_ids(lock, path, image)
     return RecipeBuild(lock, image)

@@ -25,15 +25,9 @@ def platform_option(parser: Parser) -> None:
 
 def select_platform(image: Image, platform: str | None) -> Image:
     """Return the image of one platform: the one asked for, else this machine's, else the only one."""
-    from pumice.formats import platforms
+    from pumice.image import platform_choice
 
-    if platform:
-        return image.select(platforms.parse_platform(platform))
-    image_platforms = image.platforms()
-    machine_platform = platforms.from_machine(os.uname().machine)
-    if len(image_platforms) > 1 and platforms.choose_platform(image_platforms, machine_platform) is not None:
-        return image.select(machine_platform)
-    return image.select()
+    return platform_choice.select_platform(image, platform or "", os.uname().machine)
 
 
 def read_facts(image: Image, home: Home, reference: str) -> Facts:

@@ -174,15 +174,16 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
 def _trusted_keys(options: argparse.Namespace) -> tuple[TrustedKey, ...] | None:
     """Return the keys and identities of the command line, None if there are none."""
     from pumice.trust import policy
+    from pumice.trust.explicit_keys import read_explicit_keys
 
     identity = _read_identity(options)
     if not options.key and identity is None:
         return None
+    keys = read_explicit_keys(options.key, os.environ)
+    if identity is None:
+        return keys
     revocations = policy.read_revocations(policy.policy_directories(os.environ))
-    keys = [_read_key(text, revocations) for text in options.key]
-    if identity is not None:
-        keys.append(_trust_identity(identity, revocations))
-    return tuple(keys)
+    return (*keys, _trust_identity(identity, revocations))
 
 
 def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
@@ -209,17 +210,6 @@ def _with_signature_file(image: Image, signature: Path | None) -> Image:
     if image.archive is None:
         raise UsageError("--signature is for archives only", hint="pass oci-archive:FILE as REF")
     return image.inside(msgspec.structs.replace(image.archive, signature=signature))
-
-
-def _read_key(text: str, revocations: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import key_files, policy, public_keys
-    from pumice.trust.trusted_key import TrustedKey
-
-    path = key_files.find_key_file(text, ".pub", os.environ)
-    key = public_keys.read_public_key(path)
-    return TrustedKey(
-        key=key, rule=f"--key {text}", label=path.name, revocation=policy.revocation_reason(key, revocations)
-    )
 
 
 def _read_identity(options: argparse.Namespace) -> Identity | None:

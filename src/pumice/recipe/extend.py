@@ -40,9 +40,13 @@ class RecipeFile(msgspec.Struct):
 
 
 class RecipeLoader:
-    """Loads the files of one recipe, in the order of first use; ``problems`` are those of all files."""
+    """Loads the files of one recipe, in the order of first use; ``problems`` are those of all files.
 
-    def __init__(self, main: str) -> None:
+    ``text`` is used instead of the content of the file ``main``.
+    """
+
+    def __init__(self, main: str, text: bytes | None = None) -> None:
+        self._text = text
         self.problems: list[Problem] = []
         self._main = main
         self._files: dict[str, RecipeFile] = {}
@@ -110,7 +114,7 @@ class RecipeLoader:
         if len(self._files) >= _MAX_FILES:
             self._add_problem(f"cannot load more than {_MAX_FILES} recipe files", named_at, None)
             return None
-        data = self._read_bytes(file, named_at)
+        data = self._read_bytes(file, named_at) if named_at or self._text is None else self._text
         if data is None:
             return None
         self._files[real] = file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from pumice.recipe import grammar, model
 from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Key, ListOf, MapOf, Mode, Table, Text
 
@@ -260,6 +262,27 @@ PYTHON = Table(
     (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),
 )
 
+IGNORED_FINDING = Table(
+    model.IgnoredFinding,
+    (
+        Key("check", Choice(get_args(model.CheckName)), "The check whose findings to ignore.", "link", True),
+        Key("path", Text(grammar.PATH), "Ignore findings about this path only.", "/etc/app.conf"),
+        Key("reason", Text(loose=True), "Why they are right as they are.", "mounted at run time", True),
+    ),
+)
+
+CHECKS = Table(
+    model.Checks,
+    (
+        Key(
+            "ignore",
+            ListOf(IGNORED_FINDING),
+            "Findings to ignore, with a reason.",
+            '[{check: link, path: /etc/app.conf, reason: "mounted at run time"}]',
+        ),
+    ),
+)
+
 _TEXTS = MapOf(Text(grammar.LABEL, loose=True), _ANY)
 
 RECIPE = Table(
@@ -350,6 +373,12 @@ RECIPE = Table(
             "[locales]",
         ),
         Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
+        Key(
+            "checks",
+            CHECKS,
+            "Options for the checks of the image.",
+            '{ignore: [{check: shell, reason: "never runs a shell"}]}',
+        ),
     ),
     grammar.check_users,
     (

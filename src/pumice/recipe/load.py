@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from pumice.errors import Problem, RecipeError
-from pumice.formats.yaml import Mapping
+from pumice.formats.yaml import Mapping, Node, format_location
 from pumice.recipe.arguments import ArgumentUses, check_value
 from pumice.recipe.extend import RecipeLoader
 from pumice.recipe.keys import RECIPE
@@ -35,15 +35,18 @@ def load_recipe(path: Path | str, arguments: Map[str, str] | None = None) -> Rec
     return load_effective(path, arguments).recipe
 
 
-def load_effective(path: Path | str, arguments: Map[str, str] | None = None) -> EffectiveRecipe:
+def load_effective(
+    path: Path | str, arguments: Map[str, str] | None = None, *, text: bytes | None = None
+) -> EffectiveRecipe:
     """Return the effective recipe of a file and its tree, with the values of its arguments.
 
-    Raises RecipeError with all problems, UsageError for an argument that the recipe does not declare.
+    ``text`` is used instead of the content of the file, which then need not exist. Raises RecipeError with
+    all problems, UsageError for an argument that the recipe does not declare.
     """
     arguments = arguments or {}
     for name, value in arguments.items():
         check_value(name, value)
-    files = RecipeLoader(os.fspath(path))
+    files = RecipeLoader(os.fspath(path), text)
     root = files.merged_tree(arguments)
     recipe = None
     if root is not None:
@@ -51,6 +54,19 @@ def load_effective(path: Path | str, arguments: Map[str, str] | None = None) -> 
     if files.problems or recipe is None or recipe is BAD or root is None:
         raise RecipeError(_sort_problems(files.problems, list(files.folders())))
     return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root, files.argument_uses)
+
+
+def locate_key(root: Mapping, key: str) -> str:
+    """Return the ``file:line:col`` of a key such as ``run.command``, or of the nearest table above it."""
+    node: Node = root
+    for name in key.split("."):
+        if not isinstance(node, Mapping):
+            break
+        below = next((value for item, value in node.items if item.text == name), None)
+        if below is None:
+            break
+        node = below
+    return format_location(node)
 
 
 def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:

@@ -128,6 +128,27 @@ class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytecode: bool = False
 
 
+CheckName = Literal[
+    "command", "directory", "interpreter", "library", "link", "loader", "locale", "port", "set-id", "shell",
+    "shell-command", "user", "volume", "world-writable",
+]  # fmt: skip
+"""The checks of `pumice.checks`."""
+
+
+class IgnoredFinding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Findings to leave out: those of ``check``, for ``path`` only unless it is empty, and why."""
+
+    check: CheckName
+    reason: str
+    path: str = ""
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Options for the checks of an image."""
+
+    ignore: tuple[IgnoredFinding, ...] = ()
+
+
 LayerPolicy = Literal["auto", "packages", "single"]
 Base = Literal["data", "essential", "none"]
 
@@ -155,6 +176,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
+    checks: Checks = Checks()
     args: dict[str, str] = {}
     """The values of its arguments; they decide nothing, because they are replaced in the other values."""
     path: str = ""

@@ -23,6 +23,7 @@ from pumice.packing.effects.name_service import configure_name_service
 from pumice.packing.effects.pam_stacks import write_pam_stacks
 from pumice.packing.effects.scripted_files import create_scripted_files
 from pumice.packing.effects.scripts.maintainer_scripts import collect_actions
+from pumice.packing.effects.service_directories import create_service_directories
 from pumice.packing.effects.shells import list_shells
 from pumice.packing.effects.skipped_script_actions import find_skipped_actions
 from pumice.packing.effects.temporary_directories import create_temporary_directories
@@ -50,6 +51,7 @@ EFFECTS: tuple[Effect, ...] = (
     create_java_key_store,
     create_scripted_files,  # after the effects that compute a file's content themselves
     create_tmpfiles,
+    create_service_directories,  # after tmpfiles, which may create the same directories
     list_shells,
     create_machine_id,
     link_alternatives,  # after scripted files, which may be targets

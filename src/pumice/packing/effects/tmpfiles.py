@@ -43,7 +43,7 @@ def create_tmpfiles(inputs: EffectInput) -> EffectResult:
     accounts, groups = read_account_ids(inputs.tree)
     users = {name: uid for name, (uid, _) in accounts.items()}
     skipped_actions: list[tuple[str, str]] = []
-    for package, text in _configuration_files(inputs.tree):
+    for package, text in configuration_files(inputs.tree):
         for line in parse_tmpfiles(text):
             is_done = not _is_persistent(line.path) or _apply_line(line, overlay, users, groups)
             skipped_actions += () if is_done else ((package, "tmpfiles"),)
@@ -80,7 +80,7 @@ def _is_persistent(path: str) -> bool:
     return not any(path == top or path.startswith(top + "/") for top in _VOLATILE)
 
 
-def _configuration_files(tree: Tree) -> Iterable[tuple[str, str]]:
+def configuration_files(tree: Tree) -> Iterable[tuple[str, str]]:
     """Yield (package, content) of each tmpfiles.d file; a file in ``/etc`` overrides its namesake."""
     paths_by_name: dict[str, str] = {}
     for directory in ("usr/lib/tmpfiles.d", "etc/tmpfiles.d"):

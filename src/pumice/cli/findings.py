@@ -1,0 +1,58 @@
+"""The findings of a build, with their places in the recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pumice.assembly.platform import PlatformImage
+    from pumice.checks.finding import Finding
+    from pumice.errors import Problem
+    from pumice.progress import Progress
+    from pumice.recipe.model import Recipe
+
+
+def report_findings(
+    images: Iterable[PlatformImage],
+    recipe: Recipe,
+    arguments: Mapping[str, str],
+    progress: Progress,
+    *,
+    is_strict: bool = False,
+) -> None:
+    """Print what the checks found in the images of a recipe, each once, as warnings and notes.
+
+    ``arguments`` are those that the recipe was loaded with. With ``is_strict``, warnings raise RecipeError
+    instead.
+    """
+    findings = tuple(dict.fromkeys(finding for image in images for finding in image.findings))
+    if not findings and not recipe.checks.ignore:
+        return
+    from pumice.checks.report import make_report
+    from pumice.errors import RecipeError
+    from pumice.recipe.load import load_effective, locate_key
+
+    report = make_report(findings, recipe.checks.ignore)
+    root = load_effective(recipe.path, arguments).root
+    if is_strict and report.warnings:
+        raise RecipeError([_problem(finding, locate_key(root, finding.key)) for finding in report.warnings])
+    for finding in report.findings:
+        (progress.note if finding.is_note else progress.warn)(_line(finding, locate_key(root, finding.key)))
+    for rule in report.unused:
+        where = locate_key(root, "checks.ignore")
+        progress.note(
+            f"{where}: nothing to ignore for check {rule.check!r}{f' at {rule.path}' * bool(rule.path)}"
+        )
+
+
+def _problem(finding: Finding, where: str) -> Problem:
+    from pumice.errors import Problem
+
+    return Problem(f"{finding.message} [{finding.check}]", where=where, hint=finding.hint or None)
+
+
+def _line(finding: Finding, where: str) -> str:
+    hint = f"; {finding.hint}" if finding.hint else ""
+    return f"{where}: {finding.message} [{finding.check}]{hint}"

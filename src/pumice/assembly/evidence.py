@@ -182,8 +182,8 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as plain values, without the paths and lines of this machine."""
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     values.pop("path", None)
-    for item in (*values.get("packages", ()), *values.get("files", ())):
-        item.pop("where", None)
+    for rule in (*values.get("packages", ()), *values.get("files", ())):
+        rule.pop("where", None)
     return values
 
 

@@ -36,9 +36,9 @@ def lock_path(recipe: Path) -> Path:
 
 def choose_architectures(recipe: Recipe, requested: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the Debian architectures to build: ``requested``, else the recipe's, else the machine's."""
-    chosen = requested or recipe.archs
-    if chosen:
-        return tuple(dict.fromkeys(chosen))
+    architectures = requested or recipe.archs
+    if architectures:
+        return tuple(dict.fromkeys(architectures))
     from pumice.formats import platforms
 
     return (platforms.to_debian(platforms.from_machine(os.uname().machine)),)
@@ -137,8 +137,8 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
         return f"it has no packages for {', '.join(missing)}"
-    changed = _find_changed_package(recipe, lock, directory)
-    return f"the local package {changed} has changed" if changed else ""
+    changed_package = _find_changed_package(recipe, lock, directory)
+    return f"the local package {changed_package} has changed" if changed_package else ""
 
 
 def report_changes(

@@ -40,12 +40,12 @@ def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: 
     link_directories: tuple[str, ...] = ()
     while True:
         targets = find_link_targets(package_segments, inputs.format)
-        again = {request.package.name: request for request in _extend(requests, targets.keep)}
-        if not again:
+        extended_requests = {request.package.name: request for request in _extend(requests, targets.keep)}
+        if not extended_requests:
             link_directories = targets.directories
             break
-        requests = [again.get(request.package.name, request) for request in requests]
-        package_segments = package_segments | cut_segments([*again.values()], context)
+        requests = [extended_requests.get(request.package.name, request) for request in requests]
+        package_segments = package_segments | cut_segments([*extended_requests.values()], context)
         if inputs.format < 2:
             break
     return CutPackages(

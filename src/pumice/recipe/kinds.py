@@ -123,7 +123,7 @@ class Table(msgspec.Struct, frozen=True):
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
 
 
-class InvalidValue(Exception):  # noqa: N818 - becomes a Problem, which is no exception to users
+class InvalidValue(Exception):  # noqa: N818 - it becomes a Problem, which users do not see as an exception
     """A value that is not valid: a sentence, a hint, and the key of the value if it is known."""
 
     def __init__(self, message: str, hint: str | None = None, *, key: str = "") -> None:

@@ -51,7 +51,7 @@ def resolve(universe: Universe, requirements: Requirements) -> Solution:
         except Unsatisfiable:
             return None
 
-    solution = _solution(pool, minimization.try_alternatives(pool, packages, search_again))
+    solution = _make_solution(pool, minimization.try_alternatives(pool, packages, search_again))
     engine.expand = None  # breaks a reference cycle that would keep the whole index in memory
     return solution
 
@@ -135,9 +135,9 @@ class _DecisionQueue:
         self._restore_checkpoint()
         checkpoint = (self._trail_position, len(self._deferred), len(self._recommendations))
         literal = (
-            self._next_mandatory()
-            or self._next_open(self._deferred)
-            or self._next_open(self._recommendations)
+            self._choose_next_mandatory()
+            or self._choose_next_open(self._deferred)
+            or self._choose_next_open(self._recommendations)
         )
         if literal:
             self._checkpoints.append(checkpoint)
@@ -154,7 +154,7 @@ class _DecisionQueue:
                 self._recommendations[recommendation_count:],
             )
 
-    def _next_mandatory(self) -> int:
+    def _choose_next_mandatory(self) -> int:
         trail = self._pool.engine.trail
         while self._trail_position < len(trail):
             literal = trail[self._trail_position]
@@ -171,7 +171,7 @@ class _DecisionQueue:
             self._trail_position += 1
         return 0
 
-    def _next_open(self, dependencies: list[Dependency]) -> int:
+    def _choose_next_open(self, dependencies: list[Dependency]) -> int:
         return next(
             (
                 self._chooser.choose(dependency)
@@ -188,11 +188,11 @@ class _DecisionQueue:
         return any(assignment[candidate] > 0 for candidate in dependency.candidates)
 
 
-def _solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
+def _make_solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
     records = sorted((pool.records[variable] for variable in packages), key=lambda record: record.name)
     names = {record.name for record in records}
     base_data: list[PackageRecord] = []
-    reasons = _reasons(pool, packages)
+    reasons = _find_reasons(pool, packages)
     if pool.requirements.base == "data":
         excluded = {request.name for request in pool.requirements.requests if request.exclude}
         for name in BASE_DATA:
@@ -204,12 +204,12 @@ def _solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
         packages=tuple(records),
         base_data=tuple(base_data),
         reasons=reasons,
-        held_back=tuple(_held_back(pool, records)),
-        contested=tuple(_contested(pool, (*records, *base_data))),
+        held_back=tuple(_find_held_back(pool, records)),
+        contested=tuple(_find_contested(pool, (*records, *base_data))),
     )
 
 
-def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
+def _find_held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
     requests = {request.name: request for request in pool.requirements.requests if not request.exclude}
     for record in records:
         request = requests.get(record.name)
@@ -221,7 +221,7 @@ def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[P
             yield record, preferred_record.version
 
 
-def _contested(
+def _find_contested(
     pool: Pool, records: Iterable[PackageRecord]
 ) -> Iterable[tuple[PackageRecord, tuple[PackageRecord, ...]]]:
     """Yield packages that several archives have; the archives of the distribution count as one."""
@@ -238,7 +238,7 @@ def _contested(
             yield record, other_records
 
 
-def _reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]:
+def _find_reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]:
     """Return the reason for each package by name, breadth first from the recipe."""
     reasons: dict[str, Reason] = {}
     queue = [ROOT]
@@ -247,12 +247,12 @@ def _reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]
             for package in satisfying:
                 name = pool.records[package].name
                 if name not in reasons:
-                    reasons[name] = _reason(pool, dependency)
+                    reasons[name] = _make_reason(pool, dependency)
                     queue.append(package)
     return reasons
 
 
-def _reason(pool: Pool, dependency: Dependency) -> Reason:
+def _make_reason(pool: Pool, dependency: Dependency) -> Reason:
     origin = dependency.origin
     if origin.kind == "request":
         return Reason("requested", where=origin.request.where if origin.request else "")

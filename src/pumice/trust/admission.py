@@ -169,7 +169,7 @@ def _read_requirement(
     if request.keys is None:
         name_policy = policy.read_name_policy(name or image_names.declared_name(image), directories)
         return _Requirement(name_policy.keys, name_policy.name, name_policy.threshold, True)
-    is_mirrored = image.known_as and not request.name
+    is_mirrored = image.registry_name and not request.name
     expected = policy.resolve_mirror(name, directories) if is_mirrored else name
     return _Requirement(request.keys, expected, 1, False)
 
@@ -229,12 +229,12 @@ def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now:
     from pumice.trust import claims, image_names, image_verification
 
     evaluated = [
-        msgspec.structs.replace(item, claim=claims.without_content(item.claim))
-        for item in image_verification.evaluate_claims(
+        msgspec.structs.replace(evaluation, claim=claims.without_content(evaluation.claim))
+        for evaluation in image_verification.evaluate_claims(
             image, home, requirement.keys, expected=requirement.expected, now=now
         )
     ]
-    valid = [item for item in evaluated if not item.problem]
+    valid = [evaluation for evaluation in evaluated if not evaluation.problem]
     name = requirement.expected or image_names.declared_name(image)
     name_detail = f"the image declares the name {name}" if name else "the image declares no name"
     return Decision(
@@ -244,9 +244,9 @@ def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now:
         built_here=True,
         keys=requirement.keys,
         threshold=requirement.threshold,
-        signatures=tuple(item for item in valid if item.claim.is_signature),
-        attestations=tuple(item for item in valid if not item.claim.is_signature),
-        rejected=tuple(item for item in evaluated if item.problem),
+        signatures=tuple(evaluation for evaluation in valid if evaluation.claim.is_signature),
+        attestations=tuple(evaluation for evaluation in valid if not evaluation.claim.is_signature),
+        rejected=tuple(evaluation for evaluation in evaluated if evaluation.problem),
         checks=(
             Check("signature", False, BUILT_HERE),
             Check("name", bool(name), name_detail),
@@ -299,7 +299,7 @@ def _registry_hint(hint: str | None, image: Image, expected: str) -> str | None:
     """Return the hint for an image that a registry has under a name that it is not signed as."""
     from pumice.trust import image_names
 
-    if not expected or image.known_as != expected:
+    if not expected or image.registry_name != expected:
         return hint
     declared_name = image_names.declared_name(image)
     if declared_name:
@@ -313,7 +313,7 @@ def _name_hint(image: Image, declared_name: str) -> str:
     from pumice.trust import image_names
 
     name, version = image_names.split_name(declared_name)
-    location, tag = image_names.split_name(image.known_as)
+    location, tag = image_names.split_name(image.registry_name)
     name_prefix, slash, last = name.rpartition("/")
     registry_prefix = location.removesuffix(f"/{last}")
     if not slash or version != tag or registry_prefix == location:

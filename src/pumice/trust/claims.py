@@ -106,7 +106,7 @@ def read_attached_manifests(image: Image, home: Home | None) -> Iterator[Attache
     candidates: list[tuple[Descriptor, BlobSource]] = []
     if home is not None:
         candidates += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
-    candidates += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
+    candidates += [(descriptor, image.blobs) for descriptor in image.listed_referrers or image.referrers()]
     remaining_bytes = _MAX_MANIFESTS
     for descriptor, blobs in candidates[:MAX_REFERRERS]:
         if descriptor.digest in seen_digests or descriptor.media_type not in oci.MANIFESTS:

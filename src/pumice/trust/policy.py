@@ -335,7 +335,7 @@ def _decode_prefix(scope: str) -> str:
 
 
 def _encode_component(component: str) -> str:
-    """Encode a component, so that it is no special path and unique if file names ignore case."""
+    """Encode a component, so that it is not a special path, and unique if file names ignore case."""
     plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
     return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in component)
 

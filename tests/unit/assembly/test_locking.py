@@ -369,7 +369,7 @@ def test_a_failure_leaves_the_lock_as_it_was(shop: Workshop) -> None:
     with pytest.raises(ResolveError) as caught:
         ensure(shop)
     assert caught.value.message == "cannot find package 'gone'"
-    assert caught.value.where == f"{shop.recipe_path}:{caught.value.where.split(':')[-2]}:5"  # type: ignore[union-attr]
+    assert caught.value.where == f"{shop.recipe_path}:{caught.value.where.split(':')[-2]}:5"  # type: ignore[union-attr]  # it has a location
     assert shop.lock_path.read_bytes() == before
     shop.lock_path.write_bytes(before[:-20])
     with pytest.raises(LockError):

@@ -12,7 +12,7 @@ from pumice import digest
 from pumice.errors import FormatError
 from pumice.formats import gzip
 from pumice.formats.tar import Entry
-from pumice.packing import segments
+from pumice.packing import package_cutter, segments
 from pumice.packing.segment_writer import LAYER_END, LAYER_START
 from pumice.packing.segments import Segment, SegmentChanges
 from pumice.packing.selection import Selection
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def _cut(home: Home, package: Deb, selection: Selection = Selection()) -> Segment:  # noqa: B008 - a frozen value
-    return segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
+    return package_cutter.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
 
 
 def _read_tar(home: Home, segment: Segment) -> bytes:

@@ -38,7 +38,9 @@ class SuiteUniverse:
         """Return all versions of the package called ``name``, newest first (empty: none)."""
         records = self._versions.get(name)
         if records is None:
-            records = self._newest_first(record for index in self._indexes for record in index.versions(name))
+            records = self._sort_newest_first(
+                record for index in self._indexes for record in index.versions(name)
+            )
             self._versions[name] = records
         return records
 
@@ -46,7 +48,7 @@ class SuiteUniverse:
         """Return the packages whose Provides names ``name``, sorted by name, then newest first."""
         providers = self._providers.get(name)
         if providers is None:
-            records = self._newest_first(
+            records = self._sort_newest_first(
                 record for index in self._indexes for record in index.providers(name)
             )
             providers = self._providers[name] = tuple(sorted(records, key=lambda record: record.name))
@@ -54,7 +56,7 @@ class SuiteUniverse:
 
     def priority(self, record: PackageRecord, *, requested: bool) -> int:
         """Return the priority of a package among those of its name."""
-        policy = self._policy_of(record)
+        policy = self._get_policy(record)
         protected = policy.extra and self._is_protected(record.name)
         return policy.priority_of(record, requested=requested, protected=protected)
 
@@ -67,7 +69,7 @@ class SuiteUniverse:
             record.name
             for index in self._indexes
             for record in index.essential()
-            if self._policy_of(record).has_authority() and self._policy_of(record).offers(record.name)
+            if self._get_policy(record).has_authority() and self._get_policy(record).offers(record.name)
         }
         candidates = []
         for name in sorted(names):
@@ -80,7 +82,7 @@ class SuiteUniverse:
         """Return all package names, for suggestions."""
         return sorted({name for index in self._indexes for name in index.names()})
 
-    def _policy_of(self, record: PackageRecord) -> SuitePolicy:
+    def _get_policy(self, record: PackageRecord) -> SuitePolicy:
         return self._policies.get(record.suite, _DEFAULT_POLICY)
 
     def _is_protected(self, name: str) -> bool:
@@ -90,11 +92,11 @@ class SuiteUniverse:
             is_protected = self._protected[name] = any(
                 record.essential or record.priority == "required" or name in BASE_DATA
                 for record in self.versions(name)
-                if not self._policy_of(record).extra
+                if not self._get_policy(record).extra
             )
         return is_protected
 
-    def _newest_first(self, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+    def _sort_newest_first(self, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         architectures = {"all", self.architecture}
         unique_records: dict[tuple[str, str, str, str], PackageRecord] = {}
         for record in records:

@@ -29,9 +29,13 @@ PATHS = {
 
 def run_script(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
     settings = EffectSettings(architecture="amd64", format=lock_format)
-    result = create_scripted_files(effect_input(tree(PATHS, [package(name, postinst=script)]), settings))
-    lines = format_entries(result.generated, with_content=True)
-    return "\n".join([lines, *(f"not done: {action}" for _, action in result.skipped_actions)]).strip("\n")
+    effect_result = create_scripted_files(
+        effect_input(tree(PATHS, [package(name, postinst=script)]), settings)
+    )
+    lines = format_entries(effect_result.generated, with_content=True)
+    return "\n".join([lines, *(f"not done: {action}" for _, action in effect_result.skipped_actions)]).strip(
+        "\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,9 +182,9 @@ def test_php_modules_are_enabled_for_every_installed_interface() -> None:
         " phpenmod -q -v 8.2 -m -r $m || exit 1; done"
     )
     folder = "mkdir -p /etc/php/8.2/mods-available\n"
-    result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=folder + script)])))
-    lines = format_entries(result.generated).splitlines()
-    assert result.skipped_actions == ()
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=folder + script)])))
+    lines = format_entries(effect_result.generated).splitlines()
+    assert effect_result.skipped_actions == ()
     for name in ("cli", "fpm"):
         assert f"etc/php/8.2/{name}/conf.d/15-dom.ini -> /etc/php/8.2/mods-available/dom.ini" in lines
         assert f"etc/php/8.2/{name}/conf.d/20-xml.ini -> /etc/php/8.2/mods-available/xml.ini" in lines
@@ -192,12 +196,14 @@ def test_php_modules_are_enabled_for_every_installed_interface() -> None:
 
 def test_setcap_sets_file_capabilities() -> None:
     script = "if command -v setcap; then setcap cap_net_raw+ep /bin/tool; else chmod u+s /bin/tool; fi"
-    (item,) = create_scripted_files(effect_input(tree(PATHS, [package("x", postinst=script)]))).generated
-    assert item.entry.xattrs == {
+    (generated_entry,) = create_scripted_files(
+        effect_input(tree(PATHS, [package("x", postinst=script)]))
+    ).generated
+    assert generated_entry.entry.xattrs == {
         "security.capability": bytes.fromhex("0100000200200000000000000000000000000000")
     }
-    assert item.entry.mode == 0o755
-    assert item.content == b"elf"
+    assert generated_entry.entry.mode == 0o755
+    assert generated_entry.content == b"elf"
 
 
 def test_paths_do_not_leave_the_root() -> None:
@@ -211,24 +217,25 @@ def test_files_of_other_effects_are_not_overwritten() -> None:
         paths, [package("base-passwd", postinst="cp /usr/share/base-passwd/passwd.master /etc/passwd")]
     )
     with_users = image_tree.with_entries([file_entry("etc/passwd", b"ours", "effect:users")])
-    result = create_scripted_files(effect_input(with_users))
-    assert result.generated == ()
+    effect_result = create_scripted_files(effect_input(with_users))
+    assert effect_result.generated == ()
     unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
-    result = create_scripted_files(
+    effect_result = create_scripted_files(
         effect_input(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")]))
     )
-    assert (result.generated, result.skipped_actions) == ((), ())
+    assert (effect_result.generated, effect_result.skipped_actions) == ((), ())
 
 
 def test_rows_of_the_data_table_are_applied() -> None:
     paths = {**PATHS, "usr/share/zoneinfo/Etc/UTC": "zone"}
     zone = "etc/localtime -> /usr/share/zoneinfo/Etc/UTC"
-    result = create_scripted_files(effect_input(tree(paths, [package("tzdata")])))
-    assert format_entries(result.generated, with_content=True) == zone
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("tzdata")])))
+    assert format_entries(effect_result.generated, with_content=True) == zone
     writes = package("tzdata", postinst='echo "$(ask)" > /etc/timezone\n')
-    result = create_scripted_files(effect_input(tree(paths, [writes])))
+    effect_result = create_scripted_files(effect_input(tree(paths, [writes])))
     assert (
-        format_entries(result.generated, with_content=True) == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
+        format_entries(effect_result.generated, with_content=True)
+        == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
     )
 
 

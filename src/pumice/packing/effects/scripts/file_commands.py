@@ -97,7 +97,7 @@ class ScriptCommands:
         self.overlay.roll_back(mark)
         self.stat_overrides = dict(overrides)
 
-    def _absolute_path(self, operand: str) -> str:
+    def _make_absolute_path(self, operand: str) -> str:
         """Return the absolute path of an operand; raise ValueError for a pattern or an unknown directory."""
         if (
             not operand
@@ -148,7 +148,7 @@ class ScriptCommands:
         mode = line.values.get("m") or line.values.get("mode")
         is_done = True
         for operand in line.operands:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             if self.overlay.exists(path):
                 continue
             parent = posixpath.dirname(path)
@@ -183,7 +183,7 @@ class ScriptCommands:
     ) -> bool:
         recursive = bool(line.flags & {"R", "recursive"})
         for operand in operands:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             if line.flags & {"h", "no-dereference"} and self.overlay.is_symlink(path):
                 continue
             targets = self.overlay.walk(path) if recursive else [path]
@@ -205,7 +205,7 @@ class ScriptCommands:
             return False
         text = arguments[0]
         for operand in arguments[1:]:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             targets = list(self.overlay.walk(path)) if flags & {"R", "recursive"} else [path]
             if not targets:
                 return False
@@ -221,10 +221,10 @@ class ScriptCommands:
         return True
 
     def _touch(self, line: CommandLine) -> bool:
-        paths = [self._absolute_path(operand) for operand in line.operands]
+        paths = [self._make_absolute_path(operand) for operand in line.operands]
         mode = 0o666 & ~self._umask_value
-        results = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
-        return all(results)
+        successes = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
+        return all(successes)
 
     def _link(self, line: CommandLine) -> bool:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
@@ -236,13 +236,13 @@ class ScriptCommands:
         if entry is not None and entry.kind == "dir" and not line.flags & {"n", "T", "no-target-directory"}:
             path = f"{path}/{posixpath.basename(target)}"
         return self.overlay.make_symlink(
-            self._absolute_path(path), target, force=bool(line.flags & {"f", "force"})
+            self._make_absolute_path(path), target, force=bool(line.flags & {"f", "force"})
         )
 
     def _copy(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or line.flags & {"r", "R", "recursive"}:
             return False
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content, entry = self.overlay.read(source), self.overlay.entry(source)
         if content is None or entry is None:
             return False
@@ -264,16 +264,16 @@ class ScriptCommands:
         uid = self._look_up_user(owner)[0] if owner and not owner.isdecimal() else int(owner or 0)
         gid = self._look_up_group(group) if group else 0
         if line.flags & {"d", "directory"}:
-            paths = [self._absolute_path(operand) for operand in line.operands]
-            results = [
+            paths = [self._make_absolute_path(operand) for operand in line.operands]
+            successes = [
                 self.overlay.make_directory(path)
                 and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
                 for path in paths
             ]
-            return all(results)
+            return all(successes)
         if len(line.operands) != 2:
             return False
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content = b"" if source == "/dev/null" else self.overlay.read(source)
         path = self._destination_path(path, source)
         if content is None or (
@@ -288,12 +288,12 @@ class ScriptCommands:
         if len(line.operands) != 2:
             return False
         return self.overlay.rename(
-            self._absolute_path(line.operands[0]), self._absolute_path(line.operands[1])
+            self._make_absolute_path(line.operands[0]), self._make_absolute_path(line.operands[1])
         )
 
     def _remove(self, line: CommandLine) -> bool:
         for operand in line.operands:
-            self.overlay.discard(self._absolute_path(operand))
+            self.overlay.discard(self._make_absolute_path(operand))
         return True
 
     def _enable_php(self, line: CommandLine) -> bool:
@@ -309,7 +309,7 @@ class ScriptCommands:
         except FormatError:
             return False
         return self.overlay.set_extended_attribute(
-            self._absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
+            self._make_absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
         )
 
     def _statoverride(self, line: CommandLine) -> bool:
@@ -320,7 +320,7 @@ class ScriptCommands:
         if len(line.operands) != 4:
             return False
         user, group, mode = (operand for operand in line.operands[:3])
-        path = self._absolute_path(line.operands[3])
+        path = self._make_absolute_path(line.operands[3])
         digits = f"{parse_mode(mode, 0):o}"
         if "update" in line.flags and self.overlay.exists(path):
             uid, gid = (
@@ -334,7 +334,7 @@ class ScriptCommands:
     def _ucf(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or "purge" in line.flags or "p" in line.flags:
             return len(line.operands) == 1
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content, entry = self.overlay.read(source), self.overlay.entry(source)
         if content is None or entry is None:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.formats import shell
+from pumice.formats import shell, shelltree
 from pumice.formats.shellwords import Part
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pumice.packing.effects.scripts.scope import Scope, Value
 
 
-def output_files(scope: Scope, command: shell.SimpleCommand | shell.Redirected) -> tuple[Value, ...]:
+def output_files(scope: Scope, command: shelltree.SimpleCommand | shelltree.Redirected) -> tuple[Value, ...]:
     """Return the files that the output of a command is redirected to, None for an unknown one."""
     paths = (
         scope.expand_word(redirect.target)
@@ -24,7 +24,7 @@ def output_files(scope: Scope, command: shell.SimpleCommand | shell.Redirected) 
     return tuple(path for path in paths if path != "/dev/null")
 
 
-def output_text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
+def output_text(words: Sequence[Value], command: shelltree.SimpleCommand) -> Value:
     """Return the output of ``:``, ``true``, ``echo`` or ``cat`` with a here-document; None otherwise."""
     literal_words = [word for word in words if word is not None]
     if len(literal_words) != len(words):
@@ -44,7 +44,7 @@ def output_text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
     return None
 
 
-def parse_substituted_command(command: str) -> shell.SimpleCommand | None:
+def parse_substituted_command(command: str) -> shelltree.SimpleCommand | None:
     """Return the command of ``$(command)`` if it is a single simple command."""
     if command.startswith("$"):
         return None
@@ -52,7 +52,7 @@ def parse_substituted_command(command: str) -> shell.SimpleCommand | None:
         parsed = shell.parse_script(command.encode("utf-8", "replace"))
     except FormatError:
         return None
-    if len(parsed) != 1 or parsed[0].rest or len(parsed[0].first.commands) != 1:
+    if len(parsed) != 1 or parsed[0].operations or len(parsed[0].first.commands) != 1:
         return None
     simple = parsed[0].first.commands[0]
-    return simple if isinstance(simple, shell.SimpleCommand) and not simple.assignments else None
+    return simple if isinstance(simple, shelltree.SimpleCommand) and not simple.assignments else None

@@ -39,27 +39,27 @@ class Scope:
 
     def expand_word(self, word: Word) -> Value:
         """Return the expansion of a word without splitting, as in assignments and patterns."""
-        part_values = [part.text if part.kind == "text" else self._part_value(part) for part in word]
+        part_values = [part.text if part.kind == "text" else self._expand_part(part) for part in word]
         text = "".join(value for value in part_values if value is not None)
         return None if None in part_values or len(text) > _MAX_TEXT else text
 
     def _expand_and_split(self, word: Word) -> list[Value]:
         fields: list[Value] = []
         current: Value = ""
-        started = False
+        has_field = False
         for part in word:
             if part.kind == "text":
                 current = None if current is None else current + part.text
-                started = started or bool(part.text) or part.quoted
+                has_field = has_field or bool(part.text) or part.quoted
                 continue
             if _is_all_arguments(part):
                 fields += self.arguments
-                started = current != ""
+                has_field = current != ""
                 continue
-            value = self._part_value(part)
+            value = self._expand_part(part)
             if value is None or part.quoted:
                 current = None if value is None or current is None else current + value
-                started = True
+                has_field = True
                 continue
             split_fields = value.split()
             if not split_fields:
@@ -68,12 +68,12 @@ class Scope:
                 fields.append(None if current is None else current + field)
                 current = ""
             current = None if current is None else current + split_fields[-1]
-            started = True
+            has_field = True
         if current is not None and len(current) > _MAX_TEXT:
             current = None
-        return [*fields, current] if started else fields
+        return [*fields, current] if has_field else fields
 
-    def _part_value(self, part: Part) -> Value:
+    def _expand_part(self, part: Part) -> Value:
         if part.kind == "unknown":
             return self._substitute_command(part.text)
         is_set, value = self._look_up_parameter(part.text)
@@ -129,7 +129,7 @@ def _remove_affix(value: Value, operator: str, pattern: Value) -> Value:
     if operator in ("%", "##"):
         cuts = cuts[::-1]
     for cut in cuts:
-        removed, rest = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
-        if fnmatch.fnmatchcase(removed, pattern):
-            return rest
+        affix, remainder = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
+        if fnmatch.fnmatchcase(affix, pattern):
+            return remainder
     return value

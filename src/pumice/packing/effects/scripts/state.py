@@ -14,7 +14,7 @@ from pumice.packing.effects.scripts.scope import Scope, Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pumice.formats import shell
+    from pumice.formats import shelltree
     from pumice.packing.effects.scripts.environment import ScriptEnvironment
 
 
@@ -42,7 +42,7 @@ class ScriptState:
         self.actions: list[ScriptAction] = []
 
     @contextmanager
-    def redirect_input(self, documents: Sequence[shell.Redirect]) -> Iterator[None]:
+    def redirect_input(self, documents: Sequence[shelltree.Redirect]) -> Iterator[None]:
         """Use the last of ``documents`` as the input of commands, if there is one."""
         if not documents:
             yield
@@ -80,7 +80,7 @@ class ScriptState:
             self._loop_id = outer_loop_id
 
     def record_action(
-        self, words: list[Value], command: shell.SimpleCommand, output_files: tuple[Value, ...]
+        self, words: list[Value], command: shelltree.SimpleCommand, output_files: tuple[Value, ...]
     ) -> None:
         """Append a command to `actions`."""
         output_text = redirects.output_text(words, command) if output_files else None

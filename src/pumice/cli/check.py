@@ -44,7 +44,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "check", "Check whether the programs of an image can start. Nothing is executed.", epilog=_EPILOG
+        "check",
+        "Check whether the programs of an image can start. Nothing is executed.",
+        epilog=_EPILOG,
+        examples=("pumice check example.com/app:1.0", "pumice check --strict oci:app"),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to check")
     verb_parser.add_argument("--strict", action="store_true", help="exit with 1 if there is a warning")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice.cli.output import PROGRESS_MODES
+from pumice.cli.streams import set_color_mode
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def make_parser(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(parser, examples, progress=progress)
+    _add_common_options(parser, progress=progress)
+    parser.examples = tuple(examples)
     return parser
 
 
@@ -94,9 +96,7 @@ class _CheckFormatter(argparse.HelpFormatter):
         super().__init__(prog, width=80)
 
 
-def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool) -> None:
-    """Add the common options, and the examples."""
-    parser.examples = tuple(examples)
+def _add_common_options(parser: Parser, *, progress: bool) -> None:
     parser._positionals.title = "arguments"  # argparse has no public API for this
     parser.add_argument("-h", "--help", action="help", help="print this help and exit")
     if progress:
@@ -107,6 +107,23 @@ def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool)
             metavar="MODE",
             help="progress on standard error: auto, plain, json or none (default: auto)",
         )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        action=_ColorAction,
+        metavar="WHEN",
+        help="use color: auto, always or never (default: auto)",
+    )
+
+
+class _ColorAction(argparse.Action):
+    """Sets ``NO_COLOR`` or ``FORCE_COLOR``, which also apply to libraries and to errors in later options."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        set_color_mode(values)
 
 
 def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Parser:
@@ -145,7 +162,8 @@ def add_action(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(action_parser, examples, progress=progress)
+    _add_common_options(action_parser, progress=progress)
+    action_parser.examples = tuple(examples)
     action_parser.set_defaults(run=run)
     return action_parser
 

@@ -47,7 +47,7 @@ def parser() -> Parser:
         "check",
         "Check whether the programs of an image can start. Nothing is executed.",
         epilog=_EPILOG,
-        examples=("pumice check example.com/app:1.0", "pumice check --strict oci:app"),
+        examples=("pumice check example.com/hello:1.0", "pumice check oci:hello --strict"),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to check")
     verb_parser.add_argument("--strict", action="store_true", help="exit with 1 if there is a warning")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.cli.templates import Template
 
 RESULTS: dict[str, str] = {
-    "check": "pumice.cli.check:CheckResult[]",
+    "check": "pumice.cli.check:ImageFinding[]",
     "catalog": "pumice.cli.catalog:CatalogEntry[]",
     "diff": "pumice.evidence.comparison:Difference",
     "explain": "pumice.resolve.explain:Explanation[]",

@@ -216,17 +216,6 @@ def _move_action_first(parser: Parser, arguments: Sequence[str]) -> list[str]:
     return [arguments[position], *arguments[:position], *arguments[position + 1 :]]
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--format`` as ``format``: text or json."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
-
-
 def add_admission_options(parser: OptionGroup, action: str) -> None:
     """Add the options that waive admission checks; ``action`` is what the command does with the image."""
     parser.add_argument(

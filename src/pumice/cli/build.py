@@ -15,7 +15,7 @@ from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import build_annotations, build_result, output, recipes, registries, signing
+from pumice.cli import build_annotations, build_result, output, recipes, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -246,6 +246,7 @@ def _write_image(
     image: BuiltImage, plan: _Plan, home: Home, progress: Progress, *, referrers_in_index: bool
 ) -> None:
     from pumice.assembly import image_writer
+    from pumice.cli import registries
 
     with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
         image_writer.write_image(

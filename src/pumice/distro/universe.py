@@ -34,3 +34,6 @@ class Universe(Protocol):
 
     def names(self) -> Iterable[str]:
         """Return all package names, for suggestions."""
+
+    def other_suites(self, name: str) -> Sequence[str]:
+        """Return other suites that are known to have the package called ``name``, for suggestions."""

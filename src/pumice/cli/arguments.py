@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice.cli.output import PROGRESS_MODES
+from pumice.cli.streams import set_color_mode
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,18 @@ class Parser(argparse.ArgumentParser):
         words = _move_action_first(self, sys.argv[1:] if args is None else args)
         known, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self._reject(unknown[0])
+            self.reject(unknown[0])
+        return known, unknown
+
+    def parse_scattered(self, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; return also the words that follow an option after all positionals are taken.
+
+        argparse fills optional positionals before the first option, so ``A --option B`` leaves B.
+        """
+        known, unknown = super().parse_known_args(args, None)
+        for word in unknown:
+            if word.startswith("-") and word != "-":
+                self.reject(word)
         return known, unknown
 
     def format_help(self) -> str:
@@ -55,7 +67,8 @@ class Parser(argparse.ArgumentParser):
             hint = f"use one of {', '.join(actions.choices)}"
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
-    def _reject(self, argument: str) -> NoReturn:
+    def reject(self, argument: str) -> NoReturn:
+        """Raise UsageError for an argument that is not expected."""
         from difflib import get_close_matches
 
         if not argument.startswith("-") or argument == "-":
@@ -83,7 +96,8 @@ def make_parser(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(parser, examples, progress=progress)
+    _add_common_options(parser, progress=progress)
+    parser.examples = tuple(examples)
     return parser
 
 
@@ -94,9 +108,7 @@ class _CheckFormatter(argparse.HelpFormatter):
         super().__init__(prog, width=80)
 
 
-def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool) -> None:
-    """Add the common options, and the examples."""
-    parser.examples = tuple(examples)
+def _add_common_options(parser: Parser, *, progress: bool) -> None:
     parser._positionals.title = "arguments"  # argparse has no public API for this
     parser.add_argument("-h", "--help", action="help", help="print this help and exit")
     if progress:
@@ -107,6 +119,23 @@ def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool)
             metavar="MODE",
             help="progress on standard error: auto, plain, json or none (default: auto)",
         )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        action=_ColorAction,
+        metavar="WHEN",
+        help="use color: auto, always or never (default: auto)",
+    )
+
+
+class _ColorAction(argparse.Action):
+    """Sets ``NO_COLOR`` or ``FORCE_COLOR``, which also apply to libraries and to errors in later options."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        set_color_mode(values)
 
 
 def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Parser:
@@ -145,7 +174,8 @@ def add_action(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(action_parser, examples, progress=progress)
+    _add_common_options(action_parser, progress=progress)
+    action_parser.examples = tuple(examples)
     action_parser.set_defaults(run=run)
     return action_parser
 
@@ -184,17 +214,6 @@ def _move_action_first(parser: Parser, arguments: Sequence[str]) -> list[str]:
     if position >= len(arguments) or arguments[0] in ("-h", "--help"):
         return list(arguments)
     return [arguments[position], *arguments[:position], *arguments[position + 1 :]]
-
-
-def add_format_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--format`` as ``format``: text or json."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
 
 
 def add_admission_options(parser: OptionGroup, action: str) -> None:
@@ -236,19 +255,19 @@ def add_platform_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--arch",
         dest="archs",
-        action="append",
-        type=_architecture,
+        action="extend",
+        type=_parse_architectures,
         default=[],
         metavar="ARCH",
-        help="Debian architecture, such as arm64 (repeatable)",
+        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
     )
     parser.add_argument(
         "--platform",
         dest="archs",
-        action="append",
-        type=_platform,
+        action="extend",
+        type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable)",
+        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
     )
 
 
@@ -272,23 +291,25 @@ def _recipe_argument(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _architecture(name: str) -> str:
+def _parse_architectures(text: str) -> list[str]:
     from pumice.formats import platforms
 
     try:
-        platforms.from_debian(name)
+        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
     except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
-    return name
 
 
-def _platform(name: str) -> str:
-    from pumice.formats import platforms
-
-    try:
-        return platforms.to_debian(platforms.parse_platform(name))
-    except FormatError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``-q`` as ``--progress none``."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="print the result only: the same as --progress none",
+    )
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)

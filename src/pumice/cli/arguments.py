@@ -36,7 +36,18 @@ class Parser(argparse.ArgumentParser):
         words = _move_action_first(self, sys.argv[1:] if args is None else args)
         known, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self._reject(unknown[0])
+            self.reject(unknown[0])
+        return known, unknown
+
+    def parse_scattered(self, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; return also the words that follow an option after all positionals are taken.
+
+        argparse fills optional positionals before the first option, so ``A --option B`` leaves B.
+        """
+        known, unknown = super().parse_known_args(args, None)
+        for word in unknown:
+            if word.startswith("-") and word != "-":
+                self.reject(word)
         return known, unknown
 
     def format_help(self) -> str:
@@ -56,7 +67,8 @@ class Parser(argparse.ArgumentParser):
             hint = f"use one of {', '.join(actions.choices)}"
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
-    def _reject(self, argument: str) -> NoReturn:
+    def reject(self, argument: str) -> NoReturn:
+        """Raise UsageError for an argument that is not expected."""
         from difflib import get_close_matches
 
         if not argument.startswith("-") or argument == "-":
@@ -243,19 +255,19 @@ def add_platform_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--arch",
         dest="archs",
-        action="append",
-        type=_architecture,
+        action="extend",
+        type=_parse_architectures,
         default=[],
         metavar="ARCH",
-        help="Debian architecture, such as arm64 (repeatable)",
+        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
     )
     parser.add_argument(
         "--platform",
         dest="archs",
-        action="append",
-        type=_platform,
+        action="extend",
+        type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable)",
+        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
     )
 
 
@@ -279,23 +291,25 @@ def _recipe_argument(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _architecture(name: str) -> str:
+def _parse_architectures(text: str) -> list[str]:
     from pumice.formats import platforms
 
     try:
-        platforms.from_debian(name)
+        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
     except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
-    return name
 
 
-def _platform(name: str) -> str:
-    from pumice.formats import platforms
-
-    try:
-        return platforms.to_debian(platforms.parse_platform(name))
-    except FormatError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``-q`` as ``--progress none``."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="print the result only: the same as --progress none",
+    )
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)

@@ -37,6 +37,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "HOURS",
             "N",
             "NAME=VALUE",
+            "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",
             "PACKAGE",

@@ -108,7 +108,7 @@ def _format_platform(platform: PlatformSummary) -> Iterator[str]:
             ),
         ),
         ("files", str(platform.files)),
-        ("packages", str(len(platform.packages))),
+        ("packages", f"{len(platform.packages)} installed"),
         ("user", config.get("User", "")),
         ("entrypoint", _format_command(config.get("Entrypoint", ()))),
         ("command", _format_command(config.get("Cmd", ()))),

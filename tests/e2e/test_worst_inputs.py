@@ -149,7 +149,7 @@ TABLE = [
     ("schema more", 2, "'more' is an unexpected argument"),
     ("schema --format yaml", 2, "no option '--format'"),
     # completion
-    ("completion", 2, "shell is missing"),
+    ("completion", 2, "SHELL is missing"),
     ("completion csh", 2, "did you mean 'zsh'?"),
     ("completion ''", 2, "use one of bash, zsh, fish"),
     ("completion bash zsh", 2, "'zsh' is an unexpected argument"),

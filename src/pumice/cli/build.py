@@ -15,7 +15,7 @@ from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import build_annotations, build_result, output, recipes, registries, signing
+from pumice.cli import build_annotations, build_result, findings, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if the checks of the image give a warning"
+    )
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
@@ -134,6 +137,13 @@ def main(arguments: Sequence[str]) -> int:
         key, files = _choose_keys(options, plan.recipe, plan.destinations)
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
         _write_report(options, plan.recipe, build)
+        findings.report_findings(
+            build.image.platforms.values(),
+            plan.recipe,
+            dict(options.recipe_arguments),
+            progress,
+            is_strict=options.strict,
+        )
         if key:
             _sign(build.image, plan, key, home)
         if plan.destinations:

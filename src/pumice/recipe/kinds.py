@@ -111,13 +111,14 @@ class Table(msgspec.Struct, frozen=True):
     """A mapping with fixed keys, which becomes a struct.
 
     ``check`` takes the values by field and returns the contradictions between them. ``reserved``
-    keys are (name, why it cannot be used yet, hint).
+    keys are (name, why it cannot be used yet, hint), ``hints`` what to write for unknown keys.
     """
 
     struct: type[msgspec.Struct]
     keys: tuple[Key, ...]
     check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
 
 
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table

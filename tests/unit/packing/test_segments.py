@@ -145,8 +145,8 @@ def test_a_part_of_a_package_has_its_copyright_and_no_scripts(home: Home) -> Non
         "usr/lib/locale/C.utf8",
         "usr/share/doc/libc-bin",
     ]
-    assert segment.parents == segment.dropped == ()
-    assert segment.facts.files == segment.facts.conffiles == {}
+    assert (segment.parents, segment.dropped) == ((), ())
+    assert (segment.facts.files, segment.facts.conffiles) == ({}, {})
     assert segment.copyright == b"LGPL"
 
 

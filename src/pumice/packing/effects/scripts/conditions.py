@@ -41,7 +41,8 @@ def _evaluate_unary(flag: Value, word: Value, file_test: Callable[[str, str], bo
 
 
 def _evaluate_binary(left: Value, operator: Value, right: Value) -> bool | None:
-    if literal_value(left) is None or literal_value(right) is None:
+    left, right = literal_value(left), literal_value(right)
+    if left is None or right is None:
         return None
     if operator in ("=", "=="):
         return left == right

@@ -52,6 +52,12 @@ def _options(container: Container) -> Iterator[str]:
     if container.init:
         yield "--init"
     yield "--terminal"
+    if container.last_pid:
+        yield from ("--last-pid", str(container.last_pid))
+    if container.in_place:
+        yield "--in-place"
+        yield from map_options(id_maps.single_id_maps())
+        return
     # A program that is root inside may switch to other users; any other program has one id only.
     needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
     maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()

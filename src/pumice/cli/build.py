@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
+_MAX_ROUNDS = 10
 _EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image is stored in the local store as
 name:version. The lock is in the directory of the recipe, and is written if it is missing or stale. The
@@ -60,6 +61,14 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
+    parser.add_argument(
+        "--rounds",
+        type=_parse_rounds,
+        default=1,
+        metavar="N",
+        help="run the commands of 'generate' N times in different surroundings, and fail if the files that "
+        "they write differ (default: 1)",
+    )
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     signing_group = parser.add_argument_group("signing")
     key_group = signing_group.add_mutually_exclusive_group()
@@ -90,6 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         locked=options.locked,
         offline=options.offline,
         bundle=options.bundle,
+        rounds=options.rounds,
         source_date_epoch=source_date_epoch,
     )
     if destinations:
@@ -141,6 +151,12 @@ def _choose_keys(
         return signing.choose_key(section.key, options.passphrase_file or passphrase_file, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=section.location, hint=error.hint) from None
+
+
+def _parse_rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:3]) <= _MAX_ROUNDS:
+        raise UsageError(f"{text[:40]!r} is not a number of rounds", hint=f"from 1 to {_MAX_ROUNDS}")
+    return int(text)
 
 
 def _check_paths(options: argparse.Namespace) -> None:

@@ -11,7 +11,6 @@ import msgspec
 
 from pumice import canonical
 from pumice.errors import ImageError
-from pumice.packing import recipe_entries
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -45,7 +44,7 @@ def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = 
     """
     content_digests: dict[str, str] = {}
     entries: list[object] = []
-    for recipe_entry in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
+    for recipe_entry in _collect_entries(rules, root, lock_format):
         content_digests[recipe_entry.entry.path] = (
             _sha256(recipe_entry) if recipe_entry.entry.kind == "file" else ""
         )
@@ -69,11 +68,15 @@ def _sha256(recipe_entry: RecipeEntry) -> str:
 
 def collect_items(recipe_files: RecipeFiles) -> list[RecipeEntry]:
     """Return the entries and contents of the files, owned by root until the image's users are known."""
-    return list(
-        recipe_entries.collect_entries(
-            recipe_files.rules, recipe_files.root, lambda _: (0, 0), recipe_files.format
-        )
-    )
+    return list(_collect_entries(recipe_files.rules, recipe_files.root, recipe_files.format))
+
+
+def _collect_entries(rules: Sequence[FileRule], root: Path, lock_format: int) -> Iterable[RecipeEntry]:
+    if not rules:
+        return ()
+    from pumice.packing import recipe_entries  # heavy for a build with nothing to do and no files
+
+    return recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format)
 
 
 def resolve_entries(

@@ -89,6 +89,27 @@ def get_index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
         return None
 
 
+def find_suites(folder: Path, name: str, architecture: str) -> list[str]:
+    """Return the suites with a cached index that has the package ``name``, sorted; unreadable ones do not."""
+    suites = set()
+    for path in folder.glob("release-*"):
+        try:
+            release = msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease)
+        except (OSError, msgspec.MsgspecError):
+            continue
+        cached_indexes = (get_index(folder, key, release.suite) for key in release.indexes)
+        if any(index is not None and _has_package(index, name, architecture) for index in cached_indexes):
+            suites.add(release.suite)
+    return sorted(suites)
+
+
+def _has_package(index: aptindex.Index, name: str, architecture: str) -> bool:
+    try:
+        return any(record.architecture in ("all", architecture) for record in index.versions(name))
+    except FormatError:
+        return False
+
+
 def put_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
     """Store an index whose content was verified. Raises StoreError.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pumice.formats import aptindex
 from pumice.formats.compression import DecompressedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pumice.distro.debian.sources import Source
     from pumice.distro.universe import Universe
@@ -42,10 +43,12 @@ class Indexes:
         locked: Sequence[LockedIndex],
         indexes: dict[str, list[Index]],
         policies: dict[str, SuitePolicy],
+        find_suites: Callable[[str, str], Iterable[str]],
     ) -> None:
         self.locked = tuple(locked)
         self._universes = {
-            name: SuiteUniverse(name, suite_indexes, policies) for name, suite_indexes in indexes.items()
+            name: SuiteUniverse(name, suite_indexes, policies, find_suites)
+            for name, suite_indexes in indexes.items()
         }
 
     def universe(self, architecture: str) -> Universe:
@@ -86,7 +89,8 @@ def load_indexes(
         keys.setdefault(suite.source.label, []).append(key)
     _record_used_indexes(suites, keys, session)
     policies = {suite.source.label: _make_suite_policy(suite) for suite in suites}
-    return Indexes([suite.locked for suite in suites], indexes, policies)
+    find_suites = partial(index_cache.find_suites, session.home.directory("indexes"))
+    return Indexes([suite.locked for suite in suites], indexes, policies, find_suites)
 
 
 def _make_suite_policy(suite: VerifiedRelease) -> SuitePolicy:

@@ -153,7 +153,7 @@ class Index:
             raise FormatError("the name table belongs to another index")
         self._data = data
         self._table = table
-        self._suite = suite
+        self.suite = suite
         self._records: dict[int, PackageRecord] = {}
 
     def __len__(self) -> int:
@@ -197,7 +197,7 @@ class Index:
         cached_record = self._records.get(start)
         if cached_record is None:
             text = bytes(self._data[start : end if end >= 0 else len(self._data)])
-            cached_record = self._records[start] = read_stanza(text, self._suite)
+            cached_record = self._records[start] = read_stanza(text, self.suite)
         return cached_record
 
 

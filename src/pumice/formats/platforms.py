@@ -63,10 +63,7 @@ def from_debian(architecture: str) -> Platform:
     """Return the platform of a Debian architecture; raises FormatError if it is not supported."""
     platform = _DEBIAN.get(architecture)
     if platform is None:
-        raise FormatError(
-            f"unsupported architecture {architecture!r}",
-            hint="supported: " + ", ".join(_DEBIAN),
-        )
+        raise _unknown_architecture(architecture)
     return platform
 
 
@@ -75,11 +72,35 @@ def to_debian(platform: Platform) -> str:
     for architecture, candidate in _DEBIAN.items():
         if matches(candidate, platform):
             return architecture
+    if platform.os == "linux" and platform.architecture not in {
+        known.architecture for known in _DEBIAN.values()
+    }:
+        raise _unknown_architecture(platform.architecture)
     raise FormatError(
         f"Debian has no architecture for the platform {format_platform(platform)}",
         hint="supported: "
         + ", ".join(format_platform(supported_platform) for supported_platform in _DEBIAN.values()),
     )
+
+
+def parse_architecture(name: str) -> str:
+    """Return the Debian architecture for any of its names, such as ``x86_64``, or for a platform.
+
+    Raises FormatError, or UsageError for what is not a name.
+    """
+    return name if name in _DEBIAN else to_debian(parse_platform(name))
+
+
+def _unknown_architecture(name: str) -> FormatError:
+    from difflib import get_close_matches
+
+    oci_names = {platform.architecture: platform for platform in _DEBIAN.values()}
+    names = _MACHINES | _ALIASES | oci_names | _DEBIAN
+    matching_names = get_close_matches(name[:40].lower(), names, n=1)
+    hint = "use one of " + ", ".join(_DEBIAN)
+    if matching_names:
+        hint = f"did you mean {to_debian(names[matching_names[0]])}?"
+    return FormatError(f"unknown architecture {name[:40]!r}", hint=hint)
 
 
 def from_machine(name: str) -> Platform:
@@ -96,15 +117,19 @@ def parse_platform(text: str) -> Platform:
     ):
         raise _make_platform_error(text)
     if len(components) == 1:
-        return _ALIASES.get(components[0], Platform(components[0]))
+        return _named_platform(components[0])
     if len(components) == 2 and components[0] in ("arm", "arm64", "amd64"):
         return Platform(components[0], variant=components[1])
     if len(components) > 3:
         raise _make_platform_error(text)
-    platform = _ALIASES.get(components[1], Platform(components[1]))
+    platform = _named_platform(components[1])
     return Platform(
         platform.architecture, components[0], components[2] if len(components) == 3 else platform.variant
     )
+
+
+def _named_platform(architecture: str) -> Platform:
+    return _ALIASES.get(architecture) or _MACHINES.get(architecture) or Platform(architecture)
 
 
 def _make_platform_error(text: str) -> UsageError:

@@ -111,14 +111,15 @@ class Table(msgspec.Struct, frozen=True):
     """A mapping with fixed keys, which becomes a struct.
 
     ``check`` takes the values by field and returns the contradictions between them. ``reserved``
-    keys are (name, why it cannot be used yet, hint). ``shorthand`` is the key whose value may stand for
-    the whole mapping, as an item of a list.
+    keys are (name, why it cannot be used yet, hint), ``hints`` what to write for unknown keys.
+    ``shorthand`` is the key whose value may stand for the whole mapping, as an item of a list.
     """
 
     struct: type[msgspec.Struct]
     keys: tuple[Key, ...]
     check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
     shorthand: str = ""
 
 

@@ -61,6 +61,8 @@ class DirectoryBlobs:
         # the intact blob with which another process has just replaced a damaged one.
         self._names_lock = os.path.join(root, "locks", "blobs")
         self._unsynced: set[str] = set()
+        self.added: set[Digest] = set()
+        """The blobs that this process added; those that the store had before are not among them."""
         self._syncing = threading.Lock()
 
     def size(self, digest: Digest) -> int | None:
@@ -121,6 +123,8 @@ class DirectoryBlobs:
                 sizes.append(size)
         data = sealed_files.seal(msgspec.json.encode(Composition(tuple(names), tuple(sizes))))
         target = self._composed_directory + hex_of(digest)
+        if not os.path.exists(target):
+            self.added.add(digest)
         with translate_os_errors(target):
             files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
         self._unsynced.add(self._composed_directory)
@@ -250,6 +254,7 @@ class DirectoryBlobs:
                 with files.FileLock(self._names_lock):
                     self._fs.rename(scratch, target)
                     self._stat_cache.record(name, os.stat(target))
+            self.added.add(f"sha256:{name}")
         # Also if the blob existed: the process that stored it may not have synced it yet.
         self._unsynced.add(self._blob_directory)
 

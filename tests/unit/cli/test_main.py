@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
     "admission",
+    "confirmation",
     "complete",
     "complete_values",
     "help_format",
     "upkeep",
+    "build_annotations",
+    "build_result",
+    "recipes",
+    "summaries",
     "reading",
     "registries",
     "streams",
@@ -32,6 +37,7 @@ NOT_VERBS = {
     "__init__",
     "main",
     "output",
+    "findings",
     "presenters",
     "arguments",
     "results",
@@ -46,7 +52,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sequence[str]],
 
     def install(function: Callable[[Sequence[str]], int]) -> None:
         module = types.ModuleType("pumice_probe")
-        module.main = function  # type: ignore[attr-defined]
+        module.main = function  # type: ignore[attr-defined]  # a module gets any attribute
         monkeypatch.setitem(sys.modules, "pumice_probe", module)
         monkeypatch.setitem(cli.COMMANDS, "probe", ("pumice_probe", "Probe", "Tests"))
 

@@ -112,6 +112,17 @@ def test_loading_returns_a_universe_and_the_locked_indexes(world: World) -> None
     assert locked.keyring == digest.of(GOOD.data)
 
 
+def test_a_package_that_only_another_suite_has_is_found_there(world: World) -> None:
+    world.load()
+    world.publish(replace(SUITE, name="trixie", codename="trixie", packages={"main": [Deb("new")]}))
+    world.load(world.source(suite="trixie", release_names=("trixie",)))
+    world.publish()
+    universe = world.load().universe("amd64")
+    assert universe.other_suites("new") == ["trixie"]
+    assert universe.other_suites("hello") == []
+    assert universe.other_suites("valkey-server") == ["trixie"]
+
+
 def test_several_architectures_and_components_are_loaded(world: World) -> None:
     arm = Deb("only-arm", architecture="arm64")
     world.publish(replace(SUITE, packages={"main": [Deb("hello"), arm], "contrib": [Deb("extra")]}))

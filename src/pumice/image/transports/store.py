@@ -53,7 +53,10 @@ class StoreLocation:
         return OpenedImage(image, lambda: open_local_source(image), name, version)
 
     def check(self, name: str, version: str) -> None:
-        """Accept every image."""
+        """Refuse what is not a name; raises UsageError."""
+        from pumice.store.file_names import encode_reference
+
+        encode_reference(self._make_full_name(version))
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""

@@ -9,6 +9,8 @@ import posixpath
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pumice.packing.effects.scripts.host_directories import names_host
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -59,8 +61,11 @@ def _run_outside_loops(
                 and commands.run(action.words, action.working_directory)
             )
             and _get_command_name(action) not in _UNREPORTED_COMMANDS
+            and not names_host(action.words)
         ):
             yield _get_command_name(action)
+        elif names_host(action.words):
+            yield f"{_get_command_name(action)} (host name)"
 
 
 def _run_loop(actions: list[ScriptAction], commands: ScriptCommands) -> Iterator[str]:

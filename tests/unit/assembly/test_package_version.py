@@ -19,8 +19,8 @@ RECIPE = Recipe(
 def locked(version: str, name: str = "postgresql-15") -> tuple[LockedPackage, ...]:
     return (
         LockedPackage(
-            name=name, version=version, architecture="amd64", archive="debian", suite="bookworm", path="x.deb",
-            size=1, sha256="0" * 64,
+            name=name, version=version, architecture="amd64", archive="debian", suite="bookworm",
+            path="x.deb", size=1, sha256="0" * 64,
         ),
     )  # fmt: skip
 
@@ -70,14 +70,16 @@ def test_rebuilt_packages_of_one_version_agree() -> None:
         (
             {"amd64": locked("1", "postgresql-16"), "arm64": locked("1", "postgresql-16")},
             (
-                "recipe.yaml:2:10: cannot take the version from postgresql-15: the image has no such package\n"
+                "recipe.yaml:2:10: cannot take the version from postgresql-15: "
+                "the image has no such package\n"
                 "  hint: did you mean 'postgresql-16'?"
             ),
         ),
         (
             {"amd64": locked("1", "busybox"), "arm64": locked("1", "busybox")},
             (
-                "recipe.yaml:2:10: cannot take the version from postgresql-15: the image has no such package\n"
+                "recipe.yaml:2:10: cannot take the version from postgresql-15: "
+                "the image has no such package\n"
                 "  hint: add postgresql-15 under 'packages'"
             ),
         ),

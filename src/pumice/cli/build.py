@@ -15,7 +15,7 @@ from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import build_annotations, build_result, output, recipes, signing
+from pumice.cli import build_annotations, build_result, findings, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if the checks of the image give a warning"
+    )
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
@@ -65,6 +68,17 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_offline_option(sources)
     command_line.add_bundle_option(sources)
     _add_signing_options(parser.add_argument_group("signing"))
+    registries.options(parser)
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
     return parser
 
 
@@ -124,10 +138,17 @@ def main(arguments: Sequence[str]) -> int:
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
         plan = _make_final_plan(options, plan, build.recipe)
         _write_report(options, plan.recipe, build)
+        findings.report_findings(
+            build.image.platforms.values(),
+            plan.recipe,
+            dict(options.recipe_arguments),
+            progress,
+            is_strict=options.strict,
+        )
         if key:
             _sign(build.image, plan, key, home)
         if plan.destinations:
-            _write_image(build.image, plan, home, progress, referrers_in_index=options.referrers_in_index)
+            _write_image(build.image, plan, home, progress, options)
         if files:
             files.sign(plan.settings.source_date_epoch)
         for name in plan.names:
@@ -261,14 +282,13 @@ def _sign(image: BuiltImage, plan: _Plan, key: SigningKey, home: Home) -> None:
 
 
 def _write_image(
-    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, *, referrers_in_index: bool
+    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, options: argparse.Namespace
 ) -> None:
     from pumice.assembly import image_writer
-    from pumice.cli import registries
 
-    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+    with registries.access(home, progress, options, stdout=sys.stdout.buffer) as access:
         image_writer.write_image(
-            image, plan.recipe, plan.destinations, access, referrers_in_index=referrers_in_index
+            image, plan.recipe, plan.destinations, access, referrers_in_index=options.referrers_in_index
         )
 
 

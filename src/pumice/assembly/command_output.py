@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _MAX_FILES = 100_000
 _MAX_FILE = 512 << 20
 _MAX_TOTAL = 2 << 30
-_PERMISSIONS = 0o1777
+_LINK_MODE = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
+_PERMISSIONS = stat.S_ISVTX | _LINK_MODE
 _BLOCK = 1 << 20
 
 
@@ -98,7 +99,7 @@ class _OutputReader:
         target = os.fsdecode(os.readlink(os.fsencode(self._root / path)))  # noqa: PTH115 - it may not be UTF-8
         if node is not None and node.entry.kind == "symlink" and node.entry.link == target:
             return None
-        return LayerEntry(entry=self._make_entry(path, "symlink", 0o777, node, link=target))
+        return LayerEntry(entry=self._make_entry(path, "symlink", _LINK_MODE, node, link=target))
 
     def _read_file(self, path: str, status: os.stat_result, node: Node | None) -> LayerEntry | None:
         absolute = self._root / path

@@ -26,7 +26,7 @@ class GeneratedPaths(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
-_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks")
+_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags")
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 

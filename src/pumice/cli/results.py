@@ -33,6 +33,7 @@ RESULTS: dict[str, str] = {
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "show": "pumice.cli.show:EffectiveValues",
     "tags": "pumice.cli.tags:TagEntry[]",
+    "test": "pumice.cli.test:TestReport",
     "tree": "pumice.cli.tree:Branch",
     "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",

@@ -51,6 +51,8 @@ def format_json(effective: EffectiveRecipe) -> dict[str, Any]:
 
 
 def _key_kinds(kind: Kind) -> dict[str, Kind]:
+    if isinstance(kind, ListOf):  # one table instead of a list
+        kind = kind.item
     return {key.name: key.kind for key in kind.keys} if isinstance(kind, Table) else {}
 
 

@@ -32,6 +32,10 @@ container without network. The exit code is 1 if a test fails.
 {reading.REFERENCES}"""
 
 
+_MAX_LINES = 20
+"""The lines of a program's output that are shown."""
+
+
 class TestReport(msgspec.Struct, frozen=True, kw_only=True):
     """The tests of an image for one platform, in their order."""
 
@@ -228,11 +232,23 @@ def _format_outcome(outcome: Outcome) -> Iterator[str]:
     for failure in outcome.failures:
         yield f"      {output.printable_line(failure.subject)}"
         yield f"        expected: {output.printable_line(failure.expected)}"
-        yield f"        actual:   {output.printable_line(failure.actual)}"
+        yield from _format_text("actual:  ", failure.actual)
+    subjects = {failure.subject for failure in outcome.failures}
     for name, text in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
-        if text and outcome.failures and not any(failure.subject == name for failure in outcome.failures):
-            yield f"      {name}:"
-            yield from (f"        {output.printable_line(line)}" for line in text.splitlines()[-10:])
+        if text and name not in subjects:
+            yield from _format_text(f"{name}:  ", text)
+
+
+def _format_text(label: str, text: str) -> Iterator[str]:
+    """Yield a text in one line if it fits, else its last lines below the label."""
+    lines = text.splitlines()
+    if len(lines) <= 1:
+        yield f"        {label} {output.printable_line(''.join(lines) or '(empty)')}"
+        return
+    yield f"        {label.rstrip()}"
+    if len(lines) > _MAX_LINES:
+        yield f"          … {len(lines) - _MAX_LINES} lines …"
+    yield from (f"          {output.printable_line(line)}" for line in lines[-_MAX_LINES:])
 
 
 def _format_summary(report: TestReport) -> str:

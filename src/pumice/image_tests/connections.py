@@ -55,9 +55,9 @@ def check_server(
 
 def find_used_port(test: ImageTest, config: RunConfig) -> int | None:
     """Return a port of a test on which another program of this machine listens, None if there is none."""
-    for check in (*test.tcp, *test.http):
+    for port_or_default in [check.port for check in test.tcp] + [check.port for check in test.http]:
         try:
-            port = check.port or _only_port(config)
+            port = port_or_default or _only_port(config)
         except _ConnectionFailedError:
             return None
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
@@ -158,7 +158,7 @@ def _check_http(check: HttpCheck, port: int, connection: socket.socket, deadline
         response.begin()
         body = response.read(_MAX_BODY + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        reason = str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
         yield Failure(subject=subject, expected="an HTTP response", actual=reason[:200])
         return
     if response.status != check.status:

@@ -69,6 +69,15 @@ class ImageFiles:
         with prepared_tree.hold(self._image, self._home, self._progress) as tree:
             return tree_lookup.read_file(tree.root, path, _MAX_CONTENT) or b""
 
+    def is_same_user(self, user: str, other: str) -> bool:
+        """Return whether two texts such as ``nonroot`` and ``65532:65532`` mean the same ids."""
+        with prepared_tree.hold(self._image, self._home, self._progress) as tree:
+            try:
+                first, second = (process.find_identity(text, tree.root) for text in (user, other))
+            except ImageError:
+                return False
+        return (first.uid, first.gid) == (second.uid, second.gid)
+
     def owner_ids(self, owner: str) -> tuple[int, int | None]:
         """Return the ids of ``user[:group]``; raises ImageError for names that the image does not have."""
         user, colon, group = owner.partition(":")
@@ -134,10 +143,13 @@ def _normalize_mode(text: str) -> str:
     return f"l{text[1:]}" if text.startswith("L") else text
 
 
-def check_config(check: ConfigCheck, config: RunConfig) -> Iterator[Failure]:
-    """Yield what the config of the image says otherwise."""
+def check_config(check: ConfigCheck, config: RunConfig, files: ImageFiles) -> Iterator[Failure]:
+    """Yield what the config of the image says otherwise; a user may be named or numbered."""
+    user = check.user
+    if user and user != config.user and files.is_same_user(user, config.user):
+        user = None
     values = (
-        ("user", check.user, config.user),
+        ("user", user, config.user),
         ("command", check.command, config.entrypoint),
         ("arguments", check.arguments, config.cmd),
         ("working directory", check.directory, config.working_dir),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.recipe.image_tests import ImageTest, Network
-    from pumice.runtime.background import BackgroundContainer
+    from pumice.runtime.background import BackgroundContainer, CapturedStream
     from pumice.store.home import Home
 
 MAX_OUTPUT = 1 << 20
@@ -41,48 +41,75 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgramResult(msgspec.Struct, kw_only=True):
-    """What the program of a test did; ``exit_code`` is None if it was killed."""
+    """What is wrong with the program of a test, and what it wrote."""
 
     failures: list[Failure]
-    exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
 
 
 def run_program(test: ImageTest, image: Image, home: Home, settings: RunSettings) -> ProgramResult:
     """Run the program of a test, and return what is wrong with it. The image was admitted before."""
-    result = ProgramResult(failures=[])
-    deadline = time.monotonic() + (test.timeout or settings.timeout)
-    seconds = test.timeout or settings.timeout
+    obstacle = _find_obstacle(test, image, settings)
+    if obstacle:
+        return ProgramResult(failures=[obstacle])
+    failures: list[Failure] = []
+    result = ProgramResult(failures=failures)
     container: BackgroundContainer | None = None
+    try:
+        with _start(test, image, home, settings) as container:
+            failures += _observe(test, image, container, settings)
+    except NotRunnableError as error:
+        if test.exit_code != error.exit_code:
+            failures.append(_cannot_run(error))
+    except (SandboxError, ImageError) as error:
+        failures.append(_cannot_run(error))
+    else:
+        failures += _check_outputs(test, container)
+    if container is not None:
+        result.stdout, result.stderr = _decode(container.stdout), _decode(container.stderr)
+    return result
+
+
+def _find_obstacle(test: ImageTest, image: Image, settings: RunSettings) -> Failure | None:
+    """Return why the test cannot be run as the settings say."""
+    if test.setup and settings.isolation != "builtin":
+        return Failure(subject="setup", expected="can be run", actual="only --stage1 builtin can run it")
     if test.is_server and _network(test, settings) == "host":
         used_port = connections.find_used_port(test, image.config().config)
         if used_port is not None:
             actual = "in use by another program; use 'network: none'"
-            result.failures.append(Failure(subject=f"port {used_port}", expected="free", actual=actual))
-            return result
-    try:
-        with _start(test, image, home, settings) as container:
-            if test.is_server:
-                result.failures += connections.check_server(
-                    test, container, image.config().config, _network(test, settings), deadline
-                )
-                result.exit_code = _stop(container, image)
-            else:
-                result.exit_code = container.wait(deadline)
-                if result.exit_code is None:
-                    expected = f"ends within {seconds} seconds"
-                    result.failures.append(
-                        Failure(subject="program", expected=expected, actual="still running")
-                    )
-    except NotRunnableError as error:
-        result.exit_code = error.exit_code
-        result.failures += [] if test.exit_code == error.exit_code else [_cannot_run(error)]
-    except (SandboxError, ImageError) as error:
-        result.failures.append(_cannot_run(error))
-    if container is not None:
-        _check_outputs(test, container, result)
-    return result
+            return Failure(subject=f"port {used_port}", expected="free", actual=actual)
+    return None
+
+
+def _observe(
+    test: ImageTest, image: Image, container: BackgroundContainer, settings: RunSettings
+) -> Iterator[Failure]:
+    """Yield what the running program does wrong, until it ends or is stopped."""
+    seconds = test.timeout or settings.timeout
+    deadline = time.monotonic() + seconds
+    if not test.is_server:
+        code = container.wait(deadline)
+        if code is None:
+            yield Failure(subject="program", expected=f"ends within {seconds} s", actual="still running")
+        elif code != (test.exit_code or 0) and not container.wrote_too_much:
+            yield Failure(subject="exit code", expected=str(test.exit_code or 0), actual=str(code))
+        return
+    config = image.config().config
+    yield from connections.check_server(test, container, config, _network(test, settings), deadline)
+    code = container.stop(_signal_number(config.stop_signal), _STOP_SECONDS)
+    if test.exit_code not in (None, code):
+        actual = f"did not end within {_STOP_SECONDS:.0f} s of its stop signal" if code is None else str(code)
+        yield Failure(subject="exit code", expected=str(test.exit_code), actual=actual)
+
+
+def _signal_number(name: str) -> int:
+    """Return the number of an image's stop signal, that of SIGTERM for a name that does not exist."""
+    if name.isdigit() and 1 <= int(name[:3]) < signal.NSIG:
+        return int(name[:3])
+    names = {member.name: int(member) for member in signal.Signals}
+    return names.get(name if name.startswith("SIG") else f"SIG{name}", int(signal.SIGTERM))
 
 
 def _cannot_run(error: SandboxError | ImageError) -> Failure:
@@ -129,23 +156,16 @@ def _expand(environment: dict[str, str], image_environment: tuple[str, ...]) -> 
     return {name: _VARIABLE.sub(value, text) for name, text in environment.items()}
 
 
-def _stop(container: BackgroundContainer, image: Image) -> int | None:
-    name = image.config().config.stop_signal or "SIGTERM"
-    number = int(name) if name.isdigit() else getattr(signal, name, None)
-    return container.stop(int(number or signal.SIGTERM), _STOP_SECONDS)
-
-
-def _check_outputs(test: ImageTest, container: BackgroundContainer, result: ProgramResult) -> None:
-    result.stdout = container.stdout.finish().decode(errors="replace")
-    result.stderr = container.stderr.finish().decode(errors="replace")
-    expected_code = test.exit_code if test.is_server else test.exit_code or 0
-    if expected_code is not None and result.exit_code is not None and result.exit_code != expected_code:
-        result.failures.append(
-            Failure(subject="exit code", expected=str(expected_code), actual=str(result.exit_code))
-        )
-    for name, stream in (("stdout", container.stdout), ("stderr", container.stderr)):
+def _check_outputs(test: ImageTest, container: BackgroundContainer) -> Iterator[Failure]:
+    for name, stream, rule in (
+        ("stdout", container.stdout, test.stdout),
+        ("stderr", container.stderr, test.stderr),
+    ):
         if stream.is_truncated:
-            expected = f"at most {MAX_OUTPUT >> 20} MiB"
-            result.failures.append(Failure(subject=name, expected=expected, actual="more"))
-    result.failures += check_text("stdout", result.stdout, test.stdout)
-    result.failures += check_text("stderr", result.stderr, test.stderr)
+            yield Failure(subject=name, expected=f"at most {MAX_OUTPUT >> 20} MiB", actual="more")
+        else:
+            yield from check_text(name, _decode(stream), rule)
+
+
+def _decode(stream: CapturedStream) -> str:
+    return stream.finish().decode(errors="replace")

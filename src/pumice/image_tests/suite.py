@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.image.model import Image
+    from pumice.image_tests.outcome import Failure
     from pumice.image_tests.programs import RunSettings
     from pumice.progress import Progress
     from pumice.recipe.image_tests import ImageTest
@@ -56,14 +57,14 @@ def run_tests(
     image_files: files.ImageFiles | None = None
     for test in tests:
         start = time.monotonic()
-        failures = []
+        failures: list[Failure] = []
         stdout = stderr = ""
-        if test.file:
+        if test.file or test.image:
             image_files = image_files or files.ImageFiles(image, home, progress)
             for check in test.file:
                 failures += files.check_file(check, image_files)
-        if test.image:
-            failures += files.check_config(test.image, image.config().config)
+            if test.image:
+                failures += files.check_config(test.image, image.config().config, image_files)
         if test.runs_program:
             result = programs.run_program(test, image, home, settings)
             failures += result.failures

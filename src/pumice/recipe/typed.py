@@ -185,14 +185,14 @@ class RecipeReader:
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
             )
-        if isinstance(kind, ListOf) and isinstance(node, Sequence):
-            return self._read_list(node, kind, key)
+        if isinstance(kind, ListOf):
+            if isinstance(node, Sequence):
+                return self._read_list(node, kind, key)
+            return self._add_problem(node, f"an item of '{key.name}' must be a list", _example_hint(key))
         if not isinstance(kind, Table) and not isinstance(node, Scalar):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be {_NOUNS[type(kind)]}", _example_hint(key)
             )
-        if isinstance(kind, ListOf):
-            return self._add_problem(node, f"an item of '{key.name}' must be a list", _example_hint(key))
         return self._read_kind(node, kind, key)
 
     def _reject_duplicates(self, nodes: Iterable[Node], values: list[Any], kind: ListOf, key: Key) -> None:

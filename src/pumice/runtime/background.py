@@ -26,12 +26,13 @@ _KILL_SECONDS = 10
 class CapturedStream:
     """A pipe that a thread reads to its end. Only ``limit`` bytes are kept.
 
-    A program that writes more gets SIGPIPE, so it cannot fill the memory or run on for nothing.
+    When more arrives, the thread writes to the event ``overflow`` and reads no more.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, overflow: int) -> None:
         self._reader, self.writer = os.pipe()
         self._limit = limit
+        self._overflow = overflow
         self._data = bytearray()
         self.is_truncated = False
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -44,6 +45,7 @@ class CapturedStream:
                 self._data += data[:room]
                 if len(data) > room:
                     self.is_truncated = True
+                    os.eventfd_write(self._overflow, 1)
                     return
         finally:
             os.close(self._reader)
@@ -59,17 +61,22 @@ class CapturedStream:
 
 
 class BackgroundContainer:
-    """A container that was started. It is killed when its context ends."""
+    """A container that was started. It is killed when its context ends, or when it writes too much."""
 
     def __init__(
-        self, pid: int, reasons: int, runner: Stage1, stdout: CapturedStream, stderr: CapturedStream
+        self,
+        pid: int,
+        reasons: int,
+        runner: Stage1,
+        outputs: tuple[CapturedStream, CapturedStream],
+        overflow: int,
     ) -> None:
         self.pid = pid
         """The process of the sandbox; those of the container are below it."""
-        self.stdout = stdout
-        self.stderr = stderr
+        self.stdout, self.stderr = outputs
         self._runner = runner
         self._reasons = reasons
+        self._overflow = overflow
         self._descriptor = os.pidfd_open(pid)
         self._code: int | None = None
 
@@ -80,9 +87,14 @@ class BackgroundContainer:
         """
         if self._code is None:
             poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            for descriptor in (self._descriptor, self._overflow):
+                poll.register(descriptor, select.POLLIN)
+            events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not events:
                 return None
+            if any(descriptor == self._overflow for descriptor, _ in events):
+                self.kill()
+                return self._code
             _, status = os.waitpid(self.pid, 0)
             code = os.waitstatus_to_exitcode(status)
             self._code = code if code >= 0 else 128 - code
@@ -96,6 +108,11 @@ class BackgroundContainer:
             if text:
                 run.raise_reason(text, self._code or 0)
         self._code = self._runner.finish(self._code or 0)
+
+    @property
+    def wrote_too_much(self) -> bool:
+        """Return whether it was killed because of its output."""
+        return self.stdout.is_truncated or self.stderr.is_truncated
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the program."""
@@ -123,8 +140,10 @@ class BackgroundContainer:
             self.kill()
             self._runner.close()
         finally:
-            os.close(self._descriptor)
-            os.close(self._reasons)
+            for output in (self.stdout, self.stderr):
+                output.finish()
+            for descriptor in (self._descriptor, self._reasons, self._overflow):
+                os.close(descriptor)
 
 
 @contextmanager
@@ -135,19 +154,22 @@ def start_container(
 
     Raises SandboxError if it cannot be started.
     """
-    outputs = (CapturedStream(limit), CapturedStream(limit))
+    overflow = os.eventfd(0, os.EFD_CLOEXEC)
+    outputs = (CapturedStream(limit, overflow), CapturedStream(limit, overflow))
     source = external.create_memory_file(stdin)
     try:
         start = runner.start(container, scratch)
-        reasons, pid = run.spawn_sandbox(container, start, (source, outputs[0].writer, outputs[1].writer))
+        streams = (source, outputs[0].writer, outputs[1].writer)
+        reasons, pid = run.spawn_sandbox(container, start, streams)
     except BaseException:
+        os.close(overflow)
         runner.close()
         raise
     finally:
         os.close(source)
         for output in outputs:
             output.close_writer()
-    started = BackgroundContainer(pid, reasons, runner, *outputs)
+    started = BackgroundContainer(pid, reasons, runner, outputs, overflow)
     try:
         yield started
     finally:

@@ -32,10 +32,10 @@ def find_network(pid: int) -> int | None:
     return None
 
 
-def open_socket(process: int) -> socket.socket:
-    """Return a TCP socket in the network of ``process``, not connected; raises SandboxError.
+def open_socket(process: int) -> socket.socket | None:
+    """Return a TCP socket in the network of ``process``, not connected; None if the process has ended.
 
-    A helper enters the namespaces and passes the socket, so that this process need not enter them.
+    Raises SandboxError if the network cannot be entered. A helper enters the namespaces and passes the socket, so that this process need not enter them.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -49,8 +49,16 @@ def open_socket(process: int) -> socket.socket:
             check=False,
             env={},
         )
+        if result.returncode and not _is_running(process):
+            return None
         if result.returncode:
             reason = result.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise SandboxError(f"cannot enter the network of the container: {reason[:200]}")
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
     return socket.socket(fileno=descriptors[0])
+
+
+def _is_running(process: int) -> bool:
+    with suppress(OSError):
+        return bool(Path(f"/proc/{process}/ns/net").stat())
+    return False

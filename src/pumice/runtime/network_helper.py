@@ -8,17 +8,19 @@ The socket is sent over the Unix socket at DESCRIPTOR. Only the standard library
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
 import sys
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_NS_GET_USERNS = 0xB701  # ioctl_ns(2): the user namespace that owns a namespace
 
 
 def main(process: str, descriptor: int) -> None:
     """Enter the namespaces, and send a socket."""
     network = os.open(f"/proc/{process}/ns/net", os.O_RDONLY)
-    user = os.open(f"/proc/{process}/ns/user", os.O_RDONLY)
+    user = fcntl.ioctl(network, _NS_GET_USERNS)
     if not os.path.sameopenfile(user, os.open("/proc/self/ns/user", os.O_RDONLY)):
         _enter(user, _CLONE_NEWUSER)
     _enter(network, _CLONE_NEWNET)

@@ -35,7 +35,8 @@ def find_network(pid: int) -> int | None:
 def open_socket(process: int) -> socket.socket | None:
     """Return a TCP socket in the network of ``process``, not connected; None if the process has ended.
 
-    Raises SandboxError if the network cannot be entered. A helper enters the namespaces and passes the socket, so that this process need not enter them.
+    Raises SandboxError if the network cannot be entered. A helper enters the namespaces and passes the
+    socket, so that this process need not enter them.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:

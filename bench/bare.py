@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from pumice.assembly import evidence
 from pumice.cli.main import main
-from pumice.packing import segment_writer, segments
+from pumice.packing import package_cutter, segment_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def without_evidence() -> Iterator[None]:
             (evidence, "write_image_facts", _write_empty_facts),
             (evidence, "attach_evidence", lambda *_: {}),
             (segment_writer, "new_sha1", _NoHash),
-            (segments, "package_sha512", lambda _: ""),
+            (package_cutter, "package_sha512", lambda _: ""),
         ):
             stack.enter_context(patch.object(module, name, replacement))
         yield

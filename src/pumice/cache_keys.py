@@ -32,6 +32,7 @@ _CUTTING = (
     *("formats/compression.py", "formats/deb.py", "formats/elf.py", "formats/gzip.py"),
     *(
         "packing/names.py",
+        "packing/package_cutter.py",
         "packing/segments.py",
         "packing/selection.py",
         "packing/segment_writer.py",
@@ -96,17 +97,19 @@ def cache_key(kind: Kind, *inputs: object) -> Digest:
 
 def code_version(kind: Kind) -> str:
     """Return a text that identifies the code that shapes ``kind``."""
-    digests = _wheel_digests(_ROOT)
-    return digests[kind] if digests else _hash_files(_ROOT, MODULES[kind], _stat_stamp)
+    digests = _read_wheel_digests(_ROOT)
+    return digests[kind] if digests else _hash_files(_ROOT, MODULES[kind], _make_stat_stamp)
 
 
 def content_digests(root: str) -> str:
     """Return the text of `DIGESTS`: each kind with the digest of its modules below ``root``."""
-    return "".join(f"{kind} {_hash_files(root, MODULES[kind], _content_digest)}\n" for kind in MODULES)
+    return "".join(
+        f"{kind} {_hash_files(root, MODULES[kind], _compute_content_digest)}\n" for kind in MODULES
+    )
 
 
 @functools.lru_cache
-def _wheel_digests(root: str) -> dict[str, str]:
+def _read_wheel_digests(root: str) -> dict[str, str]:
     try:
         with open(os.path.join(root, DIGESTS), encoding="ascii") as file:  # noqa: PTH118, PTH123 - as above
             return dict(line.split() for line in file)
@@ -134,11 +137,11 @@ def _list_files(root: str, modules: tuple[str, ...]) -> Iterator[tuple[str, os.D
                 yield f"{folder}/{name}", entries_by_name[name]
 
 
-def _stat_stamp(entry: os.DirEntry[str]) -> object:
+def _make_stat_stamp(entry: os.DirEntry[str]) -> object:
     status = entry.stat()
     return status.st_size, status.st_mtime_ns
 
 
-def _content_digest(entry: os.DirEntry[str]) -> object:
+def _compute_content_digest(entry: os.DirEntry[str]) -> object:
     with open(entry.path, "rb") as file:  # noqa: PTH123 - as above
         return hashlib.sha256(file.read()).hexdigest()

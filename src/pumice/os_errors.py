@@ -53,17 +53,17 @@ class Translation(NamedTuple):
     def translate(self, error: OSError, where: str | os.PathLike[str]) -> PumiceError:
         """Return the error for a person that stands for ``error``, which concerns ``where``."""
         number = error.errno or 0
-        reason = self.reasons.get(number) or _REASONS.get(number) or _system_reason(error)
+        reason = self.reasons.get(number) or _REASONS.get(number) or _format_system_reason(error)
         cls = (number in NO_SPACE and self.no_space) or self.error
         return cls(self.prefix + reason, where=os.fspath(where), hint=self.hints.get(number))
 
 
-def _system_reason(error: OSError) -> str:
+def _format_system_reason(error: OSError) -> str:
     text = (error.strerror or str(error) or "unknown error").strip().rstrip(".")
     return text[:1].lower() + text[1:]
 
 
-def _hints(hints: dict[int, str]) -> Mapping[int, str]:
+def _complete_hints(hints: dict[int, str]) -> Mapping[int, str]:
     """Complete ``hints``: the errors of each pair are one to a person."""
     for number, equivalent in (
         (errno.EPERM, errno.EACCES),
@@ -77,7 +77,7 @@ def _hints(hints: dict[int, str]) -> Mapping[int, str]:
 
 STORE = Translation(
     StoreError,
-    _hints(
+    _complete_hints(
         {
             errno.ENOSPC: _FREE_SPACE,
             errno.EROFS: "set PUMICE_HOME to a writable directory",
@@ -92,7 +92,7 @@ STORE = Translation(
 
 USER_FILE = Translation(
     StoreError,
-    _hints(
+    _complete_hints(
         {
             **STORE.hints,
             errno.EROFS: "write it to another directory",
@@ -107,7 +107,7 @@ USER_FILE = Translation(
 
 IMAGE = Translation(
     ImageError,
-    _hints(
+    _complete_hints(
         {
             errno.ENOSPC: "free some space, then run the same command again",
             errno.EROFS: "choose another destination",

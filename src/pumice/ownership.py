@@ -51,7 +51,7 @@ def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> s
     the link belongs neither to ``user`` (default: the effective user) nor to the directory's owner.
     """
     user = os.geteuid() if user is None else user
-    pending_components = _reversed_components(os.path.join(os.getcwd(), os.fspath(path)))
+    pending_components = _split_reversed(os.path.join(os.getcwd(), os.fspath(path)))
     resolved = "/"
     link_count = 0
     while pending_components:
@@ -76,7 +76,7 @@ def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> s
         target = os.readlink(next_path)
         if target.startswith("/"):
             resolved = "/"
-        pending_components += _reversed_components(target)
+        pending_components += _split_reversed(target)
     return resolved
 
 
@@ -113,6 +113,6 @@ def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: i
     )
 
 
-def _reversed_components(path: str) -> list[str]:
+def _split_reversed(path: str) -> list[str]:
     """Return the components of a path, last one first."""
     return [component for component in reversed(path.split("/")) if component not in ("", ".")]

@@ -44,12 +44,12 @@ def get_logger(name: str) -> logging.Logger:
     import logging
 
     logger = logging.getLogger(name)
-    if _printable_record not in logger.filters:
-        logger.addFilter(_printable_record)
+    if _escape_record not in logger.filters:
+        logger.addFilter(_escape_record)
     return logger
 
 
-def _printable_record(record: logging.LogRecord) -> bool:
+def _escape_record(record: logging.LogRecord) -> bool:
     record.msg, record.args = printable_line(record.getMessage()), None
     if record.exc_info and record.exc_info[0] is not None:
         import traceback

@@ -254,10 +254,9 @@ def test_skipped_script_actions_are_reported(world: World) -> None:
     scripted = Deb("scripted", control_files={"postinst": script})
     world.publish([*PACKAGES, scripted])
     world.write(packages="[scripted]")
-    for _ in range(2):  # also if the image exists already
-        pumice_run = world.run("build", "recipe.yaml", "--report", "report.json", "--progress", "none")
-        skipped = "skipped actions of the maintainer scripts of 1 package: vendor-setup (1)"
-        assert pumice_run.stderr == f"warning: {skipped}; see report.json"
+    for _ in range(2):  # also when the image is made already
+        outcome = world.run("build", "recipe.yaml", "--report", "report.json")
+        assert "skipped actions of 1 package: vendor-setup (1); see report.json" in outcome.stderr
     report = json.loads((world.project / "report.json").read_bytes())
     (package,) = [p for p in report["platforms"]["amd64"]["packages"] if p["name"] == "scripted"]
     assert package["scripts_not_run"] == ["services", "vendor-setup"]

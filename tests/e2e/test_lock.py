@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,12 +24,14 @@ def shop(tmp_path: Path) -> Workshop:
 
 def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = str(shop.recipe_path)
-    pumice_run = shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "plain")
-    assert (pumice_run.code, pumice_run.out) == (0, "")
-    assert "recipe.lock: locked packages: 2 for amd64" in pumice_run.err
-    assert shop.run(capsys, "lock", recipe, "--arch", "amd64").err == ""
-    check = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
-    assert (check.code, check.out) == (0, "")
+    made = shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "plain")
+    assert (made.code, made.out) == (0, "")
+    assert made.err.endswith("wrote recipe.lock: 2 packages pinned (amd64)\n")
+    again = shop.run(capsys, "lock", recipe, "--arch", "amd64")
+    assert again.err == "recipe.lock is up to date: 2 packages pinned (amd64)\n"
+    assert shop.run(capsys, "lock", recipe, "--arch", "amd64", "-q").err == ""
+    same = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
+    assert (same.code, same.out) == (0, "")
     shop.publish(APP, Deb("lib", "1.1"))
     before = shop.lock_path.read_bytes()
     differs = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
@@ -36,7 +39,9 @@ def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[st
     assert shop.lock_path.read_bytes() == before
     upgraded = shop.run(capsys, "lock", "--arch", "amd64", "--upgrade", recipe)
     assert upgraded.code == 0
-    assert "lib 1.0 -> 1.1 (amd64)" in upgraded.err
+    assert upgraded.err.endswith(
+        "updated recipe.lock (1 upgraded)\n  package  old  new\n  lib      1.0  1.1\n"
+    )
     assert shop.pins() == ["app=1.0", "lib=1.1"]
 
 
@@ -60,8 +65,7 @@ def test_the_recipe_is_found_on_either_side_of_upgrade(
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
-        ([], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
-        (["--upgrade", "lib"], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
+        (["/"], 2, "error: there is no pumice.yaml or recipe.yaml in '/'\n"),
         (["none.yaml"], 3, "none.yaml"),
         (["RECIPE", "--upgrade", "lub"], 2, "error: cannot upgrade 'lub': the lock has no such package"),
         (["RECIPE", "--arch", "vax"], 2, "vax"),
@@ -80,6 +84,56 @@ def test_invalid_usage_is_reported_in_one_sentence(
     assert (ran.code, ran.out) == (code, "")
     assert error in ran.err
     assert ran.err.count("error:") == 1
+
+
+def test_changes_are_counted_and_then_listed_up_to_a_limit(
+    shop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.root)
+    many = [Deb(f"p{number:02}", "1.0") for number in range(30)]
+    shop.publish(Deb("gone", "2"), Deb("up", "1.0"), Deb("down", "2.0"), *many)
+    shop.write(["gone", "up", "down"])
+    shop.run(capsys, "lock", "--arch", "amd64")
+    shop.publish(Deb("gone", "2"), Deb("up", "1.1"), Deb("down", "1.9"), *many)
+    shop.write(["up", "down", *(deb.name for deb in many)])
+    lines = shop.run(capsys, "lock", "--arch", "amd64", "--upgrade").err.splitlines()
+    start = lines.index("recipe changed; updated recipe.lock (+30, -1, 1 upgraded, 1 downgraded)")
+    assert lines[start + 1 : start + 6] == [
+        "  package  old  new",
+        "  down     2.0  1.9",
+        "  up       1.0  1.1",
+        "  p00      -    1.0",
+        "  p01      -    1.0",
+    ]
+    assert lines[-1] == "  and 13 more; list all with --verbose, or see 'git diff'"
+    assert len(lines) - start == 23
+    shop.lock_path.unlink()
+    verbose = shop.run(capsys, "lock", "--arch", "amd64", "-v").err
+    assert verbose.count("  -    1.0") >= 30
+    assert "--verbose" not in verbose
+
+
+def test_a_lock_of_several_architectures_counts_each(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = str(shop.recipe_path)
+    shop.publish(APP, Deb("lib", "1.0"), *(Deb(n, "1.0", architecture="arm64") for n in ("lib", "app")))
+    shop.write(["lib"])
+    ran = shop.run(capsys, "lock", recipe, "--arch", "amd64")
+    ran = shop.run(capsys, "lock", recipe, "--arch", "aarch64,x86_64")
+    assert ran.err.splitlines()[-3:] == [
+        "no packages for arm64 yet; updated recipe.lock (+1)",
+        "  package  old  new",
+        "  lib      -    1.0",
+    ]
+    event = json.loads(shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "json").err)
+    assert event == {
+        "event": "locked",
+        "lock": "recipe.lock",
+        "reason": "",
+        "packages": {"amd64": 1, "arm64": 1},
+        "changes": [],
+    }
 
 
 def test_check_without_a_lock(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,7 +158,7 @@ def test_build_signs_every_archive(world: TrustWorld) -> None:
     [
         (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key can only sign archives"),
         (("sign", "example.com/hello:1.0", "--key", "ada.key"), 2, "can only sign archives"),
-        (("sign", "oci-archive:nothing", "--key", "ada.key"), 10, "there is no such file"),
+        (("sign", "oci-archive:nothing", "--key", "ada.key"), 10, "the file does not exist"),
         (("sign", "oci-archive:ada.key", "--key", "ada.key"), 8, ""),
         (("sign", ARCHIVE, "--key", "ada.pub"), 8, "the file is a public key"),
         (("build", "recipe.yaml", "--sign", "ada.key"), 2, "can only sign archives"),

@@ -23,6 +23,7 @@ HOST = "HOST"
 KEY = ("--key", "release.pub")
 COMMAND_LINES = {
     "catalog": ["catalog", HOST],
+    "check": ["check", "oci:out"],
     "diff": ["diff", "example.com/hello:1.0", "oci:out"],
     "explain": ["explain", "recipe.yaml", "hello"],
     "files": ["files", "oci:out"],
@@ -30,21 +31,29 @@ COMMAND_LINES = {
     "history": ["history", "oci:out"],
     "images": ["images"],
     "inspect": ["inspect", "oci:out"],
+    "key list": ["key", "list"],
     "licenses": ["licenses", "oci:out"],
     "reproduce": ["reproduce", "oci:out"],
     "resolve": ["resolve", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "store verify": ["store", "verify"],
     "tags": ["tags", f"{HOST}/hello"],
     "tree": ["tree", "oci:out"],
+    "trust list": ["trust", "list"],
     "verify": ["verify", "oci:out", *KEY],
     "version": ["version"],
 }
+
+MAY_BE_EMPTY = frozenset({"check"})
+"""Commands that print an empty list for an image without problems."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A signed image in a layout and in the store."""
     world = trust_world.signed_world(tmp_path_factory.mktemp("world"))
+    world.trust("release.pub", "example.com")
+    world.must("key", "generate")
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 
@@ -81,7 +90,7 @@ def test_the_json_is_that_of_the_schema(host: str, capsys: pytest.CaptureFixture
     schema = json.loads(schemas.schema_path(command).read_text())
     errors = [error.message for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(document)]
     assert errors == []
-    assert document, "the example should have something to show"
+    assert document or command in MAY_BE_EMPTY, "the example should have something to show"
     assert run(host, capsys, command, "--format", "json") == text
     assert all(str(path).startswith("/") for path in _values(document, "path") if path)
     assert all(re.fullmatch("[0-7]{4}", str(mode)) for mode in _values(document, "mode"))

@@ -156,7 +156,9 @@ def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
 def swap(layout: Path, kind: str, content: bytes) -> None:
     """Replace the attached document, as everybody with access to the layout can."""
     image = reading.read_layout(layout)
-    (old_descriptor,) = [descriptor for descriptor in image.beside if descriptor.artifact_type == kind]
+    (old_descriptor,) = [
+        descriptor for descriptor in image.listed_referrers if descriptor.artifact_type == kind
+    ]
     root = oci.Descriptor(image.root.media_type, image.root.digest, image.root.size)
     blobs = MemoryBlobs()
     new_descriptor = referrers.put_artifact(
@@ -164,7 +166,8 @@ def swap(layout: Path, kind: str, content: bytes) -> None:
     )
     fresh = [content, b"{}", blobs.open(new_descriptor.digest).read()]
     referrer_descriptors = tuple(
-        new_descriptor if descriptor == old_descriptor else descriptor for descriptor in image.beside
+        new_descriptor if descriptor == old_descriptor else descriptor
+        for descriptor in image.listed_referrers
     )
     layout_writer.attach_referrers(
         layout, image, referrer_descriptors, referrers.OverlaidBlobs(fresh, image.blobs)
@@ -176,10 +179,12 @@ def strip(layout: Path) -> str:
     image = reading.read_layout(layout)
     attestations = [
         descriptor
-        for descriptor in image.beside
+        for descriptor in image.listed_referrers
         if oci.ATTESTED_DIGEST in descriptor.annotations or ".att." in descriptor.artifact_type
     ]
-    other_referrers = tuple(descriptor for descriptor in image.beside if descriptor not in attestations)
+    other_referrers = tuple(
+        descriptor for descriptor in image.listed_referrers if descriptor not in attestations
+    )
     layout_writer.attach_referrers(layout, image, other_referrers, image.blobs)
     return f"oci:{layout}"
 

@@ -221,7 +221,7 @@ def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str
     assert process.returncode == 0, process.stderr
     assert cosign(program, tmp_path, *how, "plain").returncode != 0
     listed_image = layout.read_layout(tmp_path / "listed")
-    assert {descriptor.digest for descriptor in listed_image.beside} == {
-        descriptor.digest for descriptor in image.beside
+    assert {descriptor.digest for descriptor in listed_image.listed_referrers} == {
+        descriptor.digest for descriptor in image.listed_referrers
     }
-    assert not any("kind" in descriptor.annotations for descriptor in listed_image.beside)
+    assert not any("kind" in descriptor.annotations for descriptor in listed_image.listed_referrers)

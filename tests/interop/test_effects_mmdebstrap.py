@@ -152,7 +152,7 @@ def ours(installed: Path) -> Iterator[Tree]:
     with (installed / "spool").open("w+b") as spool:
         package_tree = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
         applied_effects = effects.apply(package_tree, EffectSettings(architecture="amd64"))
-        image_tree = package_tree.with_entries(applied_effects.generated, applied_effects.removed)
+        image_tree = package_tree.with_entries(applied_effects.generated, applied_effects.removed_paths)
         changed_directories = {
             path: Node(entry, "effects") for path, entry in applied_effects.directories.items()
         }

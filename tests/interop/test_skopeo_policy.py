@@ -34,7 +34,7 @@ def pushed(
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), signed_reference
             )
-    assert (len(layout.read_layout(folder).beside) > 0) is (by is not None)
+    assert (len(layout.read_layout(folder).listed_referrers) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SOURCES = ROOT / "src"
 
 MAKERS: dict[Kind, tuple[str, ...]] = {
-    "segment": ("pumice.packing.segments",),
+    "segment": ("pumice.packing.package_cutter",),
     "layer": ("pumice.packing.compose",),
     "effects": (
         *("pumice.packing.effects", "pumice.packing.merge", "pumice.packing.link_targets"),

@@ -83,7 +83,10 @@ def test_every_variable_of_the_environment_is_documented() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 read |= set(
-                    re.findall(r"^(?:PUMICE_[A-Z0-9_]+|XDG_[A-Z_]+|SOURCE_DATE_EPOCH|NO_COLOR)$", node.value)
+                    re.findall(
+                        r"^(?:PUMICE_[A-Z0-9_]+|XDG_[A-Z_]+|SOURCE_DATE_EPOCH|NO_COLOR|FORCE_COLOR)$",
+                        node.value,
+                    )
                 )
     assert {name for name in read if f"`{name}`" not in text} == set()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.peers import need
-from tools import man_pages, reference
+from tools import completion_table, man_pages, reference
 from tools.parser_tree import all_parsers
 
 MAN_PAGES = sorted(man_pages.PAGES.glob("*.1"))
@@ -57,3 +59,27 @@ def test_man_shows_the_name_and_every_option(page: Path) -> None:
 def test_text_is_escaped_for_roff() -> None:
     assert man_pages.escape(".so /etc/passwd") == "\\&.so /etc/passwd"
     assert man_pages.escape("a\\b 'c' --d") == "a\\eb \\(aqc\\(aq \\-\\-d"
+
+
+def test_a_wheel_installs_the_man_pages_and_the_table_of_completion(tmp_path: Path) -> None:
+    code = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
+    contents = []
+    for name in ("first", "second"):
+        build = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / name)],
+            cwd=man_pages.PAGES.parent,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        with zipfile.ZipFile(tmp_path / name / build.stdout.split()[-1]) as wheel:
+            contents.append({path: wheel.read(path) for path in wheel.namelist()})
+    wheel_files, _ = contents
+    installed_pages = {
+        path.rpartition("/")[2]: data
+        for path, data in wheel_files.items()
+        if ".data/data/share/man/man1/" in path
+    }
+    assert installed_pages == {page.name: page.read_bytes() for page in MAN_PAGES}
+    assert wheel_files["pumice/cli/completion.tsv"] == completion_table.TABLE.read_bytes()
+    assert contents[0] == contents[1]

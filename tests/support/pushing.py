@@ -21,7 +21,7 @@ def push(
     base = f"http://{host}/v2/{repository}"
     _push(image, base, [tag])
     by_subject: dict[str, list[oci.Descriptor]] = {}
-    for descriptor in image.beside:
+    for descriptor in image.listed_referrers:
         name = descriptor.annotations.get(oci.REF_NAME, "")
         if ("sig" if name else "bundle") not in kinds:
             continue

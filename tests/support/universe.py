@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.distro import preferences
-from pumice.distro.debian import version
+from pumice.distro.debian import version, well_known_packages
 from pumice.formats.aptindex import PackageRecord
 from pumice.recipe.model import Request
 from tests.support import apt
@@ -80,6 +80,9 @@ class TextUniverse:
 
     def names(self) -> Iterable[str]:
         return self._stanzas
+
+    def other_suites(self, name: str) -> Sequence[str]:
+        return [suite for suite in well_known_packages.find_known_suites(name) if suite != "bookworm"]
 
 
 def from_text(text: str, architecture: str = "amd64") -> TextUniverse:

@@ -61,6 +61,11 @@ def verify(
             environ=environ,
             inspect=check_content,
         )
+    return _describe(decision)
+
+
+def _describe(decision: admission.Decision) -> Verification:
+    """Return the decision as the API's value, each signer once."""
     signers = {
         item.trusted_key.key.fingerprint: Signer(
             fingerprint=item.trusted_key.key.fingerprint,

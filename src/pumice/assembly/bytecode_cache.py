@@ -115,5 +115,6 @@ def _compile(
             scratch=home.directory("tmp"),
         )
     return compose.write_chunk(
-        (LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs
+        (LayerEntry(entry=compiled_file.entry, content=compiled_file.content) for compiled_file in generated),
+        home.blobs,
     )

@@ -96,7 +96,7 @@ class ArchiveConnection:
     def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
         """Put a verified package into the store and return its digest.
 
-        ``lock`` gives the date that snapshot mirrors are asked for. Raises FetchError or TrustError.
+        ``lock`` has the date for snapshot mirrors. Raises FetchError or TrustError.
         """
         from pumice.fetch import packages
 

@@ -183,8 +183,8 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     values.pop("tests", None)
     values.pop("path", None)
-    for item in (*values.get("packages", ()), *values.get("files", ())):
-        item.pop("where", None)
+    for rule in (*values.get("packages", ()), *values.get("files", ())):
+        rule.pop("where", None)
     return values
 
 

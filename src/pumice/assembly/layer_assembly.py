@@ -58,17 +58,17 @@ def assemble_layers(
     blobs = context.home.blobs
     base = [
         *map(compose.segment_chunk, contents.base_segments),
-        *_generated_pieces(contents.generated, blobs, volatile=False),
+        *_write_generated(contents.generated, blobs, volatile=False),
     ]
-    state = _generated_pieces(contents.generated, blobs, volatile=True)
+    state = _write_generated(contents.generated, blobs, volatile=True)
     recipe_files = [compose.write_chunk(contents.recipe_entries, blobs)] if contents.recipe_entries else []
     bytecode = [contents.bytecode] if contents.bytecode else []
     if policy == "single":
-        packages = [piece for group in contents.groups for piece in _group_pieces(group, contents)]
+        packages = [chunk for group in contents.groups for chunk in _list_chunks(group, contents)]
         everything = [*base, *packages, *bytecode, *state, *recipe_files]
         return _compose_all([("everything", everything)], contents.nodes, context)
     groups = [
-        (_title(group, contents.segments), _group_pieces(group, contents))
+        (_title(group, contents.segments), _list_chunks(group, contents))
         for group in contents.groups
         if not group.has_own_layer
     ]
@@ -79,7 +79,7 @@ def assemble_layers(
     return [*composed[:count], *lone, *composed[count:]]
 
 
-def _group_pieces(group: LayerGroup, contents: LayerContents) -> list[LayerChunk]:
+def _list_chunks(group: LayerGroup, contents: LayerContents) -> list[LayerChunk]:
     return [compose.segment_chunk(contents.segments[name]) for name in group.packages]
 
 
@@ -97,29 +97,29 @@ def _title(group: LayerGroup, segments: Mapping[str, Segment]) -> str:
     return f"{group.name}: {', '.join(group.packages)}"
 
 
-def _generated_pieces(
+def _write_generated(
     generated: Sequence[GeneratedEntry], blobs: Blobs, *, volatile: bool
 ) -> list[LayerChunk]:
     entries = [
-        LayerEntry(entry=item.entry, content=item.content)
-        for item in generated
-        if (item.origin in VOLATILE_EFFECTS) == volatile
+        LayerEntry(entry=generated_entry.entry, content=generated_entry.content)
+        for generated_entry in generated
+        if (generated_entry.origin in VOLATILE_EFFECTS) == volatile
     ]
     return [compose.write_chunk(entries, blobs)] if entries else []
 
 
 def _compose_all(
-    titled_pieces: Sequence[tuple[str, list[LayerChunk]]], nodes: Mapping[str, Node], context: BuildContext
+    titled_chunks: Sequence[tuple[str, list[LayerChunk]]], nodes: Mapping[str, Node], context: BuildContext
 ) -> list[ComposedLayer]:
     """Return the layers that have something in them, in order, composed in parallel."""
     blobs, cache = context.home.blobs, _layer_cache(context.home)
 
     def compose_one(row: tuple[str, list[LayerChunk]]) -> ComposedLayer:
-        title, pieces = row
-        return ComposedLayer(title, compose.compose_layer(pieces, nodes, blobs, cache), tuple(pieces))
+        title, chunks = row
+        return ComposedLayer(title, compose.compose_layer(chunks, nodes, blobs, cache), tuple(chunks))
 
     with ThreadPoolExecutor(context.processors, thread_name_prefix="compose") as pool:
-        return list(pool.map(compose_one, [row for row in titled_pieces if row[1]]))
+        return list(pool.map(compose_one, [row for row in titled_chunks if row[1]]))
 
 
 def _layer_cache(home: Home) -> compose.LayerCache:

@@ -7,9 +7,31 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from pumice.recipe.lock import Lock, LockedPackage
+
+
+class LockUpdate(msgspec.Struct, frozen=True):
+    """A lock that was written to ``path``, and the one that was there before.
+
+    ``reason`` says why the old lock did not fit, empty if it was upgraded on request.
+    """
+
+    path: Path
+    old_lock: Lock | None
+    new_lock: Lock
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.old_lock is None:
+            return f"wrote {self.path}: {count_packages(self.new_lock)}"
+        changes = diff_locks(self.old_lock, self.new_lock)
+        if not self.reason and not changes:
+            return f"{self.path} is up to date: {count_packages(self.new_lock)}"
+        head = f"{self.reason}; updated" if self.reason else "updated"
+        return f"{head} {self.path} ({count_changes(changes) or 'no package changed'})"
 
 
 class LockChange(msgspec.Struct, frozen=True, order=True):
@@ -69,3 +91,44 @@ def diff_packages(
         LockChange(*key, tuple(architectures))
         for key, architectures in sorted(architectures_by_change.items())
     )
+
+
+def count_packages(lock: Lock) -> str:
+    """Return how many packages are pinned for each architecture, and how many of them are base data only."""
+    counts = [(architecture, len(packages)) for architecture, packages in lock.packages.items()]
+    texts = [f"{count} ({architecture})" for architecture, count in counts]
+    if counts:
+        noun = "package" if counts[0][1] == 1 else "packages"
+        texts[0] = f"{counts[0][1]} {noun} pinned ({counts[0][0]})"
+    base_data = max(
+        (sum(package.role == "base-data" for package in packages) for packages in lock.packages.values()),
+        default=0,
+    )
+    note = f"; {base_data} of them for base data only" if base_data else ""
+    return ", ".join(texts) + note
+
+
+def count_changes(changes: Iterable[LockChange]) -> str:
+    """Return how many packages were added, removed and changed, such as ``+2, -1, 3 upgraded``."""
+    from pumice.distro.debian.version import compare_versions
+
+    counts = dict.fromkeys(("+", "-", "upgraded", "downgraded", "with different content", "format"), 0)
+    for change in changes:
+        if not change.architectures:
+            counts["format"] += 1
+        elif not change.old_version:
+            counts["+"] += 1
+        elif not change.new_version:
+            counts["-"] += 1
+        elif change.old_version == change.new_version:
+            counts["with different content"] += 1
+        else:
+            is_newer = compare_versions(change.new_version, change.old_version) > 0
+            counts["upgraded" if is_newer else "downgraded"] += 1
+    return ", ".join(_format_count(kind, count) for kind, count in counts.items() if count)
+
+
+def _format_count(kind: str, count: int) -> str:
+    if kind == "format":
+        return "new format"
+    return f"{kind}{count}" if len(kind) == 1 else f"{count} {kind}"

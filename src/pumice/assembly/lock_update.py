@@ -104,7 +104,9 @@ def collect_requirements(
                     f"{request.file} is a package for {record.architecture}, not for {architecture}",
                     where=request.where or None,
                 )
-            duplicate = next((file for file, other in local.items() if other.name == record.name), "")
+            duplicate = next(
+                (file for file, other_record in local.items() if other_record.name == record.name), ""
+            )
             if duplicate and duplicate != request.file:
                 raise ResolveError(
                     f"{duplicate} and {request.file} are both the package {record.name}",

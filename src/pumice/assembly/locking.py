@@ -15,11 +15,11 @@ from pumice.recipe import arguments, requirements
 from pumice.recipe import lock as locks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pumice.assembly.connection import ArchiveConnection
-    from pumice.assembly.lock_diff import LockChange
+    from pumice.assembly.lock_diff import LockChange, LockUpdate
     from pumice.progress import Progress
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
@@ -36,9 +36,9 @@ def lock_path(recipe: Path) -> Path:
 
 def choose_architectures(recipe: Recipe, requested: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the Debian architectures to build: ``requested``, else the recipe's, else the machine's."""
-    chosen = requested or recipe.archs
-    if chosen:
-        return tuple(dict.fromkeys(chosen))
+    architectures = requested or recipe.archs
+    if architectures:
+        return tuple(dict.fromkeys(architectures))
     from pumice.formats import platforms
 
     return (platforms.to_debian(platforms.from_machine(os.uname().machine)),)
@@ -53,12 +53,13 @@ def ensure_lock(
     progress: Progress,
     locked: bool = False,
     upgrade: frozenset[str] | None = None,
+    report: Callable[[LockUpdate], None] | None = None,
 ) -> Lock:
     """Return the lock of ``recipe``, written to ``path`` if it changed.
 
     ``upgrade`` names packages to upgrade (`UPGRADE_ALL`: all of them, None: none). With ``locked`` a
-    missing or stale lock is an error. Raises LockError; if the lock must change, also ResolveError,
-    FetchError or TrustError.
+    missing or stale lock is an error. ``report`` is called if the lock was not current (default: a note in
+    one line). Raises LockError; if the lock must change, also ResolveError, FetchError or TrustError.
     """
     if locked and upgrade is not None:
         raise UsageError("cannot use --locked with --upgrade")
@@ -76,7 +77,13 @@ def ensure_lock(
     )
     if new_lock != old_lock:
         files.replace(path, locks.encode_lock(new_lock))
-    report_changes(progress, path, old_lock, new_lock, reason)
+    from pumice.assembly.lock_diff import LockUpdate
+
+    update = LockUpdate(path, old_lock, new_lock, reason)
+    if report:
+        report(update)
+    else:
+        progress.note(str(update))
     return new_lock
 
 
@@ -133,34 +140,12 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     if changes := arguments.describe_changes(lock.args, recipe.args):
         return f"recipe arguments changed: {changes}"
     if lock.requirements != requirements.requirements_digest(recipe):
-        return "the recipe's requirements have changed"
+        return "recipe changed"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
-        return f"it has no packages for {', '.join(missing)}"
-    changed = _find_changed_package(recipe, lock, directory)
-    return f"the local package {changed} has changed" if changed else ""
-
-
-def report_changes(
-    progress: Progress, path: Path, old_lock: Lock | None, new_lock: Lock, reason: str
-) -> None:
-    """Report the update of a lock: how many packages are locked, or each change and its reason."""
-    note = progress.note
-    if old_lock is None:
-        counts = ", ".join(
-            f"{len(packages)} for {architecture}" for architecture, packages in new_lock.packages.items()
-        )
-        note(f"wrote {path}: locked packages: {counts}")
-        return
-    from pumice.assembly.lock_diff import diff_locks
-
-    changes = diff_locks(old_lock, new_lock)
-    if reason:
-        note(f"updated {path}: {reason}")
-    for change in changes:
-        note(f"  {change}")
-    if not changes:
-        note(f"{path}: no package changed")
+        return f"no packages for {', '.join(missing)} yet"
+    changed_package = _find_changed_package(recipe, lock, directory)
+    return f"the local package {changed_package} has changed" if changed_package else ""
 
 
 def preview_upgrade(

@@ -48,31 +48,31 @@ def _kind(tree: Tree, path: str) -> str:
 
 def overlay_nodes(
     tree: Tree,
-    removed: Iterable[str],
+    removed_paths: Iterable[str],
     directories: Mapping[str, Entry],
-    added: Iterable[GeneratedEntry],
+    added_entries: Iterable[GeneratedEntry],
 ) -> dict[str, Node]:
     """Return the nodes of the final image by path: ``tree``, changed and with ``added`` on top."""
     nodes = dict(tree.nodes)
-    for path in removed:
+    for path in removed_paths:
         nodes.pop(path, None)
     for path, entry in directories.items():
         existing = nodes.get(path)
         mtime = existing.entry.mtime if existing else 0
         nodes[path] = Node(msgspec.structs.replace(entry, mtime=mtime), existing.owner if existing else "")
-    for item in added:
-        existing = nodes.get(item.entry.path)
-        if existing and existing.entry.kind == "dir" and item.entry.kind != "dir":
-            _check_empty(item, existing, nodes)
-        nodes[item.entry.path] = Node(item.entry, item.origin)
+    for added_entry in added_entries:
+        existing = nodes.get(added_entry.entry.path)
+        if existing and existing.entry.kind == "dir" and added_entry.entry.kind != "dir":
+            _check_empty(added_entry, existing, nodes)
+        nodes[added_entry.entry.path] = Node(added_entry.entry, added_entry.origin)
     return nodes
 
 
-def _check_empty(item: GeneratedEntry, existing: Node, nodes: Mapping[str, Node]) -> None:
-    path = item.entry.path
+def _check_empty(added_entry: GeneratedEntry, existing: Node, nodes: Mapping[str, Node]) -> None:
+    path = added_entry.entry.path
     if any(other_path.startswith(path + "/") for other_path in nodes):
         raise ImageError(
-            f"{item.origin} cannot put a {item.entry.kind} at /{path}: it is a directory of "
+            f"{added_entry.origin} cannot put a {added_entry.entry.kind} at /{path}: it is a directory of "
             f"{existing.owner or 'the image'} with something in it"
         )
 

@@ -53,16 +53,16 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     merged = merge.merge_segments(
         cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
     )
-    items = recipe_files.collect_items(inputs.files)
+    recipe_entries = recipe_files.collect_items(inputs.files)
     settings = _effect_settings(inputs)
-    draft = _draft_tree(inputs, items, merged, settings)
+    draft = _draft_tree(inputs, recipe_entries, merged, settings)
     outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
     generated = _generated_entries(merged, cut.segments, outcome, blobs)
     tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
-    resolved = recipe_files.resolve_entries(inputs.files, items, owners.resolve_ids, tree)
-    added = [*generated, *(entry for entry, _ in resolved)]
-    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, added)
+    resolved = recipe_files.resolve_entries(inputs.files, recipe_entries, owners.resolve_ids, tree)
+    added_entries = [*generated, *(entry for entry, _ in resolved)]
+    nodes = overlay.overlay_nodes(merged.tree, outcome.removed_paths, outcome.directories, added_entries)
     changed_segments = _change_segments(cut, nodes, merged, inputs, context)
     recipe_paths = {entry.entry.path for entry, _ in resolved}
     contents = LayerContents(
@@ -83,7 +83,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
 
 def _draft_tree(
     inputs: PlatformInputs,
-    items: Sequence[RecipeEntry],
+    recipe_entries: Sequence[RecipeEntry],
     merged: MergedTree,
     settings: effects.EffectSettings,
 ) -> DraftTree | None:
@@ -91,7 +91,7 @@ def _draft_tree(
     if inputs.format < 2:
         return None
     aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
-    return DraftTree(inputs.files, items, merged.tree, merged.tree.with_entries(aliases))
+    return DraftTree(inputs.files, recipe_entries, merged.tree, merged.tree.with_entries(aliases))
 
 
 def _change_segments(

@@ -73,7 +73,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
 
     Where files are on this machine, and how packages were resolved, has no part in it.
     """
-    # A suite says only where a package was found: the same package may move to another one.
+    # A suite is only where a package was found: the same package may move to another one.
     packages = [msgspec.structs.replace(package, suite="") for package in inputs.packages]
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT

@@ -1,4 +1,4 @@
-"""What a provenance says was built, and from what: enough to build it again."""
+"""The recipe, lock and files in a provenance, which are enough to build its image again."""
 
 from __future__ import annotations
 

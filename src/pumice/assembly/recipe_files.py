@@ -11,7 +11,6 @@ import msgspec
 
 from pumice import canonical
 from pumice.errors import ImageError
-from pumice.packing import recipe_entries
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -45,40 +44,48 @@ def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = 
     """
     content_digests: dict[str, str] = {}
     entries: list[object] = []
-    for item in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
-        content_digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
-        entries.append([item.entry, content_digests[item.entry.path]])
+    for recipe_entry in _collect_entries(rules, root, lock_format):
+        content_digests[recipe_entry.entry.path] = (
+            _sha256(recipe_entry) if recipe_entry.entry.kind == "file" else ""
+        )
+        entries.append([recipe_entry.entry, content_digests[recipe_entry.entry.path]])
     rule_attributes = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
     digest = canonical.digest_of([rule_attributes, entries])
     return RecipeFiles(tuple(rules), root, digest, content_digests, lock_format)
 
 
-def _sha256(item: RecipeEntry) -> str:
-    if isinstance(item.content, bytes):
-        return hashlib.sha256(item.content).hexdigest()
+def _sha256(recipe_entry: RecipeEntry) -> str:
+    if isinstance(recipe_entry.content, bytes):
+        return hashlib.sha256(recipe_entry.content).hexdigest()
     try:
-        with item.content.open("rb") as file:
+        with recipe_entry.content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
+        raise ImageError(
+            f"cannot read {recipe_entry.content}: {error.strerror}", where=recipe_entry.location
+        ) from None
 
 
 def collect_items(recipe_files: RecipeFiles) -> list[RecipeEntry]:
     """Return the entries and contents of the files, owned by root until the image's users are known."""
-    return list(
-        recipe_entries.collect_entries(
-            recipe_files.rules, recipe_files.root, lambda _: (0, 0), recipe_files.format
-        )
-    )
+    return list(_collect_entries(recipe_files.rules, recipe_files.root, recipe_files.format))
+
+
+def _collect_entries(rules: Sequence[FileRule], root: Path, lock_format: int) -> Iterable[RecipeEntry]:
+    if not rules:
+        return ()
+    from pumice.packing import recipe_entries  # heavy for a build with nothing to do and no files
+
+    return recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format)
 
 
 def resolve_entries(
     recipe_files: RecipeFiles,
-    items: Iterable[RecipeEntry],
+    entries: Iterable[RecipeEntry],
     resolve_owner: Callable[[str], tuple[int, int]],
     tree: Tree,
 ) -> list[tuple[GeneratedEntry, LayerEntry]]:
-    """Return the entries to add to ``tree`` for ``items``, with numeric owners and resolved paths.
+    """Return the entries to add to ``tree`` for ``entries``, with numeric owners and resolved paths.
 
     Raises ImageError for an unknown owner, or a path below something that is not a directory.
     """
@@ -88,43 +95,47 @@ def resolve_entries(
 
     explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
     resolved: dict[str, tuple[GeneratedEntry, LayerEntry]] = {}
-    for item in items:
-        with _locate_errors(item):
-            path = resolve_destination(item.entry.path, tree)
-            uid, gid = resolve_owner(item.owner) if item.owner else (0, 0)
-            _check_directory(item, path, tree)
-        if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
+    for recipe_entry in entries:
+        with _locate_errors(recipe_entry):
+            path = resolve_destination(recipe_entry.entry.path, tree)
+            uid, gid = resolve_owner(recipe_entry.owner) if recipe_entry.owner else (0, 0)
+            _check_directory(recipe_entry, path, tree)
+        if recipe_entry.entry.kind == "dir" and recipe_entry.entry.path not in explicit and tree.get(path):
             continue  # a parent that no rule names leaves an existing directory as it is
-        entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
+        entry = msgspec.structs.replace(recipe_entry.entry, path=path, uid=uid, gid=gid)
         layer_entry = LayerEntry(
-            entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item)
+            entry=entry, content=recipe_entry.content, sha256=_recorded_digest(recipe_files, recipe_entry)
         )
         resolved[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), layer_entry
     return [resolved[path] for path in sorted(resolved)]
 
 
-def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
+def _check_directory(recipe_entry: RecipeEntry, path: str, tree: Tree) -> None:
     node = tree.get(path)
-    if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
+    if node and node.entry.kind == "dir" and recipe_entry.entry.kind != "dir" and tree.children(path):
         raise ImageError(
-            f"cannot put a {item.entry.kind} at /{path}: it is a directory of {node.owner or 'the image'} "
-            "with something in it",
+            f"cannot put a {recipe_entry.entry.kind} at /{path}: "
+            f"it is a directory of {node.owner or 'the image'} with something in it",
             hint="end 'to' with '/' to put it into the directory",
         )
 
 
 @contextmanager
-def _locate_errors(item: RecipeEntry) -> Iterator[None]:
+def _locate_errors(recipe_entry: RecipeEntry) -> Iterator[None]:
     """Add the location of the rule to an error."""
     try:
         yield
     except ImageError as error:
-        raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
-
-
-def _recorded_digest(recipe_files: RecipeFiles, item: RecipeEntry) -> str:
-    if item.entry.path not in recipe_files.content_digests:
         raise ImageError(
-            f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"
+            error.message, where=error.where or recipe_entry.location or None, hint=error.hint
+        ) from None
+
+
+def _recorded_digest(recipe_files: RecipeFiles, recipe_entry: RecipeEntry) -> str:
+    if recipe_entry.entry.path not in recipe_files.content_digests:
+        raise ImageError(
+            f"/{recipe_entry.entry.path} appeared while the image was built",
+            where=recipe_entry.location,
+            hint="build again",
         )
-    return recipe_files.content_digests[item.entry.path]
+    return recipe_files.content_digests[recipe_entry.entry.path]

@@ -31,7 +31,7 @@ MINOR_ACTIONS = frozenset(
 )
 """Kinds of skipped actions that a container does not need: services, bookkeeping, hardware."""
 
-_MAX_KINDS = 8
+_MAX_KINDS = 4
 
 
 class SkippedActions(msgspec.Struct, frozen=True):
@@ -57,14 +57,14 @@ def summarize_skipped_actions(
     if not kinds:
         return None
     major = {kind: packages for kind, packages in kinds.items() if kind not in MINOR_ACTIONS}
-    listed = major or kinds
-    count = len({package for packages in listed.values() for package in packages})
-    ordered = sorted(listed, key=lambda kind: (-len(listed[kind]), kind))
-    texts = [f"{kind} ({len(listed[kind])})" for kind in ordered[:_MAX_KINDS]]
+    listed_kinds = major or kinds
+    count = len({package for packages in listed_kinds.values() for package in packages})
+    ordered = sorted(listed_kinds, key=lambda kind: (-len(listed_kinds[kind]), kind))
+    texts = [f"{kind} ({len(listed_kinds[kind])})" for kind in ordered[:_MAX_KINDS]]
     texts += [f"{len(ordered) - _MAX_KINDS} more kinds"] if len(ordered) > _MAX_KINDS else []
-    reference = f"see {report_path}" if report_path else "see the report of 'pumice build --report FILE'"
+    reference = f"see {report_path}" if report_path else "see --report FILE"
     packages = "1 package" if count == 1 else f"{count} packages"
-    summary = f"skipped actions of the maintainer scripts of {packages}: {', '.join(texts)}; {reference}"
+    summary = f"skipped actions of {packages}: {', '.join(texts)}; {reference}"
     return SkippedActions(summary, is_minor=not major)
 
 

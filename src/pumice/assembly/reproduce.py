@@ -50,7 +50,7 @@ def rebuild_image(
     source_directory: Path | None,
     progress: Progress,
 ) -> Iterator[Image]:
-    """Build what ``plan`` says in an empty store; the result is readable until the context ends.
+    """Build the image of ``plan`` in an empty store; it is readable until the context ends.
 
     The recipe's own files come from ``source_directory``, or else out of ``image`` itself. Raises
     PumiceError.

@@ -15,7 +15,7 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.errors import FormatError, ImageError
 from pumice.fetch.thread_pool import thread_pool
-from pumice.packing import segments
+from pumice.packing import package_cutter, segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
 from pumice.recipe.lock import LockedPackage
@@ -124,7 +124,7 @@ class _CuttingPipeline:
         with self._blobs.open("sha256:" + package.sha256) as file:
             try:
                 source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
-                segment = segments.cut_segment(source, request.selection, self._blobs)
+                segment = package_cutter.cut_segment(source, request.selection, self._blobs)
             except (FormatError, ImageError) as error:
                 location = f"{package.name}={package.version}"
                 location = f"{location}: {error.where}" if error.where else location

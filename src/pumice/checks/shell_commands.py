@@ -8,7 +8,7 @@ from pumice.checks.finding import Finding
 from pumice.checks.known_programs import packages_by_program
 from pumice.checks.programs import Script
 from pumice.errors import FormatError
-from pumice.formats import shell
+from pumice.formats import shell, shelltree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,45 +68,45 @@ def _basic_commands(text: str) -> list[str]:
     ]
 
 
-def _simple_commands(commands: shell.Sequence) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _simple_commands(commands: shelltree.Sequence) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the name and the literal arguments of each simple command; a function as ``()NAME``."""
     for command in _nested_commands(commands):
-        if isinstance(command, shell.FunctionDefinition):
+        if isinstance(command, shelltree.FunctionDefinition):
             yield f"(){command.name}", ()
-        elif isinstance(command, shell.SimpleCommand) and command.words:
+        elif isinstance(command, shelltree.SimpleCommand) and command.words:
             name, *arguments = (_literal(word) for word in command.words)
             if name == "exec" and arguments:
                 name, *arguments = arguments
             yield name, tuple(arguments)
 
 
-def _nested_commands(commands: shell.Sequence) -> Iterator[shell.Command]:
+def _nested_commands(commands: shelltree.Sequence) -> Iterator[shelltree.Command]:
     for item in commands:
-        for pipeline in (item.first, *(pipeline for _, pipeline in item.rest)):
+        for pipeline in (item.first, *(pipeline for _, pipeline in item.operations)):
             for command in pipeline.commands:
                 yield from _with_bodies(command)
 
 
-def _with_bodies(command: shell.Command) -> Iterator[shell.Command]:
+def _with_bodies(command: shelltree.Command) -> Iterator[shelltree.Command]:
     """Yield a command and all commands in it."""
     yield command
     match command:
-        case shell.Redirected() | shell.FunctionDefinition():
+        case shelltree.Redirected() | shelltree.FunctionDefinition():
             yield from _with_bodies(
-                command.command if isinstance(command, shell.Redirected) else command.body
+                command.command if isinstance(command, shelltree.Redirected) else command.body
             )
-        case shell.If():
+        case shelltree.If():
             for condition, body in command.branches:
                 yield from _nested_commands((*condition, *body))
             yield from _nested_commands(command.else_body)
-        case shell.Case():
+        case shelltree.Case():
             for _, body in command.branches:
                 yield from _nested_commands(body)
-        case shell.For() | shell.Group():
+        case shelltree.For() | shelltree.Group():
             yield from _nested_commands(command.body)
-        case shell.Loop():
+        case shelltree.Loop():
             yield from _nested_commands((*command.condition, *command.body))
-        case shell.SimpleCommand():
+        case shelltree.SimpleCommand():
             return
 
 

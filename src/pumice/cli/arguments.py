@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice.cli.output import PROGRESS_MODES
+from pumice.cli.streams import set_color_mode
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     OptionGroup = argparse._ActionsContainer  # a parser or one of its groups; argparse exports no name for it
+
+
+_SIMILAR = 0.7
+"""How similar an option must be to be suggested: a wrong suggestion is worse than none."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +40,18 @@ class Parser(argparse.ArgumentParser):
         words = _move_action_first(self, sys.argv[1:] if args is None else args)
         known, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self._reject(unknown[0])
+            self.reject(unknown[0])
+        return known, unknown
+
+    def parse_scattered(self, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; return also the words that follow an option after all positionals are taken.
+
+        argparse fills optional positionals before the first option, so ``A --option B`` leaves B.
+        """
+        known, unknown = super().parse_known_args(args, None)
+        for word in unknown:
+            if word.startswith("-") and word != "-":
+                self.reject(word)
         return known, unknown
 
     def format_help(self) -> str:
@@ -55,15 +71,24 @@ class Parser(argparse.ArgumentParser):
             hint = f"use one of {', '.join(actions.choices)}"
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
-    def _reject(self, argument: str) -> NoReturn:
+    def reject(self, argument: str) -> NoReturn:
+        """Raise UsageError for an argument that is not expected."""
         from difflib import get_close_matches
 
         if not argument.startswith("-") or argument == "-":
             raise UsageError(f"'{argument}' is an unexpected argument", hint=f"see '{self.prog} --help'")
         name = argument.split("=", 1)[0]
-        options = [text for action in self._actions for text in action.option_strings]
-        close = get_close_matches(name, options, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"see '{self.prog} --help'"
+        options = {
+            text.lstrip("-"): text
+            for action in self._actions
+            if action.help != argparse.SUPPRESS
+            for text in action.option_strings
+        }
+        # The dashes are the same in all options, and say nothing about how similar two are.
+        word = name.lstrip("-")
+        close = [option for option in options if word and option.startswith(word)]
+        close = close or get_close_matches(word, options, n=1, cutoff=_SIMILAR)
+        hint = f"did you mean '{options[close[0]]}'?" if close else f"see '{self.prog} --help'"
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
 
 
@@ -83,7 +108,8 @@ def make_parser(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(parser, examples, progress=progress)
+    _add_common_options(parser, progress=progress)
+    parser.examples = tuple(examples)
     return parser
 
 
@@ -94,9 +120,7 @@ class _CheckFormatter(argparse.HelpFormatter):
         super().__init__(prog, width=80)
 
 
-def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool) -> None:
-    """Add the common options, and the examples."""
-    parser.examples = tuple(examples)
+def _add_common_options(parser: Parser, *, progress: bool) -> None:
     parser._positionals.title = "arguments"  # argparse has no public API for this
     parser.add_argument("-h", "--help", action="help", help="print this help and exit")
     if progress:
@@ -107,6 +131,23 @@ def _complete_parser(parser: Parser, examples: Sequence[str], *, progress: bool)
             metavar="MODE",
             help="progress on standard error: auto, plain, json or none (default: auto)",
         )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        action=_ColorAction,
+        metavar="WHEN",
+        help="use color: auto, always or never (default: auto)",
+    )
+
+
+class _ColorAction(argparse.Action):
+    """Sets ``NO_COLOR`` or ``FORCE_COLOR``, which also apply to libraries and to errors in later options."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        set_color_mode(values)
 
 
 def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Parser:
@@ -116,6 +157,34 @@ def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Pars
         dest="action", metavar="ACTION", title="actions", required=True, prog=parser.prog, parser_class=Parser
     )
     return parser
+
+
+def add_foreign_option(
+    parser: argparse.ArgumentParser, *names: str, hint: str, takes_value: bool = True
+) -> None:
+    """Add an option of docker or podman that is refused; ``hint`` says what to do. The help omits it."""
+    parser.add_argument(
+        *names,
+        action=_Refusal,
+        nargs=None if takes_value else 0,
+        metavar="TEXT",
+        const=hint,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+
+
+class _Refusal(argparse.Action):
+    """Raises UsageError; ``const`` is the hint."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - part of the interface of argparse
+        values: str | Sequence[Any] | None,  # noqa: ARG002 - as above
+        option_string: str | None = None,
+    ) -> NoReturn:
+        raise UsageError(f"'{parser.prog}' has no option '{option_string}'", hint=self.const)
 
 
 def add_action(
@@ -145,7 +214,8 @@ def add_action(
         add_help=False,
         formatter_class=_CheckFormatter,
     )
-    _complete_parser(action_parser, examples, progress=progress)
+    _add_common_options(action_parser, progress=progress)
+    action_parser.examples = tuple(examples)
     action_parser.set_defaults(run=run)
     return action_parser
 
@@ -186,17 +256,6 @@ def _move_action_first(parser: Parser, arguments: Sequence[str]) -> list[str]:
     return [arguments[position], *arguments[:position], *arguments[position + 1 :]]
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--format`` as ``format``: text or json."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text or json (default: text)",
-    )
-
-
 def add_admission_options(parser: OptionGroup, action: str) -> None:
     """Add the options that waive admission checks; ``action`` is what the command does with the image."""
     parser.add_argument(
@@ -206,6 +265,13 @@ def add_admission_options(parser: OptionGroup, action: str) -> None:
         default=[],
         metavar="WHAT",
         help=f"skip a check; image: {action} even if no trusted key has signed it",
+    )
+    parser.add_argument(
+        "--allow-unsigned",
+        dest="insecure_options",
+        action="append_const",
+        const="image",
+        help="the same as --insecure-options=image",
     )
     parser.add_argument(
         "--allow-older", action="store_true", help=f"{action} even if a newer version was accepted before"
@@ -236,19 +302,19 @@ def add_platform_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--arch",
         dest="archs",
-        action="append",
-        type=_architecture,
+        action="extend",
+        type=_parse_architectures,
         default=[],
         metavar="ARCH",
-        help="Debian architecture, such as arm64 (repeatable)",
+        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
     )
     parser.add_argument(
         "--platform",
         dest="archs",
-        action="append",
-        type=_platform,
+        action="extend",
+        type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable)",
+        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
     )
 
 
@@ -272,23 +338,25 @@ def _recipe_argument(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _architecture(name: str) -> str:
+def _parse_architectures(text: str) -> list[str]:
     from pumice.formats import platforms
 
     try:
-        platforms.from_debian(name)
+        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
     except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
-    return name
 
 
-def _platform(name: str) -> str:
-    from pumice.formats import platforms
-
-    try:
-        return platforms.to_debian(platforms.parse_platform(name))
-    except FormatError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``-q`` as ``--progress none``."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="print the result only: the same as --progress none",
+    )
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)
@@ -312,6 +380,8 @@ def _rephrase(message: str) -> tuple[str, str]:
         return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
     if typed := _TYPED.fullmatch(complaint_text):
         return f"{name} needs a number, not {typed['word']}", ""
+    if complaint_text.startswith("ignored explicit argument "):
+        return f"{name} cannot be {complaint_text.removeprefix('ignored explicit argument ')}", ""
     if complaint_text.startswith("expected "):
         return (
             f"{name} needs {complaint_text.removeprefix('expected ').replace('one argument', 'a value')}",

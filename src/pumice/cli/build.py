@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.assembly import locking
+from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import build_annotations, build_result, findings, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -21,16 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.assembly.image import BuiltImage
+    from pumice.assembly.recipe_build import RecipeBuild
     from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import ArchivesToSign
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
-_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
-docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image is stored in the local store as
-name:version. The lock is in the directory of the recipe, and is written if it is missing or stale. The
-digest of the image is printed on standard output, or on standard error if the image is written there."""
+_EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
+oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
+docker://HOST/NAME[:TAG]; - as FILE is standard output. The lock is in the directory of the recipe, and is
+written if it is missing or stale. The digest of the image is printed on standard output, or on standard
+error if the image is written there; a summary is printed on standard error."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,29 +46,74 @@ def parser() -> argparse.ArgumentParser:
         "Build an image from a recipe.",
         epilog=_EPILOG,
         examples=(
-            "pumice build recipe.yaml",
+            "pumice build",
             "pumice build recipe.yaml -o oci-archive:hello.tar",
-            "pumice build recipe.yaml --platform linux/amd64 --platform linux/arm64",
+            "pumice build --platform linux/amd64,linux/arm64 -t hello:dev",
         ),
     )
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
-    parser.add_argument(
-        "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
-    )
+    recipes.add_recipe_path(parser)
+    command_line.add_quiet_option(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
+    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if the checks of the image give a warning"
+    )
+    _add_destination_options(parser.add_argument_group("destinations"))
+    build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
     sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
     command_line.add_offline_option(sources)
     command_line.add_bundle_option(sources)
-    parser.add_argument(
+    _add_signing_options(parser.add_argument_group("signing"))
+    registries.options(parser)
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
+    return parser
+
+
+def _add_destination_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        metavar="DEST",
+        help="write the image to DEST too (repeatable)",
+    )
+    group.add_argument(
+        "-t",
+        "--tag",
+        action="append",
+        default=[],
+        metavar="NAME[:TAG]",
+        help="store the image under this name too (repeatable; default TAG: the version of the recipe)",
+    )
+    group.add_argument(
+        "--push",
+        action="store_true",
+        help="push the image to each -t with a registry host, or else to its name",
+    )
+    group.add_argument("--no-store", action="store_true", help="do not name the image in the local store")
+    group.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
-    parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
-    signing_group = parser.add_argument_group("signing")
-    key_group = signing_group.add_mutually_exclusive_group()
+
+
+def _add_signing_options(group: argparse._ArgumentGroup) -> None:
+    key_group = group.add_mutually_exclusive_group()
     key_group.add_argument(
         "--sign",
         metavar="KEY",
@@ -72,19 +123,79 @@ def parser() -> argparse.ArgumentParser:
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
-    signing.add_passphrase_option(signing_group)
-    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
-    return parser
+    signing.add_passphrase_option(group)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
+    started = time.monotonic()
     options = parser().parse_args(arguments)
     _check_paths(options)
+    progress = output.make_progress(options.progress)
+    plan = _make_plan(options)
+    with Home(locate(os.environ), progress=progress) as home:
+        key, files = _choose_keys(options, plan.recipe, plan.destinations)
+        build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
+        _write_report(options, plan.recipe, build)
+        findings.report_findings(
+            build.image.platforms.values(),
+            plan.recipe,
+            dict(options.recipe_arguments),
+            progress,
+            is_strict=options.strict,
+        )
+        if key:
+            _sign(build.image, plan, key, home)
+        if plan.destinations:
+            _write_image(build.image, plan, home, progress, options)
+        if files:
+            files.sign(plan.settings.source_date_epoch)
+        for name in plan.names:
+            build.image.save(name, home)
+    digest = build.image.root.digest
+    if options.digest_file:
+        _write(options.digest_file, digest.encode() + b"\n")
+    if options.progress != "none":
+        outcome = build_result.BuildOutcome(
+            recipe=plan.recipe,
+            image=build.image,
+            platforms=summarize_platforms(build.image, build.lock, home.blobs.added),
+            added=home.blobs.added,
+            seconds=time.monotonic() - started,
+            names=plan.names,
+            written=[str(destination.address) for destination in plan.destinations],
+            readable=[
+                str(destination.address)
+                for destination in plan.destinations
+                if destination.address.transport.is_readable and destination.address.path != "-"
+            ],
+            signed_by=key.path.name if key else "",
+            signed_archives=files is not None,
+            report=str(options.report or ""),
+        )
+        progress.finish(build_result.summarize(outcome, verbose=options.verbose))
+    is_piped = any(destination.address.path == "-" for destination in plan.destinations)
+    print(digest, file=sys.stderr if is_piped else sys.stdout)
+    return 0
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What is built and where it goes, checked before the build starts.
+
+    ``names`` are those of the image in the store.
+    """
+
+    recipe: Recipe
+    settings: BuildSettings
+    names: list[str]
+    destinations: list[Location]
+
+
+def _make_plan(options: argparse.Namespace) -> _Plan:
+    path = recipes.find_recipe(options.recipe)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
-    progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
+    recipe = build_annotations.override(load_recipe(path, dict(options.recipe_arguments)), options)
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe, options.archs),
         locked=options.locked,
@@ -92,33 +203,75 @@ def main(arguments: Sequence[str]) -> int:
         bundle=options.bundle,
         source_date_epoch=source_date_epoch,
     )
+    names = _image_names(options, recipe)
+    destinations += _push_destinations(options, recipe, names)
     if destinations:
         from pumice.assembly import image_writer
 
         image_writer.check_destinations(destinations, recipe, settings.architectures)
-    name = f"{recipe.name}:{recipe.version}"
-    with Home(locate(os.environ), progress=progress) as home:
-        key, files = _choose_keys(options, recipe, destinations)
-        image = _build(options, recipe, settings, home, progress)
-        if key:
-            from pumice.assembly import signing as signed
+    return _Plan(recipe, settings, names, destinations)
 
-            names = signed.registry_names(destinations, recipe.version)
-            signed.sign_image(image, name, key, home, time=signing.signing_time(), registries=names)
-        if destinations:
-            with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
-                image_writer.write_image(
-                    image, recipe, destinations, access, referrers_in_index=options.referrers_in_index
-                )
-            if files:
-                files.sign(source_date_epoch)
-        if not options.output:
-            image.save(name, home)
-    is_piped = any(destination.address.path == "-" for destination in destinations)
-    if options.digest_file:
-        _write(options.digest_file, image.root.digest.encode() + b"\n")
-    print(image.root.digest, file=sys.stderr if is_piped else sys.stdout)
-    return 0
+
+def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Return the names under which the image is stored; raises UsageError."""
+    if options.no_store:
+        if options.tag:
+            raise UsageError("cannot use --tag with --no-store", hint="leave out one of them")
+        if not options.output and not options.push:
+            raise UsageError("--no-store needs a destination", hint="write the image with -o DEST")
+        return []
+    names = [f"{recipe.name}:{recipe.version}"]
+    if options.tag:
+        from pumice.image.transports import locations, references
+
+        for text in options.tag:
+            tagged = references.parse_destination(locations.with_scheme(locations.STORE, text))
+            tagged.check(recipe.name, recipe.version)
+            names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
+    return list(dict.fromkeys(names))
+
+
+def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Sequence[str]) -> list[Location]:
+    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
+    if not options.push:
+        return []
+    from pumice.image.transports import locations, references
+    from pumice.registry.reference import has_registry_host
+
+    own_name = f"{recipe.name}:{recipe.version}"
+    tagged = [name for name in names[1:] if has_registry_host(name)]
+    targets = tagged or ([own_name] if has_registry_host(own_name) else [])
+    if not targets:
+        raise UsageError(
+            f"cannot push {own_name}: its name has no registry host",
+            hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
+        )
+    return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
+
+
+def _sign(image: BuiltImage, plan: _Plan, key: SigningKey, home: Home) -> None:
+    from pumice.assembly import signing as signed
+
+    recipe = plan.recipe
+    signed.sign_image(
+        image,
+        f"{recipe.name}:{recipe.version}",
+        key,
+        home,
+        time=signing.signing_time(),
+        registries=signed.registry_names(plan.destinations, recipe.version),
+    )
+
+
+def _write_image(
+    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, options: argparse.Namespace
+) -> None:
+    from pumice.assembly import image_writer
+
+    with registries.access(home, progress, options, stdout=sys.stdout.buffer) as access:
+        image_writer.write_image(
+            image, plan.recipe, plan.destinations, access, referrers_in_index=options.referrers_in_index
+        )
 
 
 def _choose_keys(
@@ -163,30 +316,11 @@ def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     return [references.parse_destination(text) for text in texts]
 
 
-def _build(
-    options: argparse.Namespace,
-    recipe: Recipe,
-    settings: BuildSettings,
-    home: Home,
-    progress: Progress,
-) -> BuiltImage:
-    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
-    image = build.image
+def _write_report(options: argparse.Namespace, recipe: Recipe, build: RecipeBuild) -> None:
     if options.report:
         from pumice.assembly.report import encode_report
 
-        _write(options.report, encode_report(recipe, build.lock, image))
-    if any(platform.skipped_actions for platform in image.platforms.values()):
-        _summarize_skipped_actions(image, str(options.report or ""), progress)
-    return image
-
-
-def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Progress) -> None:
-    from pumice.assembly.report import summarize_skipped_actions
-
-    skipped = summarize_skipped_actions(image.platforms.values(), report_path)
-    if skipped:
-        (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
+        _write(options.report, encode_report(recipe, build.lock, build.image))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ and basic tools of scripts; and the locale, users, volumes, ports and links. The
 {reading.REFERENCES}"""
 
 
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+class ImageFinding(msgspec.Struct, frozen=True, kw_only=True):
     """A finding about an image for one platform.
 
     ``check`` is the name of the check, ``path`` the absolute path of a file of the image or null, ``key`` the
@@ -44,7 +44,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
-        "check", "Check whether the programs of an image can start. Nothing is executed.", epilog=_EPILOG
+        "check",
+        "Check whether the programs of an image can start. Nothing is executed.",
+        epilog=_EPILOG,
+        examples=("pumice check example.com/hello:1.0", "pumice check oci:hello --strict"),
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to check")
     verb_parser.add_argument("--strict", action="store_true", help="exit with 1 if there is a warning")
@@ -71,13 +74,13 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if options.strict and has_warning else 0
 
 
-def _check(image: Image, home: Home, progress: Progress) -> Iterator[CheckResult]:
+def _check(image: Image, home: Home, progress: Progress) -> Iterator[ImageFinding]:
     from pumice.assembly.image_checks import check_finished_image
     from pumice.formats import platforms
 
     ((_, platform),) = image.members()
     for finding in check_finished_image(image, home, progress):
-        yield CheckResult(
+        yield ImageFinding(
             severity="note" if finding.is_note else "warning",
             check=finding.check,
             message=finding.message,
@@ -88,7 +91,7 @@ def _check(image: Image, home: Home, progress: Progress) -> Iterator[CheckResult
         )
 
 
-def _format_text(findings: Sequence[CheckResult]) -> Iterator[str]:
+def _format_text(findings: Sequence[ImageFinding]) -> Iterator[str]:
     for finding in findings:
         yield output.printable_line(f"{finding.severity}: {finding.message} [{finding.check}]")
         if finding.hint:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, recipes, results
+from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
 from pumice.recipe.load import load_recipe
@@ -27,14 +27,14 @@ _MAX_NAMES = 12
 _REASONS = {"requested": "the recipe requests it", "essential": "base: essential requires it"}
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> command_line.Parser:
     """Return the parser of ``pumice explain``."""
     parser = command_line.make_parser(
         "explain",
         "Show why a package is in an image and how much space it takes.",
         examples=("pumice explain recipe.yaml libssl3",),
     )
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
+    recipes.add_recipe_path(parser)
     parser.add_argument("package", metavar="PACKAGE", help="package to explain")
     results.add_format_options(parser, "explain", default="text", example="Version")
     command_line.add_recipe_argument_option(parser)
@@ -43,12 +43,23 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    explain_parser = parser()
+    options, words = explain_parser.parse_scattered(arguments)
+    if words and options.recipe is None:
+        options.recipe, options.package = options.package, words.pop(0)
+    if words:
+        explain_parser.reject(words[0])
+    return options
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = parser().parse_args(arguments)
+    options = _parse(arguments)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = output.make_progress(options.progress)
+    options.recipe = recipes.find_recipe(options.recipe)
     recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
@@ -109,7 +120,8 @@ def format_text(explanation: Explanation, *, with_architecture: bool = False) ->
     if explanation.presence == "absent":
         lines = [f"{head} is not in the image", *_absence_lines(explanation)]
     elif explanation.presence == "base-data":
-        lines.append("  base: data installs its files without its dependencies")
+        part = "only its locale C.UTF-8" if explanation.package in LOCALE_DATA.values() else "its files"
+        lines.append(f"  base: data installs {part} without its dependencies")
     else:
         lines += [f"  {_format_step(step)}" for step in explanation.chain]
         lines += _cost_lines(explanation)

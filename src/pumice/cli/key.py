@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, results, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -19,13 +21,27 @@ _EPILOG = """Private keys are encrypted with a passphrase, in cosign's format, a
 only. A fingerprint is the SHA-256 of the public key; OpenPGP keys have their own."""
 
 
+class StoredKey(msgspec.Struct, frozen=True):
+    """A key of the key directory; ``can_sign`` if its private key is there, too."""
+
+    name: str
+    type: str
+    can_sign: bool
+    fingerprint: str
+
+
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice key``."""
     parser = command_line.make_action_parser("key", "Manage the keys that sign images.", epilog=_EPILOG)
     _add_generate(parser)
-    command_line.add_action(
-        parser, "list", _list, "list the keys in your key directory", examples=("pumice key list",)
+    list_action = command_line.add_action(
+        parser,
+        "list",
+        _list,
+        "list the keys in your key directory",
+        examples=("pumice key list", "pumice key list --json"),
     )
+    results.add_format_options(list_action, "key list", example="Fingerprint")
     _add_export(parser)
     _add_import(parser)
     return parser
@@ -129,15 +145,20 @@ def _generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(_options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace) -> int:
     from pumice.trust import key_files
 
-    rows = [
-        (key.name, key.public_key.kind, "yes" if key.can_sign else "no", key.public_key.fingerprint)
+    keys = [
+        StoredKey(key.name, key.public_key.kind, key.can_sign, key.public_key.fingerprint)
         for key in key_files.list_keys(os.environ)
     ]
-    sys.stdout.write(output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
+    results.write_result(keys, options.format, lambda: _format_keys(keys))
     return 0
+
+
+def _format_keys(keys: Sequence[StoredKey]) -> str:
+    rows = [(key.name, key.type, "yes" if key.can_sign else "no", key.fingerprint) for key in keys]
+    return output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else ""
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
+from pumice.assembly.lock_diff import LockUpdate, diff_locks, diff_packages
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, recipes
+from pumice.cli.summaries import Summary
 from pumice.errors import UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from pumice.assembly.lock_diff import LockChange
+
+_MAX_LISTED = 20
+"""The most changes that are listed without ``--verbose``."""
 
 _EPILOG = """A current lock is not changed. Without PKG, --upgrade upgrades all packages. A package is
 upgraded together with those of the same source. --check prints what --upgrade would change, each package as
@@ -35,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
             "pumice lock recipe.yaml --bundle packages",
         ),
     )
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="recipe file")
+    recipes.add_recipe_path(parser)
+    command_line.add_quiet_option(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="list all changes, not only the first")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
     parser.add_argument(
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
@@ -49,12 +61,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = parser().parse_args(arguments)
-    _find_recipe(options)
+    options = _parse(arguments)
+    recipe_path = recipes.find_recipe(options.recipe)
     upgrade = None if options.upgrade is None else frozenset(options.upgrade)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
-    path = locking.lock_path(options.recipe)
+    recipe = load_recipe(recipe_path, dict(options.recipe_arguments))
+    path = locking.lock_path(recipe_path)
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
@@ -72,9 +84,18 @@ def main(arguments: Sequence[str]) -> int:
             for change in changes:
                 print(output.printable(str(change)))
             return 1 if changes else 0
+        updates: list[LockUpdate] = []
         lock = locking.ensure_lock(
-            recipe, path, connection, architectures=architectures, progress=progress, upgrade=upgrade
+            recipe,
+            path,
+            connection,
+            architectures=architectures,
+            progress=progress,
+            upgrade=upgrade,
+            report=updates.append,
         )
+        update = updates[0] if updates else LockUpdate(path, lock, lock)
+        progress.finish(_summarize(update, verbose=options.verbose))
         if options.bundle:
             from pumice.assembly import bundle
 
@@ -83,11 +104,53 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _find_recipe(options: argparse.Namespace) -> None:
-    """Set ``options.recipe`` from the arguments of ``--upgrade``, where argparse puts it."""
-    if options.recipe is None:
-        paths = [text for text in options.upgrade or () if text.endswith((".yaml", ".yml")) or "/" in text]
-        if len(paths) != 1:
-            raise UsageError("RECIPE is missing", hint="see 'pumice lock --help'")
-        options.recipe = Path(paths[0])
-        options.upgrade.remove(paths[0])
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse arguments; argparse puts a recipe that follows ``--upgrade`` among the packages."""
+    options = parser().parse_args(arguments)
+    if options.recipe is None and options.upgrade:
+        paths = [text for text in options.upgrade if text.endswith((".yaml", ".yml")) or "/" in text]
+        if len(paths) > 1:
+            raise UsageError(f"there are two recipes: {paths[0]} and {paths[1]}", hint="name one")
+        for text in paths:
+            options.recipe = text
+            options.upgrade.remove(text)
+    return options
+
+
+def _summarize(update: LockUpdate, *, verbose: bool) -> Summary:
+    changes: Sequence[LockChange] = ()
+    if update.old_lock is not None:
+        changes = diff_locks(update.old_lock, update.new_lock)
+    elif verbose:
+        changes = diff_packages({}, update.new_lock.packages)
+    return Summary(
+        event="locked",
+        headline=str(update),
+        details=tuple(_format_changes(changes, limit=None if verbose else _MAX_LISTED)),
+        data={
+            "lock": str(update.path),
+            "reason": update.reason,
+            "packages": {name: len(packages) for name, packages in update.new_lock.packages.items()},
+            "changes": [msgspec.to_builtins(change) for change in changes],
+        },
+    )
+
+
+def _format_changes(changes: Sequence[LockChange], *, limit: int | None) -> Iterator[str]:
+    """Yield the lines of a table of changes: changed packages first, then removed and added ones."""
+    if not changes:
+        return
+    ordered = sorted(changes, key=lambda change: (not change.old_version) + 2 * (not change.new_version))
+    listed = ordered[:limit]
+    has_architectures = len({change.architectures for change in changes if change.architectures}) > 1
+    heads = ("package", "old", "new", "architectures")[: 4 if has_architectures else 3]
+    rows = [
+        (change.name, change.old_version or "-", change.new_version or "-", ", ".join(change.architectures))
+        for change in listed
+    ]
+    table = output.format_table(
+        heads, [row[: len(heads)] for row in rows], width=output.terminal_width(sys.stderr)
+    )
+    yield from (f"  {line}" for line in table.splitlines())
+    if len(ordered) > len(listed):
+        yield f"  and {len(ordered) - len(listed)} more; list all with --verbose, or see 'git diff'"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
+    from pumice.cli.presenters import Quiet
     from pumice.errors import PumiceError
-    from pumice.progress import Progress
 
 __all__ = [
     "PROGRESS_MODES",
@@ -28,12 +28,14 @@ __all__ = [
     "make_progress",
     "printable",
     "printable_line",
+    "terminal_width",
+    "wrap_words",
 ]
 
 PROGRESS_MODES = ("auto", "plain", "json", "none")
 
 
-def make_progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
+def make_progress(mode: str = "auto", stream: TextIO | None = None) -> Quiet:
     """Return the progress display for ``mode``, one of `PROGRESS_MODES`.
 
     ``auto`` is a live display on a terminal and plain lines elsewhere. Raises UsageError for an
@@ -72,19 +74,103 @@ def format_error(error: PumiceError, *, color: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Return rows as aligned columns; the columns whose indexes are in ``right`` are right-aligned."""
+def format_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    width: int | None = None,
+) -> str:
+    """Return rows as aligned columns; the columns whose indexes are in ``right`` are right-aligned.
+
+    The table fits ``width`` columns (default: those of the terminal on standard output; elsewhere any):
+    digests are shortened, then the widest columns wrap at words.
+    """
     lines = [[printable_line(cell) for cell in line] for line in (heads, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "".join(_align_row(line, widths, right) + "\n" for line in lines)
+    limit = terminal_width(sys.stdout) if width is None else width
+    widths = _column_widths(lines)
+    if limit is not None and sum(widths) + _GAP * (len(widths) - 1) > limit:
+        lines = [[_shorten_digest(cell) for cell in line] for line in lines]
+        widths = _fit(_column_widths(lines), limit, frozenset(right))
+    return "".join(_align_row(line, widths, right) for line in lines)
+
+
+_GAP = 2
+_MIN_COLUMN = 12
+_SHORT_DIGEST = len("sha256:") + 12
+
+
+def _column_widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+
+
+def _shorten_digest(cell: str) -> str:
+    """Return a digest as a prefix of it, which commands accept too; other cells unchanged."""
+    return cell[:_SHORT_DIGEST] if cell.startswith("sha256:") and len(cell) == len("sha256:") + 64 else cell
+
+
+def _fit(widths: list[int], limit: int, fixed: frozenset[int]) -> list[int]:
+    """Return ``widths`` with the widest columns narrowed, so that the table fits ``limit`` if it can."""
+    flexible = [column for column in range(len(widths)) if column not in fixed]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - limit
+    while excess > 0 and flexible:
+        widest = max(flexible, key=lambda column: widths[column])
+        if widths[widest] <= _MIN_COLUMN:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
 
 
 def _align_row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if column in right else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(padded).rstrip()
+    wrapped = [wrap_words(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for number in range(max(map(len, wrapped))):
+        padded = [
+            (column[number] if number < len(column) else "").rjust(width)
+            if index in right
+            else (column[number] if number < len(column) else "").ljust(width)
+            for index, (column, width) in enumerate(zip(wrapped, widths, strict=True))
+        ]
+        lines.append((" " * _GAP).join(padded).rstrip() + "\n")
+    return "".join(lines)
+
+
+def wrap_words(text: str, width: int | None) -> list[str]:
+    """Return ``text`` as lines of at most ``width`` columns, broken between words.
+
+    A longer word is broken after its last ``/`` that fits, or else anywhere.
+    """
+    if width is None or len(text) <= width:
+        return [text]
+    lines, line = [], ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}" if line else word
+        while len(line) > width:
+            cut = line.rfind("/", 1, width) + 1 or width
+            lines.append(line[:cut])
+            line = line[cut:]
+    return [*lines, line]
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the number of columns of a terminal, None if ``stream`` is not one.
+
+    ``COLUMNS`` overrides it, as in other programs.
+    """
+    stream = unwrap(stream)
+    if not is_terminal(stream):
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and len(columns) < 6:
+        return max(int(columns), 1)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def format_size(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pumice.cli.output import format_size
+from pumice.cli.output import format_size, terminal_width
 from pumice.cli.streams import has_color
 from pumice.terminal import printable_line as printable
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import rich.progress
 
+    from pumice.cli.summaries import Summary
     from pumice.progress import Task
 
 PLAIN_INTERVAL = 10.0
@@ -45,6 +46,9 @@ class Quiet:
         """Write one line."""
         self._line(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
 
+    def finish(self, summary: Summary) -> None:
+        """Ignore the summary of what the command did."""
+
     def task_began(self, task: _Task) -> None:
         """React to the start of ``task``."""
 
@@ -73,6 +77,10 @@ class Plain(Quiet):
     def note(self, message: str) -> None:
         """Write one line."""
         self._line(printable(message))
+
+    def finish(self, summary: Summary) -> None:
+        """Write the summary."""
+        self._line(_format_summary(summary, self._stream))
 
     def task_began(self, task: _Task) -> None:
         """Write one line about the operation."""
@@ -110,6 +118,10 @@ class JsonLines(Quiet):
     def warn(self, message: str) -> None:
         """Write an event ``warning``."""
         self._event(event="warning", message=message)
+
+    def finish(self, summary: Summary) -> None:
+        """Write the event of the summary."""
+        self._event(event=summary.event, **summary.data)
 
     def task_began(self, task: _Task) -> None:
         """Write an event ``begin``, which gives the task its number."""
@@ -151,6 +163,10 @@ class Live(Quiet):
     def warn(self, message: str) -> None:
         """Write one line above the bars."""
         self._print_above(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
+
+    def finish(self, summary: Summary) -> None:
+        """Write the summary."""
+        self._line(_format_summary(summary, self._stream))
 
     def task_began(self, task: _Task) -> None:
         """Add a bar, or start the timer after which bars appear."""
@@ -265,6 +281,12 @@ def _format_amount(number: int | None, unit: str) -> str:
     if number is None:
         return ""
     return format_size(number) if unit == "bytes" else f"{number} {unit}"
+
+
+def _format_summary(summary: Summary, stream: TextIO) -> str:
+    from pumice.cli.summaries import format_summary
+
+    return format_summary(summary, width=terminal_width(stream), color=has_color(stream))
 
 
 def _colorize(text: str, code: str, stream: TextIO) -> str:

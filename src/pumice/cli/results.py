@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.cli.templates import Template
 
 RESULTS: dict[str, str] = {
-    "check": "pumice.cli.check:CheckResult[]",
+    "check": "pumice.cli.check:ImageFinding[]",
     "catalog": "pumice.cli.catalog:CatalogEntry[]",
     "diff": "pumice.evidence.comparison:Difference",
     "explain": "pumice.resolve.explain:Explanation[]",
@@ -28,13 +28,16 @@ RESULTS: dict[str, str] = {
     "history": "pumice.cli.history:HistoryEntry[]",
     "images": "pumice.cli.images:StoredImage[]",
     "inspect": "pumice.image.summary:Summary",
+    "key list": "pumice.cli.key:StoredKey[]",
     "licenses": "pumice.cli.licenses:LicenseReport",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "show": "pumice.cli.show:EffectiveValues",
+    "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
     "test": "pumice.cli.test:TestReport",
     "tree": "pumice.cli.tree:Branch",
+    "trust list": "pumice.cli.trust.list:TrustRules",
     "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import results
+from pumice.cli import recipes, results
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice show recipe.yaml",),
     )
-    parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
+    recipes.add_recipe_path(parser)
     command_line.add_recipe_argument_option(parser)
     results.add_format_options(parser, "show", default="yaml", example="Recipe.name")
     return parser
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
-    effective = load_effective(options.recipe, dict(options.recipe_arguments))
+    effective = load_effective(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
     if options.format.is_for_programs:
         result = EffectiveValues(**show.format_json(effective))
         results.write_result(result, options.format, str)

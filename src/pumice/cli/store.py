@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, results
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:
@@ -14,6 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.store.verification import Findings
+
+
+class StoreVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """What verifying the store found: digests of damaged blobs, and names of damaged references.
+
+    ``blobs`` is the number of blobs that were read, ``records`` the number of damaged records, which are
+    harmless. ``incomplete`` has the names of images with the digests of the blobs that they lack.
+    """
+
+    blobs: int
+    damaged: tuple[str, ...]
+    references: tuple[str, ...]
+    incomplete: dict[str, tuple[str, ...]]
+    records: int
+    sound: bool
 
 
 def parser() -> command_line.Parser:
@@ -32,6 +49,7 @@ def parser() -> command_line.Parser:
         action="store_true",
         help="remove damaged content; the next build makes or fetches it again",
     )
+    results.add_format_options(verify, "store verify", default="text", example="Damaged")
     command_line.add_action(
         parser, "path", _path, "print the directory of the store", examples=("pumice store path",)
     )
@@ -57,8 +75,15 @@ def _verify(options: argparse.Namespace) -> int:
     progress = output.make_progress(options.progress)
     with Home(locate(os.environ), progress=progress) as home:
         findings = verify(home, progress, repair=options.repair)
-    for line in _format_findings(findings):
-        print(output.printable(line))
+    result = StoreVerification(
+        blobs=findings.blobs,
+        damaged=findings.damaged,
+        references=findings.references,
+        incomplete=findings.incomplete,
+        records=findings.records,
+        sound=findings.is_sound(),
+    )
+    results.write_result(result, options.format, lambda: map(output.printable, _format_findings(findings)))
     if findings.is_sound() or (options.repair and not findings.incomplete):
         return 0
     if options.repair:

@@ -83,8 +83,22 @@ def unwrap(stream: TextIO) -> TextIO:
 
 
 def has_color(stream: TextIO) -> bool:
-    """Return whether to use color: on a terminal, unless NO_COLOR is set (no-color.org)."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Return whether to use color: on a terminal, or if FORCE_COLOR is set; never if NO_COLOR is.
+
+    The variables are those of no-color.org and force-color.org.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (is_terminal(stream) and os.environ.get("TERM") != "dumb")
+
+
+def set_color_mode(mode: str) -> None:
+    """Use color ``always``, ``never``, or ``auto``: as the environment says; for the rest of this process."""
+    if mode == "auto":
+        return
+    chosen, other = ("FORCE_COLOR", "NO_COLOR") if mode == "always" else ("NO_COLOR", "FORCE_COLOR")
+    os.environ.pop(other, None)
+    os.environ[chosen] = "1"
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli import confirmation, output, reading, registries, results
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -205,7 +205,11 @@ def _run(
         name=options.name,
         allow_older=options.allow_older,
     )
-    suite.admit_image(tests, image, home, request, progress, insecure="image" in options.insecure_options)
+    suite.admit_image(
+        *(tests, image, home, request, progress),
+        insecure="image" in options.insecure_options,
+        confirm=confirmation.unsigned_image_question(),
+    )
     platform_image = reading.select_platform(image, options.platform)
     ((_, platform),) = platform_image.members()
     settings = RunSettings(isolation=options.stage1, network=options.network, timeout=options.timeout)

@@ -13,8 +13,21 @@ if TYPE_CHECKING:
 BASE_DATA = ("base-files", "base-passwd")
 """The packages whose files ``base: data`` uses, without their dependencies."""
 
+LOCALE_DATA = {"libc6": "libc-bin"}
+"""C libraries and the package with their locale C.UTF-8, of which ``base: data`` uses only the locale."""
 
-class Universe(Protocol):
+
+class PackageNames(Protocol):
+    """The names of packages, for suggestions in errors."""
+
+    def names(self) -> Iterable[str]:
+        """Return all package names."""
+
+    def other_suites(self, name: str) -> Sequence[str]:
+        """Return other suites that are known to have the package called ``name``."""
+
+
+class Universe(PackageNames, Protocol):
     """All candidate packages. Lookups are lazy: only the stanzas found are parsed."""
 
     architecture: str
@@ -31,6 +44,3 @@ class Universe(Protocol):
 
     def essential(self) -> Sequence[PackageRecord]:
         """Return the candidate of every ``Essential: yes`` package, sorted by name."""
-
-    def names(self) -> Iterable[str]:
-        """Return all package names, for suggestions."""

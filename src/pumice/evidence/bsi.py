@@ -24,7 +24,7 @@ UNKNOWN = "LicenseRef-pumice-unknown"
 
 _PERSON = re.compile(r"\s*([^<]*?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 _CODE = re.compile(r"\.so(\.[0-9.]+)?$|\.(py|pl|pm|rb|js|mjs|lua|jar|class|sh|node|wasm)$")
-"""Libraries and scripts, which the guideline (8.1.4) calls executable whatever their mode."""
+"""Libraries and scripts, which are executable by the guideline (8.1.4), even without an executable mode."""
 
 
 def parse_person(text: str) -> tuple[str, str]:

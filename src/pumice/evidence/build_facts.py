@@ -59,8 +59,8 @@ def gather_facts(
 ) -> Facts:
     """Return the facts of an image that was just built.
 
-    ``origins`` says by path what made the files that no package ships. ``records`` remembers what
-    license a copyright file stands for.
+    ``origins`` has the origins of the files that are in no package, by path. ``records`` caches the
+    licenses that copyright files state.
     """
     platform = platforms.from_debian(architecture)
     shipped_packages = sorted(
@@ -80,8 +80,8 @@ def gather_facts(
         created=documents.created,
         system=system,
         packages=_describe_packages(shipped_packages, segments, layers, licenses),
-        layers=tuple(_layer(layer) for layer in layers),
-        files=_files(layers, numbers, origins),
+        layers=tuple(_describe_layer(layer) for layer in layers),
+        files=_describe_files(layers, numbers, origins),
         texts={id_: text for name in numbers for id_, text in licenses[name].texts.items()},
         annotations=documents.annotations,
         own=tuple(recipe_entries),
@@ -97,7 +97,7 @@ def read_system(release: bytes, codename: str) -> System:
     return msgspec.structs.replace(system, id=system.id or "debian", codename=system.codename or codename)
 
 
-def _layer(layer: ComposedLayer) -> LayerFacts:
+def _describe_layer(layer: ComposedLayer) -> LayerFacts:
     return LayerFacts(
         title=layer.title,
         digest=layer.layer.digest,
@@ -107,7 +107,7 @@ def _layer(layer: ComposedLayer) -> LayerFacts:
     )
 
 
-def _files(
+def _describe_files(
     layers: Sequence[ComposedLayer], numbers: Mapping[str, int], origins: Mapping[str, str]
 ) -> tuple[File, ...]:
     files: list[File] = []
@@ -184,7 +184,7 @@ def _read_licenses(
     by_content: dict[tuple[str, str], Licensing] = {}
     by_package: dict[str, Licensing] = {}
     for name in names:
-        text = _copyright(name, segments)
+        text = _find_copyright(name, segments)
         source = segments[name].facts.fields.get("Source", name).split(" ")[0]
         key = digest.of(text), source
         if key not in by_content:
@@ -193,7 +193,7 @@ def _read_licenses(
     return by_package
 
 
-def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
+def _find_copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
     """Return the copyright file of a package; its documentation may be a link to another package's."""
     segment = segments[name]
     if segment.copyright:

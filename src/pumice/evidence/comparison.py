@@ -99,15 +99,15 @@ def _read_side(image: Image, *, semantic: bool, records: Records | None) -> _Sid
 
 def _flatten_config(value: Mapping[str, Any]) -> dict[str, str]:
     settings: dict[str, str] = {}
-    for key, item in value.items():
+    for key, field in value.items():
         if key == "Env":
-            settings |= {f"Env {line.partition('=')[0]}": line.partition("=")[2] for line in item}
-        elif isinstance(item, dict):
-            settings |= {f"{key} {name}": str(inner or "yes") for name, inner in item.items()}
-        elif isinstance(item, list | tuple):
-            settings[key] = " ".join(map(str, item))
+            settings |= {f"Env {line.partition('=')[0]}": line.partition("=")[2] for line in field}
+        elif isinstance(field, dict):
+            settings |= {f"{key} {name}": str(field_value or "yes") for name, field_value in field.items()}
+        elif isinstance(field, list | tuple):
+            settings[key] = " ".join(map(str, field))
         else:
-            settings[key] = str(item)
+            settings[key] = str(field)
     return settings
 
 

@@ -63,12 +63,19 @@ def _diff_layers(place: str, number: int, original_layer: Layer, rebuilt_layer: 
         scan_layer(original_layer, detailed=True),
         scan_layer(rebuilt_layer, detailed=True),
     )
-    for position, (left, right) in enumerate(zip_longest(original_scan.entries, rebuilt_scan.entries)):
-        if left == right and original_scan.digests[position] == rebuilt_scan.digests[position]:
+    for position, (original_entry, rebuilt_entry) in enumerate(
+        zip_longest(original_scan.entries, rebuilt_scan.entries)
+    ):
+        if (
+            original_entry == rebuilt_entry
+            and original_scan.digests[position] == rebuilt_scan.digests[position]
+        ):
             continue
-        if left is None or right is None or left.path != right.path:
-            entry_names = [f"/{entry.path}" if entry else "nothing more" for entry in (left, right)]
-            path = entry_names[1] if right else entry_names[0]
+        if original_entry is None or rebuilt_entry is None or original_entry.path != rebuilt_entry.path:
+            entry_names = [
+                f"/{entry.path}" if entry else "nothing more" for entry in (original_entry, rebuilt_entry)
+            ]
+            path = entry_names[1] if rebuilt_entry else entry_names[0]
             return FirstDifference(
                 place=place,
                 layer=number,
@@ -79,7 +86,7 @@ def _diff_layers(place: str, number: int, original_layer: Layer, rebuilt_layer: 
             )
         what, given, rebuilt = _diff_entries(original_scan, rebuilt_scan, position)
         return FirstDifference(
-            place=place, layer=number, path=f"/{left.path}", what=what, given=given, rebuilt=rebuilt
+            place=place, layer=number, path=f"/{original_entry.path}", what=what, given=given, rebuilt=rebuilt
         )
     return FirstDifference(
         place=place,
@@ -91,11 +98,13 @@ def _diff_layers(place: str, number: int, original_layer: Layer, rebuilt_layer: 
 
 
 def _diff_entries(original_scan: LayerScan, rebuilt_scan: LayerScan, position: int) -> tuple[str, str, str]:
-    left, right = original_scan.entries[position], rebuilt_scan.entries[position]
+    original_entry, rebuilt_entry = original_scan.entries[position], rebuilt_scan.entries[position]
     for field in ("kind", "mode", "uid", "gid", "link", "mtime", "xattrs", "size"):
-        a, b = getattr(left, field), getattr(right, field)
-        if a != b:
-            return (field, f"{a:04o}", f"{b:04o}") if field == "mode" else (field, str(a)[:200], str(b)[:200])
+        original_value, rebuilt_value = getattr(original_entry, field), getattr(rebuilt_entry, field)
+        if original_value != rebuilt_value:
+            if field == "mode":
+                return field, f"{original_value:04o}", f"{rebuilt_value:04o}"
+            return field, str(original_value)[:200], str(rebuilt_value)[:200]
     return (
         "content",
         f"sha256:{original_scan.digests[position].sha256}",
@@ -108,26 +117,33 @@ def _diff_documents(original: Image, rebuilt: Image) -> FirstDifference:
         ("config", original.config(), rebuilt.config()),
         ("manifest", original.manifest(), rebuilt.manifest()),
     ):
-        left, right = msgspec.to_builtins(original_document), msgspec.to_builtins(rebuilt_document)
-        for key in sorted(left.keys() | right.keys()):
+        original_fields = msgspec.to_builtins(original_document)
+        rebuilt_fields = msgspec.to_builtins(rebuilt_document)
+        for key in sorted(original_fields.keys() | rebuilt_fields.keys()):
             if key != "config" or place == "config":
-                a, b = left.get(key), right.get(key)
-                if a != b:
-                    return _diff_fields(place, key, a, b)
+                original_value, rebuilt_value = original_fields.get(key), rebuilt_fields.get(key)
+                if original_value != rebuilt_value:
+                    return _diff_fields(place, key, original_value, rebuilt_value)
     sides = (original.select().root.digest, rebuilt.select().root.digest)
     return FirstDifference(place="manifest", what="bytes of the document", given=sides[0], rebuilt=sides[1])
 
 
-def _diff_fields(place: str, key: str, a: object, b: object) -> FirstDifference:
-    if isinstance(a, dict) and isinstance(b, dict):
-        inner = next(name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name))
+def _diff_fields(place: str, key: str, original_value: object, rebuilt_value: object) -> FirstDifference:
+    if isinstance(original_value, dict) and isinstance(rebuilt_value, dict):
+        field = next(
+            name
+            for name in sorted(original_value.keys() | rebuilt_value.keys())
+            if original_value.get(name) != rebuilt_value.get(name)
+        )
         return FirstDifference(
             place=place,
-            what=f"{key} {inner}",
-            given=_format_value(a.get(inner)),
-            rebuilt=_format_value(b.get(inner)),
+            what=f"{key} {field}",
+            given=_format_value(original_value.get(field)),
+            rebuilt=_format_value(rebuilt_value.get(field)),
         )
-    return FirstDifference(place=place, what=key, given=_format_value(a), rebuilt=_format_value(b))
+    return FirstDifference(
+        place=place, what=key, given=_format_value(original_value), rebuilt=_format_value(rebuilt_value)
+    )
 
 
 def _format_value(value: object) -> str:

@@ -96,5 +96,5 @@ def find_maker(facts: Facts) -> str:
 
 def check_url(text: str) -> str:
     """Return ``text`` if it is an HTTP URL, else ``""``: maintainers can write any text there."""
-    good = text.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in text)
-    return text[:500] if good else ""
+    is_valid = text.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in text)
+    return text[:500] if is_valid else ""

@@ -48,10 +48,10 @@ def gather_facts(image: Image, records: Records | None = None, name: str = "") -
     scans = [layer_scan.scan_layer(layer, records, detailed=True) for layer in layers]
     merged = flatten(scan.entries for scan in scans)
     inventory = make_inventory(scans)
-    texts = _texts(merged, scans)
-    status = _status(texts)
-    deb_packages, licensed, owners = _deb(status, inventory, texts, merged)
-    apk_packages, apk_owners = _apk(texts, merged, licensed)
+    texts = _read_texts(merged, scans)
+    status = _read_status(texts)
+    deb_packages, licenses, owners = _describe_deb_packages(status, inventory, texts, merged)
+    apk_packages, apk_owners = _describe_apk_packages(texts, merged, licenses)
     deb_packages = (*deb_packages, *apk_packages)
     numbers = {package.name: number for number, package in enumerate(deb_packages)}
     by_path = {path: numbers[owner] for path, owner in (owners | apk_owners).items() if owner in numbers}
@@ -69,8 +69,8 @@ def gather_facts(image: Image, records: Records | None = None, name: str = "") -
         system=parse_os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
         packages=_assign_layers(deb_packages, inventory.files, by_path),
         layers=_describe_layers(layers, config),
-        files=_files(inventory.files, merged, scans, by_path),
-        texts={id_: text for layer in licensed.values() for id_, text in layer.texts.items()},
+        files=_describe_files(inventory.files, merged, scans, by_path),
+        texts={id_: text for layer in licenses.values() for id_, text in layer.texts.items()},
         annotations=manifest.annotations,
         sha512=hashlib.sha512(image.document(root)).hexdigest(),
     )
@@ -108,7 +108,7 @@ def _format_created(created: str) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time.year >= 1970 else "1970-01-01T00:00:00Z"
 
 
-def _texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> dict[str, bytes]:
+def _read_texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> dict[str, bytes]:
     """Return the package databases and similar files that are visible in the image, by path."""
     texts: dict[str, bytes] = {}
     for path, (entry, origin) in merged.items():
@@ -121,7 +121,7 @@ def _texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> di
     return texts
 
 
-def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+def _read_status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     """Return the control fields of the packages that dpkg installed, by package name."""
     paragraphs: dict[str, dict[str, str]] = {}
     for path, text in sorted(texts.items()):
@@ -135,20 +135,20 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     return paragraphs
 
 
-def _deb(
+def _describe_deb_packages(
     status: Mapping[str, Mapping[str, str]],
     inventory: Inventory,
     texts: Mapping[str, bytes],
     merged: Mapping[str, VisibleEntry],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
     needs = find_dependencies(status)
-    licensed: dict[str, Licensing] = {}
+    licenses: dict[str, Licensing] = {}
     packages = []
     for package in inventory.packages:
         fields = status.get(package.name, {})
         source, source_version = parse_source_field(package.name, package.version, fields.get("Source", ""))
-        licensed[package.name] = license_expressions.read_copyright(
-            _copyright(package.name, texts, merged), source
+        licenses[package.name] = license_expressions.read_copyright(
+            _find_copyright(package.name, texts, merged), source
         )
         packages.append(
             Package(
@@ -162,16 +162,16 @@ def _deb(
                 originator=fields.get("Original-Maintainer", ""),
                 homepage=fields.get("Homepage", ""),
                 summary=fields.get("Description", "").partition("\n")[0],
-                license=licensed[package.name].expression,
-                exact=licensed[package.name].exact,
+                license=licenses[package.name].expression,
+                exact=licenses[package.name].exact,
                 needs=needs.get(package.name, ()),
             )
         )
     owners = {file.path: file.package for file in inventory.files if file.package}
-    return tuple(packages), licensed, owners
+    return tuple(packages), licenses, owners
 
 
-def _copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry]) -> bytes:
+def _find_copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry]) -> bytes:
     """Return a package's copyright file; its directory or the file may be a link to another package's."""
     folder = merged.get(f"{DOC_DIRECTORY}/{name}")
     if folder and folder.entry.kind == "symlink":
@@ -182,8 +182,8 @@ def _copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, Visib
     return texts.get(f"{DOC_DIRECTORY}/{name}/copyright", b"")
 
 
-def _apk(
-    texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry], licensed: dict[str, Licensing]
+def _describe_apk_packages(
+    texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry], licenses: dict[str, Licensing]
 ) -> tuple[tuple[Package, ...], dict[str, str]]:
     installed: dict[str, apkstate.InstalledPackage] = {}
     for where in apkstate.DATABASE_PATHS:
@@ -196,7 +196,7 @@ def _apk(
     packages: list[Package] = []
     for name in sorted(installed):
         package = installed[name]
-        licensed[name] = license_expressions.parse_expression(package.license)
+        licenses[name] = license_expressions.parse_expression(package.license)
         dependencies = {
             providers.get(apkstate.parse_dependency_name(relation), name) for relation in package.depends
         } - {name}
@@ -211,7 +211,7 @@ def _apk(
                 maintainer=package.maintainer,
                 homepage=package.url,
                 summary=package.summary,
-                license=licensed[name].expression,
+                license=licenses[name].expression,
                 needs=tuple(sorted(dependencies)),
             )
         )
@@ -244,7 +244,7 @@ def _to_utf8(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _files(
+def _describe_files(
     files: Sequence[FileFact],
     merged: Mapping[str, VisibleEntry],
     scans: Sequence[LayerScan],

@@ -75,44 +75,50 @@ def read_copyright(data: bytes, package: str) -> Licensing:
     """Return the license that a copyright file states for ``package``; accepts any bytes."""
     if not data.strip():
         return Licensing()
-    found = copyright_file.read_copyright(data)
-    return _read_machine_readable(found, package) if found.machine_readable else _read_prose(found, package)
+    copyright_data = copyright_file.read_copyright(data)
+    return (
+        _read_machine_readable(copyright_data, package)
+        if copyright_data.machine_readable
+        else _read_prose(copyright_data, package)
+    )
 
 
 def parse_expression(text: str) -> Licensing:
     """Return the license that a one-line expression states, such as apk's ``L:`` field."""
     if not text.strip():
         return Licensing()
-    roll = _ExpressionBuilder({}, "")
-    return Licensing(roll.expression(text), roll.texts)
+    builder = _ExpressionBuilder({}, "")
+    return Licensing(builder.convert(text), builder.texts)
 
 
 def _read_machine_readable(copyright_data: Copyright, package: str) -> Licensing:
-    stated = copyright_data.files or ((copyright_data.header,) if copyright_data.header else ())
+    stated_licenses = copyright_data.files or ((copyright_data.header,) if copyright_data.header else ())
     texts: dict[str, str] = {}
-    for stated_license in (*copyright_data.texts, *stated):
+    for stated_license in (*copyright_data.texts, *stated_licenses):
         if stated_license.text:
             texts.setdefault(stated_license.name.lower(), stated_license.text)
-    roll = _ExpressionBuilder(texts, package)
-    terms = dict.fromkeys(roll.term(stated_license) for stated_license in stated[:10_000])
-    return Licensing(join_terms(terms), roll.texts)
+    builder = _ExpressionBuilder(texts, package)
+    terms = dict.fromkeys(builder.add_license(stated_license) for stated_license in stated_licenses[:10_000])
+    return Licensing(join_terms(terms), builder.texts)
 
 
 def _read_prose(copyright_data: Copyright, package: str) -> Licensing:
-    roll = _ExpressionBuilder({}, package)
+    builder = _ExpressionBuilder({}, package)
     terms = []
     for name in copyright_data.common:
         plus = (
             "+"
-            if copyright_data.later and re.match(r"(L|A)?GPL|GFDL", name) and not name.endswith("+")
+            if copyright_data.allows_later_versions
+            and re.match(r"(L|A)?GPL|GFDL", name)
+            and not name.endswith("+")
             else ""
         )
         spdx_term = _find_spdx(name + plus)
         if spdx_term:
             terms.append(spdx_term)
-    if not terms or len(copyright_data.text) > _SHORT_PROSE:  # a long file says more than its references do
-        terms.append(roll.reference(f"{package}-copyright", copyright_data.text[:_MAX_QUOTED]))
-    return Licensing(join_terms(terms), roll.texts, exact=False)
+    if not terms or len(copyright_data.text) > _SHORT_PROSE:  # a long file states more than its references
+        terms.append(builder.add_reference(f"{package}-copyright", copyright_data.text[:_MAX_QUOTED]))
+    return Licensing(join_terms(terms), builder.texts, exact=False)
 
 
 def join_terms(terms: Iterable[str]) -> str:
@@ -124,25 +130,29 @@ def join_terms(terms: Iterable[str]) -> str:
         return NONE
     if len(distinct) == 1:
         return distinct[0]
-    conjuncts = {part for term in distinct for part in _conjuncts(term)}
+    conjuncts = {conjunct for term in distinct for conjunct in _list_conjuncts(term)}
     return " AND ".join(sorted(conjuncts, key=lambda part: (part.lstrip("(").lower(), part)))
 
 
-def _conjuncts(term: str) -> list[str]:
+def _list_conjuncts(term: str) -> list[str]:
     """Return the operands of the outermost AND operators in ``term``."""
     while _is_grouped(term):
         term = term[1:-1]
-    parts = [""]
+    operands = [""]
     depth = 0
-    for word in re.split(r"( AND | OR |[()])", term):
-        depth += (word == "(") - (word == ")")
-        if depth == 0 and word == " OR ":
+    for symbol in re.split(r"( AND | OR |[()])", term):
+        depth += (symbol == "(") - (symbol == ")")
+        if depth == 0 and symbol == " OR ":
             return [f"({term})"]
-        if depth == 0 and word == " AND ":
-            parts.append("")
+        if depth == 0 and symbol == " AND ":
+            operands.append("")
         else:
-            parts[-1] += word
-    return [inner for part in parts for inner in (_conjuncts(part) if _is_grouped(part) else [part])]
+            operands[-1] += symbol
+    return [
+        conjunct
+        for operand in operands
+        for conjunct in (_list_conjuncts(operand) if _is_grouped(operand) else [operand])
+    ]
 
 
 def _is_grouped(term: str) -> bool:
@@ -165,140 +175,146 @@ class _ExpressionBuilder:
         self._package = package
         self.texts: dict[str, str] = {}
 
-    def term(self, stated_license: License) -> str:
+    def add_license(self, stated_license: License) -> str:
         name = stated_license.name
         if not name or (len(name) > 60 and " " in name):  # prose instead of a name
             text = "\n".join(part for part in (name, stated_license.text) if part)
-            return self.reference(f"{self._package}-unnamed", text)
-        return self.expression(name)
+            return self.add_reference(f"{self._package}-unnamed", text)
+        return self.convert(name)
 
-    def expression(self, text: str) -> str:
+    def convert(self, text: str) -> str:
         """Return the expression for a synopsis such as ``GPL-2+ and (Expat or BSD-3-clause)``.
 
         A comma has lower precedence than any word (copyright-format/1.0, "License synopsis").
         """
-        plain = " ".join(text.replace("(", " ").replace(")", " ").replace("|", " or ").split())
+        flat_text = " ".join(text.replace("(", " ").replace(")", " ").replace("|", " or ").split())
         nested = "(" in text
         if not nested:
-            for word, sign in ((", and ", " AND "), (", or ", " OR ")):
-                if word in plain.lower():
-                    return self._join(_split(plain, word), sign)
-            plain = plain.replace(", ", " and ").rstrip(",")
-        for word, sign in ((" or ", " OR "), (" and ", " AND ")):
-            if word in plain.lower():
-                if nested and _mixed(plain):  # rare, and flattening it would change its meaning
-                    return self._by_parentheses(text)
-                return self._join(_split(plain, word), sign)
-        return self._atom(plain)
+            for separator, operator in ((", and ", " AND "), (", or ", " OR ")):
+                if separator in flat_text.lower():
+                    return self._join_operands(_split_operands(flat_text, separator), operator)
+            flat_text = flat_text.replace(", ", " and ").rstrip(",")
+        for separator, operator in ((" or ", " OR "), (" and ", " AND ")):
+            if separator in flat_text.lower():
+                if nested and _has_both_operators(
+                    flat_text
+                ):  # rare, and flattening it would change its meaning
+                    return self._convert_grouped(text)
+                return self._join_operands(_split_operands(flat_text, separator), operator)
+        return self._convert_name(flat_text)
 
-    def _by_parentheses(self, text: str) -> str:
-        words_and_signs = re.findall(r"\(|\)|[^()]+", text)
-        out: list[str] = []
-        for piece in words_and_signs:
-            if piece in "()":
-                out.append(piece)
+    def _convert_grouped(self, text: str) -> str:
+        groups = re.findall(r"\(|\)|[^()]+", text)
+        tokens: list[str] = []
+        for group in groups:
+            if group in "()":
+                tokens.append(group)
                 continue
-            words = re.split(r"(?i)(?:^|\s+)(and|or)(?=\s|$)", piece.strip())
-            out.extend(
-                word.upper() if word.lower() in ("and", "or") else self._atom(" ".join(word.split()))
-                for word in words
-                if word.strip()
+            names = re.split(r"(?i)(?:^|\s+)(and|or)(?=\s|$)", group.strip())
+            tokens.extend(
+                name.upper() if name.lower() in ("and", "or") else self._convert_name(" ".join(name.split()))
+                for name in names
+                if name.strip()
             )
-        expression = " ".join(out).replace("( ", "(").replace(" )", ")")
+        expression = " ".join(tokens).replace("( ", "(").replace(" )", ")")
         return (
             expression
             if is_expression(expression)
-            else self.reference(text, self._stated_texts.get(text.lower(), ""))
+            else self.add_reference(text, self._stated_texts.get(text.lower(), ""))
         )
 
-    def _join(self, parts: list[str], sign: str) -> str:
-        terms = dict.fromkeys(self.expression(part) for part in parts[:_MAX_TERMS] if part.strip())
+    def _join_operands(self, operands: list[str], operator: str) -> str:
+        terms = dict.fromkeys(self.convert(operand) for operand in operands[:_MAX_TERMS] if operand.strip())
         if len(terms) == 1:
             return next(iter(terms))
-        other = " OR " if sign == " AND " else " AND "
-        return sign.join(f"({term})" if other in term and not _is_grouped(term) else term for term in terms)
+        other_operator = " OR " if operator == " AND " else " AND "
+        return operator.join(
+            f"({term})" if other_operator in term and not _is_grouped(term) else term for term in terms
+        )
 
-    def _atom(self, name: str) -> str:
+    def _convert_name(self, name: str) -> str:
         spdx_term = _find_spdx(name)
         if spdx_term:
             return spdx_term
-        base, word, exception = name.partition(" with ")
-        if word:
-            spdx = _names().aliases.get("with " + exception.lower().removesuffix(" exception").strip())
-            spdx = spdx or _names().exceptions.get(exception.lower().replace(" ", "-"))
-            if spdx and (of := _find_spdx(base)) and " " not in of:
-                return f"{of} WITH {spdx}"
-        return self.reference(name, self._stated_texts.get(name.lower(), ""))
+        base, separator, exception = name.partition(" with ")
+        if separator:
+            exception_id = _names().aliases.get(
+                "with " + exception.lower().removesuffix(" exception").strip()
+            )
+            exception_id = exception_id or _names().exceptions.get(exception.lower().replace(" ", "-"))
+            if exception_id and (base_license := _find_spdx(base)) and " " not in base_license:
+                return f"{base_license} WITH {exception_id}"
+        return self.add_reference(name, self._stated_texts.get(name.lower(), ""))
 
-    def reference(self, name: str, text: str) -> str:
+    def add_reference(self, name: str, text: str) -> str:
         """Return the ``LicenseRef-`` for a license that is not on the SPDX list."""
-        words = _NOT_ID.sub("-", name).strip("-.")[:60].rstrip("-.") or "unnamed"
+        slug = _NOT_ID.sub("-", name).strip("-.")[:60].rstrip("-.") or "unnamed"
         if not text:
             text = f"The copyright file of {self._package or 'a package'} names {name!r} without its text."
         text = text[:_MAX_QUOTED]
-        id_ = f"LicenseRef-{words}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        id_ = f"LicenseRef-{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         self.texts[id_] = text
         return id_
 
 
-def _mixed(plain: str) -> bool:
+def _has_both_operators(plain: str) -> bool:
     return " or " in plain.lower() and " and " in plain.lower()
 
 
-def _split(text: str, word: str) -> list[str]:
-    return re.split(re.escape(word), text, flags=re.IGNORECASE)
+def _split_operands(text: str, separator: str) -> list[str]:
+    return re.split(re.escape(separator), text, flags=re.IGNORECASE)
 
 
 def _find_spdx(name: str) -> str:
     """Return the SPDX expression for the name of a license, ``""`` if there is none."""
     names = _names()
-    low = name.strip().lower()
-    dashed = low.replace(" ", "-")
-    if dashed in names.aliases:
-        return names.aliases[dashed]
-    gnu = _GNU.fullmatch(dashed)
+    lowercase_name = name.strip().lower()
+    dashed_name = lowercase_name.replace(" ", "-")
+    if dashed_name in names.aliases:
+        return names.aliases[dashed_name]
+    gnu = _GNU.fullmatch(dashed_name)
     if gnu:
         return _format_gnu(gnu)
-    return names.ids.get(dashed) or names.ids.get(dashed.removesuffix("-license")) or ""
+    return names.ids.get(dashed_name) or names.ids.get(dashed_name.removesuffix("-license")) or ""
 
 
 def _format_gnu(match: re.Match[str]) -> str:
     family, version = match["family"], match["version"]
     versions = _GNU_VERSIONS[family]
     if version is None:  # any version that was ever published
-        later, full = True, versions[0]
+        or_later, full_version = True, versions[0]
     else:
-        later, full = bool(match["later"]), version if "." in version else f"{version}.0"
-        if full not in versions:
+        or_later, full_version = bool(match["later"]), version if "." in version else f"{version}.0"
+        if full_version not in versions:
             return ""
-    niv = "-no-invariants" if match["niv"] else ""
-    return f"{family.upper()}-{full}{niv}-{'or-later' if later else 'only'}"
+    suffix = "-no-invariants" if match["niv"] else ""
+    return f"{family.upper()}-{full_version}{suffix}-{'or-later' if or_later else 'only'}"
 
 
 def list_licenses(expression: str) -> tuple[str, ...]:
     """Return the licenses in an expression (``X WITH Y`` is one), each once, sorted."""
-    words = [word for word in re.split(r"[()]|\s(?:AND|OR)\s", expression) if word.strip()]
-    return tuple(sorted({word.strip() for word in words}))
+    operands = [operand for operand in re.split(r"[()]|\s(?:AND|OR)\s", expression) if operand.strip()]
+    return tuple(sorted({operand.strip() for operand in operands}))
 
 
 def is_expression(text: str) -> bool:
     """Return whether ``text`` has the syntax of an SPDX expression; identifiers are not looked up."""
-    depth, operand = 0, True
-    for word in re.findall(r"\(|\)|[^\s()]+", text):
-        if word == "(":
-            if not operand:
+    depth, expects_operand = 0, True
+    for symbol in re.findall(r"\(|\)|[^\s()]+", text):
+        if symbol == "(":
+            if not expects_operand:
                 return False
             depth += 1
-        elif word == ")":
+        elif symbol == ")":
             depth -= 1
-            if operand or depth < 0:
+            if expects_operand or depth < 0:
                 return False
-        elif word in ("AND", "OR", "WITH"):
-            if operand:
+        elif symbol in ("AND", "OR", "WITH"):
+            if expects_operand:
                 return False
-            operand = True
+            expects_operand = True
         else:
-            if not operand:
+            if not expects_operand:
                 return False
-            operand = False
-    return depth == 0 and not operand
+            expects_operand = False
+    return depth == 0 and not expects_operand

@@ -118,13 +118,13 @@ class _ExpressionReader:
         forbidden = [self._operand()]
         while self._take("AND"):
             forbidden.append(self._operand())
-        return next((bad for bad in forbidden if bad), "")
+        return next((violations for violations in forbidden if violations), "")
 
     def _operand(self) -> str:
         if self._take("("):
-            bad = self.alternatives()
+            violations = self.alternatives()
             self._take(")")
-            return bad
+            return violations
         name = self._next()
         if self._take("WITH"):
             name = f"{name} WITH {self._next()}"

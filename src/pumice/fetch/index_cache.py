@@ -62,7 +62,7 @@ def get_index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
     """Return the index with the digest ``key``, None if it is missing or damaged."""
     try:
         with (folder / f"packages-{key}").open("rb") as file:
-            file_state = _file_state(os.fstat(file.fileno()))
+            file_state = _encode_file_state(os.fstat(file.fileno()))
             names_data = (folder / f"names-{key}").read_bytes()
             if names_data[: len(file_state)] != file_state:
                 return None
@@ -72,17 +72,42 @@ def get_index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
             names_data[len(file_state) + 2 * _STAMP_SIZE :],
         )
         code_stamp, boot_stamp = stamps[:_STAMP_SIZE], stamps[_STAMP_SIZE:]
-        if boot_stamp != _boot_stamp() and hashlib.sha256(data).hexdigest() != key:
+        if boot_stamp != _read_boot_stamp() and hashlib.sha256(data).hexdigest() != key:
             return None
-        table = aptindex.read_table(table_data) if code_stamp == _code_stamp() else aptindex.scan_index(data)
-        if stamps != _code_stamp() + _boot_stamp():
+        table = (
+            aptindex.read_table(table_data)
+            if code_stamp == _compute_code_stamp()
+            else aptindex.scan_index(data)
+        )
+        if stamps != _compute_code_stamp() + _read_boot_stamp():
             _write(
                 folder / f"names-{key}",
-                file_state + _code_stamp() + _boot_stamp() + aptindex.encode_table(table),
+                file_state + _compute_code_stamp() + _read_boot_stamp() + aptindex.encode_table(table),
             )
         return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
+
+
+def find_suites(folder: Path, name: str, architecture: str) -> list[str]:
+    """Return the suites with a cached index that has the package ``name``, sorted; unreadable ones do not."""
+    suites = set()
+    for path in folder.glob("release-*"):
+        try:
+            release = msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease)
+        except (OSError, msgspec.MsgspecError):
+            continue
+        cached_indexes = (get_index(folder, key, release.suite) for key in release.indexes)
+        if any(index is not None and _has_package(index, name, architecture) for index in cached_indexes):
+            suites.add(release.suite)
+    return sorted(suites)
+
+
+def _has_package(index: aptindex.Index, name: str, architecture: str) -> bool:
+    try:
+        return any(record.architecture in ("all", architecture) for record in index.versions(name))
+    except FormatError:
+        return False
 
 
 def put_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
@@ -94,11 +119,12 @@ def put_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.N
     with translate_os_errors(path):
         _write(path, data)
         try:
-            file_state = _file_state(path.stat())
+            file_state = _encode_file_state(path.stat())
         except FileNotFoundError:
             return
         _write(
-            folder / f"names-{key}", file_state + _code_stamp() + _boot_stamp() + aptindex.encode_table(table)
+            folder / f"names-{key}",
+            file_state + _compute_code_stamp() + _read_boot_stamp() + aptindex.encode_table(table),
         )
 
 
@@ -108,15 +134,15 @@ def _write(path: Path, data: bytes | bytearray) -> None:
     After a crash the boot stamp differs, so the content is verified again. Without a boot stamp, sync.
     """
     scratch = path.with_name(f".{path.name}.{files.scratch_name()}")
-    files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_boot_stamp()))
+    files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_read_boot_stamp()))
 
 
-def _code_stamp() -> bytes:
+def _compute_code_stamp() -> bytes:
     """Return a stamp that changes with the code that builds the tables."""
     return bytes.fromhex(code_version("package-index"))[:_STAMP_SIZE]
 
 
-def _boot_stamp() -> bytes:
+def _read_boot_stamp() -> bytes:
     """Return a stamp that changes with each boot of the machine, zeros where it is unknown."""
     try:
         return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
@@ -138,14 +164,14 @@ def remove_unused(folder: Path, now: int) -> None:
                     continue
             elif kind in {"packages", "names"}:
                 index_files.append(path)
-            elif path.name.startswith(".") and _modification_time(path, now) < now - _DAY:
+            elif path.name.startswith(".") and _read_modification_time(path, now) < now - _DAY:
                 files.unlink_quietly(str(path))
     for path in index_files:
         if path.name.partition("-")[2] not in used_keys:
             files.unlink_quietly(str(path))
 
 
-def _modification_time(path: Path, default: int) -> float:
+def _read_modification_time(path: Path, default: int) -> float:
     """Return a file's modification time, ``default`` if its writer has renamed it."""
     try:
         return path.stat().st_mtime
@@ -158,7 +184,7 @@ def _release_path(folder: Path, url: str, suite: str) -> Path:
     return folder / f"release-{key}"
 
 
-def _file_state(status: os.stat_result) -> bytes:
+def _encode_file_state(status: os.stat_result) -> bytes:
     """Return the size, inode, mtime and ctime as bytes: unless they change, neither has the file."""
     numbers = (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     return b"".join((number % (1 << 64)).to_bytes(8, "little") for number in numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pumice.formats import aptindex
 from pumice.formats.compression import DecompressedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pumice.distro.debian.sources import Source
     from pumice.distro.universe import Universe
@@ -42,10 +43,12 @@ class Indexes:
         locked: Sequence[LockedIndex],
         indexes: dict[str, list[Index]],
         policies: dict[str, SuitePolicy],
+        find_suites: Callable[[str, str], Iterable[str]],
     ) -> None:
         self.locked = tuple(locked)
         self._universes = {
-            name: SuiteUniverse(name, suite_indexes, policies) for name, suite_indexes in indexes.items()
+            name: SuiteUniverse(name, suite_indexes, policies, find_suites)
+            for name, suite_indexes in indexes.items()
         }
 
     def universe(self, architecture: str) -> Universe:
@@ -85,11 +88,12 @@ def load_indexes(
         indexes[architecture].append(index)
         keys.setdefault(suite.source.label, []).append(key)
     _record_used_indexes(suites, keys, session)
-    policies = {suite.source.label: _suite_policy(suite) for suite in suites}
-    return Indexes([suite.locked for suite in suites], indexes, policies)
+    policies = {suite.source.label: _make_suite_policy(suite) for suite in suites}
+    find_suites = partial(index_cache.find_suites, session.home.directory("indexes"))
+    return Indexes([suite.locked for suite in suites], indexes, policies, find_suites)
 
 
-def _suite_policy(suite: VerifiedRelease) -> SuitePolicy:
+def _make_suite_policy(suite: VerifiedRelease) -> SuitePolicy:
     source, release = suite.source, suite.release
     return SuitePolicy(
         extra=source.extra,
@@ -140,7 +144,7 @@ def _index_names(suite: VerifiedRelease, architecture: str) -> list[str]:
     """Return the paths of a suite's indexes for one architecture, without the extension of a compression."""
     release, source = suite.release, suite.source
     if source.is_flat:
-        if not _listed_forms(suite, "Packages"):
+        if not _find_listed_forms(suite, "Packages"):
             raise FetchError(f"the Release of {source.label} lists no Packages file")
         return ["Packages"]
     if release.architectures and architecture not in release.architectures and not source.optional:
@@ -153,7 +157,7 @@ def _index_names(suite: VerifiedRelease, architecture: str) -> list[str]:
         names = [f"{component}/binary-{architecture}/Packages"]
         if release.separate_all:
             names.append(f"{component}/binary-all/Packages")
-        listed_names = [name for name in names if _listed_forms(suite, name)]
+        listed_names = [name for name in names if _find_listed_forms(suite, name)]
         if not listed_names and not source.optional:
             raise FetchError(
                 f"{source.label} has no component {component} for {architecture}",
@@ -163,7 +167,7 @@ def _index_names(suite: VerifiedRelease, architecture: str) -> list[str]:
     return index_names
 
 
-def _listed_forms(suite: VerifiedRelease, name: str) -> list[tuple[str, FileHash]]:
+def _find_listed_forms(suite: VerifiedRelease, name: str) -> list[tuple[str, FileHash]]:
     """Return (path, hash) of each form of an index that the Release lists, the preferred one first."""
     paths = [name + extension for extension in _EXTENSIONS]
     return [(path, file_hash) for path in paths if (file_hash := suite.release.find_file(path)) is not None]
@@ -183,7 +187,7 @@ class _IndexLoader:
 
     def load(self, name: str) -> tuple[str, Index]:
         """Return (key, index) of the index at ``name``."""
-        forms = _listed_forms(self._suite, name)
+        forms = _find_listed_forms(self._suite, name)
         uncompressed = self._suite.release.find_file(name)
         file_hash = uncompressed or forms[0][1]
         key = file_hash.sha256 or file_hash.sha512
@@ -203,7 +207,7 @@ class _IndexLoader:
         problems: list[PumiceError] = []
         for mirror_url in self._urls:
             for path, file_hash in forms:
-                for file_url in self._file_urls(mirror_url, path, file_hash):
+                for file_url in self._make_file_urls(mirror_url, path, file_hash):
                     try:
                         return _decompress(self._download(file_url, file_hash, path), path, limit)
                     except (FetchError, TrustError, FormatError) as error:
@@ -212,7 +216,7 @@ class _IndexLoader:
                         break
         raise releases.combine_problems(problems, f"{self._label} ({forms[0][0]})")
 
-    def _file_urls(self, mirror_url: str, path: str, file_hash: FileHash) -> list[str]:
+    def _make_file_urls(self, mirror_url: str, path: str, file_hash: FileHash) -> list[str]:
         """Return the URLs of a file: by digest (which survives updates of the suite), and by name."""
         url_by_name = f"{self._suite.source.folder(mirror_url)}/{path}"
         if not self._suite.release.by_hash:

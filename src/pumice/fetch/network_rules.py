@@ -52,19 +52,19 @@ class NetworkRules:
         """Return how to connect to the host of ``url``; raises FetchError for an unsupported proxy."""
         split_url = parse_url(url)
         host = (split_url.hostname or "").lower()
-        proxy, login = self._proxy(split_url.scheme, host)
+        proxy, login = self._find_proxy(split_url.scheme, host)
         if split_url.scheme != "https":
-            timeout = self._timeout(split_url.scheme, host)
+            timeout = self._get_timeout(split_url.scheme, host)
             return Route(proxy=proxy, proxy_login=login, timeout=timeout, tls=proxy.startswith("https"))
         return Route(
             proxy=proxy,
             proxy_login=login,
-            ca_file=self._option("https", "CAInfo", host),
-            certificate=self._option("https", "SSLCert", host),
-            key=self._option("https", "SSLKey", host),
+            ca_file=self._get_option("https", "CAInfo", host),
+            certificate=self._get_option("https", "SSLCert", host),
+            key=self._get_option("https", "SSLKey", host),
             verify_peer=self._is_enabled("Verify-Peer", host),
             verify_host=self._is_enabled("Verify-Host", host),
-            timeout=self._timeout("https", host),
+            timeout=self._get_timeout("https", host),
             tls=True,
         )
 
@@ -76,18 +76,18 @@ class NetworkRules:
         """
         split_url = parse_url(url)
         if split_url.username:
-            return _basic_authorization(unquote(split_url.username), unquote(split_url.password or ""))
-        return self._login(split_url.scheme, split_url.hostname or "", split_url.port, split_url.path)
+            return _encode_basic_authorization(unquote(split_url.username), unquote(split_url.password or ""))
+        return self._find_login(split_url.scheme, split_url.hostname or "", split_url.port, split_url.path)
 
-    def _login(self, scheme: str, host: str, port: int | None, path: str) -> str:
+    def _find_login(self, scheme: str, host: str, port: int | None, path: str) -> str:
         for login in self._logins:
             if login.user and login.matches(scheme, host, port, path):
-                return _basic_authorization(login.user, login.password)
+                return _encode_basic_authorization(login.user, login.password)
         return ""
 
-    def _proxy(self, scheme: str, host: str) -> tuple[str, str]:
-        host_proxy = self._option_of_host(scheme, "Proxy", host)
-        default_proxy = self._plain_option(scheme, "Proxy") or self._environment_proxy(scheme)
+    def _find_proxy(self, scheme: str, host: str) -> tuple[str, str]:
+        host_proxy = self._get_host_option(scheme, "Proxy", host)
+        default_proxy = self._get_default_option(scheme, "Proxy") or self._get_environment_proxy(scheme)
         proxy = host_proxy or default_proxy
         if proxy.upper() == "DIRECT" or not proxy or self._is_exempt(host):
             return "", ""
@@ -100,12 +100,14 @@ class NetworkRules:
                 hint="use an http or https proxy, or DIRECT for this host",
             )
         if proxy_parts.username:
-            login = _basic_authorization(unquote(proxy_parts.username), unquote(proxy_parts.password or ""))
+            login = _encode_basic_authorization(
+                unquote(proxy_parts.username), unquote(proxy_parts.password or "")
+            )
         else:
-            login = self._login(proxy_parts.scheme, proxy_parts.hostname, proxy_parts.port, "")
+            login = self._find_login(proxy_parts.scheme, proxy_parts.hostname, proxy_parts.port, "")
         return without_login(proxy), login
 
-    def _environment_proxy(self, scheme: str) -> str:
+    def _get_environment_proxy(self, scheme: str) -> str:
         names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
         # A CGI server sets HTTP_PROXY from a header of the request; apt ignores it as well.
         values = (self._environ.get(name, "") for name in names if name != "HTTP_PROXY")
@@ -120,13 +122,13 @@ class NetworkRules:
                 return True
         return False
 
-    def _option(self, scheme: str, name: str, host: str) -> str:
-        return self._option_of_host(scheme, name, host) or self._plain_option(scheme, name)
+    def _get_option(self, scheme: str, name: str, host: str) -> str:
+        return self._get_host_option(scheme, name, host) or self._get_default_option(scheme, name)
 
-    def _option_of_host(self, scheme: str, name: str, host: str) -> str:
+    def _get_host_option(self, scheme: str, name: str, host: str) -> str:
         return self._get(scheme, f"{name}::{host}")
 
-    def _plain_option(self, scheme: str, name: str) -> str:
+    def _get_default_option(self, scheme: str, name: str) -> str:
         return self._get(scheme, name)
 
     def _get(self, scheme: str, name: str) -> str:
@@ -139,17 +141,12 @@ class NetworkRules:
         return value
 
     def _is_enabled(self, name: str, host: str) -> bool:
-        return self._option("https", name, host).lower() not in {
-            "false",
-            "no",
-            "0",
-            "off",
-            "without",
-            "disable",
-        }
+        from pumice.formats.aptconf import parse_boolean
 
-    def _timeout(self, scheme: str, host: str) -> float:
-        text = self._option(scheme, "Timeout", host)
+        return parse_boolean(self._get_option("https", name, host)) is not False
+
+    def _get_timeout(self, scheme: str, host: str) -> float:
+        text = self._get_option(scheme, "Timeout", host)
         return float(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 3600 else 30.0
 
 
@@ -171,5 +168,5 @@ def without_login(url: str) -> str:
     )
 
 
-def _basic_authorization(user: str, password: str) -> str:
+def _encode_basic_authorization(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -48,7 +48,7 @@ def fetch_package(
     Raises FetchError if no source has it, TrustError if it does not match the lock, and LockError for a
     local file that has changed.
     """
-    blob_digest = _blob_digest(package)
+    blob_digest = _find_blob_digest(package)
     if blob_digest and session.home.blobs.size(blob_digest) == package.size:
         return blob_digest
     problems: list[PumiceError] = []
@@ -60,23 +60,23 @@ def fetch_package(
             return fetched_digest
     if package.role == "local":
         return _import_local(recipe_dir / package.path, package, session)
-    path = quote(check_relative_path(package.path, _display_name(package)), safe="/+~:")
-    for url in _mirror_urls(package, sources, date or session.clock.now()):
+    path = quote(check_relative_path(package.path, _format_package(package)), safe="/+~:")
+    for url in _list_mirror_urls(package, sources, date or session.clock.now()):
         fetched_digest = _attempt(partial(_fetch_from_mirror, f"{url}/{path}", package, session), problems)
         if fetched_digest:
             for problem in problems:
                 session.progress.note(f"{problem.where}: {problem.message}; using another mirror")
             return fetched_digest
-    raise _fetch_error(package, problems)
+    raise _make_fetch_error(package, problems)
 
 
-def _blob_digest(package: LockedPackage) -> Digest | None:
+def _find_blob_digest(package: LockedPackage) -> Digest | None:
     """Return the digest of the blob, None if the lock only has SHA-512; raises TrustError without either."""
     if package.size > MAX_PACKAGE:
-        raise FormatError("the package is larger than 4 GiB", where=_display_name(package))
+        raise FormatError("the package is larger than 4 GiB", where=_format_package(package))
     if not (package.sha256 or package.sha512):
         raise TrustError(
-            "the lock has no digest of the package", where=_display_name(package), hint="run pumice lock"
+            "the lock has no digest of the package", where=_format_package(package), hint="run pumice lock"
         )
     return digest.from_hex(package.sha256) if package.sha256 else None
 
@@ -85,7 +85,7 @@ def bundle_path(package: LockedPackage) -> str:
     """Return the path of ``package`` in a bundle, which has a directory per archive, laid out as a mirror."""
     if package.role == "local":
         return f"local/{package.sha256}/{package.path.rpartition('/')[2]}"
-    return f"{package.archive}/{check_relative_path(package.path, _display_name(package))}"
+    return f"{package.archive}/{check_relative_path(package.path, _format_package(package))}"
 
 
 def copy_to_bundle(package: LockedPackage, session: Session, bundle: Path) -> None:
@@ -110,7 +110,7 @@ def copy_to_bundle(package: LockedPackage, session: Session, bundle: Path) -> No
             if hasher.hexdigest() != package.sha256:
                 raise TrustError(
                     "the store's copy is damaged",
-                    where=_display_name(package),
+                    where=_format_package(package),
                     hint="run pumice store verify",
                 )
             scratch.replace(target)
@@ -118,7 +118,7 @@ def copy_to_bundle(package: LockedPackage, session: Session, bundle: Path) -> No
             scratch.unlink(missing_ok=True)
 
 
-def _mirror_urls(package: LockedPackage, sources: Sequence[Source], date: int) -> list[str]:
+def _list_mirror_urls(package: LockedPackage, sources: Sequence[Source], date: int) -> list[str]:
     """Return the URLs of all mirrors of a package's archive, those of its own suite first.
 
     All suites of an archive share a pool. A snapshot with the time of an index may predate its
@@ -157,7 +157,7 @@ def _fetch_from_mirror(url: str, package: LockedPackage, session: Session) -> Di
     if blob_digest is None and responses > 1:  # the mirror may have replaced the file between two responses
         _, blob_digest = _download(url, package, session)
     if blob_digest is None:
-        raise _digest_error(package, without_login(url))
+        raise _make_digest_error(package, without_login(url))
     return blob_digest
 
 
@@ -201,7 +201,7 @@ def _import_file(path: Path, package: LockedPackage, session: Session) -> Digest
             raise TrustError(f"the file is not the locked {package.name}: the size differs", where=str(path))
         blob_digest = _commit_if_locked(writer.commit, package, hasher.hexdigest())
     if blob_digest is None:
-        raise _digest_error(package, str(path))
+        raise _make_digest_error(package, str(path))
     return blob_digest
 
 
@@ -212,12 +212,12 @@ def _commit_if_locked(
     if package.sha512 != sha512 and package.sha512:
         return None
     try:
-        return commit(_blob_digest(package))
+        return commit(_find_blob_digest(package))
     except TrustError:
         return None
 
 
-def _digest_error(package: LockedPackage, where: str) -> TrustError:
+def _make_digest_error(package: LockedPackage, where: str) -> TrustError:
     return TrustError(
         f"the file is not the locked {package.name} {package.version}: the digest differs",
         where=where,
@@ -240,25 +240,25 @@ def _import_local(path: Path, package: LockedPackage, session: Session) -> Diges
         ) from None
 
 
-def _fetch_error(package: LockedPackage, problems: list[PumiceError]) -> PumiceError:
+def _make_fetch_error(package: LockedPackage, problems: list[PumiceError]) -> PumiceError:
     """Return the error for a package that no source has."""
     if any(isinstance(problem, OfflineError) for problem in problems) and all(
         isinstance(problem, MissingError | OfflineError) for problem in problems
     ):
         return FetchError(
-            f"{_display_name(package)} is not in the store, and --offline does not allow downloading it",
+            f"{_format_package(package)} is not in the store, and --offline does not allow downloading it",
             hint="run the command once without --offline, or use a bundle (--bundle DIR)",
         )
     if all(isinstance(problem, MissingError) for problem in problems):
         return FetchError(
-            f"the mirrors no longer have {_display_name(package)}",
+            f"the mirrors no longer have {_format_package(package)}",
             where=problems[0].where,
             hint=f"lock a newer version with pumice lock --upgrade {package.name},"
             " or use a snapshot mirror or a bundle (--bundle DIR)",
         )
     failures = [problem for problem in problems if not isinstance(problem, MissingError | OfflineError)]
-    return releases.combine_problems(failures or problems, _display_name(package))
+    return releases.combine_problems(failures or problems, _format_package(package))
 
 
-def _display_name(package: LockedPackage) -> str:
+def _format_package(package: LockedPackage) -> str:
     return f"{package.name} {package.version} ({package.architecture})"

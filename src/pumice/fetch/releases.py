@@ -147,7 +147,7 @@ class _MirrorAttempt:
         etag, modified = (cached.etag, cached.modified) if cached and not cached.signature else ("", "")
         try:
             response = self._session.get(
-                f"{self._suite_url()}/InRelease", limit=MAX_RELEASE, etag=etag, modified=modified
+                f"{self._make_suite_url()}/InRelease", limit=MAX_RELEASE, etag=etag, modified=modified
             )
         except MissingError:
             return self._fetch_detached()
@@ -155,14 +155,14 @@ class _MirrorAttempt:
             return cached
         if cached is not None and response.body == cached.content:
             return cached
-        return self._new_record(response.body, b"", response.etag, response.modified)
+        return self._make_record(response.body, b"", response.etag, response.modified)
 
     def _fetch_detached(self) -> CachedRelease:
         try:
-            content = self._session.get(f"{self._suite_url()}/Release", limit=MAX_RELEASE).body
+            content = self._session.get(f"{self._make_suite_url()}/Release", limit=MAX_RELEASE).body
         except MissingError:
             if self._source.is_flat and self._source.trusted:
-                return self._new_record(self._describe_flat_archive(), b"", "", "")
+                return self._make_record(self._describe_flat_archive(), b"", "", "")
             if self._cached is not None:
                 raise FetchError("the mirror no longer has this suite", where=self._where) from None
             raise MissingError(
@@ -171,18 +171,18 @@ class _MirrorAttempt:
                 hint="check the name of the suite and the URL of the mirror",
             ) from None
         try:
-            signature = self._session.get(f"{self._suite_url()}/Release.gpg", limit=MAX_RELEASE).body
+            signature = self._session.get(f"{self._make_suite_url()}/Release.gpg", limit=MAX_RELEASE).body
         except MissingError:
             if not self._source.trusted:
-                raise self._unsigned_error() from None
+                raise self._make_unsigned_error() from None
             signature = b""
-        return self._new_record(content, signature, "", "")
+        return self._make_record(content, signature, "", "")
 
     def _describe_flat_archive(self) -> bytes:
         """Return a Release for a flat archive without one, generated from its current index."""
         for name in ("Packages.gz", "Packages.xz", "Packages"):
             try:
-                data = self._session.get(f"{self._suite_url()}/{name}", limit=_MAX_FLAT_INDEX).body
+                data = self._session.get(f"{self._make_suite_url()}/{name}", limit=_MAX_FLAT_INDEX).body
             except MissingError:
                 continue
             return f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n".encode()
@@ -192,10 +192,10 @@ class _MirrorAttempt:
             hint="check the URL and the suite",
         )
 
-    def _suite_url(self) -> str:
+    def _make_suite_url(self) -> str:
         return self._source.folder(self._url)
 
-    def _new_record(self, content: bytes, signature: bytes, etag: str, modified: str) -> CachedRelease:
+    def _make_record(self, content: bytes, signature: bytes, etag: str, modified: str) -> CachedRelease:
         url, suite = without_login(self._url), self._source.suite
         return CachedRelease(url, suite, 0, content, signature, etag, modified)
 
@@ -230,12 +230,12 @@ class _MirrorAttempt:
                 return verified.content, verified.signers, keyring.digest
         if self._source.trusted and not self._mirror.keys:
             return openpgp.strip_clearsign_armor(record.content), (), ""
-        raise self._signature_error(list(failures.values()))
+        raise self._make_signature_error(list(failures.values()))
 
-    def _signature_error(self, errors: list[PumiceError]) -> PumiceError:
+    def _make_signature_error(self, errors: list[PumiceError]) -> PumiceError:
         """Return one error for the failures with every keyring, with a hint for unreadable ones."""
         if not errors:
-            return self._unsigned_error()
+            return self._make_unsigned_error()
         first_error = errors[0]
         hint = "; ".join((*self._mirror.unreadable_keyrings, first_error.hint or "")).removesuffix("; ")
         # A failure with the right key says more than that a keyring does not have the key.
@@ -246,7 +246,7 @@ class _MirrorAttempt:
     def _verify_with_keys(
         self, record: CachedRelease, keys: KeyringFile
     ) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
-        keyring = openpgp.read_keyring(keys.data, only=keys.fingerprints, where=keys.name)
+        keyring = openpgp.read_keyring(keys.data, fingerprints=keys.fingerprints, where=keys.name)
         if record.signature:
             verified = openpgp.verify_detached(
                 record.content, record.signature, keyring, now=self._now, where=self._where
@@ -255,7 +255,7 @@ class _MirrorAttempt:
             verified = openpgp.verify_clearsigned(record.content, keyring, now=self._now, where=self._where)
         return verified, keyring
 
-    def _unsigned_error(self) -> TrustError:
+    def _make_unsigned_error(self) -> TrustError:
         hint = "use another mirror"
         if self._mirror.is_trusted_by_apt:
             hint = "apt's [trusted=yes] is not honored: add the archive to the recipe with trusted: true"

@@ -150,7 +150,7 @@ class Session:
         route = self._rules.route(url)
         login = self._rules.login(url)
         request_headers = {**headers, **({"Authorization": login} if login else {})}
-        return self._pool(route).request(
+        return self._get_pool(route).request(
             "GET",
             without_login(url),
             headers=request_headers,
@@ -159,14 +159,14 @@ class Session:
             retries=False,
         )
 
-    def _pool(self, route: Route) -> PoolManager:
+    def _get_pool(self, route: Route) -> PoolManager:
         with self._lock:
             if route not in self._pools:
-                self._pools[route] = _new_pool_manager(route)
+                self._pools[route] = _make_pool_manager(route)
             return self._pools[route]
 
 
-def _new_pool_manager(route: Route) -> PoolManager:
+def _make_pool_manager(route: Route) -> PoolManager:
     import urllib3
 
     from pumice.version import __version__
@@ -175,7 +175,7 @@ def _new_pool_manager(route: Route) -> PoolManager:
         "maxsize": 8,
         "headers": {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"},
         "timeout": urllib3.Timeout(connect=min(route.timeout, 15.0), read=route.timeout),
-        "ssl_context": _ssl_context(route) if route.tls else None,
+        "ssl_context": _make_ssl_context(route) if route.tls else None,
     }
     if not route.verify_host:
         options["assert_hostname"] = False
@@ -187,7 +187,7 @@ def _new_pool_manager(route: Route) -> PoolManager:
     return urllib3.ProxyManager(route.proxy, proxy_headers=proxy_headers, **options)
 
 
-def _ssl_context(route: Route) -> object:
+def _make_ssl_context(route: Route) -> object:
     import ssl
 
     try:

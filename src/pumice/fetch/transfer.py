@@ -116,8 +116,8 @@ class Transfer:
         response = self._request_following_redirects()
         try:
             return self._receive(response)
-        except _network_errors() as error:
-            raise self._network_error(error) from error
+        except _get_network_error_types() as error:
+            raise self._make_network_error(error) from error
         finally:
             response.close()
 
@@ -133,8 +133,8 @@ class Transfer:
                 }
             try:
                 response = self._request(url, headers)
-            except _network_errors() as error:
-                raise self._network_error(error) from error
+            except _get_network_error_types() as error:
+                raise self._make_network_error(error) from error
             if response.status not in _REDIRECTS:
                 return response
             target = urljoin(without_login(url), response.headers.get("Location", ""))
@@ -163,7 +163,7 @@ class Transfer:
             response.drain_conn()  # there is no body; this allows the connection to be reused
             return DownloadResult(b"", is_unchanged=True)
         if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            overlap = self._overlap_size(response)
+            overlap = self._compute_overlap(response)
             etag = response.headers.get("ETag", "")
             modified = response.headers.get("Last-Modified", "")
             self._response_count += 1
@@ -176,9 +176,9 @@ class Transfer:
                     raise too_large_error(self._url, self._limit)
                 self._sink(new_data)
             return DownloadResult(b"", etag, modified, response_count=self._response_count)
-        raise self._response_error(response)
+        raise self._make_response_error(response)
 
-    def _overlap_size(self, response: BaseHTTPResponse) -> int:
+    def _compute_overlap(self, response: BaseHTTPResponse) -> int:
         """Return how many bytes of this response are known already; raises FetchError for another range."""
         if response.status == HTTPStatus.OK:
             return self._received
@@ -187,25 +187,27 @@ class Transfer:
             raise FetchError("the mirror sent another range than requested", where=without_login(self._url))
         return 0
 
-    def _network_error(self, error: Exception) -> Exception:
+    def _make_network_error(self, error: Exception) -> Exception:
         """Return the exception for a network failure: a retry does not make a certificate valid."""
         from urllib3.exceptions import SSLError
 
         if isinstance(error, SSLError):
-            return FetchError(_network_error_text(error), where=without_login(self._url))
-        return _TransientError(_network_error_text(error))
+            return FetchError(_explain_network_error(error), where=without_login(self._url))
+        return _TransientError(_explain_network_error(error))
 
-    def _response_error(self, response: BaseHTTPResponse) -> Exception:
+    def _make_response_error(self, response: BaseHTTPResponse) -> Exception:
         status = response.status
         where = without_login(self._url)
         if status in _TRANSIENT:
-            return _TransientError(f"the server responded {_status_phrase(status)}", _retry_after(response))
+            return _TransientError(
+                f"the server responded {_format_status(status)}", _parse_retry_after(response)
+            )
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             return MissingError(f"the mirror does not have the file ({status})", where=where)
         hint = None
         if status == HTTPStatus.UNAUTHORIZED:
             hint = "add a login to apt's auth.conf or auth.conf.d, and check that you can read it"
-        return FetchError(f"the server responded {_status_phrase(status)}", where=where, hint=hint)
+        return FetchError(f"the server responded {_format_status(status)}", where=where, hint=hint)
 
 
 def too_large_error(url: str, limit: int) -> FormatError:
@@ -213,14 +215,14 @@ def too_large_error(url: str, limit: int) -> FormatError:
     return FormatError(f"the file is larger than {limit} bytes", where=without_login(url))
 
 
-def _status_phrase(status: int) -> str:
+def _format_status(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
 
 
-def _retry_after(response: BaseHTTPResponse) -> float:
+def _parse_retry_after(response: BaseHTTPResponse) -> float:
     """Return the seconds of Retry-After, 0 without one; a date counts as one second."""
     text = response.headers.get("Retry-After", "")
     if not text:
@@ -228,13 +230,13 @@ def _retry_after(response: BaseHTTPResponse) -> float:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1.0
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
+def _get_network_error_types() -> tuple[type[Exception], ...]:
     from urllib3.exceptions import HTTPError
 
     return (HTTPError, OSError)
 
 
-def _network_error_text(error: Exception) -> str:
+def _explain_network_error(error: Exception) -> str:
     """Return the cause of a network failure as a phrase, without urllib3's wrapping."""
     from urllib3 import exceptions
 

@@ -36,10 +36,10 @@ def read_installed_packages(data: bytes, where: str | None = None) -> Iterator[I
     for stanza in data.decode("utf-8", "replace").split("\n\n"):
         lines = [line for line in stanza.split("\n") if line]
         if lines:
-            yield _package(lines, where)
+            yield _parse_package(lines, where)
 
 
-def _package(lines: list[str], where: str | None) -> InstalledPackage:
+def _parse_package(lines: list[str], where: str | None) -> InstalledPackage:
     values: dict[str, str] = {}
     files: list[str] = []
     directory = ""

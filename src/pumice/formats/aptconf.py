@@ -20,8 +20,14 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
-FALSE = frozenset({"no", "false", "without", "off", "disable", "0"})
+_FALSE = frozenset({"no", "false", "without", "off", "disable", "0"})
 _MAX_DEPTH = 100
+
+
+def parse_boolean(text: str) -> bool | None:
+    """Return a boolean as apt reads it (``StringToBool``); None if ``text`` is not one."""
+    lowercase_text = text.strip().lower()
+    return True if lowercase_text in _TRUE else False if lowercase_text in _FALSE else None
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -35,8 +41,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     def get_boolean(self, name: str) -> bool | None:
         """Return the boolean value of ``name`` as apt reads it; None if it is not a boolean."""
-        text = self.get(name).lower()
-        return True if text in _TRUE else False if text in FALSE else None
+        return parse_boolean(self.get(name))
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -54,9 +59,9 @@ class Login(msgspec.Struct, frozen=True):
 
         ``port`` is None if the URL has none; a login with a port does not apply to the default port.
         """
-        allowed = scheme == self.scheme if self.scheme else scheme == "https"
+        scheme_matches = scheme == self.scheme if self.scheme else scheme == "https"
         return (
-            allowed
+            scheme_matches
             and host.lower() == self.host
             and (self.port is None or self.port == port)
             and path.startswith(self.path)
@@ -71,11 +76,11 @@ def read_configuration(files: Iterable[tuple[str, bytes]]) -> Configuration:
     """
     values: dict[str, str] = {}
     for where, data in files:
-        _read_options(_tokens(data.decode("utf-8", "replace"), where), values, where)
+        _read_options(_tokenize(data.decode("utf-8", "replace"), where), values, where)
     return Configuration(values)
 
 
-def _tokens(text: str, where: str) -> list[tuple[str, str, int]]:
+def _tokenize(text: str, where: str) -> list[tuple[str, str, int]]:
     """Return (kind, text, line) of each token except white space and comments."""
     tokens = []
     position, line = 0, 1
@@ -143,11 +148,11 @@ def read_logins(data: bytes, *, where: str = "") -> list[Login]:
                 machines.append({"machine": value})
             elif machines:
                 machines[-1].setdefault(keyword, value)
-    return [_login(item, where) for item in machines]
+    return [_parse_login(machine, where) for machine in machines]
 
 
-def _login(item: dict[str, str], where: str) -> Login:
-    scheme, separator, remainder = item["machine"].rpartition("://")
+def _parse_login(machine: dict[str, str], where: str) -> Login:
+    scheme, separator, remainder = machine["machine"].rpartition("://")
     host, slash, path = remainder.partition("/")
     port = None
     if host.rfind(":") > host.rfind("]"):
@@ -160,6 +165,6 @@ def _login(item: dict[str, str], where: str) -> Login:
         scheme=scheme.lower() if separator else "",
         port=port,
         path=slash + path,
-        user=item.get("login", ""),
-        password=item.get("password", ""),
+        user=machine.get("login", ""),
+        password=machine.get("password", ""),
     )

@@ -90,25 +90,25 @@ def scan_index(data: bytes | bytearray | mmap) -> NameTable:
     names: list[tuple[bytes, int]] = []
     provides: list[tuple[bytes, int]] = []
     essential = array("I")
-    first = _FIRST.match(data)
-    if first is not None:
-        names.append((first[1], first.start(1)))
+    first_name = _FIRST.match(data)
+    if first_name is not None:
+        names.append((first_name[1], first_name.start(1)))
     for match in _FACTS.finditer(data):
         kind = match.lastindex
         if kind == 1:
             names.append((match[1], match.start(1)))
         elif kind == 2:
             offset = match.start(2)
-            for item in _PROVIDED.finditer(match[2]):
-                provides.append((item[1], offset + item.start(1)))  # noqa: PERF401 - twice as fast as extend here
+            for provided_name in _PROVIDED.finditer(match[2]):
+                provides.append((provided_name[1], offset + provided_name.start(1)))  # noqa: PERF401 - twice as fast as extend here
         else:
             essential.append(match.start(3))
     names.sort()
     provides.sort()
     return NameTable(
         len(data),
-        array("I", [item[1] for item in names]),
-        array("I", [item[1] for item in provides]),
+        array("I", [provided_name[1] for provided_name in names]),
+        array("I", [provided_name[1] for provided_name in provides]),
         essential,
     )
 
@@ -126,17 +126,17 @@ def read_table(data: bytes) -> NameTable:
     """Return the table in ``data``; raises FormatError if it is not what `encode_table` returned."""
     if len(data) < _HEADER.size:
         raise FormatError("the name table is truncated")
-    magic, size, names, provides, essential, checksum = _HEADER.unpack_from(data)
+    magic, size, name_count, provided_count, essential_count, checksum = _HEADER.unpack_from(data)
     body = memoryview(data)[_HEADER.size :]
     if (
         magic != _MAGIC
-        or len(body) != 4 * (names + provides + essential)
+        or len(body) != 4 * (name_count + provided_count + essential_count)
         or hashlib.sha256(body).digest() != checksum
     ):
         raise FormatError("the name table is damaged")
     arrays = []
     start = 0
-    for count in (names, provides, essential):
+    for count in (name_count, provided_count, essential_count):
         offsets = array("I")
         offsets.frombytes(body[start : start + 4 * count])
         arrays.append(_to_little_endian(offsets))
@@ -153,7 +153,7 @@ class Index:
             raise FormatError("the name table belongs to another index")
         self._data = data
         self._table = table
-        self._suite = suite
+        self.suite = suite
         self._records: dict[int, PackageRecord] = {}
 
     def __len__(self) -> int:
@@ -174,12 +174,12 @@ class Index:
 
     def names(self) -> Iterator[str]:
         """Yield the names of all packages, sorted, without duplicates."""
-        last = b""
+        previous_name = b""
         for offset in self._table.names:
             name = self._name_at(offset)
-            if name != last:
+            if name != previous_name:
                 yield name.decode("utf-8", "replace")
-            last = name
+            previous_name = name
 
     def _find_offsets(self, table: array[int], name: str) -> Iterable[int]:
         encoded_name = name.encode()
@@ -197,7 +197,7 @@ class Index:
         cached_record = self._records.get(start)
         if cached_record is None:
             text = bytes(self._data[start : end if end >= 0 else len(self._data)])
-            cached_record = self._records[start] = read_stanza(text, self._suite)
+            cached_record = self._records[start] = read_stanza(text, self.suite)
         return cached_record
 
 
@@ -217,14 +217,14 @@ def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
     return PackageRecord(
         name=name,
         version=version,
-        architecture=_architecture(fields.get("architecture", ""), where),
+        architecture=_check_architecture(fields.get("architecture", ""), where),
         source=source[1],
         source_version=source[2] or version,
         filename=check_relative_path(fields.get("filename", ""), where),
-        size=_number(fields.get("size", ""), where),
-        sha256=_hex(fields.get("sha256", ""), 64, where),
-        sha512=_hex(fields.get("sha512", ""), 128, where),
-        installed_size=_leading_number(fields.get("installed-size", "")),
+        size=_parse_size(fields.get("size", ""), where),
+        sha256=_check_hex_digits(fields.get("sha256", ""), 64, where),
+        sha512=_check_hex_digits(fields.get("sha512", ""), 128, where),
+        installed_size=_parse_installed_size(fields.get("installed-size", "")),
         multi_arch=fields.get("multi-arch", "no"),
         essential=fields.get("essential", "") == "yes",
         priority=fields.get("priority", "optional"),
@@ -260,25 +260,25 @@ def _to_little_endian(offsets: array[int]) -> array[int]:
     return offsets
 
 
-def _architecture(text: str, where: str | None) -> str:
+def _check_architecture(text: str, where: str | None) -> str:
     if not _GRAMMAR.fullmatch(text):
         raise FormatError("the architecture of a package is missing or malformed", where=where)
     return text
 
 
-def _number(text: str, where: str | None) -> int:
+def _parse_size(text: str, where: str | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise FormatError(f"{text[:50]!r} is not a size", where=where)
     return int(text)
 
 
-def _leading_number(text: str) -> int:
+def _parse_installed_size(text: str) -> int:
     """Return the value of an Installed-Size as apt reads it: ``12.5`` is 12, and text is 0."""
     match = re.match("[0-9]{1,15}(?![0-9])", text)
     return int(match[0]) if match else 0
 
 
-def _hex(text: str, length: int, where: str | None) -> str:
+def _check_hex_digits(text: str, length: int, where: str | None) -> str:
     if text and (len(text) != length or text.strip("0123456789abcdef")):
         raise FormatError(f"{text[:150]!r} is not a digest", where=where)
     return text

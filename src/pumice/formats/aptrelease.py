@@ -63,7 +63,7 @@ class Release(msgspec.Struct, frozen=True):
         hashes: dict[str, str] = {}
         sizes: set[int] = set()
         for algorithm, text in self.lists.items():
-            for hash_digits, size in _entries(text, path):
+            for hash_digits, size in _find_entries(text, path):
                 if (
                     len(hash_digits) != _HASHES[algorithm]
                     or hashes.setdefault(algorithm, hash_digits) != hash_digits
@@ -118,10 +118,10 @@ def parse_date(text: str, *, where: str | None = None) -> int:
     return calendar.timegm((year, month, day, hour, minute, second))
 
 
-def _entries(text: str, path: str) -> Iterator[tuple[str, int]]:
+def _find_entries(text: str, path: str) -> Iterator[tuple[str, int]]:
     """Yield the hash and size of each line for ``path``, without parsing the other lines."""
-    needle = f" {path}\n"
-    start = text.find(needle)
+    line_end = f" {path}\n"
+    start = text.find(line_end)
     while start >= 0:
         line = text[text.rfind("\n", 0, start) + 1 : start].split()
         if len(line) == 2:
@@ -129,7 +129,7 @@ def _entries(text: str, path: str) -> Iterator[tuple[str, int]]:
             if not (size.isascii() and size.isdigit() and len(size) <= 15 and _is_hex(digits)):
                 raise FormatError(f"the Release file has a malformed line for {path}")
             yield digits, int(size)
-        start = text.find(needle, start + 1)
+        start = text.find(line_end, start + 1)
 
 
 def _is_hex(digits: str) -> bool:

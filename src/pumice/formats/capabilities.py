@@ -69,7 +69,7 @@ def encode_capabilities(text: str) -> bytes:
         match = _CLAUSE.fullmatch(clause)
         if not match:
             raise FormatError(f"{text[:80]!r} is not a list of capabilities")
-        mask = _mask(match[1])
+        mask = _parse_mask(match[1])
         for operator, flags in _OPERATION.findall(match[2]):
             for flag, current in sets.items():
                 if operator == "=":
@@ -91,7 +91,7 @@ def encode_capabilities(text: str) -> bytes:
     )
 
 
-def _mask(names: str) -> int:
+def _parse_mask(names: str) -> int:
     if names in ("", "all"):
         return (1 << len(_NAMES)) - 1
     mask = 0

@@ -8,14 +8,12 @@ and output are bounded for any input.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pumice.errors import FormatError
 
 if TYPE_CHECKING:
-    from bz2 import BZ2Decompressor
     from collections.abc import Callable
-    from lzma import LZMADecompressor
 
     from pumice.formats.tar import Source
 
@@ -134,35 +132,10 @@ class _Uncompressed:
         return True
 
 
-class _Gzip:
-    def __init__(self) -> None:
-        self._decompressor = zlib.decompressobj(31)
-        self._pending = b""
-        self.finished = False
+class _ConcatenatedStreams:
+    """Streams of one format after another, with ``padding`` between them; a subclass decompresses one."""
 
-    def feed(self, data: bytes) -> bytes:
-        data = self._pending + data if self._pending else data
-        if self.finished and data:
-            self._decompressor = zlib.decompressobj(31)
-            self.finished = False
-        output = self._decompressor.decompress(data, _CHUNK * 4)
-        if self._decompressor.eof:
-            self.finished = True
-            self._pending = self._decompressor.unused_data
-        else:
-            self._pending = self._decompressor.unconsumed_tail
-        return output
-
-    def needs_input(self) -> bool:
-        return not self._pending
-
-
-class _StandardLibraryStreams:
-    """Concatenated streams of a decompressor from the standard library, with ``padding`` between them."""
-
-    def __init__(
-        self, new_decompressor: Callable[[], BZ2Decompressor | LZMADecompressor], *, padding: bytes = b""
-    ) -> None:
+    def __init__(self, new_decompressor: Callable[[], Any], *, padding: bytes = b"") -> None:
         self._new_decompressor = new_decompressor
         self._padding = padding
         self._decompressor = new_decompressor()
@@ -178,20 +151,37 @@ class _StandardLibraryStreams:
                 return b""
             self._decompressor = self._new_decompressor()
             self.finished = False
-        output = self._decompressor.decompress(data, _CHUNK * 4)
+        output: bytes = self._decompressor.decompress(data, _CHUNK * 4)
         if self._decompressor.eof:
             self.finished = True
             self._pending = self._decompressor.unused_data
+        else:
+            self._pending = self._unconsumed_input()
         return output
 
+    def _unconsumed_input(self) -> bytes:
+        """Return the input that the decompressor has not consumed and does not keep itself."""
+        return b""
+
     def needs_input(self) -> bool:
-        return not self._pending if self.finished else self._decompressor.needs_input
+        return not self._pending if self.finished else bool(self._decompressor.needs_input)
+
+
+class _Gzip(_ConcatenatedStreams):
+    def __init__(self) -> None:
+        super().__init__(lambda: zlib.decompressobj(31))
+
+    def _unconsumed_input(self) -> bytes:
+        return bytes(self._decompressor.unconsumed_tail)
+
+    def needs_input(self) -> bool:
+        return not self._pending
 
 
 def _xz() -> _Decompressor:
     import lzma
 
-    return _StandardLibraryStreams(
+    return _ConcatenatedStreams(
         lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), padding=b"\0"
     )
 
@@ -199,13 +189,13 @@ def _xz() -> _Decompressor:
 def _bzip2() -> _Decompressor:
     import bz2
 
-    return _StandardLibraryStreams(bz2.BZ2Decompressor)
+    return _ConcatenatedStreams(bz2.BZ2Decompressor)
 
 
 def _lzma() -> _Decompressor:
     import lzma
 
-    return _StandardLibraryStreams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
+    return _ConcatenatedStreams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
 
 
 class _Zstd:

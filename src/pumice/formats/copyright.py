@@ -35,7 +35,8 @@ class Copyright(msgspec.Struct, frozen=True):
 
     ``files`` are the licenses of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
     ``texts`` those of stand-alone paragraphs; all are empty for prose. ``common`` are the names in
-    ``/usr/share/common-licenses`` that the text mentions. ``later`` is true if it permits later versions.
+    ``/usr/share/common-licenses`` that the text mentions. ``allows_later_versions`` is true if it permits
+    later versions of a license.
     """
 
     machine_readable: bool
@@ -43,7 +44,7 @@ class Copyright(msgspec.Struct, frozen=True):
     header: License | None
     texts: tuple[License, ...]
     common: tuple[str, ...]
-    later: bool
+    allows_later_versions: bool
     text: str
 
 
@@ -51,28 +52,34 @@ def read_copyright(data: bytes) -> Copyright:
     """Return the content of a copyright file, for any bytes. Only the first MiB is read."""
     text = data[:_MAX_TEXT].decode("utf-8", "replace").replace("\r\n", "\n")
     common = tuple(dict.fromkeys(name.rstrip(".") for name in _COMMON.findall(text)))
-    later = _LATER.search(text) is not None
+    allows_later_versions = _LATER.search(text) is not None
     if not _FORMAT.search(text[:_HEAD]):
-        return Copyright(False, (), None, (), common, later, text)
+        return Copyright(False, (), None, (), common, allows_later_versions, text)
     files: list[License] = []
     standalone_texts: list[License] = []
     header: License | None = None
-    for number, fields in enumerate(_paragraphs(text)):
-        stated_license = _license(fields.get("license", ""))
-        if stated_license is None:
+    for number, fields in enumerate(_split_paragraphs(text)):
+        license_field = _parse_license(fields.get("license", ""))
+        if license_field is None:
             continue
         if number == 0 and "files" not in fields:
-            header = stated_license
+            header = license_field
         elif "files" in fields:
-            files.append(stated_license)
+            files.append(license_field)
         else:
-            standalone_texts.append(stated_license)
+            standalone_texts.append(license_field)
     return Copyright(
-        bool(files or header), tuple(files), header, tuple(standalone_texts), common, later, text
+        bool(files or header),
+        tuple(files),
+        header,
+        tuple(standalone_texts),
+        common,
+        allows_later_versions,
+        text,
     )
 
 
-def _license(value: str) -> License | None:
+def _parse_license(value: str) -> License | None:
     name, _, text_lines = value.partition("\n")
     if not name.strip() and not text_lines.strip():
         return None
@@ -81,10 +88,10 @@ def _license(value: str) -> License | None:
     return License(" ".join(name.split())[:200], text)
 
 
-def _paragraphs(text: str) -> Iterator[dict[str, str]]:
+def _split_paragraphs(text: str) -> Iterator[dict[str, str]]:
     """Yield paragraphs as fields by lower-case names; malformed lines continue the field before them."""
     fields: dict[str, list[str]] = {}
-    last = ""
+    current_field = ""
     count = 0
     for line in text.split("\n"):
         if not line.strip():
@@ -93,14 +100,14 @@ def _paragraphs(text: str) -> Iterator[dict[str, str]]:
                 count += 1
             if count >= _MAX_PARAGRAPHS:
                 return
-            fields, last = {}, ""
+            fields, current_field = {}, ""
         elif line[0] in " \t":
-            if last:
-                fields[last].append(line)
+            if current_field:
+                fields[current_field].append(line)
         elif match := _FIELD.fullmatch(line):
-            last = match[1].lower()
-            fields.setdefault(last, []).append(match[2])
-        elif last:
-            fields[last].append(" " + line)
+            current_field = match[1].lower()
+            fields.setdefault(current_field, []).append(match[2])
+        elif current_field:
+            fields[current_field].append(" " + line)
     if fields:
         yield {name: "\n".join(lines) for name, lines in fields.items()}

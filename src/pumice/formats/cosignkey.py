@@ -98,8 +98,8 @@ def _read_scrypt_parameters(params: dict[str, Any]) -> tuple[int, int, int]:
     n, r, p = (params.get(name) for name in ("N", "r", "p"))
     if not (type(n) is int and type(r) is int and type(p) is int):
         raise FormatError(f"the {_DOCUMENT} has no scrypt parameters")
-    sane = 1 < n <= 1 << 24 and n & (n - 1) == 0 and 0 < r <= 64 and 0 < p <= 16
-    if not sane or 128 * n * r > _MAX_MEMORY:
+    is_valid = 1 < n <= 1 << 24 and n & (n - 1) == 0 and 0 < r <= 64 and 0 < p <= 16
+    if not is_valid or 128 * n * r > _MAX_MEMORY:
         raise FormatError(
             f"the {_DOCUMENT} has invalid scrypt parameters N={n % 10**12}, r={r % 10**6}, p={p % 10**6}"
         )

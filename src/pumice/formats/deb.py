@@ -89,8 +89,8 @@ def read_control(file: BinaryIO) -> Control:
         raise FormatError("the package has no control file", hint=_HINT)
     paragraph = deb822.read_paragraph(files.pop("control"), where="control", latin1=True)
     # Field names are case-insensitive: the three that callers use get their usual spelling.
-    usual = {field.lower(): field for field in _REQUIRED}
-    fields = {usual.get(name.lower(), name): value for name, value in paragraph.items()}
+    canonical_names = {field.lower(): field for field in _REQUIRED}
+    fields = {canonical_names.get(name.lower(), name): value for name, value in paragraph.items()}
     for field in _REQUIRED:
         if not fields.get(field):
             raise FormatError(f"the control file has no {field}", hint=_HINT)
@@ -113,13 +113,13 @@ class _MemberStream:
     def __init__(self, file: BinaryIO, member: Member) -> None:
         self._file = file
         self._position = member.offset
-        self._left = member.size
+        self._remaining = member.size
 
     def read(self, size: int, /) -> bytes:
         self._file.seek(self._position)
-        chunk = self._file.read(min(size, self._left))
+        chunk = self._file.read(min(size, self._remaining))
         self._position += len(chunk)
-        self._left -= len(chunk)
+        self._remaining -= len(chunk)
         return chunk
 
 

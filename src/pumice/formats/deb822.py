@@ -31,30 +31,32 @@ def read_paragraphs(
     """
     fields: Paragraph = {}
     names: set[str] = set()
-    last = ""
+    current_field = ""
     for number, line in enumerate(_split_lines(data, where, latin1), 1):
         if comments and line.startswith("#"):
             continue
         if not line.strip(" \t"):
             if fields:
                 yield fields
-            fields, names, last = {}, set(), ""
+            fields, names, current_field = {}, set(), ""
         elif line[0] in " \t":
-            if not last:
+            if not current_field:
                 raise FormatError(
-                    "a continuation line has no field before it", where=_location(where, number)
+                    "a continuation line has no field before it", where=_format_location(where, number)
                 )
-            fields[last] += "\n" + line
+            fields[current_field] += "\n" + line
         else:
-            last, value = _parse_field(line, _location(where, number))
-            if last.lower() in names:
-                raise FormatError(f"the field {last[:100]} appears twice", where=_location(where, number))
+            current_field, value = _parse_field(line, _format_location(where, number))
+            if current_field.lower() in names:
+                raise FormatError(
+                    f"the field {current_field[:100]} appears twice", where=_format_location(where, number)
+                )
             if len(names) >= MAX_FIELDS:
                 raise FormatError(
-                    f"a paragraph has more than {MAX_FIELDS} fields", where=_location(where, number)
+                    f"a paragraph has more than {MAX_FIELDS} fields", where=_format_location(where, number)
                 )
-            names.add(last.lower())
-            fields[last] = value
+            names.add(current_field.lower())
+            fields[current_field] = value
     if fields:
         yield fields
 
@@ -62,12 +64,12 @@ def read_paragraphs(
 def read_paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
     """Return the only paragraph of ``data``; raises FormatError if there is not exactly one."""
     paragraphs = read_paragraphs(data, latin1=latin1, where=where)
-    first = next(paragraphs, None)
-    if first is None:
+    paragraph = next(paragraphs, None)
+    if paragraph is None:
         raise FormatError("expected a paragraph of fields, found none", where=where)
     if next(paragraphs, None) is not None:
         raise FormatError("expected one paragraph of fields, found more", where=where)
-    return first
+    return paragraph
 
 
 def lowercase_names(fields: Mapping[str, str]) -> Paragraph:
@@ -91,7 +93,7 @@ def _split_lines(data: bytes, where: str | None, latin1: bool) -> list[str]:
             text = "\n".join(map(_decode_line, data.split(b"\n")))
             return [line.removesuffix("\r") for line in text.split("\n")]
         raise FormatError(
-            "the text is not UTF-8", where=_location(where, data.count(b"\n", 0, error.start) + 1)
+            "the text is not UTF-8", where=_format_location(where, data.count(b"\n", 0, error.start) + 1)
         ) from None
     return [line.removesuffix("\r") for line in text.split("\n")]
 
@@ -111,5 +113,5 @@ def _parse_field(line: str, where: str | None) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
-def _location(where: str | None, line: int) -> str | None:
+def _format_location(where: str | None, line: int) -> str | None:
     return f"{where}:{line}" if where else None

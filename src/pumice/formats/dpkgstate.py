@@ -50,12 +50,12 @@ def format_status(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> st
         fields_by_key["conffiles"] = ("Conffiles", "".join(lines))
     ordered_keys = [name.lower() for name in _ORDER if name.lower() in fields_by_key]
     other_keys = [name for name in fields_by_key if name not in ordered_keys]
-    ordered = [fields_by_key[name] for name in (*ordered_keys, *other_keys)]
+    ordered_fields = [fields_by_key[name] for name in (*ordered_keys, *other_keys)]
     names = dict(zip((name.lower() for name in _ORDER), _ORDER, strict=True))
-    return "".join(_field(names.get(name.lower(), name), value) for name, value in ordered)
+    return "".join(_format_field(names.get(name.lower(), name), value) for name, value in ordered_fields)
 
 
-def _field(name: str, value: str) -> str:
+def _format_field(name: str, value: str) -> str:
     if value.startswith("\n"):
         return f"{name}:{value}\n"
     return f"{name}: {value}\n"

@@ -81,14 +81,14 @@ def envelope_from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO)
     return Envelope(
         kind,
         decode_base64(strictjson.get_text(document, "payload", _DOCUMENT), _DOCUMENT),
-        tuple(_signature(item) for item in signatures),
+        tuple(_parse_signature(signature) for signature in signatures),
     )
 
 
 def decode_base64(text: str, description: str) -> bytes:
     """Return the bytes of standard or URL-safe base64, as protocol.md allows both.
 
-    Raises FormatError with ``what`` as the name of the document.
+    Raises FormatError with ``description`` as the name of the document.
     """
     try:
         if "-" in text or "_" in text:
@@ -98,8 +98,8 @@ def decode_base64(text: str, description: str) -> bytes:
         raise FormatError(f"the {description} contains invalid base64") from None
 
 
-def _signature(item: object) -> Signature:
-    if not isinstance(item, dict):
+def _parse_signature(document: object) -> Signature:
+    if not isinstance(document, dict):
         raise FormatError(f"the {_DOCUMENT} has a signature that is not an object")
-    value = decode_base64(strictjson.get_text(item, "sig", _DOCUMENT), _DOCUMENT)
-    return Signature(value, strictjson.get_text(item, "keyid", _DOCUMENT, ""))
+    value = decode_base64(strictjson.get_text(document, "sig", _DOCUMENT), _DOCUMENT)
+    return Signature(value, strictjson.get_text(document, "keyid", _DOCUMENT, ""))

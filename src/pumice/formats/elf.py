@@ -44,14 +44,14 @@ def read_shared_object(read_at: Callable[[int, int], bytes], size: int) -> Share
     ``read_at(offset, length)`` returns part of the file of ``size`` bytes. It is called for the header,
     the program headers, the dynamic section and the soname, for about 1 MiB at most.
     """
-    head = read_at(0, 64) if size >= 52 else b""
-    if head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
+    header = read_at(0, 64) if size >= 52 else b""
+    if header[:4] != b"\x7fELF" or header[4] not in (1, 2) or header[5] not in (1, 2):
         return None
-    layout = _Layout("<" if head[5] == 1 else ">", 32 * head[4])
-    kind, machine = struct.unpack_from(layout.order + "HH", head, 16)
+    layout = _Layout("<" if header[5] == 1 else ">", 32 * header[4])
+    kind, machine = struct.unpack_from(layout.order + "HH", header, 16)
     if kind != _ET_DYN:
         return None
-    segments = _read_segments(head, layout, read_at, size)
+    segments = _read_segments(header, layout, read_at, size)
     dynamic = next((segment for segment in segments if segment[0] == _PT_DYNAMIC), None)
     if dynamic is None:
         return None
@@ -63,26 +63,26 @@ _Segment = tuple[int, int, int, int]  # type, offset in the file, address, lengt
 
 
 def _read_segments(
-    head: bytes, layout: _Layout, read_at: Callable[[int, int], bytes], size: int
+    header: bytes, layout: _Layout, read_at: Callable[[int, int], bytes], size: int
 ) -> list[_Segment]:
     if layout.bits == 64:
-        if len(head) < 64:
+        if len(header) < 64:
             return []
-        (offset,) = struct.unpack_from(layout.order + "Q", head, 32)
-        width, count = struct.unpack_from(layout.order + "HH", head, 54)
-        row, least = struct.Struct(layout.order + "IIQQQQ"), 56
+        (offset,) = struct.unpack_from(layout.order + "Q", header, 32)
+        width, count = struct.unpack_from(layout.order + "HH", header, 54)
+        header_format, min_width = struct.Struct(layout.order + "IIQQQQ"), 56
     else:
-        (offset,) = struct.unpack_from(layout.order + "I", head, 28)
-        width, count = struct.unpack_from(layout.order + "HH", head, 42)
-        row, least = struct.Struct(layout.order + "IIIII"), 32
-    if not least <= width <= 256 or not 0 < count <= _MAX_SEGMENTS or offset + width * count > size:
+        (offset,) = struct.unpack_from(layout.order + "I", header, 28)
+        width, count = struct.unpack_from(layout.order + "HH", header, 42)
+        header_format, min_width = struct.Struct(layout.order + "IIIII"), 32
+    if not min_width <= width <= 256 or not 0 < count <= _MAX_SEGMENTS or offset + width * count > size:
         return []
     table = read_at(offset, width * count)
     if len(table) != width * count:
         return []
     segments: list[_Segment] = []
     for start in range(0, len(table), width):
-        fields = row.unpack_from(table, start)
+        fields = header_format.unpack_from(table, start)
         kind, offset_in_file, address, length = (
             (fields[0], fields[2], fields[3], fields[5])
             if layout.bits == 64

@@ -63,13 +63,13 @@ class IgnorePatterns:
 class _Automaton(msgspec.Struct, frozen=True):
     """The automaton for the part of a pattern after its literal prefix. States are bits.
 
-    ``moves`` maps a byte to the states from which it leads to the next state, ``stays`` to the states
-    that it does not leave. ``skips`` are pairs of a state and the states reachable without input.
+    By byte, ``transitions`` are the states that it leaves for the next one, and ``self_loops`` those that
+    it stays in. ``epsilon_transitions`` are pairs of a state and the states reachable without input.
     """
 
-    moves: tuple[int, ...]
-    stays: tuple[int, ...]
-    skips: tuple[tuple[int, int], ...]
+    transitions: tuple[int, ...]
+    self_loops: tuple[int, ...]
+    epsilon_transitions: tuple[tuple[int, int], ...]
     end: int
 
 
@@ -86,7 +86,7 @@ def _parse_rule(line: bytes) -> _Rule | None:
     """Return the rule of one line; None for comments, empty lines and patterns that never match."""
     if line.startswith(b"#"):
         return None
-    line = _without_trailing_spaces(line)
+    line = _strip_trailing_spaces(line)
     negated = line.startswith(b"!")
     body = line[1:] if negated else line
     directories_only = body.endswith(b"/")
@@ -103,10 +103,10 @@ def _parse_rule(line: bytes) -> _Rule | None:
     return _Rule(negated, directories_only, by_name, body[:length], automaton)
 
 
-def _without_trailing_spaces(line: bytes) -> bytes:
+def _strip_trailing_spaces(line: bytes) -> bytes:
     stripped = line.rstrip(b" ")
-    backslashes = len(stripped) - len(stripped.rstrip(b"\\"))
-    return stripped + b" " if backslashes % 2 and stripped != line else stripped
+    backslash_count = len(stripped) - len(stripped.rstrip(b"\\"))
+    return stripped + b" " if backslash_count % 2 and stripped != line else stripped
 
 
 def _matches(rule: _Rule, text: bytes) -> bool:
@@ -115,17 +115,17 @@ def _matches(rule: _Rule, text: bytes) -> bool:
     if not text.startswith(rule.literal):
         return False
     automaton = rule.automaton
-    state = _follow_skips(1, automaton)
+    state = _follow_epsilon_transitions(1, automaton)
     for byte in text[len(rule.literal) :]:
-        state = (state & automaton.moves[byte]) << 1 | state & automaton.stays[byte]
+        state = (state & automaton.transitions[byte]) << 1 | state & automaton.self_loops[byte]
         if not state:
             return False
-        state = _follow_skips(state, automaton)
+        state = _follow_epsilon_transitions(state, automaton)
     return bool(state & automaton.end)
 
 
-def _follow_skips(state: int, automaton: _Automaton) -> int:
-    for state_bit, reachable in automaton.skips:
+def _follow_epsilon_transitions(state: int, automaton: _Automaton) -> int:
+    for state_bit, reachable in automaton.epsilon_transitions:
         if state & state_bit:
             state |= reachable
     return state
@@ -135,28 +135,28 @@ class _AutomatonBuilder:
     """Builds an automaton."""
 
     def __init__(self) -> None:
-        self.moves = [0] * 256
-        self.stays = [0] * 256
-        self.skips: list[tuple[int, int]] = []
+        self.transitions = [0] * 256
+        self.self_loops = [0] * 256
+        self.epsilon_transitions: list[tuple[int, int]] = []
         self.state_bit = 1
 
     def add_byte(self, accepted: frozenset[int]) -> None:
         """Add a state that consumes one byte."""
         for byte in accepted:
-            self.moves[byte] |= self.state_bit
+            self.transitions[byte] |= self.state_bit
         self.state_bit <<= 1
 
     def add_repeated_bytes(self, accepted: frozenset[int]) -> None:
         """Add a state that consumes any number of bytes."""
         for byte in accepted:
-            self.stays[byte] |= self.state_bit
-        self.skips.append((self.state_bit, self.state_bit << 1))
+            self.self_loops[byte] |= self.state_bit
+        self.epsilon_transitions.append((self.state_bit, self.state_bit << 1))
         self.state_bit <<= 1
 
     def add_directories(self) -> None:
         """Add the states for ``**/``: any number of directories, each with its slash."""
         # A separate start state: after a byte was consumed, the slash is required.
-        self.skips.append((self.state_bit, self.state_bit << 1 | self.state_bit << 3))
+        self.epsilon_transitions.append((self.state_bit, self.state_bit << 1 | self.state_bit << 3))
         self.state_bit <<= 1
         self.add_repeated_bytes(_ALL)
         self.add_byte(frozenset([_SLASH]))
@@ -185,7 +185,12 @@ def _compile_pattern(pattern: bytes) -> _Automaton | None:
                 return None  # as in git, a backslash at the end matches nothing
             builder.add_byte(frozenset([pattern[position]]))
             position += 1
-    return _Automaton(tuple(builder.moves), tuple(builder.stays), tuple(builder.skips), builder.state_bit)
+    return _Automaton(
+        tuple(builder.transitions),
+        tuple(builder.self_loops),
+        tuple(builder.epsilon_transitions),
+        builder.state_bit,
+    )
 
 
 def _compile_stars(pattern: bytes, start: int, builder: _AutomatonBuilder) -> int:
@@ -216,15 +221,15 @@ def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | N
     position += negated
     accepted: set[int] = set()
     range_start = -1  # the byte that a range could begin with
-    first = True
+    is_first = True
     while True:
         byte = pattern[position : position + 1]
         if not byte:
             return None
-        if byte == b"]" and not first:
+        if byte == b"]" and not is_first:
             break
-        first = False
-        end = _end_of_class(pattern, position)
+        is_first = False
+        end = _find_class_end(pattern, position)
         if end:
             class_bytes = _CLASSES.get(pattern[position + 2 : end - 2])
             if class_bytes is None:
@@ -232,9 +237,9 @@ def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | N
             accepted |= class_bytes
             range_start, position = -1, end
             continue
-        following = pattern[position + 1 : position + 2]
-        if byte == b"-" and range_start >= 0 and following not in (b"", b"]"):
-            position += 2 if following == b"\\" else 1
+        next_byte = pattern[position + 1 : position + 2]
+        if byte == b"-" and range_start >= 0 and next_byte not in (b"", b"]"):
+            position += 2 if next_byte == b"\\" else 1
             if position >= len(pattern):
                 return None
             accepted.update(range(range_start, pattern[position] + 1))
@@ -249,7 +254,7 @@ def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | N
     return (_ALL - accepted if negated else frozenset(accepted)), position + 1
 
 
-def _end_of_class(pattern: bytes, start: int) -> int:
+def _find_class_end(pattern: bytes, start: int) -> int:
     """Return the position after a ``[:name:]``, 0 if there is none at ``start``."""
     end = pattern.find(b"]", start + 2)
     is_class = pattern.startswith(b"[:", start) and end > start + 2 and pattern[end - 1] == 0x3A

@@ -58,9 +58,9 @@ class MemberWriter:
         self.content_size += len(data)
         self._buffer += data
         while len(self._buffer) >= MEMBER_SIZE:
-            full, self._buffer = self._buffer, self._buffer[MEMBER_SIZE:]
-            del full[MEMBER_SIZE:]
-            self._write_member(full)
+            content, self._buffer = self._buffer, self._buffer[MEMBER_SIZE:]
+            del content[MEMBER_SIZE:]
+            self._write_member(content)
 
     def close(self) -> None:
         """Write the last member."""
@@ -88,17 +88,17 @@ def random_access_reader(
         starts.append(starts[-1] + length)
 
     @lru_cache(maxsize=2)
-    def read_member(number: int) -> bytearray:
+    def read_member(member_index: int) -> bytearray:
         with open_file() as file:
-            file.seek(starts[number])
-            return decompress_member(file.read(member_sizes[number]))
+            file.seek(starts[member_index])
+            return decompress_member(file.read(member_sizes[member_index]))
 
     def read_at(offset: int, length: int) -> bytes:
         end = min(offset + length, size)
         chunks = []
         while offset < end:
-            number, within = divmod(offset, MEMBER_SIZE)
-            chunk = read_member(number)[within : within + end - offset]
+            member_index, offset_in_member = divmod(offset, MEMBER_SIZE)
+            chunk = read_member(member_index)[offset_in_member : offset_in_member + end - offset]
             if not chunk:
                 raise FormatError("a sequence of gzip members is shorter than its index")
             chunks.append(chunk)

@@ -15,7 +15,7 @@ def is_loopback(host: str) -> bool:
 
     Credentials may be sent to such a host without TLS.
     """
-    name = _without_port(host)
+    name = _strip_port(host)
     if name.lower() == "localhost" or name.lower().endswith(".localhost"):
         return True
     try:
@@ -31,16 +31,16 @@ def is_local(host: str) -> bool:
     unspecified address, which connects to this machine, and link-local addresses, where clouds serve the
     credentials of a machine.
     """
-    name = _without_port(host).rstrip(".")
+    name = _strip_port(host).rstrip(".")
     if is_loopback(name):
         return True
-    address = _address(name)
+    address = _parse_address(name)
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address
     return address is not None and (address.is_loopback or address.is_link_local or address.is_unspecified)
 
 
-def _address(name: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(name: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(name)
     except ValueError:
@@ -51,7 +51,7 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _without_port(host: str) -> str:
+def _strip_port(host: str) -> str:
     """Return a host without its port; an IPv6 address with a port must be in brackets."""
     if host.startswith("[") and "]" in host:
         return host[1 : host.index("]")]

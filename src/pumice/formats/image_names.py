@@ -26,11 +26,11 @@ def is_full_name(text: str) -> bool:
 
     As in docker, the first component is a host if it is ``localhost`` or has a dot, colon or capital.
     """
-    first, slash, rest = text.partition("/")
+    host, slash, name = text.partition("/")
     if len(text) > MAX_NAME:
         return False
-    if slash and (first == "localhost" or "." in first or ":" in first or first != first.lower()):
-        return is_name(rest) and _is_host_and_port(first)
+    if slash and (host == "localhost" or "." in host or ":" in host or host != host.lower()):
+        return is_name(name) and _is_host_and_port(host)
     return is_name(text)
 
 

@@ -75,7 +75,7 @@ class Statement(msgspec.Struct, frozen=True):
         return strictjson.read_value(self.json, "predicate", limit=MAX_STATEMENT)
 
 
-class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _UndecodedStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A statement whose predicate is not decoded."""
 
     type: str = msgspec.field(name="_type")
@@ -84,7 +84,7 @@ class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     predicate: msgspec.Raw
 
 
-_parts_decoder = msgspec.json.Decoder(_Parts)
+_statement_decoder = msgspec.json.Decoder(_UndecodedStatement)
 
 
 def encode_predicate(predicate: Any) -> bytes:
@@ -106,10 +106,10 @@ def encode_statement(statement: Statement) -> bytes:
         | ({"annotations": {TIMESTAMP: subject.timestamp}} if subject.timestamp else {})
         for subject in statement.subjects
     ]
-    return _encode_parts(V1, subjects, statement.predicate_type, statement.json)
+    return _encode_members(V1, subjects, statement.predicate_type, statement.json)
 
 
-def _encode_parts(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: bytes) -> bytes:
+def _encode_members(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: bytes) -> bytes:
     def text(value: object) -> bytes:
         return msgspec.json.encode(value, order="deterministic")
 
@@ -127,7 +127,7 @@ def read_statement(data: bytes) -> Statement:
         raise FormatError(f"the document is not an in-toto statement: {error.message}") from None
     if kind not in (V1, V01):
         raise FormatError(f"the document is not an in-toto statement: its type is {kind[:80]!r}")
-    subjects = [subject for item in subject_list if (subject := _parse_subject(item))]
+    subjects = [subject for subject_value in subject_list if (subject := _parse_subject(subject_value))]
     return Statement(tuple(subjects), predicate_type, predicate)
 
 
@@ -139,12 +139,16 @@ def _read_canonical(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
     if len(data) > MAX_STATEMENT:
         return None
     try:
-        parts = _parts_decoder.decode(data)
-        encoded = _encode_parts(parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate))
+        statement = _statement_decoder.decode(data)
+        encoded = _encode_members(
+            statement.type, statement.subject, statement.predicate_type, bytes(statement.predicate)
+        )
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return (
-        (parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate)) if encoded == data else None
+        (statement.type, statement.subject, statement.predicate_type, bytes(statement.predicate))
+        if encoded == data
+        else None
     )
 
 
@@ -200,11 +204,11 @@ def make_resource_descriptor(
     return {key: value for key, value in descriptor.items() if value}
 
 
-def _parse_subject(item: object) -> Subject | None:
-    digests = item.get("digest") if isinstance(item, dict) else None
+def _parse_subject(value: object) -> Subject | None:
+    digests = value.get("digest") if isinstance(value, dict) else None
     hex_digits = digests.get("sha256") if isinstance(digests, dict) else None
-    if not isinstance(item, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):
+    if not isinstance(value, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):
         return None
-    name = item.get("name")
-    timestamp = strictjson.get_seconds(item.get("annotations"), TIMESTAMP)
+    name = value.get("name")
+    timestamp = strictjson.get_seconds(value.get("annotations"), TIMESTAMP)
     return Subject(name if isinstance(name, str) else "", "sha256:" + hex_digits, timestamp)

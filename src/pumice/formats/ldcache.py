@@ -58,12 +58,14 @@ def encode_cache(libraries: Iterable[Library], generator: str) -> bytes:
     ``generator`` is the name of the program: ``ldconfig (...) stable release version 2.36``.
     """
     entries = sorted(libraries, key=_descending)
-    strings, offsets = _build_string_table({text for item in entries for text in (item.name, item.path)})
+    strings, offsets = _build_string_table(
+        {text for library in entries for text in (library.name, library.path)}
+    )
     start = _HEADER.size + _ENTRY.size * len(entries)
     extension = -(-(start + len(strings)) // 4) * 4
     rows = [
-        _ENTRY.pack(item.flags, start + offsets[item.name], start + offsets[item.path], 0, 0)
-        for item in entries
+        _ENTRY.pack(library.flags, start + offsets[library.name], start + offsets[library.path], 0, 0)
+        for library in entries
     ]
     header = _HEADER.pack(_MAGIC, len(entries), len(strings), _LITTLE_ENDIAN, extension)
     body = header + b"".join(rows) + strings
@@ -89,29 +91,29 @@ def read_cache(data: bytes) -> tuple[tuple[Library, ...], str]:
     return libraries, _read_generator(data, extension)
 
 
-def compare_names(first: str, second: str) -> int:
+def compare_names(name: str, other_name: str) -> int:
     """Return a negative, zero or positive number as the loader orders two library names.
 
     Runs of digits are compared as numbers and sort after other bytes (``_dl_cache_libcmp``).
     """
-    first_bytes, second_bytes = first.encode(), second.encode()
-    i = j = 0
-    while i < len(first_bytes):
-        if _is_digit(first_bytes, i):
-            if not _is_digit(second_bytes, j):
+    name_bytes, other_bytes = name.encode(), other_name.encode()
+    position = other_position = 0
+    while position < len(name_bytes):
+        if _is_digit(name_bytes, position):
+            if not _is_digit(other_bytes, other_position):
                 return 1
-            i, value = _read_number(first_bytes, i)
-            j, other_value = _read_number(second_bytes, j)
+            position, value = _read_number(name_bytes, position)
+            other_position, other_value = _read_number(other_bytes, other_position)
             if value != other_value:
                 return value - other_value
-        elif _is_digit(second_bytes, j):
+        elif _is_digit(other_bytes, other_position):
             return -1
-        elif j >= len(second_bytes) or first_bytes[i] != second_bytes[j]:
+        elif other_position >= len(other_bytes) or name_bytes[position] != other_bytes[other_position]:
             # glibc compares signed chars, so bytes above 127 sort first
-            return _signed_byte(first_bytes, i) - _signed_byte(second_bytes, j)
+            return _signed_byte(name_bytes, position) - _signed_byte(other_bytes, other_position)
         else:
-            i, j = i + 1, j + 1
-    return -_signed_byte(second_bytes, j)
+            position, other_position = position + 1, other_position + 1
+    return -_signed_byte(other_bytes, other_position)
 
 
 def _is_digit(text: bytes, index: int) -> bool:
@@ -131,8 +133,8 @@ def _signed_byte(text: bytes, index: int) -> int:
     return text[index] - 256 if text[index] > 127 else text[index]
 
 
-def _compare_libraries(first: Library, second: Library) -> int:
-    return compare_names(second.name, first.name) or second.flags - first.flags
+def _compare_libraries(library: Library, other_library: Library) -> int:
+    return compare_names(other_library.name, library.name) or other_library.flags - library.flags
 
 
 _descending = cmp_to_key(_compare_libraries)
@@ -144,12 +146,12 @@ def _build_string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
     See ``stringtable_finalize`` in glibc.
     """
     # 255 - byte sorts the reversed strings in descending order; 256 sorts a suffix after the longer string
-    ordered = sorted(texts, key=lambda text: [*(255 - byte for byte in reversed(text.encode())), 256])
+    ordered_texts = sorted(texts, key=lambda text: [*(255 - byte for byte in reversed(text.encode())), 256])
     offsets: dict[str, int] = {}
     strings: list[bytes] = []
     position = 0
     previous = ""
-    for text in ordered:
+    for text in ordered_texts:
         data = text.encode()
         if previous.endswith(text):
             offsets[text] = offsets[previous] + len(previous.encode()) - len(data)

@@ -228,13 +228,13 @@ def is_index(data: bytes, media_type: str = "") -> bool:
 
     Raises FormatError if it is neither, or could be read as both (CVE-2021-41190).
     """
-    raw = _parse(data, "manifest")
-    if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
+    document = _parse(data, "manifest")
+    if document.get("schemaVersion") == 1 or "fsLayers" in document:
         raise FormatError("the image manifest has Docker's obsolete schema version 1")
-    has_manifests = "manifests" in raw
-    if has_manifests and ("layers" in raw or "config" in raw):
+    has_manifests = "manifests" in document
+    if has_manifests and ("layers" in document or "config" in document):
         raise FormatError("the document has the fields of both a manifest and an index")
-    own_media_type = str(raw.get("mediaType") or "")
+    own_media_type = str(document.get("mediaType") or "")
     if own_media_type and media_type in MANIFESTS | INDEXES and own_media_type != media_type:
         raise FormatError(
             f"the document has media type {own_media_type!r}, but its descriptor has {media_type!r}"
@@ -244,7 +244,7 @@ def is_index(data: bytes, media_type: str = "") -> bool:
         raise FormatError(
             f"the document has media type {effective_media_type!r}, but the fields of another type"
         )
-    if not has_manifests and "layers" not in raw and "config" not in raw:
+    if not has_manifests and "layers" not in document and "config" not in document:
         raise FormatError("the document is neither an image manifest nor an index")
     return has_manifests
 
@@ -262,27 +262,21 @@ def is_document(descriptor: Descriptor) -> bool:
 
 def read_manifest(data: bytes) -> Manifest:
     """Return the manifest in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    raw = _parse(data, "manifest")
-    raw.setdefault("layers", [])
-    manifest = _convert(raw, Manifest, "manifest")
+    manifest = _read_document(data, Manifest, "manifest", layers=[])
     _check_version(manifest.schema_version)
     return manifest
 
 
 def read_index(data: bytes) -> Index:
     """Return the index in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    raw = _parse(data, "index")
-    raw.setdefault("manifests", [])
-    index = _convert(raw, Index, "index")
+    index = _read_document(data, Index, "index", manifests=[])
     _check_version(index.schema_version)
     return index
 
 
 def read_config(data: bytes) -> ImageConfig:
     """Return the image config in ``data``; raises FormatError if malformed or larger than 4 MiB."""
-    raw = _parse(data, "config")
-    raw.setdefault("rootfs", {"type": "layers", "diff_ids": []})
-    return _convert(raw, ImageConfig, "config")
+    return _read_document(data, ImageConfig, "config", rootfs={"type": "layers", "diff_ids": []})
 
 
 def is_image_config(data: bytes) -> bool:
@@ -305,21 +299,26 @@ def _check_version(number: int) -> None:
         raise FormatError(f"the document has schemaVersion {number}, but only 2 is supported")
 
 
+def _read_document(data: bytes, kind: type[_Document], document_kind: str, **defaults: object) -> _Document:
+    """Return a document in which members that some tools omit have ``defaults``."""
+    return _convert({**defaults, **_parse(data, document_kind)}, kind, document_kind)
+
+
 def _parse(data: bytes, document_kind: str) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
         raise FormatError(f"the {document_kind} is larger than 4 MiB")
     try:
-        raw = remove_nulls(msgspec.json.decode(data))
+        document = remove_nulls(msgspec.json.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"the {document_kind} is not valid JSON ({_one_line(error)})") from None
-    if not isinstance(raw, dict):
+    if not isinstance(document, dict):
         raise FormatError(f"the {document_kind} is not a JSON object")
-    return raw
+    return document
 
 
-def _convert(raw: dict[str, Any], kind: type[_Document], document_kind: str) -> _Document:
+def _convert(document: dict[str, Any], kind: type[_Document], document_kind: str) -> _Document:
     try:
-        return msgspec.convert(raw, kind)
+        return msgspec.convert(document, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"the {document_kind} is malformed ({_one_line(error)})") from None
 
@@ -332,12 +331,12 @@ def remove_nulls(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         in_set = key in ("ExposedPorts", "Volumes")
         return {
-            name: {} if item is None else remove_nulls(item, name)
-            for name, item in value.items()
-            if item is not None or in_set
+            name: {} if member is None else remove_nulls(member, name)
+            for name, member in value.items()
+            if member is not None or in_set
         }
     if isinstance(value, list):
-        return [remove_nulls(item) for item in value]
+        return [remove_nulls(member) for member in value]
     return value
 
 

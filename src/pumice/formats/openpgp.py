@@ -70,11 +70,11 @@ class Keyring:
         return None
 
 
-def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) -> Keyring:
+def read_keyring(data: bytes, *, fingerprints: Iterable[str] = (), where: str | None = None) -> Keyring:
     """Return a keyring, binary or armored, with any number of certificates or armored blocks.
 
-    If ``only`` is not empty, only certificates with these fingerprints of the primary key are kept; case
-    and a final ``!`` are ignored. Raises FormatError if there is no certificate.
+    If ``fingerprints`` is not empty, only certificates whose primary key has one of them are kept; case and
+    a final ``!`` are ignored. Raises FormatError if there is no certificate.
     """
     from pysequoia import Cert
 
@@ -84,9 +84,11 @@ def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = N
     with _library_errors_as("it is not an OpenPGP keyring", where):
         for block in _split_armor(data):
             certificates += Cert.split_bytes(block)
-    fingerprints = {item.rstrip("!").lower() for item in only}
-    if fingerprints:
-        certificates = [item for item in certificates if item.fingerprint in fingerprints]
+    accepted_fingerprints = {fingerprint.rstrip("!").lower() for fingerprint in fingerprints}
+    if accepted_fingerprints:
+        certificates = [
+            certificate for certificate in certificates if certificate.fingerprint in accepted_fingerprints
+        ]
     if not certificates:
         raise FormatError("the keyring has no OpenPGP certificate", where=where)
     return Keyring(data, certificates)
@@ -107,14 +109,16 @@ def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | Non
         raise TrustError("there is text outside the signed part, or the signature is truncated", where=where)
     signature = text[text.rfind(_SIGNATURE) :]
     packets = _read_signature_packets(signature, where)
-    result = _verify_or_explain(
+    verification = _verify_or_explain(
         lambda: pysequoia.verify(bytes=text, store=keys.all_certificates),
         packets,
         keys,
         now,
         where,
     )
-    return VerifiedContent(result.bytes or b"", find_valid_signers(result, packets, keys, now, where))
+    return VerifiedContent(
+        verification.bytes or b"", find_valid_signers(verification, packets, keys, now, where)
+    )
 
 
 def verify_detached(
@@ -214,12 +218,12 @@ def _verify_or_explain(
 
 
 def find_valid_signers(
-    result: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
+    verification: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
 ) -> tuple[str, ...]:
     """Return the signers whose keys are valid now and not only when they signed, as gpgv does."""
     signers: set[str] = set()
     reasons: set[str] = set()
-    for signature in result.valid_sigs:
+    for signature in verification.valid_sigs:
         certificate = keys.find_certificate(signature.certificate)
         problem = (
             _find_key_problem(certificate, signature.signing_key, now)
@@ -260,13 +264,17 @@ def _find_key_problem(certificate: Cert, key: str, now: int) -> str:
     """Return why a key of ``certificate`` is invalid at the time ``now``, ``""`` if it is valid."""
     if certificate.is_revoked:
         return "is revoked"
-    ends = certificate.expiration
-    if ends is None or ends.timestamp() >= now:
+    expiration = certificate.expiration
+    if expiration is None or expiration.timestamp() >= now:
         bindings = _find_subkey_bindings(certificate, key)
         if any(str(packet.signature_type).endswith("SubkeyRevocation") for _, packet in bindings):
             return "is revoked"
-        ends = _subkey_expiration(bindings)
-    return f"has expired on {_format_date(ends)}" if ends is not None and ends.timestamp() < now else ""
+        expiration = _find_subkey_expiration(bindings)
+    return (
+        f"has expired on {_format_date(expiration)}"
+        if expiration is not None and expiration.timestamp() < now
+        else ""
+    )
 
 
 def _find_subkey_bindings(certificate: Cert, key: str) -> list[tuple[datetime, Packet]]:
@@ -284,13 +292,17 @@ def _find_subkey_bindings(certificate: Cert, key: str) -> list[tuple[datetime, P
     return bindings
 
 
-def _subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime | None:
+def _find_subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime | None:
     """Return when a subkey expires, according to the newest signature that binds it."""
-    dated = [(packet.signature_created, created, packet) for created, packet in bindings]
-    dated = [item for item in dated if str(item[2].signature_type).endswith("SubkeyBinding")]
-    if not dated:
+    dated_bindings = [(packet.signature_created, created, packet) for created, packet in bindings]
+    dated_bindings = [
+        binding for binding in dated_bindings if str(binding[2].signature_type).endswith("SubkeyBinding")
+    ]
+    if not dated_bindings:
         return None
-    _, created, packet = max(dated, key=lambda item: item[0].timestamp() if item[0] else 0.0)
+    _, created, packet = max(
+        dated_bindings, key=lambda binding: binding[0].timestamp() if binding[0] else 0.0
+    )
     validity = packet.key_validity_period
     return created + validity if validity else None
 

@@ -35,10 +35,10 @@ _CURVES = {
 
 def read_packet_tag(data: bytes) -> int:
     """Return the type of the first packet of binary data, 0 if there is none (RFC 9580, 4.2)."""
-    first = data[0] if data else 0
-    if first & 0xC0 == 0xC0:
-        return first & 0x3F
-    return (first >> 2) & 0x0F if first & 0x80 else 0
+    first_byte = data[0] if data else 0
+    if first_byte & 0xC0 == 0xC0:
+        return first_byte & 0x3F
+    return (first_byte >> 2) & 0x0F if first_byte & 0x80 else 0
 
 
 def is_protected(key: bytes) -> bool:
@@ -61,10 +61,15 @@ def protect_key(key: bytes, passphrase: bytes, random: Callable[[int], bytes]) -
     return b"".join(packets)
 
 
-def _encrypt_secret(secret: bytes, passphrase: bytes, salt: bytes, start: bytes) -> bytes:
-    plain = secret + hashlib.sha1(secret, usedforsecurity=False).digest()  # required by the format
-    head = bytes((_CHECKED, _AES256, _ITERATED, _SHA256)) + salt + bytes((_ITERATION_COUNT,)) + start
-    return head + _encrypt_cfb(plain, _derive_key(passphrase, salt), start)
+def _encrypt_secret(secret: bytes, passphrase: bytes, salt: bytes, initialization_vector: bytes) -> bytes:
+    checked_secret = secret + hashlib.sha1(secret, usedforsecurity=False).digest()  # required by the format
+    header = (
+        bytes((_CHECKED, _AES256, _ITERATED, _SHA256))
+        + salt
+        + bytes((_ITERATION_COUNT,))
+        + initialization_vector
+    )
+    return header + _encrypt_cfb(checked_secret, _derive_key(passphrase, salt), initialization_vector)
 
 
 def _derive_key(passphrase: bytes, salt: bytes) -> bytes:
@@ -78,15 +83,18 @@ def _derive_key(passphrase: bytes, salt: bytes) -> bytes:
     return state.digest()
 
 
-def _encrypt_cfb(plain: bytes, key: bytes, start: bytes) -> bytes:
+def _encrypt_cfb(plaintext: bytes, key: bytes, initialization_vector: bytes) -> bytes:
     """Encrypt in CFB mode, which the library is going to remove."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - the building block of CFB below
-    ciphertext, previous = b"", start
-    for position in range(0, len(plain), _BLOCK):
-        block = plain[position : position + _BLOCK]
-        previous = bytes(a ^ b for a, b in zip(block, cipher.update(previous), strict=False))
+    ciphertext, previous = b"", initialization_vector
+    for position in range(0, len(plaintext), _BLOCK):
+        block = plaintext[position : position + _BLOCK]
+        previous = bytes(
+            plain_byte ^ key_byte
+            for plain_byte, key_byte in zip(block, cipher.update(previous), strict=False)
+        )
         ciphertext += previous
     return ciphertext
 
@@ -96,17 +104,17 @@ def _split_packets(key: bytes) -> list[tuple[int, bytes, bytes]]:
     from pysequoia import Tsk
     from pysequoia.packet import PacketPile, Tag
 
-    public = iter(PacketPile.from_bytes(bytes(Tsk.from_bytes(key).extract_certificate())))
+    public_packets = iter(PacketPile.from_bytes(bytes(Tsk.from_bytes(key).extract_certificate())))
     packets: list[tuple[int, bytes, bytes]] = []
     for packet in PacketPile.from_bytes(key):
-        body, number = bytes(packet.body), int(packet.tag)
-        plain = bytes(next(public).body)
+        body, packet_type = bytes(packet.body), int(packet.tag)
+        public_body = bytes(next(public_packets).body)
         if packet.tag in (Tag.SecretKey, Tag.SecretSubkey):
-            if not body.startswith(plain):
+            if not body.startswith(public_body):
                 raise FormatError("the OpenPGP key has inconsistent packets")
-            packets.append((number, plain, body[len(plain) :]))
+            packets.append((packet_type, public_body, body[len(public_body) :]))
         else:
-            packets.append((number, body, b""))
+            packets.append((packet_type, body, b""))
     return packets
 
 
@@ -121,13 +129,13 @@ def spki_fingerprints(certificate: bytes) -> frozenset[str]:
     for packet in PacketPile.from_bytes(certificate):
         if int(packet.tag) in (PUBLIC, _PUBLIC_SUBKEY):
             try:
-                fingerprints.add(_fingerprint(bytes(packet.body)))
+                fingerprints.add(_compute_fingerprint(bytes(packet.body)))
             except (ValueError, IndexError):  # malformed keys are omitted too
                 continue
     return frozenset(fingerprints - {""})
 
 
-def _fingerprint(body: bytes) -> str:
+def _compute_fingerprint(body: bytes) -> str:
     """Return the fingerprint for the body of one key packet, ``""`` for an unsupported algorithm."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
@@ -139,8 +147,8 @@ def _fingerprint(body: bytes) -> str:
         return ""
     if key is None:
         return ""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+    key_format = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, key_format)).hexdigest()
 
 
 def _make_public_key(algorithm: int, material: bytes) -> Any:

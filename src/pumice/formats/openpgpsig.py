@@ -82,13 +82,13 @@ def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) ->
         raise TrustError(f"it is by the OpenPGP key {issuer}, which is not trusted for this name")
     packet = _parse_packet(signature.data)
     try:
-        result = pysequoia.verify(
+        verification = pysequoia.verify(
             file=path, store=lambda _: [certificate], signature=pysequoia.Sig.from_bytes(signature.data)
         )
     except Exception:  # noqa: BLE001 - the library's errors are of many types and meant for developers
         raise TrustError(_explain_failure(path, signature, packet, keys, now)) from None
     try:
-        return openpgp.find_valid_signers(result, [packet], keys, now, None)[0].lower()
+        return openpgp.find_valid_signers(verification, [packet], keys, now, None)[0].lower()
     except TrustError:
         raise
     except Exception:  # noqa: BLE001 - as above: the library rejects keys that are bound by SHA-1

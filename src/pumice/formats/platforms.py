@@ -63,10 +63,7 @@ def from_debian(architecture: str) -> Platform:
     """Return the platform of a Debian architecture; raises FormatError if it is not supported."""
     platform = _DEBIAN.get(architecture)
     if platform is None:
-        raise FormatError(
-            f"unsupported architecture {architecture!r}",
-            hint="supported: " + ", ".join(_DEBIAN),
-        )
+        raise _unknown_architecture(architecture)
     return platform
 
 
@@ -75,10 +72,35 @@ def to_debian(platform: Platform) -> str:
     for architecture, candidate in _DEBIAN.items():
         if matches(candidate, platform):
             return architecture
+    if platform.os == "linux" and platform.architecture not in {
+        known.architecture for known in _DEBIAN.values()
+    }:
+        raise _unknown_architecture(platform.architecture)
     raise FormatError(
         f"Debian has no architecture for the platform {format_platform(platform)}",
-        hint="supported: " + ", ".join(format_platform(known) for known in _DEBIAN.values()),
+        hint="supported: "
+        + ", ".join(format_platform(supported_platform) for supported_platform in _DEBIAN.values()),
     )
+
+
+def parse_architecture(name: str) -> str:
+    """Return the Debian architecture for any of its names, such as ``x86_64``, or for a platform.
+
+    Raises FormatError, or UsageError for what is not a name.
+    """
+    return name if name in _DEBIAN else to_debian(parse_platform(name))
+
+
+def _unknown_architecture(name: str) -> FormatError:
+    from difflib import get_close_matches
+
+    oci_names = {platform.architecture: platform for platform in _DEBIAN.values()}
+    names = _MACHINES | _ALIASES | oci_names | _DEBIAN
+    matching_names = get_close_matches(name[:40].lower(), names, n=1)
+    hint = "use one of " + ", ".join(_DEBIAN)
+    if matching_names:
+        hint = f"did you mean {to_debian(names[matching_names[0]])}?"
+    return FormatError(f"unknown architecture {name[:40]!r}", hint=hint)
 
 
 def from_machine(name: str) -> Platform:
@@ -93,20 +115,24 @@ def parse_platform(text: str) -> Platform:
         component and component.isascii() and component.replace("_", "").replace("-", "").isalnum()
         for component in components
     ):
-        raise _invalid_platform(text)
+        raise _make_platform_error(text)
     if len(components) == 1:
-        return _ALIASES.get(components[0], Platform(components[0]))
+        return _named_platform(components[0])
     if len(components) == 2 and components[0] in ("arm", "arm64", "amd64"):
         return Platform(components[0], variant=components[1])
     if len(components) > 3:
-        raise _invalid_platform(text)
-    platform = _ALIASES.get(components[1], Platform(components[1]))
+        raise _make_platform_error(text)
+    platform = _named_platform(components[1])
     return Platform(
         platform.architecture, components[0], components[2] if len(components) == 3 else platform.variant
     )
 
 
-def _invalid_platform(text: str) -> UsageError:
+def _named_platform(architecture: str) -> Platform:
+    return _ALIASES.get(architecture) or _MACHINES.get(architecture) or Platform(architecture)
+
+
+def _make_platform_error(text: str) -> UsageError:
     return UsageError(
         f"{text[:100]!r} is not a platform",
         hint="expected OS/ARCHITECTURE[/VARIANT], such as linux/amd64 or linux/arm/v7",
@@ -115,8 +141,8 @@ def _invalid_platform(text: str) -> UsageError:
 
 def format_platform(platform: Platform) -> str:
     """Return ``os/architecture[/variant]``."""
-    tail = f"/{platform.variant}" if platform.variant else ""
-    return f"{platform.os}/{platform.architecture}{tail}"
+    variant_suffix = f"/{platform.variant}" if platform.variant else ""
+    return f"{platform.os}/{platform.architecture}{variant_suffix}"
 
 
 def matches(offered: Platform, requested: Platform) -> bool:
@@ -124,7 +150,7 @@ def matches(offered: Platform, requested: Platform) -> bool:
     return (
         offered.os == requested.os
         and offered.architecture == requested.architecture
-        and _effective_variant(offered) == _effective_variant(requested)
+        and _get_effective_variant(offered) == _get_effective_variant(requested)
     )
 
 
@@ -134,7 +160,7 @@ def choose_platform(offered: Sequence[Platform | None], requested: Platform) -> 
     That is the first that matches (image-index.md), otherwise the newest older variant, because newer
     processors run code for older ones.
     """
-    best: tuple[int, int] | None = None
+    best_match: tuple[int, int] | None = None
     for position, platform in enumerate(offered):
         if platform is None:
             continue
@@ -142,16 +168,21 @@ def choose_platform(offered: Sequence[Platform | None], requested: Platform) -> 
             return position
         if (platform.os, platform.architecture) != (requested.os, requested.architecture):
             continue
-        level, limit = _variant_number(platform), _variant_number(requested)
-        if level is not None and limit is not None and level < limit and (best is None or level > best[0]):
-            best = (level, position)
-    return None if best is None else best[1]
+        level, limit = _parse_variant_number(platform), _parse_variant_number(requested)
+        if (
+            level is not None
+            and limit is not None
+            and level < limit
+            and (best_match is None or level > best_match[0])
+        ):
+            best_match = (level, position)
+    return None if best_match is None else best_match[1]
 
 
-def _effective_variant(platform: Platform) -> str:
+def _get_effective_variant(platform: Platform) -> str:
     return platform.variant or _DEFAULT_VARIANTS.get(platform.architecture, "")
 
 
-def _variant_number(platform: Platform) -> int | None:
-    digits = _effective_variant(platform).removeprefix("v")
+def _parse_variant_number(platform: Platform) -> int | None:
+    digits = _get_effective_variant(platform).removeprefix("v")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 4 else None

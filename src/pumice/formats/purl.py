@@ -13,18 +13,21 @@ def percent_encode(text: str) -> str:
     """Return ``text`` percent-encoded."""
     if _UNRESERVED.issuperset(text):
         return text
-    return "".join(c if c in _UNRESERVED else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
+    return "".join(
+        character if character in _UNRESERVED else "".join(f"%{byte:02X}" for byte in character.encode())
+        for character in text
+    )
 
 
 def format_purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
     """Return ``pkg:kind/namespace/name@version?key=value``; empty parts are omitted."""
-    head = f"pkg:{kind}/{percent_encode(namespace)}/" if namespace else f"pkg:{kind}/"
-    tail = "&".join(f"{key}={percent_encode(value)}" for key, value in sorted(qualifiers.items()) if value)
+    prefix = f"pkg:{kind}/{percent_encode(namespace)}/" if namespace else f"pkg:{kind}/"
+    query = "&".join(f"{key}={percent_encode(value)}" for key, value in sorted(qualifiers.items()) if value)
     return (
-        head
+        prefix
         + percent_encode(name)
         + (f"@{percent_encode(version)}" if version else "")
-        + (f"?{tail}" if tail else "")
+        + (f"?{query}" if query else "")
     )
 
 
@@ -37,4 +40,7 @@ def format_cpe(vendor: str, product: str, version: str) -> str:
 def _escape_cpe(text: str) -> str:
     if not text:
         return "*"
-    return "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else f"\\{c}" for c in text.lower())
+    return "".join(
+        character if (character.isalnum() and character.isascii()) or character in "._-" else f"\\{character}"
+        for character in text.lower()
+    )

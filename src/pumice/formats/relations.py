@@ -61,7 +61,7 @@ def parse_relations(field: str) -> tuple[Group, ...]:
     if len(field) > _MAX_FIELD:
         raise FormatError("a relationship field is larger than 1 MiB")
     groups = [group for group in field.split(",") if group and not group.isspace()]
-    return tuple([_parse_group(part) for part in groups])
+    return tuple([_parse_group(group) for group in groups])
 
 
 def parse_flat_relations(field: str) -> tuple[Relation, ...]:
@@ -83,12 +83,12 @@ def applies_to(relation: Relation, architecture: str) -> bool:
     """Return whether a relation applies to ``architecture`` (Debian Policy 7.1: ``[amd64 linux-any]``)."""
     if not relation.architectures:
         return True
-    negative = relation.architectures[0].startswith("!")
+    is_negated = relation.architectures[0].startswith("!")
     is_listed = any(
         _matches(architecture_word.removeprefix("!"), architecture)
         for architecture_word in relation.architectures
     )
-    return is_listed != negative
+    return is_listed != is_negated
 
 
 def _matches(pattern: str, architecture: str) -> bool:

@@ -11,6 +11,21 @@ import re
 import msgspec
 
 from pumice.errors import FormatError
+from pumice.formats.shelltree import (
+    AndOr,
+    Case,
+    Command,
+    For,
+    FunctionDefinition,
+    Group,
+    If,
+    Loop,
+    Pipeline,
+    Redirect,
+    Redirected,
+    Sequence,
+    SimpleCommand,
+)
 from pumice.formats.shellwords import TEXT, Part, Word, WordReader
 
 _MAX_SIZE = 1 << 20
@@ -24,96 +39,6 @@ _RESERVED = frozenset(("if", "then", "elif", "else", "fi", "case", "in", "esac",
 )
 
 
-class Redirect(msgspec.Struct):
-    """A redirection such as ``2>&1``: file descriptor (may be empty), operator and target.
-
-    The target of a here-document is its text, of kind ``unknown`` if it contains expansions.
-    """
-
-    descriptor: str
-    operator: str
-    target: Word
-
-
-class SimpleCommand(msgspec.Struct, frozen=True, tag=True):
-    """A simple command: assignments, then the command and its arguments."""
-
-    assignments: tuple[tuple[str, Word], ...]
-    words: tuple[Word, ...]
-    redirects: tuple[Redirect, ...] = ()
-
-
-class Pipeline(msgspec.Struct, frozen=True, tag=True):
-    """Commands joined by ``|``."""
-
-    commands: tuple[Command, ...]
-    negated: bool = False
-
-
-class AndOr(msgspec.Struct, frozen=True, tag=True):
-    """Pipelines joined by ``&&`` and ``||``; ``rest`` has each one with the operator before it."""
-
-    first: Pipeline
-    rest: tuple[tuple[str, Pipeline], ...] = ()
-
-
-class If(msgspec.Struct, frozen=True, tag=True):
-    """Pairs of a condition and a body in order, and the body of ``else``."""
-
-    branches: tuple[tuple[Sequence, Sequence], ...]
-    else_body: Sequence = ()
-
-
-class Case(msgspec.Struct, frozen=True, tag=True):
-    """A word, and pairs of patterns and a body."""
-
-    word: Word
-    branches: tuple[tuple[tuple[Word, ...], Sequence], ...]
-
-
-class For(msgspec.Struct, frozen=True, tag=True):
-    """A loop over words; ``words`` is None for the positional parameters."""
-
-    name: str
-    words: tuple[Word, ...] | None
-    body: Sequence
-
-
-class Loop(msgspec.Struct, frozen=True, tag=True):
-    """A loop with a condition (``while`` or ``until``), and the here-documents it reads."""
-
-    condition: Sequence
-    body: Sequence
-    is_until: bool = False
-    here_documents: tuple[Redirect, ...] = ()
-
-
-class Group(msgspec.Struct, frozen=True, tag=True):
-    """Commands in braces or, for a ``subshell``, parentheses, and the here-documents they read."""
-
-    body: Sequence
-    subshell: bool = False
-    here_documents: tuple[Redirect, ...] = ()
-
-
-class FunctionDefinition(msgspec.Struct, frozen=True, tag=True):
-    """A function definition."""
-
-    name: str
-    body: Command
-
-
-class Redirected(msgspec.Struct, frozen=True, tag=True):
-    """A compound command whose output is redirected to a file."""
-
-    command: Command
-    redirects: tuple[Redirect, ...]
-
-
-Command = Redirected | SimpleCommand | If | Case | For | Loop | Group | FunctionDefinition
-Sequence = tuple[AndOr, ...]
-
-
 def parse_script(script: bytes) -> Sequence:
     """Return the commands of ``script``; raises FormatError if it cannot be parsed."""
     if len(script) > _MAX_SIZE:
@@ -125,7 +50,7 @@ def parse_script(script: bytes) -> Sequence:
     return commands
 
 
-def _literal(word: Word) -> str | None:
+def _get_literal_text(word: Word) -> str | None:
     """Return the text of a word without quotes and expansions, None for another word."""
     if len(word) == 1 and word[0].kind == "text" and not word[0].quoted:
         return word[0].text
@@ -147,81 +72,81 @@ class _Parser(WordReader):
         commands: list[AndOr] = []
         while True:
             self._skip_newlines()
-            if self._at_end_of_sequence() or (stops and self._reserved() in stops):
+            if self._is_at_end_of_sequence() or (stops and self._peek_reserved_word() in stops):
                 break
-            commands.append(self._and_or())
+            commands.append(self._parse_and_or())
             self.skip_blanks()
-            if self._operator() in (";", "&"):
+            if self._peek_operator() in (";", "&"):
                 self.position += 1
         self.depth -= 1
         return tuple(commands)
 
-    def _at_end_of_sequence(self) -> bool:
-        return self.position >= len(self.text) or self._operator() in (")", ";;", ";&", ";;&")
+    def _is_at_end_of_sequence(self) -> bool:
+        return self.position >= len(self.text) or self._peek_operator() in (")", ";;", ";&", ";;&")
 
-    def _and_or(self) -> AndOr:
-        first = self._pipeline()
-        following: list[tuple[str, Pipeline]] = []
+    def _parse_and_or(self) -> AndOr:
+        first = self._parse_pipeline()
+        operations: list[tuple[str, Pipeline]] = []
         while True:
             self.skip_blanks()
-            operator = self._operator()
+            operator = self._peek_operator()
             if operator not in ("&&", "||"):
-                return AndOr(first, tuple(following))
+                return AndOr(first, tuple(operations))
             self.position += 2
             self._skip_newlines()
-            following.append((operator, self._pipeline()))
+            operations.append((operator, self._parse_pipeline()))
 
-    def _pipeline(self) -> Pipeline:
+    def _parse_pipeline(self) -> Pipeline:
         self.skip_blanks()
-        negated = self._reserved() == "!"
+        negated = self._peek_reserved_word() == "!"
         if negated:
             self.position += 1
             self.skip_blanks()
-        commands = [self._command()]
+        commands = [self._parse_command()]
         while True:
             self.skip_blanks()
-            if self._operator() != "|":
+            if self._peek_operator() != "|":
                 return Pipeline(tuple(commands), negated)
             self.position += 1
             self._skip_newlines()
-            commands.append(self._command())
+            commands.append(self._parse_command())
 
-    def _command(self) -> Command:
-        word = self._reserved()
+    def _parse_command(self) -> Command:
+        word = self._peek_reserved_word()
         if word == "if":
-            return self._with_redirects(self._if())
+            return self._attach_redirects(self._parse_if())
         if word == "case":
-            return self._with_redirects(self._case())
+            return self._attach_redirects(self._parse_case())
         if word == "for":
-            return self._with_redirects(self._for())
+            return self._attach_redirects(self._parse_for())
         if word in ("while", "until"):
             self._expect(word)
             condition = self.read_sequence("do")
-            return self._with_redirects(Loop(condition, self._do(), word == "until"))
+            return self._attach_redirects(Loop(condition, self._parse_do_group(), word == "until"))
         if word == "{":
             self._expect("{")
             body = self.read_sequence("}")
             self._expect("}")
-            return self._with_redirects(Group(body))
-        if self._operator() == "(":
+            return self._attach_redirects(Group(body))
+        if self._peek_operator() == "(":
             self.position += 1
             body = self.read_sequence()
             self._expect_operator(")")
-            return self._with_redirects(Group(body, subshell=True))
+            return self._attach_redirects(Group(body, subshell=True))
         if word:
             raise self.make_error()
-        return self._simple()
+        return self._parse_simple_command()
 
-    def _with_redirects(self, command: Command) -> Command:
+    def _attach_redirects(self, command: Command) -> Command:
         """Return a compound command with the redirections that follow it."""
-        redirects = tuple(self._redirects())
+        redirects = tuple(self._parse_redirects())
         documents = tuple(redirect for redirect in redirects if redirect.operator.startswith("<<"))
         if documents and isinstance(command, Loop | Group):
             command = msgspec.structs.replace(command, here_documents=documents)
         is_written = any(redirect.operator in (">", ">>", ">|") for redirect in redirects)
         return Redirected(command, redirects) if is_written else command
 
-    def _if(self) -> If:
+    def _parse_if(self) -> If:
         self._expect("if")
         branches: list[tuple[Sequence, Sequence]] = []
         else_body: Sequence = ()
@@ -229,7 +154,7 @@ class _Parser(WordReader):
             condition = self.read_sequence("then")
             self._expect("then")
             branches.append((condition, self.read_sequence("elif", "else", "fi")))
-            word = self._reserved()
+            word = self._peek_reserved_word()
             self._expect(word)
             if word == "else":
                 else_body = self.read_sequence("fi")
@@ -237,7 +162,7 @@ class _Parser(WordReader):
             if word != "elif":
                 return If(tuple(branches), else_body)
 
-    def _case(self) -> Case:
+    def _parse_case(self) -> Case:
         self._expect("case")
         self.skip_blanks()
         word = self.read_word()
@@ -246,28 +171,28 @@ class _Parser(WordReader):
         branches: list[tuple[tuple[Word, ...], Sequence]] = []
         while True:
             self._skip_newlines()
-            if self._reserved() == "esac":
+            if self._peek_reserved_word() == "esac":
                 self._expect("esac")
                 return Case(word, tuple(branches))
-            patterns = self._patterns()
+            patterns = self._parse_patterns()
             branches.append((patterns, self.read_sequence("esac")))
-            if self._operator() in (";;", ";&", ";;&"):
-                self.position += len(self._operator())
+            if self._peek_operator() in (";;", ";&", ";;&"):
+                self.position += len(self._peek_operator())
 
-    def _patterns(self) -> tuple[Word, ...]:
-        if self._operator() == "(":
+    def _parse_patterns(self) -> tuple[Word, ...]:
+        if self._peek_operator() == "(":
             self.position += 1
         patterns: list[Word] = []
         while True:
             self.skip_blanks()
             patterns.append(self.read_word())
             self.skip_blanks()
-            if self._operator() != "|":
+            if self._peek_operator() != "|":
                 self._expect_operator(")")
                 return tuple(patterns)
             self.position += 1
 
-    def _for(self) -> For:
+    def _parse_for(self) -> For:
         self._expect("for")
         self.skip_blanks()
         name = _NAME.match(self.text, self.position)
@@ -276,54 +201,56 @@ class _Parser(WordReader):
         self.position = name.end()
         self._skip_newlines()
         words: list[Word] | None = None
-        if self._reserved() == "in":
+        if self._peek_reserved_word() == "in":
             self._expect("in")
             words = []
             self.skip_blanks()
             while (
-                self.position < len(self.text) and self.text[self.position] != "\n" and not self._operator()
+                self.position < len(self.text)
+                and self.text[self.position] != "\n"
+                and not self._peek_operator()
             ):
                 words.append(self.read_word())
                 self.skip_blanks()
         self.skip_blanks()
-        if self._operator() == ";":
+        if self._peek_operator() == ";":
             self.position += 1
         self._skip_newlines()
-        return For(name[0], None if words is None else tuple(words), self._do())
+        return For(name[0], None if words is None else tuple(words), self._parse_do_group())
 
-    def _do(self) -> Sequence:
+    def _parse_do_group(self) -> Sequence:
         self._skip_newlines()
         self._expect("do")
         body = self.read_sequence("done")
         self._expect("done")
         return body
 
-    def _simple(self) -> Command:
+    def _parse_simple_command(self) -> Command:
         assignments: list[tuple[str, Word]] = []
         words: list[Word] = []
         redirects: list[Redirect] = []
         while True:
-            redirects += self._redirects()
+            redirects += self._parse_redirects()
             self.skip_blanks()
-            if self.position >= len(self.text) or self.text[self.position] == "\n" or self._operator():
+            if self.position >= len(self.text) or self.text[self.position] == "\n" or self._peek_operator():
                 break
-            assigned = None if words else _ASSIGNMENT.match(self.text, self.position)
-            if assigned:
-                self.position = assigned.end()
-                assignments.append((assigned[1], self.read_word(empty=True)))
+            assignment = None if words else _ASSIGNMENT.match(self.text, self.position)
+            if assignment:
+                self.position = assignment.end()
+                assignments.append((assignment[1], self.read_word(empty=True)))
             else:
                 words.append(self.read_word())
-        if len(words) == 1 and self._operator() == "(" and (name := _literal(words[0])):
+        if len(words) == 1 and self._peek_operator() == "(" and (name := _get_literal_text(words[0])):
             self.position += 1
             self.skip_blanks()
             self._expect_operator(")")
             self._skip_newlines()
-            return FunctionDefinition(name, self._command())
+            return FunctionDefinition(name, self._parse_command())
         if not (words or assignments or redirects):
             raise self.make_error()
         return SimpleCommand(tuple(assignments), tuple(words), tuple(redirects))
 
-    def _redirects(self) -> list[Redirect]:
+    def _parse_redirects(self) -> list[Redirect]:
         redirects: list[Redirect] = []
         while True:
             self.skip_blanks()
@@ -335,9 +262,9 @@ class _Parser(WordReader):
             target = self.read_word()
             redirect = Redirect(match[1], match[2], target)
             if match[2] in ("<<", "<<-"):
-                mark = "".join(part.text for part in target)
-                quoted = any(part.quoted for part in target)
-                self._here_documents.append((mark, match[2] == "<<-", quoted, redirect))
+                delimiter = "".join(part.text for part in target)
+                is_quoted = any(part.quoted for part in target)
+                self._here_documents.append((delimiter, match[2] == "<<-", is_quoted, redirect))
             redirects.append(redirect)
 
     def read_substitution(self) -> None:
@@ -347,7 +274,7 @@ class _Parser(WordReader):
 
     # Tokens
 
-    def _reserved(self) -> str:
+    def _peek_reserved_word(self) -> str:
         """Return the reserved word at the position, ``""`` if there is none, without consuming it."""
         match = TEXT.match(self.text, self.position)
         if not match or match[0] not in _RESERVED:
@@ -355,17 +282,17 @@ class _Parser(WordReader):
         next_character = self.text[match.end() : match.end() + 1]
         return "" if next_character in ("'", '"', "$", "`", "\\") and next_character else match[0]
 
-    def _operator(self) -> str:
+    def _peek_operator(self) -> str:
         match = _OPERATOR.match(self.text, self.position)
         return match[0] if match else ""
 
     def _expect(self, word: str) -> None:
-        if not word or self._reserved() != word:
+        if not word or self._peek_reserved_word() != word:
             raise self.make_error()
         self.position += len(word)
 
     def _expect_operator(self, operator: str) -> None:
-        if self._operator() != operator:
+        if self._peek_operator() != operator:
             raise self.make_error()
         self.position += len(operator)
 
@@ -378,18 +305,18 @@ class _Parser(WordReader):
             self.skip_blanks()
 
     def _read_here_documents(self) -> None:
-        for mark, tabs, quoted, redirect in self._here_documents:
+        for delimiter, strips_tabs, is_quoted, redirect in self._here_documents:
             lines: list[str] = []
             while self.position < len(self.text):
                 end = self.text.find("\n", self.position)
                 end = len(self.text) if end < 0 else end
                 line = self.text[self.position : end]
                 self.position = min(end + 1, len(self.text))
-                line = line.lstrip("\t") if tabs else line
-                if line == mark:
+                line = line.lstrip("\t") if strips_tabs else line
+                if line == delimiter:
                     break
                 lines.append(line + "\n")
             text = "".join(lines)
-            literal = quoted or not set(text) & set("$`\\")
+            literal = is_quoted or not set(text) & set("$`\\")
             redirect.target = (Part("text" if literal else "unknown", text, quoted=True),)
         self._here_documents.clear()

@@ -31,9 +31,9 @@ _ORGANIZATION = re.compile(
 
 
 def make_element_id(*components: str) -> str:
-    """Return the ``SPDXRef-`` for ``words``; a character that is not allowed becomes ``.`` and its code."""
+    """Return the ``SPDXRef-`` for ``components``; characters that are not allowed become ``.`` and a code."""
     return "SPDXRef-" + "-".join(
-        _NOT_ID_CHARACTER.sub(lambda found: f".{ord(found[0]):x}", word) for word in components
+        _NOT_ID_CHARACTER.sub(lambda match: f".{ord(match[0]):x}", component) for component in components
     )
 
 

@@ -20,7 +20,7 @@ _MAX_ITEMS = 16_000_000
 
 
 def read_value(data: bytes, description: str, *, limit: int) -> Any:
-    """Return the value of a JSON document of at most ``limit`` bytes; ``what`` is its name in errors.
+    """Return the value of a JSON document of at most ``limit`` bytes; ``description`` is its name in errors.
 
     Raises FormatError for malformed UTF-8 or JSON, duplicate keys, NaN, and nesting beyond 100.
     """
@@ -73,10 +73,10 @@ def get_seconds(document: object, key: str) -> int:
 
 
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("duplicate key")
-    return result
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -93,16 +93,16 @@ def _check_text(text: str, description: str) -> None:
 def _check_content(value: object, description: str) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-                below.extend(key for key in item if not key.isascii())
-            elif isinstance(item, list):
-                below.extend(item)
-            elif isinstance(item, str) and not item.isascii():
-                _check_text(item, description)
-        if not below:
+        next_level: list[object] = []
+        for element in level:
+            if isinstance(element, dict):
+                next_level.extend(element.values())
+                next_level.extend(key for key in element if not key.isascii())
+            elif isinstance(element, list):
+                next_level.extend(element)
+            elif isinstance(element, str) and not element.isascii():
+                _check_text(element, description)
+        if not next_level:
             return
-        level = below
+        level = next_level
     raise FormatError(f"the {description} is nested deeper than {MAX_DEPTH}")

@@ -84,7 +84,7 @@ def encode_header(entry: Entry) -> bytes:
 
     The caller appends the body, padded to whole blocks.
     """
-    path = _member_name(entry)
+    path = _encode_name(entry)
     records: dict[str, bytes] = {}
     prefix, name = _split_name(path, records)
     link = entry.link.encode("utf-8", "surrogateescape")
@@ -97,19 +97,19 @@ def encode_header(entry: Entry) -> bytes:
     gid = _fit_number("gid", entry.gid, _MAX_NUMBER, records)
     size = _fit_number("size", entry.size, _MAX_LONG_NUMBER, records)
     mtime = _fit_number("mtime", entry.mtime, _MAX_LONG_NUMBER, records)
-    main = _encode_block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
+    main_block = _encode_block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
     if not records:
-        return main
+        return main_block
     body = paxrecords.encode_records(records)
     # The name of the extended header is never used; a constant keeps the bytes reproducible.
-    extended = _encode_block(b"@PaxHeader", b"", _EXTENDED_HEADER_ENTRY, 0, 0, len(body), 0, b"x", b"")
-    return extended + body + bytes(padding_size(len(body))) + main
+    extended_block = _encode_block(b"@PaxHeader", b"", _EXTENDED_HEADER_ENTRY, 0, 0, len(body), 0, b"x", b"")
+    return extended_block + body + bytes(padding_size(len(body))) + main_block
 
 
 _EXTENDED_HEADER_ENTRY = Entry(path="", kind="file", mode=0o644)
 
 
-def _member_name(entry: Entry) -> bytes:
+def _encode_name(entry: Entry) -> bytes:
     if entry.kind != "dir":
         return entry.path.encode("utf-8", "surrogateescape")
     return (entry.path + "/").encode("utf-8", "surrogateescape") if entry.path else b"./"
@@ -122,9 +122,9 @@ def _split_name(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
             return b"", path
         if len(path) <= 256:
             # The shortest prefix that leaves a name that fits, with the final slash of a directory.
-            cut = path.find(b"/", len(path) - 101, len(path) - 1)
-            if 0 < cut <= 155:
-                return path[:cut], path[cut + 1 :]
+            split = path.find(b"/", len(path) - 101, len(path) - 1)
+            if 0 < split <= 155:
+                return path[:split], path[split + 1 :]
     records["path"] = path
     return b"", _replace_non_ascii(path)[:100]
 
@@ -300,18 +300,18 @@ def _read_extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
 
 def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
     kind = _KINDS[flag]
-    raw = extended.get("path") if extended else None
-    if raw is None:
-        raw = block[:100].split(b"\0", 1)[0]
+    name = extended.get("path") if extended else None
+    if name is None:
+        name = block[:100].split(b"\0", 1)[0]
         if block[257:263] == b"ustar\0" and block[345]:
-            raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
-    if kind == "file" and raw.endswith(b"/"):  # directories in pre-POSIX archives
+            name = block[345:500].split(b"\0", 1)[0] + b"/" + name
+    if kind == "file" and name.endswith(b"/"):  # directories in pre-POSIX archives
         kind = "dir"
-    path = normalize_path(raw)
+    path = normalize_path(name)
     link = extended.get("linkpath", b"") if extended else b""
     if not link and kind in ("symlink", "hardlink"):
         link = block[157:257].split(b"\0", 1)[0]
-    text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
+    link_text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
     mtime, uid, gid = (
         _parse_number(block, 136, 148),
         _parse_number(block, 108, 116),
@@ -337,19 +337,19 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
         gid=gid,
         mtime=mtime,
         size=size if kind == "file" else 0,
-        link=text,
+        link=link_text,
         xattrs=xattrs,
         device=device,
     )
 
 
-def normalize_path(raw: bytes) -> str:
+def normalize_path(name: bytes) -> str:
     """Return the name of a member as `Entry.path`; raises FormatError if it is outside the root."""
-    if raw.startswith(b"./"):
-        raw = raw[2:]
-    raw = raw.strip(b"/") if raw[:1] == b"/" or raw[-1:] == b"/" else raw
-    text = raw.decode("utf-8", "surrogateescape")
-    if b"//" in raw or b"/." in raw or raw[:1] == b".":
+    if name.startswith(b"./"):
+        name = name[2:]
+    name = name.strip(b"/") if name[:1] == b"/" or name[-1:] == b"/" else name
+    text = name.decode("utf-8", "surrogateescape")
+    if b"//" in name or b"/." in name or name[:1] == b".":
         components = [component for component in text.split("/") if component not in ("", ".")]
         if ".." in components:
             raise FormatError(f"the path {text!r} is outside the root of the archive")

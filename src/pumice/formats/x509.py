@@ -52,35 +52,37 @@ def compute_subject_hash(certificate: bytes) -> str:
 
 
 def _read_subject(certificate: bytes) -> bytes:
-    outer = _content(certificate, 0, _SEQUENCE)
-    inner = _content(outer, 0, _SEQUENCE)
+    content = _read_content(certificate, 0, _SEQUENCE)
+    tbs_certificate = _read_content(content, 0, _SEQUENCE)
     position = 0
-    if inner[:1] == bytes((_VERSION,)):
-        position = _end_of_value(inner, position)
+    if tbs_certificate[:1] == bytes((_VERSION,)):
+        position = _find_value_end(tbs_certificate, position)
     for _ in range(4):  # serial number, signature algorithm, issuer, validity
-        position = _end_of_value(inner, position)
-    return _content(inner, position, _SEQUENCE)
+        position = _find_value_end(tbs_certificate, position)
+    return _read_content(tbs_certificate, position, _SEQUENCE)
 
 
 def _canonicalize(name: bytes) -> bytes:
     sets: list[bytes] = []
     position = 0
     while position < len(name):
-        values = _content(name, position, _SET)
-        position = _end_of_value(name, position)
+        values = _read_content(name, position, _SET)
+        position = _find_value_end(name, position)
         members: list[bytes] = []
-        at = 0
-        while at < len(values):
-            members.append(_encode(_SEQUENCE, _canonical_attribute(_content(values, at, _SEQUENCE))))
-            at = _end_of_value(values, at)
+        member_position = 0
+        while member_position < len(values):
+            members.append(
+                _encode(_SEQUENCE, _canonicalize_attribute(_read_content(values, member_position, _SEQUENCE)))
+            )
+            member_position = _find_value_end(values, member_position)
         sets.append(_encode(_SET, b"".join(sorted(members))))
     return b"".join(sets)
 
 
-def _canonical_attribute(attribute: bytes) -> bytes:
-    _content(attribute, 0, _OID)
-    split = _end_of_value(attribute, 0)
-    tag, start, end = _read_header(attribute, split)
+def _canonicalize_attribute(attribute: bytes) -> bytes:
+    _read_content(attribute, 0, _OID)
+    value_position = _find_value_end(attribute, 0)
+    tag, start, end = _read_header(attribute, value_position)
     encoding = _ENCODINGS.get(tag)
     if encoding is None:
         return attribute[:end]
@@ -89,7 +91,9 @@ def _canonical_attribute(attribute: bytes) -> bytes:
     except UnicodeDecodeError:
         raise FormatError("a certificate has a malformed name") from None
     normalized_words = re.split(f"[{_SPACES}]+", text.strip(_SPACES).translate(_LOWER))
-    return attribute[:split] + _encode(_UTF8, " ".join(normalized_words).encode("utf-8", "surrogatepass"))
+    return attribute[:value_position] + _encode(
+        _UTF8, " ".join(normalized_words).encode("utf-8", "surrogatepass")
+    )
 
 
 def _read_header(data: bytes, position: int) -> tuple[int, int, int]:
@@ -108,14 +112,14 @@ def _read_header(data: bytes, position: int) -> tuple[int, int, int]:
     return data[position], start, start + length
 
 
-def _content(data: bytes, position: int, tag: int) -> bytes:
+def _read_content(data: bytes, position: int, tag: int) -> bytes:
     actual_tag, start, end = _read_header(data, position)
     if actual_tag != tag:
         raise FormatError("the data is not an X.509 certificate")
     return data[start:end]
 
 
-def _end_of_value(data: bytes, position: int) -> int:
+def _find_value_end(data: bytes, position: int) -> int:
     return _read_header(data, position)[2]
 
 

@@ -74,7 +74,7 @@ def read_document(data: bytes, file: str, *, quote: bool = True) -> Document:
     """
     builder = _TreeBuilder(file, quote)
     try:
-        for event in _events(_decode(data, file), file, quote):
+        for event in _parse_events(_decode(data, file), file, quote):
             builder.take(event)
     except Problem as problem:
         return Document(None, (*builder.problems, problem))
@@ -104,7 +104,7 @@ def _location_after(preceding_text: str, file: str) -> str:
     return f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
 
 
-def _events(text: str, file: str, quote: bool) -> Iterator[Any]:
+def _parse_events(text: str, file: str, quote: bool) -> Iterator[Any]:
     from yaml import YAMLError
     from yaml._yaml import CParser
 
@@ -151,7 +151,7 @@ class _TreeBuilder:
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             self._refuse_tag(event)
             if len(self._stack) >= MAX_DEPTH:
-                raise self._problem(event, f"values are nested more than {MAX_DEPTH} deep")
+                raise self._make_problem(event, f"values are nested more than {MAX_DEPTH} deep")
             if event.anchor:
                 self._anchors[event.anchor] = None
             self._stack.append(_OpenCollection(event))
@@ -163,14 +163,14 @@ class _TreeBuilder:
         elif kind == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
-                raise self._problem(
+                raise self._make_problem(
                     event, "a second document starts here", "a recipe is one document; remove '---'"
                 )
 
     def _location(self, event: Any) -> tuple[str, int, int]:
         return self._file, event.start_mark.line + 1, event.start_mark.column + 1
 
-    def _problem(self, event: Any, message: str, hint: str | None = None) -> Problem:
+    def _make_problem(self, event: Any, message: str, hint: str | None = None) -> Problem:
         file, line, column = self._location(event)
         return Problem(message, where=f"{file}:{line}:{column}", hint=hint)
 
@@ -178,7 +178,7 @@ class _TreeBuilder:
         if event.tag:
             hint = "remove it: the type follows from the key"
             self.problems.append(
-                self._problem(event, f"the tag{self._quote_text(event.tag)} is not allowed", hint)
+                self._make_problem(event, f"the tag{self._quote_text(event.tag)} is not allowed", hint)
             )
 
     def _add(self, event: Any, node: Node, weight: int) -> None:
@@ -195,29 +195,29 @@ class _TreeBuilder:
 
     def _resolve_alias(self, event: Any) -> tuple[Node, int]:
         if event.anchor not in self._anchors:
-            raise self._problem(event, f"the alias{self._quote_alias(event)} has no anchor before it")
-        anchored = self._anchors[event.anchor]
-        if anchored is None:
-            raise self._problem(
+            raise self._make_problem(event, f"the alias{self._quote_alias(event)} has no anchor before it")
+        anchored_node = self._anchors[event.anchor]
+        if anchored_node is None:
+            raise self._make_problem(
                 event, f"the alias{self._quote_alias(event)} refers to a value that contains it"
             )
-        return anchored
+        return anchored_node
 
     def _make_node(self, collection: _OpenCollection) -> Node:
         if type(collection.event).__name__ == "SequenceStartEvent":
             return Sequence(tuple(collection.children), *self._location(collection.event))
-        first: dict[str, Scalar] = {}
+        keys: dict[str, Scalar] = {}
         items: list[tuple[Scalar, Node]] = []
         for key, value in zip(collection.children[::2], collection.children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 message = "a key must be a string, not a list or map"
                 self.problems.append(Problem(message, where=format_location(key)))
-            elif key.text in first:
+            elif key.text in keys:
                 quoted_key = self._quote_text(key.text)
-                message = f"duplicate key{quoted_key}, first used in line {first[key.text].line}"
+                message = f"duplicate key{quoted_key}, first used in line {keys[key.text].line}"
                 self.problems.append(Problem(message, where=format_location(key), hint="keep one of them"))
             else:
-                first[key.text] = key
+                keys[key.text] = key
                 items.append((key, value))
         return Mapping(tuple(items), *self._location(collection.event))
 

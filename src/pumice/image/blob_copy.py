@@ -1,4 +1,4 @@
-"""Copies the contents of blobs and checks their digests meanwhile."""
+"""Copies the contents of blobs and checks their digests at the same time."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Blob:
                 content_hash.update(data)
                 write(data)
                 remaining -= len(data)
-            surplus = file.read(1)
-        if remaining or surplus or "sha256:" + content_hash.hexdigest() != self._digest:
-            raise _wrong_content_of(self._digest, self._blobs)
+            extra_byte = file.read(1)
+        if remaining or extra_byte or "sha256:" + content_hash.hexdigest() != self._digest:
+            raise _make_content_error(self._digest, self._blobs)
 
 
-def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
+def _make_content_error(name: Digest, blobs: BlobSource) -> TrustError:
     """Return the error for a blob with the wrong content, which is removed if it is in the store."""
     from pumice.image.model import wrong_content
     from pumice.store.directory_blobs import DirectoryBlobs
@@ -79,7 +79,7 @@ def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
 
 
 class UncompressedLayer:
-    """A layer without its compression. Its size is found by reading it once."""
+    """A layer without its compression. The constructor reads it once to find its size."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -98,9 +98,9 @@ class UncompressedLayer:
 
 
 def run_in_threads(function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-    """Call ``function`` on every item in a few threads; after a failure no further item is started.
+    """Call ``function`` on every item in a few threads; after a failure, no other item is started.
 
-    Threads help because hashing and writing release the lock of the interpreter.
+    Threads help because hashing and writing release the global interpreter lock.
     """
     threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
     if threads <= 1:

@@ -1,11 +1,11 @@
 """Merges the layers of an image into one tree (image-spec 1.1, layer.md, "Applying Changesets").
 
-Within a layer, entries below one of its own symbolic links go where it points (`layer_links`). Over the
-layers below, paths are literal: if a layer has an entry below a path that is not a directory, a directory
-replaces that path, as in overlay file systems. All of that is done with names before anything is written,
-so nothing can escape from the root, and the result does not depend on the file system.
+Within a layer, symbolic links of that layer are followed (`layer_links`). Between layers, paths are literal:
+if a layer has an entry below a path that is not a directory, a directory replaces that path, as in overlay
+file systems. All of this is done with names before anything is written, so nothing can escape from the
+root, and the result does not depend on the file system.
 
-Contents are not read here: the tree has the layer and position of the entry that each path shows.
+Contents are not read here: the tree has the layer and the position of the visible entry of each path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_NAMES = 512 << 20
 
 
 class Origin(NamedTuple):
-    """The layer and the entry in it that a path shows, both counted from 0; -1 for an implied directory.
+    """The layer of a path's visible entry and its position in the layer, from 0; -1 for an implied directory.
 
     A hard link has the origin of its target: paths of the same origin are one file.
     """
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
 
 
 class VisibleEntry(NamedTuple):
-    """The entry that a path shows. For a hard link it is the entry of the target, with the target's path."""
+    """The visible entry of a path. For a hard link it is the entry of the target, with the target's path."""
 
     entry: Entry
     origin: Origin
@@ -52,29 +52,29 @@ class _PlacedEntry(NamedTuple):
 
     path: str
     link: str
-    shown: VisibleEntry
+    visible_entry: VisibleEntry
 
 
 class _Node:
-    """One path. ``children`` is None unless it is a directory, ``shown`` for an implied directory."""
+    """One path. ``children`` is None unless it is a directory, ``visible_entry`` for an implied directory."""
 
-    __slots__ = ("children", "shown")
+    __slots__ = ("children", "visible_entry")
 
-    def __init__(self, shown: VisibleEntry | None, children: dict[str, _Node] | None) -> None:
-        self.shown = shown
+    def __init__(self, visible_entry: VisibleEntry | None, children: dict[str, _Node] | None) -> None:
+        self.visible_entry = visible_entry
         self.children = children
 
 
 def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
-    """Return the entry that each path of an image shows, in the order of a tree walk.
+    """Return the visible entry of each path of an image, in the order of a tree walk.
 
     ``layers`` begin with the base. The root is ``""`` and always present; implied directories have the
     mode 0755. Raises FormatError for layers that cannot be merged into a tree.
     """
-    flat = _MergedTree()
+    tree = _MergedTree()
     for entries in layers:
-        flat.add(entries)
-    return dict(flat.walk())
+        tree.add(entries)
+    return dict(tree.walk())
 
 
 class _MergedTree:
@@ -97,18 +97,18 @@ class _MergedTree:
             self._remove(folder, name)
         layer_entries: dict[str, VisibleEntry] = {}
         later_hardlinks: list[_PlacedEntry] = []
-        for placed in additions:
-            shown = placed.shown
-            if shown.entry.kind == "hardlink":
-                target = layer_entries.get(placed.link) or targets.get(placed.link)
+        for placed_entry in additions:
+            visible_entry = placed_entry.visible_entry
+            if visible_entry.entry.kind == "hardlink":
+                target = layer_entries.get(placed_entry.link) or targets.get(placed_entry.link)
                 if target is None:
-                    later_hardlinks.append(placed)
+                    later_hardlinks.append(placed_entry)
                     continue
-                shown = _resolve_hardlink(shown.entry, target)
-            layer_entries[placed.path] = shown
-            self._put(placed.path, shown)
-        for path, link, shown in later_hardlinks:
-            self._put(path, _resolve_hardlink(shown.entry, layer_entries.get(link)))
+                visible_entry = _resolve_hardlink(visible_entry.entry, target)
+            layer_entries[placed_entry.path] = visible_entry
+            self._put(placed_entry.path, visible_entry)
+        for path, link, visible_entry in later_hardlinks:
+            self._put(path, _resolve_hardlink(visible_entry.entry, layer_entries.get(link)))
 
     def _split_whiteouts(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_PlacedEntry]]:
         """Return the whiteouts of a layer (directory and name, "" for all of it) and its other entries."""
@@ -130,7 +130,7 @@ class _MergedTree:
             if name == _OPAQUE and not _is_reserved(folder):
                 removals.append((links.resolve(folder), ""))
             elif not _is_reserved(entry.path):
-                removals.append((links.resolve(folder), _removed_name(folder, name)))
+                removals.append((links.resolve(folder), _parse_removed_name(folder, name)))
         self._layers += 1
         return removals, additions
 
@@ -154,11 +154,11 @@ class _MergedTree:
     def _find_link_targets(self, additions: list[_PlacedEntry]) -> dict[str, VisibleEntry]:
         """Return the targets of hard links in the layers below, before whiteouts remove anything."""
         targets: dict[str, VisibleEntry] = {}
-        for _, link, shown in additions:
-            if shown.entry.kind == "hardlink" and link not in targets:
+        for _, link, visible_entry in additions:
+            if visible_entry.entry.kind == "hardlink" and link not in targets:
                 node = self._find(link) or self._find_through_links(link)
-                if node is not None and node.children is None and node.shown is not None:
-                    targets[link] = node.shown
+                if node is not None and node.children is None and node.visible_entry is not None:
+                    targets[link] = node.visible_entry
         return targets
 
     def _find_through_links(self, path: str) -> _Node | None:
@@ -168,9 +168,9 @@ class _MergedTree:
 
     def _read_link(self, path: str) -> str | None:
         node = self._find(path)
-        if node is None or node.shown is None or node.shown.entry.kind != "symlink":
+        if node is None or node.visible_entry is None or node.visible_entry.entry.kind != "symlink":
             return None
-        return node.shown.entry.link
+        return node.visible_entry.entry.link
 
     def _count_step(self) -> None:
         self._steps += 1
@@ -195,33 +195,36 @@ class _MergedTree:
         else:
             node.children.clear()
 
-    def _put(self, path: str, shown: VisibleEntry) -> None:
+    def _put(self, path: str, visible_entry: VisibleEntry) -> None:
         if not path:
-            self._root.shown = shown
+            self._root.visible_entry = visible_entry
             return
         *parents, name = path.split("/")
         children = self._top
         for component in parents:
             node = children.get(component)
-            below = None if node is None else node.children
-            if below is None:
-                below = {}
-                children[component] = _Node(None, below)
-            children = below
+            subdirectory = None if node is None else node.children
+            if subdirectory is None:
+                subdirectory = {}
+                children[component] = _Node(None, subdirectory)
+            children = subdirectory
         existing_node = children.get(name)
-        if shown.entry.kind != "dir":
-            children[name] = _Node(shown, None)
+        if visible_entry.entry.kind != "dir":
+            children[name] = _Node(visible_entry, None)
         elif existing_node is not None and existing_node.children is not None:
-            existing_node.shown = shown
+            existing_node.visible_entry = visible_entry
         else:
-            children[name] = _Node(shown, {})
+            children[name] = _Node(visible_entry, {})
 
     def walk(self) -> Iterator[tuple[str, VisibleEntry]]:
         """Yield every path with its entry: a directory before its content, names sorted."""
         pending = [("", self._root)]
         while pending:
             path, node = pending.pop()
-            yield path, node.shown or VisibleEntry(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
+            yield (
+                path,
+                node.visible_entry or VisibleEntry(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1)),
+            )
             children = node.children or {}
             start = f"{path}/" if path else ""
             pending += [(start + name, children[name]) for name in sorted(children, reverse=True)]
@@ -239,9 +242,9 @@ def _is_reserved(path: str) -> bool:
     return f"/{_RESERVED}" in f"/{path}"
 
 
-def _removed_name(folder: str, name: str) -> str:
+def _parse_removed_name(folder: str, name: str) -> str:
     """Return the name that a whiteout removes."""
-    removed = name.removeprefix(_WHITEOUT)
-    if f"/{_WHITEOUT}" in f"/{folder}" or removed in ("", ".", ".."):
+    removed_name = name.removeprefix(_WHITEOUT)
+    if f"/{_WHITEOUT}" in f"/{folder}" or removed_name in ("", ".", ".."):
         raise FormatError(f"{f'{folder}/{name}'[:200]!r} is not a valid whiteout")
-    return removed
+    return removed_name

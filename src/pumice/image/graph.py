@@ -1,4 +1,4 @@
-"""Everything that belongs to an image: its platforms, and their signatures, SBOMs and attestations.
+"""All documents of an image: its manifests, and their signatures, SBOMs and attestations.
 
 These are *referrers* (manifests with a ``subject``, listed by the registry or under the fallback tag) and
 the manifests under cosign's tags (``sha256-<hex>.sig``, ``.att``, ``.sbom``). Both can have referrers and
@@ -35,7 +35,7 @@ CosignTags = dict[str, tuple[oci.Descriptor, ...]]
 
 
 class Source(Protocol):
-    """What an image is read from."""
+    """The source that an image is read from."""
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index, checked against its digest."""
@@ -61,20 +61,20 @@ class Node(msgspec.Struct, frozen=True):
 
     def entry(self) -> dict[str, Any]:
         """Return its entry in a list of referrers, with the artifact type and annotations."""
-        raw = msgspec.json.decode(self.data)
-        config = raw.get("config")
-        kind = raw.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+        document = msgspec.json.decode(self.data)
+        config = document.get("config")
+        kind = document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
         entry = {
             "mediaType": self.descriptor.media_type,
             "digest": self.descriptor.digest,
             "size": len(self.data),
         }
-        optional = {"artifactType": kind, "annotations": raw.get("annotations")}
+        optional = {"artifactType": kind, "annotations": document.get("annotations")}
         return entry | {name: value for name, value in optional.items() if value}
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """An image with everything that belongs to it.
+    """An image with all its referrers.
 
     ``nodes`` are in the order in which they can be stored: children before parents. ``referrers`` are by
     subject, ``tags`` are those of cosign; both are empty for the image alone.
@@ -102,8 +102,10 @@ class Graph(msgspec.Struct, frozen=True):
         for subject, links in self.referrers.items():
             for link in links:
                 has_subject = self.nodes[link.digest].subject == subject
-                marks = {} if has_subject else {oci.SUBJECT: subject}
-                by_subject.setdefault(subject, {})[link.digest] = _with_annotations(link.descriptor, marks)
+                annotations = {} if has_subject else {oci.SUBJECT: subject}
+                by_subject.setdefault(subject, {})[link.digest] = _with_annotations(
+                    link.descriptor, annotations
+                )
         for tag, tagged in self.tags.items():
             subject = tagged_digest(tag, self.nodes)
             for descriptor in tagged:
@@ -115,7 +117,8 @@ class Graph(msgspec.Struct, frozen=True):
                     listed_descriptor, {oci.REF_NAME: tag}
                 )
         return {
-            subject: tuple(some[digest] for digest in sorted(some)) for subject, some in by_subject.items()
+            subject: tuple(descriptors[digest] for digest in sorted(descriptors))
+            for subject, descriptors in by_subject.items()
         }
 
     def count_referrers(self) -> int:
@@ -131,9 +134,9 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:
-    """Read everything that belongs to ``root``; without ``with_referrers``, the image alone.
+    """Read all documents of the image ``root``, and its referrers if ``with_referrers`` is true.
 
-    Raises PumiceError, in particular if anything that is listed is missing: nothing is left out.
+    Raises PumiceError, also if a listed document is missing: nothing is left out.
     """
     nodes_by_digest: dict[str, Node] = {}
     referrers_of: dict[str, tuple[Referrer, ...]] = {}
@@ -141,8 +144,14 @@ def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = Tru
     pending = [root]
     depth = 0
     while pending:
-        level = list({one.digest: one for one in pending if one.digest not in nodes_by_digest}.values())
-        nodes = map_parallel(lambda one: _read_document(source, one), level)
+        level = list(
+            {
+                descriptor.digest: descriptor
+                for descriptor in pending
+                if descriptor.digest not in nodes_by_digest
+            }.values()
+        )
+        nodes = map_parallel(lambda descriptor: _read_document(source, descriptor), level)
         nodes_by_digest |= {node.descriptor.digest: node for node in nodes}
         depth += 1
         _check_limits(nodes_by_digest, depth)
@@ -155,7 +164,7 @@ def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = Tru
                     pending += [link.descriptor for link in links]
             level_tags = source.cosign_tags(digests)
             tags |= level_tags
-            pending += [one for some in level_tags.values() for one in some]
+            pending += [descriptor for descriptors in level_tags.values() for descriptor in descriptors]
     return Graph(root, _sort_nodes(nodes_by_digest, root), referrers_of, dict(sorted(tags.items())))
 
 
@@ -171,19 +180,19 @@ def _check_limits(nodes: dict[str, Node], depth: int) -> None:
 
 def _sort_nodes(nodes: dict[str, Node], root: Descriptor) -> dict[str, Node]:
     """Return the nodes with children before parents and subjects before referrers, the image itself first."""
-    ordered: dict[str, Node] = {}
-    for start in (root.digest, *nodes):
-        pending = [(start, False)]
+    sorted_nodes: dict[str, Node] = {}
+    for root_digest in (root.digest, *nodes):
+        pending = [(root_digest, False)]
         while pending:
-            digest, ready = pending.pop()
-            if digest in ordered:
+            digest, children_are_done = pending.pop()
+            if digest in sorted_nodes:
                 continue
-            if ready:
-                ordered[digest] = nodes[digest]
+            if children_are_done:
+                sorted_nodes[digest] = nodes[digest]
             else:
                 pending.append((digest, True))
                 pending += [(child.digest, False) for child in reversed(nodes[digest].children)]
-    return ordered
+    return sorted_nodes
 
 
 def _read_document(source: Source, descriptor: Descriptor) -> Node:
@@ -195,31 +204,31 @@ def _read_document(source: Source, descriptor: Descriptor) -> Node:
 def parse_node(descriptor: Descriptor, data: bytes) -> Node:
     """Parse the descriptors of a manifest or index; raises FormatError."""
     try:
-        raw: Any = msgspec.json.decode(data)
-        _check_schema(raw, descriptor.digest)
-        listed = list(_read_descriptors(raw.get("manifests")))
-        blobs = [one for name in _BLOBS for one in _read_descriptors(raw.get(name))]
-        subject = next(_read_descriptors(raw.get("subject")), None)
+        document: Any = msgspec.json.decode(data)
+        _check_schema(document, descriptor.digest)
+        manifests = list(_read_descriptors(document.get("manifests")))
+        blobs = [child for name in _BLOBS for child in _read_descriptors(document.get(name))]
+        subject = next(_read_descriptors(document.get("subject")), None)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         raise FormatError("a manifest of the image is malformed", where=descriptor.digest) from None
-    children = [one for one in listed if oci.is_document(one)]
-    blobs += [one for one in listed if not oci.is_document(one)]
-    stated_type = raw.get("mediaType")
+    children = [child for child in manifests if oci.is_document(child)]
+    blobs += [child for child in manifests if not oci.is_document(child)]
+    stated_type = document.get("mediaType")
     media_type = stated_type if isinstance(stated_type, str) and stated_type else descriptor.media_type
     node_descriptor = msgspec.structs.replace(descriptor, media_type=media_type, size=len(data))
     return Node(node_descriptor, data, tuple(children), tuple(blobs), subject.digest if subject else "")
 
 
-def _check_schema(raw: object, where: str) -> None:
-    if not isinstance(raw, dict):
+def _check_schema(document: object, where: str) -> None:
+    if not isinstance(document, dict):
         raise FormatError("a manifest of the image is not a JSON object", where=where)
-    if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
+    if document.get("schemaVersion") == 1 or "fsLayers" in document:
         raise FormatError("the manifest is in Docker's version 1 form", where=where)
 
 
 def _read_descriptors(value: object) -> Iterator[Descriptor]:
-    for item in value if isinstance(value, list) else [] if value is None else [value]:
-        descriptor = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
+    for element in value if isinstance(value, list) else [] if value is None else [value]:
+        descriptor = msgspec.convert(oci.remove_nulls(element), oci.Descriptor)
         if not is_digest(descriptor.digest):
             raise FormatError(
                 f"{descriptor.digest[:150]!r} is not a supported digest, so the image cannot be copied"
@@ -237,4 +246,4 @@ def may_be_absent(descriptor: Descriptor) -> bool:
 def tagged_digest(tag: str, digests: Iterable[str]) -> str:
     """Return the one of ``digests`` that a tag like ``sha256-<hex>.sig`` names, or ""."""
     stem, dot, _ = tag.partition(".")
-    return next((one for one in digests if dot and one.replace(":", "-") == stem), "")
+    return next((digest for digest in digests if dot and digest.replace(":", "-") == stem), "")

@@ -29,10 +29,10 @@ class IntegrityReport(msgspec.Struct, frozen=True):
 def check_blobs(image: Image) -> IntegrityReport:
     """Hash all manifests, configs and layers of an image, of each platform.
 
-    Raises TrustError for a blob with other content, and what opening one does if it is missing.
+    Raises TrustError for a blob with the wrong content, and the location's error for a missing blob.
     """
-    # The largest first, so that the threads end together.
-    blobs = sorted(list_blobs(image), key=lambda one: (-one.size, one.digest))
+    # The largest blobs first, so that all threads finish at about the same time.
+    blobs = sorted(list_blobs(image), key=lambda blob: (-blob.size, blob.digest))
     absent: list[Descriptor] = []
 
     def hash_blob(descriptor: Descriptor) -> None:
@@ -45,13 +45,13 @@ def check_blobs(image: Image) -> IntegrityReport:
                 raise
             absent.append(descriptor)
 
-    total = sum(one.size for one in blobs)
+    total = sum(blob.size for blob in blobs)
     if total < _WORTH_THREADS:
-        for one in blobs:
-            hash_blob(one)
+        for blob in blobs:
+            hash_blob(blob)
     else:
         run_in_threads(hash_blob, blobs)
-    return IntegrityReport(len(blobs) - len(absent), total - sum(one.size for one in absent), len(absent))
+    return IntegrityReport(len(blobs) - len(absent), total - sum(blob.size for blob in absent), len(absent))
 
 
 def _discard(_: bytes) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class FileFact(msgspec.Struct, frozen=True, kw_only=True):
     """One path of an image.
 
-    ``size`` is bytes, 0 for further names of a file that was counted already (hard links).
+    ``size`` is in bytes, 0 for the other names of a file that is already counted (hard links).
     ``layer`` counts from 1, base first; 0 is an implied directory. ``package`` is empty
     for files of no package, and for directories, which belong to many.
     """
@@ -81,7 +81,7 @@ def list_file(file: FileFact) -> ListedFile:
 
 
 class PackageFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One installed package; ``size`` is bytes of the files of it that the image shows."""
+    """One installed package; ``size`` is the size in bytes of its visible files."""
 
     name: str
     version: str
@@ -119,8 +119,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
 def read_inventory(image: Image, records: Records | None = None) -> Inventory:
     """Return the inventory of an image of one platform.
 
-    With ``records`` (``Home.records``) each layer is read only once. Raises what reading the layers
-    raises, and FormatError for a malformed package database.
+    With ``records`` (``Home.records``) each layer is read only once. Raises the errors of reading
+    the layers, and FormatError for a malformed package database.
     """
     return make_inventory([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
@@ -148,15 +148,19 @@ class _VisibleTexts:
     def __init__(self, tree: dict[str, VisibleEntry], layers: Sequence[LayerScan]) -> None:
         self._texts: dict[str, bytes] = {}
         for path in sorted(path for path in tree if layer_scan.describes_image(path)):
-            item = tree[path]
-            text = layers[item.origin.layer].texts.get(item.entry.path) if item.origin.layer >= 0 else None
-            if text is not None and item.entry.kind == "file":
+            visible_entry = tree[path]
+            text = (
+                layers[visible_entry.origin.layer].texts.get(visible_entry.entry.path)
+                if visible_entry.origin.layer >= 0
+                else None
+            )
+            if text is not None and visible_entry.entry.kind == "file":
                 self._texts[path] = text
 
     def get(self, path: str) -> bytes:
         return self._texts.get(path, b"")
 
-    def below(self, folder: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
+    def read_folder(self, folder: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
         """Yield name and content of the files in ``folder`` (with its final slash)."""
         for path, text in self._texts.items():
             if path.startswith(folder) and path.endswith(ending):
@@ -167,7 +171,7 @@ def _read_packages(texts: _VisibleTexts) -> list[PackageFact]:
     paragraphs = [(layer_scan.STATUS, texts.get(layer_scan.STATUS))]
     paragraphs += [
         (layer_scan.STATUS_DIRECTORY + name, text)
-        for name, text in texts.below(layer_scan.STATUS_DIRECTORY)
+        for name, text in texts.read_folder(layer_scan.STATUS_DIRECTORY)
         if not name.endswith(".md5sums")
     ]
     packages: dict[tuple[str, str], PackageFact] = {}
@@ -195,29 +199,33 @@ def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> 
 
     The lists have the paths of the packages (``/lib/x``), which differ from those of a merged ``/usr``.
     """
-    tree = Tree({path: Node(item.entry) for path, item in merged_tree.items()}, _unreadable)
+    tree = Tree(
+        {path: Node(visible_entry.entry) for path, visible_entry in merged_tree.items()}, _refuse_reading
+    )
     folders: dict[str, str | None] = {}
     owners = _find_database_files(texts, merged_tree)
     for package, paths in _read_file_lists(texts):
-        # A path with others below it is a directory in the package, and may be a link in a merged /usr.
-        inhabited = {path.rpartition("/")[0] for path in paths}
+        # A path with other paths below it is a directory in the package, and may be a link in a merged /usr.
+        parent_paths = {path.rpartition("/")[0] for path in paths}
         for path in paths:
             folder, _, name = path.rpartition("/")
-            if path in inhabited:
+            if path in parent_paths:
                 continue
             if folder not in folders:
                 folders[folder] = tree.resolve(folder)
             resolved = folders[folder]
-            real = f"{resolved}/{name}" if resolved else name
-            item = merged_tree.get(real) if resolved is not None else None
-            if item is not None and item.entry.kind != "dir":
-                owners[real] = package
+            real_path = f"{resolved}/{name}" if resolved else name
+            visible_entry = merged_tree.get(real_path) if resolved is not None else None
+            if visible_entry is not None and visible_entry.entry.kind != "dir":
+                owners[real_path] = package
     return owners
 
 
 def _find_database_files(texts: _VisibleTexts, tree: dict[str, VisibleEntry]) -> dict[str, str]:
     """Return the files in the database of dpkg that belong to one package, with its name."""
-    package_names = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_DIRECTORY, ".list")}
+    package_names = {
+        name.split(":", 1)[0] for name, _ in texts.read_folder(layer_scan.INFO_DIRECTORY, ".list")
+    }
     owners: dict[str, str] = {}
     for path in tree:
         if path.startswith(layer_scan.INFO_DIRECTORY):
@@ -229,15 +237,15 @@ def _find_database_files(texts: _VisibleTexts, tree: dict[str, VisibleEntry]) ->
 
 def _read_file_lists(texts: _VisibleTexts) -> Iterator[tuple[str, list[str]]]:
     """Yield each package with the paths in its file list, without slashes at their ends."""
-    for name, text in texts.below(layer_scan.INFO_DIRECTORY, ".list"):
+    for name, text in texts.read_folder(layer_scan.INFO_DIRECTORY, ".list"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
         yield name.split(":", 1)[0], [line.strip("/") for line in lines if line not in ("", "/.")]
-    for name, text in texts.below(layer_scan.STATUS_DIRECTORY, ".md5sums"):
+    for name, text in texts.read_folder(layer_scan.STATUS_DIRECTORY, ".md5sums"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
         yield name, [line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34]
 
 
-def _unreadable(path: str) -> bytes:
+def _refuse_reading(path: str) -> bytes:
     raise KeyError(path)
 
 
@@ -245,7 +253,7 @@ def _list_files(tree: dict[str, VisibleEntry], owners: dict[str, str]) -> tuple[
     counted: set[tuple[int, int]] = set()
     facts: list[FileFact] = []
     for path, (entry, origin) in tree.items():
-        again = entry.kind == "file" and origin in counted
+        is_counted = entry.kind == "file" and origin in counted
         counted.add(origin)
         facts.append(
             FileFact(
@@ -254,10 +262,10 @@ def _list_files(tree: dict[str, VisibleEntry], owners: dict[str, str]) -> tuple[
                 mode=entry.mode,
                 uid=entry.uid,
                 gid=entry.gid,
-                size=0 if again else entry.size,
+                size=0 if is_counted else entry.size,
                 layer=origin.layer + 1,
                 package=owners.get(path, ""),
-                link=entry.path if again else entry.link,
+                link=entry.path if is_counted else entry.link,
                 capabilities="security.capability" in entry.xattrs,
             )
         )

@@ -1,4 +1,4 @@
-"""One layer of an image: a compressed tar whose content is checked as it is read."""
+"""One layer of an image: a compressed tar archive whose content is verified while it is read."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _CHUNK = 1 << 18
 _MAX_ENTRIES = 2_000_000
 _FREE_EXPANSION = 1 << 30
 _EXPANSION = 200
-"""A layer may have a GiB of content whatever its size, beyond that 200 times its size: real ones
-reach 10. Deflate alone can reach 1032, zstandard millions."""
+"""The content of a layer may have 1 GiB plus 200 times its compressed size: real layers have up to 10 times
+their size. Deflate can reach 1032, zstandard millions."""
 
 
 class Layer:
@@ -43,8 +43,8 @@ class Layer:
     def entries(self) -> Iterator[tuple[tar.Entry, tar.Body]]:
         """Yield the entries of the layer in their order, each with its content.
 
-        After the last one the content has been checked: raises TrustError when the diff ID of the
-        image's config is not that of what was read, FormatError for anything malformed.
+        The content is verified after the last entry: raises TrustError if its digest is not the diff ID in
+        the image's config, and FormatError for anything malformed.
         """
         with self.open() as stream:
             for count, (entry, body) in enumerate(tar.read_entries(stream, skip_global_headers=True)):
@@ -55,7 +55,7 @@ class Layer:
 
 
 class LayerStream:
-    """The bytes of a layer's tar. Reading to the end checks them."""
+    """The bytes of a layer's tar archive; reading to the end and calling `finish` verifies them."""
 
     def __init__(self, file: BinaryIO, size: int, diff_id: Digest) -> None:
         self._file = file
@@ -79,7 +79,7 @@ class LayerStream:
         return data
 
     def finish(self) -> None:
-        """Read what is left and check the whole; raises TrustError if it does not match the diff ID."""
+        """Read the remaining bytes; raises TrustError if the content does not match the diff ID."""
         while self.read(_CHUNK):
             pass
         diff_id = "sha256:" + self._hash.hexdigest()

@@ -1,8 +1,8 @@
-"""Where the entries of one layer are when its own symbolic links are followed.
+"""Resolve the paths of one layer's entries by following the symbolic links of that layer.
 
 An engine unpacks a layer into a directory of its own before it puts the directory over the layers
-below. So an entry below a link of the *same* layer goes where the link points to, never out of the
-layer's root, and a link of a layer below is not seen (containerd's and containers-storage's diff
+below. So an entry below a link of the *same* layer is at the target of the link, never outside the layer's
+root, and links of the layers below have no effect (containerd's and containers-storage's diff
 directories; umoci follows both).
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MAX_LINKS = 40
 _MAX_PATH = 4096
 _MAX_STEPS = 10_000_000
-"""Path components that links of one layer may make us look at; real layers need less than a million."""
+"""Maximum number of path components to resolve for one layer; real layers need less than a million."""
 
 
 class LayerLinks:
@@ -31,14 +31,14 @@ class LayerLinks:
         self._above: dict[str, int] = {}
         """Directories with links somewhere below them, and how many."""
         self._resolved: dict[str, str] = {}
-        """Directories whose real place is known; forgotten when a link on the way to one changes."""
+        """Resolved directories; cleared when a link on the way to one of them changes."""
         self._touched: set[str] = set()
         self._steps = 0
 
     def resolve_entry(self, entry: Entry) -> str:
-        """Return where ``entry`` is, and remember it if it is a link.
+        """Return the resolved path of ``entry``, and record it if it is a link.
 
-        Raises FormatError when the links on the way lead in a circle or to an endless path.
+        Raises FormatError if the links on the way form a loop or a path that is too long.
         """
         path = self.resolve_parents(entry.path)
         if self._links or entry.kind == "symlink":
@@ -46,7 +46,7 @@ class LayerLinks:
         return path
 
     def resolve_parents(self, path: str) -> str:
-        """Return ``path`` with the links on the way to it followed, its last component not."""
+        """Return ``path`` with the links in its parent directories resolved."""
         parent, _, name = path.rpartition("/")
         return f"{self.resolve(parent)}/{name}".lstrip("/") if parent and self._links else path
 
@@ -68,15 +68,15 @@ class LayerLinks:
         if path in self._touched:
             self._resolved.clear()
             self._touched.clear()
-        above = path.rpartition("/")[0]
-        while above:
-            self._above[above] = self._above.get(above, 0) + change
-            if not self._above[above]:
-                del self._above[above]
-            above = above.rpartition("/")[0]
+        parent = path.rpartition("/")[0]
+        while parent:
+            self._above[parent] = self._above.get(parent, 0) + change
+            if not self._above[parent]:
+                del self._above[parent]
+            parent = parent.rpartition("/")[0]
 
     def resolve(self, path: str) -> str:
-        """Return where ``path`` leads to."""
+        """Return ``path`` with all links resolved."""
         if not self._links:
             return path
         resolved = self._resolved.get(path)
@@ -91,18 +91,18 @@ class LayerLinks:
     def _check(self) -> None:
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise FormatError("the symbolic links of the layer lead on for too long")
+            raise FormatError("the symbolic links of the layer are nested too deeply")
 
 
 def follow_links(path: str, read_link: Callable[[str], str | None], check: Callable[[], None]) -> str:
-    """Return where ``path`` leads when every link is followed, within the root.
+    """Return ``path`` with every link resolved, within the root.
 
     ``read_link`` returns the target of a path that is a link, None for any other; ``check`` is called
-    for each component. What is not there is taken as a directory.
+    for each component. A path that does not exist counts as a directory.
     """
     pending = path.split("/")[::-1]
     components: list[str] = []
-    length = links = 0
+    length = link_count = 0
     while pending:
         check()
         component = pending.pop()
@@ -116,10 +116,10 @@ def follow_links(path: str, read_link: Callable[[str], str | None], check: Calla
             components.append(component)
             length += len(component) + 1
         else:
-            links += 1
+            link_count += 1
             if target.startswith("/"):
                 components, length = [], 0
             pending += target.split("/")[::-1]
-        if links > _MAX_LINKS or length + len(pending) > _MAX_PATH:
-            raise FormatError(f"the links on the way to {path[:200]!r} lead in a circle, or too far")
+        if link_count > _MAX_LINKS or length + len(pending) > _MAX_PATH:
+            raise FormatError(f"the links on the way to {path[:200]!r} form a loop, or are nested too deeply")
     return "/".join(components)

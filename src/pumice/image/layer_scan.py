@@ -1,4 +1,4 @@
-"""What a layer contains, found by reading it once and cached by its diff ID.
+"""The scan of a layer: its entries and the files that describe the image, cached by its diff ID.
 
 The diff ID is the digest of the content, so a cached scan never becomes stale.
 """
@@ -63,7 +63,7 @@ _decoder = msgspec.msgpack.Decoder(LayerScan)
 def scan_layer(layer: Layer, records: Records | None = None, *, detailed: bool = False) -> LayerScan:
     """Return the scan of a layer, from ``records`` (``Home.records``) if it is there.
 
-    A ``detailed`` scan hashes every file. Raises TrustError and FormatError as reading the layer does.
+    A ``detailed`` scan hashes every file. Raises TrustError and FormatError as `Layer.entries` does.
     """
     key = cache_key("layer-scan", layer.diff_id)
     cached_scan = _get(key, records)
@@ -88,7 +88,7 @@ def _put(key: Digest, scan: LayerScan, records: Records | None) -> None:
     try:
         records.put(_KIND, key, msgspec.msgpack.encode(scan))
     except (UnicodeEncodeError, StoreError):
-        # MessagePack cannot hold names that are not UTF-8, and a full disk nothing: the layer is read again.
+        # MessagePack cannot encode names that are not UTF-8, or the disk is full: the layer is read again.
         return
 
 
@@ -100,7 +100,7 @@ class _Texts:
         self._size = 0
 
     def reserve(self, entry: Entry) -> None:
-        """Count a file before it is read; raises FormatError for more than a real image has."""
+        """Count a file before it is read; raises FormatError if the files exceed the limit."""
         self._size += entry.size
         if entry.size > _MAX_TEXT or self._size > _MAX_TEXTS:
             raise FormatError(
@@ -132,22 +132,22 @@ def _read_detailed(layer: Layer) -> LayerScan:
             digests.append(FileDigests())
         elif _describes_packages(path, entry.size):
             texts.reserve(entry)
-            pieces: list[bytes] = []
-            digests.append(_hash_file(body, pieces))
-            texts.contents[entry.path] = b"".join(pieces)
+            chunks: list[bytes] = []
+            digests.append(_hash_file(body, chunks))
+            texts.contents[entry.path] = b"".join(chunks)
         else:
             digests.append(_hash_file(body, None))
     unpacked = sum(entry.size for entry in entries)
     return LayerScan(tuple(entries), texts.contents, unpacked, tuple(digests), is_detailed=True)
 
 
-def _hash_file(body: Body, pieces: list[bytes] | None) -> FileDigests:
+def _hash_file(body: Body, chunks: list[bytes] | None) -> FileDigests:
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-    while piece := body.read(_CHUNK):
-        sha256.update(piece)
-        sha1.update(piece)
-        if pieces is not None:
-            pieces.append(piece)
+    while chunk := body.read(_CHUNK):
+        sha256.update(chunk)
+        sha1.update(chunk)
+        if chunks is not None:
+            chunks.append(chunk)
     return FileDigests(sha256.hexdigest(), sha1.hexdigest())
 
 

@@ -31,16 +31,16 @@ _UNKNOWN = "unknown"
 
 
 class BlobSource(Protocol):
-    """What blobs are read from."""
+    """A source of blobs."""
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob; raises PumiceError if there is none."""
 
 
 class Archive(msgspec.Struct, frozen=True):
-    """A file that holds an image, as it looked before it was read.
+    """A file that contains an image, with its status before it was read.
 
-    ``signature`` is the file that holds detached signatures of it, None for the usual one.
+    ``signature`` is the file with its detached signatures, None for the default name.
     """
 
     path: Path
@@ -49,43 +49,44 @@ class Archive(msgspec.Struct, frozen=True):
 
 
 class Image:
-    """A manifest or an index with everything below it, in any location."""
+    """A manifest or an index with everything that it refers to, in any location."""
 
     def __init__(
         self,
         root: Descriptor,
         blobs: BlobSource,
         referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
-        beside: tuple[Descriptor, ...] = (),
+        listed_referrers: tuple[Descriptor, ...] = (),
         archive: Archive | None = None,
-        known_as: str = "",
+        registry_name: str = "",
     ) -> None:
-        """``referrers`` knows which manifests are about a manifest or index, where the place can tell.
+        """``referrers`` returns the referrers of a manifest or index by digest, if the location has any.
 
-        ``beside`` is what else the place lists, as it lists it: there may be signatures among them.
-        ``archive`` is the file that the image was read from, if its place is one. ``known_as`` is the
-        ``HOST/REPO:TAG`` under which a registry gave it, "" elsewhere and where its digest was asked for.
+        ``listed_referrers`` are the descriptors of referrers that a layout lists next to the image, as they
+        are written there. ``archive`` is the file that the image was read from, if the location is a file.
+        ``registry_name`` is the ``HOST/REPO:TAG`` for which a registry returned the image; it is empty for
+        other locations and for a digest.
         """
         self.root = root
         self.blobs = blobs
-        self.beside = beside
+        self.listed_referrers = listed_referrers
         self.archive = archive
-        self.known_as = known_as
+        self.registry_name = registry_name
         self._documents = _Documents()
         self._find_referrers = referrers
 
     def referrers(self, subject: Digest = "") -> tuple[Descriptor, ...]:
-        """Return the descriptors of the artifacts whose ``subject`` is the root, or ``about`` of it.
+        """Return the descriptors of the referrers of ``subject``, which is the root by default.
 
-        Evidence and signatures are such artifacts. Raises what finding them in that place does.
+        Evidence and signatures are referrers. Raises the errors of the location.
         """
         return tuple(self._find_referrers(subject or self.root.digest)) if self._find_referrers else ()
 
     def document(self, descriptor: Descriptor) -> bytes:
-        """Return the bytes of a manifest, index or config, exactly as they are in their place.
+        """Return the bytes of a manifest, index or config, exactly as the location has them.
 
-        Raises TrustError when they do not have the descriptor's digest, FormatError when there are
-        more than 4 MiB of them, or more than 128 MiB of all that were read.
+        Raises TrustError if they do not have the descriptor's digest, and FormatError if they have more than
+        4 MiB, or if all documents read so far have more than 128 MiB.
         """
         return self._documents.get(descriptor, self.blobs)
 
@@ -95,10 +96,10 @@ class Image:
 
     def walk(self) -> Iterator[tuple[Descriptor, bytes]]:
         """Yield the root and every manifest and index below it with its bytes, each once."""
-        for descriptor in self._descend():
+        for descriptor in self._walk_descriptors():
             yield descriptor, self.document(descriptor)
 
-    def _descend(self) -> Iterator[Descriptor]:
+    def _walk_descriptors(self) -> Iterator[Descriptor]:
         """Yield the root and what is below it, reading indexes only."""
         pending = [(self.root, 0)]
         visited: set[Digest] = set()
@@ -108,13 +109,13 @@ class Image:
                 continue
             visited.add(descriptor.digest)
             if depth > _MAX_DEPTH or len(visited) > _MAX_DOCUMENTS:
-                raise FormatError("the image's indexes are nested too deep or list too much")
+                raise FormatError("the image's indexes are nested too deeply or list too many manifests")
             yield descriptor
-            if self._lists(descriptor):
+            if self._is_index_descriptor(descriptor):
                 children = oci.read_index(self.document(descriptor)).manifests
                 pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
-    def _lists(self, descriptor: Descriptor) -> bool:
+    def _is_index_descriptor(self, descriptor: Descriptor) -> bool:
         """Return whether a descriptor is that of an index. One with a platform is that of a manifest."""
         if descriptor.platform and descriptor.media_type in oci.MANIFESTS:
             return False
@@ -126,13 +127,13 @@ class Image:
         Attestations and other artifacts that an index may list are left out.
         """
         members: list[tuple[Descriptor, Platform]] = []
-        for descriptor in self._descend():
-            platform = None if self._lists(descriptor) else self._platform(descriptor)
+        for descriptor in self._walk_descriptors():
+            platform = None if self._is_index_descriptor(descriptor) else self._find_platform(descriptor)
             if platform is not None and _UNKNOWN not in (platform.os, platform.architecture):
                 members.append((descriptor, platform))
         return tuple(members)
 
-    def _platform(self, descriptor: Descriptor) -> Platform | None:
+    def _find_platform(self, descriptor: Descriptor) -> Platform | None:
         if descriptor.artifact_type:
             return None
         if descriptor.platform is not None:
@@ -153,12 +154,12 @@ class Image:
     def select(self, platform: Platform | None = None) -> Image:
         """Return the image of one platform; None takes the only one.
 
-        Raises ImageError when there is none for it, or several and none was named.
+        Raises ImageError if the image does not have it, or has several and ``platform`` is None.
         """
         members = self.members()
         if not members:
             raise ImageError("this is an artifact, not a container image")
-        names = ", ".join(platforms.format_platform(found) for _, found in members)
+        names = ", ".join(platforms.format_platform(member_platform) for _, member_platform in members)
         if platform is None:
             if len(members) > 1:
                 raise ImageError(
@@ -166,7 +167,7 @@ class Image:
                     hint=f"choose one with --platform: {names}",
                 )
             return self.at(members[0][0])
-        position = platforms.choose_platform([found for _, found in members], platform)
+        position = platforms.choose_platform([member_platform for _, member_platform in members], platform)
         if position is None:
             raise ImageError(
                 f"the image is not for {platforms.format_platform(platform)}", hint=f"it is for {names}"
@@ -175,8 +176,8 @@ class Image:
 
     def manifest(self, platform: Platform | None = None) -> Manifest:
         """Return the manifest of one platform (see `select`)."""
-        chosen = self.select(platform)
-        return oci.read_manifest(chosen.document(chosen.root))
+        image = self.select(platform)
+        return oci.read_manifest(image.document(image.root))
 
     def config(self, platform: Platform | None = None) -> ImageConfig:
         """Return the config of one platform (see `select`)."""
@@ -185,7 +186,7 @@ class Image:
     def layers(self, platform: Platform | None = None) -> tuple[Layer, ...]:
         """Return the layers of one platform, base first.
 
-        Raises FormatError when config and manifest do not agree on how many there are.
+        Raises FormatError if the config and the manifest have different numbers of layers.
         """
         from pumice.image.layer import Layer  # a warm build opens none
 
@@ -202,17 +203,25 @@ class Image:
 
     def inside(self, archive: Archive) -> Image:
         """Return the same image as the content of ``archive``."""
-        image = Image(self.root, self.blobs, self._find_referrers, self.beside, archive, self.known_as)
+        image = Image(
+            self.root, self.blobs, self._find_referrers, self.listed_referrers, archive, self.registry_name
+        )
         image._documents = self._documents
         return image
 
     def at(self, descriptor: Descriptor) -> Image:
-        """Return the image of ``descriptor``, which is below the root."""
+        """Return the image of ``descriptor``, a manifest or index that the root refers to."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._find_referrers, self.beside, known_as=self.known_as)
-        chosen._documents = self._documents  # checked already, and shared because it only grows
-        return chosen
+        image = Image(
+            descriptor,
+            self.blobs,
+            self._find_referrers,
+            self.listed_referrers,
+            registry_name=self.registry_name,
+        )
+        image._documents = self._documents  # checked already, and shared because it only grows
+        return image
 
 
 class _Documents:
@@ -246,8 +255,8 @@ def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
 def list_blobs(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
-    Manifests and indexes first (the root before all), then configs and layers. Layers that may not
-    be distributed (``urls``, deprecated) belong to it as well.
+    Manifests and indexes come first, the root before all others; then configs and layers, also layers that
+    must not be distributed (``urls``, deprecated).
     """
     documents: dict[Digest, Descriptor] = {}
     blobs: dict[Digest, Descriptor] = {}

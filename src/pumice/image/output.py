@@ -1,4 +1,4 @@
-"""One file on its way out: it appears whole under its name, or not at all."""
+"""Write an output file atomically: it appears under its name when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """A file that is being written; leaving the context with an exception leaves no trace of it.
+    """A file that is being written; leaving the context with an exception removes it.
 
-    Written beside its final name and renamed. Standard output (``-``), devices and pipes are
-    written to directly, because there is nothing to rename.
+    It has a temporary name in the same directory until then. Standard output (``-``), devices and pipes
+    are written directly, because they cannot be renamed.
     """
 
     def __init__(self, path: str, stdout: BinaryIO | None = None) -> None:
-        """``stdout`` is where the path ``-`` leads."""
+        """``stdout`` is the stream for the path ``-``."""
         self._path = path
         self._stdout = stdout
         self._temporary: Path | None = None
@@ -39,11 +39,11 @@ class Output:
 
     def __enter__(self) -> Output:
         if self._path == "-":
-            self.file = _checked_stdout(self._stdout)
+            self.file = _check_stdout(self._stdout)
             return self
         with translate_os_errors(self._path, IMAGE):
             self._target = Path(resolve_links(self._path))  # a link to the file stays a link
-            mode = _mode(self._target)
+            mode = _check_mode(self._target)
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if stat.S_ISREG(mode):
@@ -73,15 +73,15 @@ class Output:
         try:
             self.file.close()
         except OSError:
-            if not failed:  # else the first reason is the one worth telling
+            if not failed:  # after a failure, the first error is the one to report
                 raise
 
     def __str__(self) -> str:
         return self._path
 
 
-def _mode(target: Path) -> int:
-    """Return the mode of what is written to; a pipe that another user may have planted is refused."""
+def _check_mode(target: Path) -> int:
+    """Return the mode of the target; raises OSError for a pipe that another user may have planted."""
     try:
         status = target.lstat()
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def _mode(target: Path) -> int:
     return status.st_mode
 
 
-def _checked_stdout(stdout: BinaryIO | None) -> BinaryIO:
+def _check_stdout(stdout: BinaryIO | None) -> BinaryIO:
     if stdout is None:
         raise UsageError("standard output cannot be a destination here")
     if stdout.isatty():

@@ -1,8 +1,8 @@
-"""Evidence and signatures on their way: what is about an image, and everything that it consists of.
+"""Referrers of an image: finding, reading and writing evidence and signatures.
 
-An artifact is a manifest with a ``subject`` (image-spec 1.1, manifest.md). Places that can ask "what is
-about this digest" do so; a layout cannot, so its one descriptor has an annotation with the digest of an
-index of them.
+A referrer is a manifest with a ``subject`` (image-spec 1.1, manifest.md). The store and registries find
+referrers by digest; a layout cannot, so the descriptor of its image has an annotation with the digest of
+an index of them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def gather_referrers(image: Image) -> ReferrerSet:
                 continue
             artifacts[referrer.digest] = referrer
             if depth > _MAX_DEPTH or len(artifacts) > _MAX_ARTIFACTS:
-                raise FormatError("the documents about the image are nested too deep or too many")
+                raise FormatError("the referrers of the image are nested too deeply, or there are too many")
             pending.append((referrer.digest, depth + 1))
             blobs[referrer.digest] = oci.Descriptor(referrer.media_type, referrer.digest, referrer.size)
             data = image.document(referrer)
@@ -66,19 +66,19 @@ def gather_referrers(image: Image) -> ReferrerSet:
                 artifact = image.at(referrer)
                 for blob in list_blobs(artifact):
                     blobs.setdefault(blob.digest, blob)
-                pending += [(one.digest, depth + 1) for one, _ in artifact.walk()]
+                pending += [(document.digest, depth + 1) for document, _ in artifact.walk()]
             else:
                 manifest = oci.read_manifest(data)
                 for blob in (manifest.config, *manifest.layers):
                     blobs.setdefault(blob.digest, blob)
-    ordered = tuple(artifacts[key] for key in sorted(artifacts))
-    return ReferrerSet(ordered, tuple(blobs[key] for key in sorted(blobs)))
+    sorted_artifacts = tuple(artifacts[key] for key in sorted(artifacts))
+    return ReferrerSet(sorted_artifacts, tuple(blobs[key] for key in sorted(blobs)))
 
 
 def put_artifact(
     subject: Descriptor, data: bytes, media_type: str, blobs: Blobs, *, annotations: dict[str, str]
 ) -> Descriptor:
-    """Write ``data`` as an artifact about ``subject`` and return the artifact's descriptor."""
+    """Write ``data`` as an artifact that refers to ``subject``, and return the artifact's descriptor."""
     layer = oci.Descriptor(media_type, _put(data, blobs), len(data))
     _put(b"{}", blobs)
     document = oci.encode_document(oci.make_artifact(subject, media_type, layer, annotations=annotations))
@@ -88,7 +88,7 @@ def put_artifact(
 
 
 def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
-    """Return the one blob of an artifact; raises FormatError if it has not one or it is over ``limit``."""
+    """Return the only blob of an artifact; raises FormatError if it has not one of up to ``limit`` bytes."""
     manifest = oci.read_manifest(image.document(artifact))
     if len(manifest.layers) != 1:
         raise FormatError(
@@ -101,51 +101,56 @@ def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
 class OverlaidBlobs:
     """Documents in memory, in addition to the blobs of another source."""
 
-    def __init__(self, data: Sequence[bytes], below: BlobSource) -> None:
-        self._data = {digest.of(one): one for one in data}
-        self._below = below
+    def __init__(self, data: Sequence[bytes], base: BlobSource) -> None:
+        self._data = {digest.of(document): document for document in data}
+        self._base = base
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a blob."""
         data = self._data.get(digest_)
-        return io.BytesIO(data) if data is not None else self._below.open(digest_)
+        return io.BytesIO(data) if data is not None else self._base.open(digest_)
 
 
 class LayoutReferrers:
     """The referrers in a layout by their subject; the layout is read on first use."""
 
-    def __init__(self, root: Descriptor, others: Sequence[Descriptor], blobs: BlobSource) -> None:
-        """``others`` are what ``index.json`` lists beside the image."""
+    def __init__(self, root: Descriptor, listed_referrers: Sequence[Descriptor], blobs: BlobSource) -> None:
+        """``listed_referrers`` are what ``index.json`` lists next to the image."""
         self._root = root
-        self._others = others
+        self._listed_referrers = listed_referrers
         self._blobs = blobs
         self._by_subject: dict[Digest, list[Descriptor]] | None = None
 
-    def __call__(self, about: Digest) -> Sequence[Descriptor]:
-        """Return the artifacts about ``about``; raises FormatError or TrustError for bad lists."""
+    def __call__(self, subject: Digest) -> Sequence[Descriptor]:
+        """Return the referrers of ``subject``; raises FormatError or TrustError for a damaged list."""
         if self._by_subject is None:
             self._by_subject = self._read()
-        return self._by_subject.get(about, ())
+        return self._by_subject.get(subject, ())
 
     def _read(self) -> dict[Digest, list[Descriptor]]:
         by_subject: dict[Digest, list[Descriptor]] = {}
         image = Image(self._root, self._blobs)
-        descriptors = [*self._read_index(), *self._others]
-        descriptors += [more for one in descriptors for more in self._read_fallback_list(one, image)]
+        descriptors = [*self._read_index(), *self._listed_referrers]
+        descriptors += [
+            listed_descriptor
+            for one in descriptors
+            for listed_descriptor in self._read_fallback_list(one, image)
+        ]
         if len(descriptors) > _MAX_ARTIFACTS:
-            raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} documents about its image")
-        for descriptor in {one.digest: one for one in reversed(descriptors)}.values():
+            raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} referrers of its image")
+        for descriptor in {listed.digest: listed for listed in reversed(descriptors)}.values():
             referrer = describe_artifact(descriptor, image.document(descriptor))
             subject = subject_of(descriptor, image.document(descriptor))
             if subject:
                 by_subject.setdefault(subject, []).append(referrer)
         return {
-            about: sorted(referrers, key=lambda one: one.digest) for about, referrers in by_subject.items()
+            subject: sorted(referrers, key=lambda referrer: referrer.digest)
+            for subject, referrers in by_subject.items()
         }
 
     @staticmethod
     def _read_fallback_list(descriptor: Descriptor, image: Image) -> Sequence[Descriptor]:
-        """What a list lists that somebody copied out of a registry under its fallback tag."""
+        """Return the descriptors in a list of referrers that was copied from a registry's fallback tag."""
         name = descriptor.annotations.get(oci.REF_NAME, "")
         data = image.document(descriptor)
         if "." in name or not _LEGACY.fullmatch(name) or not oci.is_index(data, descriptor.media_type):
@@ -160,12 +165,12 @@ class LayoutReferrers:
         with self._blobs.open(name) as file:
             data = file.read(oci.MAX_DOCUMENT + 1)
         if digest.of(data) != name:
-            raise FormatError("the layout's list of documents about its image is damaged", where=name)
+            raise FormatError("the layout's list of referrers is damaged", where=name)
         return oci.read_index(data).manifests
 
 
 def describe_artifact(descriptor: Descriptor, data: bytes) -> Descriptor:
-    """Return the descriptor of an artifact with what its manifest says of its kind."""
+    """Return the descriptor of an artifact with the artifact type and annotations of its manifest."""
     manifest = oci.read_index(data) if oci.is_index(data, descriptor.media_type) else oci.read_manifest(data)
     return msgspec.structs.replace(
         descriptor,
@@ -175,9 +180,9 @@ def describe_artifact(descriptor: Descriptor, data: bytes) -> Descriptor:
 
 
 def subject_of(descriptor: Descriptor, data: bytes) -> Digest:
-    """Return what a listed artifact is about, "" if it does not say.
+    """Return the subject of a listed artifact, "" if it names none.
 
-    Cosign's older signatures have no ``subject``, but a name that is made of the digest.
+    Older signatures of cosign have no ``subject``, but a tag that contains the digest.
     """
     document = oci.read_index(data) if oci.is_index(data, descriptor.media_type) else oci.read_manifest(data)
     if document.subject is not None:
@@ -188,21 +193,21 @@ def subject_of(descriptor: Descriptor, data: bytes) -> Digest:
     return descriptor.annotations.get(oci.SUBJECT, "")
 
 
-def tag_of(descriptor: Descriptor, about: Digest) -> str:
-    """Return the tag under which registries have an artifact about ``about``, "" if it needs none."""
+def tag_of(descriptor: Descriptor, subject: Digest) -> str:
+    """Return the tag of cosign for a referrer of ``subject``, "" if it needs none."""
     name = descriptor.annotations.get(oci.REF_NAME, "")
-    return name if name.startswith(about.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
+    return name if name.startswith(subject.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
 
 
 def split_index(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
-    """Return what a layout's index lists as images, and what as documents about them."""
+    """Return the images that a layout's index lists, and the referrers that it lists."""
     attachments = tuple(descriptor for descriptor in index.manifests if is_attachment(descriptor))
-    images = tuple(one for one in index.manifests if one not in attachments)
+    images = tuple(descriptor for descriptor in index.manifests if descriptor not in attachments)
     return (images, attachments) if images else (attachments, ())
 
 
 def is_attachment(descriptor: Descriptor) -> bool:
-    """Whether a layout lists something that is no image but belongs to one, such as a signature."""
+    """Return whether a descriptor in a layout is not an image but a referrer of one, such as a signature."""
     kind = descriptor.annotations.get("kind", "")
     name = descriptor.annotations.get(oci.REF_NAME, "")
     return (
@@ -213,8 +218,9 @@ def is_attachment(descriptor: Descriptor) -> bool:
 
 
 def read_named_index(root: Descriptor, blobs: BlobSource) -> tuple[Descriptor, ...]:
-    """Return what the index of referrers lists that ``root`` names; nothing if that is lost or damaged,
-    for an image is whole without.
+    """Return the descriptors in the index of referrers that ``root`` names.
+
+    Returns none if that index is missing or damaged, because the image is complete without it.
     """
     name = root.annotations.get(oci.REFERRERS, "")
     try:

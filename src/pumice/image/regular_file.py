@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def read_failures(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError of reading into an ImageError about ``where``."""
+    """Raise an OSError of the block as an ImageError with the location ``where``."""
     try:
         yield
     except OSError as error:
@@ -33,10 +33,10 @@ def is_regular(status: os.stat_result) -> bool:
 
 
 def open_regular(path: Path) -> BinaryIO | None:
-    """Open a file for reading, None if there is none; raises ImageError for a pipe or device."""
+    """Open a file for reading; return None if it does not exist; raises ImageError for a pipe or device."""
     with read_failures(path):
         try:
-            if not is_regular(path.stat()):  # to open a device can be to use it
+            if not is_regular(path.stat()):  # opening a device can have effects
                 raise ImageError("not a regular file", where=str(path))
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -48,7 +48,7 @@ def open_regular(path: Path) -> BinaryIO | None:
 
 
 def read_small(path: Path, limit: int) -> bytes | None:
-    """Return a file's content, None if there is none; raises FormatError beyond ``limit`` bytes."""
+    """Return a file's content, None if it does not exist; raises FormatError beyond ``limit`` bytes."""
     file = open_regular(path)
     if file is None:
         return None

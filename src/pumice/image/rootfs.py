@@ -1,6 +1,6 @@
 """Writes the root file system of an image to a tar file or a directory.
 
-The layers are read twice: once for the entry that each path shows, once for the contents. So only names
+The layers are read twice: once to find the visible entry of each path, once for the contents. So only names
 are kept in memory, and an archive of any size can be written to a pipe.
 """
 
@@ -28,30 +28,30 @@ _CHUNK = 1 << 20
 
 
 class RootfsWriter(Protocol):
-    """What a root file system is written to: directories first, then the rest, and no path twice."""
+    """A target for a root file system: directories are added first, and each path once."""
 
     def add_directory(self, entry: Entry) -> None:
-        """Add a directory; its parents are there already."""
+        """Add a directory; its parents were added before."""
 
     def add_entry(self, entry: Entry, body: Body) -> None:
-        """Add anything else, a file with its content."""
+        """Add a file with its content, a link, a pipe or a device."""
 
     def add_hardlink(self, entry: Entry) -> None:
-        """Add a hard link to a file that is there already."""
+        """Add a hard link to a file that was added before."""
 
 
 def merge_layers(layers: Iterable[Layer]) -> dict[str, VisibleEntry]:
-    """Return what each path of an image shows (see `flatten`), reading and checking every layer."""
-    return flatten(_entries(layer) for layer in layers)
+    """Return the visible entry of each path (see `flatten`); reads and verifies every layer."""
+    return flatten(_read_entries(layer) for layer in layers)
 
 
-def _entries(layer: Layer) -> Iterator[Entry]:
+def _read_entries(layer: Layer) -> Iterator[Entry]:
     for entry, _ in layer.entries():
         yield entry
 
 
 def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
-    """Write the root of an image of one platform as a tar file: equal images, equal bytes."""
+    """Write the root file system of one platform as a tar file; equal images give equal bytes."""
     layers = image.layers()
     with translate_os_errors(str(output), IMAGE):
         _write(layers, merge_layers(layers), _TarWriter(output), progress, f"writing {output}")
@@ -59,10 +59,10 @@ def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
 
 
 def write_directory(image: Image, path: Path, *, progress: Progress) -> dict[str, VisibleEntry]:
-    """Unpack the root of an image of one platform into a new or empty folder.
+    """Unpack the root file system of one platform into a new or empty directory.
 
-    Owners, devices and capabilities need root; without it they are left out, and a note says so.
-    Returns what each path shows. Raises ImageError, and leaves nothing behind then.
+    Only root can set owners and capabilities and create devices; otherwise they are omitted with a note.
+    Returns the visible entry of each path. Raises ImageError; then nothing is left in the directory.
     """
     from pumice.image.unpack import unpack_into
 
@@ -82,13 +82,13 @@ def _write(
 ) -> None:
     paths: dict[Origin, list[str]] = {}
     total = 0
-    for path, item in tree.items():
-        if item.entry.kind == "dir":
-            target.add_directory(msgspec.structs.replace(item.entry, path=path))
+    for path, visible_entry in tree.items():
+        if visible_entry.entry.kind == "dir":
+            target.add_directory(msgspec.structs.replace(visible_entry.entry, path=path))
         else:
-            if item.origin not in paths:
-                total += item.entry.size
-            paths.setdefault(item.origin, []).append(path)
+            if visible_entry.origin not in paths:
+                total += visible_entry.entry.size
+            paths.setdefault(visible_entry.origin, []).append(path)
     with progress.task(label, total) as task:
         for number, layer in enumerate(layers):
             for position, (entry, body) in enumerate(layer.entries()):
@@ -106,7 +106,7 @@ def _put(entry: Entry, body: Body, names: Sequence[str], target: RootfsWriter) -
             target.add_hardlink(
                 msgspec.structs.replace(entry, path=name, kind="hardlink", size=0, link=names[0])
             )
-        else:  # hard links to links and devices exist, but few programs know
+        else:  # few programs support hard links to links and devices
             target.add_entry(msgspec.structs.replace(entry, path=name), body)
 
 

@@ -33,7 +33,7 @@ class Records(Protocol):
     def get(self, kind: str, key: Digest) -> bytes | None:
         """Return the cached value, None if there is none."""
 
-    def put(self, kind: str, key: Digest, value: bytes, keeps: Sequence[Digest] = ()) -> None:
+    def put(self, kind: str, key: Digest, value: bytes, kept_blobs: Sequence[Digest] = ()) -> None:
         """Cache a value."""
 
 
@@ -57,10 +57,10 @@ class LayoutStatCache:
         if data is None:
             return {}
         try:
-            saved = msgspec.json.decode(data, type=_SavedStamps)
+            saved_stamps = msgspec.json.decode(data, type=_SavedStamps)
         except (msgspec.MsgspecError, ValueError):
             return {}
-        return saved.stamps if saved.boot == self._boot else {}
+        return saved_stamps.stamps if saved_stamps.boot == self._boot else {}
 
     def is_unchanged(self, name: str, status: os.stat_result) -> bool:
         """Return whether the file ``name`` has the stamp that `record` saved for it."""

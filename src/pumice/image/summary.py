@@ -1,4 +1,4 @@
-"""What ``pumice inspect`` says of an image: one value, printed as text or as JSON."""
+"""The summary of an image that ``pumice inspect`` prints as text or as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LayerSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer; ``size`` is bytes as it lies, ``unpacked`` bytes of its files."""
+    """One layer; ``size`` is that of the blob, ``unpacked`` that of its files, both in bytes."""
 
     digest: str
     diff_id: str
@@ -57,7 +57,7 @@ class PlatformSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest, or an index of blobs, that is no image: its type, and what it consists of."""
+    """A manifest, or an index of blobs, that is not an image: its type and its blobs."""
 
     digest: str
     artifact_type: str
@@ -67,7 +67,7 @@ class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One blob of an artifact; ``title`` is the file name that it has been given, if any."""
+    """One blob of an artifact; ``title`` is its file name, if it has one."""
 
     digest: str
     media_type: str
@@ -76,7 +76,7 @@ class BlobSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """An image with all its platforms, or those asked for."""
+    """An image with all its platforms, or with the requested one."""
 
     digest: str
     media_type: str
@@ -84,11 +84,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of all layers and documents, each counted once."""
     platforms: tuple[PlatformSummary, ...]
     artifacts: tuple[ArtifactSummary, ...] = ()
-    """What is no image: the whole, or what an index lists beside images."""
+    """Manifests that are not images: the root itself, or those that an index lists next to images."""
 
 
 def summarize(image: Image, platform: Platform | None = None, records: Records | None = None) -> Summary:
-    """Look at an image, or at one platform of it. Raises what reading it does."""
+    """Return the summary of an image, or of one platform of it. Raises the errors of reading it."""
     if platform is not None:
         image = image.select(platform)
     members = image.members()
@@ -114,7 +114,7 @@ def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSumma
             index = oci.read_index(data)
             if not blobs and index.manifests:
                 continue
-            kind, annotations = index.artifact_type or _first_kind(blobs), index.annotations
+            kind, annotations = index.artifact_type or _find_first_type(blobs), index.annotations
         else:
             manifest = oci.read_manifest(data)
             kind = manifest.artifact_type or manifest.config.media_type
@@ -131,8 +131,8 @@ def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSumma
     return tuple(artifacts)
 
 
-def _first_kind(blobs: Sequence[Descriptor]) -> str:
-    """Return the type of an index of blobs: what is in it beside layers tells (a cache's config)."""
+def _find_first_type(blobs: Sequence[Descriptor]) -> str:
+    """Return the type of an index of blobs: that of its first blob that is not a layer (a cache's config)."""
     return next((blob.media_type for blob in blobs if ".layer." not in blob.media_type), "")
 
 
@@ -148,7 +148,7 @@ def _summarize_blob(descriptor: Descriptor) -> BlobSummary:
 def _summarize_platform(image: Image, platform: Platform, records: Records | None) -> PlatformSummary:
     manifest, config, layers = image.manifest(), image.config(), image.layers()
     image_inventory = inventory.read_inventory(image, records)
-    comments = _layer_comments(config, len(layers))
+    comments = _list_layer_comments(config, len(layers))
     return PlatformSummary(
         platform=platforms.format_platform(platform),
         digest=image.root.digest,
@@ -191,13 +191,13 @@ def _select_files(
     return tuple(inventory.list_file(file) for file in image_inventory.files if predicate(file))
 
 
-def _layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
-    """Return what the history says of each layer; nothing when it does not fit the layers."""
-    comments = [_comment(entry) for entry in config.history if not entry.empty_layer]
+def _list_layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
+    """Return the history's comment on each layer; empty ones if the history does not match the layers."""
+    comments = [_get_comment(entry) for entry in config.history if not entry.empty_layer]
     return comments if len(comments) == count else [""] * count
 
 
-def _comment(entry: History) -> str:
+def _get_comment(entry: History) -> str:
     return entry.comment or entry.created_by
 
 

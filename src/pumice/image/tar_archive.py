@@ -1,4 +1,4 @@
-"""Tar archives of known parts: written reproducibly, and by several threads where that helps."""
+"""Write tar archives of known members: reproducibly, and by several threads if the output is a file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class TarMember(msgspec.Struct, frozen=True):
-    """One member of an archive on its way out: always root's, from 1970, with the same mode."""
+    """One member of an archive to write; it belongs to root, its time is 0, and its mode is fixed."""
 
     path: str
     content: Content | None = None
-    """None for a folder."""
+    """None for a directory."""
 
     def header(self) -> bytes:
         """Return the header blocks."""
@@ -34,14 +34,14 @@ class TarMember(msgspec.Struct, frozen=True):
 
 
 def text_member(path: str, data: bytes) -> TarMember:
-    """Return a small file."""
+    """Return the member for a small file."""
     return TarMember(path, BytesContent(data))
 
 
 def write_archive(members: Sequence[TarMember], output: Output, progress: Progress) -> None:
-    """Write an archive of ``parts`` in their order; equal parts give equal bytes.
+    """Write an archive of ``members`` in their order; equal members give equal bytes.
 
-    Raises ImageError when that is not possible and TrustError when a content is not what it should be.
+    Raises ImageError if it cannot be written, and TrustError if a content does not have its digest.
     """
     total = sum(member.content.size for member in members if member.content is not None)
     with progress.task(f"writing {output}", total) as task:
@@ -52,28 +52,28 @@ def write_archive(members: Sequence[TarMember], output: Output, progress: Progre
 
 
 def _write_in_order(members: Sequence[TarMember], output: Output, task: Task) -> None:
-    def put(data: bytes) -> None:
+    def write(data: bytes) -> None:
         with translate_os_errors(str(output), IMAGE):
             output.file.write(data)
         task.advance(len(data))
 
     for member in members:
-        put(member.header())
+        write(member.header())
         if member.content is not None:
-            member.content.copy(put)
-            put(bytes(tar.padding_size(member.content.size)))
-    put(tar.END_OF_ARCHIVE)
+            member.content.copy(write)
+            write(bytes(tar.padding_size(member.content.size)))
+    write(tar.END_OF_ARCHIVE)
 
 
 def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) -> None:
-    """Put every part where it belongs: all sizes are known, so the order of writing is free."""
+    """Write each member at its position: all sizes are known, so any order of writing works."""
     file = output.file.fileno()
     jobs: list[tuple[int, Content]] = []
     position = 0
     for member in members:
-        head = member.header()
-        _put_at(file, position, head, output)
-        position += len(head)
+        header = member.header()
+        _put_at(file, position, header, output)
+        position += len(header)
         if member.content is not None:
             jobs.append((position, member.content))
             position += member.content.size + tar.padding_size(member.content.size)
@@ -83,13 +83,13 @@ def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) ->
     def copy(job: tuple[int, Content]) -> None:
         offset, content = job
 
-        def put(data: bytes) -> None:
+        def write(data: bytes) -> None:
             nonlocal offset
             _put_at(file, offset, data, output)
             offset += len(data)
             task.advance(len(data))
 
-        content.copy(put)
+        content.copy(write)
 
     run_in_threads(copy, sorted(jobs, key=lambda job: (-job[1].size, job[0])))
 
@@ -100,6 +100,6 @@ def _put_at(file: int, position: int, data: bytes, output: Output) -> None:
         with translate_os_errors(str(output), IMAGE):
             count = os.pwrite(file, view, position)
         if count <= 0:
-            raise ImageError("the file cannot be written any further", where=str(output))
+            raise ImageError("cannot write the rest of the file", where=str(output))
         view = view[count:]
         position += count

@@ -33,9 +33,9 @@ _NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP}
 
 @contextmanager
 def unpack_into(path: Path, progress: Progress) -> Iterator[UnpackedDirectory]:
-    """Give a folder to fill, which appears at ``path`` when the context is left without an exception.
+    """Yield a directory to fill; it appears at ``path`` when the context ends without an exception.
 
-    Raises ImageError when there is something at ``path`` already, or something cannot be written.
+    Raises ImageError if ``path`` exists and is not an empty directory, or if it cannot be written.
     """
     with translate_os_errors(path, IMAGE):
         target = Path(resolve_links(path))
@@ -68,18 +68,18 @@ def _check_free(target: Path, path: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove what was unpacked, folders without write permission included."""
+    """Remove what was unpacked, including directories without write permission."""
     with suppress(OSError):
         folder.chmod(0o700)
-        for place, names, _ in os.walk(folder):
+        for directory, names, _ in os.walk(folder):
             for name in names:
-                if not (Path(place) / name).is_symlink():
-                    (Path(place) / name).chmod(0o700)
+                if not (Path(directory) / name).is_symlink():
+                    (Path(directory) / name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 class UnpackedDirectory:
-    """A folder being filled; counts what could not be done."""
+    """A directory that is being filled; counts the attributes and devices that could not be written."""
 
     def __init__(self, path: Path, *, is_root: bool) -> None:
         self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS)
@@ -92,7 +92,7 @@ class UnpackedDirectory:
         self._attributes = 0
 
     def close(self) -> None:
-        """Let go of the open folders."""
+        """Close the open directories."""
         os.close(self._parent[1])
         os.close(self._root)
 
@@ -123,15 +123,15 @@ class UnpackedDirectory:
 
     def add_hardlink(self, entry: Entry) -> None:
         """Add a hard link."""
-        source, old = self._open_parent(entry.link)
+        source, target_name = self._open_parent(entry.link)
         try:
             parent, name = self._open_parent_cached(entry.path)
-            os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            os.link(target_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(source)
 
     def finish(self) -> None:
-        """Give the directories their modes, owners and times, now that nothing is added any more."""
+        """Set the modes, owners and times of the directories, after all entries were added."""
         for entry in reversed(self._folders):
             if entry.path:
                 parent, name = self._open_parent_cached(entry.path)
@@ -144,10 +144,10 @@ class UnpackedDirectory:
                 os.close(file)
 
     def report(self, progress: Progress) -> None:
-        """Report what could not be written."""
+        """Report the owners, devices and attributes that could not be written."""
         if self._owners:
             progress.note(
-                f"{_count_paths(self._owners)} of other users belong to you now, without set-ID bits: "
+                f"{_count_paths(self._owners)} of other users now belong to you, without set-ID bits: "
                 "owners can only be set by root"
             )
         if self._devices:
@@ -169,7 +169,7 @@ class UnpackedDirectory:
         os.utime(name, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _set_link_owner(self, entry: Entry, name: bytes, parent: int) -> int:
-        """Set owner and time of what cannot be opened; return the mode that goes with the owner."""
+        """Set the owner and time of a file that cannot be opened; return its mode for that owner."""
         mode = self._set_owner(
             entry, lambda: os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         )
@@ -177,22 +177,22 @@ class UnpackedDirectory:
         return mode
 
     def _set_attributes(self, file: int, entry: Entry) -> None:
-        """Give an open file or folder its owner, mode, attributes and time, in the order that keeps them."""
+        """Set the attributes of an open file or directory, in an order in which none resets another."""
         os.fchmod(file, self._set_owner(entry, lambda: os.fchown(file, entry.uid, entry.gid)))
         if entry.xattrs:
             self._set_xattrs(file, entry)
         os.utime(file, (entry.mtime, entry.mtime))
 
     def _set_owner(self, entry: Entry, change: Change) -> int:
-        """Set the owner if that is allowed; return the mode, whose set-ID bits would else mean *you*."""
+        """Set the owner if that is allowed; return the mode, without set-ID bits if the owner is not set."""
         if max(entry.uid, entry.gid) > _MAX_ID:
-            raise FormatError(f"{entry.path!r} belongs to an owner that no system has")
+            raise FormatError(f"{entry.path!r} has an owner that is out of range")
         if (entry.uid, entry.gid) == self._me:
             return entry.mode
         if self._is_root:
             try:
                 change()
-            except OSError as error:  # root of a user namespace that lacks the id
+            except OSError as error:  # the user namespace may not have the id
                 if error.errno not in _NOT_ALLOWED:
                     raise
             else:
@@ -210,26 +210,26 @@ class UnpackedDirectory:
             self._attributes += 1
 
     def _open_parent_cached(self, path: str) -> tuple[int, bytes]:
-        """Return the open parent of a path, kept for the next one beside it, and the last name."""
+        """Return the open parent of a path, which is kept for the next path, and the last component."""
         folder, _, name = path.rpartition("/")
         if folder != self._parent[0]:
-            opened, _ = self._open_parent(path)
+            descriptor, _ = self._open_parent(path)
             os.close(self._parent[1])
-            self._parent = (folder, opened)
+            self._parent = (folder, descriptor)
         return self._parent[1], _encode_name(name)
 
     def _open_parent(self, path: str) -> tuple[int, bytes]:
         *parents, name = path.split("/")
-        opened = os.dup(self._root)
+        descriptor = os.dup(self._root)
         for component in parents:
-            previous = opened
+            previous = descriptor
             try:
-                opened = os.open(
+                descriptor = os.open(
                     _encode_name(component), os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=previous
                 )
             finally:
                 os.close(previous)
-        return opened, _encode_name(name)
+        return descriptor, _encode_name(name)
 
 
 if TYPE_CHECKING:

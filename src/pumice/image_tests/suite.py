@@ -12,7 +12,7 @@ from pumice.image_tests.outcome import Outcome, shorten
 from pumice.trust import admission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.image.model import Image
     from pumice.image_tests.outcome import Failure
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pumice.recipe.image_tests import ImageTest
     from pumice.store.home import Home
     from pumice.trust.admission import AdmissionRequest
+    from pumice.trust.unsigned_images import UnsignedImage
 
 
 def select_tests(tests: Iterable[ImageTest], patterns: Sequence[str]) -> tuple[ImageTest, ...]:
@@ -41,13 +42,20 @@ def admit_image(
     progress: Progress,
     *,
     insecure: bool = False,
+    confirm: Callable[[UnsignedImage], bool] | None = None,
 ) -> None:
     """Raise TrustError if the tests run programs of an image that may not be run.
 
-    ``image`` has all its platforms.
+    ``image`` has all its platforms; ``confirm`` asks about an unsigned image.
     """
     if any(test.runs_program for test in tests):
-        admission.admit(image, "run", home, request, environ=os.environ, progress=progress, insecure=insecure)
+        admission.admit(
+            *(image, "run", home, request),
+            environ=os.environ,
+            progress=progress,
+            insecure=insecure,
+            confirm=confirm,
+        )
 
 
 def run_tests(

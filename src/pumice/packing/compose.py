@@ -20,7 +20,7 @@ from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
 from pumice.packing import names
 from pumice.packing.layer_plan import LayerDigests
-from pumice.packing.segment_writer import LAYER_END, LAYER_START, SegmentWriter
+from pumice.packing.segment_writer import LAYER_END, LAYER_START, LayerHasher, SegmentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,12 +82,14 @@ def write_chunk(entries: Iterable[LayerEntry], blobs: Blobs) -> LayerChunk:
 
     Raises ImageError if a file cannot be read or changed since its digest was computed.
     """
-    ordered = sorted(entries, key=lambda item: (item.entry.kind == "hardlink", item.entry.path))
+    sorted_entries = sorted(
+        entries, key=lambda layer_entry: (layer_entry.entry.kind == "hardlink", layer_entry.entry.path)
+    )
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=False)
-        for item in ordered:
-            if item.entry.kind != "dir":
-                _add_entry(stream, item)
+        for layer_entry in sorted_entries:
+            if layer_entry.entry.kind != "dir":
+                _add_entry(stream, layer_entry)
         stream.close()
         blob = writer.commit()
     return LayerChunk(
@@ -95,7 +97,9 @@ def write_chunk(entries: Iterable[LayerEntry], blobs: Blobs) -> LayerChunk:
         tar_size=stream.tar_size,
         members=stream.members,
         items=tuple(stream.items),
-        directories=tuple(item.entry for item in ordered if item.entry.kind == "dir"),
+        directories=tuple(
+            layer_entry.entry for layer_entry in sorted_entries if layer_entry.entry.kind == "dir"
+        ),
     )
 
 
@@ -146,15 +150,15 @@ def layer_directories(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node]) -
     for chunk in chunks:
         for entry in chunk.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    parents = {posixpath.dirname(item.entry.path) for chunk in chunks for item in chunk.items}
+    parents = {posixpath.dirname(segment_item.entry.path) for chunk in chunks for segment_item in chunk.items}
     parents |= {posixpath.dirname(path) for path in times}
     while parents := {path for path in parents if path and path not in times}:
         times |= dict.fromkeys(parents, 0)
         parents = {posixpath.dirname(path) for path in parents}
-    return [_directory_entry(path, times[path], nodes) for path in sorted(times)]
+    return [_make_directory_entry(path, times[path], nodes) for path in sorted(times)]
 
 
-def _directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
+def _make_directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
     node = nodes.get(path)
     if node is None or node.entry.kind != "dir":
         return Entry(path, "dir", 0o755, mtime=mtime)
@@ -201,21 +205,22 @@ def compose_layer(
     chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache
 ) -> LayerDigests:
     """Compose ``chunks`` into a layer; return its digests, from ``cache`` or by reading the layer once."""
-    header_members = _header_members(layer_directories(chunks, nodes))
+    header_members = _encode_header_members(layer_directories(chunks, nodes))
     header = b"".join(header_members)
     chunk_blobs = [chunk.blob for chunk in chunks if chunk.members]
     key = cache_key("layer", hashlib.sha256(header).hexdigest(), chunk_blobs)
     cached_layer = cache.get(key)
     if cached_layer and blobs.size(cached_layer.digest) is not None:
         return cached_layer
-    reader = _LayerHasher()
+    hasher = LayerHasher()
     for member in header_members:
-        reader.add_member(member)
+        _hash_member(member, hasher)
     for chunk in chunks:
         with blobs.open(chunk.blob) as file:
-            reader.add_chunk(file, chunk.members)
-    reader.add_member(LAYER_END)
-    digests = reader.result()
+            for length in chunk.members:
+                _hash_member(file.read(length), hasher)
+    _hash_member(LAYER_END, hasher)
+    digests = hasher.digests()
     if blobs.size(digests.digest) is None:
         blobs.compose(
             [_store_blob(header, blobs), *chunk_blobs, _store_blob(LAYER_END, blobs)], digests.digest
@@ -224,7 +229,7 @@ def compose_layer(
     return digests
 
 
-def _header_members(entries: Sequence[Entry]) -> list[bytearray]:
+def _encode_header_members(entries: Sequence[Entry]) -> list[bytearray]:
     members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
     writer.write(tar.encode_header(Entry("", "dir", 0o755)))
@@ -235,22 +240,6 @@ def _header_members(entries: Sequence[Entry]) -> list[bytearray]:
     return members
 
 
-class _LayerHasher:
-    def __init__(self) -> None:
-        self._compressed_digest, self._plain_digest = hashlib.sha256(), hashlib.sha256()
-        self._size = self._tar_size = 0
-
-    def add_member(self, member: bytes | bytearray) -> None:
-        content = gzip.decompress_member(member)
-        self._compressed_digest.update(member)
-        self._plain_digest.update(content)
-        self._size += len(member)
-        self._tar_size += len(content)
-
-    def add_chunk(self, file: BinaryIO, members: Sequence[int]) -> None:
-        for length in members:
-            self.add_member(file.read(length))
-
-    def result(self) -> LayerDigests:
-        compressed, plain = self._compressed_digest.hexdigest(), self._plain_digest.hexdigest()
-        return LayerDigests("sha256:" + compressed, self._size, "sha256:" + plain, self._tar_size)
+def _hash_member(member: bytes | bytearray, hasher: LayerHasher) -> None:
+    hasher.add_member(member)
+    hasher.add_content(gzip.decompress_member(member))

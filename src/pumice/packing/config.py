@@ -62,7 +62,7 @@ def image_config(
         created=created_text,
         config=oci.RunConfig(
             user=user,
-            exposed_ports={_port_with_protocol(port): oci.Empty() for port in run.ports.values()},
+            exposed_ports={_add_protocol(port): oci.Empty() for port in run.ports.values()},
             env=tuple(f"{name}={environment[name]}" for name in sorted(environment)),
             entrypoint=run.command,
             cmd=run.arguments,
@@ -70,7 +70,7 @@ def image_config(
             working_dir=run.directory or "/",
             labels=recipe.labels,
             stop_signal=run.stop_signal,
-            healthcheck=_health_check(run.health) if run.health else None,
+            healthcheck=_make_health_check(run.health) if run.health else None,
         ),
         rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in titled_layers)),
         history=tuple(
@@ -79,11 +79,11 @@ def image_config(
     )
 
 
-def _port_with_protocol(port: str) -> str:
+def _add_protocol(port: str) -> str:
     return port if "/" in port else f"{port}/tcp"
 
 
-def _health_check(check: HealthCheck) -> oci.HealthCheck:
+def _make_health_check(check: HealthCheck) -> oci.HealthCheck:
     return oci.HealthCheck(
         test=("CMD", *check.command),
         interval=check.interval * _NANOSECONDS,

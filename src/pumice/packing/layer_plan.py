@@ -56,7 +56,7 @@ def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple
     names = sorted(package.name for package in packages)
     if policy == "single":
         return (LayerGroup("packages", tuple(names)),) if names else ()
-    ranked = sorted(packages, key=lambda package: (-_weight(package), package.name))
+    ranked = sorted(packages, key=lambda package: (-_compute_weight(package), package.name))
     if policy == "packages":
         own_layer_packages = (
             ranked if len(ranked) <= _MAX_PACKAGE_LAYERS else ranked[: _MAX_PACKAGE_LAYERS - 1]
@@ -77,7 +77,7 @@ def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple
     return (*own_layers, *(LayerGroup(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
 
 
-def _weight(package: LockedPackage) -> int:
+def _compute_weight(package: LockedPackage) -> int:
     return package.size.bit_length()
 
 

@@ -43,7 +43,7 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
         return LinkTargets(_find_format_1_targets(package_segments))
     targets = {target for segment in package_segments.values() for target in segments.link_targets(segment)}
     for segment in package_segments.values():
-        targets.difference_update(item.entry.path for item in segment.items)
+        targets.difference_update(segment_item.entry.path for segment_item in segment.items)
         targets.difference_update(entry.path for entry in segment.directories)
     keep: dict[str, list[str]] = {}
     directories: list[str] = []
@@ -61,7 +61,9 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
 def _find_format_1_targets(package_segments: Mapping[str, Segment]) -> dict[str, tuple[str, ...]]:
     """Return the targets to keep in format 1: each in the last package by name that drops it."""
     dropped = {
-        path: name for name in sorted(package_segments) for path in _dropped_paths(package_segments[name])
+        path: name
+        for name in sorted(package_segments)
+        for path in _list_dropped_paths(package_segments[name])
     }
     keep: dict[str, set[str]] = {}
     for segment in package_segments.values():
@@ -71,7 +73,7 @@ def _find_format_1_targets(package_segments: Mapping[str, Segment]) -> dict[str,
     return {name: tuple(sorted(keep[name])) for name in sorted(keep)}
 
 
-def _dropped_paths(segment: Segment) -> Iterator[str]:
+def _list_dropped_paths(segment: Segment) -> Iterator[str]:
     yield from segment.dropped
     for entry in segment.parents:
         yield entry.path
@@ -85,8 +87,8 @@ def _find_shippers(package_segments: Mapping[str, Segment], targets: set[str]) -
     shippers: dict[str, list[str]] = {}
     for name in sorted(package_segments) if targets else ():
         segment = package_segments[name]
-        kept_paths = (item.entry.path for item in segment.items)
-        for path in _with_parents((*_dropped_paths(segment), *kept_paths)):
+        kept_paths = (segment_item.entry.path for segment_item in segment.items)
+        for path in _with_parents((*_list_dropped_paths(segment), *kept_paths)):
             if path in targets:
                 shippers.setdefault(path, []).append(name)
     return shippers
@@ -106,6 +108,6 @@ def _choose_owner(names: list[str], package_segments: Mapping[str, Segment]) -> 
     """Return the package that keeps a file: the first by name that no other package replaces."""
     packages = [package_segments[name].facts for name in names]
     for package in packages:
-        if not any(replaces(other, package) for other in packages if other is not package):
+        if not any(replaces(other_owner, package) for other_owner in packages if other_owner is not package):
             return package.name
     return names[0]

@@ -71,7 +71,7 @@ def merge_segments(
     empty_directories = [entry for path in directories if (entry := merger.add_empty_directory(path))]
     tree = Tree(
         merger.nodes,
-        _content_reader(package_segments, merger.nodes, blobs),
+        _make_content_reader(package_segments, merger.nodes, blobs),
         [package_segments[name].facts for name in sorted(package_segments)],
     )
     hidden = {name: tuple(sorted(paths)) for name, paths in sorted(merger.hidden.items())}
@@ -80,7 +80,7 @@ def merge_segments(
     )
 
 
-def _content_reader(
+def _make_content_reader(
     package_segments: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs
 ) -> Callable[[str], bytes]:
     @lru_cache(maxsize=_MAX_OPEN_SEGMENTS)
@@ -113,41 +113,41 @@ class _Merger:
             existing = self.nodes.get(entry.path)
             if existing is None:
                 self.nodes[entry.path] = Node(entry, name)
-            elif _mode_and_owner(existing.entry) != _mode_and_owner(entry):
+            elif _get_mode_and_owner(existing.entry) != _get_mode_and_owner(entry):
                 self.notes.append(
                     f"/{entry.path} is mode {existing.entry.mode:04o} in {existing.owner} "
                     f"and {entry.mode:04o} in {name}; the first is used"
                 )
 
     def add_files(self, name: str, segment: Segment) -> None:
-        for item in segment.items:
-            path = item.entry.path
+        for segment_item in segment.items:
+            path = segment_item.entry.path
             existing = self.nodes.get(path)
-            if existing is None or self._replaces_existing(name, item, existing):
-                self.nodes[path] = Node(item.entry, name, item.elf)
-                self._items[path] = item
+            if existing is None or self._replaces_existing(name, segment_item, existing):
+                self.nodes[path] = Node(segment_item.entry, name, segment_item.elf)
+                self._items[path] = segment_item
 
-    def _replaces_existing(self, name: str, item: SegmentItem, existing: Node) -> bool:
-        path = item.entry.path
+    def _replaces_existing(self, name: str, segment_item: SegmentItem, existing: Node) -> bool:
+        path = segment_item.entry.path
         existing_owner = existing.owner
         package, existing_package = (
             self._package_segments[name].facts,
             self._package_segments[existing_owner].facts,
         )
         if existing.entry.kind == "dir":
-            raise _conflict_error(path, existing_owner, name, "a directory in one but not in the other")
+            raise _make_conflict_error(path, existing_owner, name, "a directory in one but not in the other")
         if path in self._diversions and self._diversions[path][0] in (name, existing_owner):
             winner, new_path = self._diversions[path]
             loser = existing_owner if winner == name else name
             self.diverted.append((loser, path, new_path))
-        elif _is_same_file(item, self._items[path]):
+        elif _is_same_file(segment_item, self._items[path]):
             loser = name
         elif replaces(package, existing_package):
             loser = existing_owner
         elif replaces(existing_package, package):
             loser = name
         else:
-            raise _conflict_error(path, existing_owner, name, "neither replaces the other")
+            raise _make_conflict_error(path, existing_owner, name, "neither replaces the other")
         self.hidden.setdefault(loser, []).append(path)
         return loser == existing_owner
 
@@ -172,27 +172,34 @@ class _Merger:
             if node is None:
                 self.nodes[path] = self._parent_nodes.get(path) or Node(Entry(path, "dir", 0o755))
             elif node.entry.kind != "dir":
-                child = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
+                child = sorted(
+                    shipped_path for shipped_path in self.nodes if shipped_path.startswith(path + "/")
+                )[0]
                 owner = self.nodes[child].owner
-                raise _conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
+                raise _make_conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
             else:
                 return
             path = posixpath.dirname(path)
 
 
-def _mode_and_owner(entry: Entry) -> tuple[int, int, int]:
+def _get_mode_and_owner(entry: Entry) -> tuple[int, int, int]:
     return entry.mode, entry.uid, entry.gid
 
 
 def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
     facts = [
-        (item.entry.kind, item.entry.link, item.sha256, _mode_and_owner(item.entry))
-        for item in (first, second)
+        (
+            segment_item.entry.kind,
+            segment_item.entry.link,
+            segment_item.sha256,
+            _get_mode_and_owner(segment_item.entry),
+        )
+        for segment_item in (first, second)
     ]
     return facts[0] == facts[1]
 
 
-def _conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
+def _make_conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
     return ImageError(
         f"the packages {first_package} and {second_package} conflict at /{path}: {reason}",
         hint=f"remove one of them, or exclude it with -{second_package}",

@@ -58,7 +58,7 @@ class Format1Ignore:
         for rule in reversed(self._rules):
             if rule.is_directories_only and not is_directory:
                 continue
-            if _path_matches(components, rule.components):
+            if _match_path(components, rule.components):
                 return not rule.is_negated
         return False
 
@@ -73,7 +73,7 @@ def _parse_rule(pattern: str) -> _IgnoreRule:
     return _IgnoreRule(components, is_negated, is_directories_only)
 
 
-def _path_matches(components: Sequence[str], patterns: Sequence[str]) -> bool:
+def _match_path(components: Sequence[str], patterns: Sequence[str]) -> bool:
     """Whether ``components`` match; ``**`` matches any number of components, at the end at least one."""
     # reached[i]: the patterns so far match the first i components. With one pass for each pattern,
     # several ** cost no more than other patterns.

@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError, Problem, RecipeError
-from pumice.formats.gitignore import IgnorePatterns
 from pumice.formats.tar import Entry
 from pumice.packing.names import find_name_flaw, quote_path
-from pumice.packing.patterns import Format1Ignore, component_matches, is_wild
+from pumice.packing.patterns import is_wild
+from pumice.packing.source_walk import (
+    PlannedEntry,
+    SourceWalk,
+    read_status,
+    rule_problem,
+    unreadable_problem,
+)
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Literal
 
     from pumice.recipe.model import FileRule
 
@@ -31,13 +36,6 @@ LARGE_FILE = 1 << 20
 """The size in bytes from which the content of an entry is a path instead of bytes."""
 
 _MAX_ENTRIES = 500_000
-_MAX_DEPTH = 200
-_SPECIAL_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 class RecipeEntry(msgspec.Struct, frozen=True):
@@ -47,18 +45,6 @@ class RecipeEntry(msgspec.Struct, frozen=True):
     content: bytes | Path
     location: str
     owner: str = ""
-
-
-class _PlannedEntry(msgspec.Struct):
-    """An entry that a rule adds, before its content is read."""
-
-    rule: FileRule
-    kind: Literal["file", "dir", "symlink"]
-    mode: int
-    is_explicit: bool = False
-    link: str = ""
-    text: bytes | None = None
-    source: bytes = b""
 
 
 def collect_entries(
@@ -88,7 +74,7 @@ def collect_entries(
         yield _create_entry(path, plan.entries[path], resolve_owner)
 
 
-def _check_name(path: str, planned: _PlannedEntry) -> None:
+def _check_name(path: str, planned: PlannedEntry) -> None:
     flaw = find_name_flaw(path, planned.link)
     if flaw:
         is_copied = bool(planned.rule.source)
@@ -100,7 +86,7 @@ def _check_name(path: str, planned: _PlannedEntry) -> None:
 
 
 def _create_entry(
-    path: str, planned: _PlannedEntry, resolve_owner: Callable[[str], tuple[int, int]]
+    path: str, planned: PlannedEntry, resolve_owner: Callable[[str], tuple[int, int]]
 ) -> RecipeEntry:
     rule = planned.rule
     uid, gid = resolve_owner(rule.owner) if rule.owner else (0, 0)
@@ -111,7 +97,7 @@ def _create_entry(
         try:
             content, size = _read_file(planned.source)
         except OSError as error:
-            raise RecipeError([_unreadable_problem(planned.source, error, rule)]) from None
+            raise RecipeError([unreadable_problem(planned.source, error, rule)]) from None
     entry = Entry(path, planned.kind, planned.mode, uid, gid, 0, size, planned.link)
     return RecipeEntry(entry, content, rule.where, rule.owner)
 
@@ -121,9 +107,9 @@ def _read_file(path: bytes) -> tuple[bytes | Path, int]:
     # The file may have been replaced by a link or a pipe since it was examined.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(os.open(path, flags), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if facts.st_size >= LARGE_FILE:
-            return Path(os.fsdecode(path)), facts.st_size
+        status = os.fstat(file.fileno())
+        if status.st_size >= LARGE_FILE:
+            return Path(os.fsdecode(path)), status.st_size
         content = file.read(LARGE_FILE)
     return content, len(content)
 
@@ -133,24 +119,24 @@ class _Plan:
 
     def __init__(self, root: bytes, lock_format: int) -> None:
         self._format = lock_format
-        self.entries: dict[str, _PlannedEntry] = {}
+        self.entries: dict[str, PlannedEntry] = {}
         self.problems: list[Problem] = []
         self._root = root
 
     def add_rule(self, rule: FileRule) -> None:
         """Add the entries of a rule."""
-        to = rule.to.strip("/")
+        destination = rule.to.strip("/")
         try:
             if rule.text is not None:
                 mode = 0o644 if rule.mode is None else rule.mode
-                self._add_planned(to, _PlannedEntry(rule, "file", mode, text=rule.text.encode()))
+                self._add_planned(destination, PlannedEntry(rule, "file", mode, text=rule.text.encode()))
             elif rule.link:
-                self._add_planned(to, _PlannedEntry(rule, "symlink", 0o777, link=rule.link))
+                self._add_planned(destination, PlannedEntry(rule, "symlink", 0o777, link=rule.link))
             elif rule.directory:
                 mode = 0o755 if rule.mode is None else rule.mode
-                self._add_planned(to, _PlannedEntry(rule, "dir", mode, is_explicit=True))
+                self._add_planned(destination, PlannedEntry(rule, "dir", mode, is_explicit=True))
             else:
-                self._add_copy(rule, to)
+                self._add_copy(rule, destination)
         except Problem as problem:
             self.problems.append(problem)
 
@@ -159,11 +145,13 @@ class _Plan:
         for path, planned in sorted(self.entries.items()):
             parent = posixpath.dirname(path)
             while parent:
-                above = self.entries.get(parent)
-                if above is not None and above.kind != "dir":
-                    kind = "a link" if above.kind == "symlink" else "a file"
+                parent_entry = self.entries.get(parent)
+                if parent_entry is not None and parent_entry.kind != "dir":
+                    kind = "a link" if parent_entry.kind == "symlink" else "a file"
                     message = f"cannot add '/{path}': '/{parent}' is {kind}"
-                    self.problems.append(_rule_problem(planned.rule, message, f"see {above.rule.where}"))
+                    self.problems.append(
+                        rule_problem(planned.rule, message, f"see {parent_entry.rule.where}")
+                    )
                     break
                 parent = posixpath.dirname(parent)
 
@@ -171,14 +159,14 @@ class _Plan:
         base = os.path.join(self._root, rule.base_dir.encode()) if rule.base_dir else self._root
         components = [component for component in rule.source.split("/") if component not in ("", ".")]
         fixed_count = next(
-            (i for i, component in enumerate(components) if is_wild(component)), len(components)
+            (position for position, component in enumerate(components) if is_wild(component)), len(components)
         )
         start = self._resolve_inside(base, components[:fixed_count], rule)
-        walk = _SourceWalk(rule, start, self._format)
+        walk = SourceWalk(rule, start, self._format)
         if fixed_count < len(components):
             matches = sorted(walk.glob(start, "", components[fixed_count:]))
             if not matches:
-                raise _rule_problem(
+                raise rule_problem(
                     rule,
                     f"no file matches '{rule.source}'",
                     "start the pattern with '.' to match names that start with a dot",
@@ -186,9 +174,9 @@ class _Plan:
             for relative in matches:
                 self._add_tree(walk, relative, posixpath.join(destination, relative))
             return
-        is_directory = stat.S_ISDIR(_file_status(start, rule).st_mode)
+        is_directory = stat.S_ISDIR(read_status(start, rule).st_mode)
         if rule.source.endswith("/") and not is_directory:
-            raise _rule_problem(rule, f"'{rule.source}' is not a directory", "remove the '/' at its end")
+            raise rule_problem(rule, f"'{rule.source}' is not a directory", "remove the '/' at its end")
         appends_name = rule.to.endswith("/") and components
         if appends_name and not (is_directory and (not destination or rule.source.endswith("/"))):
             destination = posixpath.join(destination, components[-1])
@@ -200,28 +188,26 @@ class _Plan:
         base_path, real_path = os.path.realpath(base), os.path.realpath(requested_path)
         if real_path != base_path and not real_path.startswith(base_path.rstrip(b"/") + b"/"):
             message = f"'{rule.source}' is outside the recipe's directory"
-            raise _rule_problem(rule, message, "copy the required files into the directory")
+            raise rule_problem(rule, message, "copy the required files into the directory")
         if not os.path.exists(real_path):
-            raise _rule_problem(
+            raise rule_problem(
                 rule,
                 f"'{'/'.join(components)}' does not exist in the recipe's directory",
                 _suggest_name(real_path),
             )
         return real_path
 
-    def _add_tree(self, walk: _SourceWalk, relative: str, destination: str) -> None:
+    def _add_tree(self, walk: SourceWalk, relative: str, destination: str) -> None:
         for path, planned in walk.walk(relative, destination):
             if len(self.entries) >= _MAX_ENTRIES:
-                raise _rule_problem(
-                    walk.rule, f"more than {_MAX_ENTRIES} files", "exclude some with 'ignore'"
-                )
+                raise rule_problem(walk.rule, f"more than {_MAX_ENTRIES} files", "exclude some with 'ignore'")
             self._add_planned(path, planned)
 
-    def _add_planned(self, path: str, planned: _PlannedEntry) -> None:
+    def _add_planned(self, path: str, planned: PlannedEntry) -> None:
         if not path:
             return
         existing = self.entries.get(path)
-        if existing is None or _recipe_file(existing.rule) != _recipe_file(planned.rule):
+        if existing is None or _get_recipe_file(existing.rule) != _get_recipe_file(planned.rule):
             # A recipe that extends another comes after it and overrides it.
             keeps_existing = (
                 existing is not None
@@ -235,109 +221,23 @@ class _Plan:
             self.entries[path] = existing if existing.is_explicit else planned
         elif not _is_same_entry(existing, planned):
             message = f"two rules add different entries at '/{path}'"
-            raise _rule_problem(
+            raise rule_problem(
                 planned.rule, message, f"the other rule is at {existing.rule.where}; keep one of them"
             )
 
 
-class _SourceWalk:
-    """Finds the files of a rule's source, sorted by the bytes of their names."""
-
-    def __init__(self, rule: FileRule, start: bytes, lock_format: int) -> None:
-        self.rule = rule
-        self._start = start
-        self._ignored = IgnorePatterns(rule.ignore) if lock_format >= 2 else Format1Ignore(rule.ignore)
-        self._visited: set[tuple[str, int]] = set()
-
-    def glob(self, directory: bytes, relative: str, patterns: list[str]) -> set[str]:
-        """Return the paths below the source that match ``patterns``; links are not followed."""
-        pattern, remaining = patterns[0], patterns[1:]
-        matches: set[str] = set()
-        if (relative, len(patterns)) in self._visited:
-            return matches  # several ** can match the same directory
-        self._visited.add((relative, len(patterns)))
-        if pattern == "**":
-            matches |= self.glob(directory, relative, remaining or ["*"])
-        for raw, status in self._list_directory(directory, relative):
-            name = raw.decode("utf-8", "surrogateescape")
-            is_directory = stat.S_ISDIR(status.st_mode)
-            descends = pattern == "**" and is_directory and not name.startswith(".")
-            if not descends and not (pattern != "**" and component_matches(name, pattern)):
-                continue
-            child = os.path.join(directory, raw)
-            path = posixpath.join(relative, _decode_name(raw, child, self.rule))
-            if descends:
-                matches |= self.glob(child, path, patterns)
-            elif not remaining:
-                matches.add(path)
-            elif is_directory:
-                matches |= self.glob(child, path, remaining)
-        return matches
-
-    def walk(self, relative: str, destination: str) -> Iterator[tuple[str, _PlannedEntry]]:
-        """Yield (destination, entry) for ``relative`` and everything below it."""
-        pending = [(relative, destination)]
-        while pending:
-            relative, destination = pending.pop()
-            path = os.path.join(self._start, relative.encode()) if relative else self._start
-            status = _file_status(path, self.rule)
-            yield destination, self._plan_entry(path, status)
-            if stat.S_ISDIR(status.st_mode):
-                names = [
-                    _decode_name(raw, os.path.join(path, raw), self.rule)
-                    for raw, _ in self._list_directory(path, relative)
-                ]
-                pending += [
-                    (posixpath.join(relative, name), posixpath.join(destination, name))
-                    for name in reversed(names)
-                ]
-
-    def _list_directory(self, directory: bytes, relative: str) -> list[tuple[bytes, os.stat_result]]:
-        """Return (name, status) of the entries of a directory that are not ignored, sorted by name."""
-        if relative.count("/") >= _MAX_DEPTH:
-            raise _rule_problem(self.rule, f"directories are nested more than {_MAX_DEPTH} deep")
-        try:
-            with os.scandir(directory) as entries:
-                listed = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
-        except OSError as error:
-            raise _unreadable_problem(directory, error, self.rule) from None
-        return [(raw, facts) for raw, facts in listed if not self._is_ignored(relative, raw, facts)]
-
-    def _is_ignored(self, relative: str, raw: bytes, status: os.stat_result) -> bool:
-        path = posixpath.join(relative, raw.decode("utf-8", "surrogateescape"))
-        return self._ignored.matches(path, is_directory=stat.S_ISDIR(status.st_mode))
-
-    def _plan_entry(self, path: bytes, status: os.stat_result) -> _PlannedEntry:
-        rule_mode = self.rule.mode
-        is_explicit = rule_mode is not None or bool(self.rule.owner)
-        if stat.S_ISLNK(status.st_mode):
-            link = _decode_name(os.readlink(path), path, self.rule)
-            return _PlannedEntry(self.rule, "symlink", 0o777, link=link)
-        if stat.S_ISDIR(status.st_mode):
-            # The mode of a rule is for files; a directory is searchable by everyone who may read it.
-            mode = 0o755 if rule_mode is None else rule_mode & 0o777 | (rule_mode & 0o444) >> 2
-            return _PlannedEntry(self.rule, "dir", mode, is_explicit)
-        if not stat.S_ISREG(status.st_mode):
-            kind = _SPECIAL_KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-            raise _rule_problem(self.rule, f"{_quote_path(path)} is {kind}", "exclude it with 'ignore'")
-        default_mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        return _PlannedEntry(
-            self.rule, "file", default_mode if rule_mode is None else rule_mode, is_explicit, source=path
-        )
-
-
-def _is_same_entry(first: _PlannedEntry, second: _PlannedEntry) -> bool:
-    if (first.kind, first.mode, first.link, first.rule.owner) != (
-        second.kind,
-        second.mode,
-        second.link,
-        second.rule.owner,
+def _is_same_entry(entry: PlannedEntry, other_entry: PlannedEntry) -> bool:
+    if (entry.kind, entry.mode, entry.link, entry.rule.owner) != (
+        other_entry.kind,
+        other_entry.mode,
+        other_entry.link,
+        other_entry.rule.owner,
     ):
         return False
-    return first.kind != "file" or _content_digest(first) == _content_digest(second)
+    return entry.kind != "file" or _hash_content(entry) == _hash_content(other_entry)
 
 
-def _content_digest(planned: _PlannedEntry) -> bytes:
+def _hash_content(planned: PlannedEntry) -> bytes:
     """Return the SHA-256 digest of an entry's content, to compare two rules for one path."""
     import hashlib
 
@@ -350,22 +250,7 @@ def _content_digest(planned: _PlannedEntry) -> bytes:
         with content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise _unreadable_problem(planned.source, error, planned.rule) from None
-
-
-def _file_status(path: bytes, rule: FileRule) -> os.stat_result:
-    try:
-        return os.lstat(path)
-    except OSError as error:
-        raise _unreadable_problem(path, error, rule) from None
-
-
-def _decode_name(raw: bytes, path: bytes, rule: FileRule) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        hint = "rename it, or exclude it with 'ignore'"
-        raise _rule_problem(rule, f"the name or link of {_quote_path(path)} is not UTF-8", hint) from None
+        raise unreadable_problem(planned.source, error, planned.rule) from None
 
 
 def _suggest_name(path: bytes) -> str | None:
@@ -379,19 +264,5 @@ def _suggest_name(path: bytes) -> str | None:
     return f"did you mean '{matches[0]}'?" if matches else None
 
 
-def _unreadable_problem(path: bytes, error: OSError, rule: FileRule) -> Problem:
-    return _rule_problem(
-        rule, f"cannot read {_quote_path(path)}: {(error.strerror or 'unknown error').lower()}"
-    )
-
-
-def _quote_path(path: bytes) -> str:
-    return repr(path.decode("utf-8", "backslashreplace"))
-
-
-def _rule_problem(rule: FileRule, message: str, hint: str | None = None) -> Problem:
-    return Problem(message, where=rule.where or None, hint=hint)
-
-
-def _recipe_file(rule: FileRule) -> str:
+def _get_recipe_file(rule: FileRule) -> str:
     return rule.where.rsplit(":", 2)[0]

@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from pumice.packing.tree import PackageFacts
 
 
-def replaces(package: PackageFacts, other: PackageFacts) -> bool:
-    """Whether ``package`` may take over files of ``other``, by its field ``Replaces``."""
+def replaces(package: PackageFacts, other_package: PackageFacts) -> bool:
+    """Whether ``package`` may take over files of ``other_package``, by its field ``Replaces``."""
     from pumice.distro.versions import version_satisfies
     from pumice.formats import relations
 
     return any(
-        relation.name == other.name and version_satisfies(other.version, relation)
+        relation.name == other_package.name and version_satisfies(other_package.version, relation)
         for relation in relations.parse_flat_relations(package.fields.get("Replaces", ""))
     )

@@ -63,13 +63,20 @@ class SegmentWriter:
 
     def __init__(self, sink: Callable[[bytearray], object], *, has_own_layer: bool) -> None:
         self._sink = sink
-        self._layer_hasher = _OwnLayerHasher() if has_own_layer else None
+        self._layer_hasher = LayerHasher() if has_own_layer else None
+        self._hash_layer_part(LAYER_START)
         self._gzip_writer = gzip.MemberWriter(self._write_member)
         self._written_directories: set[str] = {""}
         self._large_libraries: list[int] = []
         self.items: list[SegmentItem] = []
         self.implied_directories: set[str] = set()
         """Directories that were written with default attributes, before their own entry."""
+
+    def _hash_layer_part(self, member: bytes) -> None:
+        """Add the start or the end of a layer, which is not part of the segment, to the digests."""
+        if self._layer_hasher:
+            self._layer_hasher.add_member(member)
+            self._layer_hasher.add_content(gzip.decompress_member(member))
 
     def _write_member(self, member: bytearray) -> None:
         self._sink(member)
@@ -139,7 +146,8 @@ class SegmentWriter:
     def close(self) -> LayerDigests | None:
         """Flush the last gzip member; return the digests of the layer if the segment has its own."""
         self._gzip_writer.close()
-        return self._layer_hasher.close() if self._layer_hasher else None
+        self._hash_layer_part(LAYER_END)
+        return self._layer_hasher.digests() if self._layer_hasher else None
 
     @property
     def tar_size(self) -> int:
@@ -154,38 +162,41 @@ class SegmentWriter:
     def identify_large_libraries(self, read: Callable[[int, int], bytes]) -> None:
         """Identify libraries that were too large to buffer; ``read`` reads the uncompressed stream."""
         for number in self._large_libraries:
-            item = self.items[number]
-            size = item.entry.size
+            segment_item = self.items[number]
+            size = segment_item.entry.size
 
-            def read_item(offset: int, length: int, start: int = item.offset, end: int = size) -> bytes:
+            def read_item(
+                offset: int, length: int, start: int = segment_item.offset, end: int = size
+            ) -> bytes:
                 return read(start + offset, max(0, min(length, end - offset)))
 
             elf_facts = elf.read_shared_object(read_item, size)
-            self.items[number] = msgspec.structs.replace(item, elf=elf_facts)
+            self.items[number] = msgspec.structs.replace(segment_item, elf=elf_facts)
 
 
-class _OwnLayerHasher:
-    """Computes the digests of a layer with one segment while the segment is written."""
+class LayerHasher:
+    """Computes the digests and sizes of a layer from its gzip members and their content, in order."""
 
     def __init__(self) -> None:
-        self._compressed_digest = hashlib.sha256(LAYER_START)
-        self._plain_digest = hashlib.sha256(gzip.decompress_member(LAYER_START))
-        self._size = len(LAYER_START) + len(LAYER_END)
-        self._tar_size = tar.BLOCK + len(tar.END_OF_ARCHIVE)
+        self._compressed_hash = hashlib.sha256()
+        self._content_hash = hashlib.sha256()
+        self._size = 0
+        self._tar_size = 0
 
-    def add_member(self, data: bytearray) -> None:
-        self._compressed_digest.update(data)
-        self._size += len(data)
+    def add_member(self, member: bytes | bytearray) -> None:
+        """Add the bytes of a gzip member."""
+        self._compressed_hash.update(member)
+        self._size += len(member)
 
-    def add_content(self, data: bytes | memoryview) -> None:
-        self._plain_digest.update(data)
-        self._tar_size += len(data)
+    def add_content(self, content: bytes | bytearray | memoryview) -> None:
+        """Add uncompressed bytes, which may be a part of the content of a member."""
+        self._content_hash.update(content)
+        self._tar_size += len(content)
 
-    def close(self) -> LayerDigests:
-        self._compressed_digest.update(LAYER_END)
-        self._plain_digest.update(tar.END_OF_ARCHIVE)
-        compressed, plain = self._compressed_digest.hexdigest(), self._plain_digest.hexdigest()
-        return LayerDigests("sha256:" + compressed, self._size, "sha256:" + plain, self._tar_size)
+    def digests(self) -> LayerDigests:
+        """Return the digests of what was added."""
+        compressed, content = self._compressed_hash.hexdigest(), self._content_hash.hexdigest()
+        return LayerDigests("sha256:" + compressed, self._size, "sha256:" + content, self._tar_size)
 
 
 def may_be_library(entry: Entry) -> bool:

@@ -146,15 +146,15 @@ class Tree:
 
     def with_entries(self, generated: Iterable[GeneratedEntry], removed: Iterable[str] = ()) -> Tree:
         """Return a new tree without the paths ``removed`` and with the entries ``generated``."""
-        entries = {item.entry.path: item for item in generated}
+        entries = {generated_entry.entry.path: generated_entry for generated_entry in generated}
         removed_paths = [path for path in removed if path in self.nodes]
         if not entries and not removed_paths:
             return self
         nodes = dict(self.nodes)
         for path in removed_paths:
             del nodes[path]
-        for path, item in entries.items():
-            nodes[path] = Node(item.entry, item.origin)
+        for path, generated_entry in entries.items():
+            nodes[path] = Node(generated_entry.entry, generated_entry.origin)
 
         def read_content(path: str) -> bytes:
             return entries[path].content if path in entries else self._read_content(path)
@@ -162,13 +162,13 @@ class Tree:
         tree = Tree(nodes, read_content, self.packages, self.implied)
         if self._children is not None:
             new_paths = [path for path in entries if path not in self.nodes]
-            tree._children = _updated_children(
+            tree._children = _update_children(
                 self._children, new_paths, [path for path in removed_paths if path not in entries]
             )
         return tree
 
 
-def _updated_children(
+def _update_children(
     children: Mapping[str, list[str]], new_paths: Sequence[str], removed_paths: Sequence[str]
 ) -> dict[str, list[str]]:
     """Return the updated lists of children; unchanged lists are shared."""

@@ -63,10 +63,12 @@ def reject_unknown_names(given: Map[str, str], declared: Collection[str], recipe
     """Raise UsageError for a value of an argument that the recipe does not declare."""
     for name in given:
         if name not in declared:
-            from pumice.recipe.typed import suggest
+            from pumice.recipe.hints import suggest_word
 
             allowed = f"arguments: {', '.join(sorted(declared))}" if declared else ""
-            hint = suggest(name, declared) or allowed or "declare it in the recipe: 'args: {NAME: default}'"
+            hint = (
+                suggest_word(name, declared) or allowed or "declare it in the recipe: 'args: {NAME: default}'"
+            )
             raise UsageError(f"the recipe has no argument {name[:80]!r}", where=recipe, hint=hint)
 
 

@@ -136,21 +136,23 @@ class RecipeLoader:
         return file
 
     def _load_parents(self, file: RecipeFile, root: Mapping) -> list[RecipeFile]:
-        items: list[Node] = []
+        parent_nodes: list[Node] = []
         for key, node in root.items:
             # Problems of the key itself are added when the file is checked.
             if (
                 key.text == _EXTEND.name
                 and RecipeReader([], {}, main=self._main).read_value(node, _EXTEND) is not BAD
             ):
-                items.extend(node.items if isinstance(node, Sequence) else (node,))
+                parent_nodes.extend(node.items if isinstance(node, Sequence) else (node,))
         parents = [
-            self._load(self._parent_file(file, item), item) for item in items if isinstance(item, Scalar)
+            self._load(self._parent_file(file, parent_node), parent_node)
+            for parent_node in parent_nodes
+            if isinstance(parent_node, Scalar)
         ]
         return [parent for parent in parents if parent is not None]
 
-    def _parent_file(self, file: RecipeFile, item: Scalar) -> RecipeFile:
-        path = posixpath.normpath(posixpath.join(file.folder, item.text))
+    def _parent_file(self, file: RecipeFile, parent_node: Scalar) -> RecipeFile:
+        path = posixpath.normpath(posixpath.join(file.folder, parent_node.text))
         # Locations show the name relative to the same directory as the name of the main recipe.
         name = os.path.normpath(os.path.join(os.path.dirname(self._main), path))  # noqa: PTH118, PTH120 - as text
         return RecipeFile(name, posixpath.dirname(path))
@@ -170,9 +172,9 @@ class RecipeLoader:
                 "run 'pumice init' to write one" if named_at is None else None,
             )
         except (OSError, ValueError) as error:
-            why = error.strerror or "" if isinstance(error, OSError) else str(error)
+            reason = error.strerror or "" if isinstance(error, OSError) else str(error)
             self._add_problem(
-                f"cannot read the recipe{self._label(file, named_at)}: {why.lower()}", named_at, None
+                f"cannot read the recipe{self._label(file, named_at)}: {reason.lower()}", named_at, None
             )
         return None
 
@@ -247,14 +249,14 @@ def _merge_lists(kind: ListOf, base: Node, override: Node) -> Node:
         return override
     overrides: dict[str, Node] = {}
     base_places = {format_location(item) for item in base.items}
-    added: dict[str, Node] = {}
+    added_items: dict[str, Node] = {}
     for item in override.items:
         item_identity = identify_item(item, kind)
         if item_identity is not None:
             overrides[item_identity] = item
         # A recipe that is extended twice, by different paths, contributes its items once.
         if format_location(item) not in base_places:
-            added[format_location(item)] = item
+            added_items[format_location(item)] = item
     items: list[Node] = []
     for item in base.items:
         item_identity = identify_item(item, kind)
@@ -262,12 +264,12 @@ def _merge_lists(kind: ListOf, base: Node, override: Node) -> Node:
         if override_item is None:
             items.append(item)
             continue
-        added.pop(format_location(override_item), None)
+        added_items.pop(format_location(override_item), None)
         if not _cancels(kind, item, override_item):
             items.append(
                 merge_nodes(kind.item, item, override_item) if isinstance(kind.item, Table) else override_item
             )
-    return Sequence((*items, *added.values()), override.file, override.line, override.column)
+    return Sequence((*items, *added_items.values()), override.file, override.line, override.column)
 
 
 def _cancels(kind: ListOf, base: Node, override: Node) -> bool:

@@ -159,11 +159,9 @@ def parse_architecture(text: str) -> str:
     from pumice.formats import platforms
 
     try:
-        return platforms.to_debian(platforms.parse_platform(text))
-    except PumiceError:
-        raise InvalidValue(
-            f"{text!r} is not a supported architecture", "for example amd64, arm64, armhf or riscv64"
-        ) from None
+        return platforms.parse_architecture(text)
+    except PumiceError as error:
+        raise InvalidValue(error.message, error.hint) from None
 
 
 def parse_port(text: str) -> str:

@@ -390,4 +390,5 @@ RECIPE = Table(
             "remove it; 'pumice build --report FILE' lists the skipped actions of the scripts",
         ),
     ),
+    (("exclude", "to exclude a package, write '-NAME' under 'packages'"),),
 )

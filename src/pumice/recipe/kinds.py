@@ -111,19 +111,20 @@ class Table(msgspec.Struct, frozen=True):
     """A mapping with fixed keys, which becomes a struct.
 
     ``check`` takes the values by field and returns the contradictions between them. ``reserved``
-    keys are (name, why it cannot be used yet, hint).
+    keys are (name, why it cannot be used yet, hint), ``hints`` what to write for unknown keys.
     """
 
     struct: type[msgspec.Struct]
     keys: tuple[Key, ...]
     check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
 
 
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
 
 
-class InvalidValue(Exception):  # noqa: N818 - becomes a Problem, which is no exception to users
+class InvalidValue(Exception):  # noqa: N818 - it becomes a Problem, which users do not see as an exception
     """A value that is not valid: a sentence, a hint, and the key of the value if it is known."""
 
     def __init__(self, message: str, hint: str | None = None, *, key: str = "") -> None:

@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``python3``, ``python3=3.11.2-1+b1``, ``-perl`` (``exclude``) or ``./hello.deb`` (``file``, a
     normalized path relative to the recipe's directory; its ``name`` is empty, because only the file
-    knows it). ``where`` is its ``file:line:col``, which is part of no digest.
+    knows it). ``where`` is its ``file:line:col``, which is not part of any digest.
     """
 
     name: str

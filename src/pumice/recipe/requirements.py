@@ -22,7 +22,9 @@ def requirements_digest(recipe: Recipe) -> str:
             "from": _origin(recipe.origin),
             "base": recipe.base,
             "recommends": recipe.recommends,
-            "packages": sorted([r.name, r.version, r.exclude, r.file] for r in recipe.packages),
+            "packages": sorted(
+                [request.name, request.version, request.exclude, request.file] for request in recipe.packages
+            ),
             "archs": sorted(recipe.archs),
         }
     )
@@ -36,8 +38,15 @@ def _origin(origin: Origin) -> dict[str, Any]:
         "keyrings": sorted(origin.keyrings),
         "archives": sorted(
             # Omit newer keys that are not used, so that older locks stay current.
-            [a.name, a.suite, sorted(a.components), a.key, a.trusted, *_authority(a)]
-            for a in origin.archives
+            [
+                archive.name,
+                archive.suite,
+                sorted(archive.components),
+                archive.key,
+                archive.trusted,
+                *_authority(archive),
+            ]
+            for archive in origin.archives
         ),
     }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Strings that every YAML reader takes for strings without quotes.
 _UNQUOTED = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+-]+)*")
+_UNQUOTED_IN_LIST = re.compile(r"-{0,2}[A-Za-z/][A-Za-z0-9_./@+-]*")
 _YAML_WORDS = frozenset("true false yes no on off y n null".split())  # noqa: SIM905 - shorter than a list
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -66,7 +67,7 @@ class _Writer(msgspec.Struct, frozen=True):
     def map_lines(self, node: Mapping, kind: Kind, indent: str) -> Iterator[str]:
         kinds = _key_kinds(kind)
         for key, value in node.items:
-            head = f"{indent}{_quote(key.text)}:"
+            head = f"{indent}{quote_text(key.text)}:"
             if kind is RECIPE and key.text == arguments.KEY and isinstance(value, Mapping) and value.items:
                 yield head
                 yield from self._argument_lines(value)
@@ -77,7 +78,7 @@ class _Writer(msgspec.Struct, frozen=True):
         for name, value in node.items:
             if isinstance(value, Scalar):
                 source = ", set by --arg" if name.text in self.uses.given else ""
-                yield f"  {name.text}: {_quote(value.text)}  # {_escape(format_location(value))}{source}"
+                yield f"  {name.text}: {quote_text(value.text)}  # {_escape(format_location(value))}{source}"
 
     def _value_lines(self, node: Node, kind: Kind, head: str, indent: str) -> Iterator[str]:
         location = format_location(node)
@@ -104,15 +105,17 @@ class _Writer(msgspec.Struct, frozen=True):
         if isinstance(kind, Flag | Integer):
             return node.text
         text = _format_mode(node) if isinstance(kind, Mode) else node.text
-        return _quote(arguments.escape_text(text, self.names))
+        return quote_text(arguments.escape_text(text, self.names))
 
 
 def _format_mode(node: Scalar) -> str:
     return f"{int(node.text.removeprefix('0o'), 8):04o}"
 
 
-def _quote(text: str) -> str:
-    if _UNQUOTED.fullmatch(text) and text.lower() not in _YAML_WORDS:
+def quote_text(text: str, *, in_flow: bool = False) -> str:
+    """Return ``text`` as YAML; ``in_flow``: as an item of a list in brackets."""
+    unquoted = _UNQUOTED_IN_LIST if in_flow else _UNQUOTED
+    if unquoted.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{_escape(escaped)}"'

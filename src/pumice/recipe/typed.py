@@ -9,7 +9,7 @@ import msgspec
 
 from pumice.errors import Problem
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
-from pumice.recipe import grammar
+from pumice.recipe import grammar, hints
 from pumice.recipe.kinds import (
     Choice,
     Duration,
@@ -66,17 +66,17 @@ class RecipeReader:
         if not isinstance(node, Mapping):
             return self._add_wrong_type(node, "a mapping of keys to values", key)
         problem_count = len(self._problems)
-        keys = {item.name: item for item in table.keys}
+        keys = {table_key.name: table_key for table_key in table.keys}
         values: dict[str, Any] = {}
         nodes: dict[str, Node] = {}
         for name, child in node.items:
-            item = keys.get(name.text)
-            if item is None:
+            table_key = keys.get(name.text)
+            if table_key is None:
                 self._add_unknown(name, table)
                 continue
-            field = item.field or item.name
+            field = table_key.field or table_key.name
             nodes[field] = child
-            values[field] = self.read_value(child, item)
+            values[field] = self.read_value(child, table_key)
         self._add_missing(node, table, nodes)
         if len(self._problems) == problem_count and table.check is not None:
             for error in table.check(values):
@@ -111,8 +111,8 @@ class RecipeReader:
             if name.text == reserved:
                 self._add_problem(name, message, hint)
                 return
-        # Suggestions take time, and nobody reads the thousandth.
-        suggestion = _suggest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
+        # Suggestions take time, and are not read if there are thousands of problems.
+        suggestion = hints.suggest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
         self._add_problem(
             name, f"unknown key {_quote(name.text)}" if self._is_quotable(name) else "unknown key", suggestion
         )
@@ -161,9 +161,10 @@ class RecipeReader:
     def _read_list(self, node: Node, kind: ListOf, key: Key) -> Any:
         if isinstance(node, Scalar) and kind.single:
             if any(character.isspace() for character in node.text) and key.name == "command":
-                arguments = ", ".join(node.text.split())
-                example = arguments if self._is_quotable(node) else "program, argument"
-                hint = f"no shell splits it; write a list: [{example}]"
+                example = (
+                    hints.format_command(node.text) if self._is_quotable(node) else "[program, argument]"
+                )
+                hint = f"no shell splits it; write a list: {example}"
                 return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
         elif isinstance(node, Mapping) and kind.single and isinstance(kind.item, Table):
@@ -306,7 +307,8 @@ def _parse_choice(node: Scalar, kind: Kind) -> str:
     values = cast("Choice", kind).values
     if node.text not in values:
         raise InvalidValue(
-            f"{_quote(node.text)} is not allowed here", suggest(node.text, values) or _one_of(values)
+            f"{_quote(node.text)} is not allowed here",
+            hints.suggest_word(node.text, values) or _one_of(values),
         )
     return node.text
 
@@ -340,22 +342,3 @@ def _one_of(values: Iterable[str]) -> str:
 
 def _example_hint(key: Key) -> str | None:
     return f"for example: {key.name}: {key.example}" if key.example else None
-
-
-def suggest(word: str, words: Iterable[str]) -> str | None:
-    """Return the hint "did you mean" for a misspelled word, None if no word is similar."""
-    from difflib import get_close_matches
-
-    words = list(words)
-    close = get_close_matches(word[:80], words, n=1)
-    if not close and len(word) >= 3:
-        close = [candidate for candidate in words if candidate.startswith(word)][:1]
-    return f"did you mean '{close[0]}'?" if close else None
-
-
-def _suggest_key(word: str, table: Table) -> str:
-    names = [key.name for key in table.keys]
-    for key in table.keys:
-        if isinstance(key.kind, Table) and word in (inner.name for inner in key.kind.keys):
-            return f"'{word}' goes under '{key.name}'"
-    return suggest(word, names) or "allowed keys: " + ", ".join(names)

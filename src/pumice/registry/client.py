@@ -101,7 +101,7 @@ class Client:
     def head_manifest(self, reference: Reference, *, skip_mirrors: bool = False) -> oci.Descriptor | None:
         """Return the descriptor of a manifest, or None if the registry does not have it.
 
-        A registry whose response to HEAD is incomplete is asked for the whole manifest instead.
+        If the response to HEAD is incomplete, the whole manifest is requested instead.
         """
         return self._connector.try_mirrors(
             reference.repository,
@@ -173,9 +173,13 @@ class Client:
         response = self._connector.run(send_request(request))
         if response.status not in (200, 201, 202, 204):
             raise response_error(response, str(reference))
-        stored = response.header("Docker-Content-Digest")
-        if is_digest(stored) and stored.partition(":")[0] == algorithm and stored != digest:
-            raise _wrong_digest_error(stored, str(reference))
+        stored_digest = response.header("Docker-Content-Digest")
+        if (
+            is_digest(stored_digest)
+            and stored_digest.partition(":")[0] == algorithm
+            and stored_digest != digest
+        ):
+            raise _wrong_digest_error(stored_digest, str(reference))
         return PushedManifest(digest, is_listed=bool(response.header("OCI-Subject")))
 
     def delete(self, reference: Reference) -> None:
@@ -324,7 +328,7 @@ class Client:
         return self._connector.run(listing.list_referrers(send_request, url, digest, where, artifact_type))
 
     def list_fallback_referrers(self, repository: Repository, digest: str) -> list[Referrer]:
-        """Return the referrers listed under the fallback tag, whatever the referrers API lists."""
+        """Return the referrers listed under the fallback tag, even if the registry has the referrers API."""
         send_request = self._connector.sender(repository, "pull")
         url, where = self._connector.repository_url(repository), f"{repository}@{digest}"
         return self._connector.run(listing.list_fallback_referrers(send_request, url, digest, where))

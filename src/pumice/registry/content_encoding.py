@@ -44,7 +44,10 @@ def decode_response(response: Response) -> Response:
 
 
 class GzipStream:
-    """The bytes of a gzip stream. Never more are made than were asked for, however well they compress."""
+    """The bytes of a gzip stream.
+
+    A read decompresses no more than the requested size, so that a bomb does not fill the memory.
+    """
 
     def __init__(self, stream: Stream, where: str) -> None:
         self._stream = stream

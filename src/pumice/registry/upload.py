@@ -1,7 +1,7 @@
 """Uploads blobs (distribution-spec 1.1, "Pushing Blobs").
 
 The location of an upload is opaque: the latest one is used unchanged. After a broken connection, the
-registry is asked for the offset to resume at; if it no longer knows the upload, the blob is sent again.
+registry is asked for the offset to resume at; if it no longer has the upload, the blob is sent again.
 
 An accepted chunk counts as stored, whatever its ``Range`` header says: some registries send a stale, short
 or wrong one although they have everything. Only if such an upload is rejected is the blob sent once more,
@@ -51,7 +51,7 @@ class _Session(msgspec.Struct, frozen=True):
 
 
 class _UnknownUploadError(Exception):
-    """The registry no longer knows the upload."""
+    """The registry no longer has the upload."""
 
 
 class _InterruptedError(Exception):
@@ -190,12 +190,12 @@ class Upload:
         response = yield from self._send_request(request)
         if response.status in _ACCEPTED:
             location = self._next_location(response, state.location, state.location)
-            stored = self._stored_bytes(response, end)
-            if stored <= start:
+            stored_size = self._stored_bytes(response, end)
+            if stored_size <= start:
                 raise RegistryError("the registry stored none of the blob", where=redact_url(state.location))
-            if stored < end:
+            if stored_size < end:
                 self._count_resume()
-            return _Session(location, stored, state.min_chunk_size)
+            return _Session(location, stored_size, state.min_chunk_size)
         if response.status == 416:
             pause = self._backoff.next_pause()
             if pause is None:
@@ -267,11 +267,11 @@ class Upload:
         if response.status not in (200, 202, 204):
             raise _UnknownUploadError
         location = self._next_location(response, state.location, state.location)
-        stored = headers.parse_upload_range(response.header("Range"))
+        stored_size = headers.parse_upload_range(response.header("Range"))
         # "0-0" means one byte or, in some registries, none: neither is worth resuming.
-        if stored is None or stored <= 1 or stored > self._content.size:
+        if stored_size is None or stored_size <= 1 or stored_size > self._content.size:
             raise _UnknownUploadError
-        return _Session(location, stored, state.min_chunk_size)
+        return _Session(location, stored_size, state.min_chunk_size)
 
     def _has_blob(self) -> Exchange[bool]:
         """Return whether the registry has the blob: perhaps only the response was lost."""

@@ -65,21 +65,21 @@ class Chooser:
         open_candidates = [variable for variable in dependency.candidates if self._assignment[variable] == 0]
         if len(open_candidates) < 2 or not dependency.has_alternatives:
             return open_candidates[0] if open_candidates else 0
-        open_candidates = self._best_tier(open_candidates)
+        open_candidates = self._select_best_tier(open_candidates)
         for variable in open_candidates:
             if self._pool.records[variable].name in self._preferred or self._pool.is_pinned(variable):
                 return variable
-        options = self._options(dependency, open_candidates, depth)
+        options = self._list_options(dependency, open_candidates, depth)
         if len(options) == 1 or depth >= _MAX_DEPTH or self._steps_left <= 0:
             return options[0]
-        costs = [self._cost(option, depth) for option in options]
+        costs = [self._estimate_cost(option, depth) for option in options]
         best = 0
         for position in range(1, len(options)):
             if is_cheaper(costs[position], costs[best]):
                 best = position
         return options[best]
 
-    def _best_tier(self, open_candidates: list[int]) -> list[int]:
+    def _select_best_tier(self, open_candidates: list[int]) -> list[int]:
         """Return the candidates from the archives best suited for dependencies, and the pinned ones."""
         pool = self._pool
         best = min(map(pool.tier, open_candidates))
@@ -89,7 +89,7 @@ class Chooser:
             if pool.tier(variable) == best or pool.is_pinned(variable)
         ]
 
-    def _options(self, dependency: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
+    def _list_options(self, dependency: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
         """Return the candidate of the first alternative, then those of the other listed real packages."""
         records = self._pool.records
         options: dict[str, int] = {}
@@ -103,23 +103,27 @@ class Chooser:
                 satisfying = set(self._pool.candidates(term))
                 providers = [variable for variable in open_candidates if variable in satisfying]
                 if providers:
-                    provider = self._provider(providers, depth)
+                    provider = self._choose_provider(providers, depth)
                     options[records[provider].name] = provider
         return list(options.values()) or [open_candidates[0]]
 
-    def _provider(self, providers: Sequence[int], depth: int) -> int:
+    def _choose_provider(self, providers: Sequence[int], depth: int) -> int:
         if len(providers) == 1:
             return providers[0]
         records = self._pool.records
 
         def rank(variable: int) -> tuple[bool, int, Cost, str]:
             record = records[variable]
-            cost = self._cost(variable, depth) if depth < _MAX_DEPTH and self._steps_left > 0 else (0, 0)
+            cost = (
+                self._estimate_cost(variable, depth)
+                if depth < _MAX_DEPTH and self._steps_left > 0
+                else (0, 0)
+            )
             return not record.essential, _PRIORITIES.get(record.priority, 5), cost, record.name
 
         return min(providers, key=rank)  # min returns the first of equals: the preferred version
 
-    def _cost(self, variable: int, depth: int) -> Cost:
+    def _estimate_cost(self, variable: int, depth: int) -> Cost:
         cost = self._costs.get((variable, depth))
         if cost is None:
             additions = self.estimate_additions(variable, depth + 1)

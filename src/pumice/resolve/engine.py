@@ -122,7 +122,7 @@ class Engine:
         """Watch the two literals that become false last; propagate if the clause is unit."""
         literals = clause.literals
         if len(literals) > 1:
-            literals.sort(key=self._watch_rank, reverse=True)
+            literals.sort(key=self._rank_for_watching, reverse=True)
             self._watches.setdefault(literals[0], []).append(clause)
             self._watches.setdefault(literals[1], []).append(clause)
         else:
@@ -135,7 +135,7 @@ class Engine:
             self._assign(literals[0], clause)
         return None
 
-    def _watch_rank(self, literal: int) -> int:
+    def _rank_for_watching(self, literal: int) -> int:
         value = self.literal_value(literal)
         if value == 0:
             return 1 << 30
@@ -176,7 +176,9 @@ class Engine:
         """Learn the clause of the first unique implication point and backtrack to where it is unit."""
         level = max((self._levels[abs(literal)] for literal in conflict.literals), default=0)
         if level == 0:
-            raise Unsatisfiable(_find_original_clauses((conflict, *self._root_reasons(conflict.literals))))
+            raise Unsatisfiable(
+                _find_original_clauses((conflict, *self._find_root_reasons(conflict.literals)))
+            )
         self.backtrack(level)
         learned_literals: list[int] = []
         antecedents, root_literals, visited, unresolved_count = [conflict], [], {0}, 0
@@ -206,11 +208,11 @@ class Engine:
             antecedents.append(reason)
             clause = reason
         target_level = max((self._levels[abs(literal)] for literal in learned_literals), default=0)
-        antecedents.extend(self._root_reasons(root_literals))
+        antecedents.extend(self._find_root_reasons(root_literals))
         self.backtrack(target_level)
         self._pending_clauses.append(Clause([-pivot, *learned_literals], None, tuple(antecedents)))
 
-    def _root_reasons(self, literals: Iterable[int]) -> list[Clause]:
+    def _find_root_reasons(self, literals: Iterable[int]) -> list[Clause]:
         """Return the reasons of literals that were settled before any decision."""
         reasons: list[Clause] = []
         visited: set[int] = set()

@@ -116,7 +116,7 @@ class _Graph:
                 architecture=architecture,
                 presence="absent",
                 accepted_by=tuple(self._find_accepting(name)),
-                excluded=self._excluded(name),
+                excluded=self._find_exclusion(name),
                 approximated=tuple(self._approximated),
             )
         if name not in self._variables:
@@ -131,9 +131,9 @@ class _Graph:
             architecture=architecture,
             presence="installed",
             version=package.version,
-            chain=tuple(self._chain(variable)),
-            needed_by=tuple(self._needed_by(variable)),
-            exclusive=tuple(sorted(self._name(package_variable) for package_variable in exclusive)),
+            chain=tuple(self._find_chain(variable)),
+            needed_by=tuple(self._find_dependents(variable)),
+            exclusive=tuple(sorted(self._get_name(package_variable) for package_variable in exclusive)),
             exclusive_size=sum(self._pool.records[variable].installed_size for variable in exclusive) * 1024,
             approximated=tuple(self._approximated),
         )
@@ -147,17 +147,17 @@ class _Graph:
         if versions:
             self._variables[package.name] = (exact_versions or list(versions))[0]
 
-    def _name(self, variable: int) -> str:
+    def _get_name(self, variable: int) -> str:
         return self._pool.records[variable].name if variable != ROOT else ""
 
-    def _chain(self, target: int) -> list[Step]:
+    def _find_chain(self, target: int) -> list[Step]:
         """Return the shortest chain from the recipe to ``target``; among equals the first by name."""
         predecessors: dict[int, tuple[int, Dependency]] = {}
         queue = [ROOT]
         for owner in queue:
             links = [
-                (self._name(package), package, need)
-                for need, packages in self._satisfied_dependencies(owner)
+                (self._get_name(package), package, need)
+                for need, packages in self._list_satisfied_dependencies(owner)
                 for package in packages
             ]
             for _, dependency_variable, dependency in sorted(links, key=lambda link: link[0]):
@@ -167,30 +167,30 @@ class _Graph:
         steps: list[Step] = []
         while target in predecessors:
             owner, dependency = predecessors[target]
-            steps.append(self._step(target, owner, dependency))
+            steps.append(self._make_step(target, owner, dependency))
             target = owner
         return steps[::-1]
 
-    def _satisfied_dependencies(self, owner: int) -> Iterable[tuple[Dependency, list[int]]]:
+    def _list_satisfied_dependencies(self, owner: int) -> Iterable[tuple[Dependency, list[int]]]:
         return minimization.satisfied_dependencies(self._pool, self._installed, owner)
 
-    def _step(self, target: int, owner: int, dependency: Dependency) -> Step:
+    def _make_step(self, target: int, owner: int, dependency: Dependency) -> Step:
         kinds: Mapping[str, str] = {"request": "requested", "recommends": "recommended", "depends": "needed"}
         origin = dependency.origin
         return Step(
-            package=self._name(target),
-            version=self._packages[self._name(target)].version,
+            package=self._get_name(target),
+            version=self._packages[self._get_name(target)].version,
             kind=kinds.get(origin.kind, origin.kind),
-            by=self._name(owner),
+            by=self._get_name(owner),
             relation=relations.format_group(origin.group) if owner != ROOT else "",
             where=origin.request.where if origin.request else "",
         )
 
-    def _needed_by(self, target: int) -> list[Dependent]:
+    def _find_dependents(self, target: int) -> list[Dependent]:
         dependents = {
-            (self._name(owner), relations.format_group(dependency.origin.group))
+            (self._get_name(owner), relations.format_group(dependency.origin.group))
             for owner in self._installed
-            for dependency, satisfying in self._satisfied_dependencies(owner)
+            for dependency, satisfying in self._list_satisfied_dependencies(owner)
             if target in satisfying and owner != target
         }
         return [Dependent(*dependent) for dependent in sorted(dependents)]
@@ -202,18 +202,18 @@ class _Graph:
     def _find_accepting(self, name: str) -> list[Alternative]:
         accepting_packages = {
             (
-                self._name(owner),
+                self._get_name(owner),
                 relations.format_group(dependency.origin.group),
-                ", ".join(sorted(map(self._name, satisfying))),
+                ", ".join(sorted(map(self._get_name, satisfying))),
             )
             for owner in self._installed
-            for dependency, satisfying in self._satisfied_dependencies(owner)
+            for dependency, satisfying in self._list_satisfied_dependencies(owner)
             if any(term.name == name for term in dependency.origin.group)
-            or any(self._name(candidate) == name for candidate in dependency.candidates)
+            or any(self._get_name(candidate) == name for candidate in dependency.candidates)
         }
         return [Alternative(*alternative) for alternative in sorted(accepting_packages)]
 
-    def _excluded(self, name: str) -> str:
+    def _find_exclusion(self, name: str) -> str:
         for request in self._pool.requirements.requests:
             if request.exclude and request.name == name:
                 return request.where or "the recipe"

@@ -29,7 +29,7 @@ def prune(pool: Pool, packages: PackageSet) -> PackageSet:
             if removed_packages is None:
                 continue
             remaining_packages = support.find_reachable(removed_packages)
-            rank = (_total_tier(pool, remaining_packages), compute_cost(pool, remaining_packages), variable)
+            rank = (_sum_tiers(pool, remaining_packages), compute_cost(pool, remaining_packages), variable)
             if best_rank is None or rank < best_rank:
                 best_rank, best_packages = rank, remaining_packages
         if best_rank is None:
@@ -78,11 +78,11 @@ def _is_smaller(candidate: Cost, cost: Cost) -> bool:
 def _is_better(pool: Pool, candidate: PackageSet, packages: PackageSet) -> bool:
     """Return whether a set is smaller and takes no more packages from less suitable archives."""
     return _is_smaller(compute_cost(pool, candidate), compute_cost(pool, packages)) and (
-        _total_tier(pool, candidate) <= _total_tier(pool, packages)
+        _sum_tiers(pool, candidate) <= _sum_tiers(pool, packages)
     )
 
 
-def _total_tier(pool: Pool, packages: PackageSet) -> int:
+def _sum_tiers(pool: Pool, packages: PackageSet) -> int:
     return sum(map(pool.tier, packages))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pumice.distro.preferences import NEVER, archive_name
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Request
 
 _LISTED = 8
+_COMPARED = 20
+_MIN_SIMILARITY = 0.75
 _SEARCH_HINT = "search this suite for its name, or add the archive that has it to 'archives'"
 
 
@@ -39,12 +42,35 @@ def find_similar_name(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     letters = set(name)
-    similar_names = [
+    candidates = sorted(
         candidate
         for candidate in names
         if abs(len(candidate) - len(name)) <= 2 and len(letters.symmetric_difference(candidate)) <= 4
-    ]
-    return next(iter(get_close_matches(name, sorted(similar_names), 1, 0.75)), "")
+    )
+    close_names = get_close_matches(name, candidates, _COMPARED, _MIN_SIMILARITY)
+    similarity = {candidate: _compare_names(name, candidate) for candidate in close_names}
+    best_name = max(close_names, key=similarity.__getitem__, default="")
+    return best_name if best_name and similarity[best_name][0] >= _MIN_SIMILARITY else ""
+
+
+def _compare_names(name: str, other_name: str) -> tuple[float, int]:
+    """Return how similar the words are that two names do not share, and how many first letters they share.
+
+    ``valkey-server`` and ``lava-server`` are not similar: ``-server`` says nothing about the program.
+    """
+    from difflib import SequenceMatcher
+
+    words, other_words = name.split("-"), other_name.split("-")
+    remainders = (
+        "-".join(word for word in words if word not in other_words and not _is_version(word)),
+        "-".join(word for word in other_words if word not in words and not _is_version(word)),
+    )
+    equal_pairs = takewhile(lambda pair: pair[0] == pair[1], zip(name, other_name, strict=False))
+    return SequenceMatcher(None, *remainders).ratio(), len(list(equal_pairs))
+
+
+def _is_version(word: str) -> bool:
+    return word[:1].isdigit()
 
 
 def format_names(names: Sequence[str]) -> str:
@@ -82,6 +108,14 @@ def _describe_missing(universe: Universe, request: Request) -> tuple[str, str]:
     providers = list(dict.fromkeys(record.name for record in universe.providers(name)))
     if providers:
         return f"{name} is a virtual package, provided by: {format_names(providers)}", "request one of these"
+    return f"cannot find package {name!r}", _suggest_package(universe, name)
+
+
+def _suggest_package(universe: Universe, name: str) -> str:
+    """Return the hint for a package that the suite does not have: another suite, or a similar name."""
+    if suites := universe.other_suites(name):
+        release = next((suite for suite in suites if suite.isalpha()), "")
+        remedy = f"write 'from: {{debian: {release}}}'" if release else "add it to 'suites' or 'archives'"
+        return f"{name} is in {format_names(suites)}: {remedy}"
     similar_name = find_similar_name(name, universe.names())
-    hint = f"did you mean {similar_name!r}?" if similar_name else _SEARCH_HINT
-    return f"cannot find package {name!r}", hint
+    return f"did you mean {similar_name!r}?" if similar_name else _SEARCH_HINT

@@ -91,7 +91,7 @@ class Pool:
         cached_variables = self._variables_by_name.get(name)
         if cached_variables is not None:
             return cached_variables
-        records = self._by_preference(name, requested=False)
+        records = self._sort_by_preference(name, requested=False)
         variables = tuple([self.engine.new_variable() for _ in records])
         self._variables_by_name[name] = variables
         for variable, record in zip(variables, records, strict=True):
@@ -104,7 +104,7 @@ class Pool:
         With a ``version``, which may contain wildcards, only those that match: the pinned one first,
         then the newest, regardless of the priority of their archives (as apt does).
         """
-        records = self._by_preference(name, requested=True)
+        records = self._sort_by_preference(name, requested=True)
         if version:
             positions = {id(record): position for position, record in enumerate(self.universe.versions(name))}
             records = [record for record in records if matches_version(record.version, version)]
@@ -126,9 +126,9 @@ class Pool:
 
     def preferred_version(self, name: str, *, requested: bool) -> PackageRecord | None:
         """Return the version that would be chosen without a lock and without other packages."""
-        return next(iter(self._by_preference(name, requested=requested, pinned=False)), None)
+        return next(iter(self._sort_by_preference(name, requested=requested, pinned=False)), None)
 
-    def _by_preference(self, name: str, *, requested: bool, pinned: bool = True) -> list[PackageRecord]:
+    def _sort_by_preference(self, name: str, *, requested: bool, pinned: bool = True) -> list[PackageRecord]:
         ranked_records = []
         for record in self.universe.versions(name):
             priority = self.universe.priority(record, requested=requested)

@@ -109,6 +109,10 @@ class LocalOverlay:
         """Return all package names."""
         return {*self._universe.names(), *self._local}
 
+    def other_suites(self, name: str) -> Sequence[str]:
+        """Return other suites that are known to have the package called ``name``."""
+        return self._universe.other_suites(name)
+
 
 def matches_version(version: str, pattern: str) -> bool:
     """Return whether ``version`` matches a requested version, in which ``*`` matches any text."""

@@ -88,7 +88,7 @@ class _Proof:
         statements = self._list_statements()
         sentence = self._join_into_sentence(statements)
         if sentence:
-            return ResolveError(sentence, where=where, hint=self._hint())
+            return ResolveError(sentence, where=where, hint=self._make_hint())
         subjects = [str(origin.group[0]) for origin, _ in self._roots]
         if len(subjects) > 1:
             heading = f"{', '.join(subjects[:-1])} and {subjects[-1]} cannot be installed together"
@@ -97,7 +97,7 @@ class _Proof:
         lines = statements[:_LINES] + (
             [f"and {len(statements) - _LINES} more"] if len(statements) > _LINES else []
         )
-        return ResolveError("\n  ".join([heading, *lines]), where=where, hint=self._hint())
+        return ResolveError("\n  ".join([heading, *lines]), where=where, hint=self._make_hint())
 
     def _rank(self, requirement: tuple[Origin, list[int]]) -> tuple[str, str]:
         origin = requirement[0]
@@ -145,7 +145,7 @@ class _Proof:
                 for origin, candidates in self._requirements.get(owner, ()):
                     request_place = request_places.get(self._pool.records[owner].name, "")
                     lines.setdefault(
-                        f"{self._labels[owner]}{request_place} {self._statement(origin, candidates)}"
+                        f"{self._labels[owner]}{request_place} {self._format_statement(origin, candidates)}"
                     )
                     following += candidates
                 queue = following + queue
@@ -153,7 +153,7 @@ class _Proof:
             lines.setdefault(f"only one version of {name} can be installed")
         return list(lines)
 
-    def _statement(self, origin: Origin, candidates: Sequence[int]) -> str:
+    def _format_statement(self, origin: Origin, candidates: Sequence[int]) -> str:
         statement = (
             f"{_VERBS[origin.kind]} {relations.format_group(origin.group)}{self._describe_provider(origin)}"
         )
@@ -214,7 +214,7 @@ class _Proof:
         )
         return ", ".join(statements) if is_chain else ""
 
-    def _hint(self) -> str:
+    def _make_hint(self) -> str:
         if self._excluded:
             names = " and ".join(f"-{name}" for name in sorted(self._excluded))
             return f"remove {names} from the recipe, or the package that needs it"

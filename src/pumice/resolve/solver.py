@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.distro.preferences import NEVER, archive_name
-from pumice.distro.universe import BASE_DATA
+from pumice.distro.universe import BASE_DATA, LOCALE_DATA
 from pumice.distro.versions import compare_versions
 from pumice.formats import relations
 from pumice.formats.relations import Relation
@@ -51,7 +51,7 @@ def resolve(universe: Universe, requirements: Requirements) -> Solution:
         except Unsatisfiable:
             return None
 
-    solution = _solution(pool, minimization.try_alternatives(pool, packages, search_again))
+    solution = _make_solution(pool, minimization.try_alternatives(pool, packages, search_again))
     engine.expand = None  # breaks a reference cycle that would keep the whole index in memory
     return solution
 
@@ -135,9 +135,9 @@ class _DecisionQueue:
         self._restore_checkpoint()
         checkpoint = (self._trail_position, len(self._deferred), len(self._recommendations))
         literal = (
-            self._next_mandatory()
-            or self._next_open(self._deferred)
-            or self._next_open(self._recommendations)
+            self._choose_next_mandatory()
+            or self._choose_next_open(self._deferred)
+            or self._choose_next_open(self._recommendations)
         )
         if literal:
             self._checkpoints.append(checkpoint)
@@ -154,7 +154,7 @@ class _DecisionQueue:
                 self._recommendations[recommendation_count:],
             )
 
-    def _next_mandatory(self) -> int:
+    def _choose_next_mandatory(self) -> int:
         trail = self._pool.engine.trail
         while self._trail_position < len(trail):
             literal = trail[self._trail_position]
@@ -171,7 +171,7 @@ class _DecisionQueue:
             self._trail_position += 1
         return 0
 
-    def _next_open(self, dependencies: list[Dependency]) -> int:
+    def _choose_next_open(self, dependencies: list[Dependency]) -> int:
         return next(
             (
                 self._chooser.choose(dependency)
@@ -188,28 +188,37 @@ class _DecisionQueue:
         return any(assignment[candidate] > 0 for candidate in dependency.candidates)
 
 
-def _solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
+def _make_solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
     records = sorted((pool.records[variable] for variable in packages), key=lambda record: record.name)
-    names = {record.name for record in records}
-    base_data: list[PackageRecord] = []
-    reasons = _reasons(pool, packages)
-    if pool.requirements.base == "data":
-        excluded = {request.name for request in pool.requirements.requests if request.exclude}
-        for name in BASE_DATA:
-            versions = pool.variables(name)
-            if name not in names and name not in excluded and versions:
-                base_data.append(pool.records[versions[0]])
-                reasons[name] = Reason("base-data")
+    base_data = list(_find_base_data(pool, records)) if pool.requirements.base == "data" else []
+    reasons = _find_reasons(pool, packages) | {record.name: Reason("base-data") for record in base_data}
     return Solution(
         packages=tuple(records),
         base_data=tuple(base_data),
         reasons=reasons,
-        held_back=tuple(_held_back(pool, records)),
-        contested=tuple(_contested(pool, (*records, *base_data))),
+        held_back=tuple(_find_held_back(pool, records)),
+        contested=tuple(_find_contested(pool, (*records, *base_data))),
     )
 
 
-def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
+def _find_base_data(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[PackageRecord]:
+    """Yield the packages of ``base: data`` that are neither installed nor excluded.
+
+    The locale is that of the installed C library's version, if the archive still has it.
+    """
+    installed = {record.name: record for record in records}
+    skipped = installed.keys() | {request.name for request in pool.requirements.requests if request.exclude}
+    for name in BASE_DATA:
+        if name not in skipped and (variables := pool.variables(name)):
+            yield pool.records[variables[0]]
+    for library, name in LOCALE_DATA.items():
+        if library in installed and name not in skipped and (variables := pool.variables(name)):
+            candidates = [pool.records[variable] for variable in variables]
+            same_version = (record for record in candidates if record.version == installed[library].version)
+            yield next(same_version, candidates[0])
+
+
+def _find_held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
     requests = {request.name: request for request in pool.requirements.requests if not request.exclude}
     for record in records:
         request = requests.get(record.name)
@@ -221,7 +230,7 @@ def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[P
             yield record, preferred_record.version
 
 
-def _contested(
+def _find_contested(
     pool: Pool, records: Iterable[PackageRecord]
 ) -> Iterable[tuple[PackageRecord, tuple[PackageRecord, ...]]]:
     """Yield packages that several archives have; the archives of the distribution count as one."""
@@ -238,7 +247,7 @@ def _contested(
             yield record, other_records
 
 
-def _reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]:
+def _find_reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]:
     """Return the reason for each package by name, breadth first from the recipe."""
     reasons: dict[str, Reason] = {}
     queue = [ROOT]
@@ -247,12 +256,12 @@ def _reasons(pool: Pool, packages: minimization.PackageSet) -> dict[str, Reason]
             for package in satisfying:
                 name = pool.records[package].name
                 if name not in reasons:
-                    reasons[name] = _reason(pool, dependency)
+                    reasons[name] = _make_reason(pool, dependency)
                     queue.append(package)
     return reasons
 
 
-def _reason(pool: Pool, dependency: Dependency) -> Reason:
+def _make_reason(pool: Pool, dependency: Dependency) -> Reason:
     origin = dependency.origin
     if origin.kind == "request":
         return Reason("requested", where=origin.request.where if origin.request else "")

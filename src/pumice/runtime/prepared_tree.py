@@ -162,10 +162,10 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
 def _write_owners(path: Path, entries: Mapping[str, VisibleEntry], progress: Progress) -> None:
     """Write the owners and set-id bits that the tree lacks: ``uid gid mode path``, separated by NULs."""
     records = [
-        f"{item.entry.uid} {item.entry.gid} {item.entry.mode:o} {name}\0"
-        for name, item in entries.items()
-        if (item.entry.uid or item.entry.gid or item.entry.mode & (stat.S_ISUID | stat.S_ISGID))
-        and item.entry.kind not in ("char", "block")
+        f"{visible.entry.uid} {visible.entry.gid} {visible.entry.mode:o} {name}\0"
+        for name, visible in entries.items()
+        if (visible.entry.uid or visible.entry.gid or visible.entry.mode & (stat.S_ISUID | stat.S_ISGID))
+        and visible.entry.kind not in ("char", "block")
     ]
     if records:
         path.write_text("".join(records), encoding="utf-8", errors="surrogateescape")
@@ -188,9 +188,9 @@ def _remove(folder: Path) -> None:
 
     with suppress(OSError):
         folder.chmod(0o700)
-    for place, names, _ in os.walk(folder):
+    for parent, names, _ in os.walk(folder):
         for name in names:
-            path = Path(place, name)
+            path = Path(parent, name)
             if not path.is_symlink():
                 with suppress(OSError):
                     path.chmod(0o700)
@@ -198,7 +198,7 @@ def _remove(folder: Path) -> None:
 
 
 class _WithoutNotes:
-    """Progress of unpacking without its remarks on owners: here they have another meaning."""
+    """Progress of unpacking without its notes on owners, which do not apply to a tree that is run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -208,8 +208,8 @@ class _WithoutNotes:
         return self._progress.task("unpacking the image", total, unit=unit)
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def warn(self, message: str) -> None:
-        """Pass a warning on."""
+        """Report a warning."""
         self._progress.warn(message)

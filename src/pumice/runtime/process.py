@@ -26,7 +26,7 @@ _MAX_ID = (1 << 32) - 2
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """The user's changes to the config; None and empty values keep what the image says.
+    """The user's changes to the config; None and empty values keep those of the image.
 
     ``environment`` has ``NAME=VALUE``, or ``NAME`` to copy the variable of this process.
     """

@@ -23,19 +23,19 @@ def resolve(root: Path, path: str) -> Path | None:
     resolved = root
     links = 0
     while pending:
-        part = pending.pop(0)
-        if part == ".":
+        name = pending.pop(0)
+        if name == ".":
             continue
-        if part == "..":
+        if name == "..":
             resolved = resolved if resolved == root else resolved.parent
             continue
         try:
-            mode = (resolved / part).lstat().st_mode
-            text = str((resolved / part).readlink()) if stat.S_ISLNK(mode) else ""
+            mode = (resolved / name).lstat().st_mode
+            text = str((resolved / name).readlink()) if stat.S_ISLNK(mode) else ""
         except (OSError, ValueError):
             return None
         if not text:
-            resolved = resolved / part
+            resolved = resolved / name
             continue
         links += 1
         if links > _MAX_LINKS:
@@ -76,17 +76,17 @@ def resolve_with_mounts(root: Path, path: str, mounted: Mapping[str, str]) -> st
     return "/" + "/".join(components)
 
 
-def _visible_path(root: Path, parts: Sequence[str], mounted: Mapping[str, str]) -> Path | None:
-    for count in range(len(parts), 0, -1):
-        source = mounted.get("/" + "/".join(parts[:count]))
+def _visible_path(root: Path, components: Sequence[str], mounted: Mapping[str, str]) -> Path | None:
+    for count in range(len(components), 0, -1):
+        source = mounted.get("/" + "/".join(components[:count]))
         if source is not None:
-            return Path(source, *parts[count:]) if source else None
-    return Path(root, *parts)
+            return Path(source, *components[count:]) if source else None
+    return Path(root, *components)
 
 
-def _read_link(place: Path | None) -> str | None:
+def _read_link(path: Path | None) -> str | None:
     with suppress(OSError, ValueError):
-        return os.readlink(place) if place else None  # noqa: PTH115 - it may not be valid UTF-8
+        return os.readlink(path) if path else None  # noqa: PTH115 - it may not be valid UTF-8
     return None
 
 

@@ -21,7 +21,6 @@ from pumice.errors import FormatError, StoreError, TrustError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
 from pumice.store import sealed_files
-from pumice.store.chained_reader import ChainedReader
 from pumice.store.stat_cache import BlobStatCache
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ class DirectoryBlobs:
         # the intact blob with which another process has just replaced a damaged one.
         self._names_lock = os.path.join(root, "locks", "blobs")
         self._unsynced: set[str] = set()
+        self.added: set[Digest] = set()
+        """The blobs that this process added; those that the store had before are not among them."""
         self._syncing = threading.Lock()
 
     def size(self, digest: Digest) -> int | None:
@@ -70,13 +71,13 @@ class DirectoryBlobs:
         A damaged blob is removed with a warning to the progress display, so that it is made or fetched
         again.
         """
-        size = self._verified_size(hex_of(digest))
+        size = self._verify_size(hex_of(digest))
         if size is not None:
             return size
         composition = self.composition(digest)
         if composition is None or any(
-            self._verified_size(hex_of(part)) != listed_size
-            for part, listed_size in _parts_with_sizes(composition)
+            self._verify_size(hex_of(part)) != listed_size
+            for part, listed_size in _pair_parts_with_sizes(composition)
         ):
             return None
         return sum(composition.sizes)
@@ -84,11 +85,13 @@ class DirectoryBlobs:
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob for reading and seeking; raises StoreError if it is missing or damaged."""
         name = hex_of(digest)
-        if self._verified_size(name) is not None:
+        if self._verify_size(name) is not None:
             return self._open(name)
         composition = self.composition(digest)
         if composition is None or self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
+        from pumice.store.chained_reader import ChainedReader
+
         names = [hex_of(part) for part in composition.parts]
         return io.BufferedReader(
             ChainedReader(composition.sizes, lambda index: self._open(names[index])), _BUFFER
@@ -105,23 +108,23 @@ class DirectoryBlobs:
 
         The caller guarantees that ``digest`` is right; `verify` checks it.
         """
-        if self._verified_size(hex_of(digest)) is not None:
+        if self._verify_size(hex_of(digest)) is not None:
             self._unsynced.add(self._blob_directory)
             return
         names: list[str] = []
         sizes: list[int] = []
         for part in parts:
-            part_composition = (
-                None if self._verified_size(hex_of(part)) is not None else self.composition(part)
-            )
+            part_composition = None if self._verify_size(hex_of(part)) is not None else self.composition(part)
             for name in part_composition.parts if part_composition else (part,):
-                size = self._verified_size(hex_of(name))
+                size = self._verify_size(hex_of(name))
                 if size is None:
                     raise StoreError(f"the store has no blob {name}", hint="build or fetch it again")
                 names.append(name)
                 sizes.append(size)
         data = sealed_files.seal(msgspec.json.encode(Composition(tuple(names), tuple(sizes))))
         target = self._composed_directory + hex_of(digest)
+        if not os.path.exists(target):
+            self.added.add(digest)
         with translate_os_errors(target):
             files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
         self._unsynced.add(self._composed_directory)
@@ -244,13 +247,14 @@ class DirectoryBlobs:
     def _install_blob(self, scratch: str, file: files.NewFile, name: str) -> None:
         """Turn a temporary file into the blob ``name``."""
         target = self._blob_directory + name
-        if self._verified_size(name) is None:
+        if self._verify_size(name) is None:
             with translate_os_errors(target):
                 file.sync()
                 file.close()
                 with files.FileLock(self._names_lock):
                     self._fs.rename(scratch, target)
                     self._stat_cache.record(name, os.stat(target))
+            self.added.add(f"sha256:{name}")
         # Also if the blob existed: the process that stored it may not have synced it yet.
         self._unsynced.add(self._blob_directory)
 
@@ -259,7 +263,7 @@ class DirectoryBlobs:
         with translate_os_errors(path):
             return open(path, "rb", buffering=_BUFFER)
 
-    def _verified_size(self, name: str) -> int | None:
+    def _verify_size(self, name: str) -> int | None:
         path = self._blob_directory + name
         try:
             status = os.stat(path)
@@ -347,5 +351,5 @@ class DirectoryWriter:
             files.unlink_quietly(self._path, self._blobs._fs)
 
 
-def _parts_with_sizes(composition: Composition) -> zip[tuple[str, int]]:
+def _pair_parts_with_sizes(composition: Composition) -> zip[tuple[str, int]]:
     return zip(composition.parts, composition.sizes, strict=True)

@@ -69,7 +69,7 @@ def collect(
         unneeded_blobs, cache_size = _select_unneeded_blobs(home, needed_blobs, cached_blobs, cutoff)
         freed_size = sum(record.size for record in stale_records) + sum(unneeded_blobs.values())
         leftovers = list(_find_leftovers(str(home.root)))
-        freed_size += sum(_disk_size(path) for path in leftovers)
+        freed_size += sum(_measure_disk_size(path) for path in leftovers)
         if not dry_run:
             _sweep(home, stale_records, unneeded_blobs, leftovers)
     image_blobs = frozenset(digest for digest, is_present in needed_blobs.items() if is_present)
@@ -169,14 +169,14 @@ def _list_directory(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _disk_size(path: str) -> int:
+def _measure_disk_size(path: str) -> int:
     try:
         status = os.lstat(path)
     except OSError:
         return 0
     if not stat.S_ISDIR(status.st_mode):
         return status.st_size
-    return sum(_disk_size(entry.path) for entry in _list_directory(path))
+    return sum(_measure_disk_size(entry.path) for entry in _list_directory(path))
 
 
 def remove_tree(path: str) -> None:

@@ -38,10 +38,10 @@ def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:
     Safe are the paths in ``PUMICE_SAFE_DIRECTORIES``, separated by colons, and in ``safe_directories`` of
     the configuration, if that file belongs to root; ``*`` is every directory.
     """
-    ownership.check_owner(path, _safe_directories(environ))
+    ownership.check_owner(path, _read_safe_directories(environ))
 
 
-def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
+def _read_safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the safe directories; a generator, because the configuration is rarely needed."""
     yield from (directory for directory in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if directory)
     from pumice.recipe import config
@@ -161,7 +161,7 @@ class Home:
         with self._state_lock:
             self._collection_lock.release()
             self._collection_lock.acquire(
-                waiting=self._notifier("waiting for other pumice commands to finish")
+                waiting=self._make_notifier("waiting for other pumice commands to finish")
             )
             try:
                 yield
@@ -198,9 +198,11 @@ class Home:
                 self._is_open = True
 
     def _lock_shared(self) -> None:
-        self._collection_lock.acquire(shared=True, waiting=self._notifier("waiting for pumice gc to finish"))
+        self._collection_lock.acquire(
+            shared=True, waiting=self._make_notifier("waiting for pumice gc to finish")
+        )
 
-    def _notifier(self, message: str) -> files.Callback:
+    def _make_notifier(self, message: str) -> files.Callback:
         return lambda: self._progress.note(message)
 
     def _check_layout(self) -> bool:

@@ -35,7 +35,7 @@ class MemoryBlobs:
         """Open a blob for reading; raises StoreError if it is missing."""
         if self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
-        return io.BytesIO(b"".join(self._contents[part] for part in self._stored_parts(digest)))
+        return io.BytesIO(b"".join(self._contents[part] for part in self._find_stored_parts(digest)))
 
     def writer(self) -> MemoryWriter:
         """Start writing a new blob."""
@@ -47,14 +47,14 @@ class MemoryBlobs:
             if self.size(part) is None:
                 raise StoreError(f"the store has no blob {part}", hint="build or fetch it again")
         self._composed[check(digest)] = tuple(
-            stored_part for part in parts for stored_part in self._stored_parts(part)
+            stored_part for part in parts for stored_part in self._find_stored_parts(part)
         )
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, sorted."""
         yield from sorted({*self._contents, *self._composed})
 
-    def _stored_parts(self, digest: Digest) -> tuple[Digest, ...]:
+    def _find_stored_parts(self, digest: Digest) -> tuple[Digest, ...]:
         return (digest,) if digest in self._contents else self._composed[digest]
 
 

@@ -42,20 +42,20 @@ def find_reachable(
         for part in composition.parts if composition else ():
             presence[part] = presence.get(part) or size_of(part) is not None
         if size is not None and size <= oci.MAX_DOCUMENT and media_type.endswith("json"):
-            pending.extend(_children(digest, blobs))
+            pending.extend(_read_children(digest, blobs))
     return presence
 
 
-def _children(digest: Digest, blobs: DirectoryBlobs) -> list[tuple[Digest, str]]:
+def _read_children(digest: Digest, blobs: DirectoryBlobs) -> list[tuple[Digest, str]]:
     try:
         with blobs.open(digest) as file:
             document = msgspec.json.decode(file.read(oci.MAX_DOCUMENT))
     except (PumiceError, msgspec.MsgspecError, ValueError, RecursionError):
         return []
-    return list(_descriptors(document))
+    return list(_find_descriptors(document))
 
 
-def _descriptors(document: object) -> Iterator[tuple[Digest, str]]:
+def _find_descriptors(document: object) -> Iterator[tuple[Digest, str]]:
     pending = [document]
     while pending:
         value = pending.pop()

@@ -70,7 +70,7 @@ class BlobStatCache:
     def _read_appended(self) -> None:
         with self._guard:
             try:
-                appended = self._appended()
+                appended = self._read_new_lines()
             except OSError:
                 return
             complete_length = appended.rfind(b"\n") + 1
@@ -78,7 +78,7 @@ class BlobStatCache:
             # Lines need no parsing: a malformed line never equals a well-formed one.
             self._lines.update({line[:_HEX]: line for line in appended[:complete_length].split(b"\n")})
 
-    def _appended(self) -> bytes:
+    def _read_new_lines(self) -> bytes:
         with open(self._path, "rb", buffering=0) as file:
             inode = os.fstat(file.fileno()).st_ino
             if inode != self._inode:  # gc replaced the file

@@ -78,11 +78,11 @@ def split_name(text: str) -> tuple[str, str]:
 def requested_name(reference: str, home: Home, image: Image | None = None) -> str:
     """Return the name in a REF of the command line; "" for a digest or a location without names.
 
-    An image that a registry returned for ``HOST/REPO:TAG`` (`Image.known_as`) must be signed as that
+    An image that a registry returned for ``HOST/REPO:TAG`` (`Image.registry_name`) must be signed as that
     name, or the registry could return another correctly signed image.
     """
-    if image is not None and image.known_as:
-        return image.known_as
+    if image is not None and image.registry_name:
+        return image.registry_name
     from pumice.image.transports import references
 
     name = references.stored_name(reference)

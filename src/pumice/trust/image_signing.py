@@ -160,13 +160,13 @@ def sign_docker_reference(
     key: PrivateKey | None = None
     for signed_image in _signed_images(image):
         existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        outdated = {claim.entry for claim in existing_claims if time.is_outdated(claim)}
-        current_claims = [claim for claim in existing_claims if claim.entry not in outdated]
+        outdated_entries = {claim.entry for claim in existing_claims if time.is_outdated(claim)}
+        current_claims = [claim for claim in existing_claims if claim.entry not in outdated_entries]
         if not any(claim.form == "cosign" and claim.is_signature for claim in current_claims):
             key = key or _open_key(signer)
             timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, 0)
             sigstore_writer.write_docker_reference_signature(
-                signed_image, location, home, key, name, timestamp, stale=outdated
+                signed_image, location, home, key, name, timestamp, stale=outdated_entries
             )
     if key:
         location.finish()

@@ -37,6 +37,12 @@ class EvaluatedClaim(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class UntrustedSignerError(TrustError):
+    """Somebody signed the image, but no trusted key; ``fingerprints`` are those that the claims name."""
+
+    fingerprints: tuple[str, ...] = ()
+
+
 class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that is signed by enough trusted keys, with its evaluated claims."""
 
@@ -72,8 +78,12 @@ def verify_image(
     evaluated_claims = _without_content(
         evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     )
-    valid = [item for item in evaluated_claims if not item.problem and item.claim.is_signature]
-    signing_keys = [item.trusted_key for item in valid if item.trusted_key]
+    valid_signatures = [
+        evaluation
+        for evaluation in evaluated_claims
+        if not evaluation.problem and evaluation.claim.is_signature
+    ]
+    signing_keys = [evaluation.trusted_key for evaluation in valid_signatures if evaluation.trusted_key]
     if signers.count_signers(signing_keys, trusted) < max(1, threshold):
         if signatures_only and not signing_keys:
             budget = budgets.signature_budget()
@@ -83,22 +93,24 @@ def verify_image(
         raise _explain_rejection(image, evaluated_claims, signing_keys, trusted, threshold, now)
     return VerifiedImage(
         digest=image.root.digest,
-        name=expected or image_names.declared_name(image) or _signed_name(valid),
-        signed_at=_signing_time(valid, trusted, max(1, threshold)),
-        signatures=tuple(valid),
+        name=expected or image_names.declared_name(image) or _signed_name(valid_signatures),
+        signed_at=_signing_time(valid_signatures, trusted, max(1, threshold)),
+        signatures=tuple(valid_signatures),
         threshold=threshold,
         attestations=tuple(
-            item for item in evaluated_claims if not item.problem and not item.claim.is_signature
+            evaluation
+            for evaluation in evaluated_claims
+            if not evaluation.problem and not evaluation.claim.is_signature
         ),
-        rejected=tuple(item for item in evaluated_claims if item.problem),
+        rejected=tuple(evaluation for evaluation in evaluated_claims if evaluation.problem),
     )
 
 
 def _without_content(evaluated_claims: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
     reduced: list[EvaluatedClaim] = []
-    for item in evaluated_claims:
-        reduced.append(msgspec.structs.replace(item, claim=claims.without_content(item.claim)))
-        del item  # release it before the next claim is read
+    for evaluation in evaluated_claims:
+        reduced.append(msgspec.structs.replace(evaluation, claim=claims.without_content(evaluation.claim)))
+        del evaluation  # release it before the next claim is read
     return reduced
 
 
@@ -106,10 +118,10 @@ def _signing_time(valid: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey]
     """Return when enough signers had signed, so that a single signer cannot make an image newer."""
     numbers = signers.group_by_signer(trusted)
     latest: dict[int, int] = {}
-    for item in valid:
-        if item.trusted_key is not None:
-            signer = numbers[item.trusted_key.key.fingerprint]
-            latest[signer] = max(latest.get(signer, 0), item.claim.created)
+    for evaluation in valid:
+        if evaluation.trusted_key is not None:
+            signer = numbers[evaluation.trusted_key.key.fingerprint]
+            latest[signer] = max(latest.get(signer, 0), evaluation.claim.created)
     return sorted(latest.values(), reverse=True)[threshold - 1]
 
 
@@ -128,7 +140,7 @@ def evaluate_claims(
     A claim may hold an SBOM, so they are yielded one at a time; keep only what you need of each.
     """
     declared_name = image_names.declared_name(image)
-    attestation_names = [name for name in (declared_name, image.known_as) if name]
+    attestation_names = [name for name in (declared_name, image.registry_name) if name]
     remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
     for claim in _read_claims(
         image, home, trusted, remaining_budget, now=now, signatures_only=signatures_only
@@ -262,16 +274,39 @@ def _explain_rejection(
             hint="an attestation is not a signature; its publisher must run 'pumice sign'",
         )
     if not evaluated_claims:
-        return TrustError(
+        from pumice.trust.unsigned_images import UnsignedImageError
+
+        return UnsignedImageError(
             "the image is not signed", where=where, hint="sign it with 'pumice sign REF --key KEY'"
         )
     reasons = "; ".join(sorted({item.problem for item in evaluated_claims})[:5])
+    fingerprints = _named_fingerprints(evaluated_claims)
     hint = "run 'pumice trust list' to see the trusted keys"
+    if fingerprints:
+        hint = f"if you trust its owner: pumice trust add --prefix PREFIX KEY --fingerprint {fingerprints[0]}"
+        reasons = f"{reasons} (key {', '.join(fingerprints)})"
     if any(item.claim.certified for item in evaluated_claims):
         from pumice.trust import keyless
 
         hint = keyless.HINT if keyless.MISSING in reasons else hint
-    return TrustError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
+    error = UntrustedSignerError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
+    error.fingerprints = fingerprints
+    return error
+
+
+def _named_fingerprints(evaluated_claims: Sequence[EvaluatedClaim]) -> tuple[str, ...]:
+    """Return the fingerprints of the unknown keys that the claims name, signatures first.
+
+    A claim can name any key: whoever trusts one must compare the fingerprint with the key's owner.
+    """
+    claims_first = sorted(evaluated_claims, key=lambda item: not item.claim.is_signature)
+    named = [
+        fingerprint
+        for item in claims_first
+        if item.trusted_key is None
+        for fingerprint in item.claim.named_fingerprints
+    ]
+    return tuple(dict.fromkeys(named))[:_MAX_NAMES]
 
 
 def find_mismatch(policy: Any, predicate: Any) -> str:
@@ -286,14 +321,14 @@ def find_mismatch(policy: Any, predicate: Any) -> str:
         for key, value in policy.items():
             if key not in predicate:
                 return f".{key}"
-            if below := find_mismatch(value, predicate[key]):
-                return f".{key}{below if below != '.' else ''}"
+            if nested_path := find_mismatch(value, predicate[key]):
+                return f".{key}{nested_path if nested_path != '.' else ''}"
         return ""
     if isinstance(policy, list):
         if not isinstance(predicate, list):
             return "."
         for number, value in enumerate(policy):
-            if all(find_mismatch(value, item) for item in predicate):
+            if all(find_mismatch(value, element) for element in predicate):
                 return f"[{number}]"
         return ""
     return "" if type(policy) is type(predicate) and policy == predicate else "."

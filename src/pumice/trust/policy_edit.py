@@ -100,27 +100,27 @@ def rotate_key(
     """
     if any(rule.key.key.fingerprint == new_key.fingerprint for rule in rules):
         raise UsageError("the new key is the old key", hint="generate one with 'pumice key generate'")
-    changed: list[Path] = []
+    changed_files: list[Path] = []
     for rule in rules:
         if not rule.path.exists():  # do not restore a rule that another process removed
             raise TrustError(
                 "the rule was changed by another process", where=str(rule.path), hint="try again"
             )
     for rule in rules:
-        old = rule.key
-        changed.append(
-            add_key(directory, new_key, rule.prefix, comment=old.label, replaces=old.key.fingerprint)
+        old_key = rule.key
+        changed_files.append(
+            add_key(directory, new_key, rule.prefix, comment=old_key.label, replaces=old_key.key.fingerprint)
         )
-        ends = min(until, old.expires) if old.expires else until
-        attributes = {"comment": old.label, "replaces": old.replaces}
-        changed.append(add_key(directory, old.key, rule.prefix, expires=ends, **attributes))
-    return changed
+        expires = min(until, old_key.expires) if old_key.expires else until
+        attributes = {"comment": old_key.label, "replaces": old_key.replaces}
+        changed_files.append(add_key(directory, old_key.key, rule.prefix, expires=expires, **attributes))
+    return changed_files
 
 
 def revoke_key(
     directory: PolicyDirectory, fingerprint: str, reason: str, rules: Sequence[Rule] = ()
 ) -> list[Path]:
-    """Reject a key everywhere, whatever the rules say; return the files.
+    """Reject a key everywhere, even where a rule trusts it; return the files.
 
     If ``rules`` have the key as an OpenPGP certificate, its keys in PEM are revoked as well.
     """

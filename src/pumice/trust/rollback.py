@@ -93,10 +93,10 @@ def record_accepted(image: AcceptedImage, home: Home, *, compared: Sequence[Acce
         records = read_accepted(image.name, home)
         _reject_older(image, [record for record in records if record not in compared])
         image = _keep_latest_time(image, records)
-        kept = [record for record in records if record.slot != image.slot]
+        kept_records = [record for record in records if record.slot != image.slot]
         # Versions with an order come first, because they must never be dropped.
-        kept = sorted([*kept, image], key=lambda record: record.slot[1] != "")[:_MAX_RECORDS]
-        data = sealed_files.seal(msgspec.json.encode(kept))
+        kept_records = sorted([*kept_records, image], key=lambda record: record.slot[1] != "")[:_MAX_RECORDS]
+        data = sealed_files.seal(msgspec.json.encode(kept_records))
         files.replace(_record_path(image.name, home), data, fs=home.fs, translation=STORE)
 
 

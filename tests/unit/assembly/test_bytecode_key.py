@@ -61,7 +61,7 @@ SOURCES = (
     ],
 )
 def test_every_source_changes_the_key(other: dict[str, str]) -> None:
-    assert key(**other) != key()  # type: ignore[arg-type]
+    assert key(**other) != key()  # type: ignore[arg-type]  # each key has its own type
 
 
 def test_an_existing_bytecode_directory_changes_the_key() -> None:

@@ -42,6 +42,37 @@ def test_architectures_by_either_name_are_one_list() -> None:
     assert made().parse_args(given).archs == ["arm64", "i386", "arm64"]
 
 
+@pytest.mark.parametrize(
+    ("given", "architectures"),
+    [
+        (["--platform", "linux/amd64,linux/arm64"], ["amd64", "arm64"]),
+        (["--arch", "x86_64, aarch64", "--arch", "armv7l"], ["amd64", "arm64", "armhf"]),
+        (["--arch", "x86-64", "--platform", "arm/v7"], ["amd64", "armhf"]),
+        (["--arch", "i686"], ["i386"]),
+    ],
+)
+def test_lists_and_other_names_of_architectures(given: list[str], architectures: list[str]) -> None:
+    assert made().parse_args(["r", *given]).archs == architectures
+
+
+@pytest.mark.parametrize("option", ["--arch", "--platform"])
+@pytest.mark.parametrize(
+    ("name", "similar_name"),
+    [
+        ("x86_65", "amd64"),
+        ("aarch46", "arm64"),
+        ("armm64", "arm64"),
+    ],
+)
+def test_an_unknown_architecture_gets_a_suggestion(option: str, name: str, similar_name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        made().parse_args(["r", option, f"amd64,{name}"])
+    assert (caught.value.message, caught.value.hint) == (
+        f"unknown architecture {name!r}",
+        f"did you mean {similar_name}?",
+    )
+
+
 def test_help_has_one_shape_whatever_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

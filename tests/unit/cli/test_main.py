@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
     "admission",
+    "confirmation",
     "complete",
     "complete_values",
     "help_format",
     "upkeep",
+    "build_annotations",
+    "build_result",
+    "recipes",
+    "summaries",
     "reading",
     "registries",
     "streams",
@@ -32,6 +37,7 @@ NOT_VERBS = {
     "__init__",
     "main",
     "output",
+    "findings",
     "presenters",
     "arguments",
     "results",
@@ -46,7 +52,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sequence[str]],
 
     def install(function: Callable[[Sequence[str]], int]) -> None:
         module = types.ModuleType("pumice_probe")
-        module.main = function  # type: ignore[attr-defined]
+        module.main = function  # type: ignore[attr-defined]  # a module gets any attribute
         monkeypatch.setitem(sys.modules, "pumice_probe", module)
         monkeypatch.setitem(cli.COMMANDS, "probe", ("pumice_probe", "Probe", "Tests"))
 
@@ -239,3 +245,27 @@ def test_broken_pipe_prints_no_error(arguments: list[str], unbuffered: str) -> N
 def test_a_full_disk_behind_standard_output_is_one_sentence(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("wb") as full:
         assert written_to(full, arguments, unbuffered) == (1, b"error: no space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "is_colored"),
+    [
+        ([], {}, False),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+        (["--color=never"], {"FORCE_COLOR": "1"}, False),
+        (["--color", "auto"], {"FORCE_COLOR": "1"}, True),
+    ],
+)
+def test_color_is_chosen_on_the_command_line_before_the_environment(
+    arguments: list[str], environment: dict[str, str], is_colored: bool
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_COLOR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pumice", "completion", *arguments, "fsh"],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert ("\x1b[" in done.stderr) is is_colored

@@ -160,14 +160,22 @@ def test_lines_of_many_threads_never_mix(mode: str) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "welcome"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
 )
 def test_colours_are_a_terminals_own_business(
     environment: dict[str, str], welcome: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert output.has_color(Terminal()) is welcome
-    assert not output.has_color(io.StringIO())
+    assert output.has_color(io.StringIO()) is (environment == {"FORCE_COLOR": "1", "TERM": "dumb"})

@@ -41,3 +41,17 @@ def test_an_index_that_another_process_removes_while_it_is_stored_is_not_cached(
     monkeypatch.undo()
     index_cache.put_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
     assert index_cache.get_index(tmp_path, KEY, "suite") is not None
+
+
+def test_the_suites_that_have_a_package_are_found_in_the_cached_indexes(tmp_path: Path) -> None:
+    hello = PACKAGES.replace(b"Package: a", b"Package: hello")
+    tool = PACKAGES.replace(b"Package: a", b"Package: tool").replace(b": all", b": arm64")
+    for suite, data in (("trixie", hello), ("forky", tool)):
+        key = hashlib.sha256(data).hexdigest()
+        index_cache.put_index(tmp_path, key, data, aptindex.scan_index(data))
+        release = index_cache.CachedRelease("https://mirror.example/debian", suite, 0, b"", indexes=(key,))
+        index_cache.put_release(tmp_path, release)
+    (tmp_path / "release-damaged").write_bytes(b"x")
+    assert index_cache.find_suites(tmp_path, "hello", "amd64") == ["trixie"]
+    assert index_cache.find_suites(tmp_path, "tool", "amd64") == []
+    assert index_cache.find_suites(tmp_path, "tool", "arm64") == ["forky"]

@@ -98,7 +98,7 @@ def test_loading_returns_a_universe_and_the_locked_indexes(world: World) -> None
     assert names(loaded_indexes) == ["data", "hello"]
     (record,) = loaded_indexes.universe("amd64").versions("hello")
     assert record.suite == "debian/bookworm"
-    assert [item.name for item in loaded_indexes.universe("amd64").providers("greeting")] == ["hello"]
+    assert [provider.name for provider in loaded_indexes.universe("amd64").providers("greeting")] == ["hello"]
     (locked,) = loaded_indexes.locked
     assert (locked.archive, locked.suite, locked.codename, locked.origin) == (
         "debian",
@@ -110,6 +110,17 @@ def test_loading_returns_a_universe_and_the_locked_indexes(world: World) -> None
     assert locked.digest == digest.of((world.root / "dists/bookworm/InRelease").read_bytes())
     assert locked.signers == ("B8A9EF63C56A3BB3D0E7713B2E99162619536278",)
     assert locked.keyring == digest.of(GOOD.data)
+
+
+def test_a_package_that_only_another_suite_has_is_found_there(world: World) -> None:
+    world.load()
+    world.publish(replace(SUITE, name="trixie", codename="trixie", packages={"main": [Deb("new")]}))
+    world.load(world.source(suite="trixie", release_names=("trixie",)))
+    world.publish()
+    universe = world.load().universe("amd64")
+    assert universe.other_suites("new") == ["trixie"]
+    assert universe.other_suites("hello") == []
+    assert universe.other_suites("valkey-server") == ["trixie"]
 
 
 def test_several_architectures_and_components_are_loaded(world: World) -> None:
@@ -365,9 +376,9 @@ def test_the_error_names_every_failed_mirror(world: World) -> None:
 def test_an_index_may_come_from_another_mirror_than_its_release(world: World, tmp_path: Path) -> None:
     archive.publish(tmp_path / "half", SUITE)
     shutil.rmtree(tmp_path / "half/dists/bookworm/main")
-    with mirror.Mirror(tmp_path / "half") as half:
+    with mirror.Mirror(tmp_path / "half") as half_mirror:
         loaded_indexes = world.load(
-            world.source(mirrors=(Mirror(half.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
+            world.source(mirrors=(Mirror(half_mirror.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
         )
     assert names(loaded_indexes) == ["data", "hello"]
 
@@ -487,9 +498,9 @@ def test_an_index_cached_before_a_reboot_is_hashed_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.load()
-    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"b" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._read_boot_stamp", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
-    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"c" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._read_boot_stamp", lambda: b"c" * 16)
     (name,) = world.cached_files("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
@@ -506,7 +517,7 @@ def test_a_table_of_another_code_version_is_rebuilt_offline(
 ) -> None:
     scan = aptindex.scan_index
     with monkeypatch.context() as patches:
-        patches.setattr("pumice.fetch.index_cache._code_stamp", lambda: b"o" * 16)
+        patches.setattr("pumice.fetch.index_cache._compute_code_stamp", lambda: b"o" * 16)
         patches.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]

@@ -91,7 +91,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(tmp_path, server, home)
 
 
-def changed(**fields: object) -> LockedPackage:
+def change_package(**fields: object) -> LockedPackage:
     return msgspec.structs.replace(HELLO, **fields)
 
 
@@ -115,7 +115,7 @@ def test_paths_with_special_characters_are_escaped(world: World) -> None:
     path = world.root / "mirror" / odd.pool_path()
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
-    locked = changed(
+    locked = change_package(
         name=odd.name, version=odd.version, path=odd.pool_path(), size=len(data),
         sha256=hashlib.sha256(data).hexdigest(), sha512="",
     )  # fmt: skip
@@ -123,11 +123,11 @@ def test_paths_with_special_characters_are_escaped(world: World) -> None:
 
 
 def test_a_lock_with_only_sha512_is_verified(world: World) -> None:
-    assert world.fetch(changed(sha256="")) == DIGEST
+    assert world.fetch(change_package(sha256="")) == DIGEST
     world.server.heal()
     world.home.blobs.delete(DIGEST)
-    assert isinstance(world.fails(changed(sha256="", sha512="f" * 128)), TrustError)
-    assert isinstance(world.fails(changed(sha256="", sha512="")), TrustError)
+    assert isinstance(world.fails(change_package(sha256="", sha512="f" * 128)), TrustError)
+    assert isinstance(world.fails(change_package(sha256="", sha512="")), TrustError)
 
 
 @pytest.mark.parametrize("fault", [Fault(corrupt=True), Fault(body=b"<html>" + DATA[6:])])
@@ -146,7 +146,7 @@ def test_content_with_another_size_is_refused(fault: Fault, world: World) -> Non
 
 
 def test_a_wrong_sha512_is_refused_even_if_sha256_matches(world: World) -> None:
-    assert isinstance(world.fails(changed(sha512="0" * 128)), TrustError)
+    assert isinstance(world.fails(change_package(sha512="0" * 128)), TrustError)
 
 
 def test_an_interrupted_download_is_resumed_into_the_same_blob(world: World) -> None:
@@ -164,15 +164,18 @@ def test_the_next_mirror_starts_from_the_beginning(world: World) -> None:
     bad_root = world.root / "bad"
     shutil.copytree(world.root / "mirror", bad_root)
     (bad_root / HELLO.path).write_bytes(bytes(len(DATA)))
-    with mirror.Mirror(bad_root) as bad:
-        assert world.fetch(HELLO, world.source("http://127.0.0.1:1", bad.url, world.server.url)) == DIGEST
+    with mirror.Mirror(bad_root) as bad_mirror:
+        assert (
+            world.fetch(HELLO, world.source("http://127.0.0.1:1", bad_mirror.url, world.server.url)) == DIGEST
+        )
     assert len(world.told.notes) == 2
 
 
 def test_a_pool_is_shared_by_the_suites_of_an_archive(world: World) -> None:
     updates = world.source(suite="bookworm-updates")
     assert (
-        world.fetch(changed(suite="bookworm-updates"), world.source("http://127.0.0.1:1"), updates) == DIGEST
+        world.fetch(change_package(suite="bookworm-updates"), world.source("http://127.0.0.1:1"), updates)
+        == DIGEST
     )
 
 
@@ -259,12 +262,12 @@ def test_without_a_mirror_the_error_has_a_hint(world: World) -> None:
 
 
 def test_an_archive_that_is_not_in_the_recipe_is_a_stale_lock(world: World) -> None:
-    assert isinstance(world.fails(changed(archive="tool")), LockError)
+    assert isinstance(world.fails(change_package(archive="tool")), LockError)
 
 
 @pytest.mark.parametrize("path", ["../x.deb", "/etc/passwd", "pool//x", "", "a/./b", "pool/\n"])
 def test_a_locked_path_outside_the_mirror_is_refused(path: str, world: World) -> None:
-    assert isinstance(world.fails(changed(path=path)), FormatError)
+    assert isinstance(world.fails(change_package(path=path)), FormatError)
     assert world.server.requests == []
 
 
@@ -319,7 +322,7 @@ def test_a_missing_bundle_is_skipped(world: World) -> None:
 # Local packages
 
 
-LOCAL = changed(role="local", path="debs/hello.deb", archive="", suite="")
+LOCAL = change_package(role="local", path="debs/hello.deb", archive="", suite="")
 
 
 def test_a_local_package_is_read_from_the_directory_of_the_recipe(world: World) -> None:

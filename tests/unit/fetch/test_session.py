@@ -148,8 +148,10 @@ def test_a_file_over_the_limit_is_an_error(mirror: Mirror, session: Session) -> 
 
 def test_a_current_cached_copy_is_not_downloaded_again(mirror: Mirror, session: Session) -> None:
     first = session.get(f"{mirror.url}/file", limit=len(CONTENT))
-    again = session.get(f"{mirror.url}/file", limit=len(CONTENT), etag=first.etag, modified=first.modified)
-    assert again.is_unchanged
+    second_download = session.get(
+        f"{mirror.url}/file", limit=len(CONTENT), etag=first.etag, modified=first.modified
+    )
+    assert second_download.is_unchanged
     assert mirror.requests[1].status == 304
     by_time = session.get(f"{mirror.url}/file", limit=len(CONTENT), modified=first.modified)
     assert by_time.is_unchanged
@@ -195,17 +197,19 @@ def test_a_login_is_not_forwarded_by_a_redirect(tmp_path: Path, mirror: Mirror) 
     logins = aptconf.read_logins(f"machine http://{host} login me password secret".encode())
     with (
         Home(tmp_path / "home") as home,
-        Mirror(tmp_path / "mirror", credentials="Basic bWU6c2VjcmV0") as closed,
+        Mirror(tmp_path / "mirror", credentials="Basic bWU6c2VjcmV0") as private_mirror,
         Session(home, machine=AptSetup(logins=tuple(logins)), environ={}) as session,
     ):
         with pytest.raises(FetchError) as caught:
-            session.get(f"{closed.url}/file", limit=len(CONTENT))
+            session.get(f"{private_mirror.url}/file", limit=len(CONTENT))
         assert "auth.conf" in (caught.value.hint or "")
-        url = closed.url.replace("http://", "http://me:secret@")
+        url = private_mirror.url.replace("http://", "http://me:secret@")
         assert session.get(f"{url}/file", limit=len(CONTENT)).body == CONTENT
-        closed.add_fault("/away", Fault(redirect=f"{mirror.url.replace('127.0.0.1', 'localhost')}/file"))
+        private_mirror.add_fault(
+            "/away", Fault(redirect=f"{mirror.url.replace('127.0.0.1', 'localhost')}/file")
+        )
         session.get(f"{url}/away", limit=len(CONTENT))
-        assert "authorization" in closed.requests[-1].headers
+        assert "authorization" in private_mirror.requests[-1].headers
         assert "authorization" not in mirror.requests[-1].headers
         assert all("secret" not in str(request) for request in mirror.requests)
         session.get(f"{mirror.url}/file", limit=len(CONTENT))
@@ -272,9 +276,9 @@ def test_other_url_schemes_are_refused(url: str, session: Session) -> None:
 def test_many_threads_share_a_session(mirror: Mirror, session: Session) -> None:
     barrier = threading.Barrier(8)
 
-    def result(_: int) -> bytes:
+    def fetch_body(_: int) -> bytes:
         barrier.wait()
         return download(session, f"{mirror.url}/file")
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(result, range(8))) == {CONTENT}
+        assert set(pool.map(fetch_body, range(8))) == {CONTENT}

@@ -78,8 +78,8 @@ def test_a_client_certificate_is_sent(tmp_path: Path) -> None:
     with Mirror(tmp_path / "mirror", tls=context) as mirror:
         with pytest.raises(FetchError):
             get(tmp_path, f"{mirror.url}/file", authority)
-        ours = f'Acquire::https {{ SSLCert "{client}"; SSLKey "{key}"; }};'
-        assert get(tmp_path, f"{mirror.url}/file", authority + ours) == b"content"
+        configuration = f'Acquire::https {{ SSLCert "{client}"; SSLKey "{key}"; }};'
+        assert get(tmp_path, f"{mirror.url}/file", authority + configuration) == b"content"
 
 
 def test_a_missing_certificate_file_is_one_sentence(mirror: Mirror, tmp_path: Path) -> None:

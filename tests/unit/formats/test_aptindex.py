@@ -26,7 +26,7 @@ def stanza(name: str, version: str = "1.0", **fields: str) -> str:
     return deb822.format_paragraph({key: value for key, value in basic.items() if value})
 
 
-def opened(*stanzas: str) -> aptindex.Index:
+def open_index(*stanzas: str) -> aptindex.Index:
     data = "\n".join(stanzas).encode()
     return aptindex.Index(
         data, aptindex.read_table(aptindex.encode_table(aptindex.scan_index(data))), "debian/bookworm"
@@ -34,7 +34,7 @@ def opened(*stanzas: str) -> aptindex.Index:
 
 
 def test_reads_all_fields_of_a_stanza() -> None:
-    (record,) = opened(
+    (record,) = open_index(
         stanza(
             "libc6", "2.36-9", Source="glibc (2.36-8)", Depends="libgcc-s1,\n libcrypt1", Multi_Arch="same",
             Essential="yes", Installed_Size="12", SHA512="f" * 128, Provides="libc6-2.36", Section="libs",
@@ -48,14 +48,16 @@ def test_reads_all_fields_of_a_stanza() -> None:
 
 
 def test_source_defaults_to_the_package_itself() -> None:
-    (record,) = opened(stanza("hello", "2.10-3")).versions("hello")
+    (record,) = open_index(stanza("hello", "2.10-3")).versions("hello")
     assert (record.source, record.source_version) == ("hello", "2.10-3")
-    (record,) = opened(stanza("hello", "2.10-3", Source="greet")).versions("hello")
+    (record,) = open_index(stanza("hello", "2.10-3", Source="greet")).versions("hello")
     assert (record.source, record.source_version) == ("greet", "2.10-3")
 
 
 def test_finds_first_last_duplicate_and_unsorted_names() -> None:
-    index = opened(stanza("zzz"), stanza("twice", "1"), stanza("aaa"), stanza("twice", "2"), stanza("mmm"))
+    index = open_index(
+        stanza("zzz"), stanza("twice", "1"), stanza("aaa"), stanza("twice", "2"), stanza("mmm")
+    )
     assert [record.version for record in index.versions("twice")] == ["1", "2"]
     assert list(index.names()) == ["aaa", "mmm", "twice", "zzz"]
     for name in index.names():
@@ -65,7 +67,7 @@ def test_finds_first_last_duplicate_and_unsorted_names() -> None:
 
 
 def test_finds_providers() -> None:
-    index = opened(
+    index = open_index(
         stanza("bb", Provides="mail, x (= 1.0), y:any"),
         stanza("aa", Provides="mail"),
         stanza("cc", Provides="mailer"),
@@ -78,24 +80,24 @@ def test_finds_providers() -> None:
 
 
 def test_finds_essential_packages() -> None:
-    index = opened(stanza("aa"), stanza("bb", Essential="yes"), stanza("cc", Essential="no"))
+    index = open_index(stanza("aa"), stanza("bb", Essential="yes"), stanza("cc", Essential="no"))
     assert [record.name for record in index.essential()] == ["bb"]
 
 
 def test_continuation_lines_are_not_fields() -> None:
-    index = opened(stanza("aa", Description="x\n Package: evil\n Essential: yes\n Provides: evil"))
+    index = open_index(stanza("aa", Description="x\n Package: evil\n Essential: yes\n Provides: evil"))
     assert list(index.names()) == ["aa"]
     assert index.providers("evil") == []
     assert index.essential() == []
 
 
 def test_the_package_field_need_not_be_first() -> None:
-    index = opened("Architecture: all\nPackage: aa\nVersion: 1\nSize: 1\nFilename: a.deb\n", stanza("bb"))
+    index = open_index("Architecture: all\nPackage: aa\nVersion: 1\nSize: 1\nFilename: a.deb\n", stanza("bb"))
     assert index.versions("aa")[0].architecture == "all"
 
 
 def test_an_empty_index_has_no_packages() -> None:
-    index = opened("")
+    index = open_index("")
     assert list(index.names()) == []
     assert index.versions("a") == index.providers("a") == index.essential() == []
 
@@ -165,14 +167,14 @@ def test_searching_agrees_with_parsing(stanzas: list[tuple[str, list[str], bool]
         stanza(name, Provides=", ".join(provides), Essential="yes" if essential else "")
         for name, provides, essential in stanzas
     ]
-    index = opened(*texts)
+    index = open_index(*texts)
     records = [aptindex.read_stanza(text.encode(), "debian/bookworm") for text in texts]
     assert list(index.names()) == sorted({record.name for record in records})
     assert index.essential() == [record for record in records if record.essential]
     for name in {
         "aa",
         *(name for name, _, _ in stanzas),
-        *(item for _, items, _ in stanzas for item in items),
+        *(stanza_item for _, stanza_items, _ in stanzas for stanza_item in stanza_items),
     }:
         assert index.versions(name) == [record for record in records if record.name == name]
         provided = [record for record in records if name in record.provides.split(", ")]

@@ -18,7 +18,7 @@ KEY = (DATA / "cosign.key").read_bytes()
 SALT, NONCE = b"s" * 32, b"n" * 24
 
 
-def changed(**changes: object) -> bytes:
+def change_key_file(**changes: object) -> bytes:
     lines = KEY.strip().split(b"\n")
     document = json.loads(base64.b64decode(b"".join(lines[1:-1])))
     for path, value in changes.items():
@@ -43,7 +43,9 @@ def test_keys_round_trip() -> None:
     assert cosignkey.decrypt_key(data, b"") == b"content"
 
 
-@pytest.mark.parametrize("data", [KEY, changed(ciphertext="AAAA"), changed(cipher__nonce="AAAA" * 8)])
+@pytest.mark.parametrize(
+    "data", [KEY, change_key_file(ciphertext="AAAA"), change_key_file(cipher__nonce="AAAA" * 8)]
+)
 def test_wrong_passphrases_and_damaged_keys_give_the_same_error(data: bytes) -> None:
     with pytest.raises(TrustError, match="does not open the key"):
         cosignkey.decrypt_key(data, b"hunter3")
@@ -52,14 +54,14 @@ def test_wrong_passphrases_and_damaged_keys_give_the_same_error(data: bytes) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (changed(kdf__name="md5"), "which are not supported"),
-        (changed(cipher__name="rot13"), "which are not supported"),
-        (changed(kdf__salt="AAAA"), "wrong length"),
-        (changed(cipher__nonce="AAAA"), "wrong length"),
-        (changed(kdf__params={"N": 1 << 30, "r": 8, "p": 1}), "invalid scrypt parameters"),
-        (changed(kdf__params={"N": 65537, "r": 8, "p": 1}), "invalid scrypt parameters"),
-        (changed(kdf__params={"N": 1 << 24, "r": 64, "p": 1}), "invalid scrypt parameters"),
-        (changed(kdf__params={"N": True, "r": 8, "p": 1}), "no scrypt parameters"),
+        (change_key_file(kdf__name="md5"), "which are not supported"),
+        (change_key_file(cipher__name="rot13"), "which are not supported"),
+        (change_key_file(kdf__salt="AAAA"), "wrong length"),
+        (change_key_file(cipher__nonce="AAAA"), "wrong length"),
+        (change_key_file(kdf__params={"N": 1 << 30, "r": 8, "p": 1}), "invalid scrypt parameters"),
+        (change_key_file(kdf__params={"N": 65537, "r": 8, "p": 1}), "invalid scrypt parameters"),
+        (change_key_file(kdf__params={"N": 1 << 24, "r": 64, "p": 1}), "invalid scrypt parameters"),
+        (change_key_file(kdf__params={"N": True, "r": 8, "p": 1}), "no scrypt parameters"),
         (KEY[:200], "is truncated"),
         (KEY + KEY, "is truncated"),
         (KEY.replace(b"A", b"!", 1), "is truncated"),

@@ -107,7 +107,7 @@ def test_any_damage_returns_a_package_or_raises_format_error(noise: bytes, at: i
 
 
 def test_entries_keep_the_metadata_of_the_archive() -> None:
-    item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
-    file = io.BytesIO(Deb("su", files=[item]).build())
+    file_item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
+    file = io.BytesIO(Deb("su", files=[file_item]).build())
     entry = next(entry for entry, _ in tar.read_entries(deb.open_data(file)) if entry.kind == "file")
     assert (entry.mode, entry.gid, entry.mtime) == (0o4755, 42, 123)

@@ -42,11 +42,11 @@ def test_any_bytes_return_a_result(data: bytes) -> None:
 
 @given(st.data())
 def test_any_damage_returns_a_result(data: st.DataObject) -> None:
-    good = bytearray(shared_object("libx.so.1", bits=data.draw(st.sampled_from([32, 64]))))
+    object_bytes = bytearray(shared_object("libx.so.1", bits=data.draw(st.sampled_from([32, 64]))))
     for _ in range(data.draw(st.integers(1, 8))):
-        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
-    result = identify(bytes(good[: data.draw(st.integers(0, len(good)))]))
-    assert result is None or "/" not in result.soname
+        object_bytes[data.draw(st.integers(0, len(object_bytes) - 1))] = data.draw(st.integers(0, 255))
+    identified = identify(bytes(object_bytes[: data.draw(st.integers(0, len(object_bytes)))]))
+    assert identified is None or "/" not in identified.soname
 
 
 def test_reads_only_a_small_part_of_a_large_file() -> None:

@@ -71,13 +71,13 @@ class Git:
         (work / ".gitignore").write_bytes("".join(f"{line}\n" for line in patterns).encode())
         names = {f"./{path.rstrip('/')}": path for path in paths}  # ./ because ":" begins magic
         input_bytes = b"\0".join(name.encode() for name in names)
-        result = self._run("-C", "work", "check-ignore", "--no-index", "-z", "--stdin", input=input_bytes)
-        return {names[path.decode()] for path in result.split(b"\0") if path}
+        output = self._run("-C", "work", "check-ignore", "--no-index", "-z", "--stdin", stdin=input_bytes)
+        return {names[path.decode()] for path in output.split(b"\0") if path}
 
-    def _run(self, *arguments: str, input: bytes = b"") -> bytes:  # noqa: A002
+    def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         command = [self._program, *arguments]
         return subprocess.run(
-            command, cwd=self._root, input=input, env=self._environ, stdout=subprocess.PIPE, check=False
+            command, cwd=self._root, input=stdin, env=self._environ, stdout=subprocess.PIPE, check=False
         ).stdout
 
 
@@ -92,8 +92,8 @@ def ignored_by_pumice(patterns: Sequence[str], paths: Sequence[str]) -> set[str]
     ignored_paths = set()
     for path in paths:
         components = path.rstrip("/").split("/")
-        above = ["/".join(components[:length]) for length in range(1, len(components))]
-        if any(ignore.matches(folder, is_directory=True) for folder in above) or ignore.matches(
+        parent_paths = ["/".join(components[:length]) for length in range(1, len(components))]
+        if any(ignore.matches(folder, is_directory=True) for folder in parent_paths) or ignore.matches(
             "/".join(components), is_directory=path.endswith("/")
         ):
             ignored_paths.add(path)

@@ -45,6 +45,6 @@ def test_keytool_lists_the_certificates(tmp_path: Path) -> None:
     store = tmp_path / "cacerts"
     store.write_bytes(jks.encode_key_store({"debian:főtanúsítvány.pem": certificate("one")}, "changeit"))
     command = [need("keytool"), "-list", "-keystore", str(store), "-storepass", "changeit"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "1 entry" in result.stdout
+    completed_process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed_process.returncode == 0, completed_process.stdout + completed_process.stderr
+    assert "1 entry" in completed_process.stdout

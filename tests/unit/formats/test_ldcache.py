@@ -54,11 +54,16 @@ def test_caches_round_trip(pairs: list[tuple[str, str]]) -> None:
 
 
 @given(NAMES, NAMES, NAMES)
-def test_order_is_total(a: str, b: str, c: str) -> None:
-    assert ldcache.compare_names(a, a) == 0
-    assert (ldcache.compare_names(a, b) > 0) == (ldcache.compare_names(b, a) < 0)
-    if ldcache.compare_names(a, b) <= 0 and ldcache.compare_names(b, c) <= 0:
-        assert ldcache.compare_names(a, c) <= 0
+def test_order_is_total(first_name: str, second_name: str, third_name: str) -> None:
+    assert ldcache.compare_names(first_name, first_name) == 0
+    assert (ldcache.compare_names(first_name, second_name) > 0) == (
+        ldcache.compare_names(second_name, first_name) < 0
+    )
+    if (
+        ldcache.compare_names(first_name, second_name) <= 0
+        and ldcache.compare_names(second_name, third_name) <= 0
+    ):
+        assert ldcache.compare_names(first_name, third_name) <= 0
 
 
 @given(st.binary(max_size=300))

@@ -108,8 +108,12 @@ def test_nulls_and_unknown_fields_are_accepted() -> None:
 
 
 def test_reads_manifests_without_layers() -> None:
-    raw = {"schemaVersion": 2, "config": {"mediaType": oci.EMPTY, "digest": "x", "size": 2}, "layers": None}
-    assert oci.read_manifest(json.dumps(raw).encode()).layers == ()
+    document = {
+        "schemaVersion": 2,
+        "config": {"mediaType": oci.EMPTY, "digest": "x", "size": 2},
+        "layers": None,
+    }
+    assert oci.read_manifest(json.dumps(document).encode()).layers == ()
 
 
 def _document(**fields: object) -> bytes:
@@ -142,9 +146,9 @@ def test_docker_media_types_are_equivalent_to_oci(media_type: str) -> None:
 
 def test_refuses_negative_and_too_large_sizes() -> None:
     for size in (-1, 1 << 63, 1.5, "1"):
-        raw = _document(config={"mediaType": "x", "digest": "y", "size": size}, layers=[])
+        document = _document(config={"mediaType": "x", "digest": "y", "size": size}, layers=[])
         with pytest.raises(FormatError, match="malformed"):
-            oci.read_manifest(raw)
+            oci.read_manifest(document)
 
 
 def test_refuses_documents_larger_than_four_mebibytes() -> None:

@@ -90,9 +90,9 @@ def test_a_key_is_valid_until_the_last_second() -> None:
 
 
 def test_refuses_a_changed_text() -> None:
-    changed = archive.sign(TEXT).replace(b"Debian", b"Devian")
+    changed_text = archive.sign(TEXT).replace(b"Debian", b"Devian")
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):
-        clearsigned(changed)
+        clearsigned(changed_text)
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):
         openpgp.verify_detached(TEXT + b"x", archive.detached(TEXT), keys(), now=NOW)
 
@@ -139,10 +139,10 @@ def test_reads_binary_and_armored_keyrings_and_selects_fingerprints() -> None:
     assert openpgp.read_keyring(keyring_bytes).digest == digest.of(keyring_bytes)
     binary = b"".join(bytes(certificate) for certificate in openpgp.read_keyring(keyring_bytes).certificates)
     assert len(openpgp.read_keyring(binary).certificates) == 2
-    only = openpgp.read_keyring(keyring_bytes, only=[f"{GOOD}!"])
-    assert [certificate.fingerprint for certificate in only.certificates] == [GOOD.lower()]
+    keyring = openpgp.read_keyring(keyring_bytes, fingerprints=[f"{GOOD}!"])
+    assert [certificate.fingerprint for certificate in keyring.certificates] == [GOOD.lower()]
     with pytest.raises(FormatError):
-        openpgp.read_keyring(keyring_bytes, only=["F" * 40])
+        openpgp.read_keyring(keyring_bytes, fingerprints=["F" * 40])
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nrubbish"])

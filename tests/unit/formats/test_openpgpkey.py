@@ -17,19 +17,19 @@ def generate_key(**options: object) -> pysequoia.Tsk:
     "suite", [pysequoia.CipherSuite.Cv25519, pysequoia.CipherSuite.RSA2k, pysequoia.CipherSuite.P256]
 )
 def test_library_decrypts_a_protected_key(suite: pysequoia.CipherSuite) -> None:
-    plain = bytes(generate_key(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
-    assert not openpgpkey.is_protected(plain)
-    sealed = openpgpkey.protect_key(plain, "pässword".encode(), lambda size: b"r" * size)
+    unprotected_key = bytes(generate_key(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
+    assert not openpgpkey.is_protected(unprotected_key)
+    sealed = openpgpkey.protect_key(unprotected_key, "pässword".encode(), lambda size: b"r" * size)
     assert openpgpkey.is_protected(sealed)
     key = pysequoia.Tsk.from_bytes(sealed)
     key.signer("pässword")
     assert (
         key.extract_certificate().fingerprint
-        == pysequoia.Tsk.from_bytes(plain).extract_certificate().fingerprint
+        == pysequoia.Tsk.from_bytes(unprotected_key).extract_certificate().fingerprint
     )
-    for wrong in ("", "password"):
+    for wrong_passphrase in ("", "password"):
         with pytest.raises(RuntimeError):
-            key.signer(wrong)
+            key.signer(wrong_passphrase)
 
 
 def test_refuses_to_protect_version_6_keys() -> None:

@@ -129,8 +129,8 @@ def test_refuses_a_key_without_signing_capability(file: Path) -> None:
     for gpg in gnupg.running_gpg():
         key = gpg.generate("Flags <flags@example.com>")
         secret = pysequoia.Tsk.from_bytes(gpg.run("--export-secret-keys", key).stdout)
-        later = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")
-        gpg.run(*later, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
+        time_options = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")
+        gpg.run(*time_options, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
         ring = openpgp.read_keyring(gpg.run("--export", key).stdout)
         data = pysequoia.sign(secret.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
         (signature,) = openpgpsig.read_signatures(data)

@@ -102,7 +102,7 @@ def test_architecture_restrictions(words: str, architecture: str, expected: bool
 
 
 def test_flat_fields_and_formatting() -> None:
-    assert [str(r) for r in relations.parse_flat_relations("a (= 1), b")] == ["a (= 1)", "b"]
+    assert [str(relation) for relation in relations.parse_flat_relations("a (= 1), b")] == ["a (= 1)", "b"]
     assert relations.format_group(relations.parse_relations("a:any (>= 1) | b")[0]) == "a:any (>= 1) | b"
     assert relations.is_package_name("g++-12")
     assert not relations.is_package_name("../x")

@@ -6,23 +6,23 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import shell
-from pumice.formats.shell import AndOr, Pipeline, SimpleCommand
+from pumice.formats.shelltree import AndOr, Pipeline, SimpleCommand
 from pumice.formats.shellwords import Part
 
 
-def words(script: str) -> list[list[str]]:
+def list_words(script: str) -> list[list[str]]:
     """Return the words of the plain commands of ``script``, quotes taken away."""
-    result: list[list[str]] = []
+    commands: list[list[str]] = []
     for command in shell.parse_script(script.encode()):
         simple = command.first.commands[0]
         assert isinstance(simple, SimpleCommand)
-        result.append(["".join(part.text for part in word) for word in simple.words])
-    return result
+        commands.append(["".join(part.text for part in word) for word in simple.words])
+    return commands
 
 
 def test_continued_lines_comments_and_quotes() -> None:
     script = 'a \'b c\' \\\n  "d\\"e" f\\ g # not this; nor that\n# nor this\nh#i'
-    assert words(script) == [["a", "b c", 'd"e', "f g"], ["h#i"]]
+    assert list_words(script) == [["a", "b c", 'd"e', "f g"], ["h#i"]]
 
 
 def test_compound_commands() -> None:
@@ -38,8 +38,8 @@ def test_compound_commands() -> None:
     assert kinds == ["If", "Case", "For", "Loop", "FunctionDefinition", "Group"]
     last = shell.parse_script(script.encode())[-1]
     assert isinstance(last, AndOr)
-    assert [operator for operator, _ in last.rest] == ["&&", "||"]
-    assert last.rest[1][1] == Pipeline(last.rest[1][1].commands, negated=True)
+    assert [operator for operator, _ in last.operations] == ["&&", "||"]
+    assert last.operations[1][1] == Pipeline(last.operations[1][1].commands, negated=True)
 
 
 def test_expansions_that_need_a_shell_are_unknown() -> None:
@@ -81,10 +81,10 @@ def test_refuses_invalid_scripts_with_the_line(script: str) -> None:
         shell.parse_script(b"\n" + script.encode())
 
 
-@pytest.mark.parametrize("piece", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
-def test_refuses_deep_nesting(piece: str) -> None:
+@pytest.mark.parametrize("opening", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
+def test_refuses_deep_nesting(opening: str) -> None:
     with pytest.raises(FormatError):
-        shell.parse_script(piece.encode() * 5000)
+        shell.parse_script(opening.encode() * 5000)
 
 
 def test_refuses_a_large_script() -> None:

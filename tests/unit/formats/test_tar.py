@@ -90,13 +90,13 @@ def test_any_bytes_return_entries_or_raise_format_error(data: bytes) -> None:
 
 @given(st.data())
 def test_any_damage_returns_entries_or_raises_format_error(data: st.DataObject) -> None:
-    good = bytearray(
+    archive_bytes = bytearray(
         make_archive(Entry("usr/bin/x", "symlink", 0o777, link="y" * 120), Entry("a", "dir", 0o755))
     )
     for _ in range(data.draw(st.integers(1, 5))):
-        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+        archive_bytes[data.draw(st.integers(0, len(archive_bytes) - 1))] = data.draw(st.integers(0, 255))
     try:
-        read_all(bytes(good))
+        read_all(bytes(archive_bytes))
     except FormatError:
         pass
 
@@ -165,13 +165,13 @@ def test_global_headers_are_skipped_on_request() -> None:
 
 def test_headers_never_change() -> None:
     """These bytes are in digests: a change here is a new format number."""
-    plain = tar.encode_header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))
-    assert plain[:12] == b"usr/bin/env\0"
-    assert plain[100:157].hex() == (
+    header = tar.encode_header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))
+    assert header[:12] == b"usr/bin/env\0"
+    assert header[100:157].hex() == (
         "3030303037353500"
         "30303030303030003030303030303000"
         "303030303030303030353200"
         "313435323437373034303000"
         "3031313334330020"
         "30"
-    ), plain[100:157].hex()
+    ), header[100:157].hex()

@@ -18,8 +18,8 @@ NAMES = ["Example CA", "  Two   Spaces\tTab ", "ÁRVÍZTŰRŐ tükörfúrógép"
 def test_subject_hash_is_the_one_of_openssl(name: str) -> None:
     der = certificate(name)
     command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-subject_hash"]
-    result = subprocess.run(command, input=der, capture_output=True, check=True)
-    assert x509.compute_subject_hash(der) == result.stdout.decode().strip()
+    completed_process = subprocess.run(command, input=der, capture_output=True, check=True)
+    assert x509.compute_subject_hash(der) == completed_process.stdout.decode().strip()
 
 
 def test_case_white_space_and_string_type_do_not_matter() -> None:

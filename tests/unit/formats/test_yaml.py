@@ -10,15 +10,15 @@ from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence
 
 
-def plain(node: Node | None) -> object:
+def to_plain_value(node: Node | None) -> object:
     if isinstance(node, Mapping):
-        return {key.text: plain(value) for key, value in node.items}
+        return {key.text: to_plain_value(value) for key, value in node.items}
     if isinstance(node, Sequence):
-        return [plain(item) for item in node.items]
+        return [to_plain_value(child) for child in node.items]
     return None if node is None else node.text
 
 
-def good(text: str) -> Node:
+def read_valid(text: str) -> Node:
     document = yaml.read_document(text.encode(), "r.yaml")
     assert [str(problem) for problem in document.problems] == []
     assert document.root is not None
@@ -27,11 +27,11 @@ def good(text: str) -> Node:
 
 def problems(text: str | bytes) -> list[str]:
     data = text.encode() if isinstance(text, str) else text
-    return [f"{p.where}: {p.message}" for p in yaml.read_document(data, "r.yaml").problems]
+    return [f"{problem.where}: {problem.message}" for problem in yaml.read_document(data, "r.yaml").problems]
 
 
 def test_scalars_keep_their_text() -> None:
-    assert plain(good("a: 1.10\nb: no\nc: 0755\nd: 22:22\ne: ~\nf: 2001-01-01\n")) == {
+    assert to_plain_value(read_valid("a: 1.10\nb: no\nc: 0755\nd: 22:22\ne: ~\nf: 2001-01-01\n")) == {
         "a": "1.10",
         "b": "no",
         "c": "0755",
@@ -42,41 +42,49 @@ def test_scalars_keep_their_text() -> None:
 
 
 def test_locations_start_at_one_and_count_characters() -> None:
-    root = good("é: x\nlist:\n  - 'ä'\n  - {b: c}\n")
+    root = read_valid("é: x\nlist:\n  - 'ä'\n  - {b: c}\n")
     assert isinstance(root, Mapping)
     assert [yaml.format_location(key) for key, _ in root.items] == ["r.yaml:1:1", "r.yaml:2:1"]
-    items = root.items[1][1]
-    assert isinstance(items, Sequence)
-    assert [yaml.format_location(item) for item in items.items] == ["r.yaml:3:5", "r.yaml:4:5"]
+    sequence = root.items[1][1]
+    assert isinstance(sequence, Sequence)
+    assert [yaml.format_location(child) for child in sequence.items] == ["r.yaml:3:5", "r.yaml:4:5"]
 
 
 def test_records_whether_a_scalar_is_plain() -> None:
-    root = good("[a, 'b', \"c\", '']")
+    root = read_valid("[a, 'b', \"c\", '']")
     assert isinstance(root, Sequence)
-    assert [item.is_plain for item in root.items if isinstance(item, Scalar)] == [True, False, False, False]
+    assert [child.is_plain for child in root.items if isinstance(child, Scalar)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_block_scalars_keep_their_lines() -> None:
-    assert plain(good("a: |\n  one\n  two\nb: >-\n  one\n  two\n")) == {"a": "one\ntwo\n", "b": "one two"}
+    assert to_plain_value(read_valid("a: |\n  one\n  two\nb: >-\n  one\n  two\n")) == {
+        "a": "one\ntwo\n",
+        "b": "one two",
+    }
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    assert plain(good("\ufeffa: b")) == {"a": "b"}
+    assert to_plain_value(read_valid("\ufeffa: b")) == {"a": "b"}
 
 
 def test_aliases_are_expanded() -> None:
-    assert plain(good("a: &x [1, 2]\nb: *x\n")) == {"a": ["1", "2"], "b": ["1", "2"]}
+    assert to_plain_value(read_valid("a: &x [1, 2]\nb: *x\n")) == {"a": ["1", "2"], "b": ["1", "2"]}
 
 
 def test_a_merge_key_has_no_special_meaning() -> None:
-    assert plain(good("<<: {a: b}")) == {"<<": {"a": "b"}}
+    assert to_plain_value(read_valid("<<: {a: b}")) == {"<<": {"a": "b"}}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n"])
 def test_an_empty_document_has_no_tree(text: str) -> None:
     document = yaml.read_document(text.encode(), "r.yaml")
     assert document.problems == ()
-    assert document.root is None or plain(document.root) == ""
+    assert document.root is None or to_plain_value(document.root) == ""
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ def test_refuses_text_that_is_not_utf_8_with_its_location() -> None:
 
 def test_refuses_an_alias_bomb() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    lines += [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 30)]
     (messages,) = problems("\n".join(lines))
     assert messages.endswith("more than 100000 values, aliases expanded")
 

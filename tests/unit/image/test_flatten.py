@@ -304,7 +304,7 @@ def test_flattening_is_what_the_simple_model_says(layers: list[list[Entry]]) -> 
     try:
         expected = model(layers)
     except CircleError:
-        with pytest.raises(FormatError, match="circle"):
+        with pytest.raises(FormatError, match="form a loop"):
             flatten(layers)
     else:
         assert paths(*layers) == expected

@@ -12,7 +12,7 @@ import pytest
 from pumice import digest
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
-from pumice.packing import compose, segments
+from pumice.packing import compose, package_cutter
 from pumice.packing.compose import LayerCache, LayerChunk, LayerEntry
 from pumice.packing.layer_plan import LayerDigests
 from pumice.packing.selection import Selection
@@ -38,7 +38,9 @@ def home(tmp_path: Path) -> Home:
 
 def _cut_chunk(home: Home, package: Deb) -> LayerChunk:
     selection = Selection(includes_dpkg_info=False)
-    return compose.segment_chunk(segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs))
+    return compose.segment_chunk(
+        package_cutter.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
+    )
 
 
 def _members(home: Home, layer: LayerDigests) -> list[tarfile.TarInfo]:
@@ -70,8 +72,8 @@ def test_a_layer_has_each_directory_once_before_its_content(home: Home) -> None:
 
 def test_a_directory_has_the_newest_time_within_its_layer(home: Home) -> None:
     young = Deb("young", files=[folder("usr", mtime=2000)], parents=False)
-    old = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
-    chunks = [_cut_chunk(home, young), _cut_chunk(home, old)]
+    old_package = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
+    chunks = [_cut_chunk(home, young), _cut_chunk(home, old_package)]
     members = _members(home, compose.compose_layer(chunks, {}, home.blobs, _MemoryCache().cache()))
     assert [member.mtime for member in members if member.name == "usr"] == [2000]
 
@@ -85,7 +87,7 @@ def test_a_cached_layer_is_not_read_again(home: Home, monkeypatch: pytest.Monkey
 
 
 def test_a_segment_with_its_own_layer_composes_a_layer(home: Home) -> None:
-    segment = segments.cut_segment(
+    segment = package_cutter.cut_segment(
         io.BytesIO(_A.build()), Selection(includes_dpkg_info=False, has_own_layer=True), home.blobs
     )
     members = _members(home, compose.compose_own_layer(segment, home.blobs))

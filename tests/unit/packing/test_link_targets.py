@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.packing import segments
+from pumice.packing import package_cutter
 from pumice.packing.link_targets import LinkTargets, find_link_targets
 from pumice.packing.selection import Selection
 from pumice.store.home import Home
@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Home:
 def cut_segments(home: Home, *packages: Deb, lock_format: int = 2) -> dict[str, Segment]:
     selection = Selection(format=lock_format)
     return {
-        package.name: segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
+        package.name: package_cutter.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
         for package in packages
     }
 

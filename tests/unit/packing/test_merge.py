@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import ImageError
-from pumice.packing import merge, segments
+from pumice.packing import merge, package_cutter
 from pumice.packing.merge import MergedTree
 from pumice.packing.selection import Selection
 from pumice.store.home import Home
@@ -19,7 +19,7 @@ from tests.support.deb import Deb, Item, folder, symlink, text
 def _merge(tmp_path: Path, *packages: Deb, diversions: merge.Diversions | None = None) -> MergedTree:
     home = Home(tmp_path)
     package_segments = {
-        package.name: segments.cut_segment(
+        package.name: package_cutter.cut_segment(
             io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs
         )
         for package in packages
@@ -43,19 +43,19 @@ def test_each_file_has_an_owner_and_can_be_read(tmp_path: Path) -> None:
 
 
 def test_a_package_takes_over_the_files_that_it_replaces(tmp_path: Path) -> None:
-    old = Deb("old", "1.0", files=[text("usr/x", "old"), text("usr/y", "old")])
-    new = Deb("new", fields={"Replaces": "other, old (<< 2)"}, files=[text("usr/x", "new")])
-    merged = _merge(tmp_path, old, new)
+    old_package = Deb("old", "1.0", files=[text("usr/x", "old"), text("usr/y", "old")])
+    new_package = Deb("new", fields={"Replaces": "other, old (<< 2)"}, files=[text("usr/x", "new")])
+    merged = _merge(tmp_path, old_package, new_package)
     assert _owners(merged) == {"usr/x": "new", "usr/y": "old"}
     assert merged.hidden == {"old": ("usr/x",)}
     assert merged.tree.read("usr/x") == b"new"
 
 
 def test_a_newer_version_is_not_replaced(tmp_path: Path) -> None:
-    old = Deb("old", "3.0", files=[text("usr/x", "old")])
-    new = Deb("new", fields={"Replaces": "old (<< 2)"}, files=[text("usr/x", "new")])
+    old_package = Deb("old", "3.0", files=[text("usr/x", "old")])
+    new_package = Deb("new", fields={"Replaces": "old (<< 2)"}, files=[text("usr/x", "new")])
     with pytest.raises(ImageError, match="new and old conflict at /usr/x"):
-        _merge(tmp_path, old, new)
+        _merge(tmp_path, old_package, new_package)
 
 
 def test_an_identical_file_is_kept_once(tmp_path: Path) -> None:

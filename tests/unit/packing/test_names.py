@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
-from pumice.packing import compose, names, segments
+from pumice.packing import compose, names, package_cutter
 from pumice.packing.compose import LayerCache, LayerEntry
 from pumice.packing.effects.model import file_entry
 from pumice.packing.effects.overlay_tree import OverlayTree
@@ -67,12 +67,14 @@ def test_the_quick_search_misses_no_invalid_name(path: str) -> None:
 def test_a_package_with_an_invalid_name_is_refused(
     home: Home, path: str, kind: str, has_own_layer: bool
 ) -> None:
-    item = folder(path) if kind == "dir" else text(path, "x")
-    package = Deb("bad", files=[item, Item(f"{path}/below", b"x")] if kind == "dir" else [item])
+    package_file = folder(path) if kind == "dir" else text(path, "x")
+    package = Deb(
+        "bad", files=[package_file, Item(f"{path}/below", b"x")] if kind == "dir" else [package_file]
+    )
     with pytest.raises(
         ImageError, match=re.escape(names.quote_path(path.removesuffix("/file"))[:20].rstrip("'"))
     ):
-        segments.cut_segment(
+        package_cutter.cut_segment(
             io.BytesIO(package.build()),
             Selection(has_own_layer=has_own_layer, includes_dpkg_info=False),
             home.blobs,
@@ -109,7 +111,9 @@ def test_a_copied_file_with_an_invalid_name_is_refused_with_its_path(tmp_path: P
     assert caught.value.hint == "rename it, or exclude it with 'ignore'"
     assert caught.value.exit_code == 10
     ignoring = FileRule(source="app", to="/app", where="recipe.yaml:5:5", ignore=("*",))
-    assert [item.entry.path for item in collect_entries([ignoring], tmp_path, lambda _: (0, 0))] == ["app"]
+    assert [
+        recipe_entry.entry.path for recipe_entry in collect_entries([ignoring], tmp_path, lambda _: (0, 0))
+    ] == ["app"]
 
 
 @pytest.mark.parametrize(

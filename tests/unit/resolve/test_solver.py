@@ -34,33 +34,33 @@ def choose_first_alternatives(
     universe: TextUniverse, requests: Sequence[Request]
 ) -> list[PackageRecord] | None:
     """What first-alternative greed gives: None when it ends nowhere or in a conflict."""
-    chosen: dict[str, PackageRecord] = {}
+    packages: dict[str, PackageRecord] = {}
     queue = [request.name for request in requests if not request.exclude]
     excluded = {request.name for request in requests if request.exclude}
     records = [universe.versions(name)[0] for name in queue]
     while records:
         record = records.pop(0)
-        if record.name in chosen:
+        if record.name in packages:
             continue
-        chosen[record.name] = record
+        packages[record.name] = record
         for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
             first = group[0]
             candidates = [*universe.versions(first.name), *universe.providers(first.name)]
             if not candidates:
                 return None
             records.append(candidates[0])
-    for record in chosen.values():
+    for record in packages.values():
         for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
-            if not any(satisfies(package, term, "amd64") for package in chosen.values() for term in group):
+            if not any(satisfies(package, term, "amd64") for package in packages.values() for term in group):
                 return None
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
             if any(
                 satisfies(candidate, term, "amd64")
-                for candidate in chosen.values()
+                for candidate in packages.values()
                 if candidate is not record
             ):
                 return None
-    return None if excluded.intersection(chosen) else list(chosen.values())
+    return None if excluded.intersection(packages) else list(packages.values())
 
 
 @pytest.mark.parametrize("path", GREED, ids=lambda path: path.stem)
@@ -141,9 +141,39 @@ def test_base_data_comes_without_dependencies() -> None:
     assert format_packages(solution.base_data) == ("base-files 12", "base-passwd 3")
     assert solution.reasons["base-files"] == Reason("base-data")
     assert format_packages(ask(BASE, "tool", "-base-files", base="data").base_data) == ("base-passwd 3",)
-    whole = ask(BASE, "base-files", base="data")
-    assert format_packages(whole.packages) == ("base-files 12", "mawk 1")
-    assert format_packages(whole.base_data) == ("base-passwd 3",)
+    full_solution = ask(BASE, "base-files", base="data")
+    assert format_packages(full_solution.packages) == ("base-files 12", "mawk 1")
+    assert format_packages(full_solution.base_data) == ("base-passwd 3",)
+
+
+_GLIBC = """\
+libc6 2
+libc6 1
+libc-bin 2
+  Depends: libc6 (= 2)
+libc-bin 1
+  Depends: libc6 (= 1)
+hello 1
+  Depends: libc6
+"""
+
+
+def test_base_data_adds_the_locale_of_the_c_library() -> None:
+    solution = ask(_GLIBC, "hello", base="data")
+    assert format_packages(solution.base_data) == ("libc-bin 2",)
+    assert solution.reasons["libc-bin"] == Reason("base-data")
+    assert format_packages(ask(_GLIBC, "hello", "libc6=1", base="data").base_data) == ("libc-bin 1",)
+
+
+@pytest.mark.parametrize("names", [("hello", "-libc-bin"), ("hello", "libc-bin"), ()])
+def test_base_data_adds_no_locale_if_it_is_excluded_installed_or_without_library(
+    names: tuple[str, ...],
+) -> None:
+    assert ask(_GLIBC, *names, base="data").base_data == ()
+
+
+def test_an_image_without_base_gets_no_locale() -> None:
+    assert ask(_GLIBC, "hello").base_data == ()
 
 
 def test_base_essential_comes_with_dependencies() -> None:
@@ -173,8 +203,8 @@ def test_requested_pinned_and_held_back_versions() -> None:
     )
     pinned = "app 2\n  Depends: tool (>= 2)\napp 1\n  Depends: tool\ntool 2\ntool 1\n"
     assert format_packages(ask(pinned, "app", pins={"tool": "1"}).packages) == ("app 2", "tool 2")
-    held = ask("app 1\n  Depends: tool\ntool 2\n  Depends: gone\ntool 1\n", "app")
-    assert [(record.version, newest) for record, newest in held.held_back] == [("1", "2")]
+    held_back_solution = ask("app 1\n  Depends: tool\ntool 2\n  Depends: gone\ntool 1\n", "app")
+    assert [(record.version, newest) for record, newest in held_back_solution.held_back] == [("1", "2")]
     assert ask(BASE, "app", pins={"tool": "1"}).held_back == ()
 
 
@@ -232,22 +262,22 @@ def find_all_solutions(universe: TextUniverse, requests: Sequence[str]) -> list[
     """Every valid set, by trying all of them."""
     package_sets = []
     records = [record for name in NAMES for record in universe.versions(name)]
-    for bits in range(1 << len(records)):
-        chosen = [record for index, record in enumerate(records) if bits >> index & 1]
-        if is_valid(chosen) and all(any(record.name == name for record in chosen) for name in requests):
-            package_sets.append(frozenset((record.name, record.version) for record in chosen))
+    for bit_mask in range(1 << len(records)):
+        packages = [record for index, record in enumerate(records) if bit_mask >> index & 1]
+        if is_valid(packages) and all(any(record.name == name for record in packages) for name in requests):
+            package_sets.append(frozenset((record.name, record.version) for record in packages))
     return package_sets
 
 
-def is_valid(chosen: Sequence[PackageRecord]) -> bool:
-    if len({record.name for record in chosen}) < len(chosen):
+def is_valid(packages: Sequence[PackageRecord]) -> bool:
+    if len({record.name for record in packages}) < len(packages):
         return False
-    for record in chosen:
+    for record in packages:
         for group in relations.parse_relations(record.depends):
-            if not any(satisfies(package, term, "amd64") for package in chosen for term in group):
+            if not any(satisfies(package, term, "amd64") for package in packages for term in group):
                 return False
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
-            if any(satisfies(candidate, term, "amd64") for candidate in chosen if candidate is not record):
+            if any(satisfies(candidate, term, "amd64") for candidate in packages if candidate is not record):
                 return False
     return True
 

@@ -91,7 +91,7 @@ def test_any_database_gives_a_user_or_an_error(
 
 
 def arguments(config: RunConfig, **wishes: object) -> tuple[str, ...]:
-    return process.plan_process(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]
+    return process.plan_process(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]  # the fields by name
 
 
 def test_entry_point_and_arguments_follow_the_image_specification() -> None:

@@ -70,9 +70,9 @@ def checks(decision: admission.Decision) -> dict[str, tuple[bool, str]]:
     return {check.subject: (check.passed, check.detail) for check in decision.checks}
 
 
-def elsewhere(image: Image, known_as: str = "") -> Image:
+def elsewhere(image: Image, registry_name: str = "") -> Image:
     """Return the same image as another place gives it."""
-    return Image(image.root, OverlaidBlobs([], image.blobs), image.referrers, known_as=known_as)
+    return Image(image.root, OverlaidBlobs([], image.blobs), image.referrers, registry_name=registry_name)
 
 
 def test_run_admits_an_unsigned_image_from_the_store_that_built_it(

@@ -37,7 +37,7 @@ class Counting:
 def counted(path: Path) -> tuple[Image, Counting]:
     image = layout.read_layout(path)
     blobs = Counting(image)
-    return Image(image.root, blobs, image.referrers, image.beside), blobs
+    return Image(image.root, blobs, image.referrers, image.listed_referrers), blobs
 
 
 def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.example/v1") -> bytes:

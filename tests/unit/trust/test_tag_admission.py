@@ -53,7 +53,7 @@ class Contents:
         return [msgspec.json.encode(descriptor) for descriptor in self._descriptors()]
 
     def _descriptors(self) -> list[oci.Descriptor]:
-        return list(self._image.beside or self._image.referrers())
+        return list(self._image.listed_referrers or self._image.referrers())
 
     def _read(self, digest: str) -> bytes:
         with self._image.blobs.open(digest) as file:

@@ -47,10 +47,10 @@ def read_apt_setup(root: Path = Path("/")) -> AptSetup:
     which often only root may read.
     """
     problems: list[str] = []
-    configuration = _configuration(root, problems)
-    directory = _configured_path(root, configuration, "dir::etc", "etc/apt")
+    configuration = _read_configuration(root, problems)
+    directory = _resolve_configured_path(root, configuration, "dir::etc", "etc/apt")
     entries: list[SourceEntry] = []
-    for path in _source_files(directory, configuration):
+    for path in _list_source_files(directory, configuration):
         reader = aptsources.read_sources_file if path.suffix == ".sources" else aptsources.read_list_file
         entries += _parse_file(path, reader, problems)
     logins: list[Login] = []
@@ -77,7 +77,7 @@ def read_apt_setup(root: Path = Path("/")) -> AptSetup:
     )
 
 
-def _configuration(root: Path, problems: list[str]) -> Configuration:
+def _read_configuration(root: Path, problems: list[str]) -> Configuration:
     files: list[tuple[str, bytes]] = []
     for path in [
         *_list_configuration_files(root / "etc/apt/apt.conf.d", {".conf", ""}),
@@ -95,13 +95,13 @@ def _configuration(root: Path, problems: list[str]) -> Configuration:
     return aptconf.read_configuration(files)
 
 
-def _source_files(directory: Path, configuration: Configuration) -> list[Path]:
+def _list_source_files(directory: Path, configuration: Configuration) -> list[Path]:
     main_file = directory / configuration.get("dir::etc::sourcelist", "sources.list")
     list_directory = directory / configuration.get("dir::etc::sourceparts", "sources.list.d")
     return [main_file, *_list_configuration_files(list_directory, {".list", ".sources"})]
 
 
-def _configured_path(root: Path, configuration: Configuration, name: str, default: str) -> Path:
+def _resolve_configured_path(root: Path, configuration: Configuration, name: str, default: str) -> Path:
     return root / configuration.get(name, default).lstrip("/")
 
 

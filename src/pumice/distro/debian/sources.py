@@ -114,7 +114,8 @@ def resolve_sources(
     """
     finder = _SourceFinder(origin, recipe_dir, config.debian, machine)
     sources = [
-        finder.make_source(archive, suite, optional) for archive, suite, optional in _debian_suites(origin)
+        finder.make_source(archive, suite, optional)
+        for archive, suite, optional in _list_debian_suites(origin)
     ]
     sources += [finder.make_extra_source(archive) for archive in origin.archives]
     return tuple(sources)
@@ -136,7 +137,7 @@ def builtin_keys() -> KeyringFile:
     return KeyringFile("Debian's archive keys", path.read_bytes())
 
 
-def _debian_suites(origin: Origin) -> list[tuple[str, str, bool]]:
+def _list_debian_suites(origin: Origin) -> list[tuple[str, str, bool]]:
     """Return the archive, suite and optional flag of each Debian suite of the recipe."""
     suite = origin.debian
     if origin.suites:
@@ -171,7 +172,7 @@ class _SourceFinder:
             archive=archive,
             suite=suite,
             components=self._origin.components,
-            mirrors=tuple(self._mirrors(archive, suite)),
+            mirrors=tuple(self._find_mirrors(archive, suite)),
             snapshots=tuple(Mirror(url.rstrip("/"), keys, check_valid_until=False) for url in snapshots),
             origin="Debian Backports" if suite.endswith(_BACKPORTS) else "Debian",
             release_names=(suite,),
@@ -186,7 +187,7 @@ class _SourceFinder:
                 hint="set key: to the path of its keyring, or trusted: true to use it without a signature",
             )
         keys = (_read_keyring(self._recipe_dir / archive.key),) if archive.key else ()
-        valid_until, date = self._date_checks(None)
+        valid_until, date = self._choose_date_checks(None)
         return Source(
             archive=archive.name,
             suite=archive.suite,
@@ -198,7 +199,7 @@ class _SourceFinder:
             priority=archive.priority,
         )
 
-    def _mirrors(self, archive: str, suite: str) -> list[Mirror]:
+    def _find_mirrors(self, archive: str, suite: str) -> list[Mirror]:
         is_security = archive == SECURITY
         urls = (
             self._origin.security_mirrors or self._settings.security_mirrors
@@ -206,12 +207,12 @@ class _SourceFinder:
             else self._origin.mirrors or self._settings.mirrors
         )
         if urls:
-            valid_until, date = self._date_checks(None)
+            valid_until, date = self._choose_date_checks(None)
             keys = self._configured_keys or (self._builtin_keyring,)
             return [Mirror(url.rstrip("/"), keys, valid_until, date) for url in urls]
-        return self._machine_mirrors(is_security, suite)
+        return self._find_machine_mirrors(is_security, suite)
 
-    def _machine_mirrors(self, is_security: bool, suite: str) -> list[Mirror]:
+    def _find_machine_mirrors(self, is_security: bool, suite: str) -> list[Mirror]:
         entries = self._machine.entries if self._machine else ()
         matching_entries = [entry for entry in entries if self._may_mirror(entry, is_security, suite)]
         # A mirror that also has an updates or security suite is almost certainly Debian's: try others last.
@@ -239,8 +240,8 @@ class _SourceFinder:
         )
 
     def _make_mirror(self, url: str, entry: SourceEntry) -> Mirror:
-        valid_until, date = self._date_checks(entry)
-        entry_keys, unreadable = ([], ()) if self._configured_keys else self._entry_keys(entry)
+        valid_until, date = self._choose_date_checks(entry)
+        entry_keys, unreadable = ([], ()) if self._configured_keys else self._read_entry_keys(entry)
         return Mirror(
             url,
             self._configured_keys or (self._builtin_keyring, *entry_keys),
@@ -250,7 +251,7 @@ class _SourceFinder:
             unreadable_keyrings=unreadable,
         )
 
-    def _entry_keys(self, entry: SourceEntry) -> tuple[list[KeyringFile], tuple[str, ...]]:
+    def _read_entry_keys(self, entry: SourceEntry) -> tuple[list[KeyringFile], tuple[str, ...]]:
         """Return the keyrings of an apt source, and a sentence for each one that cannot be read."""
         if entry.key:
             return [KeyringFile(f"the key in {entry.where}", entry.key.encode())], ()
@@ -271,7 +272,7 @@ class _SourceFinder:
             unreadable_keyrings
         )
 
-    def _date_checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
+    def _choose_date_checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
         """Return whether to check Valid-Until and Date: as the apt source sets, else apt's configuration."""
         configuration = self._machine.configuration if self._machine else None
         valid_until = entry.check_valid_until if entry else None

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.distro.debian.version import sort_key
+from pumice.distro.debian.well_known_packages import find_known_suites
 from pumice.distro.preferences import SuitePolicy
-from pumice.distro.universe import BASE_DATA
+from pumice.distro.universe import BASE_DATA, LOCALE_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pumice.formats.aptindex import Index, PackageRecord
 
 
+_BASE_PACKAGES = (*BASE_DATA, *LOCALE_DATA.values())
 _DEFAULT_POLICY = SuitePolicy()
 
 
@@ -24,12 +26,20 @@ class SuiteUniverse:
     """
 
     def __init__(
-        self, architecture: str, indexes: Sequence[Index], policies: Mapping[str, SuitePolicy] | None = None
+        self,
+        architecture: str,
+        indexes: Sequence[Index],
+        policies: Mapping[str, SuitePolicy] | None = None,
+        find_suites: Callable[[str, str], Iterable[str]] | None = None,
     ) -> None:
-        """``policies`` are by label of the suite; a suite without one has the default policy."""
+        """``policies`` are by label of the suite; a suite without one has the default policy.
+
+        ``find_suites`` returns the suites of any cached index that has a name for an architecture.
+        """
         self.architecture = architecture
         self._indexes = tuple(indexes)
         self._policies = dict(policies or {})
+        self._find_suites = find_suites
         self._protected: dict[str, bool] = {}
         self._versions: dict[str, tuple[PackageRecord, ...]] = {}
         self._providers: dict[str, tuple[PackageRecord, ...]] = {}
@@ -38,7 +48,9 @@ class SuiteUniverse:
         """Return all versions of the package called ``name``, newest first (empty: none)."""
         records = self._versions.get(name)
         if records is None:
-            records = self._newest_first(record for index in self._indexes for record in index.versions(name))
+            records = self._sort_newest_first(
+                record for index in self._indexes for record in index.versions(name)
+            )
             self._versions[name] = records
         return records
 
@@ -46,7 +58,7 @@ class SuiteUniverse:
         """Return the packages whose Provides names ``name``, sorted by name, then newest first."""
         providers = self._providers.get(name)
         if providers is None:
-            records = self._newest_first(
+            records = self._sort_newest_first(
                 record for index in self._indexes for record in index.providers(name)
             )
             providers = self._providers[name] = tuple(sorted(records, key=lambda record: record.name))
@@ -54,7 +66,7 @@ class SuiteUniverse:
 
     def priority(self, record: PackageRecord, *, requested: bool) -> int:
         """Return the priority of a package among those of its name."""
-        policy = self._policy_of(record)
+        policy = self._get_policy(record)
         protected = policy.extra and self._is_protected(record.name)
         return policy.priority_of(record, requested=requested, protected=protected)
 
@@ -67,7 +79,7 @@ class SuiteUniverse:
             record.name
             for index in self._indexes
             for record in index.essential()
-            if self._policy_of(record).has_authority() and self._policy_of(record).offers(record.name)
+            if self._get_policy(record).has_authority() and self._get_policy(record).offers(record.name)
         }
         candidates = []
         for name in sorted(names):
@@ -80,7 +92,18 @@ class SuiteUniverse:
         """Return all package names, for suggestions."""
         return sorted({name for index in self._indexes for name in index.names()})
 
-    def _policy_of(self, record: PackageRecord) -> SuitePolicy:
+    def other_suites(self, name: str) -> Sequence[str]:
+        """Return other suites that are known to have the package called ``name``, for suggestions."""
+        own_suites = {index.suite.partition("/")[2] for index in self._indexes}
+        cached_suites = self._find_suites(name, self.architecture) if self._find_suites else ()
+        suites = dict.fromkeys([*find_known_suites(name), *cached_suites])
+        return [
+            suite
+            for suite in suites
+            if suite not in own_suites and suite.removesuffix("-security") not in own_suites
+        ]
+
+    def _get_policy(self, record: PackageRecord) -> SuitePolicy:
         return self._policies.get(record.suite, _DEFAULT_POLICY)
 
     def _is_protected(self, name: str) -> bool:
@@ -88,13 +111,13 @@ class SuiteUniverse:
         is_protected = self._protected.get(name)
         if is_protected is None:
             is_protected = self._protected[name] = any(
-                record.essential or record.priority == "required" or name in BASE_DATA
+                record.essential or record.priority == "required" or name in _BASE_PACKAGES
                 for record in self.versions(name)
-                if not self._policy_of(record).extra
+                if not self._get_policy(record).extra
             )
         return is_protected
 
-    def _newest_first(self, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+    def _sort_newest_first(self, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         architectures = {"all", self.architecture}
         unique_records: dict[tuple[str, str, str, str], PackageRecord] = {}
         for record in records:

@@ -63,16 +63,16 @@ def check_version(version: str) -> str:
     """Return ``version`` if it is valid (deb-version(7)); raises FormatError otherwise."""
     match = _VALID.fullmatch(version) if len(version) <= _MAX_LENGTH else None
     if not match or int(match[1] or 0) > _MAX_EPOCH:
-        raise _invalid_version(version)
+        raise _make_version_error(version)
     upstream, hyphen, revision = match[2].rpartition("-")
     if hyphen and not (upstream and _REVISION.fullmatch(revision)):
-        raise _invalid_version(version)
+        raise _make_version_error(version)
     if not match[1] and ":" in match[2]:
-        raise _invalid_version(version)
+        raise _make_version_error(version)
     return version
 
 
-def _invalid_version(version: str) -> FormatError:
+def _make_version_error(version: str) -> FormatError:
     return FormatError(
         f"{version[:100]!r} is not a Debian version",
         hint="expected [EPOCH:]UPSTREAM[-REVISION], where UPSTREAM starts with a digit",

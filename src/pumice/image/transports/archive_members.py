@@ -1,6 +1,6 @@
-"""Tar files that are read where they lie: what is in one, and where.
+"""Index of a tar file: which members it has, and where they are in the file.
 
-A compressed file cannot be read that way: its content goes into a temporary file without a name first.
+A compressed file has no such positions, so it is decompressed into an unnamed temporary file first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MAX_MEMBERS = 100_000
 _LEAST_LIMIT = 1 << 30
 _MOST_EXPANSION = 200
-"""As for layers: a compressed archive may grow to this many times its size, or to 1 GiB."""
+"""As for layers: a compressed archive may expand to this many times its size, or to 1 GiB."""
 _CHUNK = 1 << 20
 
 MemberRanges = dict[str, tuple[int, int]]
@@ -35,9 +35,9 @@ MemberRanges = dict[str, tuple[int, int]]
 
 
 class ArchiveIndex(msgspec.Struct, frozen=True):
-    """What is in an archive: where files lie and what links lead to, both by path.
+    """The files of an archive with their positions, and the targets of its links, both by path.
 
-    ``path`` is where the tar file can be read, as long as ``held`` lives.
+    The tar file can be read at ``path`` for as long as ``keep_alive`` exists.
     """
 
     ranges: MemberRanges
@@ -47,18 +47,18 @@ class ArchiveIndex(msgspec.Struct, frozen=True):
 
 
 def open_member(members: ArchiveIndex, offset: int, size: int) -> BinaryIO:
-    """Open a member of an archive by where it lies."""
+    """Open the member at a position of an archive."""
     with read_failures(members.path):
         return cast("BinaryIO", io.BufferedReader(_FileRange(members, offset, size)))
 
 
 class _FileRange(io.RawIOBase):
-    """Some bytes in the middle of a file."""
+    """A range of bytes of a file."""
 
     def __init__(self, members: ArchiveIndex, offset: int, size: int) -> None:
         super().__init__()
         self._descriptor = os.open(members.path, os.O_RDONLY | os.O_CLOEXEC)
-        self._members = members  # what is held must live as long as this
+        self._members = members  # keeps an unnamed file open
         self._position = offset
         self._left = size
 
@@ -80,7 +80,7 @@ class _FileRange(io.RawIOBase):
 
 
 def read_status(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file does: whoever checks it after reading it compares."""
+    """Return the device, inode, size, mtime and ctime of a file, to detect a change while it is read."""
     with read_failures(path):
         try:
             status = path.stat()
@@ -99,7 +99,7 @@ def read_member(members: ArchiveIndex, member_range: tuple[int, int], name: str)
 
 
 class _CountingReader:
-    """A file that knows where it is."""
+    """A file that counts the bytes read from it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -112,7 +112,7 @@ class _CountingReader:
 
 
 class _UnnamedFile:
-    """A file without a name, which is there as long as this is."""
+    """A file without a name, which exists as long as this object."""
 
     def __init__(self, descriptor: int) -> None:
         own_descriptor = os.dup(descriptor)
@@ -121,17 +121,17 @@ class _UnnamedFile:
 
 
 def index_archive(path: Path) -> ArchiveIndex:
-    """Find where each member lies, also of a compressed tar file; raises FormatError for what is none."""
+    """Return the members of a tar file, compressed or not; raises FormatError for any other file."""
     file = open_regular(path)
     if file is None:
-        raise ImageError("there is no such file", where=str(path))
+        raise ImageError("the file does not exist", where=str(path))
     with read_failures(path), file:
         compression = detect_compression(file.read(6))
         file.seek(0)
         try:
             if compression == "plain":
                 return _index_members(_CountingReader(file), path, None)
-            with _decompressed(file, compression) as content:
+            with _decompress(file, compression) as content:
                 unnamed_file = _UnnamedFile(content.fileno())
                 return _index_members(
                     _CountingReader(cast("BinaryIO", content)), unnamed_file.path, unnamed_file
@@ -140,7 +140,7 @@ def index_archive(path: Path) -> ArchiveIndex:
             raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
 
-def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
+def _decompress(file: BinaryIO, kind: str) -> IO[bytes]:
     limit = max(_LEAST_LIMIT, _MOST_EXPANSION * os.fstat(file.fileno()).st_size)
     source = DecompressedStream(file, kind, limit=limit)
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
@@ -156,7 +156,7 @@ def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
 
 
 def _index_members(source: _CountingReader, path: Path, keep_alive: object) -> ArchiveIndex:
-    """As in tar itself, the last of several members with one name counts."""
+    """Return the members; of several with the same name, the last one counts, as in tar."""
     index = ArchiveIndex({}, {}, path, keep_alive)
     for count, (entry, _) in enumerate(tar.read_entries(source, skip_global_headers=True)):
         if count >= _MAX_MEMBERS:

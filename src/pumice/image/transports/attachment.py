@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Attachment(Protocol):
-    """Changes to the referrers of an image, made all at once by `finish`."""
+    """Changes to the referrers of an image, which `finish` makes together."""
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob that a referrer needs; return its descriptor."""
+        """Store a blob that a referrer needs; return its descriptor."""
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Record a change to the referrers of ``subject``, which `finish` makes."""
 
     def finish(self) -> None:
-        """Make the changes, durably, and all or none for each subject."""
+        """Make the changes durably; for each subject, all of them or none."""
 
 
 class StoreAttachment:
@@ -39,7 +39,7 @@ class StoreAttachment:
         self._changes: list[tuple[Digest, Sequence[Descriptor], Sequence[Digest]]] = []
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob."""
+        """Store a blob."""
         with self._home.blobs.writer() as writer:
             writer.write(data)
             return oci.Descriptor(media_type, writer.commit(), len(data))
@@ -64,7 +64,7 @@ class LayoutAttachment:
         self._directory = directory
         self._image = image
         self._new: dict[Digest, bytes] = {}
-        self._listed = image.beside
+        self._listed = image.listed_referrers
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a new blob, or one of the layout."""
@@ -90,5 +90,7 @@ class LayoutAttachment:
 def _update_descriptors(
     descriptors: Sequence[Descriptor], add: Sequence[Descriptor], remove: Sequence[Digest]
 ) -> tuple[Descriptor, ...]:
-    kept = {descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove}
-    return tuple((kept | {descriptor.digest: descriptor for descriptor in add}).values())
+    descriptors_by_digest = {
+        descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove
+    }
+    return tuple((descriptors_by_digest | {descriptor.digest: descriptor for descriptor in add}).values())

@@ -1,6 +1,6 @@
 """Layouts as ``cosign save`` writes them and ``cosign verify --local-image`` reads them.
 
-An annotation says what a descriptor is. Bundles lie among the blobs, but no index lists them.
+An annotation gives the kind of a descriptor. Bundles are stored as blobs, but no index lists them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_MANIFEST = 1 << 16
 
 
 def find_unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
-    """Return the manifests in a folder of blobs that refer to ``root``; nothing that cannot be read."""
+    """Return the manifests in a directory of blobs that refer to ``root``; unreadable blobs are skipped."""
     if root.annotations.get(KIND) not in IMAGES:
         return ()
     descriptors: list[Descriptor] = []
@@ -46,7 +46,7 @@ def find_unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
 
 
 def mark_for_cosign(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
-    """Return an image's descriptor and those of what is about it, as cosign looks for them."""
+    """Return the descriptors of an image and of its referrers, with cosign's annotations."""
     kinds = {f"{root.digest.replace(':', '-')}.{suffix}": kind for suffix, kind in _LEGACY.items()}
     descriptors = [_with_kind(root, IMAGES[root.media_type == oci.INDEX])]
     for artifact in artifacts:
@@ -56,7 +56,7 @@ def mark_for_cosign(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[
 
 
 def remove_mark(descriptor: Descriptor) -> Descriptor:
-    """Return a descriptor without what `marked` says of it; cosign's own have no other name."""
+    """Return a descriptor without the annotation of `mark_for_cosign`; cosign's own are unchanged."""
     has_tag = oci.REF_NAME in descriptor.annotations
     if not has_tag or descriptor.annotations.get(KIND) not in _LEGACY.values():
         return descriptor

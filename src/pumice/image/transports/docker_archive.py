@@ -59,18 +59,18 @@ class DockerArchiveLocation:
         raise refuse_attaching(self.address)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
 def image_name(name: str, tag: str) -> str:
-    """Return the ``NAME:TAG`` that the image is loaded as, "" if it has no name.
+    """Return the ``NAME:TAG`` that the image gets when it is loaded, "" if it has no name.
 
     ``tag`` may be a full ``NAME:TAG`` itself. Raises UsageError for a name that Docker does not accept.
     """
     if ":" in tag or "/" in tag:
-        head, colon, tail = tag.rpartition(":")
-        name, tag = (head, tail) if colon and "/" not in tail else (tag, "")
+        full_name, colon, version = tag.rpartition(":")
+        name, tag = (full_name, version) if colon and "/" not in version else (tag, "")
     if not name:
         return ""
     tag = tag or "latest"
@@ -100,7 +100,7 @@ def write_archive(images: Sequence[DockerImage], output: Output, *, progress: Pr
         contents.setdefault(config, Blob(manifest.config, docker_image.image.blobs))
         layers: list[str] = []
         for layer in docker_image.image.layers():
-            path, content = _layer_content(docker_image.image, layer)
+            path, content = _open_layer_content(docker_image.image, layer)
             layers.append(path)
             contents.setdefault(path, content)
         # An image with several names has one entry.
@@ -117,7 +117,7 @@ def write_archive(images: Sequence[DockerImage], output: Output, *, progress: Pr
     tar_archive.write_archive(members, output, progress)
 
 
-def _layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
+def _open_layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
     with layer.open() as stream:
         compression = stream.compression
     if compression == "gzip":

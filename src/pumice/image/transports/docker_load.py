@@ -1,8 +1,8 @@
-"""The archives that ``docker save`` and ``podman save`` write, read (moby, image/spec: manifest.json).
+"""Reads the archives that ``docker save`` and ``podman save`` write (moby, image/spec: manifest.json).
 
-What is in them is an image without a manifest of its own: a config and tar files of layers. The manifest
-is made here, the same for the same archive; config and layers stay the bytes that they are. Old archives
-keep layers as ``ID/layer.tar`` and say with links that two are the same, new ones as ``blobs/sha256/HEX``.
+They contain an image without a manifest: a config and the tar files of the layers. The manifest is generated
+here, the same one for the same archive; the bytes of the config and the layers do not change. Old archives
+have layers at ``ID/layer.tar``, and links between equal ones; new archives have ``blobs/sha256/HEX``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LAYERS = {"plain": oci.LAYER_TAR, "gzip": oci.LAYER_GZIP, "zstd": oci.LAYER_ZST
 
 
 class _SavedImage(msgspec.Struct, frozen=True, rename="pascal"):
-    """One image of an archive: paths of its members, and the names that it had."""
+    """One image of an archive: the paths of its members, and its names."""
 
     config: str
     layers: tuple[str, ...] | None = None
@@ -54,7 +54,7 @@ class _ArchiveBlobs:
         self._documents = documents
 
     def open(self, digest_: Digest) -> BinaryIO:
-        """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
+        """Open a blob; raises ImageError if there is none. The reader checks its digest."""
         if digest_ in self._documents:
             return io.BytesIO(self._documents[digest_])
         blob_range = self._places.get(digest_)
@@ -70,17 +70,19 @@ def read_archive(path: Path, name: str = "") -> Image:
     """
     status = archive_members.read_status(path)
     members = archive_members.index_archive(path)
-    saved = _choose_image(_read_images(path, members), name, str(path))
-    config = archive_members.read_member(members, _find_member(members, saved.config, path), saved.config)
+    saved_image = _choose_image(_read_images(path, members), name, str(path))
+    config = archive_members.read_member(
+        members, _find_member(members, saved_image.config, path), saved_image.config
+    )
     diff_ids = oci.read_config(config).rootfs.diff_ids
-    layers = saved.layers or ()
+    layers = saved_image.layers or ()
     if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
         raise FormatError(
             f"the archive has {len(layers)} layers, the image's config {len(diff_ids)}", where=str(path)
         )
     ranges: dict[Digest, tuple[int, int]] = {}
     descriptors = []
-    known_layers: dict[tuple[int, int], Descriptor] = {}  # one member may be listed again and again
+    known_layers: dict[tuple[int, int], Descriptor] = {}  # an archive may list a member any number of times
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         layer_range = _find_member(members, layer, path)
         descriptor = known_layers.get(layer_range) or _describe_layer(
@@ -93,7 +95,7 @@ def read_archive(path: Path, name: str = "") -> Image:
         oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(descriptors))
     )
     documents = {digest.of(data): data for data in (config, manifest)}
-    full_name = (saved.repo_tags or ("",))[0]
+    full_name = (saved_image.repo_tags or ("",))[0]
     manifest_descriptor = oci.make_descriptor(manifest, oci.MANIFEST)
     repository, _, tag = full_name.rpartition(":")
     annotations = layout_index.name_annotations(repository, tag) if repository and tag else {}
@@ -126,7 +128,7 @@ def _read_images(path: Path, members: ArchiveIndex) -> tuple[_SavedImage, ...]:
 
 
 def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _SavedImage:
-    names = sorted({tag for saved in images for tag in saved.repo_tags or ()})
+    names = sorted({tag for saved_image in images for tag in saved_image.repo_tags or ()})
     all_names = ", ".join(names[:20]) or "none"
     if not name:
         if len(images) > 1:
@@ -136,22 +138,22 @@ def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _Sa
                 hint=f"choose one by appending :NAME:TAG; the names are {all_names}",
             )
         return images[0]
-    for saved in images:
-        if name in (saved.repo_tags or ()):
-            return msgspec.structs.replace(saved, repo_tags=(name,))
-    by_tag = [
-        msgspec.structs.replace(saved, repo_tags=(full,))
-        for saved in images
-        for full in saved.repo_tags or ()
-        if full.rpartition(":")[2] == name
+    for saved_image in images:
+        if name in (saved_image.repo_tags or ()):
+            return msgspec.structs.replace(saved_image, repo_tags=(name,))
+    matching_images = [
+        msgspec.structs.replace(saved_image, repo_tags=(full_name,))
+        for saved_image in images
+        for full_name in saved_image.repo_tags or ()
+        if full_name.rpartition(":")[2] == name
     ]
-    if len(by_tag) != 1:
+    if len(matching_images) != 1:
         raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"the names are {all_names}")
-    return by_tag[0]
+    return matching_images[0]
 
 
 def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int]:
-    """Return where a member lies, through links that stay in the archive."""
+    """Return the position and size of a member, following links within the archive."""
     current = posixpath.normpath(name)
     for _ in range(_MAX_LINKS):
         if current in members.ranges:
@@ -163,7 +165,7 @@ def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int
 
 
 def _describe_layer(members: ArchiveIndex, layer_range: tuple[int, int], diff_id: Digest) -> Descriptor:
-    """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
+    """Return a layer's descriptor; for an uncompressed layer, the diff ID is the digest."""
     with archive_members.open_member(members, *layer_range) as file:
         start = file.read(6)
         compression = detect_compression(start)

@@ -44,7 +44,7 @@ class LayoutLocation:
         choose_tag(self.address, version)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
-        """Write the image, in place of the image that the layout holds."""
+        """Write the image; it replaces the image in the layout."""
         from pumice.image.transports import layout_writer
 
         layout_writer.write_layout(
@@ -59,13 +59,13 @@ class LayoutLocation:
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to the image in the layout."""
+        """Return an attachment that adds signatures to the image in the layout."""
         from pumice.image.transports.attachment import LayoutAttachment
 
         return LayoutAttachment(self._directory, image)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
@@ -97,9 +97,11 @@ def read_layout(directory: Path, tag: str = "") -> Image:
     oci.read_layout_header(header)
     image = layout_index.select_image(index, tag, str(directory), LayoutBlobs(directory))
     if cosign_layout.KIND in image.root.annotations:
-        listed = {descriptor.digest for descriptor in image.beside}
+        listed_digests = {descriptor.digest for descriptor in image.listed_referrers}
         unlisted = cosign_layout.find_unlisted(directory / BLOBS, image.root)
-        image.beside += tuple(descriptor for descriptor in unlisted if descriptor.digest not in listed)
+        image.listed_referrers += tuple(
+            descriptor for descriptor in unlisted if descriptor.digest not in listed_digests
+        )
     return image
 
 
@@ -117,7 +119,7 @@ class LayoutContent(msgspec.Struct, frozen=True):
 def layout_content(
     image: Image, tag: str, *, name: str = "", referrers_in_index: bool = False
 ) -> LayoutContent:
-    """Return the layout of an image: the same for the same image, referrers, name and tag.
+    """Return the layout of an image; equal images, referrers, names and tags give equal layouts.
 
     Referrers are listed in an index that an annotation names. With ``referrers_in_index`` they are listed
     in ``index.json`` itself, which oras and cosign need, and skopeo, buildah and crane reject.
@@ -133,9 +135,11 @@ def layout_content(
     pointer = oci.Descriptor(
         root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    listed = cosign_layout.mark_for_cosign(pointer, attached.artifacts) if referrers_in_index else (pointer,)
+    descriptors = (
+        cosign_layout.mark_for_cosign(pointer, attached.artifacts) if referrers_in_index else (pointer,)
+    )
     unique_blobs = tuple({blob.digest: blob for blob in blobs}.values())
-    index = oci.encode_document(oci.make_index(listed))
+    index = oci.encode_document(oci.make_index(descriptors))
     return LayoutContent(index, unique_blobs, Image(root, referrers.OverlaidBlobs(documents, image.blobs)))
 
 

@@ -1,7 +1,7 @@
 """OCI image layouts in a tar file (image-spec 1.1, image-layout.md): ``oci-archive:FILE[:TAG]``.
 
-skopeo, podman and containerd call this an OCI archive. The small files come first, so that whoever reads
-a stream has the index before the blobs.
+skopeo, podman and containerd call this an OCI archive. The small files come first, so that a
+program that reads a stream gets the index before the blobs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LayoutArchiveLocation:
         raise refuse_attaching(self.address)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))
 
 
@@ -94,13 +94,13 @@ def read_archive(path: Path, tag: str = "") -> Image:
     blobs = ArchiveBlobs(members, path)
     for name in (layout.HEADER, layout.INDEX):
         if name not in ranges:
-            raise _not_a_layout(path, ranges, name)
+            raise _make_not_a_layout_error(path, ranges, name)
     header, index = (read_member(members, ranges[name], name) for name in (layout.HEADER, layout.INDEX))
     oci.read_layout_header(header)
     return layout_index.select_image(index, tag, str(path), blobs).inside(Archive(path, status))
 
 
-def _not_a_layout(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
+def _make_not_a_layout_error(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
     hint = f"read it as docker-archive:{path}" if "manifest.json" in ranges else None
     return ImageError(f"not an OCI archive: there is no {name}", where=str(path), hint=hint)
 
@@ -114,7 +114,7 @@ def write_archive(
     name: str = "",
     referrers_in_index: bool = False,
 ) -> None:
-    """Write a layout of this image alone as a tar file: the same bytes for the same image.
+    """Write a layout with only this image as a tar file; equal images give equal bytes.
 
     ``tag``, ``name`` and ``referrers_in_index`` are as in `layout.layout_content`.
     """

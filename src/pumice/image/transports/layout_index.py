@@ -31,13 +31,15 @@ def select_image(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
     ``tag`` may be a full name where the layout has them. Raises ImageError, FormatError.
     """
     index = oci.read_index(data)
-    images, listed = referrers.split_index(index)
-    attached = tuple(cosign_layout.remove_mark(descriptor) for descriptor in listed)
+    images, listed_referrers = referrers.split_index(index)
+    attached = tuple(cosign_layout.remove_mark(descriptor) for descriptor in listed_referrers)
     candidates = _find_tagged(images, tag, where)
     if len(candidates) > 1 and is_one_image(candidates):
-        own = data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
-        root = oci.make_descriptor(own, oci.INDEX)
-        blobs = referrers.OverlaidBlobs([own], blobs)
+        index_document = (
+            data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
+        )
+        root = oci.make_descriptor(index_document, oci.INDEX)
+        blobs = referrers.OverlaidBlobs([index_document], blobs)
     elif len(candidates) > 1 and not tag:
         raise ImageError(
             f"the layout holds {len(candidates)} images",
@@ -48,8 +50,8 @@ def select_image(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
         root = candidates[0]
     if not attached and oci.REFERRERS not in root.annotations:
         return Image(root, blobs)
-    beside = attached + referrers.read_named_index(root, blobs)
-    return Image(root, blobs, referrers.LayoutReferrers(root, attached, blobs), beside)
+    all_referrers = attached + referrers.read_named_index(root, blobs)
+    return Image(root, blobs, referrers.LayoutReferrers(root, attached, blobs), all_referrers)
 
 
 def _find_tagged(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descriptor, ...]:
@@ -65,12 +67,15 @@ def _find_tagged(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[
 
 
 def _list_tags(images: Sequence[Descriptor]) -> str:
-    names = {one.annotations.get(oci.REF_NAME) or one.annotations.get(oci.FULL_NAME, "") for one in images}
+    names = {
+        descriptor.annotations.get(oci.REF_NAME) or descriptor.annotations.get(oci.FULL_NAME, "")
+        for descriptor in images
+    }
     return ", ".join(sorted(name for name in names if name)[:20]) or "none"
 
 
 def is_one_image(candidates: Sequence[Descriptor]) -> bool:
-    """Whether descriptors are the platforms of one image: all differ in platform and none in name.
+    """Return whether descriptors are the platforms of one image: different platforms, and the same name.
 
     BuildKit lists attestations for the platform ``unknown/unknown``.
     """
@@ -92,8 +97,10 @@ def name_annotations(name: str, tag: str) -> dict[str, str]:
     an image under its full name, which is omitted if ``name`` and ``tag`` are not a valid one.
     """
     if ":" in tag or "/" in tag:  # a full name, NAME:TAG
-        head, colon, tail = tag.rpartition(":")
-        full_name, version = (head, tail) if colon and "/" not in tail else (tag, "latest")
+        name_part, colon, version_part = tag.rpartition(":")
+        full_name, version = (
+            (name_part, version_part) if colon and "/" not in version_part else (tag, "latest")
+        )
     else:
         full_name, version = name, tag
     if not is_full_name(full_name) or not is_tag(version):
@@ -102,7 +109,7 @@ def name_annotations(name: str, tag: str) -> dict[str, str]:
 
 
 def read_name(root: Descriptor) -> tuple[str, str]:
-    """Return the name and the tag under which a layout lists an image, "" for what it does not have."""
+    """Return the name and the tag of an image in a layout; each is "" if the layout has none."""
     name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
     if not colon or "/" in tag or not is_full_name(name) or not is_tag(tag):
         return "", root.annotations.get(oci.REF_NAME, "")
@@ -110,7 +117,7 @@ def read_name(root: Descriptor) -> tuple[str, str]:
 
 
 def open_image(image: Image, tag: str) -> OpenedImage:
-    """Return an image of a layout or archive as opened; ``tag`` is the one that it was chosen by, or ""."""
+    """Return an image of a layout or archive as opened; ``tag`` is the tag that selected it, or ""."""
     name, version = read_name(image.root)
     version = tag if tag and not name else version
     return OpenedImage(image, lambda: open_local_source(image), name, version)

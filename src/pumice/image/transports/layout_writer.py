@@ -58,11 +58,11 @@ def write_layout(
     name: str = "",
     referrers_in_index: bool = False,
 ) -> None:
-    """Make ``directory`` a layout of this image alone; ``tag`` and the rest as in `layout_content`.
+    """Make ``directory`` a layout of only this image; the other arguments are as in `layout_content`.
 
     The directory is created if it does not exist; otherwise it must be empty or a layout of at most one
-    image. Blobs that are there already are hashed, or known from ``records``, and not written again.
-    Raises ImageError, and leaves the directory as it was.
+    image. Blobs that are present and have their digest are not written again; ``records`` caches the digests.
+    Raises ImageError; then the directory is unchanged.
     """
     content = layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
     with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
@@ -78,7 +78,7 @@ def attach_referrers(
 ) -> None:
     """Make ``attached``, read from ``blobs``, the referrers of an image in a layout directory.
 
-    ``image`` is as `layout.read` returned it. Other images of the layout stay. Raises ImageError.
+    `layout.read_layout` returned ``image``. Other images of the layout are kept. Raises ImageError.
     """
     with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         _check_is_listed(directory, image)
@@ -92,12 +92,15 @@ def attach_referrers(
         index = oci.read_index(index_data)
         if all(descriptor.digest != image.root.digest for descriptor in index.manifests):
             raise ImageError("the image in the layout has changed", where=str(directory), hint="try again")
-        manifests = [_point_to_referrers(one, digest.of(referrer_index), image) for one in index.manifests]
+        manifests = [
+            _point_to_referrers(descriptor, digest.of(referrer_index), image)
+            for descriptor in index.manifests
+        ]
         writer.publish(oci.encode_document(msgspec.structs.replace(index, manifests=tuple(manifests))))
 
 
 def _check_is_listed(directory: Path, image: Image) -> None:
-    """Refuse a layout whose ``index.json`` is the index of one image: it cannot list referrers."""
+    """Raise ImageError if ``index.json`` is itself the index of an image: it cannot list referrers."""
     data = read_small(directory / INDEX, oci.MAX_DOCUMENT)
     if data is not None and digest.of(data) == image.root.digest:
         raise ImageError(
@@ -107,16 +110,16 @@ def _check_is_listed(directory: Path, image: Image) -> None:
         )
 
 
-def _point_to_referrers(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
+def _point_to_referrers(descriptor: Descriptor, referrer_index_digest: Digest, image: Image) -> Descriptor:
     if descriptor.digest != image.root.digest:
         return descriptor
-    annotations = {**descriptor.annotations, oci.REFERRERS: listed}
+    annotations = {**descriptor.annotations, oci.REFERRERS: referrer_index_digest}
     return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[_Writer]:
-    """Create the directory if there is none and keep other writers out; undo what was added on failure."""
+    """Create the directory if necessary and exclude other writers; after a failure, undo the changes."""
     directory = Path(ownership.resolve_links(directory))
     is_new = not directory.exists()
     try:
@@ -141,7 +144,7 @@ def _lock(directory: Path) -> Iterator[_Writer]:
 
 
 class _Writer:
-    """A layout directory while it is written. `undo` removes what was added."""
+    """A layout directory that is being written; `undo` removes the added files."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -150,7 +153,7 @@ class _Writer:
         self.stat_cache: LayoutStatCache
 
     def check(self) -> None:
-        """Refuse a directory that holds something else, or other images too."""
+        """Raise ImageError for a directory that is not a layout, or has several images."""
         self.check_links()
         if all(path.name.startswith(_TEMPORARY) for path in self._directory.iterdir()):
             return
@@ -174,7 +177,7 @@ class _Writer:
     def fill(
         self, blobs: tuple[Descriptor, ...], image: Image, progress: Progress, stat_cache: LayoutStatCache
     ) -> None:
-        """Add the blobs that are missing, the largest first, so that the threads end together."""
+        """Add the missing blobs, the largest first, so that all threads finish at about the same time."""
         self.stat_cache = stat_cache
         # The header goes first, so that a directory that an interrupted run leaves is recognized.
         self._put(self._directory / HEADER, layout_header())
@@ -190,7 +193,7 @@ class _Writer:
             run_in_threads(lambda descriptor: self._add(descriptor, image, task), missing)
 
     def check_links(self) -> None:
-        """Refuse a layout whose blobs are elsewhere: `sweep` could remove files that are not blobs."""
+        """Raise ImageError if a directory is a link: `sweep` could remove files that are not blobs."""
         for directory in (self._blobs.parent, self._blobs):
             if directory.is_symlink():
                 raise ImageError(
@@ -207,7 +210,7 @@ class _Writer:
                 self._added.append(directory)
 
     def _is_known(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there and unchanged since it was hashed."""
+        """Return whether the blob is present and unchanged since it was hashed."""
         hex_digits = digest.hex_of(descriptor.digest)
         try:
             status = (self._blobs / hex_digits).lstat()
@@ -222,7 +225,7 @@ class _Writer:
     def _add(self, descriptor: Descriptor, image: Image, task: Task) -> None:
         name = digest.hex_of(descriptor.digest)
         path = self._blobs / name
-        if not self._is_sound(path, descriptor):
+        if not self._is_intact(path, descriptor):
             try:
                 self._copy(Blob(descriptor, image.blobs), path, task)
             except TrustError:
@@ -233,26 +236,31 @@ class _Writer:
                 raise
         self.stat_cache.record(name, path.lstat())
 
-    def _is_sound(self, path: Path, descriptor: Descriptor) -> bool:
-        """Whether the blob is there and has its digest."""
+    def _is_intact(self, path: Path, descriptor: Descriptor) -> bool:
+        """Return whether the blob is present and has its digest."""
         try:
             if path.is_symlink() or path.stat().st_size != descriptor.size:
                 return False
-            Blob(descriptor, LayoutBlobs(self._directory)).copy(_ignore)
+            Blob(descriptor, LayoutBlobs(self._directory)).copy(_discard)
         except (OSError, PumiceError):
             return False
         return True
 
     def _copy(self, blob: Blob, path: Path, task: Task) -> None:
+        with self._replace(path) as temporary, temporary.open("xb", buffering=0) as file:
+
+            def write(data: bytes) -> None:
+                _write_all(file, data)
+                task.advance(len(data))
+
+            blob.copy(write)
+
+    @contextmanager
+    def _replace(self, path: Path) -> Iterator[Path]:
+        """Yield a temporary path that replaces ``path`` when the context ends without an exception."""
         temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
         try:
-            with temporary.open("xb", buffering=0) as file:
-
-                def put(data: bytes) -> None:
-                    _write_all(file, data)
-                    task.advance(len(data))
-
-                blob.copy(put)
+            yield temporary
             if not os.path.lexists(path):
                 self._added.append(path)
             temporary.replace(path)
@@ -267,11 +275,11 @@ class _Writer:
         for descriptor in manifests:
             data = Image(descriptor, blobs).document(descriptor)
             manifest = oci.read_manifest(data)
-            parts = (descriptor, manifest.config, *manifest.layers)
-            for part in {part.digest: part for part in parts}.values():
-                path = self._blobs / digest.hex_of(part.digest)
-                if not self._is_sound(path, part):
-                    self._copy(Blob(part, blobs), path, Silent().task(""))
+            descriptors = (descriptor, manifest.config, *manifest.layers)
+            for blob in {blob.digest: blob for blob in descriptors}.values():
+                path = self._blobs / digest.hex_of(blob.digest)
+                if not self._is_intact(path, blob):
+                    self._copy(Blob(blob, blobs), path, Silent().task(""))
 
     def add_blob(self, data: bytes) -> None:
         """Add a document."""
@@ -286,28 +294,20 @@ class _Writer:
         with suppress(OSError):
             if not path.is_symlink() and path.read_bytes() == data:
                 return
-        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
-        try:
+        with self._replace(path) as temporary:
             temporary.write_bytes(data)
-            if not os.path.lexists(path):
-                self._added.append(path)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
 
-    def sweep(self, needed: set[str]) -> None:
-        """Remove blobs that nothing refers to and temporary files of interrupted runs, and nothing else."""
+    def sweep(self, needed_names: set[str]) -> None:
+        """Remove only unreferenced blobs and the temporary files of interrupted runs."""
         self.check_links()
         for path in [*self._blobs.iterdir(), *self._directory.iterdir()]:
             is_blob = path.parent == self._blobs and len(path.name) == 64
-            if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in needed):
+            if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in needed_names):
                 with suppress(OSError):
                     path.unlink()
 
     def undo(self) -> None:
-        """Remove what was added."""
+        """Remove the added files."""
         for path in reversed(self._added):
             with suppress(OSError):
                 if path.is_dir():
@@ -319,11 +319,11 @@ class _Writer:
 def _write_all(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        written = file.write(view)
-        if not written:
+        written_size = file.write(view)
+        if not written_size:
             raise OSError(errno.ENOSPC, "no space left")
-        view = view[written:]
+        view = view[written_size:]
 
 
-def _ignore(data: bytes) -> None:
+def _discard(data: bytes) -> None:
     """Discard the data: reading it is what checks it."""

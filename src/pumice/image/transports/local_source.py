@@ -1,4 +1,4 @@
-"""What a copy reads from: images of the store, layouts and archives, and images that were gathered."""
+"""The sources of a copy that are not registries: images in the store, layouts and archives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KIND = "kind"
 _COSIGN_SUFFIXES = {"dev.cosignproject.cosign/sigs": "sig", "dev.cosignproject.cosign/atts": "att"}
-"""The annotation with which ``cosign save`` marks what a registry has under a tag."""
+"""Suffixes of cosign's tags by the annotation of ``cosign save``."""
 
 
 class LocalSource:
@@ -41,56 +41,56 @@ class LocalSource:
         return self._image.blobs.open(descriptor.digest)
 
     def referrers(self, digest: str) -> Sequence[Referrer]:
-        """Return the referrers of a manifest, without those that are known only by a tag."""
+        """Return the referrers of a manifest, without those that only have a tag of cosign."""
         links: list[Referrer] = []
-        for descriptor in self._referrers(digest):
+        for descriptor in self._list_referrers(digest):
             node = graph.parse_node(descriptor, self.document(descriptor))
             if node.subject == digest or not referrers.tag_of(descriptor, digest):
-                links.append(_link(node, descriptor, digest))
+                links.append(_make_referrer(node, descriptor, digest))
         return links
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
-        """Return the signatures and attestations that registries have under a tag of their own."""
+        """Return the signatures and attestations that have a tag of cosign."""
         tags: dict[str, list[Descriptor]] = {}
         for digest in digests:
-            for descriptor in self._referrers(digest):
+            for descriptor in self._list_referrers(digest):
                 if tag := referrers.tag_of(descriptor, digest):
                     tags.setdefault(tag, []).append(bare_descriptor(descriptor))
         return {tag: tuple(descriptors) for tag, descriptors in tags.items()}
 
-    def _referrers(self, digest: str) -> Sequence[Descriptor]:
+    def _list_referrers(self, digest: str) -> Sequence[Descriptor]:
         if self._unlinked is None:
             self._unlinked = self._read_unlinked()
         linked = {descriptor.digest: descriptor for descriptor in self._image.referrers(digest)}
         unlinked = self._unlinked.get(digest, ())
-        return [*linked.values(), *(one for one in unlinked if one.digest not in linked)]
+        return [*linked.values(), *(descriptor for descriptor in unlinked if descriptor.digest not in linked)]
 
     def _read_unlinked(self) -> dict[str, list[Descriptor]]:
-        """Return what a layout lists next to the image, by the subject that each manifest names."""
+        """Return the referrers that a layout lists next to the image, by their subjects."""
         by_subject: dict[str, list[Descriptor]] = {}
         stem = self._image.root.digest.replace(":", "-")
-        for listed in self._image.beside:
-            suffix = _COSIGN_SUFFIXES.get(listed.annotations.get(_KIND, ""), "")
-            descriptor = listed
+        for listed_descriptor in self._image.listed_referrers:
+            suffix = _COSIGN_SUFFIXES.get(listed_descriptor.annotations.get(_KIND, ""), "")
+            descriptor = listed_descriptor
             if suffix:
-                annotations = {**listed.annotations, oci.REF_NAME: f"{stem}.{suffix}"}
+                annotations = {**listed_descriptor.annotations, oci.REF_NAME: f"{stem}.{suffix}"}
                 del annotations[_KIND]
-                descriptor = msgspec.structs.replace(listed, annotations=annotations)
-            if subject := referrers.subject_of(descriptor, self._image.document(listed)):
+                descriptor = msgspec.structs.replace(listed_descriptor, annotations=annotations)
+            if subject := referrers.subject_of(descriptor, self._image.document(listed_descriptor)):
                 by_subject.setdefault(subject, []).append(descriptor)
         return by_subject
 
 
 def bare_descriptor(descriptor: Descriptor) -> Descriptor:
-    """Return a descriptor without what the list that has it adds to it."""
+    """Return a descriptor without annotations and other fields that depend on where it is listed."""
     return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
-def _link(node: Node, listed: Descriptor, subject: str) -> Referrer:
-    """Return how a registry lists a manifest, with the annotations of both the manifest and the list."""
+def _make_referrer(node: Node, descriptor: Descriptor, subject: str) -> Referrer:
+    """Return a referrer as registries list it, with the annotations of its manifest and its descriptor."""
     entry = node.entry()
-    local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(listed, subject) else set())
-    annotations = {name: value for name, value in listed.annotations.items() if name not in local_names}
+    local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(descriptor, subject) else set())
+    annotations = {name: value for name, value in descriptor.annotations.items() if name not in local_names}
     annotations |= entry.get("annotations") or {}
     if annotations:
         entry["annotations"] = annotations

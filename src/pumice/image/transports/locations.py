@@ -101,7 +101,7 @@ DOCKER_ARCHIVE = Transport(
 ROOTFS_TAR = Transport(
     scheme="tar:",
     syntax="tar:FILE",
-    implementation="rootfs_tar:RootfsTarLocation",
+    implementation="rootfs_location:RootfsLocation",
     is_readable=False,
     is_file=True,
     has_one_platform=True,
@@ -109,7 +109,7 @@ ROOTFS_TAR = Transport(
 ROOTFS_DIRECTORY = Transport(
     scheme="dir:",
     syntax="dir:DIR",
-    implementation="rootfs_directory:RootfsDirectoryLocation",
+    implementation="rootfs_location:RootfsLocation",
     is_readable=False,
     is_directory=True,
     has_one_platform=True,
@@ -132,9 +132,9 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """What locations are read and written with.
+    """The resources for reading and writing locations.
 
-    ``client`` connects to registries when it is first called. ``stdout`` is where the path ``-`` leads.
+    ``client`` connects to registries when it is first called. ``stdout`` is the stream for the path ``-``.
     """
 
     home: Home
@@ -144,11 +144,11 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class OpenedImage(msgspec.Struct, frozen=True):
-    """An image of a location, with the name and version that the location has for it ("" for none)."""
+    """An image of a location, with its name and version in that location ("" for none)."""
 
     image: Image
     source: Callable[[], Source]
-    """Where a copy reads the image and its referrers from."""
+    """Returns the source from which a copy reads the image and its referrers."""
     name: str = ""
     version: str = ""
     repository: Repository | None = None
@@ -156,14 +156,14 @@ class OpenedImage(msgspec.Struct, frozen=True):
 
 
 def open_local_source(image: Image) -> Source:
-    """Return what a copy reads an image from that is not in a registry."""
+    """Return the source for a copy of an image that is not in a registry."""
     from pumice.image.transports.local_source import LocalSource
 
     return LocalSource(image)
 
 
 class GatheredImage(msgspec.Struct, frozen=True):
-    """Everything that belongs to an image, and where it is read from."""
+    """All documents of an image with its referrers, and the source of the blobs."""
 
     graph: Graph
     source: Source
@@ -171,9 +171,9 @@ class GatheredImage(msgspec.Struct, frozen=True):
 
 
 class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image to write. ``name`` and ``version`` are for locations that name none.
+    """An image to write. ``name`` and ``version`` are used by locations without a name.
 
-    ``referrers_in_index`` puts referrers into the ``index.json`` of a layout (see `layout.whole`).
+    ``referrers_in_index`` puts referrers into the ``index.json`` of a layout (see `layout.layout_content`).
     """
 
     image: Image
@@ -193,12 +193,12 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         return GatheredImage(graph.gather_graph(source, bare_descriptor(self.image.root)), source)
 
     def counts(self) -> Counts:
-        """Return the result of writing every blob that was gathered."""
+        """Return the counts for a location that writes every blob."""
         return Counts(sent=len(self.gathered.graph.blobs()) if self.gathered else 0)
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What happened to the blobs of an image: how many were copied, already present, or mounted."""
+    """The numbers of blobs of an image that were copied, already present, or mounted."""
 
     sent: int = 0
     present: int = 0
@@ -206,10 +206,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """How a location is called.
+    """The name of a location.
 
-    ``text`` is the whole location. ``name`` is what an image there must be signed as: ``HOST/REPO:TAG``
-    in a registry, ``NAME[:VERSION]`` in the store, "" in other locations and for a digest.
+    ``text`` is the complete location. An image there must be signed for ``name``: ``HOST/REPO:TAG`` in a
+    registry, ``NAME[:VERSION]`` in the store, "" in other locations and for a digest.
     """
 
     text: str
@@ -218,36 +218,36 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Location(Protocol):
-    """A place that holds images. What a location cannot do raises UsageError."""
+    """A location of images. An operation that a location does not support raises UsageError."""
 
     address: Address
     """The location as it was written."""
 
     def open(self, access: Access) -> OpenedImage:
-        """Return the image that the location names; raises ImageError if there is none, or several."""
+        """Return the image at the location; raises ImageError if there is none, or several."""
 
     def check(self, name: str, version: str) -> None:
-        """Refuse what `write` would refuse for an image of this name and version; raises UsageError."""
+        """Raise UsageError if `write` would raise it for an image of this name and version."""
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
-        """Write an image, or raise PumiceError and leave nothing behind."""
+        """Write an image; raises PumiceError, and then leaves nothing."""
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to ``image``, which `open` returned."""
+        """Return an attachment that adds signatures to ``image``, which `open` returned."""
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called; ``version`` is the tag of what is written without one."""
+        """Return the description of the location; ``version`` is the tag for a location without one."""
 
 
 def with_scheme(transport: Transport, text: str) -> str:
-    """Return ``text`` with the scheme of ``transport``, which may be written or left out."""
+    """Return ``text`` with the scheme of ``transport``, which ``text`` may have or omit."""
     return transport.scheme + text.removeprefix(transport.scheme)
 
 
 def check_destinations(
     destinations: Sequence[Location], *, name: str, version: str, platforms: Sequence[Platform]
 ) -> None:
-    """Refuse, before an image is built, what writing it would refuse afterwards.
+    """Check, before an image is built, that it can be written afterwards.
 
     ``platforms`` are those that the image will have. Raises UsageError and ImageError.
     """
@@ -255,7 +255,7 @@ def check_destinations(
         raise UsageError("only one destination can be standard output")
     for location in destinations:
         if location.address.transport.has_one_platform and len(platforms) > 1:
-            raise _too_many_platforms(location.address, platforms)
+            raise _make_platforms_error(location.address, platforms)
         location.check(name, version)
 
 
@@ -263,11 +263,12 @@ def select_only_platform(image: Image, address: Address) -> Image:
     """Return the image of the only platform, for a location that holds one; raises ImageError."""
     members = image.members()
     if len(members) > 1:
-        raise _too_many_platforms(address, [platform for _, platform in members])
+        raise _make_platforms_error(address, [platform for _, platform in members])
     return image.select()
 
 
-def _too_many_platforms(address: Address, image_platforms: Sequence[Platform]) -> ImageError:
+def _make_platforms_error(address: Address, image_platforms: Sequence[Platform]) -> ImageError:
+    """Return the error for an image of several platforms and a location that holds one."""
     names = ", ".join(platforms.format_platform(platform) for platform in image_platforms)
     return ImageError(
         f"a {address.transport.name} holds one platform, but the image has {len(image_platforms)}",
@@ -290,7 +291,11 @@ def is_tag(text: str) -> bool:
 
     Written without a regular expression, because every build that writes a layout calls it.
     """
-    return len(text) <= _MAX_TAG and text.isascii() and all(_is_component(part) for part in text.split("/"))
+    return (
+        len(text) <= _MAX_TAG
+        and text.isascii()
+        and all(_is_component(component) for component in text.split("/"))
+    )
 
 
 def _is_component(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.errors import FetchError, UsageError
+from pumice.errors import PumiceError, UsageError
 from pumice.image.model import Image
 from pumice.image.transports.locations import Address, Counts, Description, OpenedImage
 from pumice.registry.reference import Reference, parse_reference
@@ -22,21 +22,21 @@ class RegistryLocation:
     """A tag or digest in a repository."""
 
     def __init__(self, address: Address) -> None:
-        """Raises UsageError for what is not a reference."""
+        """Raises UsageError if the path is not a reference."""
         self.address = address
         self._reference = parse_reference(address.path)
 
     def open(self, access: Access) -> OpenedImage:
-        """Return the image, of which nothing but the digest is fetched yet; raises NotFoundError."""
+        """Return the image, of which only the digest is fetched; raises NotFoundError."""
         from pumice.image.transports.registry_source import RegistryBlobs, RegistrySource
 
         reference, client = self._reference, access.client()
         root = self._resolve(client)
         blobs = RegistryBlobs(client, reference.repository, root)
-        known_as = "" if reference.digest else str(reference)
+        registry_name = "" if reference.digest else str(reference)
         version = reference.tag or f"digest-{reference.digest.partition(':')[2][:_DIGITS]}"
         return OpenedImage(
-            Image(root, blobs, blobs.referrers, known_as=known_as),
+            Image(root, blobs, blobs.referrers, registry_name=registry_name),
             lambda: RegistrySource(client, reference.repository),
             str(reference.repository),
             version,
@@ -46,7 +46,7 @@ class RegistryLocation:
     def _resolve(self, client: Client) -> Descriptor:
         try:
             return client.resolve(self._reference)
-        except FetchError as error:
+        except PumiceError as error:
             if self.address.is_fallback:
                 absence = f"{self.address.path} is not in the local store either"
                 error.hint = f"{absence}; {error.hint}" if error.hint else absence
@@ -54,29 +54,31 @@ class RegistryLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse a version that is not a tag."""
-        self._target(version)
+        self._make_target(version)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Send the blobs and manifests that the registry does not have; the tag is set last."""
         from pumice.image.transports.registry_writer import RegistryWriter
 
         gathered = outgoing.gather()
-        writer = RegistryWriter(access.client(), self._target(outgoing.version), mount=gathered.repository)
+        writer = RegistryWriter(
+            access.client(), self._make_target(outgoing.version), mount=gathered.repository
+        )
         return writer.write(gathered.graph, gathered.source, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to images in the repository."""
+        """Return an attachment that adds signatures to images in the repository."""
         from pumice.image.transports.registry_attachment import RegistryAttachment
 
         return RegistryAttachment(access.client(), self._reference.repository)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the image is called in the registry."""
-        reference = self._target(version)
+        """Return the name of the image in the registry."""
+        reference = self._make_target(version)
         name = "" if reference.digest else str(reference)
         return Description(f"{self.address.transport.scheme}{reference}", name, reference.repository)
 
-    def _target(self, version: str) -> Reference:
+    def _make_target(self, version: str) -> Reference:
         """Return the reference, with ``version`` as the tag if it has none; raises UsageError."""
         if not version:
             return self._reference

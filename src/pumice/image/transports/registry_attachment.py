@@ -29,7 +29,7 @@ class RegistryAttachment:
         self._changes: list[tuple[str, Sequence[Descriptor], Sequence[str]]] = []
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob that a referrer needs."""
+        """Keep a blob that a referrer needs, until `finish`."""
         name = blob_content.digest_of(data)
         self._new[name] = data
         return oci.Descriptor(media_type, name, len(data))
@@ -41,7 +41,7 @@ class RegistryAttachment:
     def finish(self) -> None:
         """Send the blobs and referrers, and remove the old ones after the new ones are sent.
 
-        Raises RegistryError and TransportError; what was sent until then stays in the registry.
+        Raises RegistryError and TransportError; then the registry keeps what was sent before.
         """
         for subject, add, remove in self._changes:
             for referrer in add:
@@ -59,8 +59,10 @@ class RegistryAttachment:
             if blob.digest in self._new:
                 self._client.upload_blob(self._repository, blob, self._new[blob.digest])
         kind = node.descriptor.media_type
-        stored = self._client.put_manifest(self._repository.with_digest(referrer.digest), data, kind)
-        if not stored.is_listed:
+        uploaded_manifest = self._client.put_manifest(
+            self._repository.with_digest(referrer.digest), data, kind
+        )
+        if not uploaded_manifest.is_listed:
             self._client.add_fallback_referrers(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
             cosign_tags.merge_into_tag(

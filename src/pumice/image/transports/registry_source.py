@@ -1,4 +1,4 @@
-"""What a copy reads from a registry, and the same repository as the blobs of an `Image`."""
+"""A repository of a registry as the source of a copy, and as the blobs of an `Image`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _COSIGN_SUFFIXES = ("sig", "att", "sbom")
 _MAX_LISTED_TAGS = 1000
-"""In a repository with more tags, each tag that matters is looked up by itself."""
+"""In a repository with more tags, each tag of cosign is looked up separately."""
 
 
 class RegistrySource:
@@ -50,7 +50,7 @@ class RegistrySource:
         """Return the referrers of a manifest."""
         links = self._client.list_referrers(self.repository, digest)
         if not links and fallback_tag(digest) in (self._list_tags() or ()):
-            # Some registries answer every request that they do not know with an empty list.
+            # Some registries respond to every unknown request with an empty list.
             links = self._client.list_fallback_referrers(self.repository, digest)
         return links
 
@@ -67,7 +67,7 @@ class RegistrySource:
         return {tag: (descriptor,) for tag, descriptor in pairs if descriptor is not None}
 
     def _resolve_tag(self, tag: str) -> Descriptor | None:
-        """Return the descriptor of a tag. A HEAD that finds nothing does not prove that nothing is there."""
+        """Return the descriptor of a tag, None if there is none; a failed HEAD alone does not prove that."""
         try:
             return self._client.resolve(self.repository.with_tag(tag))
         except NotFoundError:
@@ -113,9 +113,11 @@ class RegistryBlobs:
             descriptors = {link.digest: link.descriptor for link in self._source.referrers(digest)}
             for tag, tagged in self._source.cosign_tags([digest]).items():
                 for descriptor in tagged:
-                    listed = descriptors.get(descriptor.digest, descriptor)
-                    annotations = {**listed.annotations, oci.REF_NAME: tag}
-                    descriptors[descriptor.digest] = msgspec.structs.replace(listed, annotations=annotations)
+                    listed_descriptor = descriptors.get(descriptor.digest, descriptor)
+                    annotations = {**listed_descriptor.annotations, oci.REF_NAME: tag}
+                    descriptors[descriptor.digest] = msgspec.structs.replace(
+                        listed_descriptor, annotations=annotations
+                    )
             self._documents.update(descriptors)
             self._referrers[digest] = tuple(descriptors.values())
         return self._referrers[digest]

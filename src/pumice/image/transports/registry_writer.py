@@ -1,4 +1,4 @@
-"""Sends an image with everything that belongs to it to a repository."""
+"""Sends an image with all its referrers to a repository."""
 
 from __future__ import annotations
 
@@ -73,23 +73,23 @@ class RegistryWriter:
         return Counts(outcomes.count("sent"), outcomes.count("present"), outcomes.count("mounted"))
 
     def _send(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
-        advanced = 0
+        reported_count = 0
 
-        def sent(count: int) -> None:
-            nonlocal advanced
+        def report_sent(count: int) -> None:
+            nonlocal reported_count
             cancellation.raise_if_cancelled()
-            fresh = min(count, blob.size - advanced)  # bytes that are sent again do not count
-            advanced += fresh
-            task.advance(fresh)
+            new_count = min(count, blob.size - reported_count)  # bytes that are sent again do not count
+            reported_count += new_count
+            task.advance(new_count)
 
         cancellation.raise_if_cancelled()
         if graph.may_be_absent(blob):
             task.advance(blob.size)
             return "left"
         outcome = self._client.upload_blob(
-            self._repository, blob, lambda: source.open(blob), mount_from=self._mount, on_sent=sent
+            self._repository, blob, lambda: source.open(blob), mount_from=self._mount, on_sent=report_sent
         )
-        task.advance(blob.size - advanced)
+        task.advance(blob.size - reported_count)
         return outcome
 
     def _send_documents(self, gathered: Graph) -> None:
@@ -100,8 +100,8 @@ class RegistryWriter:
                 continue  # sent last, with the tag
             target = self._repository.with_digest(name)
             if node.subject or not self._is_present(target):
-                listed = self._put(node, target)
-                if node.subject and not listed:
+                is_listed = self._put(node, target)
+                if node.subject and not is_listed:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, descriptors in gathered.tags.items():
             nodes = [gathered.nodes[descriptor.digest] for descriptor in descriptors]
@@ -109,7 +109,7 @@ class RegistryWriter:
         self._list_referrers(gathered, unlisted)
 
     def _is_present(self, target: Reference) -> bool:
-        """Whether the registry says that it has a manifest. Without an answer it is sent again."""
+        """Return whether the registry has a manifest; if it does not respond, the manifest is sent again."""
         try:
             return self._client.head_manifest(target, skip_mirrors=True) is not None
         except RegistryError:
@@ -130,16 +130,17 @@ class RegistryWriter:
             for node in nodes:
                 name = node.descriptor.digest
                 entries.setdefault(subject, {})[name] = source_entries.get(name) or node.entry()
-        for subject, listed in sorted(entries.items()):
+        for subject, subject_entries in sorted(entries.items()):
             order = [link.digest for link in gathered.referrers.get(subject, ())]
-            ordered = sorted(
-                listed.values(), key=lambda entry: (_position(order, entry["digest"]), entry["digest"])
+            sorted_entries = sorted(
+                subject_entries.values(),
+                key=lambda entry: (_find_position(order, entry["digest"]), entry["digest"]),
             )
-            self._client.add_fallback_referrers(self._repository, subject, ordered)
+            self._client.add_fallback_referrers(self._repository, subject, sorted_entries)
 
     def _put(self, node: Node, target: Reference) -> bool:
         return self._client.put_manifest(target, node.data, node.descriptor.media_type).is_listed
 
 
-def _position(order: list[str], name: str) -> int:
+def _find_position(order: list[str], name: str) -> int:
     return order.index(name) if name in order else len(order)

@@ -37,7 +37,7 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 _MIN_DIGITS = 4
 _ALGORITHM = "sha256:"
 _CHUNK = 1 << 18
-"""Bytes to receive at once: few enough that they are still in the processor's cache when written."""
+"""Number of bytes to receive at once: few enough to stay in the processor's cache until they are written."""
 
 
 class StoreLocation:
@@ -49,28 +49,33 @@ class StoreLocation:
     def open(self, access: Access) -> OpenedImage:
         """Return the image; raises ImageError if there is none, or several."""
         image = find_image(self.address.path, access.home)
-        name, version = _name_in_store(self.address.path, image.root, access.home)
+        name, version = _find_name(self.address.path, image.root, access.home)
         return OpenedImage(image, lambda: open_local_source(image), name, version)
 
     def check(self, name: str, version: str) -> None:
-        """Accept every image."""
+        """Refuse what is not a name; raises UsageError."""
+        from pumice.store.file_names import encode_reference
+
+        encode_reference(self._make_full_name(version))
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
-        return _StoreWriter(access.home, self._full_name(outgoing.version)).write(outgoing, access.progress)
+        return _StoreWriter(access.home, self._make_full_name(outgoing.version)).write(
+            outgoing, access.progress
+        )
 
     def attach(self, image: Image, access: Access) -> Attachment:
-        """Return what adds signatures to images in the store."""
+        """Return an attachment that adds signatures to images in the store."""
         from pumice.image.transports.attachment import StoreAttachment
 
         return StoreAttachment(access.home)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the image is called."""
+        """Return the name of the image."""
         name = "" if self.address.path.startswith(_ALGORITHM) else self.address.path
-        return Description(f"{self.address.transport.scheme}{self._full_name(version)}", name)
+        return Description(f"{self.address.transport.scheme}{self._make_full_name(version)}", name)
 
-    def _full_name(self, version: str) -> str:
+    def _make_full_name(self, version: str) -> str:
         name = self.address.path
         return name if _has_version(name) else f"{name}:{version or 'latest'}"
 
@@ -79,7 +84,7 @@ def _has_version(name: str) -> bool:
     return ":" in name.rpartition("/")[2]
 
 
-def _name_in_store(reference: str, root: Descriptor, home: Home) -> tuple[str, str]:
+def _find_name(reference: str, root: Descriptor, home: Home) -> tuple[str, str]:
     """Return the name and version of an image that ``reference`` found; empty if it has none."""
     if _has_version(reference) and not reference.startswith(_ALGORITHM) and home.refs.get(reference):
         name, _, version = reference.rpartition(":")
@@ -109,14 +114,14 @@ def is_digest(reference: str) -> bool:
 
 
 def find_image(reference: str, home: Home) -> Image:
-    """Return the image that a name or digest stands for; raises ImageError if there is none, or several."""
+    """Return the image with a name or digest; raises ImageError if there is none, or several."""
     if reference.startswith(_ALGORITHM):
         return _find_digest(reference[len(_ALGORITHM) :], reference, home)
     if not _has_version(reference):
         return _find_only_version(reference, home)
     descriptor = home.refs.get(reference)
     if descriptor is None:
-        raise _not_found(reference, home)
+        raise _make_not_found_error(reference, home)
     return Image(descriptor, home.blobs, home.referrers.get)
 
 
@@ -132,7 +137,7 @@ def _find_only_version(name: str, home: Home) -> Image:
         )
     if is_digest_prefix(name):
         return _find_digest(name, name, home)
-    raise _not_found(name, home)
+    raise _make_not_found_error(name, home)
 
 
 def is_digest_prefix(digits: str) -> bool:
@@ -153,7 +158,7 @@ def _find_digest(digits: str, reference: str, home: Home) -> Image:
         candidates = sorted(name for name in home.blobs.digests() if name.startswith(prefix))
     roots = [root for candidate in candidates if (root := _read_root(candidate, home)) is not None]
     if not roots:
-        raise _not_found(reference, home)
+        raise _make_not_found_error(reference, home)
     if len(roots) > 1:
         raise ImageError(
             f"{len(roots)} images have a digest that begins with {digits}",
@@ -177,7 +182,7 @@ def _read_root(name: Digest, home: Home) -> Descriptor | None:
     return oci.Descriptor(document.media_type or media_type, name, size)
 
 
-def _not_found(reference: str, home: Home) -> PumiceError:
+def _make_not_found_error(reference: str, home: Home) -> PumiceError:
     from pumice.image.transports import mistakes
 
     return mistakes.explain_absence(reference, home)
@@ -255,7 +260,7 @@ class _StoreWriter:
 
 
 def _commit(writer: DirectoryWriter, name: str) -> None:
-    """Make what was written, and hashed meanwhile, a blob of the store."""
+    """Commit the blob to the store; raises TrustError with the digest as the location if it differs."""
     try:
         writer.commit(name)
     except TrustError:

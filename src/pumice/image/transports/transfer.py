@@ -1,4 +1,4 @@
-"""Copies images from one location to another, with everything that belongs to them."""
+"""Copies images with all their referrers from one location to another."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
 
 
 def gather_image(
-    opened: OpenedImage, *, with_referrers: bool = True, platform: Platform | None = None
+    opened_image: OpenedImage, *, with_referrers: bool = True, platform: Platform | None = None
 ) -> GatheredImage:
-    """Read all documents of an image, or of one platform of it; without ``whole``, no referrers.
+    """Read all documents of an image, or of one platform of it; referrers only if ``with_referrers`` is true.
 
     Raises PumiceError.
     """
-    source, root = opened.source(), opened.image.root
+    source, root = opened_image.source(), opened_image.image.root
     if platform is not None:
-        root = opened.image.select(platform).root
+        root = opened_image.image.select(platform).root
     return GatheredImage(
         graph.gather_graph(source, bare_descriptor(root), with_referrers=with_referrers),
         source,
-        opened.repository,
+        opened_image.repository,
     )
 
 
-def copy_image(gathered: GatheredImage, opened: OpenedImage, destination: Location, access: Access) -> Counts:
+def copy_image(
+    gathered: GatheredImage, opened_image: OpenedImage, destination: Location, access: Access
+) -> Counts:
     """Write a gathered image to a location; raises PumiceError if any part of it cannot be copied."""
     address = destination.address
     if address.transport.has_one_platform and (count := gathered.graph.count_referrers()):
@@ -41,6 +43,6 @@ def copy_image(gathered: GatheredImage, opened: OpenedImage, destination: Locati
             hint="leave them out with --only-image, or write an oci-archive:",
         )
     outgoing = OutgoingImage(
-        image=image_of(gathered), name=opened.name, version=opened.version, gathered=gathered
+        image=image_of(gathered), name=opened_image.name, version=opened_image.version, gathered=gathered
     )
     return destination.write(outgoing, access)

@@ -72,34 +72,35 @@ def apply(tree: Tree, settings: EffectSettings) -> AppliedEffects:
         tree.with_entries(usr_links.generated), settings.architecture, settings.format
     )
     entries: dict[str, GeneratedEntry] = {}
-    removed: dict[str, None] = {}
+    removed_paths: dict[str, None] = {}
     skipped_actions: list[tuple[str, str]] = list(
         find_skipped_actions(tree.packages, script_actions, failed_packages, settings.format)
     )
     ids = settings.ids
-    recipe_paths = _recipe_paths(tree, settings)
+    recipe_paths = _find_recipe_paths(tree, settings)
     for effect in EFFECTS:
-        result = effect(EffectInput(tree, settings, script_actions))
-        generated = (*_missing_parents(result.generated, tree), *result.generated)
-        entries |= {item.entry.path: item for item in generated}
-        removed |= dict.fromkeys(result.removed)
-        skipped_actions += result.skipped_actions
-        ids = result.ids or ids
+        effect_result = effect(EffectInput(tree, settings, script_actions))
+        generated = (*_find_missing_parents(effect_result.generated, tree), *effect_result.generated)
+        entries |= {entry.entry.path: entry for entry in generated}
+        removed_paths |= dict.fromkeys(effect_result.removed_paths)
+        skipped_actions += effect_result.skipped_actions
+        ids = effect_result.ids or ids
         # The recipe's own file wins over an effect's, in the image and for later effects.
         tree = tree.with_entries(
-            [item for item in generated if item.entry.path not in recipe_paths], result.removed
+            [entry for entry in generated if entry.entry.path not in recipe_paths],
+            effect_result.removed_paths,
         )
     new_entries, directories = _split_directory_changes(entries, original_tree)
     return AppliedEffects(
         generated=new_entries,
-        removed=tuple(sorted(path for path in removed if path not in entries)),
+        removed_paths=tuple(sorted(path for path in removed_paths if path not in entries)),
         directories=directories,
         ids=ids,
         skipped_actions=_group_by_package(skipped_actions),
     )
 
 
-def _recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
+def _find_recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
     if settings.format < 2:
         return frozenset()
     return frozenset(
@@ -107,14 +108,14 @@ def _recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
     )
 
 
-def _missing_parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[GeneratedEntry]:
+def _find_missing_parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[GeneratedEntry]:
     """Yield the missing parent directories of the entries of an effect."""
-    known_paths = {item.entry.path for item in generated}
-    for item in generated:
-        parent = posixpath.dirname(item.entry.path)
+    known_paths = {entry.entry.path for entry in generated}
+    for entry in generated:
+        parent = posixpath.dirname(entry.entry.path)
         while parent and parent not in known_paths and parent not in tree.nodes:
             known_paths.add(parent)
-            yield directory_entry(parent, item.origin)
+            yield directory_entry(parent, entry.origin)
             parent = posixpath.dirname(parent)
 
 

@@ -209,11 +209,11 @@ def is_valid(request: AccountRequest) -> bool:
 def read_account_ids(tree: Tree) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
     """Return (uid, gid) by user name and the gid by group name from an image's account files."""
     users = {"root": (0, 0)}
-    users |= {row[0]: (int(row[2]), int(row[3])) for row in _account_rows(tree, "etc/passwd", (2, 3))}
-    return users, {"root": 0} | {row[0]: int(row[2]) for row in _account_rows(tree, "etc/group", (2,))}
+    users |= {row[0]: (int(row[2]), int(row[3])) for row in _read_account_rows(tree, "etc/passwd", (2, 3))}
+    return users, {"root": 0} | {row[0]: int(row[2]) for row in _read_account_rows(tree, "etc/group", (2,))}
 
 
-def _account_rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Iterable[list[str]]:
+def _read_account_rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Iterable[list[str]]:
     """Yield the rows of an account file, skipping malformed ones: a package may ship any content."""
     node = tree.get(path)
     if node is None or node.entry.kind != "file" or node.entry.size > _MAX_FILE:

@@ -56,9 +56,9 @@ def link_alternatives(inputs: EffectInput) -> EffectResult:
                 skipped_actions.append((package, "update-alternatives"))
             else:
                 installs.append(install)
-    installs += _installs_from_table(inputs.tree)
+    installs += _read_table_installs(inputs.tree)
     overlay = OverlayTree(inputs.tree, ORIGIN)
-    for group in _link_groups(installs, inputs.tree):
+    for group in _make_link_groups(installs, inputs.tree):
         _link_group(group, overlay)
         overlay.make_directory("/" + _STATE_DIRECTORY)
         overlay.put(file_entry(f"{_STATE_DIRECTORY}/{group.name}", format_.encode_link_group(group), ORIGIN))
@@ -72,12 +72,12 @@ def parse_install(words: Sequence[Value]) -> Install | None:
     literal_words = [word for word in words if word is not None]
     if len(literal_words) != len(words):
         return None
-    at = literal_words.index("--install")
-    if len(literal_words) < at + 5 or not _PRIORITY.fullmatch(literal_words[at + 4]):
+    position = literal_words.index("--install")
+    if len(literal_words) < position + 5 or not _PRIORITY.fullmatch(literal_words[position + 4]):
         return None
-    link, name, path, priority = literal_words[at + 1 : at + 5]
+    link, name, path, priority = literal_words[position + 1 : position + 5]
     slaves: list[tuple[str, str, str]] = []
-    slave_words = literal_words[at + 5 :]
+    slave_words = literal_words[position + 5 :]
     while slave_words:
         if slave_words[0] != "--slave" or len(slave_words) < 4:
             return None
@@ -95,7 +95,7 @@ def _is_valid(install: Install) -> bool:
     return all(path.startswith("/") and "\n" not in path for path in paths)
 
 
-def _installs_from_table(tree: Tree) -> Iterable[Install]:
+def _read_table_installs(tree: Tree) -> Iterable[Install]:
     installed = {package.name for package in tree.packages}
     for package, link, name, path, priority, *slave_fields in parse_table(read_data("alternatives.tsv")):
         if package in installed:
@@ -103,7 +103,7 @@ def _installs_from_table(tree: Tree) -> Iterable[Install]:
             yield Install(link, name, path, int(priority), slaves)
 
 
-def _link_groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
+def _make_link_groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
     installs_by_name: dict[str, dict[str, Install]] = {}
     for install in installs:
         if tree.resolve(install.path) is not None:  # scripts may register a path that is not in the image

@@ -43,16 +43,16 @@ def install_ca_certificates(inputs: EffectInput) -> EffectResult:
     generated: list[GeneratedEntry] = []
     if tree.get(CERTIFICATES_DIRECTORY) is None:
         generated.append(directory_entry(CERTIFICATES_DIRECTORY, ORIGIN))
-    shipped = _certificate_paths(tree, _SHIPPED)
+    shipped_paths = _find_certificate_paths(tree, _SHIPPED)
     if tree.get(_CONFIGURATION) is None:
-        lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped)
+        lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped_paths)
         generated.append(file_entry(_CONFIGURATION, (_CONFIGURATION_HEADER + lines).encode(), ORIGIN))
-        chosen = shipped
+        certificate_paths = shipped_paths
     else:
-        chosen = _configured_paths(tree)
+        certificate_paths = _read_configured_paths(tree)
     bundle: list[bytes] = []
     names: dict[str, bytes] = {}
-    for path in (*chosen, *_certificate_paths(tree, _LOCAL)):
+    for path in (*certificate_paths, *_find_certificate_paths(tree, _LOCAL)):
         data = tree.read(path)
         bundle.append(data if data.endswith(b"\n") or not data else data + b"\n")
         name = pem_name(path)
@@ -98,7 +98,7 @@ def parse_certificates(data: bytes) -> list[bytes]:
         return []
 
 
-def _certificate_paths(tree: Tree, top: str) -> list[str]:
+def _find_certificate_paths(tree: Tree, top: str) -> list[str]:
     paths: list[str] = []
     pending = [top]
     while pending:
@@ -111,7 +111,7 @@ def _certificate_paths(tree: Tree, top: str) -> list[str]:
     return sorted(paths, key=str.encode)
 
 
-def _configured_paths(tree: Tree) -> list[str]:
+def _read_configured_paths(tree: Tree) -> list[str]:
     """Return the paths of the certificates that the existing configuration lists, in its order."""
     lines = tree.read(_CONFIGURATION).decode("utf-8", "replace").splitlines()
     listed_paths = (f"{_SHIPPED}/{line}" for line in lines if line and line[0] not in "#!")

@@ -45,15 +45,15 @@ def write_dpkg_database(inputs: EffectInput) -> EffectResult:
             entries.append(
                 file_entry(f"{_ADMIN_DIRECTORY}/{name}", dpkgstate.encode_diversions(rows), ORIGIN)
             )
-    entries += _trigger_files(installed)
+    entries += _make_trigger_files(installed)
     return EffectResult(generated=tuple(entries))
 
 
 def encode_status(packages: Iterable[PackageFacts]) -> bytes:
     """Return the content of the ``status`` file."""
-    ordered = sorted(packages, key=lambda package: (package.name, package.architecture))
+    sorted_packages = sorted(packages, key=lambda package: (package.name, package.architecture))
     return "".join(
-        dpkgstate.format_status(package.fields, package.conffiles) + "\n" for package in ordered
+        dpkgstate.format_status(package.fields, package.conffiles) + "\n" for package in sorted_packages
     ).encode()
 
 
@@ -64,16 +64,16 @@ def info_file_prefix(package: PackageFacts) -> str:
     return package.name
 
 
-def _trigger_files(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
+def _make_trigger_files(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
     path_lines: list[str] = []
     packages_by_trigger: dict[str, list[str]] = {}
     for package in packages:
         for name, awaited in dpkgstate.read_trigger_interests(package.files.get("triggers", b"")):
-            interested = info_file_prefix(package) + ("" if awaited else "/noawait")
+            interested_package = info_file_prefix(package) + ("" if awaited else "/noawait")
             if name.startswith("/"):
-                path_lines.append(f"{name} {interested}\n")
+                path_lines.append(f"{name} {interested_package}\n")
             elif "/" not in name and not name.startswith("."):
-                packages_by_trigger.setdefault(name, []).append(f"{interested}\n")
+                packages_by_trigger.setdefault(name, []).append(f"{interested_package}\n")
     yield file_entry(f"{_ADMIN_DIRECTORY}/triggers/File", "".join(sorted(path_lines)).encode(), ORIGIN)
     yield file_entry(f"{_ADMIN_DIRECTORY}/triggers/Unincorp", b"", ORIGIN)
     for name in sorted(packages_by_trigger):

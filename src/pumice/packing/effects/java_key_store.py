@@ -24,9 +24,9 @@ def create_java_key_store(inputs: EffectInput) -> EffectResult:
         is_link = node is not None and node.entry.kind == "symlink"
         if not (is_link and name.endswith(".pem") and tree.is_file(path)):
             continue
-        parsed = parse_certificates(tree.read(path))
-        if parsed:
-            certificates[f"debian:{name.lower()}"] = parsed[0]
+        file_certificates = parse_certificates(tree.read(path))
+        if file_certificates:
+            certificates[f"debian:{name.lower()}"] = file_certificates[0]
     entries = [
         file_entry(
             f"{CERTIFICATES_DIRECTORY}/java/cacerts", jks.encode_key_store(certificates, _PASSWORD), ORIGIN

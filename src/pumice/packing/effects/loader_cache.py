@@ -77,30 +77,30 @@ def generator_name(version: str) -> str:
 def _search_directories(tree: Tree, architecture: str) -> Iterable[tuple[str, str]]:
     """Yield each directory to search once: as first stated, and with links resolved."""
     triplet = _TRIPLETS[architecture]
-    stated_paths = list(_configured_paths(tree, "/" + _CONFIGURATION, 0))
+    stated_paths = list(_read_configured_paths(tree, "/" + _CONFIGURATION, 0))
     stated_paths += [f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib", "/usr/lib"]
     seen_paths: set[str] = set()
     for directory in stated_paths:
-        real = tree.resolve(directory)
-        if real and real not in seen_paths and tree.is_directory(real):
-            seen_paths.add(real)
-            yield directory, real
+        real_path = tree.resolve(directory)
+        if real_path and real_path not in seen_paths and tree.is_directory(real_path):
+            seen_paths.add(real_path)
+            yield directory, real_path
 
 
-def _configured_paths(tree: Tree, path: str, depth: int) -> Iterable[str]:
+def _read_configured_paths(tree: Tree, path: str, depth: int) -> Iterable[str]:
     if not tree.is_file(path) or depth > _MAX_INCLUDES:
         return
-    for raw in tree.read(path).decode("utf-8", "surrogateescape").split("\n"):
-        line = raw.partition("#")[0].strip()
+    for configuration_line in tree.read(path).decode("utf-8", "surrogateescape").split("\n"):
+        line = configuration_line.partition("#")[0].strip()
         if line.startswith(("include ", "include\t")):
             for pattern in line.split()[1:]:
-                for included in _matching_paths(tree, posixpath.join(posixpath.dirname(path), pattern)):
-                    yield from _configured_paths(tree, included, depth + 1)
+                for included in _find_matching_paths(tree, posixpath.join(posixpath.dirname(path), pattern)):
+                    yield from _read_configured_paths(tree, included, depth + 1)
         elif line.startswith("/"):
             yield posixpath.normpath(line.partition("=")[0].rstrip())
 
 
-def _matching_paths(tree: Tree, pattern: str) -> list[str]:
+def _find_matching_paths(tree: Tree, pattern: str) -> list[str]:
     directory = tree.resolve(posixpath.dirname(pattern))
     if directory is None:
         return []
@@ -122,7 +122,7 @@ def _find_libraries(tree: Tree, directory: str, flags: dict[tuple[int, int], int
             continue
         node = tree.get(path)
         is_link = node is not None and node.entry.kind == "symlink"
-        target = _real_file(tree, path)
+        target = _resolve_file(tree, path)
         elf = tree.nodes[target].elf if target else None
         flag = flags.get((elf.machine, elf.bits)) if elf else None
         if elf is None or flag is None:
@@ -137,7 +137,7 @@ def _find_libraries(tree: Tree, directory: str, flags: dict[tuple[int, int], int
     return libraries.values()
 
 
-def _real_file(tree: Tree, path: str) -> str | None:
+def _resolve_file(tree: Tree, path: str) -> str | None:
     target = tree.resolve(path)
     node = tree.nodes.get(target) if target else None
     if node is None or target is None:

@@ -50,13 +50,13 @@ class EffectInput(msgspec.Struct, frozen=True):
 class EffectResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one effect.
 
-    ``generated`` are entries to add, ``removed`` paths to hide, and ``ids`` all allocated ids if the
+    ``generated`` are entries to add, ``removed_paths`` paths to hide, and ``ids`` all allocated ids if the
     effect allocates some. ``skipped_actions`` are pairs of a package and the name of an action of its
     scripts that the effect could not carry out.
     """
 
     generated: tuple[GeneratedEntry, ...] = ()
-    removed: tuple[str, ...] = ()
+    removed_paths: tuple[str, ...] = ()
     ids: Ids | None = None
     skipped_actions: tuple[tuple[str, str], ...] = ()
 
@@ -68,13 +68,13 @@ class AppliedEffects(msgspec.Struct, frozen=True, kw_only=True):
     """The combined result of all effects.
 
     ``generated`` is sorted by path and excludes directories that a package ships; changes of those
-    are in ``directories``, by path. ``removed`` are package paths that the image must not have.
+    are in ``directories``, by path. ``removed_paths`` are package paths that the image must not have.
     ``ids`` are all allocated ids, for the lock. ``skipped_actions`` are, by package name, the actions
     of its scripts that were not carried out.
     """
 
     generated: tuple[GeneratedEntry, ...] = ()
-    removed: tuple[str, ...] = ()
+    removed_paths: tuple[str, ...] = ()
     directories: dict[str, Entry] = {}
     ids: Ids = Ids()
     skipped_actions: dict[str, tuple[str, ...]] = {}

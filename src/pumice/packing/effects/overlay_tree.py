@@ -38,11 +38,11 @@ class OverlayTree:
     def _read_content(self, path: str) -> bytes:
         return self.entries[path].content if path in self.entries else self._base_tree.read(path)
 
-    def put(self, item: GeneratedEntry) -> None:
+    def put(self, generated_entry: GeneratedEntry) -> None:
         """Add or replace an entry at its own path."""
-        self._undo_log.append((item.entry.path, self.entries.get(item.entry.path)))
-        self.entries[item.entry.path] = item
-        self._changed_nodes[item.entry.path] = Node(item.entry, item.origin)
+        self._undo_log.append((generated_entry.entry.path, self.entries.get(generated_entry.entry.path)))
+        self.entries[generated_entry.entry.path] = generated_entry
+        self._changed_nodes[generated_entry.entry.path] = Node(generated_entry.entry, generated_entry.origin)
 
     def _delete(self, path: str) -> None:
         self._undo_log.append((path, self.entries.pop(path)))
@@ -158,8 +158,8 @@ class OverlayTree:
         if entry is None:
             return ()
         prefix = entry.path + "/"
-        inside = [candidate for candidate in self._merged_tree.nodes if candidate.startswith(prefix)]
-        return [entry.path, *sorted(inside)]
+        paths_below = [candidate for candidate in self._merged_tree.nodes if candidate.startswith(prefix)]
+        return [entry.path, *sorted(paths_below)]
 
     def is_symlink(self, path: str) -> bool:
         """Whether ``path`` itself is a symbolic link."""
@@ -184,20 +184,22 @@ class OverlayTree:
     def has_changed_since(self, checkpoint: int) -> bool:
         """Whether any entry differs from ``checkpoint``."""
         earlier_entries: dict[str, GeneratedEntry | None] = {}
-        for path, item in self._undo_log[checkpoint:]:
-            earlier_entries.setdefault(path, item)
-        return any(self.entries.get(path) != item for path, item in earlier_entries.items())
+        for path, previous_entry in self._undo_log[checkpoint:]:
+            earlier_entries.setdefault(path, previous_entry)
+        return any(
+            self.entries.get(path) != previous_entry for path, previous_entry in earlier_entries.items()
+        )
 
     def roll_back(self, checkpoint: int) -> None:
         """Undo every change since ``checkpoint``."""
         while len(self._undo_log) > checkpoint:
-            path, item = self._undo_log.pop()
-            if item is None:
+            path, previous_entry = self._undo_log.pop()
+            if previous_entry is None:
                 del self.entries[path]
                 del self._changed_nodes[path]
             else:
-                self.entries[path] = item
-                self._changed_nodes[path] = Node(item.entry, item.origin)
+                self.entries[path] = previous_entry
+                self._changed_nodes[path] = Node(previous_entry.entry, previous_entry.origin)
 
     def is_symlink_to(self, path: str, target: str) -> bool:
         """Whether ``path`` is a symbolic link with the text ``target``."""
@@ -215,10 +217,10 @@ class OverlayTree:
             or self.entries[real_path].entry.kind == "dir"
         ):
             return False
-        item = self.entries[real_path]
+        generated_entry = self.entries[real_path]
         self._delete(real_path)
-        moved = msgspec.structs.replace(item.entry, path=new_path)
-        self.put(GeneratedEntry(entry=moved, content=item.content, origin=self.origin))
+        moved_entry = msgspec.structs.replace(generated_entry.entry, path=new_path)
+        self.put(GeneratedEntry(entry=moved_entry, content=generated_entry.content, origin=self.origin))
         return True
 
     def is_from_other_effect(self, path: str) -> bool:

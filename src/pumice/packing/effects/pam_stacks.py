@@ -87,17 +87,18 @@ def parse_profile(name: str, text: str) -> Profile:
 
 def _select_profiles(profiles: Iterable[Profile]) -> list[Profile]:
     """Return the profiles enabled by default, by falling priority, without those that conflict."""
-    ordered = sorted(profiles, key=lambda profile: (profile.priority, profile.name), reverse=True)
-    chosen: list[Profile] = []
-    for profile in ordered:
+    sorted_profiles = sorted(profiles, key=lambda profile: (profile.priority, profile.name), reverse=True)
+    selected_profiles: list[Profile] = []
+    for profile in sorted_profiles:
         conflicts = set(profile.fields.get("Conflicts", "").split(", "))
-        excluded = any(
-            better.name in conflicts or profile.name in better.fields.get("Conflicts", "").split(", ")
-            for better in chosen
+        is_excluded = any(
+            selected_profile.name in conflicts
+            or profile.name in selected_profile.fields.get("Conflicts", "").split(", ")
+            for selected_profile in selected_profiles
         )
-        if profile.fields.get("Default") == "yes" and not excluded:
-            chosen.append(profile)
-    return chosen
+        if profile.fields.get("Default") == "yes" and not is_excluded:
+            selected_profiles.append(profile)
+    return selected_profiles
 
 
 def build_stack(template: str, profiles: Sequence[Profile], stack_name: str) -> str:
@@ -110,25 +111,25 @@ def build_stack(template: str, profiles: Sequence[Profile], stack_name: str) -> 
         is_skipping = False
         lines.append(line)
         if match := _BLOCK.search(line):
-            lines += _block_lines(profiles, stack_name, match[1])
+            lines += _format_block_lines(profiles, stack_name, match[1])
             is_skipping = True
     return "\n".join(lines) + "\n"
 
 
-def _block_lines(profiles: Sequence[Profile], stack_name: str, block: str) -> list[str]:
+def _format_block_lines(profiles: Sequence[Profile], stack_name: str, block: str) -> list[str]:
     field_prefix = _TYPES[stack_name]
     pam_type = stack_name.partition("-")[0]
     lines: list[str] = []
-    first = True
+    is_first = True
     for profile in profiles:
         fields = profile.fields
         if fields.get(f"{field_prefix}-Type") != block or (
             stack_name != pam_type and "Session-Interactive-Only" in fields
         ):
             continue
-        text = (first and fields.get(f"{field_prefix}-Initial")) or fields.get(field_prefix, "")
+        text = (is_first and fields.get(f"{field_prefix}-Initial")) or fields.get(field_prefix, "")
         lines += [line for line in text.split("\n") if line]
-        first = False
+        is_first = False
     if block == "Primary" and not lines:
         return [f"{pam_type}\t{_EMPTY_PRIMARY_BLOCK}"]
     # "end" stands for the number of modules to skip; the last block must not jump past the stack

@@ -36,8 +36,8 @@ def create_scripted_files(inputs: EffectInput) -> EffectResult:
             _apply_table_row(row, overlay, commands)
     if commands.stat_overrides:
         lines = [
-            f"{item.user} {item.group} {item.mode} {path}\n"
-            for path, item in sorted(commands.stat_overrides.items())
+            f"{stat_override.user} {stat_override.group} {stat_override.mode} {path}\n"
+            for path, stat_override in sorted(commands.stat_overrides.items())
         ]
         overlay.put(file_entry(_OVERRIDES, "".join(lines).encode(), ORIGIN))
     return EffectResult(

@@ -15,7 +15,7 @@ def list_shells(inputs: EffectInput) -> EffectResult:
         if tree.is_file(path):
             for line in tree.read(path).decode("utf-8", "replace").splitlines():
                 if line.startswith("/"):
-                    shells |= dict.fromkeys((line, *_merged_usr_aliases(inputs, line)))
+                    shells |= dict.fromkeys((line, *_find_merged_usr_aliases(inputs, line)))
     for actions in inputs.actions.values():
         for action in actions:
             if action.words and (action.words[0] or "").rpartition("/")[2] == "add-shell":
@@ -26,6 +26,6 @@ def list_shells(inputs: EffectInput) -> EffectResult:
     return EffectResult(generated=(file_entry("etc/shells", text.encode(), "effect:shells"),))
 
 
-def _merged_usr_aliases(inputs: EffectInput, shell: str) -> tuple[str, ...]:
+def _find_merged_usr_aliases(inputs: EffectInput, shell: str) -> tuple[str, ...]:
     """Return the path of a shell below ``/usr``, if the merged ``/usr`` gives it one."""
     return (f"/usr{shell}",) if shell.startswith("/bin/") and inputs.tree.resolve(f"/usr{shell}") else ()

@@ -49,14 +49,15 @@ def find_skipped_actions(
         if package.name not in failed_packages and (package_actions or lock_format >= 2):
             action_names |= {
                 action_by_command[word]
-                for word in _command_names(package, debhelper_snippets) & action_by_command.keys()
+                for word in _find_command_names(package, debhelper_snippets) & action_by_command.keys()
             }
         else:
             action_names |= {
-                action_by_command[word] for word in _command_names(package, bytes) & action_by_command.keys()
+                action_by_command[word]
+                for word in _find_command_names(package, bytes) & action_by_command.keys()
             }
         for action in package_actions:
-            name = _command_name(action)
+            name = _get_command_name(action)
             if _is_text_filter(action):
                 continue
             if name in action_by_command:
@@ -67,11 +68,11 @@ def find_skipped_actions(
                 or _is_handled_elsewhere(action, package, diverting_packages)
             ):
                 action_names.add(name)
-        action_names.update(_foreign_script_names(package))
+        action_names.update(_find_foreign_scripts(package))
         yield from ((package.name, action) for action in sorted(action_names))
 
 
-def _command_name(action: ScriptAction) -> str:
+def _get_command_name(action: ScriptAction) -> str:
     if not action.words:
         return ":"
     return "unknown command" if action.words[0] is None else action.words[0].rpartition("/")[2]
@@ -80,18 +81,18 @@ def _command_name(action: ScriptAction) -> str:
 def _is_text_filter(action: ScriptAction) -> bool:
     """Whether a command that can edit files only prints here."""
     in_place = any((word or "-i").startswith(("-i", "--in-place")) for word in action.words[1:])
-    return _command_name(action) == "sed" and not in_place
+    return _get_command_name(action) == "sed" and not in_place
 
 
 def _is_handled_elsewhere(action: ScriptAction, package: PackageFacts, diverting: set[str]) -> bool:
     """Whether another effect carries out the action or reports it."""
-    if _command_name(action) == "dpkg-divert":
+    if _get_command_name(action) == "dpkg-divert":
         return package.name in diverting or "--add" not in action.words
-    is_only_redirection = _command_name(action) == "exec" and len(action.words) == 1
+    is_only_redirection = _get_command_name(action) == "exec" and len(action.words) == 1
     return is_only_redirection or accounts.is_account_command(action.words)
 
 
-def _foreign_script_names(package: PackageFacts) -> Iterable[str]:
+def _find_foreign_scripts(package: PackageFacts) -> Iterable[str]:
     """Yield an action for each script that is not a shell script, since its effect is unknown."""
     for script in _SCRIPTS:
         text = package.files.get(script, b"")
@@ -101,7 +102,7 @@ def _foreign_script_names(package: PackageFacts) -> Iterable[str]:
             yield f"{program[1]} script" if program else "program"
 
 
-def _command_names(package: PackageFacts, select_text: Callable[[bytes], bytes]) -> set[str]:
+def _find_command_names(package: PackageFacts, select_text: Callable[[bytes], bytes]) -> set[str]:
     commands: set[str] = set()
     for script in _SCRIPTS:
         text = select_text(package.files.get(script, b""))

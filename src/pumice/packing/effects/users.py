@@ -53,13 +53,13 @@ def create_accounts(inputs: EffectInput) -> EffectResult:
 
     Raises ImageError if two accounts need the same id or no id is free.
     """
-    script_requests, skipped_actions = _script_requests(inputs)
+    script_requests, skipped_actions = _read_script_requests(inputs)
     requested = accounts.merge_requests(
         [
-            *_recipe_requests(inputs.settings),
-            *_table_requests(inputs.tree),
+            *_read_recipe_requests(inputs.settings),
+            *_read_table_requests(inputs.tree),
             *script_requests,
-            *_sysusers_requests(inputs.tree),
+            *_read_sysusers_requests(inputs.tree),
         ]
     )
     if (
@@ -72,11 +72,14 @@ def create_accounts(inputs: EffectInput) -> EffectResult:
     if any(user.uid == NONROOT for user in requested.users):
         nonroot = AccountRequest()  # the recipe uses that id for another user
     else:
-        nonroot = _nonroot_request()
+        nonroot = _make_nonroot_request()
     all_requests = accounts.merge_requests([requested, nonroot])
     account_files.add(all_requests)
     return EffectResult(
-        generated=(*account_files.files(), *_home_directories(account_files, all_requests, inputs.tree)),
+        generated=(
+            *account_files.files(),
+            *_create_home_directories(account_files, all_requests, inputs.tree),
+        ),
         ids=Ids(
             dict(sorted(account_files.ids.users.items())), dict(sorted(account_files.ids.groups.items()))
         ),
@@ -84,13 +87,13 @@ def create_accounts(inputs: EffectInput) -> EffectResult:
     )
 
 
-def _nonroot_request() -> AccountRequest:
+def _make_nonroot_request() -> AccountRequest:
     home = "/home/nonroot"
     user = Account(name="nonroot", uid=NONROOT, group="nonroot", home=home, comment="nonroot", make_home=True)
     return AccountRequest(users=(user,), groups=(("nonroot", NONROOT),))
 
 
-def _recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
+def _read_recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
     groups = tuple((group.name, group.gid) for group in settings.groups)
     yield AccountRequest(groups=groups)
     for user in settings.users:
@@ -116,7 +119,7 @@ def _recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
         yield request
 
 
-def _script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[tuple[str, str], ...]]:
+def _read_script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[tuple[str, str], ...]]:
     """Return the requests of package scripts, and those that cannot be parsed as skipped actions."""
     requests: list[AccountRequest] = []
     skipped_actions: list[tuple[str, str]] = []
@@ -132,7 +135,7 @@ def _script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[t
     return requests, tuple(skipped_actions)
 
 
-def _sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
+def _read_sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
     files: dict[str, str] = {}
     for directory in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
         files |= {
@@ -143,7 +146,7 @@ def _sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
             yield from accounts.parse_sysusers(tree.read(files[name]).decode("utf-8", "replace"))
 
 
-def _table_requests(tree: Tree) -> Iterable[AccountRequest]:
+def _read_table_requests(tree: Tree) -> Iterable[AccountRequest]:
     installed = {package.name for package in tree.packages}
     for row in parse_table(read_data("users.tsv")):
         package, kind, name, *fields = row
@@ -207,7 +210,7 @@ class _AccountFiles:
         self._assign_known_ids(users, groups)
         self._allocate_ids(users, groups)
         for _, user in sorted(users.items()):
-            gid = self._primary_gid(user)
+            gid = self._find_primary_gid(user)
             self._users[user.name] = _User(
                 user.name, self._uids[user.name], gid, user.comment, user.home, user.shell
             )
@@ -251,8 +254,8 @@ class _AccountFiles:
         conflicting_name = next(
             (
                 existing_name
-                for existing_name, used in ids.items()
-                if used == number and existing_name != name
+                for existing_name, existing_id in ids.items()
+                if existing_id == number and existing_name != name
             ),
             None,
         )
@@ -295,7 +298,7 @@ class _AccountFiles:
             )
         return number
 
-    def _primary_gid(self, user: Account) -> int:
+    def _find_primary_gid(self, user: Account) -> int:
         if user.group.isdecimal():
             return int(user.group)
         return self._groups[user.group].gid
@@ -324,7 +327,7 @@ def _encode_lines(lines: list[str]) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _home_directories(
+def _create_home_directories(
     account_files: _AccountFiles, request: AccountRequest, tree: Tree
 ) -> Iterable[GeneratedEntry]:
     """Return the missing home directories; only nonroot may read its own."""

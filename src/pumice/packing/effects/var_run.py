@@ -17,7 +17,7 @@ def link_var_run(inputs: EffectInput) -> EffectResult:
     base-files' script does the same. Files that packages ship in them move to the links' targets.
     """
     generated: list[GeneratedEntry] = []
-    removed: list[str] = []
+    removed_paths: list[str] = []
     for old_path, new_path, target in _MOVED:
         node = inputs.tree.get(old_path)
         if node is None or node.entry.kind != "dir":
@@ -27,9 +27,9 @@ def link_var_run(inputs: EffectInput) -> EffectResult:
             moved_path = new_path + path[len(old_path) :]
             if moved_path not in inputs.tree.nodes:
                 generated.append(_move_entry(inputs, path, moved_path))
-            removed.append(path)
+            removed_paths.append(path)
         generated.append(link_entry(old_path, target, ORIGIN))
-    return EffectResult(generated=tuple(generated), removed=tuple(removed))
+    return EffectResult(generated=tuple(generated), removed_paths=tuple(removed_paths))
 
 
 def _move_entry(inputs: EffectInput, path: str, new_path: str) -> GeneratedEntry:

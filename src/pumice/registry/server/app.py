@@ -51,14 +51,14 @@ class Options(msgspec.Struct, frozen=True):
     """How the registry behaves."""
 
     read_only_reason: str = ""
-    """Why nobody may write; "" if writing is possible."""
+    """Why the server rejects all writes; "" if it accepts them."""
     allow_missing_blobs: bool = False
     body_timeout: float = 60.0
     """Seconds without data after which a request with a body ends."""
     hosts: tuple[str, ...] | None = None
     """The hosts that requests may be for, in addition to loopback; None for any."""
     allow_web_pages: bool = True
-    """Whether web pages may read. They may not where everybody may write."""
+    """Whether web pages may read. They may not if anonymous clients may write."""
 
 
 class App:

@@ -92,11 +92,11 @@ def _collect_repository(storage: Storage, repository: str, since: float) -> tupl
                 del manifests[digest]
             if len(removed) < len(unneeded):  # a client looked at the next one: it stays with all it needs
                 roots.add(unneeded[len(removed)])
-        needed = {digest for references in manifests.values() for digest in references.digests}
+        needed_digests = {digest for references in manifests.values() for digest in references.digests}
         blobs = [
             digest
             for digest in storage.blobs.list(repository)
-            if digest not in needed and not leases.has_blob(repository, digest, since)
+            if digest not in needed_digests and not leases.has_blob(repository, digest, since)
         ]
         return removed_count, leases.remove_blobs(repository, blobs, since)
 
@@ -166,12 +166,12 @@ def _parents_first(manifests: Mapping[str, _References], unneeded: Set[str]) -> 
 
 def _collect_contents(storage: Storage) -> tuple[int, int]:
     """Remove the content that no repository has; return the number of contents and their bytes."""
-    used: set[bytes] = set()
+    used_digests: set[bytes] = set()
     for repository in storage.repositories():
-        used.update(_compact(digest) for digest in storage.blobs.list(repository))
+        used_digests.update(_compact(digest) for digest in storage.blobs.list(repository))
     removed = freed = 0
     for digest in storage.contents.list():
-        if _compact(digest) not in used:
+        if _compact(digest) not in used_digests:
             freed += storage.contents.remove(digest)
             removed += 1
     return removed, freed

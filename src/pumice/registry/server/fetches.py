@@ -210,9 +210,9 @@ class Fetches:
         upload = storage.uploads.begin(repository, digest.partition(":")[0])
         received = 0
         try:
-            stored = storage.uploads.find(repository, upload)
-            if stored is not None:
-                start(stored.open(), size)
+            stored_upload = storage.uploads.find(repository, upload)
+            if stored_upload is not None:
+                start(stored_upload.open(), size)
             with self._upstream.open_blob(repository, digest, size or None) as file:
                 while not self._is_stopped and (data := file.read(_CHUNK)):
                     received = storage.uploads.append(repository, upload, received, data)

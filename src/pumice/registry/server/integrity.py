@@ -151,6 +151,6 @@ def _find_incomplete(storage: Storage, repository: str) -> Iterator[Finding]:
         body = storage.manifests.read(repository, digest)
         missing = sorted(set(referenced_digests(body)) - existing)
         if missing:
-            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            message = f"the manifest refers to {missing[0]}{others}, which this repository does not have"
+            suffix = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            message = f"the manifest refers to {missing[0]}{suffix}, which this repository does not have"
             yield Finding(f"{repository}@{digest}", message)

@@ -78,16 +78,20 @@ def referrer_descriptor(fields: RequiredFields, digest: str, size: int) -> bytes
 
 def _media_type(document: dict[str, Any], content_type: str) -> str:
     declared = content_type.partition(";")[0].strip().lower()
-    own = document.get("mediaType")
-    if own is not None and (not isinstance(own, str) or not _is_media_type(own)):
+    declared_type = document.get("mediaType")
+    if declared_type is not None and (
+        not isinstance(declared_type, str) or not _is_media_type(declared_type)
+    ):
         raise FormatError("the manifest's mediaType is not a media type")
     if declared not in _GENERIC:
         if not _is_media_type(declared):
             raise FormatError("the Content-Type is not a media type")
-        if own is not None and own.lower() != declared:
-            raise FormatError(f"the Content-Type is {quote(declared)}, but the manifest has {quote(own)}")
-        return own or declared
-    return own or (oci.INDEX if "manifests" in document else oci.MANIFEST)
+        if declared_type is not None and declared_type.lower() != declared:
+            raise FormatError(
+                f"the Content-Type is {quote(declared)}, but the manifest has {quote(declared_type)}"
+            )
+        return declared_type or declared
+    return declared_type or (oci.INDEX if "manifests" in document else oci.MANIFEST)
 
 
 def _is_media_type(text: str) -> bool:
@@ -132,9 +136,9 @@ def _may_be_missing(descriptor: dict[str, Any]) -> bool:
 
 
 def _artifact_type(document: dict[str, Any], config: dict[str, Any] | None) -> str:
-    own = document.get("artifactType")
-    if isinstance(own, str) and own:
-        return own
+    declared_type = document.get("artifactType")
+    if isinstance(declared_type, str) and declared_type:
+        return declared_type
     config_type = config.get("mediaType") if config else None
     return config_type if isinstance(config_type, str) else ""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.upstream import Upstream
 
 _RETRY_SECONDS = 10.0
-"""Maximum time before a registry that could not be reached is asked again."""
+"""Maximum time before the next request to a registry that could not be reached."""
 
 _MAX_TAGS = 10_000
 _MAX_TAG_LISTS = 100
@@ -40,7 +40,7 @@ _log = terminal.get_logger("pumice.registry.server")
 class _Freshness(msgspec.Struct, frozen=True):
     """How long something is served without asking the upstream registry.
 
-    ``is_stale`` means that the registry could not be reached when it was asked last.
+    ``is_stale`` means that the registry could not be reached by the last request.
     """
 
     until: float
@@ -173,23 +173,25 @@ class Proxy:
 
     async def _get_manifest_by_tag(self, call: RegistryCall) -> ServerResponse:
         key = (call.repository, call.reference)
-        stored = await self._stored_manifest(call)
+        stored_manifest = await self._stored_manifest(call)
         freshness = self._tags.get(key)
-        if stored is None or freshness is None or freshness.until <= self._clock():
+        if stored_manifest is None or freshness is None or freshness.until <= self._clock():
             try:
                 fresh = self._fresh()
-                if not await self._run(self._update_tag, *key, None if stored is None else stored.digest):
+                if not await self._run(
+                    self._update_tag, *key, None if stored_manifest is None else stored_manifest.digest
+                ):
                     return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
                 freshness = fresh
             except PumiceError as error:
-                if stored is None or not upstream.is_temporary(error):
+                if stored_manifest is None or not upstream.is_temporary(error):
                     return _error_response(error, responses.MANIFEST_UNKNOWN)
                 freshness = self._stale()
             if len(self._tags) >= _MAX_TAGS:
                 self._tags.clear()
             self._tags[key] = freshness
-            stored = await self._stored_manifest(call)
-        response = read_handlers.manifest_response(stored, call.reference)
+            stored_manifest = await self._stored_manifest(call)
+        response = read_handlers.manifest_response(stored_manifest, call.reference)
         return _with_warning(response) if freshness.is_stale else response
 
     def _fresh(self) -> _Freshness:

@@ -234,8 +234,10 @@ def apply_range(response: ServerResponse, byte_range: str) -> ServerResponse:
 
 def matches_etag(response: ServerResponse, etags: str) -> bool:
     """Return whether an If-None-Match or If-Match header contains the entity tag of ``response``."""
-    own = next((value for name, value in response.headers if name == "etag"), "")
-    return etags.strip() == "*" or own in (etag.strip().removeprefix("W/") for etag in etags.split(","))
+    entity_tag = next((value for name, value in response.headers if name == "etag"), "")
+    return etags.strip() == "*" or entity_tag in (
+        etag.strip().removeprefix("W/") for etag in etags.split(",")
+    )
 
 
 def not_modified(response: ServerResponse) -> ServerResponse:

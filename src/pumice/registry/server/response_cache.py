@@ -22,7 +22,7 @@ class CacheEntry(msgspec.Struct, frozen=True):
     repository: str
     response: ServerResponse
     expires: float
-    """After this time the storage has to be asked again, because looking content up renews its lease."""
+    """After this time a response is read from the storage again, which renews the lease of its content."""
 
 
 class ResponseCache:

@@ -174,13 +174,13 @@ async def _finish(
 
 async def _receive(context: HandlerContext, call: RegistryCall, upload: str, content_range: str) -> int:
     """Append the request body to its upload; return the new offset."""
-    stored = await context.threads.run(context.storage.uploads.find, call.repository, upload)
-    if stored is None:
+    stored_upload = await context.threads.run(context.storage.uploads.find, call.repository, upload)
+    if stored_upload is None:
         raise UnknownUploadError
-    expected_size = _expected_size(call.body, content_range, stored.offset)
+    expected_size = _expected_size(call.body, content_range, stored_upload.offset)
     context.upload_transfers.active += 1
     try:
-        offset = await _copy(context, call, upload, expected_size, stored.offset)
+        offset = await _copy(context, call, upload, expected_size, stored_upload.offset)
     finally:
         context.upload_transfers.active -= 1
     if expected_size is not None and call.body.received != expected_size:

@@ -16,10 +16,10 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def close_others(kept: Collection[int]) -> None:
+def close_others(kept_descriptors: Collection[int]) -> None:
     """Close every descriptor of this process that is not in ``kept``."""
     for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor not in kept:
+        if descriptor not in kept_descriptors:
             try:
                 os.close(descriptor)
             except OSError:  # the descriptor that listed the others

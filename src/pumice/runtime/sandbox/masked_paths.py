@@ -37,8 +37,8 @@ def list_masked_paths() -> list[str]:
     return [path for path in dict.fromkeys(paths) if not _is_below(path, paths)]
 
 
-def _is_below(path: str, others: Sequence[str]) -> bool:
-    return any(path.startswith(other + "/") for other in others)
+def _is_below(path: str, masked_paths: Sequence[str]) -> bool:
+    return any(path.startswith(masked_path + "/") for masked_path in masked_paths)
 
 
 def mask_paths(root: NewRoot) -> None:

@@ -44,10 +44,10 @@ def open_terminal(owner: int | None, outside: int) -> tuple[int, int] | None:
     return inner_end, helper
 
 
-def copy_size(terminal: int, other: int) -> None:
+def copy_size(terminal: int, target_terminal: int) -> None:
     """Give the terminal ``other`` the size of ``terminal``."""
     try:
-        fcntl.ioctl(other, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))
+        fcntl.ioctl(target_terminal, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))
     except OSError:
         pass
 

@@ -43,7 +43,7 @@ class Bwrap:
             options += ["--seccomp", str(descriptors[-1])]
         descriptors.append(external.create_memory_file(external.join_arguments(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
-        keep = [word for descriptor in descriptors for word in ("--keep", str(descriptor))]
+        keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
         sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep)
@@ -155,7 +155,9 @@ class _MountPoints:
 
     def resolve(self, path: str) -> str:
         target = tree_lookup.resolve_with_mounts(self._root, path, self._mounted)
-        if target is None or any(target == own or target.startswith(own + "/") for own in _UNUSABLE):
+        if target is None or any(
+            target == kernel_path or target.startswith(kernel_path + "/") for kernel_path in _UNUSABLE
+        ):
             raise SandboxError(
                 f"bwrap cannot use {path!r}: it leads to files of the kernel, or through too many links",
                 hint="use another path, or --stage1 builtin",

@@ -42,21 +42,21 @@ def create_memory_file(data: bytes) -> int:
     return descriptor
 
 
-def check_arguments(words: Sequence[str]) -> None:
+def check_arguments(arguments: Sequence[str]) -> None:
     """Raise SandboxError for an argument that is not Unicode text or contains a NUL."""
-    for word in words:
+    for argument in arguments:
         try:
-            data = word.encode(errors="surrogateescape")
+            data = argument.encode(errors="surrogateescape")
         except UnicodeEncodeError:
-            raise SandboxError(f"{word[:100]!r} is not Unicode text") from None
+            raise SandboxError(f"{argument[:100]!r} is not Unicode text") from None
         if b"\0" in data:
-            raise SandboxError(f"{word[:100]!r} contains a NUL")
+            raise SandboxError(f"{argument[:100]!r} contains a NUL")
 
 
-def join_arguments(words: Sequence[str]) -> bytes:
+def join_arguments(arguments: Sequence[str]) -> bytes:
     """Return words as the ``--args`` of bwrap; raises SandboxError as `check_words`."""
-    check_arguments(words)
-    return b"".join(word.encode(errors="surrogateescape") + b"\0" for word in words)
+    check_arguments(arguments)
+    return b"".join(argument.encode(errors="surrogateescape") + b"\0" for argument in arguments)
 
 
 def writable_root(container: Container) -> str:
@@ -89,7 +89,7 @@ def check_program(container: Container) -> None:
     programs = [program for path in candidates if (program := tree_lookup.resolve(root, path))]
     if not programs:
         raise NotRunnableError(name, errors.NOT_FOUND, "not found in the image")
-    if not any(_is_program(place) for place in programs):
+    if not any(_is_program(path) for path in programs):
         raise NotRunnableError(
             name, errors.NOT_EXECUTABLE, "cannot be executed: it is not an executable file"
         )
@@ -101,6 +101,6 @@ def _is_mounted(path: str, container: Container) -> bool:
     )
 
 
-def _is_program(place: Path) -> bool:
-    mode = place.lstat().st_mode
+def _is_program(path: Path) -> bool:
+    mode = path.lstat().st_mode
     return stat.S_ISREG(mode) and bool(mode & 0o111)

@@ -70,8 +70,8 @@ def test_another_suite_uses_the_same_mirrors(tmp_path: Path) -> None:
     }
     assert list(urls(find(Origin(debian="sid"), machine))) == ["debian/sid"]
     assert list(urls(find(Origin(debian="buster"), machine)))[2] == "debian-security/buster/updates"
-    chosen = Origin(debian="bookworm", suites=("bookworm", "bookworm-backports"))
-    assert list(urls(find(chosen, machine))) == ["debian/bookworm", "debian/bookworm-backports"]
+    origin = Origin(debian="bookworm", suites=("bookworm", "bookworm-backports"))
+    assert list(urls(find(origin, machine))) == ["debian/bookworm", "debian/bookworm-backports"]
 
 
 def test_other_apt_sources_are_not_mirrors_of_debian(tmp_path: Path) -> None:
@@ -97,52 +97,58 @@ def test_a_source_with_only_the_same_suite_name_is_tried_last(tmp_path: Path) ->
         sources_list_d__a_list="deb https://stranger.example/node bookworm main\n",
         sources_list_d__x_sources=DEBIAN,
     )
-    found = urls(find(Origin(debian="bookworm"), machine))
-    assert found["debian/bookworm"] == ["http://mirror.example/debian", "https://stranger.example/node"]
+    mirror_urls = urls(find(Origin(debian="bookworm"), machine))
+    assert mirror_urls["debian/bookworm"] == ["http://mirror.example/debian", "https://stranger.example/node"]
 
 
 def test_the_recipe_overrides_the_configuration_which_overrides_the_machine(tmp_path: Path) -> None:
-    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    machine_setup = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     config = Config(
         DistributionConfig(
             mirrors=("http://config.example/debian",), security_mirrors=("http://config.example/sec",)
         )
     )
-    found = urls(
-        find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian/",)), there, config=config)
+    mirror_urls = urls(
+        find(
+            Origin(debian="bookworm", mirrors=("http://recipe.example/debian/",)),
+            machine_setup,
+            config=config,
+        )
     )
-    assert found == {
+    assert mirror_urls == {
         "debian/bookworm": ["http://recipe.example/debian"],
         "debian/bookworm-updates": ["http://recipe.example/debian"],
         "debian-security/bookworm-security": ["http://config.example/sec"],
     }
-    found = urls(find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian",)), there))
-    assert found["debian-security/bookworm-security"] == ["http://mirror.example/debian-security"]
+    mirror_urls = urls(
+        find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian",)), machine_setup)
+    )
+    assert mirror_urls["debian-security/bookworm-security"] == ["http://mirror.example/debian-security"]
 
 
 def test_a_missing_mirror_is_an_error_with_a_hint() -> None:
-    for there in (None, apt_setup.AptSetup()):
-        found = find(Origin(debian="bookworm"), there)
-        assert not any(source.mirrors for source in found)
-        error = missing_mirror_error(found[0])
+    for machine_setup in (None, apt_setup.AptSetup()):
+        sources = find(Origin(debian="bookworm"), machine_setup)
+        assert not any(source.mirrors for source in sources)
+        error = missing_mirror_error(sources[0])
         assert error.message == "no Debian mirror is configured for bookworm"
         assert "mirrors: [https://mirror.example/debian]" in (error.hint or "")
 
 
 def test_security_may_be_missing_from_the_sources() -> None:
-    found = find(Origin(debian="bookworm", mirrors=("http://mirror.example/debian",)), None)
-    assert found[2].mirrors == ()
-    assert found[2].optional
+    sources = find(Origin(debian="bookworm", mirrors=("http://mirror.example/debian",)), None)
+    assert sources[2].mirrors == ()
+    assert sources[2].optional
 
 
 def test_keyrings_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
     (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
-    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    machine_setup = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     for origin in (
         Origin(debian="bookworm", keyrings=("ours.asc",)),
         Origin(debian="bookworm", keyrings=("ours.asc",), mirrors=("http://recipe.example",)),
     ):
-        for source in find(origin, there, tmp_path):
+        for source in find(origin, machine_setup, tmp_path):
             for mirror in source.mirrors:
                 assert [keys.data for keys in mirror.keys] == [archive.keyring("good")]
 
@@ -150,8 +156,8 @@ def test_keyrings_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
 def test_builtin_keys_are_tried_before_those_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
     signed = DEBIAN.replace("Components", "Signed-By: /ours.asc ABCD\nComponents")
-    there = apt(tmp_path, sources_list_d__x_sources=signed)
-    (mirror,) = find(Origin(debian="bookworm"), there)[0].mirrors
+    machine_setup = apt(tmp_path, sources_list_d__x_sources=signed)
+    (mirror,) = find(Origin(debian="bookworm"), machine_setup)[0].mirrors
     assert [keys.data for keys in mirror.keys] == [builtin_keys().data, archive.keyring("good")]
     assert mirror.keys[1].fingerprints == ("ABCD",)
 
@@ -168,18 +174,20 @@ def test_a_missing_keyring_of_the_recipe_is_an_error(tmp_path: Path) -> None:
 
 
 def test_date_checks_follow_the_source_then_the_apt_configuration(tmp_path: Path) -> None:
-    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
-    assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
-    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN, apt_conf='Acquire::Check-Valid-Until "false";')
-    assert not find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
+    machine_setup = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    assert find(Origin(debian="bookworm"), machine_setup)[0].mirrors[0].check_valid_until
+    machine_setup = apt(
+        tmp_path, sources_list_d__x_sources=DEBIAN, apt_conf='Acquire::Check-Valid-Until "false";'
+    )
+    assert not find(Origin(debian="bookworm"), machine_setup)[0].mirrors[0].check_valid_until
     assert (
-        not find(Origin(debian="bookworm", mirrors=("http://m.example",)), there)[0]
+        not find(Origin(debian="bookworm", mirrors=("http://m.example",)), machine_setup)[0]
         .mirrors[0]
         .check_valid_until
     )
-    said = DEBIAN.replace("Components", "Check-Valid-Until: yes\nComponents")
-    there = apt(tmp_path, sources_list_d__x_sources=said)
-    assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
+    source_text = DEBIAN.replace("Components", "Check-Valid-Until: yes\nComponents")
+    machine_setup = apt(tmp_path, sources_list_d__x_sources=source_text)
+    assert find(Origin(debian="bookworm"), machine_setup)[0].mirrors[0].check_valid_until
 
 
 def test_other_archives_need_a_key_or_explicit_trust(tmp_path: Path) -> None:
@@ -187,21 +195,21 @@ def test_other_archives_need_a_key_or_explicit_trust(tmp_path: Path) -> None:
     base = Origin(debian="sid", mirrors=("http://m.example",))
     with pytest.raises(TrustError, match="the archive tool has no key"):
         find(_with(base, ExtraArchive(name="tool", url="http://t.example", suite="x")), None, tmp_path)
-    found = find(
+    sources = find(
         _with(base, ExtraArchive(name="tool", url="http://t.example/", suite="x", key="tool.asc")),
         None,
         tmp_path,
     )
-    assert found[1].label == "tool/x"
-    assert found[1].mirrors[0].url == "http://t.example"
-    assert [keys.data for keys in found[1].mirrors[0].keys] == [archive.keyring("other")]
-    assert not found[1].trusted
-    found = find(
+    assert sources[1].label == "tool/x"
+    assert sources[1].mirrors[0].url == "http://t.example"
+    assert [keys.data for keys in sources[1].mirrors[0].keys] == [archive.keyring("other")]
+    assert not sources[1].trusted
+    sources = find(
         _with(base, ExtraArchive(name="tool", url="http://t.example", suite="x", trusted=True)),
         None,
         tmp_path,
     )
-    assert found[1].trusted
+    assert sources[1].trusted
 
 
 def test_builtin_keys_match_their_readme() -> None:

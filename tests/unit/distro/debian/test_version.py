@@ -64,10 +64,10 @@ def test_orders_the_published_examples() -> None:
         assert sorted(chain, key=version.sort_key) == chain
 
 
-@pytest.mark.parametrize(("a", "b"), EQUAL)
-def test_equal_versions_have_equal_keys(a: str, b: str) -> None:
-    assert version.compare_versions(a, b) == 0
-    assert version.sort_key(a) == version.sort_key(b)
+@pytest.mark.parametrize(("first_version", "second_version"), EQUAL)
+def test_equal_versions_have_equal_keys(first_version: str, second_version: str) -> None:
+    assert version.compare_versions(first_version, second_version) == 0
+    assert version.sort_key(first_version) == version.sort_key(second_version)
 
 
 @pytest.mark.parametrize("text", VALID)
@@ -82,10 +82,15 @@ def test_refuses_invalid_versions(text: str) -> None:
 
 
 @given(versions, versions, versions)
-def test_order_is_total(a: str, b: str, c: str) -> None:
-    assert version.compare_versions(a, b) == -version.compare_versions(b, a)
-    if version.compare_versions(a, b) <= 0 and version.compare_versions(b, c) <= 0:
-        assert version.compare_versions(a, c) <= 0
+def test_order_is_total(first_version: str, second_version: str, third_version: str) -> None:
+    assert version.compare_versions(first_version, second_version) == -version.compare_versions(
+        second_version, first_version
+    )
+    if (
+        version.compare_versions(first_version, second_version) <= 0
+        and version.compare_versions(second_version, third_version) <= 0
+    ):
+        assert version.compare_versions(first_version, third_version) <= 0
 
 
 @given(versions)
@@ -105,19 +110,24 @@ def test_any_text_has_a_key_and_check_raises_only_format_error(text: str) -> Non
 @pytest.mark.peer("dpkg")
 @settings(max_examples=300, deadline=None)
 @given(versions, versions)
-def test_agrees_with_dpkg(a: str, b: str) -> None:
+def test_agrees_with_dpkg(first_version: str, second_version: str) -> None:
     peers.need("dpkg")
-    expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]
-    command = ["dpkg", "--compare-versions", a, expected, b]
+    expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(first_version, second_version)]
+    command = ["dpkg", "--compare-versions", first_version, expected, second_version]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.peer("dpkg")
 def test_published_examples_agree_with_dpkg() -> None:
     peers.need("dpkg")
-    for a, b in itertools.combinations(ASCENDING, 2):
-        expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]
-        assert subprocess.run(["dpkg", "--compare-versions", a, expected, b], check=False).returncode == 0, (
-            a,
-            b,
+    for older_version, newer_version in itertools.combinations(ASCENDING, 2):
+        expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(older_version, newer_version)]
+        assert (
+            subprocess.run(
+                ["dpkg", "--compare-versions", older_version, expected, newer_version], check=False
+            ).returncode
+            == 0
+        ), (
+            older_version,
+            newer_version,
         )

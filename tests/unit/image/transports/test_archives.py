@@ -198,7 +198,7 @@ def test_compressed_archives_are_read(
 
 
 def test_missing_archives_are_said(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match="the file does not exist"):
         layout_archive.read_archive(tmp_path / "b")
     with pytest.raises(ImageError, match="not a regular file"):
         layout_archive.read_archive(tmp_path)

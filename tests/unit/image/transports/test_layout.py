@@ -169,7 +169,7 @@ def test_damaged_records_only_cost_time(tmp_path: Path) -> None:
         def get(self, kind: str, key: str) -> bytes | None:
             return b"\xff{"
 
-        def put(self, kind: str, key: str, value: bytes, keeps: object = ()) -> None:
+        def put(self, kind: str, key: str, value: bytes, kept_blobs: object = ()) -> None:
             raise StoreError("read-only")
 
     image = handmade.image(handmade.small())

@@ -45,7 +45,7 @@ def test_all_effects_of_a_typical_package() -> None:
     assert "0755 100:100 var/lib/redis/" in lines
     assert "0755 0:0 run/redis/" in lines
     assert "var/run -> /run" in lines
-    assert applied.removed == ("var/run/redis",)
+    assert applied.removed_paths == ("var/run/redis",)
     assert {path: oct(entry.mode) for path, entry in applied.directories.items()} == {"etc/redis": "0o2750"}
     assert (applied.directories["etc/redis"].uid, applied.directories["etc/redis"].gid) == (100, 4)
     assert applied.ids.users == {"redis": 100}

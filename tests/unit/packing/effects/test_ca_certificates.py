@@ -16,8 +16,8 @@ def test_bundle_links_and_configuration() -> None:
         f"{SHIPPED}/A.crt": ONE,
         f"{SHIPPED}/README": "no",
     }
-    result = install_ca_certificates(effect_input(tree(paths, PACKAGES)))
-    entries = {item.entry.path: item for item in result.generated}
+    effect_result = install_ca_certificates(effect_input(tree(paths, PACKAGES)))
+    entries = {generated_entry.entry.path: generated_entry for generated_entry in effect_result.generated}
     assert entries["etc/ssl/certs/ca-certificates.crt"].content == ONE + TWO
     assert entries["etc/ca-certificates.conf"].content.decode().splitlines()[-2:] == [
         "mozilla/A.crt",
@@ -27,7 +27,7 @@ def test_bundle_links_and_configuration() -> None:
         x509.compute_subject_hash(certificate("one")),
         x509.compute_subject_hash(certificate("two")),
     )
-    links = [line for line in format_entries(result.generated).splitlines() if "->" in line]
+    links = [line for line in format_entries(effect_result.generated).splitlines() if "->" in line]
     assert links == sorted(
         [
             f"etc/ssl/certs/{first_hash}.0 -> A.pem",
@@ -41,8 +41,8 @@ def test_bundle_links_and_configuration() -> None:
 def test_local_certificates_come_last_in_the_bundle() -> None:
     paths = {f"{SHIPPED}/z.crt": ONE, "usr/local/share/ca-certificates/a.crt": TWO}
     entries = {
-        item.entry.path: item
-        for item in install_ca_certificates(effect_input(tree(paths, PACKAGES))).generated
+        generated_entry.entry.path: generated_entry
+        for generated_entry in install_ca_certificates(effect_input(tree(paths, PACKAGES))).generated
     }
     assert entries["etc/ssl/certs/ca-certificates.crt"].content == ONE + TWO
     assert b"a.crt" not in entries["etc/ca-certificates.conf"].content
@@ -55,8 +55,8 @@ def test_an_existing_configuration_selects_the_certificates() -> None:
         "etc/ca-certificates.conf": "# x\n!mozilla/a.crt\nmozilla/gone.crt\nmozilla/b.crt\n",
     }
     entries = {
-        item.entry.path: item
-        for item in install_ca_certificates(effect_input(tree(paths, PACKAGES))).generated
+        generated_entry.entry.path: generated_entry
+        for generated_entry in install_ca_certificates(effect_input(tree(paths, PACKAGES))).generated
     }
     assert entries["etc/ssl/certs/ca-certificates.crt"].content == TWO
     assert "etc/ca-certificates.conf" not in entries

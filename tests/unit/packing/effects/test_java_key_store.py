@@ -14,14 +14,14 @@ ONE, TWO = pem("one"), pem("two")
 def test_the_key_store_has_the_certificates_of_the_bundle() -> None:
     paths: dict[str, str | bytes] = {f"{SHIPPED}/A.crt": ONE, f"{SHIPPED}/b.crt": TWO, "etc/ssl/certs/": ""}
     image_tree = tree(paths, PACKAGES)
-    result = create_java_key_store(
+    effect_result = create_java_key_store(
         effect_input(image_tree.with_entries(install_ca_certificates(effect_input(image_tree)).generated))
     )
     assert (
-        format_entries(result.generated)
+        format_entries(effect_result.generated)
         == "0755 0:0 etc/ssl/certs/java/\n0644 0:0 etc/ssl/certs/java/cacerts"
     )
-    assert jks.read_key_store(result.generated[-1].content, "changeit") == {
+    assert jks.read_key_store(effect_result.generated[-1].content, "changeit") == {
         "debian:a.pem": certificate("one"),
         "debian:b.pem": certificate("two"),
     }

@@ -5,15 +5,15 @@ from tests.support.texttree import effect_input, format_entries, tree
 
 
 def test_existing_directories_in_usr_get_links() -> None:
-    result = link_merged_usr(
+    effect_result = link_merged_usr(
         effect_input(tree({"usr/bin/sh": "x", "usr/lib/a": "", "usr/sbin/": "", "usr/lib64/ld.so": ""}))
     )
     assert (
-        format_entries(result.generated)
+        format_entries(effect_result.generated)
         == "bin -> usr/bin\nlib -> usr/lib\nlib64 -> usr/lib64\nsbin -> usr/sbin"
     )
 
 
 def test_links_of_packages_are_kept() -> None:
-    result = link_merged_usr(effect_input(tree({"usr/bin/sh": "x", "bin": "-> usr/bin"})))
-    assert result.generated == ()
+    effect_result = link_merged_usr(effect_input(tree({"usr/bin/sh": "x", "bin": "-> usr/bin"})))
+    assert effect_result.generated == ()

@@ -29,9 +29,13 @@ PATHS = {
 
 def run_script(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
     settings = EffectSettings(architecture="amd64", format=lock_format)
-    result = create_scripted_files(effect_input(tree(PATHS, [package(name, postinst=script)]), settings))
-    lines = format_entries(result.generated, with_content=True)
-    return "\n".join([lines, *(f"not done: {action}" for _, action in result.skipped_actions)]).strip("\n")
+    effect_result = create_scripted_files(
+        effect_input(tree(PATHS, [package(name, postinst=script)]), settings)
+    )
+    lines = format_entries(effect_result.generated, with_content=True)
+    return "\n".join([lines, *(f"not done: {action}" for _, action in effect_result.skipped_actions)]).strip(
+        "\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,6 +167,74 @@ def test_format_1_keeps_its_behavior(script: str, expected: str) -> None:
     assert run_script(script, lock_format=1) == expected
 
 
+_NOTE = "\nnot done: install (host name)"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            'D=/var/lib/y/$(uname -n); if ! [ -d "$D" ]; then install -o redis -g redis -d $D; fi',
+            "0755 101:102 var/lib/y/" + _NOTE,
+        ),
+        (
+            "mkdir -p /var/lib/y/h-$(hostname); chown redis: /var/lib/y/h-$(hostname)",
+            "0755 101:102 var/lib/y/\nnot done: mkdir (host name)\nnot done: chown (host name)",
+        ),
+        # a directory of a package keeps its attributes
+        ("install -o redis -d /var/lib/x/$(hostname)", _NOTE.strip()),
+        ("chmod 700 /var/lib/x/$(hostname)", "not done: chmod (host name)"),
+        ("install -d /var/lib/$(hostname)/a", _NOTE.strip()),
+        ("install -m 600 /usr/share/x/template /srv/$(hostname)", _NOTE.strip()),
+        ("unknown && install -d /srv/y/$(hostname)", "not done: install (conditional)"),
+        ("echo a > /etc/$(hostname)", "not done: file contents"),
+        ("echo $(hostname) > /etc/t", "not done: file contents"),
+        ("touch /etc/$(hostname); cp /etc/x.conf /$(hostname)", "not done: touch\nnot done: cp"),
+    ],
+)
+def test_a_directory_named_after_the_host_has_its_parent(script: str, expected: str) -> None:
+    assert run_script(script) == expected
+
+
+def test_format_1_creates_no_parent_of_a_directory_named_after_the_host() -> None:
+    assert run_script("mkdir -p /srv/y/$(hostname)", lock_format=1) == "not done: mkdir"
+
+
+_LIGHTTPD = {
+    "etc/lighttpd/conf-available/10-fastcgi.conf": "x\n",
+    "etc/lighttpd/conf-available/15-php.conf": "# -*- depends: fastcgi, none -*-\n",
+    "etc/lighttpd/conf-available/README": "",
+    "etc/lighttpd/conf-enabled/": "",
+}
+
+
+def test_lighttpd_modules_are_enabled_with_their_dependencies() -> None:
+    script = "if lighty-enable-mod php absent; then mkdir /a; fi; unknown && lighty-enable-mod fastcgi"
+    effect_result = create_scripted_files(effect_input(tree(_LIGHTTPD, [package("x", postinst=script)])))
+    assert format_entries(effect_result.generated).splitlines() == [
+        "0755 0:0 a/",
+        "etc/lighttpd/conf-enabled/10-fastcgi.conf -> ../conf-available/10-fastcgi.conf",
+        "etc/lighttpd/conf-enabled/15-php.conf -> ../conf-available/15-php.conf",
+    ]
+    assert effect_result.skipped_actions == (("x", "lighty-enable-mod (conditional)"),)
+
+
+def test_nginx_modules_are_enabled_by_the_loop_of_their_package() -> None:
+    script = (
+        "for pair in mod-mail.conf:50-mod-mail.conf ; do\n"
+        "from=$(echo $pair | cut -d: -f1)\nto=$(echo $pair | cut -d: -f2)\n"
+        "if [ -L /etc/nginx/modules-enabled/$to.removed ]; then removed=true; else removed=false; fi\n"
+        'if [ -z "$2" -o "$removed" = "true" ]; then\n'
+        "ln -sf /usr/share/nginx/modules-available/$from /etc/nginx/modules-enabled/$to\nfi\ndone"
+    )
+    paths = {"etc/nginx/modules-enabled/": "", "usr/share/nginx/modules-available/mod-mail.conf": ""}
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=script)])))
+    assert format_entries(effect_result.generated) == (
+        "etc/nginx/modules-enabled/50-mod-mail.conf -> /usr/share/nginx/modules-available/mod-mail.conf"
+    )
+    assert effect_result.skipped_actions == ()
+
+
 def test_php_modules_are_enabled_for_every_installed_interface() -> None:
     paths = {
         "usr/share/x/dom.ini": "; priority=15\nextension=dom\n",
@@ -178,9 +250,9 @@ def test_php_modules_are_enabled_for_every_installed_interface() -> None:
         " phpenmod -q -v 8.2 -m -r $m || exit 1; done"
     )
     folder = "mkdir -p /etc/php/8.2/mods-available\n"
-    result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=folder + script)])))
-    lines = format_entries(result.generated).splitlines()
-    assert result.skipped_actions == ()
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=folder + script)])))
+    lines = format_entries(effect_result.generated).splitlines()
+    assert effect_result.skipped_actions == ()
     for name in ("cli", "fpm"):
         assert f"etc/php/8.2/{name}/conf.d/15-dom.ini -> /etc/php/8.2/mods-available/dom.ini" in lines
         assert f"etc/php/8.2/{name}/conf.d/20-xml.ini -> /etc/php/8.2/mods-available/xml.ini" in lines
@@ -192,12 +264,14 @@ def test_php_modules_are_enabled_for_every_installed_interface() -> None:
 
 def test_setcap_sets_file_capabilities() -> None:
     script = "if command -v setcap; then setcap cap_net_raw+ep /bin/tool; else chmod u+s /bin/tool; fi"
-    (item,) = create_scripted_files(effect_input(tree(PATHS, [package("x", postinst=script)]))).generated
-    assert item.entry.xattrs == {
+    (generated_entry,) = create_scripted_files(
+        effect_input(tree(PATHS, [package("x", postinst=script)]))
+    ).generated
+    assert generated_entry.entry.xattrs == {
         "security.capability": bytes.fromhex("0100000200200000000000000000000000000000")
     }
-    assert item.entry.mode == 0o755
-    assert item.content == b"elf"
+    assert generated_entry.entry.mode == 0o755
+    assert generated_entry.content == b"elf"
 
 
 def test_paths_do_not_leave_the_root() -> None:
@@ -211,24 +285,25 @@ def test_files_of_other_effects_are_not_overwritten() -> None:
         paths, [package("base-passwd", postinst="cp /usr/share/base-passwd/passwd.master /etc/passwd")]
     )
     with_users = image_tree.with_entries([file_entry("etc/passwd", b"ours", "effect:users")])
-    result = create_scripted_files(effect_input(with_users))
-    assert result.generated == ()
+    effect_result = create_scripted_files(effect_input(with_users))
+    assert effect_result.generated == ()
     unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
-    result = create_scripted_files(
+    effect_result = create_scripted_files(
         effect_input(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")]))
     )
-    assert (result.generated, result.skipped_actions) == ((), ())
+    assert (effect_result.generated, effect_result.skipped_actions) == ((), ())
 
 
 def test_rows_of_the_data_table_are_applied() -> None:
     paths = {**PATHS, "usr/share/zoneinfo/Etc/UTC": "zone"}
     zone = "etc/localtime -> /usr/share/zoneinfo/Etc/UTC"
-    result = create_scripted_files(effect_input(tree(paths, [package("tzdata")])))
-    assert format_entries(result.generated, with_content=True) == zone
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("tzdata")])))
+    assert format_entries(effect_result.generated, with_content=True) == zone
     writes = package("tzdata", postinst='echo "$(ask)" > /etc/timezone\n')
-    result = create_scripted_files(effect_input(tree(paths, [writes])))
+    effect_result = create_scripted_files(effect_input(tree(paths, [writes])))
     assert (
-        format_entries(result.generated, with_content=True) == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
+        format_entries(effect_result.generated, with_content=True)
+        == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
     )
 
 

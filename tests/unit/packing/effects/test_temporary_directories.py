@@ -6,9 +6,10 @@ from tests.support.texttree import effect_input, format_entries, tree
 
 
 def test_temporary_directories_exist_with_the_right_mode() -> None:
-    result = create_temporary_directories(effect_input(tree({"tmp/": "0755", "run/": "0755"})))
+    effect_result = create_temporary_directories(effect_input(tree({"tmp/": "0755", "run/": "0755"})))
     assert (
-        format_entries(result.generated) == "0700 0:0 root/\n1777 0:0 tmp/\n0755 0:0 var/\n1777 0:0 var/tmp/"
+        format_entries(effect_result.generated)
+        == "0700 0:0 root/\n1777 0:0 tmp/\n0755 0:0 var/\n1777 0:0 var/tmp/"
     )
     assert (
         create_temporary_directories(

@@ -12,11 +12,11 @@ ACCOUNTS = {"etc/passwd": "root:x:0:0::/root:/bin/sh\ns:x:5:6::/:/\n", "etc/grou
 def run_tmpfiles(conf: str, **paths: str) -> str:
     extra_paths = {path.replace("__", "/"): content for path, content in paths.items()}
     image_tree = tree({**ACCOUNTS, **extra_paths, "usr/lib/tmpfiles.d/x.conf": conf})
-    result = create_tmpfiles(effect_input(image_tree))
+    effect_result = create_tmpfiles(effect_input(image_tree))
     return "\n".join(
         [
-            format_entries(result.generated, with_content=True),
-            *(f"not done: {name}" for name, _ in result.skipped_actions),
+            format_entries(effect_result.generated, with_content=True),
+            *(f"not done: {name}" for name, _ in effect_result.skipped_actions),
         ]
     )
 

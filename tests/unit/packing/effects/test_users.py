@@ -31,8 +31,11 @@ def build_account_files(
     *packages: PackageFacts, settings: EffectSettings | None = None, extra_paths: Paths | None = None
 ) -> dict[str, str]:
     paths = {**BASE, "home/": "", **(extra_paths or {})}
-    result = create_accounts(effect_input(tree(paths, packages), settings))
-    return {item.entry.path: item.content.decode() for item in result.generated}
+    effect_result = create_accounts(effect_input(tree(paths, packages), settings))
+    return {
+        generated_entry.entry.path: generated_entry.content.decode()
+        for generated_entry in effect_result.generated
+    }
 
 
 def added_lines(files: dict[str, str], name: str = "etc/passwd") -> list[str]:
@@ -42,12 +45,15 @@ def added_lines(files: dict[str, str], name: str = "etc/passwd") -> list[str]:
 
 
 def test_account_files_without_packages() -> None:
-    result = create_accounts(effect_input(tree({**BASE, "home/": ""})))
-    assert format_entries(result.generated) == (
+    effect_result = create_accounts(effect_input(tree({**BASE, "home/": ""})))
+    assert format_entries(effect_result.generated) == (
         "0644 0:0 etc/group\n0640 0:42 etc/gshadow\n0644 0:0 etc/passwd\n0640 0:42 etc/shadow\n"
         "0700 65532:65532 home/nonroot/"
     )
-    files = {item.entry.path: item.content.decode() for item in result.generated}
+    files = {
+        generated_entry.entry.path: generated_entry.content.decode()
+        for generated_entry in effect_result.generated
+    }
     assert files["etc/passwd"] == (
         "root:x:0:0:root:/root:/bin/bash\n"
         "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
@@ -71,8 +77,8 @@ def test_ids_are_allocated_by_name() -> None:
 
 def test_locked_ids_are_kept() -> None:
     settings = EffectSettings(architecture="amd64", ids=Ids({"redis": 150}, {"redis": 151, "gone": 100}))
-    result = create_accounts(effect_input(tree(BASE, [REDIS, MEMCACHED]), settings))
-    assert result.ids == Ids({"memcache": 101, "redis": 150}, {"memcache": 101, "redis": 151})
+    effect_result = create_accounts(effect_input(tree(BASE, [REDIS, MEMCACHED]), settings))
+    assert effect_result.ids == Ids({"memcache": 101, "redis": 150}, {"memcache": 101, "redis": 151})
 
 
 def test_sysusers_files_add_accounts() -> None:
@@ -115,14 +121,14 @@ def test_the_recipe_adds_users_and_groups() -> None:
         ),
         groups=(Group(name="team", gid=2000),),
     )
-    result = create_accounts(effect_input(tree(BASE), settings))
-    text = format_entries(result.generated, with_content=True)
+    effect_result = create_accounts(effect_input(tree(BASE), settings))
+    text = format_entries(effect_result.generated, with_content=True)
     assert "app:x:1000:1000:An app:/srv/app:/bin/sh" in text
     assert "adm:x:4:app" in text
     assert "team:x:2000:" in text
     assert "0755 1000:1000 srv/app/" in text
     assert "0755 0:0 srv/" in text
-    assert result.ids == Ids({}, {"app": 1000, "extra": 100})
+    assert effect_result.ids == Ids({}, {"app": 1000, "extra": 100})
 
 
 def test_the_recipe_may_use_the_id_of_nonroot() -> None:
@@ -147,8 +153,8 @@ def test_an_invalid_comment_is_refused() -> None:
 
 def test_a_computed_user_name_is_reported() -> None:
     odd = package("odd", postinst='adduser --system "$(some program)"\n')
-    result = create_accounts(effect_input(tree(BASE, [odd])))
-    assert result.skipped_actions == (("odd", "users"),)
+    effect_result = create_accounts(effect_input(tree(BASE, [odd])))
+    assert effect_result.skipped_actions == (("odd", "users"),)
 
 
 def test_without_a_base_only_requested_users_exist() -> None:

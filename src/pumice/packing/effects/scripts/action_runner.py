@@ -9,6 +9,8 @@ import posixpath
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pumice.packing.effects.scripts.host_directories import names_host
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -33,7 +35,7 @@ def run_actions(actions: Iterable[ScriptAction], commands: ScriptCommands) -> It
         else:
             yield from _run_outside_loops(group, uncertain_actions, commands)
     for action in uncertain_actions:
-        name = _command_name(action)
+        name = _get_command_name(action)
         if _is_reported(name, commands) and not _is_already_created(action, commands):
             yield f"{name} (conditional)"
 
@@ -58,9 +60,12 @@ def _run_outside_loops(
                 _run_earlier_creation(action, uncertain_actions, commands)
                 and commands.run(action.words, action.working_directory)
             )
-            and _command_name(action) not in _UNREPORTED_COMMANDS
+            and _get_command_name(action) not in _UNREPORTED_COMMANDS
+            and not names_host(action.words)
         ):
-            yield _command_name(action)
+            yield _get_command_name(action)
+        elif names_host(action.words):
+            yield f"{_get_command_name(action)} (host name)"
 
 
 def _run_loop(actions: list[ScriptAction], commands: ScriptCommands) -> Iterator[str]:
@@ -71,8 +76,8 @@ def _run_loop(actions: list[ScriptAction], commands: ScriptCommands) -> Iterator
     for action in actions:
         if action.output_files:
             yield "file contents (loop)"
-        elif commands.supports(action.words) and _command_name(action) not in _UNREPORTED_COMMANDS:
-            yield f"{_command_name(action)} (loop)"
+        elif commands.supports(action.words) and _get_command_name(action) not in _UNREPORTED_COMMANDS:
+            yield f"{_get_command_name(action)} (loop)"
 
 
 def _run_in_loop(action: ScriptAction, commands: ScriptCommands) -> bool:
@@ -94,7 +99,7 @@ def _run_in_loop(action: ScriptAction, commands: ScriptCommands) -> bool:
     return bool(is_done) and is_unchanged
 
 
-def _command_name(action: ScriptAction) -> str:
+def _get_command_name(action: ScriptAction) -> str:
     return (action.words[0] or "").rpartition("/")[2] if action.words else ""
 
 
@@ -112,7 +117,7 @@ def _run_earlier_creation(
     operands = set(action.words[1:])
     for earlier_action in uncertain_actions:
         if (
-            _command_name(earlier_action) in _CREATING_COMMANDS
+            _get_command_name(earlier_action) in _CREATING_COMMANDS
             and earlier_action.working_directory == action.working_directory
             and operands & set(earlier_action.words[1:]) - {None}
         ):
@@ -121,9 +126,9 @@ def _run_earlier_creation(
 
 
 def _is_already_created(action: ScriptAction, commands: ScriptCommands) -> bool:
-    last = action.words[-1]
-    return (action.words[0] in _CREATING_COMMANDS and last is not None) and commands.overlay.exists(
-        last if last.startswith("/") else f"{action.working_directory or ''}/{last}"
+    last_operand = action.words[-1]
+    return (action.words[0] in _CREATING_COMMANDS and last_operand is not None) and commands.overlay.exists(
+        last_operand if last_operand.startswith("/") else f"{action.working_directory or ''}/{last_operand}"
     )
 
 

@@ -13,7 +13,7 @@ from pumice.formats.shellwords import Part
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pumice.formats import shell
+    from pumice.formats import shelltree
     from pumice.formats.shellwords import Word
     from pumice.packing.effects.scripts.scope import Scope, Value
 
@@ -89,7 +89,7 @@ def change_directory(working_directory: Value, words: Sequence[Value], *, is_cer
     return posixpath.normpath(posixpath.join(working_directory or "/", target))
 
 
-def here_document_lines(documents: Sequence[shell.Redirect]) -> list[str] | None:
+def here_document_lines(documents: Sequence[shelltree.Redirect]) -> list[str] | None:
     """Return the lines of the last here-document; None if it contains expansions."""
     target = documents[-1].target
     if len(target) != 1 or target[0].kind != "text":

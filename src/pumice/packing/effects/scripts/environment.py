@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.packing.effects.scripts import enabled_modules
+from pumice.packing.effects.scripts import enabled_modules, host_directories
+from pumice.packing.effects.scripts.scope import HOST_NAME, literal_value
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ class ScriptEnvironment:
     def command_status(self, words: Sequence[Value]) -> bool | None:
         """Return whether a command succeeds."""
         name = words[0] if words else None
-        if name in _ALWAYS_SUCCEED or (name == "phpenmod" and self._format >= 2):
+        if name in _ALWAYS_SUCCEED or (name in ("phpenmod", "lighty-enable-mod") and self._format >= 2):
             return True
         if name in ("dpkg-statoverride", "dpkg-divert"):
             return "--list" not in words
         query = _STATUS_QUERIES.get(name or "")
-        literal_arguments = [word for word in words[1:] if word is not None]
+        literal_arguments = [word for word in map(literal_value, words[1:]) if word is not None]
         return query(self, literal_arguments) if query and len(literal_arguments) == len(words) - 1 else None
 
     def _has_account(self, words: list[str]) -> bool | None:
@@ -149,6 +150,8 @@ class ScriptEnvironment:
         """Return the standard output of a command."""
         if words[0] == "phpquery":
             return _query_php(self, list(words)) if self._format >= 2 else None
+        if host_directories.prints_host_name(words):
+            return HOST_NAME if self._format >= 2 else None
         query = _OUTPUT_QUERIES.get(words[0])
         operands = [word for word in words[1:] if not word.startswith("-")]
         if words[0] == "dpkg" and "--print-architecture" in words:

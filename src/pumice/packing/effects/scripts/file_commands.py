@@ -11,6 +11,7 @@ from pumice.errors import FormatError
 from pumice.packing.effects.scripts import enabled_modules
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 from pumice.packing.effects.scripts.file_modes import parse_mode
+from pumice.packing.effects.scripts.host_directories import HostDirectories, names_host
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ScriptCommands:
         self.stat_overrides: dict[str, StatOverride] = {}
         self.incomplete_files: set[str] = set()
         """Files of which a script writes an unknown part, so that they are not written at all."""
+        self._host_directories = HostDirectories(overlay)
         self._users = users
         self._groups = groups
         self._working_directory: Value = "/"
@@ -62,6 +64,11 @@ class ScriptCommands:
         if not is_supported(name, self._format):
             return None
         command = _FILE_COMMANDS[name]
+        if names_host(words):
+            replaced_words = self._host_directories.replace_words(words)
+            if replaced_words is None:
+                return False
+            words = replaced_words
         line = parse_command_line(words[1:], _VALUE_OPTIONS.get(name, ()))
         if line is None:
             return False
@@ -97,7 +104,7 @@ class ScriptCommands:
         self.overlay.roll_back(mark)
         self.stat_overrides = dict(overrides)
 
-    def _absolute_path(self, operand: str) -> str:
+    def _make_absolute_path(self, operand: str) -> str:
         """Return the absolute path of an operand; raise ValueError for a pattern or an unknown directory."""
         if (
             not operand
@@ -148,7 +155,7 @@ class ScriptCommands:
         mode = line.values.get("m") or line.values.get("mode")
         is_done = True
         for operand in line.operands:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             if self.overlay.exists(path):
                 continue
             parent = posixpath.dirname(path)
@@ -183,7 +190,7 @@ class ScriptCommands:
     ) -> bool:
         recursive = bool(line.flags & {"R", "recursive"})
         for operand in operands:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             if line.flags & {"h", "no-dereference"} and self.overlay.is_symlink(path):
                 continue
             targets = self.overlay.walk(path) if recursive else [path]
@@ -205,7 +212,7 @@ class ScriptCommands:
             return False
         text = arguments[0]
         for operand in arguments[1:]:
-            path = self._absolute_path(operand)
+            path = self._make_absolute_path(operand)
             targets = list(self.overlay.walk(path)) if flags & {"R", "recursive"} else [path]
             if not targets:
                 return False
@@ -221,10 +228,10 @@ class ScriptCommands:
         return True
 
     def _touch(self, line: CommandLine) -> bool:
-        paths = [self._absolute_path(operand) for operand in line.operands]
+        paths = [self._make_absolute_path(operand) for operand in line.operands]
         mode = 0o666 & ~self._umask_value
-        results = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
-        return all(results)
+        successes = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
+        return all(successes)
 
     def _link(self, line: CommandLine) -> bool:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
@@ -236,13 +243,13 @@ class ScriptCommands:
         if entry is not None and entry.kind == "dir" and not line.flags & {"n", "T", "no-target-directory"}:
             path = f"{path}/{posixpath.basename(target)}"
         return self.overlay.make_symlink(
-            self._absolute_path(path), target, force=bool(line.flags & {"f", "force"})
+            self._make_absolute_path(path), target, force=bool(line.flags & {"f", "force"})
         )
 
     def _copy(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or line.flags & {"r", "R", "recursive"}:
             return False
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content, entry = self.overlay.read(source), self.overlay.entry(source)
         if content is None or entry is None:
             return False
@@ -264,16 +271,16 @@ class ScriptCommands:
         uid = self._look_up_user(owner)[0] if owner and not owner.isdecimal() else int(owner or 0)
         gid = self._look_up_group(group) if group else 0
         if line.flags & {"d", "directory"}:
-            paths = [self._absolute_path(operand) for operand in line.operands]
-            results = [
+            paths = [self._make_absolute_path(operand) for operand in line.operands]
+            successes = [
                 self.overlay.make_directory(path)
                 and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
                 for path in paths
             ]
-            return all(results)
+            return all(successes)
         if len(line.operands) != 2:
             return False
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content = b"" if source == "/dev/null" else self.overlay.read(source)
         path = self._destination_path(path, source)
         if content is None or (
@@ -288,16 +295,19 @@ class ScriptCommands:
         if len(line.operands) != 2:
             return False
         return self.overlay.rename(
-            self._absolute_path(line.operands[0]), self._absolute_path(line.operands[1])
+            self._make_absolute_path(line.operands[0]), self._make_absolute_path(line.operands[1])
         )
 
     def _remove(self, line: CommandLine) -> bool:
         for operand in line.operands:
-            self.overlay.discard(self._absolute_path(operand))
+            self.overlay.discard(self._make_absolute_path(operand))
         return True
 
     def _enable_php(self, line: CommandLine) -> bool:
         return enabled_modules.enable_php_modules(self.overlay, self._tree, line)
+
+    def _enable_lighttpd(self, line: CommandLine) -> bool:
+        return enabled_modules.enable_lighttpd_modules(self.overlay, self._tree, line.operands)
 
     def _setcap(self, line: CommandLine) -> bool:
         from pumice.formats import capabilities
@@ -309,7 +319,7 @@ class ScriptCommands:
         except FormatError:
             return False
         return self.overlay.set_extended_attribute(
-            self._absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
+            self._make_absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
         )
 
     def _statoverride(self, line: CommandLine) -> bool:
@@ -320,7 +330,7 @@ class ScriptCommands:
         if len(line.operands) != 4:
             return False
         user, group, mode = (operand for operand in line.operands[:3])
-        path = self._absolute_path(line.operands[3])
+        path = self._make_absolute_path(line.operands[3])
         digits = f"{parse_mode(mode, 0):o}"
         if "update" in line.flags and self.overlay.exists(path):
             uid, gid = (
@@ -334,7 +344,7 @@ class ScriptCommands:
     def _ucf(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or "purge" in line.flags or "p" in line.flags:
             return len(line.operands) == 1
-        source, path = (self._absolute_path(operand) for operand in line.operands)
+        source, path = (self._make_absolute_path(operand) for operand in line.operands)
         content, entry = self.overlay.read(source), self.overlay.entry(source)
         if content is None or entry is None:
             return False
@@ -363,6 +373,7 @@ _FILE_COMMANDS: dict[str, Callable[[ScriptCommands, CommandLine], bool]] = {
         commands.overlay, line.operands, "sites"
     ),
     "phpenmod": ScriptCommands._enable_php,
+    "lighty-enable-mod": ScriptCommands._enable_lighttpd,
     "setcap": ScriptCommands._setcap,
     "dpkg-statoverride": ScriptCommands._statoverride,
     "ucf": ScriptCommands._ucf,
@@ -376,7 +387,7 @@ _VALUE_OPTIONS = {
     "dpkg-statoverride": ("admindir",),
     "phpenmod": ("v", "s"),
 }
-_FIRST_FORMAT = {"phpenmod": 2}
+_FIRST_FORMAT = {"phpenmod": 2, "lighty-enable-mod": 2}
 """The first lock format that supports a command; 1 for all others."""
 
 

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.formats import shell
-from pumice.packing.effects.scripts import builtin_commands, conditions, redirects
+from pumice.formats import shell, shelltree
+from pumice.packing.effects.scripts import builtin_commands, conditions, redirects, text_filters
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.control_flow import (
     ExitLevel,
@@ -22,8 +22,8 @@ from pumice.packing.effects.scripts.control_flow import (
     LoopContinue,
     ScriptExit,
 )
-from pumice.packing.effects.scripts.redirects import parse_substituted_command
-from pumice.packing.effects.scripts.scope import Value, is_literal_word
+from pumice.packing.effects.scripts.redirects import parse_substituted_pipeline
+from pumice.packing.effects.scripts.scope import Value, is_literal_word, literal_value
 from pumice.packing.effects.scripts.state import ScriptState
 from pumice.recipe.lock import FORMAT
 
@@ -64,70 +64,70 @@ class _Interpreter(ScriptState):
         lock_format: int,
     ) -> None:
         super().__init__(environment, arguments, variables, self._substitute_command, lock_format)
-        self._functions: dict[str, shell.Command] = {}
+        self._functions: dict[str, shelltree.Command] = {}
         self._step_count = self._nesting_depth = self._call_depth = 0
 
     # Commands
 
-    def run_sequence(self, commands: shell.Sequence) -> bool | None:
+    def run_sequence(self, commands: shelltree.Sequence) -> bool | None:
         status: bool | None = True
         for command in commands:
-            status = self._and_or(command)
+            status = self._run_and_or(command)
         return status
 
-    def _and_or(self, command: shell.AndOr) -> bool | None:
-        status = self._pipeline(command.first)
-        for operator, pipeline in command.rest:
+    def _run_and_or(self, command: shelltree.AndOr) -> bool | None:
+        status = self._run_pipeline(command.first)
+        for operator, pipeline in command.operations:
             runs_on_success = operator == "&&"
             if status is None:
-                branch_status = self._run_branches(partial(self._pipeline, pipeline))
+                branch_status = self._run_branches(partial(self._run_pipeline, pipeline))
                 status = None if branch_status is runs_on_success or branch_status is None else branch_status
             elif status is runs_on_success:
-                status = self._pipeline(pipeline)
+                status = self._run_pipeline(pipeline)
         return status
 
-    def _pipeline(self, pipeline: shell.Pipeline) -> bool | None:
+    def _run_pipeline(self, pipeline: shelltree.Pipeline) -> bool | None:
         status: bool | None = None
         outer_input = self.input_lines
         for command in pipeline.commands:
-            status = self._command(command)
+            status = self._run_command(command)
             self.input_lines = None  # the next command reads the output of this one
         self.input_lines = outer_input
         return (None if status is None else not status) if pipeline.negated else status
 
-    def _command(self, command: shell.Command) -> bool | None:
+    def _run_command(self, command: shelltree.Command) -> bool | None:
         self._step_count += 1
         if self._step_count > _MAX_STEPS or self._nesting_depth > _MAX_DEPTH:
             raise FormatError("the shell script is too long or nested too deeply")
         self._nesting_depth += 1
         try:
-            return self._compound(command)
+            return self._run_compound(command)
         finally:
             self._nesting_depth -= 1
 
-    def _compound(self, command: shell.Command) -> bool | None:
+    def _run_compound(self, command: shelltree.Command) -> bool | None:
         match command:
-            case shell.SimpleCommand():
-                return self._simple(command)
-            case shell.If():
-                return self._if(command, 0)
-            case shell.Case():
-                return self._case(command)
-            case shell.For():
-                return self._for(command)
-            case shell.Loop():
+            case shelltree.SimpleCommand():
+                return self._run_simple_command(command)
+            case shelltree.If():
+                return self._run_if(command, 0)
+            case shelltree.Case():
+                return self._run_case(command)
+            case shelltree.For():
+                return self._run_for(command)
+            case shelltree.Loop():
                 with (
                     self.redirect_input(command.here_documents),
                     self.enter_body(ExitLevel.LOOP),
                     self.number_loop(),
                 ):
                     return self._run_loop(command)
-            case shell.Group():
+            case shelltree.Group():
                 with self.redirect_input(command.here_documents):
                     return self._group(command)
-            case shell.Redirected():
-                return self._redirected(command)
-            case shell.FunctionDefinition():
+            case shelltree.Redirected():
+                return self._run_redirected(command)
+            case shelltree.FunctionDefinition():
                 self._functions[command.name] = command.body
         return True
 
@@ -160,18 +160,18 @@ class _Interpreter(ScriptState):
         }
         return statuses[0] if len(branches) == 1 and statuses else None
 
-    def _if(self, command: shell.If, index: int) -> bool | None:
+    def _run_if(self, command: shelltree.If, index: int) -> bool | None:
         if index == len(command.branches):
             return self.run_sequence(command.else_body)
         condition, body = command.branches[index]
         status = self.run_sequence(condition)
         if status is None:
-            self._run_branches(lambda: self.run_sequence(body), lambda: self._if(command, index + 1))
+            self._run_branches(lambda: self.run_sequence(body), lambda: self._run_if(command, index + 1))
             return None
-        return self.run_sequence(body) if status else self._if(command, index + 1)
+        return self.run_sequence(body) if status else self._run_if(command, index + 1)
 
-    def _case(self, command: shell.Case) -> bool | None:
-        value = self.scope.expand_word(command.word)
+    def _run_case(self, command: shelltree.Case) -> bool | None:
+        value = literal_value(self.scope.expand_word(command.word))
         if value is None:
             return self._run_branches(
                 *(partial(self.run_sequence, body) for _, body in command.branches), lambda: True
@@ -183,8 +183,8 @@ class _Interpreter(ScriptState):
                     return self.run_sequence(body)
         return True
 
-    def _redirected(self, command: shell.Redirected) -> bool | None:
-        status = self._command(command.command)
+    def _run_redirected(self, command: shelltree.Redirected) -> bool | None:
+        status = self._run_command(command.command)
         # the combined output of the commands is unknown
         if (output_files := redirects.output_files(self.scope, command)) and self.is_format_2:
             self.actions.append(
@@ -192,7 +192,7 @@ class _Interpreter(ScriptState):
             )
         return status
 
-    def _run_loop(self, command: shell.Loop) -> bool | None:
+    def _run_loop(self, command: shelltree.Loop) -> bool | None:
         """Interpret a loop with a condition, once for each line if it reads a here-document."""
         while self.is_format_2 and self.input_lines is not None:
             status = self.run_sequence(command.condition)
@@ -211,7 +211,7 @@ class _Interpreter(ScriptState):
             self._run_branches(lambda: self.run_sequence(command.condition))
         return self._run_branches(lambda: self.run_sequence(command.body))
 
-    def _for(self, command: shell.For) -> bool | None:
+    def _run_for(self, command: shelltree.For) -> bool | None:
         words = self.scope.arguments if command.words is None else self.scope.expand_fields(command.words)
         if self.is_format_2 and not all(map(is_literal_word, words)):
             words = [None]  # a loop is carried out completely or not at all
@@ -232,7 +232,7 @@ class _Interpreter(ScriptState):
                     break
         return None if self.control_flow.may_have_exited else status
 
-    def _group(self, command: shell.Group) -> bool | None:
+    def _group(self, command: shelltree.Group) -> bool | None:
         if not command.subshell:
             return self.run_sequence(command.body)
         values_before, directory_before = dict(self.scope.values), self.working_directory
@@ -245,7 +245,7 @@ class _Interpreter(ScriptState):
             self.scope.values, self.working_directory = values_before, directory_before
         return None if self.control_flow.may_have_exited else status
 
-    def _simple(self, command: shell.SimpleCommand) -> bool | None:
+    def _run_simple_command(self, command: shelltree.SimpleCommand) -> bool | None:
         if command.words and self.scope.expand_word(command.words[0]) in _DECLARATIONS:
             return builtin_commands.declare_variables(self.scope, command.words[1:])
         words = self.scope.expand_fields(command.words)
@@ -265,14 +265,14 @@ class _Interpreter(ScriptState):
         self.record_action(words, command, output_files)
         return status
 
-    def _call_function(self, body: shell.Command, arguments: list[Value]) -> bool | None:
+    def _call_function(self, body: shelltree.Command, arguments: list[Value]) -> bool | None:
         if self._call_depth >= _MAX_CALLS:
             return None
         outer_arguments, self.scope.arguments = self.scope.arguments, arguments
         self._call_depth += 1
         try:
             with self.enter_body(ExitLevel.FUNCTION):
-                status = self._command(body)
+                status = self._run_command(body)
         except FunctionReturn as return_:
             status = return_.status
         finally:
@@ -324,18 +324,23 @@ class _Interpreter(ScriptState):
         return conditions.evaluate_test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self.file_test)
 
     def _substitute_command(self, command: str) -> Value:
-        """Return the output of ``$(command)``, if it is a single simple command with known words."""
-        if self._call_depth >= _MAX_CALLS or (simple := parse_substituted_command(command)) is None:
+        """Return the output of ``$(command)``, if it is a simple command with known words, and filters."""
+        pipeline = parse_substituted_pipeline(command) if self._call_depth < _MAX_CALLS else ()
+        if not pipeline or (len(pipeline) > 1 and not self.is_format_2):
             return None
-        self._call_depth += 1
-        words = self.scope.expand_fields(simple.words)
-        self._call_depth -= 1
-        literal_words = [word for word in words if word is not None]
-        return (
-            self.environment.command_output(literal_words)
-            if literal_words and len(literal_words) == len(words)
-            else None
-        )
+        output: Value = None
+        for index, simple in enumerate(pipeline):
+            self._call_depth += 1
+            words = self.scope.expand_fields(simple.words)
+            self._call_depth -= 1
+            literal_words = [word for word in words if word is not None]
+            if not literal_words or len(literal_words) != len(words):
+                return None
+            if index:
+                output = text_filters.filter_text(literal_words, output)
+            else:
+                output = self.environment.command_output(literal_words)
+        return output
 
 
 _DECLARATIONS = frozenset(("export", "readonly", "local", "declare"))

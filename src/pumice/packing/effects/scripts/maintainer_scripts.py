@@ -50,7 +50,7 @@ def collect_actions(
     """Return the actions by package, and the packages with a script that cannot be interpreted."""
     actions_by_package: dict[str, tuple[ScriptAction, ...]] = {}
     failed_packages: list[str] = []
-    base_accounts = _base_accounts(tree)
+    base_accounts = _read_base_accounts(tree)
     for package in tree.packages:
         environment = ScriptEnvironment(tree, package, architecture, base_accounts, lock_format)
         try:
@@ -93,7 +93,7 @@ def is_shell_script(text: bytes) -> bool:
     return first.startswith(b"#!") and re.search(rb"/(?:ba|da)?sh\b", first) is not None
 
 
-def _base_accounts(tree: Tree) -> frozenset[tuple[str, str]]:
+def _read_base_accounts(tree: Tree) -> frozenset[tuple[str, str]]:
     accounts: set[tuple[str, str]] = set()
     for kind in ("passwd", "group"):
         path = f"usr/share/base-passwd/{kind}.master"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Value = str | None
 """The text of a word or variable, None if it is unknown."""
 
+HOST_NAME = "\ue000"
+"""Stands for the name of the machine in values; it is different in each container."""
+
 _MAX_TEXT = 64 << 10
 _MAX_TRIMMED = 256
 _MAX_FIELDS = 2048
@@ -39,27 +42,27 @@ class Scope:
 
     def expand_word(self, word: Word) -> Value:
         """Return the expansion of a word without splitting, as in assignments and patterns."""
-        part_values = [part.text if part.kind == "text" else self._part_value(part) for part in word]
+        part_values = [part.text if part.kind == "text" else self._expand_part(part) for part in word]
         text = "".join(value for value in part_values if value is not None)
         return None if None in part_values or len(text) > _MAX_TEXT else text
 
     def _expand_and_split(self, word: Word) -> list[Value]:
         fields: list[Value] = []
         current: Value = ""
-        started = False
+        has_field = False
         for part in word:
             if part.kind == "text":
                 current = None if current is None else current + part.text
-                started = started or bool(part.text) or part.quoted
+                has_field = has_field or bool(part.text) or part.quoted
                 continue
             if _is_all_arguments(part):
                 fields += self.arguments
-                started = current != ""
+                has_field = current != ""
                 continue
-            value = self._part_value(part)
+            value = self._expand_part(part)
             if value is None or part.quoted:
                 current = None if value is None or current is None else current + value
-                started = True
+                has_field = True
                 continue
             split_fields = value.split()
             if not split_fields:
@@ -68,12 +71,12 @@ class Scope:
                 fields.append(None if current is None else current + field)
                 current = ""
             current = None if current is None else current + split_fields[-1]
-            started = True
+            has_field = True
         if current is not None and len(current) > _MAX_TEXT:
             current = None
-        return [*fields, current] if started else fields
+        return [*fields, current] if has_field else fields
 
-    def _part_value(self, part: Part) -> Value:
+    def _expand_part(self, part: Part) -> Value:
         if part.kind == "unknown":
             return self._substitute_command(part.text)
         is_set, value = self._look_up_parameter(part.text)
@@ -111,7 +114,12 @@ class Scope:
 
 def is_literal_word(word: Value) -> bool:
     """Whether a word is known and not a pattern of file names."""
-    return word is not None and not any(char in word for char in "*?[")
+    return word is not None and not any(char in word for char in f"*?[{HOST_NAME}")
+
+
+def literal_value(value: Value) -> Value:
+    """Return ``value``, None if it contains the name of the machine."""
+    return None if value is None or HOST_NAME in value else value
 
 
 def _is_all_arguments(part: Part) -> bool:
@@ -129,7 +137,7 @@ def _remove_affix(value: Value, operator: str, pattern: Value) -> Value:
     if operator in ("%", "##"):
         cuts = cuts[::-1]
     for cut in cuts:
-        removed, rest = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
-        if fnmatch.fnmatchcase(removed, pattern):
-            return rest
+        affix, remainder = (value[cut:], value[:cut]) if operator[0] == "%" else (value[:cut], value[cut:])
+        if fnmatch.fnmatchcase(affix, pattern):
+            return remainder
     return value

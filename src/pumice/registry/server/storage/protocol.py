@@ -1,7 +1,7 @@
 """The interface between the registry server and its storage.
 
 A backend implements `Storage` in a package of its own next to this module and gets a row in
-`pumice.registry.server.storage.backends`. Nothing else in the server knows which backend it uses.
+`pumice.registry.server.storage.backends`. The rest of the server does not depend on the backend.
 
 Every backend guarantees:
 

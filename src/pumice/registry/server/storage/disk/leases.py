@@ -1,4 +1,4 @@
-"""Leases: the mtime of a file says when its manifest, blob or upload was last used."""
+"""Leases: the mtime of a file is the time of the last use of its manifest, blob or upload."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class DiskUploads:
         blobs: DiskBlobs,
         random: Callable[[int], bytes],
     ) -> None:
-        """``random`` returns as many unpredictable bytes as it is asked for."""
+        """``random`` returns the requested number of unpredictable bytes."""
         self._fs = fs
         self._root = root
         self._directories = directories

@@ -1,4 +1,4 @@
-"""The root file system of an image as a directory: ``dir:DIR``."""
+"""The root file system of an image as a tar file or a directory: ``tar:FILE`` and ``dir:DIR``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.image import rootfs
+from pumice.image.output import Output
 from pumice.image.transports.locations import Address, Description, refuse_reading, select_only_platform
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
 
 
-class RootfsDirectoryLocation:
-    """A new or empty directory. It can only be written."""
+class RootfsLocation:
+    """A tar file, standard output, or a new or empty directory. It can only be written."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -28,9 +29,13 @@ class RootfsDirectoryLocation:
         """Accept every name and version: neither is written."""
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
-        """Unpack the root file system of the only platform."""
+        """Write the root file system of the only platform."""
         image = select_only_platform(outgoing.image, self.address)
-        rootfs.write_directory(image, Path(self.address.path), progress=access.progress)
+        if self.address.transport.is_directory:
+            rootfs.write_directory(image, Path(self.address.path), progress=access.progress)
+        else:
+            with Output(self.address.path, access.stdout) as output:
+                rootfs.write_tar(image, output, progress=access.progress)
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -38,5 +43,5 @@ class RootfsDirectoryLocation:
         raise refuse_reading(self.address.transport)
 
     def describe(self, version: str = "") -> Description:
-        """Return how the location is called."""
+        """Return the description of the location."""
         return Description(str(self.address))

@@ -1,0 +1,93 @@
+"""Which recipe a command works on: the file that was named, or the one in a directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pumice.errors import PumiceError
+
+DEFAULT_NAMES = ("pumice.yaml", "recipe.yaml")
+"""The names of the recipe of a directory."""
+
+_SUFFIXES = (".yaml", ".yml")
+_MAX_LISTED = 5
+
+
+def add_recipe_path(parser: argparse.ArgumentParser) -> None:
+    """Add the optional ``RECIPE``; `find_recipe` returns its path."""
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        nargs="?",
+        help="recipe file, or a directory with pumice.yaml or recipe.yaml (default: .)",
+    )
+
+
+def find_recipe(text: str | None) -> Path:
+    """Return the path of a recipe: a file, or the only recipe with a default name in a directory.
+
+    ``text`` may name a missing file if no other file is likely to be meant; reading it fails then.
+    Raises UsageError, and RecipeError for a name that is not quite right.
+    """
+    path = Path(text or ".")
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names that are too long
+        return _find_in_directory(path)
+    if not os.path.lexists(path) and (similar_name := _find_similar_name(path)):
+        from pumice.errors import Problem, RecipeError
+
+        raise RecipeError(
+            [Problem("no such recipe", where=str(path), hint=f"did you mean {path.with_name(similar_name)}?")]
+        )
+    return path
+
+
+def _find_in_directory(directory: Path) -> Path:
+    paths = [directory / name for name in DEFAULT_NAMES if os.path.lexists(directory / name)]
+    if len(paths) == 1:
+        return paths[0]
+    raise _ambiguous(paths) if paths else _missing(directory)
+
+
+def _ambiguous(paths: list[Path]) -> PumiceError:
+    from pumice.errors import UsageError
+
+    return UsageError(
+        f"there are two recipes: {paths[0]} and {paths[1]}", hint=f"name one of them, such as {paths[0]}"
+    )
+
+
+def _missing(directory: Path) -> PumiceError:
+    from pumice.errors import UsageError
+
+    names = [name for name in _list_names(directory) if name.endswith(_SUFFIXES)]
+    shown = "this directory" if str(directory) == "." else f"'{directory}'"
+    if names and len(names) <= _MAX_LISTED:
+        hint = f"name the recipe: {', '.join(str(directory / name) for name in names)}"
+    else:
+        hint = f"write one with 'pumice init{'' if str(directory) == '.' else f' {directory}'}', or name one"
+    return UsageError(f"there is no pumice.yaml or recipe.yaml in {shown}", hint=hint)
+
+
+def _find_similar_name(path: Path) -> str:
+    """Return the name of the YAML file that is meant by the missing ``path``, empty if none is likely."""
+    names = [name for name in _list_names(path.parent) if name.endswith(_SUFFIXES)]
+    for suffix in _SUFFIXES:
+        if f"{path.stem}{suffix}" in names:
+            return path.stem + suffix
+    if not names:
+        return ""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(path.name, names, n=1)), "")
+
+
+def _list_names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:
+        return []

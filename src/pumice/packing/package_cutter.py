@@ -1,0 +1,264 @@
+"""Cuts the segment of a package: selects its files while it is decompressed, in bounded memory.
+
+The package is hostile input: special files, duplicates and names that a layer cannot hold are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice.errors import FormatError
+from pumice.formats import deb, tar
+from pumice.formats.tar import Entry
+from pumice.packing.segment_writer import SegmentWriter
+from pumice.packing.segments import (
+    DOC_DIRECTORY,
+    DPKG_INFO_DIRECTORY,
+    Segment,
+    SegmentChanges,
+    change_segment,
+    identify_large_libraries,
+    link_targets,
+)
+from pumice.packing.selection import ALIASED_DIRECTORIES, Selection, is_left_out, is_outside, merged_usr_path
+from pumice.packing.tree import PackageFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.digest import Digest
+    from pumice.packing.layer_plan import LayerDigests
+    from pumice.store.blobs import Blobs
+
+_MAX_COPYRIGHT = 4 << 20
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+
+
+def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
+    """Cut the segment of a package file, in bounded memory, and write its bytes into ``blobs``.
+
+    Raises FormatError for a malformed or hostile package, ImageError for a file name that a layer
+    cannot hold.
+    """
+    segment, implied_directories = _cut_once(file, selection, blobs)
+    while keep := _find_paths_to_keep(segment, selection):  # known only at the end, because links come last
+        selection = msgspec.structs.replace(selection, keep=keep)
+        segment, implied_directories = _cut_once(file, selection, blobs)
+        if selection.format < 2:
+            break
+    # An entry of ``lib`` may need ``usr/lib`` before the package's own entry of ``usr``.
+    wrong_directories = [
+        entry
+        for entry in segment.directories
+        if entry.path in implied_directories and not _has_default_attributes(entry)
+    ]
+    changes = SegmentChanges(directories=tuple(wrong_directories), format=selection.format)
+    return change_segment(segment, changes, blobs) if changes else segment
+
+
+def _has_default_attributes(entry: Entry) -> bool:
+    return (entry.mode, entry.uid, entry.gid, entry.xattrs) == (0o755, 0, 0, {})
+
+
+def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
+    control = deb.read_control(file)
+    with blobs.writer() as writer:
+        stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
+        cutter = _SegmentCutter(selection, control, stream, package_sha512(file))
+        for entry, content in tar.read_entries(deb.open_data(file)):
+            cutter.add(entry, content)
+        cutter.add_info()
+        layer = stream.close()
+        blob = writer.commit()
+    identify_large_libraries(stream, blob, blobs)
+    return cutter.segment(blob, layer), stream.implied_directories
+
+
+def _find_paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return the paths to keep for a new cut, because kept links point at them; empty if none is missing.
+
+    Whether to keep a directory depends on the other packages (`pumice.packing.link_targets`).
+    """
+    dropped = set(segment.dropped)
+    if selection.format < 2:
+        dropped.update(entry.path for entry in segment.parents)
+    targets = {target for target in link_targets(segment) if target in dropped}
+    return tuple(sorted({*selection.keep, *targets})) if targets else ()
+
+
+class _SegmentCutter:
+    """Decides for each entry of a package whether it is kept and at which path."""
+
+    def __init__(
+        self, selection: Selection, control: deb.Control, stream: SegmentWriter, sha512: str
+    ) -> None:
+        self._sha512 = sha512
+        self._copyright = b""
+        self._selection = selection
+        self._control = control
+        self._stream = stream
+        self._directories: dict[str, Entry] = {}
+        self._parents: dict[str, Entry] = {}
+        self._directory_entries: dict[str, Entry] = {}
+        self._file_paths: set[str] = set()
+        self._dropped: list[str] = []
+        self._shipped_paths = ["/."]
+        self._conffiles = _read_conffile_paths(control)
+        self._md5_sums: dict[str, str] = {}
+        self._needs_md5 = selection.includes_dpkg_info and "md5sums" not in control.files
+
+    def add(self, entry: Entry, content: tar.Body) -> None:
+        if not entry.path:
+            return
+        _refuse_special_entries(entry)
+        self._shipped_paths.append("/" + entry.path)
+        path = merged_usr_path(entry.path)
+        link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
+        if is_outside(path, self._selection) or (
+            entry.kind == "hardlink" and is_outside(link, self._selection)
+        ):
+            return
+        if entry.kind == "dir":
+            self._add_directory(_move_entry(entry, path, ""))
+            return
+        if path in self._file_paths or path in self._directory_entries:
+            raise FormatError(f"the package ships {path!r} twice")
+        self._file_paths.add(path)
+        needs_md5 = entry.kind == "file" and (self._needs_md5 or "/" + entry.path in self._conffiles)
+        if is_left_out(path, self._selection, is_link=entry.kind == "symlink"):
+            self._dropped.append(path)
+            if needs_md5:
+                self._md5_sums[entry.path] = _compute_md5(content)
+            return
+        source: tar.Source
+        if entry.kind == "file" and path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright":
+            source = self._keep_copyright(entry, content)
+        else:
+            source = content
+        md5 = self._stream.add(_move_entry(entry, path, link), source, self._directory_entries, md5=needs_md5)
+        if needs_md5:
+            self._md5_sums[entry.path] = md5
+
+    def _keep_copyright(self, entry: Entry, content: tar.Source) -> tar.Source:
+        """Keep the text of the copyright file, so that it need not be decompressed again later."""
+        if entry.size > _MAX_COPYRIGHT:
+            return content
+        self._copyright = content.read(entry.size)
+        return io.BytesIO(self._copyright)
+
+    def _add_directory(self, entry: Entry) -> None:
+        if entry.path in ALIASED_DIRECTORIES or entry.path in self._directory_entries:
+            return
+        if entry.path in self._file_paths:
+            raise FormatError(f"the package ships {entry.path!r} twice")
+        self._directory_entries[entry.path] = entry
+        if is_left_out(entry.path, self._selection, is_directory=True):
+            self._parents[entry.path] = entry
+        else:
+            self._directories[entry.path] = entry
+            self._stream.add_directory(entry, self._directory_entries)
+
+    def add_info(self) -> None:
+        """Add dpkg's files about an installed package (dpkg-query(1), ``info`` directory)."""
+        if not self._selection.includes_dpkg_info:
+            return
+        for suffix, content in self._make_info_files():
+            path = f"{DPKG_INFO_DIRECTORY}/{_make_info_name(self._control.fields)}.{suffix}"
+            self._stream.add(
+                Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._directory_entries
+            )
+
+    def _make_info_files(self) -> Iterator[tuple[str, bytes]]:
+        if "conffiles" in self._control.files:
+            yield "conffiles", self._control.files["conffiles"]
+        yield "list", ("\n".join(self._shipped_paths) + "\n").encode()
+        if "md5sums" in self._control.files:
+            yield "md5sums", self._control.files["md5sums"]
+        else:
+            sums = [
+                f"{self._md5_sums[path]}  {path}\n"
+                for path in self._md5_sums
+                if "/" + path not in self._conffiles
+            ]
+            yield "md5sums", "".join(sums).encode()
+
+    def segment(self, blob: Digest, layer: LayerDigests | None) -> Segment:
+        fields = self._control.fields
+        conffiles = {path: self._md5_sums[path[1:]] for path in self._conffiles if path[1:] in self._md5_sums}
+        return Segment(
+            blob=blob,
+            size=sum(self._stream.members),
+            tar_size=self._stream.tar_size,
+            members=self._stream.members,
+            items=tuple(self._stream.items),
+            directories=tuple(self._directories.values()),
+            parents=tuple(self._parents.values()),
+            dropped=tuple(self._dropped),
+            facts=PackageFacts(
+                name=fields["Package"],
+                version=fields["Version"],
+                architecture=fields["Architecture"],
+                fields=fields,
+                files={} if self._selection.only else _control_files(self._control),
+                conffiles=conffiles,
+                installed=self._selection.includes_dpkg_info,
+            ),
+            newest=self._control.newest,
+            layer=layer,
+            sha512=self._sha512,
+            copyright=self._copyright,
+        )
+
+
+def _control_files(control: deb.Control) -> dict[str, bytes]:
+    return {name: content for name, content in control.files.items() if name != "md5sums"}
+
+
+def package_sha512(file: BinaryIO) -> str:
+    """Return the SHA-512 of a package file in hexadecimal, which only evidence documents need."""
+    file.seek(0)
+    digest = hashlib.sha512()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _compute_md5(content: tar.Body) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    while chunk := content.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _refuse_special_entries(entry: Entry) -> None:
+    if entry.kind in ("char", "block", "fifo"):
+        raise FormatError(f"the package ships a special file: {entry.path!r}")
+    try:
+        (entry.path + entry.link).encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of files has one name per line
+        raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
+
+
+def _move_entry(entry: Entry, path: str, link: str) -> Entry:
+    if path == entry.path and link == entry.link:
+        return entry
+    return msgspec.structs.replace(entry, path=path, link=link)
+
+
+def _read_conffile_paths(control: deb.Control) -> tuple[str, ...]:
+    """Return the paths of configuration files, without lines that start with a flag (deb-conffiles(5))."""
+    lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
+    return tuple(line.strip() for line in lines if line.startswith("/"))
+
+
+def _make_info_name(fields: dict[str, str]) -> str:
+    if fields.get("Multi-Arch") == "same":
+        return f"{fields['Package']}:{fields['Architecture']}"
+    return fields["Package"]

@@ -1,19 +1,8 @@
 """The errors that Pumice reports, and their exit codes.
 
 An error has a sentence for a person, the place it concerns, and a hint that says what to do. The exit
-code belongs to the class; ``docs/reference/exit-codes.md`` documents it.
-
-    PumiceError            1   any other failure
-    ├─ UsageError          2   the command line
-    ├─ RecipeError         3   the recipe; carries every problem found, each with its place
-    ├─ LockError           4   the lock is missing, stale or does not fit
-    ├─ ResolveError        5   no set of packages satisfies the recipe
-    ├─ FetchError          6   a mirror, the network, or --offline
-    ├─ TrustError          7   a signature, an expiry date or a digest is not valid
-    ├─ FormatError         8   a package, archive or document is malformed or hostile
-    ├─ StoreError          9   the local store: no space, read-only, damaged
-    ├─ ImageError         10   an image or destination: not found, or conflicting contents
-    └─ SandboxError       11   a program could not be started in isolation
+code belongs to the class: each kind of failure has its own, by which a script can tell what to do.
+``docs/reference/exit-codes.md`` has the same table as `EXIT_CODES`.
 """
 
 from __future__ import annotations
@@ -21,6 +10,29 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+EXIT_CODES = {
+    0: "success",
+    1: "an error without a code of its own, an error of the operating system, a closed output pipe, or a"
+    " difference that a command such as `lock --check` reports",
+    2: "usage: the command line is invalid, or names something that is not an image",
+    3: "invalid recipe: every problem is reported with `file:line:col`",
+    4: "invalid lock: it is missing, out of date or does not match the recipe",
+    5: "no set of packages satisfies the recipe; the message contains a proof",
+    6: "network: the mirror or registry is down or refused the request, a login is required, a file of a"
+    " mirror does not exist, or `--offline` was given",
+    7: "trust refused: an image is not signed by a trusted key, or a signature, an expiry date or a digest"
+    " is not valid",
+    8: "invalid input: a package, archive or document is malformed or hostile",
+    9: "the local store: no space, read-only or damaged",
+    10: "not found: the store, the registry or the location does not have the image; or the contents of an"
+    " image or destination conflict",
+    11: "a program could not be started in the sandbox",
+    70: "internal: a bug in Pumice; please report it with the traceback that `PUMICE_DEBUG=1` prints",
+    130: "interrupted (Ctrl-C)",
+}
+"""Every exit code and what it means, apart from those of programs that ``pumice run`` starts."""
 
 
 class PumiceError(Exception):

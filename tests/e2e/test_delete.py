@@ -25,7 +25,7 @@ def test_a_tag_or_manifest_is_deleted(host: str, registry: Registry, capsys: Out
     assert registry.tags["team/hello"] == {"1.0": digest}
     run(capsys, "delete", f"docker://{host}/team/hello@{digest}")
     assert registry.manifests == {}
-    assert "not found in the registry" in run(capsys, "delete", f"{host}/team/hello:1.0", code=6)[1]
+    assert "not found in the registry" in run(capsys, "delete", f"{host}/team/hello:1.0", code=10)[1]
 
 
 def test_delete_requires_a_tag_or_digest(host: str, registry: Registry, capsys: Out) -> None:

@@ -182,6 +182,7 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as plain values, without the paths and lines of this machine."""
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     values.pop("path", None)
+    values.pop("tags", None)  # they follow from the version
     for rule in (*values.get("packages", ()), *values.get("files", ())):
         rule.pop("where", None)
     return values

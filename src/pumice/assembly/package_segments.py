@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.segment_cutter import CACHE, SegmentRequest, cut_segments
+from pumice.distro.universe import LOCALE_DATA
 from pumice.packing import segments
 from pumice.packing.link_targets import find_link_targets
-from pumice.packing.selection import Selection
+from pumice.packing.selection import LOCALE_DIRECTORIES, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment, SegmentChanges
+    from pumice.recipe.lock import LockedPackage
     from pumice.store.home import Home
 
 
@@ -61,6 +63,7 @@ def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[Segmen
             package,
             Selection(
                 include=include,
+                only=_locale_directories(package),
                 includes_dpkg_info=package.role != "base-data",
                 has_own_layer=package.name in alone,
                 format=inputs.format,
@@ -68,6 +71,12 @@ def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[Segmen
         )
         for package in inputs.packages
     ]
+
+
+def _locale_directories(package: LockedPackage) -> tuple[str, ...]:
+    """Return the part of a package that ``base: data`` uses; empty if it uses the whole package."""
+    is_locale_data = package.role == "base-data" and package.name in LOCALE_DATA.values()
+    return LOCALE_DIRECTORIES if is_locale_data else ()
 
 
 def _extend(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     OptionGroup = argparse._ActionsContainer  # a parser or one of its groups; argparse exports no name for it
 
 
+_SIMILAR = 0.7
+"""How similar an option must be to be suggested: a wrong suggestion is worse than none."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that raises UsageError."""
 
@@ -74,9 +78,17 @@ class Parser(argparse.ArgumentParser):
         if not argument.startswith("-") or argument == "-":
             raise UsageError(f"'{argument}' is an unexpected argument", hint=f"see '{self.prog} --help'")
         name = argument.split("=", 1)[0]
-        options = [text for action in self._actions for text in action.option_strings]
-        close = get_close_matches(name, options, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"see '{self.prog} --help'"
+        options = {
+            text.lstrip("-"): text
+            for action in self._actions
+            if action.help != argparse.SUPPRESS
+            for text in action.option_strings
+        }
+        # The dashes are the same in all options, and say nothing about how similar two are.
+        word = name.lstrip("-")
+        close = [option for option in options if word and option.startswith(word)]
+        close = close or get_close_matches(word, options, n=1, cutoff=_SIMILAR)
+        hint = f"did you mean '{options[close[0]]}'?" if close else f"see '{self.prog} --help'"
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
 
 
@@ -145,6 +157,34 @@ def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Pars
         dest="action", metavar="ACTION", title="actions", required=True, prog=parser.prog, parser_class=Parser
     )
     return parser
+
+
+def add_foreign_option(
+    parser: argparse.ArgumentParser, *names: str, hint: str, takes_value: bool = True
+) -> None:
+    """Add an option of docker or podman that is refused; ``hint`` says what to do. The help omits it."""
+    parser.add_argument(
+        *names,
+        action=_Refusal,
+        nargs=None if takes_value else 0,
+        metavar="TEXT",
+        const=hint,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+
+
+class _Refusal(argparse.Action):
+    """Raises UsageError; ``const`` is the hint."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - part of the interface of argparse
+        values: str | Sequence[Any] | None,  # noqa: ARG002 - as above
+        option_string: str | None = None,
+    ) -> NoReturn:
+        raise UsageError(f"'{parser.prog}' has no option '{option_string}'", hint=self.const)
 
 
 def add_action(
@@ -225,6 +265,13 @@ def add_admission_options(parser: OptionGroup, action: str) -> None:
         default=[],
         metavar="WHAT",
         help=f"skip a check; image: {action} even if no trusted key has signed it",
+    )
+    parser.add_argument(
+        "--allow-unsigned",
+        dest="insecure_options",
+        action="append_const",
+        const="image",
+        help="the same as --insecure-options=image",
     )
     parser.add_argument(
         "--allow-older", action="store_true", help=f"{action} even if a newer version was accepted before"
@@ -333,6 +380,8 @@ def _rephrase(message: str) -> tuple[str, str]:
         return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
     if typed := _TYPED.fullmatch(complaint_text):
         return f"{name} needs a number, not {typed['word']}", ""
+    if complaint_text.startswith("ignored explicit argument "):
+        return f"{name} cannot be {complaint_text.removeprefix('ignored explicit argument ')}", ""
     if complaint_text.startswith("expected "):
         return (
             f"{name} needs {complaint_text.removeprefix('expected ').replace('one argument', 'a value')}",

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "--predicate", required=True, type=Path, metavar="FILE", help="the predicate, a JSON file"
     )
     signing.add_key_options(parser)
+    registries.options(parser)
     return parser
 
 
@@ -50,7 +51,10 @@ def main(arguments: Sequence[str]) -> int:
 
     predicate = read_json(options.predicate, "predicate")
     signer = signing.load_signer(options.key, options.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.open_to_sign(options.reference, home) as opened:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_to_sign(options.reference, home, options) as opened,
+    ):
         result = image_signing.attest_image(
             *opened,
             signer,

@@ -15,7 +15,7 @@ from pumice.assembly.build_summary import summarize_platforms
 from pumice.assembly.context import read_source_date_epoch
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import build_annotations, build_result, output, recipes, signing
+from pumice.cli import build_annotations, build_result, findings, output, recipes, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if the checks of the image give a warning"
+    )
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
@@ -65,6 +68,17 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_offline_option(sources)
     command_line.add_bundle_option(sources)
     _add_signing_options(parser.add_argument_group("signing"))
+    registries.options(parser)
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
     return parser
 
 
@@ -122,11 +136,19 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ), progress=progress) as home:
         key, files = _choose_keys(options, plan.recipe, plan.destinations)
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
+        plan = _make_final_plan(options, plan, build.recipe)
         _write_report(options, plan.recipe, build)
+        findings.report_findings(
+            build.image.platforms.values(),
+            plan.recipe,
+            dict(options.recipe_arguments),
+            progress,
+            is_strict=options.strict,
+        )
         if key:
             _sign(build.image, plan, key, home)
         if plan.destinations:
-            _write_image(build.image, plan, home, progress, referrers_in_index=options.referrers_in_index)
+            _write_image(build.image, plan, home, progress, options)
         if files:
             files.sign(plan.settings.source_date_epoch)
         for name in plan.names:
@@ -182,8 +204,8 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
         bundle=options.bundle,
         source_date_epoch=source_date_epoch,
     )
-    names = _image_names(options, recipe)
-    destinations += _push_destinations(options, recipe, names)
+    names, pushed = _choose_names(options, recipe)
+    destinations += pushed
     if destinations:
         from pumice.assembly import image_writer
 
@@ -191,15 +213,35 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
     return _Plan(recipe, settings, names, destinations)
 
 
-def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
-    """Return the names under which the image is stored; raises UsageError."""
+def _make_final_plan(options: argparse.Namespace, plan: _Plan, recipe: Recipe) -> _Plan:
+    """Return the plan for a recipe whose version is known now; raises UsageError or ImageError."""
+    if recipe.version == plan.recipe.version:
+        return plan
+    from pumice.assembly import image_writer
+
+    names, pushed = _choose_names(options, recipe)
+    destinations = [*_parse_destinations(options.output), *pushed]
+    image_writer.check_destinations(destinations, recipe, plan.settings.architectures)
+    return _Plan(recipe, plan.settings, names, destinations)
+
+
+def _choose_names(options: argparse.Namespace, recipe: Recipe) -> tuple[list[str], list[Location]]:
+    """Return the names of the image in the store, and where ``--push`` pushes it; raises UsageError."""
+    own_names = [f"{recipe.name}:{tag}" for tag in (recipe.version, *recipe.tags)]
+    tagged_names = _tagged_names(options, recipe)
+    pushed = _push_destinations(own_names, tagged_names) if options.push else []
+    names = [] if options.no_store else [*own_names, *tagged_names]
+    return list(dict.fromkeys(names)), pushed
+
+
+def _tagged_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Return the names of ``-t``; raises UsageError."""
     if options.no_store:
         if options.tag:
             raise UsageError("cannot use --tag with --no-store", hint="leave out one of them")
         if not options.output and not options.push:
             raise UsageError("--no-store needs a destination", hint="write the image with -o DEST")
-        return []
-    names = [f"{recipe.name}:{recipe.version}"]
+    names = []
     if options.tag:
         from pumice.image.transports import locations, references
 
@@ -207,23 +249,20 @@ def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
             tagged = references.parse_destination(locations.with_scheme(locations.STORE, text))
             tagged.check(recipe.name, recipe.version)
             names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
-    return list(dict.fromkeys(names))
+    return names
 
 
-def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Sequence[str]) -> list[Location]:
-    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
-    if not options.push:
-        return []
+def _push_destinations(own_names: Sequence[str], tagged_names: Sequence[str]) -> list[Location]:
+    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's own names."""
     from pumice.image.transports import locations, references
     from pumice.registry.reference import has_registry_host
 
-    own_name = f"{recipe.name}:{recipe.version}"
-    tagged = [name for name in names[1:] if has_registry_host(name)]
-    targets = tagged or ([own_name] if has_registry_host(own_name) else [])
+    tagged = [name for name in tagged_names if has_registry_host(name)]
+    targets = list(dict.fromkeys(tagged or [name for name in own_names if has_registry_host(name)]))
     if not targets:
         raise UsageError(
-            f"cannot push {own_name}: its name has no registry host",
-            hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
+            f"cannot push {own_names[0]}: its name has no registry host",
+            hint=f"pass -t HOST/{own_names[0]}, or -o docker://HOST/NAME:TAG",
         )
     return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 
@@ -243,14 +282,13 @@ def _sign(image: BuiltImage, plan: _Plan, key: SigningKey, home: Home) -> None:
 
 
 def _write_image(
-    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, *, referrers_in_index: bool
+    image: BuiltImage, plan: _Plan, home: Home, progress: Progress, options: argparse.Namespace
 ) -> None:
     from pumice.assembly import image_writer
-    from pumice.cli import registries
 
-    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+    with registries.access(home, progress, options, stdout=sys.stdout.buffer) as access:
         image_writer.write_image(
-            image, plan.recipe, plan.destinations, access, referrers_in_index=referrers_in_index
+            image, plan.recipe, plan.destinations, access, referrers_in_index=options.referrers_in_index
         )
 
 

@@ -53,6 +53,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "USER",
             "USER-ID",
             "USER[:GROUP]",
+            "USER[:PASSWORD]",
             "WHO",
         ),
         (),

@@ -35,6 +35,7 @@ def parser() -> Parser:
     )
     results.add_format_options(parser, "diff", default="text", others=("markdown",), example="Pull")
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.old, home) as old_root,
-        registries.open_image(options.new, home) as new_root,
+        registries.open_image(options.old, home, options=options) as old_root,
+        registries.open_image(options.new, home, options=options) as new_root,
     ):
         old, new = (
             reading.select_platform(old_root, options.platform),

@@ -9,6 +9,7 @@ from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, recipes, results
+from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
 from pumice.recipe.load import load_recipe
@@ -119,7 +120,8 @@ def format_text(explanation: Explanation, *, with_architecture: bool = False) ->
     if explanation.presence == "absent":
         lines = [f"{head} is not in the image", *_absence_lines(explanation)]
     elif explanation.presence == "base-data":
-        lines.append("  base: data installs its files without its dependencies")
+        part = "only its locale C.UTF-8" if explanation.package in LOCALE_DATA.values() else "its files"
+        lines.append(f"  base: data installs {part} without its dependencies")
     else:
         lines += [f"  {_format_step(step)}" for step in explanation.chain]
         lines += _cost_lines(explanation)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,7 @@ def parser() -> Parser:
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
     results.add_format_options(parser, "files", default="text", example="Path", has_variants=True)
+    registries.options(parser)
     return parser
 
 
@@ -58,11 +59,13 @@ def main(arguments: Sequence[str]) -> int:
     result_format = results.check_template(
         options.format, "files by-package" if options.by_package else "files"
     )
-    from pumice.cli import registries
     from pumice.image import inventory
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as whole_image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as whole_image,
+    ):
         image = _chosen(whole_image, options.platform)
         image_inventory = inventory.read_inventory(image, home.records)
     key = options.sort or ("size" if options.by_package else "path")

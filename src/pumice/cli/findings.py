@@ -41,9 +41,9 @@ def report_findings(
     for finding in report.findings:
         (progress.note if finding.is_note else progress.warn)(_line(finding, locate_key(root, finding.key)))
     for rule in report.unused:
-        where = locate_key(root, "checks.ignore")
+        path = f" at {rule.path}" if rule.path else ""
         progress.note(
-            f"{where}: nothing to ignore for check {rule.check!r}{f' at {rule.path}' * bool(rule.path)}"
+            f"{locate_key(root, 'checks.ignore')}: nothing to ignore for the check {rule.check!r}{path}"
         )
 
 

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,19 +37,22 @@ def parser() -> Parser:
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
     results.add_format_options(parser, "inspect", default="text")
+    registries.options(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of an image."""
     options = parser().parse_args(arguments)
-    from pumice.cli import registries
     from pumice.formats import platforms
     from pumice.image import summary
     from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as image,
+    ):
         image_summary = summary.summarize(image, platform, home.records)
     results.write_result(image_summary, options.format, lambda: _format_text(image_summary))
     return 0

@@ -75,6 +75,7 @@ def parser() -> Parser:
     )
     results.add_format_options(parser, "licenses")
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         policy = license_policy.read_policy(data, str(options.policy))
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home) as multi_platform_image,
+        registries.open_image(options.reference, home, options=options) as multi_platform_image,
     ):
         image = reading.select_platform(multi_platform_image, options.platform)
         facts = reading.read_facts(image, home, options.reference)

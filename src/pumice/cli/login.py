@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         StaticCredentials(target.host, login), settings, progress=output.make_progress("none")
     ) as client:
         client.ping(target.host)
-    saved_in = login_store.save_login(target, login, os.environ)
+    saved_in = login_store.save_login(target, login, registries.auth_environment(options))
     print(f"logged in to {options.place}; saved the login in {saved_in}", file=sys.stderr)
     return 0
 

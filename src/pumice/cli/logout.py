@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
+from pumice.cli import registries
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice logout registry.example",),
     )
     parser.add_argument("place", metavar="HOST[/PATH]", help="the registry or prefix given to pumice login")
+    parser.add_argument("--authfile", metavar="FILE", help="delete the login in FILE only")
     return parser
 
 
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image.transports import references
     from pumice.registry import login_store
 
-    removed_from = login_store.delete_login(references.parse_login_target(options.place), os.environ)
+    removed_from = login_store.delete_login(
+        references.parse_login_target(options.place), registries.auth_environment(options)
+    )
     if not removed_from:
         raise PumiceError(f"not logged in to {options.place[:200]}")
     for location in removed_from:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
@@ -18,21 +19,45 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import Access, Counts, GatheredImage, Location, OpenedImage
     from pumice.progress import Progress
     from pumice.registry.client import Client, ClientSettings
+    from pumice.registry.credentials import Credentials, Login
     from pumice.store.home import Home
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for connections to registries."""
-    parser.add_argument(
-        "--plain-http", action="store_true", help="connect to the registry without TLS; sends no credentials"
+    """Add the options for connections to registries, as podman and skopeo have them."""
+    group = parser.add_argument_group("connections to registries")
+    # The value is a part of the name, because argparse cannot take a value only after "=".
+    group.add_argument(
+        "--tls-verify=false",
+        dest="tls_verify",
+        action="store_false",
+        default=None,
+        help="do not verify the registry's certificate, and connect without TLS if it has none",
     )
-    parser.add_argument(
+    for action, spellings in (
+        ("store_true", ("=true", "=True", "=TRUE", "=t", "=1", "")),
+        ("store_false", ("=False", "=FALSE", "=f", "=0")),
+    ):
+        names = [f"--tls-verify{spelling}" for spelling in spellings]
+        group.add_argument(*names, dest="tls_verify", action=action, default=None, help=argparse.SUPPRESS)
+    group.add_argument(
         "--ca", metavar="FILE", default="", help="trust only these certificate authorities (PEM)"
     )
-    parser.add_argument("--cert", metavar="FILE", default="", help="present this client certificate (PEM)")
-    parser.add_argument(
-        "--key", metavar="FILE", default="", help="private key of --cert, if the file does not include it"
+    group.add_argument(
+        "--cert-dir",
+        metavar="DIR",
+        default="",
+        help="trust the authorities DIR/*.crt as well, and present the client certificate DIR/*.cert with "
+        "its key DIR/*.key",
     )
+    group.add_argument("--authfile", metavar="FILE", help="read the login from FILE (auth.json of podman)")
+    group.add_argument(
+        "--creds",
+        metavar="USER[:PASSWORD]",
+        help="log in as USER; other users can see PASSWORD, so leave it out to be asked for it",
+    )
+    group.add_argument("--plain-http", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--cert", metavar="FILE", default="", help=argparse.SUPPRESS)
 
 
 def graph_options(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +87,7 @@ def client_settings(options: argparse.Namespace | None) -> ClientSettings:
     registry_configs = registry_config.load_registry_configs(os.environ)
     if options is None:
         return ClientSettings(registry_configs=registry_configs)
-    tls = TlsFiles(options.ca, options.cert, options.key)
+    tls = TlsFiles(options.ca, options.cert, directory=options.cert_dir, verify=options.tls_verify)
     return ClientSettings(plain_http=options.plain_http, tls=tls, registry_configs=registry_configs)
 
 
@@ -70,10 +95,65 @@ def client_settings(options: argparse.Namespace | None) -> ClientSettings:
 def client(options: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
     """Give a client with the credentials of this machine; ``options`` has the values of `options`."""
     from pumice.registry.client import Client
-    from pumice.registry.credentials import AuthFiles
 
-    with Client(AuthFiles(os.environ), client_settings(options), progress=progress) as opened:
+    with Client(_credentials(options), client_settings(options), progress=progress) as opened:
         yield opened
+
+
+def auth_environment(options: argparse.Namespace | None) -> dict[str, str]:
+    """Return the environment that says where logins are: ``--authfile`` replaces all other files."""
+    file = getattr(options, "authfile", None)
+    return {**os.environ, **({"REGISTRY_AUTH_FILE": file} if file else {})}
+
+
+def _credentials(options: argparse.Namespace | None) -> Credentials:
+    """Return the login of ``--creds``, else the files with logins; raises UsageError."""
+    from pumice.registry.credentials import AuthFiles, NamedRegistryLogin
+
+    creds = getattr(options, "creds", None)
+    file = getattr(options, "authfile", None)
+    if creds is not None and file is not None:
+        raise UsageError("--creds and --authfile exclude each other", hint="pass one of them")
+    if options is not None and creds is not None:
+        return NamedRegistryLogin(_read_login(creds), _named_hosts(options))
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113 - pathlib raises for names that are too long
+        raise UsageError("there is no such file with logins", where=file[:200], hint="check --authfile")
+    return AuthFiles(auth_environment(options))
+
+
+def _read_login(creds: str) -> Login:
+    import sys
+
+    from pumice.registry.credentials import Login
+
+    username, colon, password = creds.partition(":")
+    if not username:
+        raise UsageError("--creds needs a username", hint="pass --creds USER, or --creds USER:PASSWORD")
+    if not colon:
+        if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                "cannot ask for the password: there is no terminal",
+                hint="log in with 'pumice login', or pass --authfile FILE",
+            )
+        import getpass
+
+        password = getpass.getpass(f"Password of {username}: ", stream=sys.stderr)
+    return Login(username, password)
+
+
+def _named_hosts(options: argparse.Namespace) -> frozenset[str]:
+    """Return the registries that the command line names; a login must not be sent to any other."""
+    from pumice.registry import reference
+
+    hosts = set()
+    for value in vars(options).values():
+        for text in value if isinstance(value, list) else [value]:
+            is_named = isinstance(text, str) and (
+                text.startswith(reference.SCHEME) or reference.has_registry_host(text)
+            )
+            if is_named:
+                hosts.add(reference.parse_reference(text).repository.host)
+    return frozenset(hosts or {reference.DOCKER_HUB})
 
 
 @contextmanager
@@ -221,6 +301,7 @@ def _admit(
     options: argparse.Namespace, origin: Location, image: Image, home: Home, progress: Progress
 ) -> None:
     """Refuse an image that is not signed by trusted keys before any layer of it is fetched."""
+    from pumice.cli import confirmation
     from pumice.trust import admission
 
     admission.admit(
@@ -233,4 +314,5 @@ def _admit(
         environ=os.environ,
         progress=progress,
         insecure="image" in options.insecure_options,
+        confirm=confirmation.unsigned_image_question(),
     )

@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_offline_option(parser)
     results.add_format_options(parser, "reproduce", default="text", example="Reproduced")
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.make_progress(options.progress)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        registries.open_image(options.reference, home, progress) as whole,
+        registries.open_image(options.reference, home, progress, options) as whole,
     ):
         image = reading.select_platform(whole, options.platform)
         plan = read_rebuild_plan(_read_provenance(image, options.provenance))

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import confirmation, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
 on volumes."""
+
+
+_VOLUME_FLAGS = frozenset({"ro", "rw", "z", "Z", "cached", "delegated", "consistent"})
+"""All but ``ro`` ask for what is so anyway: the program has the rights and the SELinux label of its user."""
+_MAX_ENVIRONMENT = 1 << 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
     command_line.add_admission_options(admission, "run the image")
+    _add_harmless_options(parser)
+    _add_foreign_options(parser)
+    registries.options(parser)
     return parser
 
 
@@ -66,16 +74,27 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="NAME",
         help="isolate with builtin, bwrap, runc or crun (default: builtin)",
     )
-    parser.add_argument("--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id")
     parser.add_argument(
+        "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
+    )
+    parser.add_argument(
+        "-e",
         "--env",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="set an environment variable; NAME alone copies its current value (repeatable)",
     )
-    parser.add_argument("--workdir", metavar="DIR", help="working directory inside the image")
     parser.add_argument(
+        "--env-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="set the environment variables in FILE, one NAME=VALUE or NAME per line (repeatable)",
+    )
+    parser.add_argument("-w", "--workdir", metavar="DIR", help="working directory inside the image")
+    parser.add_argument(
+        "-v",
         "--volume",
         action="append",
         default=[],
@@ -85,6 +104,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
     )
     parser.add_argument(
         "--network",
+        "--net",
         choices=("host", "none"),
         default="host",
         metavar="NET",
@@ -100,6 +120,46 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
     )
 
 
+def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
+    """Add options of docker run that ask for what happens anyway."""
+    for names in (
+        ("-i", "--interactive"),
+        ("-t", "--tty"),
+        ("--rm",),
+        ("--no-healthcheck",),
+    ):
+        parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-l", "--label", action="append", metavar="TEXT", help=argparse.SUPPRESS)
+
+
+def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of docker run that are refused, with what to do instead."""
+    ports = "the container uses the host's network; its ports are already open, so drop it"
+    rights = "the sandbox never has more rights than you; drop the option"
+    flags = {
+        ("-P", "--publish-all"): ports,
+        ("-d", "--detach"): "the program runs in the foreground; append '&' to the command, or run it as a"
+        " systemd service",
+        ("--privileged",): rights,
+    }
+    options = {
+        ("-p", "--publish"): ports,
+        ("--name",): "nothing of a container is kept that could have a name; drop the option",
+        ("-m", "--memory", "--memory-swap", "--cpus", "--cpuset-cpus", "--pids-limit"): "limit it from"
+        " outside: systemd-run --user --scope -p MemoryMax=512M -p CPUQuota=50% pumice run …",
+        ("--restart",): "restart the program with your service manager, such as systemd",
+        ("--cap-add", "--device", "--security-opt", "--gpus"): rights,
+        ("--mount",): "mount files and directories with --volume SRC:DST[:ro]",
+        ("--hostname",): "the host name of the sandbox is fixed; drop the option",
+        ("--pull",): "an image that is not in the store is read from its registry; renew it with"
+        " 'pumice pull REF'",
+    }
+    for names, hint in flags.items():
+        command_line.add_foreign_option(parser, *names, hint=hint, takes_value=False)
+    for names, hint in options.items():
+        command_line.add_foreign_option(parser, *names, hint=hint)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
@@ -108,10 +168,11 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
+    environment = [line for file in options.env_file for line in read_environment_file(file)]
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    with registries.open_image(options.reference, home, progress) as image:
+    with registries.open_image(options.reference, home, progress, options) as image:
         return run_image(
             image,
             Overrides(
@@ -119,7 +180,7 @@ def main(arguments: Sequence[str]) -> int:
                 entrypoint=options.entrypoint,
                 user=options.user,
                 directory=options.workdir,
-                environment=tuple(options.env),
+                environment=(*environment, *options.env),
             ),
             home=home,
             isolation=options.stage1,
@@ -133,6 +194,7 @@ def main(arguments: Sequence[str]) -> int:
             name=options.name,
             insecure=tuple(options.insecure_options),
             allow_older=options.allow_older,
+            confirm=confirmation.unsigned_image_question(),
         )
 
 
@@ -146,6 +208,36 @@ def _exit_on_signals() -> None:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
+def read_environment_file(path: str) -> list[str]:
+    """Return the lines ``NAME=VALUE`` and ``NAME`` of a file, as docker reads it; raises UsageError.
+
+    Quotes and spaces belong to the value. Empty lines and lines that begin with ``#`` are skipped.
+    """
+    from pathlib import Path
+
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_ENVIRONMENT + 1)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"cannot read the environment file: {reason}", where=path[:200]) from None
+    if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
+        raise UsageError("the environment file is larger than 1 MiB or not text", where=path[:200])
+    text = data.decode("utf-8-sig", "surrogateescape")
+    variables = []
+    for number, line in enumerate(text.split("\n"), 1):
+        variable = line.lstrip().removesuffix("\r")
+        name = variable.partition("=")[0]
+        if not variable or variable.startswith("#"):
+            continue
+        if not name or any(letter.isspace() for letter in name):
+            raise UsageError(
+                f"invalid variable {variable[:40]!r}", where=f"{path[:200]}:{number}", hint="write NAME=VALUE"
+            )
+        variables.append(variable)
+    return variables
+
+
 def parse_volume(text: str) -> Mount:
     """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
     from pathlib import Path
@@ -154,7 +246,8 @@ def parse_volume(text: str) -> Mount:
 
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")
-    if not source or not target or mode not in ("", "ro", "rw"):
+    flags = set(filter(None, mode.split(",")))
+    if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
         raise UsageError(
             f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
@@ -164,4 +257,4 @@ def parse_volume(text: str) -> Mount:
         raise UsageError(
             f"cannot mount {source!r}: no such file or directory", hint="create the directory first"
         )
-    return Mount(os.path.realpath(source), target, mode == "ro")
+    return Mount(os.path.realpath(source), target, "ro" in flags)

@@ -42,6 +42,7 @@ def parser() -> Parser:
     parser.add_argument("--layer", type=int, metavar="N", help="describe only layer N, counted from 1")
     parser.add_argument("--scan", action="store_true", help="read the layers even if an SBOM is attached")
     reading.platform_option(parser)
+    registries.options(parser)
     return parser
 
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home) as multi_platform_image,
+        registries.open_image(options.reference, home, options=options) as multi_platform_image,
     ):
         image = reading.select_platform(multi_platform_image, options.platform)
         data = None

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-evidence", dest="evidence", action="store_false", help="do not sign the attached documents"
     )
+    registries.options(parser)
     return parser
 
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
             evidence=options.evidence,
             docker_references=options.docker_reference,
             timestamp=options.timestamp,
+            connection=options,
         )
     print(output.printable(signing.describe_result(result)), file=sys.stderr)
     print(result.digest)
@@ -94,7 +96,7 @@ def _sign_archive(options: argparse.Namespace) -> int:
             where=options.reference[:200],
             hint="sign oci-archive:FILE, or use a key from 'pumice key generate'",
         )
-    with Home(locate(os.environ)) as home, registries.access(home) as access:
+    with Home(locate(os.environ)) as home, registries.access(home, options=options) as access:
         image = location.open(access).image
     if options.timestamp is not None:
         raise UsageError(

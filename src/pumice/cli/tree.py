@@ -48,6 +48,7 @@ def parser() -> Parser:
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     results.add_format_options(parser, "tree", default="text")
+    registries.options(parser)
     return parser
 
 
@@ -56,7 +57,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as image,
+    ):
         root = _read_branch(image, image.root, 0)
     results.write_result(root, options.format, lambda: map(output.printable, _format_tree(root)))
     return 0

@@ -120,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
         "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
     )
     results.add_format_options(parser, "verify", default="text")
+    registries.options(parser)
     return parser
 
 
@@ -153,7 +154,10 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
         allow_older=options.allow_older,
         allow_built_here=options.allow_built_here,
     )
-    with Home(locate(os.environ)) as home, registries.open_located(options.reference, home) as located:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_located(options.reference, home, options=options) as located,
+    ):
         image = _with_signature_file(located.image, options.signature)
 
         def inspect(decision: Decision) -> list[Check]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 BASE_DATA = ("base-files", "base-passwd")
 """The packages whose files ``base: data`` uses, without their dependencies."""
 
+LOCALE_DATA = {"libc6": "libc-bin"}
+"""C libraries and the package with their locale C.UTF-8, of which ``base: data`` uses only the locale."""
+
 
 class PackageNames(Protocol):
     """The names of packages, for suggestions in errors."""

@@ -25,7 +25,7 @@ from pumice.packing.segments import (
     identify_large_libraries,
     link_targets,
 )
-from pumice.packing.selection import ALIASED_DIRECTORIES, Selection, is_left_out, merged_usr_path
+from pumice.packing.selection import ALIASED_DIRECTORIES, Selection, is_left_out, is_outside, merged_usr_path
 from pumice.packing.tree import PackageFacts
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class _SegmentCutter:
         _refuse_special_entries(entry)
         self._shipped_paths.append("/" + entry.path)
         path = merged_usr_path(entry.path)
+        link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
+        if is_outside(path, self._selection) or (
+            entry.kind == "hardlink" and is_outside(link, self._selection)
+        ):
+            return
         if entry.kind == "dir":
             self._add_directory(_move_entry(entry, path, ""))
             return
@@ -130,7 +135,6 @@ class _SegmentCutter:
             if needs_md5:
                 self._md5_sums[entry.path] = _compute_md5(content)
             return
-        link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
         source: tar.Source
         if entry.kind == "file" and path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright":
             source = self._keep_copyright(entry, content)
@@ -200,7 +204,7 @@ class _SegmentCutter:
                 version=fields["Version"],
                 architecture=fields["Architecture"],
                 fields=fields,
-                files={name: data for name, data in self._control.files.items() if name != "md5sums"},
+                files={} if self._selection.only else _control_files(self._control),
                 conffiles=conffiles,
                 installed=self._selection.includes_dpkg_info,
             ),
@@ -209,6 +213,10 @@ class _SegmentCutter:
             sha512=self._sha512,
             copyright=self._copyright,
         )
+
+
+def _control_files(control: deb.Control) -> dict[str, bytes]:
+    return {name: content for name, content in control.files.items() if name != "md5sums"}
 
 
 def package_sha512(file: BinaryIO) -> str:

@@ -18,6 +18,9 @@ OPTIONAL_TREES: dict[str, tuple[str, ...]] = {
 }
 """Prefixes of optional files, by the name under which a recipe includes them."""
 
+LOCALE_DIRECTORIES = ("usr/lib/locale/C.utf8", "usr/lib/locale/C.UTF-8")
+"""The locale C.UTF-8 of glibc, with today's name and with that of Debian 11."""
+
 _ALWAYS_INCLUDED = ("usr/share/locale/locale.alias",)
 _DOC_PREFIX = "usr/share/doc/"
 
@@ -26,13 +29,15 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which files of a package to keep.
 
     ``include`` are names of `OPTIONAL_TREES` to keep, sorted; ``keep`` are paths to keep although their
-    tree is left out. ``includes_dpkg_info`` adds dpkg's files about the package. ``has_own_layer`` adds
-    directories in front of their files, for a layer with this package alone. ``format`` is the format
-    of the lock.
+    tree is left out. If ``only`` is not empty, the package counts as these directories and its copyright
+    file, without its scripts. ``includes_dpkg_info`` adds dpkg's files about the package.
+    ``has_own_layer`` adds directories in front of their files, for a layer with this package alone.
+    ``format`` is the format of the lock.
     """
 
     include: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     includes_dpkg_info: bool = True
     has_own_layer: bool = False
     format: int = FORMAT
@@ -46,6 +51,17 @@ def merged_usr_path(path: str) -> str:
     """
     top, slash, _ = path.partition("/")
     return f"usr/{path}" if slash and top in ALIASED_DIRECTORIES else path
+
+
+def is_outside(path: str, selection: Selection) -> bool:
+    """Whether ``path`` is not in the part of the package that ``selection`` is about."""
+    if not selection.only:
+        return False
+    doc_name = path.removeprefix(_DOC_PREFIX) if path.startswith(_DOC_PREFIX) else "/"
+    is_copyright = "/" not in doc_name or doc_name.endswith("/copyright")
+    return not is_copyright and not any(
+        path == directory or path.startswith(f"{directory}/") for directory in selection.only
+    )
 
 
 def is_left_out(

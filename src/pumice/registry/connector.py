@@ -13,6 +13,7 @@ from pumice.registry.address_checks import AddressGuard
 from pumice.registry.auth import Authenticator, AuthState, scope_of
 from pumice.registry.credentials import Anonymous
 from pumice.registry.errors import NotFoundError
+from pumice.registry.message import Request, TransportError
 from pumice.registry.middleware import RedirectFollower, run_exchange, send_once
 from pumice.registry.reference import api_host, normalize_host
 from pumice.registry.retry import Backoff, Retrier
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
-    from pumice.registry.message import Exchange, Request, Response, Result, SendRequest, Transport
+    from pumice.registry.message import Exchange, Response, Result, SendRequest, Transport
     from pumice.registry.reference import Reference, Repository
 
 _Value = TypeVar("_Value")
@@ -51,6 +52,8 @@ class Connector:
         self._progress: Progress = progress or Silent()
         self._warned: set[tuple[str, str]] = set()
         self._warned_lock = threading.Lock()
+        self._tls_hosts: dict[str, bool] = {}
+        self._tls_lock = threading.Lock()
 
     def close(self) -> None:
         """Close all connections."""
@@ -122,7 +125,20 @@ class Connector:
             or bool(config and config.plain_http)
             or (is_loopback(address) and not has_tls_files)
         )
+        if not is_plain_http and self.settings.tls.verify is False and not self._has_tls(address):
+            is_plain_http = True
         return f"{'http' if is_plain_http else 'https'}://{address}"
+
+    def _has_tls(self, address: str) -> bool:
+        """Return whether a registry answers over TLS, with any certificate; it is asked once."""
+        with self._tls_lock:
+            if address not in self._tls_hosts:
+                try:
+                    self._transport.send(Request("GET", f"https://{address}/v2/")).stream.close()
+                    self._tls_hosts[address] = True
+                except TransportError:
+                    self._tls_hosts[address] = False
+            return self._tls_hosts[address]
 
     def repository_url(self, repository: Repository) -> str:
         """Return the URL that those of a repository begin with: ``https://HOST/v2/NAME``."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from pumice.errors import FormatError, PumiceError
+from pumice.errors import FormatError, PumiceError, UsageError
 from pumice.registry import credential_helpers
 from pumice.registry.reference import DOCKER_HUB, Repository, normalize_host
 
@@ -77,6 +77,27 @@ class StaticCredentials:
     def find_login(self, repository: Repository) -> Login | None:
         """Return the login if the repository is on its host."""
         return self._login if repository.host == self._host else None
+
+
+class NamedRegistryLogin:
+    """A login of the command line, for the one registry that is contacted of those that it names."""
+
+    def __init__(self, login: Login, hosts: frozenset[str]) -> None:
+        self._login = login
+        self._hosts = hosts
+        self._host = ""
+
+    def find_login(self, repository: Repository) -> Login | None:
+        """Return the login, None for other registries, such as mirrors; raises UsageError for a second."""
+        if repository.host not in self._hosts:
+            return None
+        self._host = self._host or repository.host
+        if repository.host != self._host:
+            raise UsageError(
+                f"the login of --creds is for one registry, not for {self._host} and {repository.host}",
+                hint="log in to both with 'pumice login'",
+            )
+        return self._login
 
 
 class AuthFiles:

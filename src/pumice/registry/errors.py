@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from pumice.errors import FetchError
+from pumice.errors import FetchError, ImageError
 
 if TYPE_CHECKING:
     from pumice.registry.message import Response
@@ -55,6 +55,8 @@ class RegistryError(FetchError):
 
 class NotFoundError(RegistryError):
     """The registry does not have the manifest, blob or repository."""
+
+    exit_code = ImageError.exit_code
 
 
 class DeniedError(RegistryError):

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from pumice.errors import PumiceError
+from pumice.errors import FetchError, PumiceError
 from pumice.formats import oci
 
 Result = TypeVar("Result")
@@ -128,7 +128,7 @@ class Transport(Protocol):
 class TransportError(PumiceError):
     """A connection failed. ``is_permanent``: a retry will not help."""
 
-    exit_code = 6
+    exit_code = FetchError.exit_code
 
     def __init__(
         self, message: str, *, where: str | None = None, hint: str | None = None, is_permanent: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,11 +30,18 @@ _CONNECTIONS = 16
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
-    """Paths of PEM files: trusted CAs (instead of the system's), and the client certificate with its key."""
+    """How TLS connections are made: paths of PEM files, and whether certificates are verified.
+
+    ``ca`` has trusted CAs instead of the system's. ``directory`` has further CAs (``*.crt``) and client
+    certificates (``*.cert``, ``*.key``), as in containers-certs.d(5). ``verify``: False accepts every
+    certificate and registries without TLS, True uses TLS for this machine's own addresses too.
+    """
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    directory: str = ""
+    verify: bool | None = None
 
 
 class Urllib3Transport:
@@ -115,6 +123,8 @@ class Urllib3Transport:
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         default_headers = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
         context = None if tls is None else _ssl_context(tls)
+        if tls is not None and tls.verify is False:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user asked for it
         proxy_url = urllib3.util.parse_url(proxy)
         proxy_headers = urllib3.make_headers(proxy_basic_auth=proxy_url.auth) if proxy_url.auth else {}
         options: dict[str, Any] = {
@@ -207,9 +217,9 @@ def _transport_error(error: Exception, where: str) -> TransportError:
             if is_plain_http
             else f"cannot verify the certificate of the registry ({_one_line(error)})",
             where=where,
-            hint="use --plain-http to connect without TLS"
+            hint="use --tls-verify=false to connect without TLS"
             if is_plain_http
-            else "use --ca FILE to trust another CA",
+            else "use --ca FILE to trust another CA, or --tls-verify=false to trust any certificate",
             is_permanent=True,
         )
     sentences: list[tuple[type[Exception], str]] = [
@@ -237,13 +247,35 @@ def _ssl_context(tls: TlsFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca or None)
         if file := tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
+        if file := tls.directory:
+            for file in _certificate_files(tls.directory):
+                if file.endswith(".crt"):
+                    context.load_verify_locations(file)
+                else:
+                    context.load_cert_chain(file, f"{file.removesuffix('.cert')}.key")
     except OSError as error:  # SSLError is a subclass of OSError
         is_tls_error = isinstance(error, ssl.SSLError)
         reason = "no certificate, or no matching key" if is_tls_error else _reason(error)
         raise UsageError(
-            f"cannot load the TLS file: {reason}", where=file, hint="check --ca, --cert and --key"
+            f"cannot load the TLS file: {reason}", where=file, hint="check --ca and --cert-dir"
         ) from error
+    if tls.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _certificate_files(directory: str) -> list[str]:
+    """Return the certificates in a directory: authorities (``.crt``), then the client's (``.cert``)."""
+    names = sorted(path.name for path in Path(directory).iterdir())
+    for name in names:
+        for suffix, other in ((".cert", ".key"), (".key", ".cert")):
+            partner = name.removesuffix(suffix) + other
+            if name.endswith(suffix) and partner not in names:
+                raise UsageError(f"{name} has no {partner}", where=directory, hint="check --cert-dir")
+    return [
+        str(Path(directory, name)) for suffix in (".crt", ".cert") for name in names if name.endswith(suffix)
+    ]
 
 
 def _reason(error: OSError) -> str:

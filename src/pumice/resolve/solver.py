@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.distro.preferences import NEVER, archive_name
-from pumice.distro.universe import BASE_DATA
+from pumice.distro.universe import BASE_DATA, LOCALE_DATA
 from pumice.distro.versions import compare_versions
 from pumice.formats import relations
 from pumice.formats.relations import Relation
@@ -190,16 +190,8 @@ class _DecisionQueue:
 
 def _make_solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
     records = sorted((pool.records[variable] for variable in packages), key=lambda record: record.name)
-    names = {record.name for record in records}
-    base_data: list[PackageRecord] = []
-    reasons = _find_reasons(pool, packages)
-    if pool.requirements.base == "data":
-        excluded = {request.name for request in pool.requirements.requests if request.exclude}
-        for name in BASE_DATA:
-            versions = pool.variables(name)
-            if name not in names and name not in excluded and versions:
-                base_data.append(pool.records[versions[0]])
-                reasons[name] = Reason("base-data")
+    base_data = list(_find_base_data(pool, records)) if pool.requirements.base == "data" else []
+    reasons = _find_reasons(pool, packages) | {record.name: Reason("base-data") for record in base_data}
     return Solution(
         packages=tuple(records),
         base_data=tuple(base_data),
@@ -207,6 +199,23 @@ def _make_solution(pool: Pool, packages: minimization.PackageSet) -> Solution:
         held_back=tuple(_find_held_back(pool, records)),
         contested=tuple(_find_contested(pool, (*records, *base_data))),
     )
+
+
+def _find_base_data(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[PackageRecord]:
+    """Yield the packages of ``base: data`` that are neither installed nor excluded.
+
+    The locale is that of the installed C library's version, if the archive still has it.
+    """
+    installed = {record.name: record for record in records}
+    skipped = installed.keys() | {request.name for request in pool.requirements.requests if request.exclude}
+    for name in BASE_DATA:
+        if name not in skipped and (variables := pool.variables(name)):
+            yield pool.records[variables[0]]
+    for library, name in LOCALE_DATA.items():
+        if library in installed and name not in skipped and (variables := pool.variables(name)):
+            candidates = [pool.records[variable] for variable in variables]
+            same_version = (record for record in candidates if record.version == installed[library].version)
+            yield next(same_version, candidates[0])
 
 
 def _find_held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:

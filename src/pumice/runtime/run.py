@@ -23,7 +23,7 @@ from pumice.runtime.stage1 import external
 from pumice.trust import admission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.formats.oci import Platform, RunConfig
     from pumice.image.model import Image
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
     from pumice.store.home import Home
+    from pumice.trust.unsigned_images import UnsignedImage
 
 _MAX_REASON = 1 << 16
 _MAX_HOSTS = 1 << 20
@@ -56,13 +57,15 @@ def run_image(
     name: str = "",
     insecure: Sequence[str] = (),
     allow_older: bool = False,
+    confirm: Callable[[UnsignedImage], bool] | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as. Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError
+    must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError
     if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
     """
     progress = progress or Silent()
@@ -70,7 +73,11 @@ def run_image(
         reference=reference or image.root.digest, name=name, allow_older=allow_older
     )
     admission.admit(
-        image, "run", home, request, environ=os.environ, progress=progress, insecure="image" in insecure
+        *(image, "run", home, request),
+        environ=os.environ,
+        progress=progress,
+        insecure="image" in insecure,
+        confirm=confirm,
     )
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)

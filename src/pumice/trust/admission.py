@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pumice.trust.policy import PolicyDirectory
     from pumice.trust.rollback import PendingRecord
     from pumice.trust.trusted_key import TrustedKey
+    from pumice.trust.unsigned_images import UnsignedImage
 
 __all__ = [
     "BUILT_HERE",
@@ -49,12 +50,14 @@ def admit(
     directories: Sequence[PolicyDirectory] | None = None,
     now: int | None = None,
     insecure: bool = False,
+    confirm: Callable[[UnsignedImage], bool] | None = None,
     inspect: Callable[[Decision], Sequence[Check]] | None = None,
 ) -> Decision:
     """Return the decision to use an image and record it; raises TrustError if the image is not admitted.
 
     The policy is in ``directories``, by default in those that ``environ`` names. ``now`` is in seconds
     since the epoch, by default the machine's clock. ``insecure`` admits every image, with a warning.
+    ``confirm`` asks a person whether to accept an image that nobody signed; the answer is remembered.
     ``inspect`` makes further checks before anything is recorded, and raises PumiceError if one fails.
     """
     if is_exempt(image, purpose, home):
@@ -64,13 +67,19 @@ def admit(
         return Decision(digest=image.root.digest, name=request.name)
     from pumice.clock import SystemClock
     from pumice.trust import policy
+    from pumice.trust.unsigned_images import UnsignedImageError, confirm_and_accept
 
-    decision = decide(
-        *(image, purpose, home, request),
-        policy.policy_directories(environ or {}) if directories is None else directories,
-        now=SystemClock().now() if now is None else now,
-        signatures_only=purpose != "verify",
-    )
+    if directories is None:
+        directories = policy.policy_directories(environ or {})
+    if now is None:
+        now = SystemClock().now()
+    question = (image, purpose, home, request, directories)
+    try:
+        decision = decide(*question, now=now, signatures_only=purpose != "verify")
+    except UnsignedImageError as error:
+        if confirm_and_accept(error, confirm, directories, now=now) is None:  # cannot be remembered
+            return Decision(digest=image.root.digest, name=request.name)
+        decision = decide(*question, now=now, signatures_only=purpose != "verify")
     if inspect is not None:
         decision = msgspec.structs.replace(decision, checks=(*decision.checks, *inspect(decision)))
     if decision.warning:
@@ -123,15 +132,19 @@ def decide(
         from pumice.trust import tag_admission
 
         return tag_admission.decide_tags(image, home, request, directories, now=now)
+    from pumice.trust.unsigned_images import UnsignedImageError
+
     requirement = _read_requirement(image, home, request, directories)
     built_here = home.build_marks.has(image.root.digest)
     try:
         verified = _verify(image, home, requirement, now=now, signatures_only=signatures_only)
     except TrustError as error:
         is_waived = is_exempt(image, purpose, home) or (request.allow_built_here and built_here)
-        if not is_waived or not _declares(image, requirement.expected):
-            raise error from None
-        return _decide_built_here(image, home, requirement, now)
+        if is_waived and _declares(image, requirement.expected):
+            return _decide_built_here(image, home, requirement, now)
+        if isinstance(error, UnsignedImageError) and purpose in ("run", "pull"):
+            return _decide_unsigned(image, purpose, request, requirement, directories)
+        raise error from None
     if is_exempt(image, purpose, home):
         freshness = _Freshness(Check("freshness", False, BUILT_HERE))
     else:
@@ -178,7 +191,8 @@ def _verify(
     image: Image, home: Home, requirement: _Requirement, *, now: int, signatures_only: bool
 ) -> VerifiedImage:
     """Return the verified image; raises TrustError with a hint about the policy."""
-    from pumice.trust import image_verification
+    from pumice.trust import image_names, image_verification
+    from pumice.trust.unsigned_images import UnsignedImageError
 
     expected = requirement.expected
     try:
@@ -192,11 +206,64 @@ def _verify(
             signatures_only=signatures_only,
         )
     except TrustError as error:
+        if isinstance(error, UnsignedImageError):
+            raise
         hint = error.hint
         if requirement.is_policy and not requirement.keys:
-            hint = f"no key is trusted for {expected or 'it'}: pumice trust add --prefix PREFIX KEY"
+            add = f"pumice trust add --prefix {image_names.split_name(expected)[0] or 'PREFIX'} KEY"
+            hint = f"no key is trusted for {expected or 'it'}: {add}"
+            fingerprints = getattr(error, "fingerprints", ())
+            if fingerprints:
+                hint = f"{hint} --fingerprint {fingerprints[0]}, if its owner confirms the fingerprint"
         hint = _registry_hint(hint, image, expected)
         raise TrustError(error.message, where=error.where, hint=hint) from None
+
+
+def _decide_unsigned(
+    image: Image,
+    purpose: Purpose,
+    request: AdmissionRequest,
+    requirement: _Requirement,
+    directories: Sequence[PolicyDirectory],
+) -> Decision:
+    """Return the decision about an image that nobody signed, if a person accepted it.
+
+    Raises UnsignedImageError, with the image only if a person may accept it: not if a key is trusted for its
+    name, because then somebody may have removed the signature.
+    """
+    from pumice.formats import platforms
+    from pumice.trust import image_names, unsigned_images
+
+    digest, expected = image.root.digest, requirement.expected
+    name = expected or image_names.declared_name(image)
+    option = "--allow-unsigned before its name" if purpose == "run" else "--allow-unsigned"
+    if requirement.keys:
+        error = unsigned_images.UnsignedImageError(
+            f"the image is not signed, although keys are trusted for {name or 'it'}",
+            where=digest,
+            hint=f"ask its publisher for a signed image; to use it anyway, pass {option}",
+        )
+        raise error
+    accepted = unsigned_images.find_accepted(digest, directories) if requirement.is_policy else None
+    if accepted is not None and accepted.covers(expected):
+        detail = f"nobody signed the image; accepted on {accepted.accepted} ({accepted.path})"
+        freshness = Check("freshness", False, "nobody signed the image")
+        return Decision(
+            digest=digest,
+            name=name,
+            expected=expected,
+            checks=(Check("signature", False, detail), freshness),
+        )
+    error = unsigned_images.UnsignedImageError(
+        "the image is not signed", where=digest, hint=f"to use it without a signature, pass {option}"
+    )
+    error.image = unsigned_images.UnsignedImage(
+        digest=digest,
+        name=expected,
+        reference=request.reference,
+        platforms=tuple(platforms.format_platform(platform) for platform in image.platforms()),
+    )
+    raise error
 
 
 def _declares(image: Image, expected: str) -> bool:

@@ -153,6 +153,7 @@ def _make_claim(
         subject=image.root.digest,
         predicate_type=sigstore.SIGN,
         signer_fingerprints=signer_fingerprints,
+        named_fingerprints=signer_fingerprints,
         created=signature.created,
         problem=problem,
     )

@@ -30,6 +30,7 @@ signature of the archive that contains the image."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
+_FINGERPRINT_BYTES = 32
 _NOT_FOUND = 404
 _MAX_MANIFESTS = 64 << 20
 """Bytes of all manifests that refer to one image; one has about 1 KiB."""
@@ -69,6 +70,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What distinguishes it from the other signatures in its manifest; see `entry_key`."""
     certified: bool = False
     """Whether it is signed with a certificate instead of a known key."""
+    named_fingerprints: tuple[str, ...] = ()
+    """Fingerprints of the keys that the claim says it is signed by, which is not verified."""
     bundle: bytes = b""
     """The JSON of the bundle with the certificate; empty in cosign's older format."""
 
@@ -230,7 +233,20 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes = b""
     """The signed bytes, or for a bundle with a certificate the whole bundle."""
     certified: bool = False
+    named_fingerprints: tuple[str, ...] = ()
     problem: str = ""
+
+
+def _fingerprints(hint: str) -> tuple[str, ...]:
+    """Return the fingerprint that the key hint of a bundle has; none if it is something else."""
+    import base64
+    import binascii
+
+    try:
+        fingerprint = base64.b64decode(hint, validate=True)
+    except (binascii.Error, ValueError):
+        return ()
+    return (fingerprint.hex(),) if len(fingerprint) == _FINGERPRINT_BYTES else ()
 
 
 def _content_key(layer: Descriptor) -> tuple[Digest, int, str]:
@@ -245,14 +261,21 @@ def _read_content(entry: _Entry, budget: Budget, limit: int) -> _Content:
             return _Content(key=key, payload=simplesigning.read_payload(data), data=data)
         data = _read_blob(layer, entry.manifest.blobs, budget, limit)
         if layer.media_type == dsse.ENVELOPE:
-            envelope, keyless = dsse.read_envelope(data), False
+            envelope, keyless, hint = dsse.read_envelope(data), False, ""
         else:
             bundle = sigstore.read_bundle(data)
-            envelope, keyless = bundle.envelope, bundle.is_keyless
+            envelope, keyless, hint = bundle.envelope, bundle.is_keyless, bundle.hint
         bundle_data = data if keyless else b""
         del data
         statement = intoto.read_statement(envelope.payload)
-        return _Content(key=key, envelope=envelope, statement=statement, data=bundle_data, certified=keyless)
+        return _Content(
+            key=key,
+            envelope=envelope,
+            statement=statement,
+            data=bundle_data,
+            certified=keyless,
+            named_fingerprints=_fingerprints(hint),
+        )
     except PumiceError as error:
         return _Content(key=key, problem=error.message)
 
@@ -326,5 +349,6 @@ def _statement_claim(content: _Content, form: Form, source: Digest, subject: Dig
         signatures=tuple(signature.value for signature in content.envelope.signatures),
         created=min((item.timestamp for item in described), default=0),
         certified=content.certified,
+        named_fingerprints=content.named_fingerprints,
         bundle=content.data,
     )

@@ -37,6 +37,12 @@ class EvaluatedClaim(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class UntrustedSignerError(TrustError):
+    """Somebody signed the image, but no trusted key; ``fingerprints`` are those that the claims name."""
+
+    fingerprints: tuple[str, ...] = ()
+
+
 class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that is signed by enough trusted keys, with its evaluated claims."""
 
@@ -268,16 +274,39 @@ def _explain_rejection(
             hint="an attestation is not a signature; its publisher must run 'pumice sign'",
         )
     if not evaluated_claims:
-        return TrustError(
+        from pumice.trust.unsigned_images import UnsignedImageError
+
+        return UnsignedImageError(
             "the image is not signed", where=where, hint="sign it with 'pumice sign REF --key KEY'"
         )
     reasons = "; ".join(sorted({item.problem for item in evaluated_claims})[:5])
+    fingerprints = _named_fingerprints(evaluated_claims)
     hint = "run 'pumice trust list' to see the trusted keys"
+    if fingerprints:
+        hint = f"if you trust its owner: pumice trust add --prefix PREFIX KEY --fingerprint {fingerprints[0]}"
+        reasons = f"{reasons} (key {', '.join(fingerprints)})"
     if any(item.claim.certified for item in evaluated_claims):
         from pumice.trust import keyless
 
         hint = keyless.HINT if keyless.MISSING in reasons else hint
-    return TrustError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
+    error = UntrustedSignerError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
+    error.fingerprints = fingerprints
+    return error
+
+
+def _named_fingerprints(evaluated_claims: Sequence[EvaluatedClaim]) -> tuple[str, ...]:
+    """Return the fingerprints of the unknown keys that the claims name, signatures first.
+
+    A claim can name any key: whoever trusts one must compare the fingerprint with the key's owner.
+    """
+    claims_first = sorted(evaluated_claims, key=lambda item: not item.claim.is_signature)
+    named = [
+        fingerprint
+        for item in claims_first
+        if item.trusted_key is None
+        for fingerprint in item.claim.named_fingerprints
+    ]
+    return tuple(dict.fromkeys(named))[:_MAX_NAMES]
 
 
 def find_mismatch(policy: Any, predicate: Any) -> str:

@@ -129,9 +129,9 @@ def read_revocations(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
     """Return the reasons of all revocations by fingerprint; no directory overrides another's."""
     revocations: dict[str, str] = {}
     for directory in directories:
-        for name in _list_directory(directory.path / REVOKED):
+        for name in list_directory(directory.path / REVOKED):
             if is_fingerprint(name):
-                reason = (_read_text(directory.path / REVOKED / name) or "").strip().split("\n")[0]
+                reason = (read_text(directory.path / REVOKED / name) or "").strip().split("\n")[0]
                 revocations[name] = reason[:200] or "no reason given"
     for fingerprint, reason in list(revocations.items()):
         for alias in _certificate_fingerprints(fingerprint, directories):
@@ -147,7 +147,7 @@ def _certificate_fingerprints(fingerprint: str, directories: Sequence[PolicyDire
 
     for scope in sorted(_list_scopes(directories)):
         for directory in directories:
-            text = (_read_text(directory.path / scope / fingerprint) or "").strip()
+            text = (read_text(directory.path / scope / fingerprint) or "").strip()
             if text:
                 return signers.known_fingerprints(public_keys.parse_public_key(text.encode()))
     return frozenset()
@@ -196,13 +196,13 @@ def _read_scope_rules(scope: str, directories: Sequence[PolicyDirectory]) -> Ite
     revocations = read_revocations(directories)
     strongest: dict[str, PolicyDirectory] = {}
     for directory in directories:
-        for name in _list_directory(directory.path / scope):
+        for name in list_directory(directory.path / scope):
             if is_fingerprint(name):
                 strongest[name] = directory
     prefix = "" if scope == ROOT else _decode_prefix(scope)
     for name, directory in sorted(strongest.items()):
         path = directory.path / scope / name
-        text = _read_text(path) or ""
+        text = read_text(path) or ""
         if text.strip():
             description = f"{directory.name} rule for {prefix or 'all names'}"
             key = _parse_rule(text, path, description, revocations, directory.path / SIGSTORE_ROOTS)
@@ -260,7 +260,7 @@ def _read_threshold(scope: str, directories: Sequence[PolicyDirectory]) -> int:
     """Return the threshold of a scope by the strongest directory that has one, 0 for none."""
     for directory in reversed(directories):
         path = directory.path / scope / THRESHOLD
-        text = _read_text(path)
+        text = read_text(path)
         if text is None:
             continue
         number = text.strip()
@@ -301,7 +301,7 @@ def _apply_mirrors(name: str, directories: Sequence[PolicyDirectory]) -> tuple[s
     for scope in reversed(_scope_directories(plain_name)):
         path = scope.replace(PREFIX, MIRROR, 1) + ".name"
         for directory in reversed(directories):
-            text = _read_text(directory.path / path)
+            text = read_text(directory.path / path)
             if text is None:
                 continue
             target = text.strip()
@@ -359,7 +359,8 @@ def is_fingerprint(text: str) -> bool:
     return len(text) in (_OPENPGP_DIGITS, 64) and _HEX.issuperset(text)
 
 
-def _list_directory(folder: Path) -> list[str]:
+def list_directory(folder: Path) -> list[str]:
+    """Return the sorted names of the files in a directory, none if it does not exist; raises TrustError."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -368,8 +369,8 @@ def _list_directory(folder: Path) -> list[str]:
         raise _read_error(folder, error) from None
 
 
-def _read_text(path: Path) -> str | None:
-    """Return the text of a small file, None if it does not exist."""
+def read_text(path: Path) -> str | None:
+    """Return the text of a small file, None if it does not exist; raises TrustError, FormatError."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
     "admission",
+    "confirmation",
     "complete",
     "complete_values",
     "help_format",

@@ -15,7 +15,7 @@ from pumice.formats.tar import Entry
 from pumice.packing import package_cutter, segments
 from pumice.packing.segment_writer import LAYER_END, LAYER_START
 from pumice.packing.segments import Segment, SegmentChanges
-from pumice.packing.selection import Selection
+from pumice.packing.selection import LOCALE_DIRECTORIES, Selection
 from pumice.store.home import Home
 from tests.support.deb import Deb, Item, folder, hardlink, symlink, text
 
@@ -111,6 +111,43 @@ def test_a_co_installable_package_has_its_architecture_in_dpkg_info(home: Home) 
 def test_base_data_has_no_dpkg_info(home: Home) -> None:
     segment = _cut(home, _HELLO, Selection(includes_dpkg_info=False))
     assert not [item for item in segment.items if item.entry.path.startswith("var/lib/dpkg")]
+
+
+_LIBC_BIN = Deb(
+    "libc-bin",
+    files=[
+        text("usr/bin/locale", "#!", 0o755),
+        text("etc/gai.conf", "x"),
+        folder("var/cache/ldconfig", 0o700),
+        text("usr/lib/locale/C.utf8/LC_CTYPE", "ctype"),
+        hardlink("usr/lib/locale/C.utf8/LC_TIME", "usr/lib/locale/C.utf8/LC_CTYPE"),
+        hardlink("usr/lib/locale/C.utf8/program", "usr/bin/locale"),
+        text("usr/lib/locale/C.utf8x", "other"),
+        text("usr/share/doc/libc-bin/changelog", "long"),
+        text("usr/share/doc/libc-bin/copyright", "LGPL"),
+    ],
+    conffiles=["/etc/gai.conf"],
+    control_files={"postinst": "#!/bin/sh\nmkdir /x\n"},
+)
+
+
+def test_a_part_of_a_package_has_its_copyright_and_no_scripts(home: Home) -> None:
+    selection = Selection(only=LOCALE_DIRECTORIES, includes_dpkg_info=False)
+    segment = _cut(home, _LIBC_BIN, selection)
+    assert _format_tree(_read_tar(home, segment)) == "\n".join(
+        [
+            "-0644 usr/lib/locale/C.utf8/LC_CTYPE b'ctype'",
+            "h0644 usr/lib/locale/C.utf8/LC_TIME -> usr/lib/locale/C.utf8/LC_CTYPE",
+            "-0644 usr/share/doc/libc-bin/copyright b'LGPL'",
+        ]
+    )
+    assert [entry.path for entry in segment.directories] == [
+        "usr/lib/locale/C.utf8",
+        "usr/share/doc/libc-bin",
+    ]
+    assert (segment.parents, segment.dropped) == ((), ())
+    assert (segment.facts.files, segment.facts.conffiles) == ({}, {})
+    assert segment.copyright == b"LGPL"
 
 
 def test_a_segment_with_its_own_layer_has_the_layers_digests(home: Home) -> None:

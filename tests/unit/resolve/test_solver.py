@@ -146,6 +146,36 @@ def test_base_data_comes_without_dependencies() -> None:
     assert format_packages(full_solution.base_data) == ("base-passwd 3",)
 
 
+_GLIBC = """\
+libc6 2
+libc6 1
+libc-bin 2
+  Depends: libc6 (= 2)
+libc-bin 1
+  Depends: libc6 (= 1)
+hello 1
+  Depends: libc6
+"""
+
+
+def test_base_data_adds_the_locale_of_the_c_library() -> None:
+    solution = ask(_GLIBC, "hello", base="data")
+    assert format_packages(solution.base_data) == ("libc-bin 2",)
+    assert solution.reasons["libc-bin"] == Reason("base-data")
+    assert format_packages(ask(_GLIBC, "hello", "libc6=1", base="data").base_data) == ("libc-bin 1",)
+
+
+@pytest.mark.parametrize("names", [("hello", "-libc-bin"), ("hello", "libc-bin"), ()])
+def test_base_data_adds_no_locale_if_it_is_excluded_installed_or_without_library(
+    names: tuple[str, ...],
+) -> None:
+    assert ask(_GLIBC, *names, base="data").base_data == ()
+
+
+def test_an_image_without_base_gets_no_locale() -> None:
+    assert ask(_GLIBC, "hello").base_data == ()
+
+
 def test_base_essential_comes_with_dependencies() -> None:
     solution = ask(BASE, base="essential")
     assert format_packages(solution.packages) == (

@@ -48,18 +48,30 @@ class TrustRule(msgspec.Struct, frozen=True, kw_only=True):
     file: str
 
 
+class AcceptedUnsignedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An unsigned image that was accepted, under ``names``, on the day ``accepted``, in ``file``."""
+
+    digest: str
+    names: tuple[str, ...]
+    accepted: str
+    file: str
+
+
 class TrustRules(msgspec.Struct, frozen=True):
-    """The rules, the number of keys that must sign below each prefix, and what mirrors stand for."""
+    """The rules, the number of keys that must sign below each prefix, what mirrors stand for, and the
+    unsigned images that were accepted.
+    """
 
     rules: tuple[TrustRule, ...]
     thresholds: dict[str, int]
     mirrors: dict[str, str]
+    unsigned: tuple[AcceptedUnsignedImage, ...]
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the rules, thresholds and mirrors."""
     from pumice.clock import SystemClock
-    from pumice.trust import policy
+    from pumice.trust import policy, unsigned_images
 
     now = SystemClock().now()
     directories = rule_files.policy_directories()
@@ -67,6 +79,15 @@ def run(options: argparse.Namespace) -> int:
         rules=tuple(_describe_rule(rule, now) for rule in policy.read_rules(directories)),
         thresholds=dict(sorted(policy.read_thresholds(directories).items())),
         mirrors=dict(policy.read_mirrors(directories)),
+        unsigned=tuple(
+            AcceptedUnsignedImage(
+                digest=image.digest,
+                names=image.names,
+                accepted=image.accepted,
+                file=str(image.path.absolute()),
+            )
+            for image in unsigned_images.list_accepted(directories)
+        ),
     )
     results.write_result(rules, options.format, lambda: _format_rules(rules))
     return 0
@@ -96,6 +117,10 @@ def _format_rules(rules: TrustRules) -> str:
     heads = ("prefix", "key", "comment", "state", "level")
     lines = [f"{prefix or _ALL_NAMES} requires {count} keys" for prefix, count in rules.thresholds.items()]
     lines += [f"{prefix} is a mirror of {target}" for prefix, target in rules.mirrors.items()]
+    lines += [
+        f"{' and '.join(image.names) or 'an image'} is accepted unsigned ({image.accepted}): {image.digest}"
+        for image in rules.unsigned
+    ]
     table = output.format_table(heads, rows) if rows else ""
     return table + "".join(f"{output.printable_line(line)}\n" for line in lines)
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice trust why example.com/apps/web:1.0",),
     )
     action.add_argument("reference", metavar="REF", help="image to examine")
+    registries.options(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the rules that apply, and what was checked."""
-    from pumice.cli import registries, verify
+    from pumice.cli import verify
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
     from pumice.trust import admission, image_names, policy
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     reference = options.reference
     now = SystemClock().now()
     directories = rule_files.policy_directories()
-    with Home(locate(os.environ)) as home, registries.open_image(reference, home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(reference, home, options=options) as image:
         name = image_names.requested_name(reference, home, image) or image_names.declared_name(image)
         _print_lines(_policy_lines(name, policy.read_name_policy(name, directories), now))
         request = admission.AdmissionRequest(reference=reference)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.distro.debian.version import sort_key
 from pumice.distro.debian.well_known_packages import find_known_suites
 from pumice.distro.preferences import SuitePolicy
-from pumice.distro.universe import BASE_DATA
+from pumice.distro.universe import BASE_DATA, LOCALE_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pumice.formats.aptindex import Index, PackageRecord
 
 
+_BASE_PACKAGES = (*BASE_DATA, *LOCALE_DATA.values())
 _DEFAULT_POLICY = SuitePolicy()
 
 
@@ -110,7 +111,7 @@ class SuiteUniverse:
         is_protected = self._protected.get(name)
         if is_protected is None:
             is_protected = self._protected[name] = any(
-                record.essential or record.priority == "required" or name in BASE_DATA
+                record.essential or record.priority == "required" or name in _BASE_PACKAGES
                 for record in self.versions(name)
                 if not self._get_policy(record).extra
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.errors import FetchError, UsageError
+from pumice.errors import PumiceError, UsageError
 from pumice.image.model import Image
 from pumice.image.transports.locations import Address, Counts, Description, OpenedImage
 from pumice.registry.reference import Reference, parse_reference
@@ -46,7 +46,7 @@ class RegistryLocation:
     def _resolve(self, client: Client) -> Descriptor:
         try:
             return client.resolve(self._reference)
-        except FetchError as error:
+        except PumiceError as error:
             if self.address.is_fallback:
                 absence = f"{self.address.path} is not in the local store either"
                 error.hint = f"{absence}; {error.hint}" if error.hint else absence

@@ -9,7 +9,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pumice.errors import Problem, RecipeError
+from pumice.errors import Problem, RecipeError, UsageError
 from pumice.formats import yaml
 from pumice.registry.server import grammar
 from pumice.registry.server.access import ALL_USERS, EVERYONE, Grants
@@ -29,7 +29,7 @@ _KEYS = ("read", "write")
 class AccessError(RecipeError):
     """The configuration of access control cannot be used; it has every problem that was found."""
 
-    exit_code = 2
+    exit_code = UsageError.exit_code
 
 
 def parse_passwords(data: bytes, file: str) -> dict[str, bytes]:

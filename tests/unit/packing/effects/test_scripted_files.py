@@ -167,6 +167,100 @@ def test_format_1_keeps_its_behavior(script: str, expected: str) -> None:
     assert run_script(script, lock_format=1) == expected
 
 
+_NOTE = "\nnot done: install (host name)"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            'D=/var/lib/y/$(uname -n); if ! [ -d "$D" ]; then install -o redis -g redis -d $D; fi',
+            "0755 101:102 var/lib/y/" + _NOTE,
+        ),
+        (
+            "mkdir -p /var/lib/y/h-$(hostname); chown redis: /var/lib/y/h-$(hostname)",
+            "0755 101:102 var/lib/y/\nnot done: mkdir (host name)\nnot done: chown (host name)",
+        ),
+        # a directory of a package keeps its attributes
+        ("install -o redis -d /var/lib/x/$(hostname)", _NOTE.strip()),
+        ("chmod 700 /var/lib/x/$(hostname)", "not done: chmod (host name)"),
+        ("install -d /var/lib/$(hostname)/a", _NOTE.strip()),
+        ("install -m 600 /usr/share/x/template /srv/$(hostname)", _NOTE.strip()),
+        ("unknown && install -d /srv/y/$(hostname)", "not done: install (conditional)"),
+        ("echo a > /etc/$(hostname)", "not done: file contents"),
+        ("echo $(hostname) > /etc/t", "not done: file contents"),
+        ("touch /etc/$(hostname); cp /etc/x.conf /$(hostname)", "not done: touch\nnot done: cp"),
+    ],
+)
+def test_a_directory_named_after_the_host_has_its_parent(script: str, expected: str) -> None:
+    assert run_script(script) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            'X="$(mktemp)"; cat > "$X" <<E\na\nE\necho b >> $X; chmod 640 $X; ucf $X /etc/t; rm -f $X',
+            "0640 0:0 etc/t 'a\\nb\\n'",
+        ),
+        ("X=$(tempfile); cp /etc/x.conf $X; ucf --debconf-ok $X /etc/t", "0600 0:0 etc/t 'package'"),
+        ("X=`mktemp -t x.XXX`; Y=$(mktemp); echo a > $X; echo b > $Y; mv $X /etc/t", "0600 0:0 etc/t 'a\\n'"),
+        ("X=$(mktemp); cp /etc/x.conf $X; sed -i s/a/b/ $X; ucf $X /etc/t", "not done: ucf"),
+        ("X=$(mktemp); cp /etc/x.conf $X; unknown && sed -i s/a/b/ $X; ucf $X /etc/t", "not done: ucf"),
+        ("X=$(mktemp); date > $X; ucf $X /etc/t", "not done: file contents\nnot done: ucf"),
+        (
+            "X=$(mktemp); for i in a b; do echo $i >> $X; sed -i s/a/b/ $X; done; ucf $X /etc/t",
+            "not done: file contents (loop)\nnot done: ucf",
+        ),
+        ("X=$(mktemp); for i in a b; do echo $i >> $X; done; ucf $X /etc/t", "0600 0:0 etc/t 'a\\nb\\n'"),
+        ("X=$(mktemp -d); cp /etc/x.conf $X/a; ucf $X/a /etc/t", "not done: cp\nnot done: ucf"),
+        ("X=$(mktemp); ln -s $X /etc/t; echo $X > /etc/u", "not done: ln\nnot done: file contents"),
+        ("X=$(mktemp); [ -f $X ] && mkdir /a", "not done: mkdir (conditional)"),
+    ],
+)
+def test_a_temporary_file_with_known_content_can_be_installed(script: str, expected: str) -> None:
+    assert run_script(script) == expected
+
+
+def test_format_1_creates_no_parent_of_a_directory_named_after_the_host() -> None:
+    assert run_script("mkdir -p /srv/y/$(hostname)", lock_format=1) == "not done: mkdir"
+
+
+_LIGHTTPD = {
+    "etc/lighttpd/conf-available/10-fastcgi.conf": "x\n",
+    "etc/lighttpd/conf-available/15-php.conf": "# -*- depends: fastcgi, none -*-\n",
+    "etc/lighttpd/conf-available/README": "",
+    "etc/lighttpd/conf-enabled/": "",
+}
+
+
+def test_lighttpd_modules_are_enabled_with_their_dependencies() -> None:
+    script = "if lighty-enable-mod php absent; then mkdir /a; fi; unknown && lighty-enable-mod fastcgi"
+    effect_result = create_scripted_files(effect_input(tree(_LIGHTTPD, [package("x", postinst=script)])))
+    assert format_entries(effect_result.generated).splitlines() == [
+        "0755 0:0 a/",
+        "etc/lighttpd/conf-enabled/10-fastcgi.conf -> ../conf-available/10-fastcgi.conf",
+        "etc/lighttpd/conf-enabled/15-php.conf -> ../conf-available/15-php.conf",
+    ]
+    assert effect_result.skipped_actions == (("x", "lighty-enable-mod (conditional)"),)
+
+
+def test_nginx_modules_are_enabled_by_the_loop_of_their_package() -> None:
+    script = (
+        "for pair in mod-mail.conf:50-mod-mail.conf ; do\n"
+        "from=$(echo $pair | cut -d: -f1)\nto=$(echo $pair | cut -d: -f2)\n"
+        "if [ -L /etc/nginx/modules-enabled/$to.removed ]; then removed=true; else removed=false; fi\n"
+        'if [ -z "$2" -o "$removed" = "true" ]; then\n'
+        "ln -sf /usr/share/nginx/modules-available/$from /etc/nginx/modules-enabled/$to\nfi\ndone"
+    )
+    paths = {"etc/nginx/modules-enabled/": "", "usr/share/nginx/modules-available/mod-mail.conf": ""}
+    effect_result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=script)])))
+    assert format_entries(effect_result.generated) == (
+        "etc/nginx/modules-enabled/50-mod-mail.conf -> /usr/share/nginx/modules-available/mod-mail.conf"
+    )
+    assert effect_result.skipped_actions == ()
+
+
 def test_php_modules_are_enabled_for_every_installed_interface() -> None:
     paths = {
         "usr/share/x/dom.ini": "; priority=15\nextension=dom\n",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.packing.effects.scripts.scope import literal_value
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,7 @@ def _evaluate_unary(flag: Value, word: Value, file_test: Callable[[str, str], bo
 
 
 def _evaluate_binary(left: Value, operator: Value, right: Value) -> bool | None:
+    left, right = literal_value(left), literal_value(right)
     if left is None or right is None:
         return None
     if operator in ("=", "=="):

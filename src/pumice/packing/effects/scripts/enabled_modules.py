@@ -1,4 +1,7 @@
-"""Commands that enable modules with links: ``a2enmod`` (apache2 2.4) and ``phpenmod`` (php-common 2:93)."""
+"""Commands that enable modules with links.
+
+``a2enmod`` (apache2 2.4), ``phpenmod`` (php-common 2:93) and ``lighty-enable-mod`` (lighttpd 1.4.69).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 _APACHE_NEEDS = re.compile(r"^# Depends: *([\w.-]+)", re.MULTILINE)
 _PHP_PRIORITY = re.compile(r"^;\s*priority\s*=\s*([0-9]+)\s*$", re.MULTILINE)
 _PHP_VERSION = re.compile(r"[0-9]+\.[0-9]+")
+_LIGHTTPD = "etc/lighttpd"
+_LIGHTTPD_FILE = re.compile(r"[0-9]+-([\w.-]+)\.conf")
+_LIGHTTPD_NEEDS = re.compile(r"^# -\*- depends: ([-\w, ]+?) -\*-", re.MULTILINE)
 _PHP = "usr/lib/php"
 _PHP_STATE = "/var/lib/php/modules"
 
@@ -36,6 +42,24 @@ def enable_apache_modules(overlay: OverlayTree, names: Iterable[str], kind: str)
                 link_path = f"/etc/apache2/{kind}-enabled/{name}.{suffix}"
                 is_done = overlay.make_symlink(link_path, f"../{kind}-available/{name}.{suffix}") and is_done
                 pending += _APACHE_NEEDS.findall(text.decode("utf-8", "replace"))
+    return is_done
+
+
+def enable_lighttpd_modules(overlay: OverlayTree, tree: Tree, names: Iterable[str]) -> bool:
+    """Enable modules and their dependencies in lighttpd; unknown modules are ignored."""
+    file_names = [posixpath.basename(path) for path in tree.children(f"{_LIGHTTPD}/conf-available")]
+    file_by_module = {match[1]: match[0] for match in map(_LIGHTTPD_FILE.fullmatch, file_names) if match}
+    pending = list(dict.fromkeys(names))
+    is_done = bool(pending)
+    for name in pending:
+        file_name = file_by_module.get(name)
+        if file_name is None:
+            continue
+        link_path, target = f"/{_LIGHTTPD}/conf-enabled/{file_name}", f"../conf-available/{file_name}"
+        is_done = overlay.make_symlink(link_path, target) and is_done
+        text = overlay.read(f"/{_LIGHTTPD}/conf-available/{file_name}") or b""
+        for dependencies in _LIGHTTPD_NEEDS.findall(text.decode("utf-8", "replace")):
+            pending += (needed for needed in re.split(r",\s*", dependencies) if needed not in pending)
     return is_done
 
 

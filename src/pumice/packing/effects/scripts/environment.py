@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.packing.effects.scripts import enabled_modules
+from pumice.packing.effects.scripts import enabled_modules, host_directories, temporary_files
+from pumice.packing.effects.scripts.scope import HOST_NAME, literal_value
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -106,10 +107,13 @@ class ScriptEnvironment:
         self._format = lock_format
         self._architecture = architecture
         self._accounts = accounts
+        self._temporary_file_count = 0
 
     def file_test(self, flag: str, path: str) -> bool | None:
         """Return the result of a file test such as ``test -e path``."""
         if flag not in _FILE_TESTS or (path and not path.startswith("/")):
+            return None
+        if temporary_files.temporary_paths([path]):
             return None
         resolved = self.tree.resolve(path) if path else None
         if flag in ("-h", "-L"):
@@ -125,12 +129,12 @@ class ScriptEnvironment:
     def command_status(self, words: Sequence[Value]) -> bool | None:
         """Return whether a command succeeds."""
         name = words[0] if words else None
-        if name in _ALWAYS_SUCCEED or (name == "phpenmod" and self._format >= 2):
+        if name in _ALWAYS_SUCCEED or (name in ("phpenmod", "lighty-enable-mod") and self._format >= 2):
             return True
         if name in ("dpkg-statoverride", "dpkg-divert"):
             return "--list" not in words
         query = _STATUS_QUERIES.get(name or "")
-        literal_arguments = [word for word in words[1:] if word is not None]
+        literal_arguments = [word for word in map(literal_value, words[1:]) if word is not None]
         return query(self, literal_arguments) if query and len(literal_arguments) == len(words) - 1 else None
 
     def _has_account(self, words: list[str]) -> bool | None:
@@ -149,11 +153,19 @@ class ScriptEnvironment:
         """Return the standard output of a command."""
         if words[0] == "phpquery":
             return _query_php(self, list(words)) if self._format >= 2 else None
+        if temporary_files.creates_temporary_file(words):
+            return self._name_temporary_file() if self._format >= 2 else None
+        if host_directories.prints_host_name(words):
+            return HOST_NAME if self._format >= 2 else None
         query = _OUTPUT_QUERIES.get(words[0])
         operands = [word for word in words[1:] if not word.startswith("-")]
         if words[0] == "dpkg" and "--print-architecture" in words:
             return self._architecture
         return query(self, list(words), operands) if query and operands else None
+
+    def _name_temporary_file(self) -> str:
+        self._temporary_file_count += 1
+        return f"{temporary_files.DIRECTORY}/{self.package.name}.{self._temporary_file_count}"
 
     def _print_program_path(self, _words: list[str], operands: list[str]) -> Value:
         return self._find_program(operands[-1])

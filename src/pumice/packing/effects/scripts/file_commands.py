@@ -11,6 +11,8 @@ from pumice.errors import FormatError
 from pumice.packing.effects.scripts import enabled_modules
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 from pumice.packing.effects.scripts.file_modes import parse_mode
+from pumice.packing.effects.scripts.host_directories import HostDirectories, names_host
+from pumice.packing.effects.scripts.temporary_files import temporary_paths
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class ScriptCommands:
         self.stat_overrides: dict[str, StatOverride] = {}
         self.incomplete_files: set[str] = set()
         """Files of which a script writes an unknown part, so that they are not written at all."""
+        self._host_directories = HostDirectories(overlay)
         self._users = users
         self._groups = groups
         self._working_directory: Value = "/"
@@ -62,6 +65,11 @@ class ScriptCommands:
         if not is_supported(name, self._format):
             return None
         command = _FILE_COMMANDS[name]
+        if names_host(words):
+            replaced_words = self._host_directories.replace_words(words)
+            if replaced_words is None:
+                return False
+            words = replaced_words
         line = parse_command_line(words[1:], _VALUE_OPTIONS.get(name, ()))
         if line is None:
             return False
@@ -230,6 +238,8 @@ class ScriptCommands:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
             return False
         target, path = line.operands
+        if temporary_paths(line.operands):
+            return False
         if self.overlay.is_symlink_to(path, target):
             return True
         entry = self.overlay.entry(path)
@@ -299,6 +309,9 @@ class ScriptCommands:
     def _enable_php(self, line: CommandLine) -> bool:
         return enabled_modules.enable_php_modules(self.overlay, self._tree, line)
 
+    def _enable_lighttpd(self, line: CommandLine) -> bool:
+        return enabled_modules.enable_lighttpd_modules(self.overlay, self._tree, line.operands)
+
     def _setcap(self, line: CommandLine) -> bool:
         from pumice.formats import capabilities
 
@@ -363,6 +376,7 @@ _FILE_COMMANDS: dict[str, Callable[[ScriptCommands, CommandLine], bool]] = {
         commands.overlay, line.operands, "sites"
     ),
     "phpenmod": ScriptCommands._enable_php,
+    "lighty-enable-mod": ScriptCommands._enable_lighttpd,
     "setcap": ScriptCommands._setcap,
     "dpkg-statoverride": ScriptCommands._statoverride,
     "ucf": ScriptCommands._ucf,
@@ -376,7 +390,7 @@ _VALUE_OPTIONS = {
     "dpkg-statoverride": ("admindir",),
     "phpenmod": ("v", "s"),
 }
-_FIRST_FORMAT = {"phpenmod": 2}
+_FIRST_FORMAT = {"phpenmod": 2, "lighty-enable-mod": 2}
 """The first lock format that supports a command; 1 for all others."""
 
 

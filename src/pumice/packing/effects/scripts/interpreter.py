@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.formats import shell, shelltree
-from pumice.packing.effects.scripts import builtin_commands, conditions, redirects
+from pumice.packing.effects.scripts import builtin_commands, conditions, redirects, text_filters
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.control_flow import (
     ExitLevel,
@@ -22,8 +22,8 @@ from pumice.packing.effects.scripts.control_flow import (
     LoopContinue,
     ScriptExit,
 )
-from pumice.packing.effects.scripts.redirects import parse_substituted_command
-from pumice.packing.effects.scripts.scope import Value, is_literal_word
+from pumice.packing.effects.scripts.redirects import parse_substituted_pipeline
+from pumice.packing.effects.scripts.scope import Value, is_literal_word, literal_value
 from pumice.packing.effects.scripts.state import ScriptState
 from pumice.recipe.lock import FORMAT
 
@@ -171,7 +171,7 @@ class _Interpreter(ScriptState):
         return self.run_sequence(body) if status else self._run_if(command, index + 1)
 
     def _run_case(self, command: shelltree.Case) -> bool | None:
-        value = self.scope.expand_word(command.word)
+        value = literal_value(self.scope.expand_word(command.word))
         if value is None:
             return self._run_branches(
                 *(partial(self.run_sequence, body) for _, body in command.branches), lambda: True
@@ -324,18 +324,23 @@ class _Interpreter(ScriptState):
         return conditions.evaluate_test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self.file_test)
 
     def _substitute_command(self, command: str) -> Value:
-        """Return the output of ``$(command)``, if it is a single simple command with known words."""
-        if self._call_depth >= _MAX_CALLS or (simple := parse_substituted_command(command)) is None:
+        """Return the output of ``$(command)``, if it is a simple command with known words, and filters."""
+        pipeline = parse_substituted_pipeline(command) if self._call_depth < _MAX_CALLS else ()
+        if not pipeline or (len(pipeline) > 1 and not self.is_format_2):
             return None
-        self._call_depth += 1
-        words = self.scope.expand_fields(simple.words)
-        self._call_depth -= 1
-        literal_words = [word for word in words if word is not None]
-        return (
-            self.environment.command_output(literal_words)
-            if literal_words and len(literal_words) == len(words)
-            else None
-        )
+        output: Value = None
+        for index, simple in enumerate(pipeline):
+            self._call_depth += 1
+            words = self.scope.expand_fields(simple.words)
+            self._call_depth -= 1
+            literal_words = [word for word in words if word is not None]
+            if not literal_words or len(literal_words) != len(words):
+                return None
+            if index:
+                output = text_filters.filter_text(literal_words, output)
+            else:
+                output = self.environment.command_output(literal_words)
+        return output
 
 
 _DECLARATIONS = frozenset(("export", "readonly", "local", "declare"))

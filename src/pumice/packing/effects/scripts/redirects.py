@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pumice.errors import FormatError
 from pumice.formats import shell, shelltree
 from pumice.formats.shellwords import Part
+from pumice.packing.effects.scripts.scope import literal_value
+from pumice.packing.effects.scripts.temporary_files import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def output_files(scope: Scope, command: shelltree.SimpleCommand | shelltree.Redirected) -> tuple[Value, ...]:
     """Return the files that the output of a command is redirected to, None for an unknown one."""
     paths = (
-        scope.expand_word(redirect.target)
+        literal_value(scope.expand_word(redirect.target))
         for redirect in command.redirects
         if redirect.operator in (">", ">>", ">|") and redirect.descriptor in ("", "1")
     )
@@ -26,7 +28,7 @@ def output_files(scope: Scope, command: shelltree.SimpleCommand | shelltree.Redi
 
 def output_text(words: Sequence[Value], command: shelltree.SimpleCommand) -> Value:
     """Return the output of ``:``, ``true``, ``echo`` or ``cat`` with a here-document; None otherwise."""
-    literal_words = [word for word in words if word is not None]
+    literal_words = [word for word in map(literal_value, words) if word is not None and DIRECTORY not in word]
     if len(literal_words) != len(words):
         return None
     if literal_words in ([":"], ["true"]):
@@ -44,15 +46,19 @@ def output_text(words: Sequence[Value], command: shelltree.SimpleCommand) -> Val
     return None
 
 
-def parse_substituted_command(command: str) -> shelltree.SimpleCommand | None:
-    """Return the command of ``$(command)`` if it is a single simple command."""
+def parse_substituted_pipeline(command: str) -> tuple[shelltree.SimpleCommand, ...]:
+    """Return the commands of ``$(command | ...)`` if it is one pipeline of simple commands; else nothing."""
     if command.startswith("$"):
-        return None
+        return ()
     try:
         parsed = shell.parse_script(command.encode("utf-8", "replace"))
     except FormatError:
-        return None
-    if len(parsed) != 1 or parsed[0].operations or len(parsed[0].first.commands) != 1:
-        return None
-    simple = parsed[0].first.commands[0]
-    return simple if isinstance(simple, shelltree.SimpleCommand) and not simple.assignments else None
+        return ()
+    if len(parsed) != 1 or parsed[0].operations:
+        return ()
+    simple_commands = tuple(
+        simple
+        for simple in parsed[0].first.commands
+        if isinstance(simple, shelltree.SimpleCommand) and not simple.assignments
+    )
+    return simple_commands if len(simple_commands) == len(parsed[0].first.commands) else ()

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Value = str | None
 """The text of a word or variable, None if it is unknown."""
 
+HOST_NAME = "\ue000"
+"""Stands for the name of the machine in values; it is different in each container."""
+
 _MAX_TEXT = 64 << 10
 _MAX_TRIMMED = 256
 _MAX_FIELDS = 2048
@@ -111,7 +114,12 @@ class Scope:
 
 def is_literal_word(word: Value) -> bool:
     """Whether a word is known and not a pattern of file names."""
-    return word is not None and not any(char in word for char in "*?[")
+    return word is not None and not any(char in word for char in f"*?[{HOST_NAME}")
+
+
+def literal_value(value: Value) -> Value:
+    """Return ``value``, None if it contains the name of the machine."""
+    return None if value is None or HOST_NAME in value else value
 
 
 def _is_all_arguments(part: Part) -> bool:

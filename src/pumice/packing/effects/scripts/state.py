@@ -6,10 +6,10 @@ import posixpath
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pumice.packing.effects.scripts import builtin_commands, redirects
+from pumice.packing.effects.scripts import builtin_commands, host_directories, redirects
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.control_flow import ControlFlow, ExitLevel
-from pumice.packing.effects.scripts.scope import Scope, Value
+from pumice.packing.effects.scripts.scope import Scope, Value, literal_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,6 +85,8 @@ class ScriptState:
         """Append a command to `actions`."""
         output_text = redirects.output_text(words, command) if output_files else None
         is_appending = any(redirect.operator == ">>" for redirect in command.redirects)
+        if not host_directories.may_name_host(words):
+            words = [literal_value(word) for word in words]
         is_certain, loop_id = self.control_flow.is_certain, self._loop_id if self.is_format_2 else 0
         self.actions.append(
             ScriptAction(

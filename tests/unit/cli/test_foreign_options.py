@@ -1,0 +1,80 @@
+"""What people know from docker works, or says what to do; no suggestion misleads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pumice.cli import build, run
+from pumice.errors import UsageError
+
+PORTS = "the container uses the host's network; its ports are already open"
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "hint"),
+    [
+        (["-p", "80:80", "x"], "-p", PORTS),
+        (["-p80:80", "x"], "-p", PORTS),
+        (["--publish=80:80", "x"], "--publish", PORTS),
+        (["-P", "x"], "-P", PORTS),
+        (["-d", "x"], "-d", "the program runs in the foreground"),
+        (["-itd", "x"], "-d", "the program runs in the foreground"),
+        (["--name", "web", "x"], "--name", "nothing of a container is kept"),
+        (["--memory=1g", "x"], "--memory", "systemd-run --user --scope"),
+        (["--privileged", "x"], "--privileged", "never has more rights than you"),
+        (["--restart", "always", "x"], "--restart", "your service manager"),
+        (["--mount", "type=bind", "x"], "--mount", "--volume SRC:DST"),
+        (["--quux", "x"], "--quux", "see 'pumice run --help'"),
+        (["--wrokdir", "x"], "--wrokdir", "did you mean '--workdir'?"),
+    ],
+)
+def test_run_says_what_to_do_instead(words: list[str], option: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run.parser().parse_args(words)
+    assert caught.value.message == f"'pumice run' has no option '{option}'"
+    assert hint in (caught.value.hint or "")
+    assert "--as" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("words", "hint"), [(["--no-cache"], "nothing is stale"), (["-f", "x"], "RECIPE")])
+def test_build_says_what_to_do_instead(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build.parser().parse_args([*words, "recipe.yaml"])
+    assert hint in (caught.value.hint or "")
+
+
+def test_options_that_ask_for_what_happens_anyway_are_accepted() -> None:
+    parser = run.parser()
+    words = ["-it", "--rm", "-i", "-t", "--interactive", "--tty", "--label", "a=b", "example.com/x:1", "-p"]
+    options = parser.parse_args(words)
+    assert (options.reference, options.arguments) == ("example.com/x:1", ["-p"])
+    for name in ("--rm", "--tty", "--publish"):
+        assert name not in parser.format_help()
+
+
+def test_the_short_forms_of_docker(tmp_path: Path) -> None:
+    options = run.parser().parse_args(
+        ["-e", "A=1", "-u", "65532", "-w", "/srv", "-v", f"{tmp_path}:/data:ro,Z", "--net", "none", "x"]
+    )
+    assert (options.env, options.user, options.workdir, options.network) == (["A=1"], "65532", "/srv", "none")
+    (mount,) = options.volume
+    assert (mount.target, mount.read_only) == ("/data", True)
+
+
+def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_bytes(b'# comment\n\n  A=1\r\nB="quoted" = x\nHOME\nC=\n')
+    assert run.read_environment_file(str(path)) == ["A=1", 'B="quoted" = x', "HOME", "C="]
+    for content, sentence in (
+        (b"A=1\nB C=2\n", "invalid variable 'B C=2'"),
+        (b"=x\n", "invalid variable '=x'"),
+        (b"A\0B", "not text"),
+        (b"x" * (1 << 20) + b"y", "larger than 1 MiB"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=sentence):
+            run.read_environment_file(str(path))
+    with pytest.raises(UsageError, match="cannot read the environment file: no such file"):
+        run.read_environment_file(str(tmp_path / "absent"))

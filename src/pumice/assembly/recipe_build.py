@@ -39,8 +39,9 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeBuild(msgspec.Struct, frozen=True):
-    """The lock that an image was built from, and the image."""
+    """The recipe with its version known, the lock that an image was built from, and the image."""
 
+    recipe: Recipe
     lock: Lock
     image: BuiltImage
 
@@ -64,6 +65,10 @@ def build_recipe(
             locked=settings.locked,
             progress=progress,
         )
+        if recipe.version_from:
+            from pumice.assembly.package_version import resolve_version
+
+            recipe = resolve_version(recipe, lock.packages, settings.architectures)
         context = BuildContext(
             home=home,
             fetch_package=lambda package: connection.fetch_package(package, lock),
@@ -78,4 +83,4 @@ def build_recipe(
         )
     if not settings.locked:
         save_allocated_ids(lock, path, image)
-    return RecipeBuild(lock, image)
+    return RecipeBuild(recipe, lock, image)

@@ -136,6 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ), progress=progress) as home:
         key, files = _choose_keys(options, plan.recipe, plan.destinations)
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
+        plan = _make_final_plan(options, plan, build.recipe)
         _write_report(options, plan.recipe, build)
         findings.report_findings(
             build.image.platforms.values(),
@@ -203,8 +204,8 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
         bundle=options.bundle,
         source_date_epoch=source_date_epoch,
     )
-    names = _image_names(options, recipe)
-    destinations += _push_destinations(options, recipe, names)
+    names, pushed = _choose_names(options, recipe)
+    destinations += pushed
     if destinations:
         from pumice.assembly import image_writer
 
@@ -212,15 +213,35 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
     return _Plan(recipe, settings, names, destinations)
 
 
-def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
-    """Return the names under which the image is stored; raises UsageError."""
+def _make_final_plan(options: argparse.Namespace, plan: _Plan, recipe: Recipe) -> _Plan:
+    """Return the plan for a recipe whose version is known now; raises UsageError or ImageError."""
+    if recipe.version == plan.recipe.version:
+        return plan
+    from pumice.assembly import image_writer
+
+    names, pushed = _choose_names(options, recipe)
+    destinations = [*_parse_destinations(options.output), *pushed]
+    image_writer.check_destinations(destinations, recipe, plan.settings.architectures)
+    return _Plan(recipe, plan.settings, names, destinations)
+
+
+def _choose_names(options: argparse.Namespace, recipe: Recipe) -> tuple[list[str], list[Location]]:
+    """Return the names of the image in the store, and where ``--push`` pushes it; raises UsageError."""
+    own_names = [f"{recipe.name}:{tag}" for tag in (recipe.version, *recipe.tags)]
+    tagged_names = _tagged_names(options, recipe)
+    pushed = _push_destinations(own_names, tagged_names) if options.push else []
+    names = [] if options.no_store else [*own_names, *tagged_names]
+    return list(dict.fromkeys(names)), pushed
+
+
+def _tagged_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Return the names of ``-t``; raises UsageError."""
     if options.no_store:
         if options.tag:
             raise UsageError("cannot use --tag with --no-store", hint="leave out one of them")
         if not options.output and not options.push:
             raise UsageError("--no-store needs a destination", hint="write the image with -o DEST")
-        return []
-    names = [f"{recipe.name}:{recipe.version}"]
+    names = []
     if options.tag:
         from pumice.image.transports import locations, references
 
@@ -228,23 +249,20 @@ def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
             tagged = references.parse_destination(locations.with_scheme(locations.STORE, text))
             tagged.check(recipe.name, recipe.version)
             names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
-    return list(dict.fromkeys(names))
+    return names
 
 
-def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Sequence[str]) -> list[Location]:
-    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
-    if not options.push:
-        return []
+def _push_destinations(own_names: Sequence[str], tagged_names: Sequence[str]) -> list[Location]:
+    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's own names."""
     from pumice.image.transports import locations, references
     from pumice.registry.reference import has_registry_host
 
-    own_name = f"{recipe.name}:{recipe.version}"
-    tagged = [name for name in names[1:] if has_registry_host(name)]
-    targets = tagged or ([own_name] if has_registry_host(own_name) else [])
+    tagged = [name for name in tagged_names if has_registry_host(name)]
+    targets = list(dict.fromkeys(tagged or [name for name in own_names if has_registry_host(name)]))
     if not targets:
         raise UsageError(
-            f"cannot push {own_name}: its name has no registry host",
-            hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
+            f"cannot push {own_names[0]}: its name has no registry host",
+            hint=f"pass -t HOST/{own_names[0]}, or -o docker://HOST/NAME:TAG",
         )
     return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 

@@ -93,6 +93,18 @@ class MapOf(msgspec.Struct, frozen=True):
     optional: bool = False
 
 
+class TextOrTable(msgspec.Struct, frozen=True):
+    """A string, or a mapping in its place, which sets the field ``table_field``.
+
+    Then the field of the key is ``placeholder``.
+    """
+
+    text: Text
+    table: Table
+    table_field: str
+    placeholder: str
+
+
 class Key(msgspec.Struct, frozen=True):
     """A key of a table, described in one sentence, with an example of its value in YAML.
 
@@ -121,7 +133,7 @@ class Table(msgspec.Struct, frozen=True):
     hints: tuple[tuple[str, str], ...] = ()
 
 
-Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
+Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | TextOrTable | Table
 
 
 class InvalidValue(Exception):  # noqa: N818 - it becomes a Problem, which users do not see as an exception

@@ -151,6 +151,16 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ignore: tuple[IgnoredFinding, ...] = ()
 
 
+class PackageVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The recipe's ``version`` if it is that of a package; ``where`` is its ``file:line:col``."""
+
+    package: str
+    where: str = ""
+
+
+UNRESOLVED_VERSION = "VERSION"
+"""A tag that stands for the version of a package in messages, until the lock is known."""
+
 LayerPolicy = Literal["auto", "packages", "single"]
 Base = Literal["data", "essential", "none"]
 
@@ -160,7 +170,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     version: str
+    """`UNRESOLVED_VERSION` if it is that of a package, until the lock is known."""
     origin: Origin
+    version_from: PackageVersion | None = None
+    """The package whose version the image has, None once the version is known."""
+    tags: tuple[str, ...] = ()
+    """Further tags that follow from the version of a package, such as ``15`` for ``15.14``."""
     description: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

@@ -23,6 +23,7 @@ from pumice.recipe.kinds import (
     Mode,
     Table,
     Text,
+    TextOrTable,
 )
 
 TYPE_CHECKING = False
@@ -76,6 +77,9 @@ class RecipeReader:
                 continue
             field = table_key.field or table_key.name
             nodes[field] = child
+            if isinstance(table_key.kind, TextOrTable) and isinstance(child, Mapping):
+                values[field] = table_key.kind.placeholder
+                field = table_key.kind.table_field
             values[field] = self.read_value(child, table_key)
         self._add_missing(node, table, nodes)
         if len(self._problems) == problem_count and table.check is not None:
@@ -99,8 +103,8 @@ class RecipeReader:
         return all((key.field or key.name) in values for key in table.keys if key.required)
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
-        # An item of ``files`` must be complete; everything else may be completed by an extending recipe.
-        if not self._complete and table.struct.__name__ != "FileRule":
+        # These are replaced as a whole; everything else may be completed by an extending recipe.
+        if not self._complete and table.struct.__name__ not in ("FileRule", "PackageVersion"):
             return
         for key in table.keys:
             if key.required and (key.field or key.name) not in present:
@@ -139,6 +143,8 @@ class RecipeReader:
         return self._add_problem(node, f"'{key.name}' must be {expected}, not {actual}", _example_hint(key))
 
     def _read_kind(self, node: Node, kind: Kind, key: Key) -> Any:
+        if isinstance(kind, TextOrTable):
+            kind = kind.table if isinstance(node, Mapping) else kind.text
         if isinstance(kind, Table):
             return self.read_table(node, kind, key)
         if isinstance(kind, ListOf):

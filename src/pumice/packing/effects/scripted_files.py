@@ -13,6 +13,7 @@ from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, 
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.packing.effects.scripts.action_runner import run_actions
 from pumice.packing.effects.scripts.file_commands import ScriptCommands
+from pumice.packing.effects.scripts.temporary_files import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,8 @@ def create_scripted_files(inputs: EffectInput) -> EffectResult:
         ]
         overlay.put(file_entry(_OVERRIDES, "".join(lines).encode(), ORIGIN))
     return EffectResult(
-        generated=tuple(overlay.entries.values()), skipped_actions=tuple(dict.fromkeys(skipped_actions))
+        generated=tuple(entry for entry in overlay.entries.values() if not is_temporary(entry.entry.path)),
+        skipped_actions=tuple(dict.fromkeys(skipped_actions)),
     )
 
 

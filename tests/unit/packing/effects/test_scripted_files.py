@@ -196,6 +196,32 @@ def test_a_directory_named_after_the_host_has_its_parent(script: str, expected: 
     assert run_script(script) == expected
 
 
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            'X="$(mktemp)"; cat > "$X" <<E\na\nE\necho b >> $X; chmod 640 $X; ucf $X /etc/t; rm -f $X',
+            "0640 0:0 etc/t 'a\\nb\\n'",
+        ),
+        ("X=$(tempfile); cp /etc/x.conf $X; ucf --debconf-ok $X /etc/t", "0600 0:0 etc/t 'package'"),
+        ("X=`mktemp -t x.XXX`; Y=$(mktemp); echo a > $X; echo b > $Y; mv $X /etc/t", "0600 0:0 etc/t 'a\\n'"),
+        ("X=$(mktemp); cp /etc/x.conf $X; sed -i s/a/b/ $X; ucf $X /etc/t", "not done: ucf"),
+        ("X=$(mktemp); cp /etc/x.conf $X; unknown && sed -i s/a/b/ $X; ucf $X /etc/t", "not done: ucf"),
+        ("X=$(mktemp); date > $X; ucf $X /etc/t", "not done: file contents\nnot done: ucf"),
+        (
+            "X=$(mktemp); for i in a b; do echo $i >> $X; sed -i s/a/b/ $X; done; ucf $X /etc/t",
+            "not done: file contents (loop)\nnot done: ucf",
+        ),
+        ("X=$(mktemp); for i in a b; do echo $i >> $X; done; ucf $X /etc/t", "0600 0:0 etc/t 'a\\nb\\n'"),
+        ("X=$(mktemp -d); cp /etc/x.conf $X/a; ucf $X/a /etc/t", "not done: cp\nnot done: ucf"),
+        ("X=$(mktemp); ln -s $X /etc/t; echo $X > /etc/u", "not done: ln\nnot done: file contents"),
+        ("X=$(mktemp); [ -f $X ] && mkdir /a", "not done: mkdir (conditional)"),
+    ],
+)
+def test_a_temporary_file_with_known_content_can_be_installed(script: str, expected: str) -> None:
+    assert run_script(script) == expected
+
+
 def test_format_1_creates_no_parent_of_a_directory_named_after_the_host() -> None:
     assert run_script("mkdir -p /srv/y/$(hostname)", lock_format=1) == "not done: mkdir"
 

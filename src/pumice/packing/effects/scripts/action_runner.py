@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pumice.packing.effects.scripts.host_directories import names_host
+from pumice.packing.effects.scripts.temporary_files import create_temporary_files, temporary_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +30,8 @@ def run_actions(actions: Iterable[ScriptAction], commands: ScriptCommands) -> It
     """Carry out the actions of one script; yield the names of those that were skipped."""
     uncertain_actions: list[ScriptAction] = []
     commands.begin_script()
+    actions = tuple(actions)
+    create_temporary_files(actions, commands.overlay)
     for loop, group in groupby(actions, lambda action: action.loop_id):
         if loop:
             yield from _run_loop(list(group), commands)
@@ -50,6 +53,7 @@ def _run_outside_loops(
                 yield "file contents" if action.is_certain else "file contents (conditional)"
         elif not action.is_certain:
             uncertain_actions.append(action)
+            _discard_temporary_files(action, commands)
         elif action.output_files:
             if not _write_output(action, commands.overlay):
                 yield "file contents"
@@ -66,6 +70,8 @@ def _run_outside_loops(
             yield _get_command_name(action)
         elif names_host(action.words):
             yield f"{_get_command_name(action)} (host name)"
+        elif not commands.supports(action.words):
+            _discard_temporary_files(action, commands)
 
 
 def _run_loop(actions: list[ScriptAction], commands: ScriptCommands) -> Iterator[str]:
@@ -74,6 +80,7 @@ def _run_loop(actions: list[ScriptAction], commands: ScriptCommands) -> Iterator
         return
     commands.restore(snapshot)
     for action in actions:
+        _discard_temporary_files(action, commands)
         if action.output_files:
             yield "file contents (loop)"
         elif commands.supports(action.words) and _get_command_name(action) not in _UNREPORTED_COMMANDS:
@@ -86,7 +93,7 @@ def _run_in_loop(action: ScriptAction, commands: ScriptCommands) -> bool:
         return (
             _write_output(action, commands.overlay)
             if action.output_files
-            else commands.run(action.words, action.working_directory) is not False
+            else _run_certain_in_loop(action, commands)
         )
     if action.output_files:
         return False
@@ -97,6 +104,18 @@ def _run_in_loop(action: ScriptAction, commands: ScriptCommands) -> bool:
     is_unchanged = not commands.has_changed_since(snapshot)
     commands.restore(snapshot)
     return bool(is_done) and is_unchanged
+
+
+def _run_certain_in_loop(action: ScriptAction, commands: ScriptCommands) -> bool:
+    is_done = commands.run(action.words, action.working_directory)
+    return bool(is_done) or (is_done is None and not temporary_paths(action.words))
+
+
+def _discard_temporary_files(action: ScriptAction, commands: ScriptCommands) -> None:
+    """Forget the content of the temporary files that an action may have changed in an unknown way."""
+    for path in temporary_paths((*action.words, *action.output_files)):
+        commands.incomplete_files.add(path)
+        commands.overlay.discard(path)
 
 
 def _get_command_name(action: ScriptAction) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.packing.effects.scripts import enabled_modules, host_directories
+from pumice.packing.effects.scripts import enabled_modules, host_directories, temporary_files
 from pumice.packing.effects.scripts.scope import HOST_NAME, literal_value
 from pumice.recipe.lock import FORMAT
 
@@ -107,10 +107,13 @@ class ScriptEnvironment:
         self._format = lock_format
         self._architecture = architecture
         self._accounts = accounts
+        self._temporary_file_count = 0
 
     def file_test(self, flag: str, path: str) -> bool | None:
         """Return the result of a file test such as ``test -e path``."""
         if flag not in _FILE_TESTS or (path and not path.startswith("/")):
+            return None
+        if temporary_files.temporary_paths([path]):
             return None
         resolved = self.tree.resolve(path) if path else None
         if flag in ("-h", "-L"):
@@ -150,6 +153,8 @@ class ScriptEnvironment:
         """Return the standard output of a command."""
         if words[0] == "phpquery":
             return _query_php(self, list(words)) if self._format >= 2 else None
+        if temporary_files.creates_temporary_file(words):
+            return self._name_temporary_file() if self._format >= 2 else None
         if host_directories.prints_host_name(words):
             return HOST_NAME if self._format >= 2 else None
         query = _OUTPUT_QUERIES.get(words[0])
@@ -157,6 +162,10 @@ class ScriptEnvironment:
         if words[0] == "dpkg" and "--print-architecture" in words:
             return self._architecture
         return query(self, list(words), operands) if query and operands else None
+
+    def _name_temporary_file(self) -> str:
+        self._temporary_file_count += 1
+        return f"{temporary_files.DIRECTORY}/{self.package.name}.{self._temporary_file_count}"
 
     def _print_program_path(self, _words: list[str], operands: list[str]) -> Value:
         return self._find_program(operands[-1])

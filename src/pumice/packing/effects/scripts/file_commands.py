@@ -12,6 +12,7 @@ from pumice.packing.effects.scripts import enabled_modules
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 from pumice.packing.effects.scripts.file_modes import parse_mode
 from pumice.packing.effects.scripts.host_directories import HostDirectories, names_host
+from pumice.packing.effects.scripts.temporary_files import temporary_paths
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ class ScriptCommands:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
             return False
         target, path = line.operands
+        if temporary_paths(line.operands):
+            return False
         if self.overlay.is_symlink_to(path, target):
             return True
         entry = self.overlay.entry(path)

@@ -8,6 +8,7 @@ from pumice.errors import FormatError
 from pumice.formats import shell, shelltree
 from pumice.formats.shellwords import Part
 from pumice.packing.effects.scripts.scope import literal_value
+from pumice.packing.effects.scripts.temporary_files import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def output_files(scope: Scope, command: shelltree.SimpleCommand | shelltree.Redi
 
 def output_text(words: Sequence[Value], command: shelltree.SimpleCommand) -> Value:
     """Return the output of ``:``, ``true``, ``echo`` or ``cat`` with a here-document; None otherwise."""
-    literal_words = [word for word in map(literal_value, words) if word is not None]
+    literal_words = [word for word in map(literal_value, words) if word is not None and DIRECTORY not in word]
     if len(literal_words) != len(words):
         return None
     if literal_words in ([":"], ["true"]):

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
 
+_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags", "tests")
+"""Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
+
 
 class GeneratedPaths(msgspec.Struct, frozen=True):
     """What the commands of ``generate`` wrote: paths that are in the image, and paths that were dropped."""
 
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-
-
-_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags")
-"""Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pumice.recipe import grammar, model
 from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, GENERATE, PYTHON
+from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.kinds import (
     Choice,
     Duration,
@@ -273,6 +274,7 @@ RECIPE = Table(
             "Options for the checks of the image.",
             '{ignore: [{check: shell, reason: "never runs a shell"}]}',
         ),
+        Key("tests", TESTS, "Tests for `pumice test`.", "[{arguments: [--version]}]"),
     ),
     grammar.check_users,
     (

@@ -51,6 +51,8 @@ def _options(container: Container) -> Iterator[str]:
         yield "--read-only"
     if container.init:
         yield "--init"
+    for command in container.setup:
+        yield from ("--before", str(len(command)), *command)
     yield "--terminal"
     if container.last_pid:
         yield from ("--last-pid", str(container.last_pid))

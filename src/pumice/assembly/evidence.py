@@ -179,8 +179,9 @@ def _read_text(path: str) -> str:
 
 
 def effective_values(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values, without the paths and lines of this machine."""
+    """Return a recipe as plain values, without its tests and the paths and lines of this machine."""
     values: dict[str, Any] = msgspec.to_builtins(recipe)
+    values.pop("tests", None)
     values.pop("path", None)
     values.pop("tags", None)  # they follow from the version
     for rule in (*values.get("packages", ()), *values.get("files", ())):

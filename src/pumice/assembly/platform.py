@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
 
-_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags")
+_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags", "tests")
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 

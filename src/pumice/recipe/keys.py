@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from pumice.recipe import grammar, model
+from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.kinds import (
     Choice,
     Duration,
@@ -297,6 +298,7 @@ RECIPE = Table(
             "Options for the checks of the image.",
             '{ignore: [{check: shell, reason: "never runs a shell"}]}',
         ),
+        Key("tests", TESTS, "Tests for `pumice test`.", "[{arguments: [--version]}]"),
     ),
     grammar.check_users,
     (

@@ -70,7 +70,7 @@ class Choice(msgspec.Struct, frozen=True):
 class ListOf(msgspec.Struct, frozen=True):
     """A list.
 
-    ``single``: a string without spaces is a list of itself. ``merge``: whether the items of an
+    ``single``: a string or a table is a list of itself. ``merge``: whether the items of an
     extending recipe are appended to those of the extended one or replace them. ``identity``: what two
     items may not have in common.
     """

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from pumice.recipe.image_tests import ImageTest
+
 
 class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An extra archive with Debian's layout, used in addition to the distribution's."""
@@ -192,6 +194,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
     checks: Checks = Checks()
+    tests: tuple[ImageTest, ...] = ()
     args: dict[str, str] = {}
     """The values of its arguments; they decide nothing, because they are replaced in the other values."""
     path: str = ""

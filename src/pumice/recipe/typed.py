@@ -173,6 +173,8 @@ class RecipeReader:
                 hint = f"no shell splits it; write a list: {example}"
                 return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
+        elif isinstance(node, Mapping) and kind.single and isinstance(kind.item, Table):
+            items = (node,)
         elif isinstance(node, Sequence):
             items = node.items
         else:
@@ -190,6 +192,10 @@ class RecipeReader:
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
             )
+        if isinstance(kind, ListOf):
+            if isinstance(node, Sequence):
+                return self._read_list(node, kind, key)
+            return self._add_problem(node, f"an item of '{key.name}' must be a list", _example_hint(key))
         if not isinstance(kind, Table) and not isinstance(node, Scalar):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be {_NOUNS[type(kind)]}", _example_hint(key)

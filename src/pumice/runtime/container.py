@@ -50,7 +50,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     ``root`` is the prepared tree, which is never written to. ``owners`` is the file with the owners that the
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
-    forwards signals and reaps orphans, else it is the program.
+    forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
+    program, as the same user; they need ``init``, and only the built-in sandbox supports them.
     """
 
     root: str
@@ -59,6 +60,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     init: bool = False
+    setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
     read_only: bool = False
     hostname: str = HOSTNAME

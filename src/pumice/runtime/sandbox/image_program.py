@@ -11,6 +11,7 @@ from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
+from pumice.runtime.sandbox.setup_commands import run_setup_command
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
@@ -49,6 +50,8 @@ def _supervise(options: Options, streams: Streams) -> int:
     if options.init:
         _confine(options, streams)
         syscalls.hide_process()
+        for command in options.before:
+            run_setup_command(command, options)
     else:
         # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
         syscalls.unshare(CLONE_NEWPID)

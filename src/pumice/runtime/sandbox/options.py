@@ -40,6 +40,9 @@ class Options:
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.before: list[
+            list[str]
+        ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.argv: list[str] = []
 
@@ -101,6 +104,8 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "tmpfs":
             options.mounts.append((name, "tmpfs", remaining.pop()))
+        case "before":
+            options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "file":
             options.files.append((remaining.pop(), remaining.pop()))
         case _:

@@ -51,6 +51,8 @@ def _options(container: Container) -> Iterator[str]:
         yield "--read-only"
     if container.init:
         yield "--init"
+    for command in container.setup:
+        yield from ("--before", str(len(command)), *command)
     yield "--terminal"
     # A program that is root inside may switch to other users; any other program has one id only.
     needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)

@@ -188,6 +188,8 @@ class RecipeReader:
     def _read_item(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._add_problem(node, f"an item of '{key.name}' is empty", _example_hint(key))
+        if isinstance(kind, Table) and kind.shorthand and not isinstance(node, Mapping):
+            node = expand_shorthand(node, kind)
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
@@ -238,6 +240,12 @@ class RecipeReader:
             is_valid = is_valid and value is not BAD
             values[map_key] = value
         return values if is_valid else BAD
+
+
+def expand_shorthand(node: Node, table: Table) -> Mapping:
+    """Return the mapping that a list or string stands for."""
+    position = (node.file, node.line, node.column)
+    return Mapping(((Scalar(table.shorthand, True, *position), node),), *position)
 
 
 def identify_item(node: Node, kind: ListOf) -> str | None:

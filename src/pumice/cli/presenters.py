@@ -208,17 +208,16 @@ class Live(Quiet):
                 self._display.refresh()
 
     def _show_display(self) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
-        from pumice.cli.progress_bars import LineColumn
+        from pumice.cli.progress_bars import LineColumn, StreamConsole
 
         with self._state:
             if not self._running:
                 return
             self._display = Progress(
                 LineColumn(self._stream),
-                console=Console(file=self._stream, no_color=not has_color(self._stream)),
+                console=StreamConsole(file=self._stream, no_color=not has_color(self._stream)),
                 transient=True,
             )
             for task in self._running:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleDimensions
 from rich.progress import ProgressColumn
 from rich.text import Text
 
@@ -19,6 +21,24 @@ _GAP = 2
 _BAR = 12
 _MIN_LABEL = 12
 _DEFAULT_WIDTH = 80
+_DEFAULT_HEIGHT = 24
+
+
+class StreamConsole(Console):
+    """A console with the size of the terminal that it writes to; rich asks standard input first."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The columns and lines of the terminal, as they are now."""
+        try:
+            height = os.get_terminal_size(self.file.fileno()).lines
+        except (OSError, ValueError):
+            height = 0
+        return ConsoleDimensions(terminal_width(self.file) or _DEFAULT_WIDTH, height or _DEFAULT_HEIGHT)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        """Ignore the size: the terminal has its own."""
 
 
 class LineColumn(ProgressColumn):

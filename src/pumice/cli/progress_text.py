@@ -20,7 +20,7 @@ def format_rate(rate: float | None, unit: str) -> str:
 
 
 def format_time_left(seconds: float | None) -> str:
-    """Return the time that is left, such as ``12 s left``, ``3:05 min left`` or ``2:10 h left``; "" for None."""
+    """Return the time that is left, such as ``12 s left`` or ``3:05 min left``; "" if it is unknown."""
     if seconds is None or seconds > _MAX_SECONDS:
         return ""
     whole = round(seconds)

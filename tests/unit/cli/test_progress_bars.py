@@ -86,7 +86,7 @@ def test_a_transfer_shows_the_rate_and_the_time_left(columns: int, has_rate: boo
     transfer(presenters.Live(terminal.stream))
     line = next(line for line in reversed(terminal.close()) if "40%" in line)
     assert line.startswith("pulling ")
-    assert re.search(r"\d left$| s left$", line)
+    assert re.search(r" \d+ s left$", line)
     assert bool(re.search(r" [0-9.]+ [kMGT]?B/s ", line)) == has_rate
     assert ("━" in line) == has_bar
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console, ConsoleDimensions
 from rich.progress import ProgressColumn
@@ -34,7 +34,9 @@ class StreamConsole(Console):
             height = os.get_terminal_size(self.file.fileno()).lines
         except (OSError, ValueError):
             height = 0
-        return ConsoleDimensions(terminal_width(self.file) or _DEFAULT_WIDTH, height or _DEFAULT_HEIGHT)
+        return ConsoleDimensions(
+            terminal_width(cast("TextIO", self.file)) or _DEFAULT_WIDTH, height or _DEFAULT_HEIGHT
+        )
 
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:

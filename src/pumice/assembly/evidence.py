@@ -183,7 +183,7 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(recipe)
     values.pop("path", None)
     values.pop("tags", None)  # they follow from the version
-    for rule in (*values.get("packages", ()), *values.get("files", ())):
+    for rule in (item for key in ("packages", "files", "permissions") for item in values.get(key, ())):
         rule.pop("where", None)
     return values
 

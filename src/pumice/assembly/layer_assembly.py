@@ -39,7 +39,8 @@ _CACHE = Cache("layer", LayerDigests)
 class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into the layers of an image; ``segments`` are by package name.
 
-    ``nodes`` are all paths of the image.
+    ``nodes`` are all paths of the image; ``permission_paths`` those of packages' files whose mode or owner
+    the recipe changes.
     """
 
     groups: tuple[LayerGroup, ...]
@@ -49,6 +50,7 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
     bytecode: LayerChunk | None = None
+    permission_paths: frozenset[str] = frozenset()
 
 
 def assemble_layers(

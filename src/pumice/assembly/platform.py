@@ -78,6 +78,8 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
+    if inputs.recipe.permissions:
+        recipe["permissions"] = [[rule.path, rule.mode, rule.owner] for rule in inputs.recipe.permissions]
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
         *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.packing.patterns import Format1Ignore, component_matches
+from pumice.packing.patterns import Format1Ignore, component_matches, path_matches
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_many_stars_match_in_bounded_time() -> None:
     ],
 )
 def test_globs_match_whole_paths(pattern: str, path: str, *, matches: bool) -> None:
-    assert patterns.path_matches(path.split("/"), pattern.split("/")) == matches
+    assert path_matches(path.split("/"), pattern.split("/")) == matches

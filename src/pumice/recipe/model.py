@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from pumice.recipe.image_tests import ImageTest
+
 
 class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An extra archive with Debian's layout, used in addition to the distribution's."""
@@ -137,6 +139,18 @@ class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytecode: bool = False
 
 
+class GenerateCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``generate``: a program of the image whose files become part of the image.
+
+    ``paths`` are absolute; if there are any, only changes at and below them are kept. ``where`` is its
+    ``file:line:col``, which is not part of any digest.
+    """
+
+    command: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    where: str = ""
+
+
 CheckName = Literal[
     "command", "directory", "interpreter", "library", "link", "loader", "locale", "port", "set-id", "shell",
     "shell-command", "user", "volume", "world-writable",
@@ -201,7 +215,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
+    generate: tuple[GenerateCommand, ...] = ()
     checks: Checks = Checks()
+    tests: tuple[ImageTest, ...] = ()
     args: dict[str, str] = {}
     """The values of its arguments; they decide nothing, because they are replaced in the other values."""
     path: str = ""

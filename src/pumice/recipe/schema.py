@@ -110,6 +110,8 @@ def _list_schema(kind: ListOf) -> dict[str, Any]:
     item = _kind_schema(kind.item)
     if isinstance(kind.item, Table):
         item = {**item, "required": [key.name for key in kind.item.keys if key.required]}
+        shorthand = [_kind_schema(key.kind) for key in kind.item.keys if key.name == kind.item.shorthand]
+        item = {"anyOf": [*shorthand, item]} if shorthand else item
     list_schema: dict[str, Any] = {"type": "array", "items": item}
     if kind.min_length:
         list_schema["minItems"] = kind.min_length

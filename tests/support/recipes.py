@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from pumice.recipe import grammar
 from pumice.recipe.keys import RECIPE
-from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Kind, ListOf, MapOf, Mode, Table, Text
+from pumice.recipe.kinds import (
+    Choice,
+    Duration,
+    Flag,
+    Integer,
+    Kind,
+    ListOf,
+    MapOf,
+    Mode,
+    Table,
+    Text,
+    TextOrTable,
+)
 from pumice.recipe.load import load_recipe
 from pumice.recipe.model import Recipe
 
@@ -58,6 +70,8 @@ def values(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
         return st.from_regex(re.compile(kind.grammar.pattern, re.ASCII), fullmatch=True).filter(
             lambda text: len(text) < 100
         )
+    if isinstance(kind, TextOrTable):
+        return values(kind.text) | values(kind.table)
     return _single_words(kind)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pumice.assembly.signing import SigningKey
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
+    from pumice.recipe.model import Recipe as EffectiveRecipe
     from pumice.store.home import Home
 
     StrPath = str | os.PathLike[str]
@@ -63,14 +64,16 @@ def build(
     signing_key = None if key is None else _find_signing_key(key, environ)
     reporter = progress or Silent()
     with open_home(store, environ, progress) as home:
-        image = build_recipe(recipe.effective, settings, home, environ=environ, progress=reporter).image
+        build = build_recipe(recipe.effective, settings, home, environ=environ, progress=reporter)
+        image, effective = build.image, build.recipe
         if signing_key:
-            _sign(image, recipe, signing_key, destinations, home, environ)
+            _sign(image, effective, signing_key, destinations, home, environ)
         with open_registries(home, environ, progress) as access:
-            image_writer.write_image(image, recipe.effective, destinations, access)
+            image_writer.write_image(image, effective, destinations, access)
         if save:
-            image.save(_name(recipe), home)
-    return _describe(image, recipe)
+            for tag in (effective.version, *effective.tags):
+                image.save(f"{effective.name}:{tag}", home)
+    return _describe(image, effective)
 
 
 def _parse_destinations(outputs: Sequence[str]) -> list[Location]:
@@ -85,7 +88,7 @@ def _parse_destinations(outputs: Sequence[str]) -> list[Location]:
 
 def _sign(
     image: assembly_image.BuiltImage,
-    recipe: Recipe,
+    recipe: EffectiveRecipe,
     key: SigningKey,
     destinations: Sequence[Location],
     home: Home,
@@ -100,11 +103,11 @@ def _sign(
     signing.sign_image(image, _name(recipe), key, home, time=time, registries=names)
 
 
-def _name(recipe: Recipe) -> str:
+def _name(recipe: EffectiveRecipe) -> str:
     return f"{recipe.name}:{recipe.version}"
 
 
-def _describe(image: assembly_image.BuiltImage, recipe: Recipe) -> BuiltImage:
+def _describe(image: assembly_image.BuiltImage, recipe: EffectiveRecipe) -> BuiltImage:
     from pumice.assembly.locking import lock_path
     from pumice.formats.platforms import format_platform, from_debian
 
@@ -113,7 +116,7 @@ def _describe(image: assembly_image.BuiltImage, recipe: Recipe) -> BuiltImage:
         for architecture, platform_image in image.platforms.items()
     }
     return BuiltImage(
-        name=_name(recipe), digest=image.root.digest, platforms=manifests, lock=lock_path(recipe.path)
+        name=_name(recipe), digest=image.root.digest, platforms=manifests, lock=lock_path(Path(recipe.path))
     )
 
 

@@ -23,6 +23,7 @@ class Recipe(msgspec.Struct, frozen=True):
     """The recipe file; the lock is beside it, and its paths are relative to its directory."""
     name: str
     version: str
+    """Empty if it is the version of a package, which only the lock knows."""
     args: dict[str, str]
     """The values of its arguments."""
     effective: model.Recipe
@@ -46,7 +47,8 @@ class Recipe(msgspec.Struct, frozen=True):
 
         data = None if text is None else text.encode("utf-8", "surrogateescape")
         recipe = load_effective(os.fspath(path), args, text=data).recipe
-        return cls(Path(path), recipe.name, recipe.version, recipe.args, recipe, text)
+        version = "" if recipe.version_from else recipe.version
+        return cls(Path(path), recipe.name, version, recipe.args, recipe, text)
 
 
 def load(recipe: Recipe | StrPath) -> Recipe:

@@ -27,7 +27,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``architectures`` are Debian's names. With ``locked`` a missing or stale lock is an error, and the
     lock is not written. ``bundle`` is a directory of packages that is tried before the mirrors.
-    ``source_date_epoch`` is as in `BuildContext`, ``recipe_text`` as in `build_image`.
+    ``source_date_epoch`` and ``rounds`` are as in `BuildContext`, ``recipe_text`` as in `build_image`.
     """
 
     architectures: tuple[str, ...]
@@ -36,11 +36,13 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Path | None = None
     source_date_epoch: int | None = None
     recipe_text: str | None = None
+    rounds: int = 1
 
 
 class RecipeBuild(msgspec.Struct, frozen=True):
-    """The lock that an image was built from, and the image."""
+    """The recipe with its version known, the lock that an image was built from, and the image."""
 
+    recipe: Recipe
     lock: Lock
     image: BuiltImage
 
@@ -64,12 +66,17 @@ def build_recipe(
             locked=settings.locked,
             progress=progress,
         )
+        if recipe.version_from:
+            from pumice.assembly.package_version import resolve_version
+
+            recipe = resolve_version(recipe, lock.packages, settings.architectures)
         context = BuildContext(
             home=home,
             fetch_package=lambda package: connection.fetch_package(package, lock),
             processors=default_processors(),
             progress=progress,
             source_date_epoch=settings.source_date_epoch,
+            rounds=settings.rounds,
         )
         image = build_image(
             *(recipe, lock, settings.architectures, context),
@@ -78,4 +85,4 @@ def build_recipe(
         )
     if not settings.locked:
         save_allocated_ids(lock, path, image)
-    return RecipeBuild(lock, image)
+    return RecipeBuild(recipe, lock, image)

@@ -318,7 +318,7 @@ def add_platform_options(parser: OptionGroup) -> None:
     )
 
 
-def add_recipe_argument_option(parser: argparse.ArgumentParser) -> None:
+def add_recipe_argument_option(parser: OptionGroup) -> None:
     """Add ``--arg`` as ``recipe_arguments``, a list of names and values for `pumice.recipe.load`."""
     parser.add_argument(
         "--arg",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
+_MAX_ROUNDS = 10
 _EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. The lock is in the directory of the recipe, and is
@@ -58,9 +59,7 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
-    parser.add_argument(
-        "--strict", action="store_true", help="fail if the checks of the image give a warning"
-    )
+    _add_check_options(parser.add_argument_group("checks"))
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
@@ -80,6 +79,18 @@ def parser() -> argparse.ArgumentParser:
         parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
     )
     return parser
+
+
+def _add_check_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--strict", action="store_true", help="fail if the checks of the image give a warning")
+    group.add_argument(
+        "--rounds",
+        type=_parse_rounds,
+        default=1,
+        metavar="N",
+        help="run the commands of 'generate' N times in different surroundings, and fail if the files that "
+        "they write differ (default: 1)",
+    )
 
 
 def _add_destination_options(group: argparse._ArgumentGroup) -> None:
@@ -136,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ), progress=progress) as home:
         key, files = _choose_keys(options, plan.recipe, plan.destinations)
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
+        plan = _make_final_plan(options, plan, build.recipe)
         _write_report(options, plan.recipe, build)
         findings.report_findings(
             build.image.platforms.values(),
@@ -201,10 +213,11 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
         locked=options.locked,
         offline=options.offline,
         bundle=options.bundle,
+        rounds=options.rounds,
         source_date_epoch=source_date_epoch,
     )
-    names = _image_names(options, recipe)
-    destinations += _push_destinations(options, recipe, names)
+    names, pushed = _choose_names(options, recipe)
+    destinations += pushed
     if destinations:
         from pumice.assembly import image_writer
 
@@ -212,15 +225,35 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
     return _Plan(recipe, settings, names, destinations)
 
 
-def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
-    """Return the names under which the image is stored; raises UsageError."""
+def _make_final_plan(options: argparse.Namespace, plan: _Plan, recipe: Recipe) -> _Plan:
+    """Return the plan for a recipe whose version is known now; raises UsageError or ImageError."""
+    if recipe.version == plan.recipe.version:
+        return plan
+    from pumice.assembly import image_writer
+
+    names, pushed = _choose_names(options, recipe)
+    destinations = [*_parse_destinations(options.output), *pushed]
+    image_writer.check_destinations(destinations, recipe, plan.settings.architectures)
+    return _Plan(recipe, plan.settings, names, destinations)
+
+
+def _choose_names(options: argparse.Namespace, recipe: Recipe) -> tuple[list[str], list[Location]]:
+    """Return the names of the image in the store, and where ``--push`` pushes it; raises UsageError."""
+    own_names = [f"{recipe.name}:{tag}" for tag in (recipe.version, *recipe.tags)]
+    tagged_names = _tagged_names(options, recipe)
+    pushed = _push_destinations(own_names, tagged_names) if options.push else []
+    names = [] if options.no_store else [*own_names, *tagged_names]
+    return list(dict.fromkeys(names)), pushed
+
+
+def _tagged_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
+    """Return the names of ``-t``; raises UsageError."""
     if options.no_store:
         if options.tag:
             raise UsageError("cannot use --tag with --no-store", hint="leave out one of them")
         if not options.output and not options.push:
             raise UsageError("--no-store needs a destination", hint="write the image with -o DEST")
-        return []
-    names = [f"{recipe.name}:{recipe.version}"]
+    names = []
     if options.tag:
         from pumice.image.transports import locations, references
 
@@ -228,23 +261,20 @@ def _image_names(options: argparse.Namespace, recipe: Recipe) -> list[str]:
             tagged = references.parse_destination(locations.with_scheme(locations.STORE, text))
             tagged.check(recipe.name, recipe.version)
             names.append(tagged.describe(recipe.version).text.removeprefix(locations.STORE.scheme))
-    return list(dict.fromkeys(names))
+    return names
 
 
-def _push_destinations(options: argparse.Namespace, recipe: Recipe, names: Sequence[str]) -> list[Location]:
-    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's name."""
-    if not options.push:
-        return []
+def _push_destinations(own_names: Sequence[str], tagged_names: Sequence[str]) -> list[Location]:
+    """Return where ``--push`` pushes to: each ``-t`` with a registry host, or else the image's own names."""
     from pumice.image.transports import locations, references
     from pumice.registry.reference import has_registry_host
 
-    own_name = f"{recipe.name}:{recipe.version}"
-    tagged = [name for name in names[1:] if has_registry_host(name)]
-    targets = tagged or ([own_name] if has_registry_host(own_name) else [])
+    tagged = [name for name in tagged_names if has_registry_host(name)]
+    targets = list(dict.fromkeys(tagged or [name for name in own_names if has_registry_host(name)]))
     if not targets:
         raise UsageError(
-            f"cannot push {own_name}: its name has no registry host",
-            hint=f"pass -t HOST/{recipe.name}:{recipe.version}, or -o docker://HOST/NAME:TAG",
+            f"cannot push {own_names[0]}: its name has no registry host",
+            hint=f"pass -t HOST/{own_names[0]}, or -o docker://HOST/NAME:TAG",
         )
     return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 
@@ -294,6 +324,12 @@ def _choose_keys(
         return signing.choose_key(section.key, options.passphrase_file or passphrase_file, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=section.location, hint=error.hint) from None
+
+
+def _parse_rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:3]) <= _MAX_ROUNDS:
+        raise UsageError(f"{text[:40]!r} is not a number of rounds", hint=f"from 1 to {_MAX_ROUNDS}")
+    return int(text)
 
 
 def _check_paths(options: argparse.Namespace) -> None:

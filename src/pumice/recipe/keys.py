@@ -2,115 +2,23 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from pumice.recipe import grammar, model
-from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Key, ListOf, MapOf, Mode, Table, Text
-
-_ANY = Text(loose=True, allows_empty=True)
-_COMMAND = ListOf(_ANY, single=True, merge="replace", min_length=1)
-
-ARCHIVE = Table(
-    model.ExtraArchive,
-    (
-        Key(
-            "name",
-            Text(grammar.ARCHIVE, grammar.parse_archive_name),
-            "Its name in locks and messages.",
-            "tools",
-            True,
-        ),
-        Key(
-            "url",
-            Text(grammar.URL),
-            "The URL of the directory that contains `dists`, or of a flat archive.",
-            "https://mirror.example/tools",
-            True,
-        ),
-        Key(
-            "suite",
-            Text(grammar.ARCHIVE_SUITE, grammar.parse_archive_suite),
-            "The suite to use; for a flat archive its directory, with `/` at the end.",
-            "bookworm",
-            True,
-        ),
-        Key(
-            "components",
-            ListOf(Text(grammar.COMPONENT), identity="value", min_length=1),
-            "The components to use.",
-            "[main]",
-        ),
-        Key(
-            "key",
-            Text(grammar.FILE, path="always"),
-            "Its OpenPGP keyring, a path relative to the recipe or absolute.",
-            "keys/tools.asc",
-        ),
-        Key("trusted", Flag(), "Use it without a signature.", "true"),
-        Key(
-            "packages",
-            ListOf(Text(grammar.PACKAGE_PATTERN), identity="value", min_length=1),
-            "The only packages to take from it, also as dependencies and instead of Debian's.",
-            '[libpq5, "postgresql-*"]',
-        ),
-        Key(
-            "priority",
-            Integer(1, 1000),
-            "The priority of its packages, as in apt_preferences(5); Debian's is 500.",
-            "500",
-        ),
-    ),
-    grammar.check_archive,
+from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, GENERATE, PYTHON
+from pumice.recipe.image_test_keys import TESTS
+from pumice.recipe.kinds import (
+    Choice,
+    Duration,
+    Flag,
+    Integer,
+    Key,
+    ListOf,
+    MapOf,
+    Mode,
+    Table,
+    Text,
+    TextOrTable,
 )
-
-ORIGIN = Table(
-    model.Origin,
-    (
-        Key("debian", Text(grammar.SUITE, loose=True), "The suite, by its codename.", "bookworm", True),
-        Key(
-            "mirrors",
-            ListOf(Text(grammar.URL), identity="value"),
-            "Mirrors of the archive, tried in turn.",
-            "[https://mirror.example/debian]",
-        ),
-        Key(
-            "security_mirrors",
-            ListOf(Text(grammar.URL), identity="value"),
-            "Mirrors of the security archive, tried in turn.",
-            "[https://mirror.example/debian-security]",
-        ),
-        Key(
-            "snapshots",
-            ListOf(Text(grammar.SNAPSHOT), identity="value"),
-            "URL templates of snapshot mirrors; `{date}` is replaced by the date of the lock.",
-            '["https://snapshot.example/{date}/debian"]',
-        ),
-        Key(
-            "components",
-            ListOf(Text(grammar.COMPONENT), identity="value", min_length=1),
-            "The components to use.",
-            "[main, contrib]",
-        ),
-        Key(
-            "keyrings",
-            ListOf(Text(grammar.FILE, path="always"), identity="value"),
-            "OpenPGP keyrings to verify with, paths relative to the recipe or absolute.",
-            "[keys/archive.asc]",
-        ),
-        Key(
-            "suites",
-            ListOf(Text(grammar.SUITE), identity="value"),
-            "The suites to use instead of release, updates and security.",
-            "[bookworm, bookworm-backports]",
-        ),
-        Key(
-            "archives",
-            ListOf(ARCHIVE, identity="name"),
-            "Extra archives with Debian's layout.",
-            "[{name: tools, url: https://mirror.example/tools, suite: bookworm, key: keys/tools.asc}]",
-        ),
-    ),
-)
+from pumice.recipe.source_keys import ORIGIN
 
 FILE = Table(
     model.FileRule,
@@ -200,7 +108,7 @@ HEALTH = Table(
     (
         Key(
             "command",
-            _COMMAND,
+            COMMAND,
             "The command to run; exit code 0 means healthy.",
             "[/usr/bin/curl, -f, http://localhost/]",
             True,
@@ -223,13 +131,13 @@ RUN = Table(
         ),
         Key(
             "command",
-            _COMMAND,
+            COMMAND,
             "The program and its fixed arguments (OCI: Entrypoint).",
             "[/usr/bin/python3, /app/hello.py]",
         ),
         Key(
             "arguments",
-            ListOf(_ANY, merge="replace"),
+            ListOf(ANY_TEXT, merge="replace"),
             "Default arguments, replaced by those of `pumice run` (OCI: Cmd).",
             "[--verbose]",
         ),
@@ -257,33 +165,12 @@ RUN = Table(
     grammar.check_ports,
 )
 
-PYTHON = Table(
-    model.Python,
-    (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),
+PACKAGE_VERSION = Table(
+    model.PackageVersion,
+    (Key("package", Text(grammar.PACKAGE), "The package whose version it is.", "postgresql-15", True),),
 )
 
-IGNORED_FINDING = Table(
-    model.IgnoredFinding,
-    (
-        Key("check", Choice(get_args(model.CheckName)), "The check whose findings to ignore.", "link", True),
-        Key("path", Text(grammar.PATH), "Ignore findings about this path only.", "/etc/app.conf"),
-        Key("reason", Text(loose=True), "Why they are right as they are.", "mounted at run time", True),
-    ),
-)
-
-CHECKS = Table(
-    model.Checks,
-    (
-        Key(
-            "ignore",
-            ListOf(IGNORED_FINDING),
-            "Findings to ignore, with a reason.",
-            '[{check: link, path: /etc/app.conf, reason: "mounted at run time"}]',
-        ),
-    ),
-)
-
-_TEXTS = MapOf(Text(grammar.LABEL, loose=True), _ANY)
+_TEXTS = MapOf(Text(grammar.LABEL, loose=True), ANY_TEXT)
 
 RECIPE = Table(
     model.Recipe,
@@ -297,15 +184,17 @@ RECIPE = Table(
         ),
         Key(
             "args",
-            MapOf(Text(grammar.ARGUMENT), _ANY, optional=True),
+            MapOf(Text(grammar.ARGUMENT), ANY_TEXT, optional=True),
             "Arguments and their defaults; `${NAME}` in a value is replaced, `--arg NAME=VALUE` sets it.",
             '{VERSION: "1.2"}',
         ),
         Key("name", Text(grammar.NAME, loose=True), "The image's name.", "example.com/hello", True),
         Key(
             "version",
-            Text(grammar.VERSION, loose=True),
-            "The version of the image, which is also its tag.",
+            TextOrTable(
+                Text(grammar.VERSION, loose=True), PACKAGE_VERSION, "version_from", model.UNRESOLVED_VERSION
+            ),
+            "The version of the image, which is also its tag, or `{package: NAME}`: that of a package.",
             '"1.0"',
             True,
         ),
@@ -340,7 +229,7 @@ RECIPE = Table(
         Key("groups", ListOf(GROUP, identity="name"), "Groups to add.", "[{name: app, gid: 1000}]"),
         Key(
             "environment",
-            MapOf(Text(grammar.VARIABLE, loose=True), _ANY),
+            MapOf(Text(grammar.VARIABLE, loose=True), ANY_TEXT),
             "Environment variables.",
             "{LANG: C.UTF-8}",
         ),
@@ -374,11 +263,18 @@ RECIPE = Table(
         ),
         Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
         Key(
+            "generate",
+            ListOf(GENERATE),
+            "Programs of the image to run at build; the files that they write become part of it.",
+            "[[/usr/bin/dot, -c]]",
+        ),
+        Key(
             "checks",
             CHECKS,
             "Options for the checks of the image.",
             '{ignore: [{check: shell, reason: "never runs a shell"}]}',
         ),
+        Key("tests", TESTS, "Tests for `pumice test`.", "[{arguments: [--version]}]"),
     ),
     grammar.check_users,
     (

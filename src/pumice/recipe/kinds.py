@@ -70,7 +70,7 @@ class Choice(msgspec.Struct, frozen=True):
 class ListOf(msgspec.Struct, frozen=True):
     """A list.
 
-    ``single``: a string without spaces is a list of itself. ``merge``: whether the items of an
+    ``single``: a string or a table is a list of itself. ``merge``: whether the items of an
     extending recipe are appended to those of the extended one or replace them. ``identity``: what two
     items may not have in common.
     """
@@ -93,6 +93,18 @@ class MapOf(msgspec.Struct, frozen=True):
     optional: bool = False
 
 
+class TextOrTable(msgspec.Struct, frozen=True):
+    """A string, or a mapping in its place, which sets the field ``table_field``.
+
+    Then the field of the key is ``placeholder``.
+    """
+
+    text: Text
+    table: Table
+    table_field: str
+    placeholder: str
+
+
 class Key(msgspec.Struct, frozen=True):
     """A key of a table, described in one sentence, with an example of its value in YAML.
 
@@ -112,6 +124,7 @@ class Table(msgspec.Struct, frozen=True):
 
     ``check`` takes the values by field and returns the contradictions between them. ``reserved``
     keys are (name, why it cannot be used yet, hint), ``hints`` what to write for unknown keys.
+    ``shorthand`` is the key whose value may stand for the whole mapping, as an item of a list.
     """
 
     struct: type[msgspec.Struct]
@@ -119,9 +132,10 @@ class Table(msgspec.Struct, frozen=True):
     check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
+    shorthand: str = ""
 
 
-Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
+Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | TextOrTable | Table
 
 
 class InvalidValue(Exception):  # noqa: N818 - it becomes a Problem, which users do not see as an exception

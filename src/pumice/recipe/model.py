@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from pumice.recipe.image_tests import ImageTest
+
 
 class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An extra archive with Debian's layout, used in addition to the distribution's."""
@@ -128,6 +130,18 @@ class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytecode: bool = False
 
 
+class GenerateCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``generate``: a program of the image whose files become part of the image.
+
+    ``paths`` are absolute; if there are any, only changes at and below them are kept. ``where`` is its
+    ``file:line:col``, which is not part of any digest.
+    """
+
+    command: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    where: str = ""
+
+
 CheckName = Literal[
     "command", "directory", "interpreter", "library", "link", "loader", "locale", "port", "set-id", "shell",
     "shell-command", "user", "volume", "world-writable",
@@ -149,6 +163,16 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ignore: tuple[IgnoredFinding, ...] = ()
 
 
+class PackageVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The recipe's ``version`` if it is that of a package; ``where`` is its ``file:line:col``."""
+
+    package: str
+    where: str = ""
+
+
+UNRESOLVED_VERSION = "VERSION"
+"""A tag that stands for the version of a package in messages, until the lock is known."""
+
 LayerPolicy = Literal["auto", "packages", "single"]
 Base = Literal["data", "essential", "none"]
 
@@ -158,7 +182,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     version: str
+    """`UNRESOLVED_VERSION` if it is that of a package, until the lock is known."""
     origin: Origin
+    version_from: PackageVersion | None = None
+    """The package whose version the image has, None once the version is known."""
+    tags: tuple[str, ...] = ()
+    """Further tags that follow from the version of a package, such as ``15`` for ``15.14``."""
     description: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -176,7 +205,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
+    generate: tuple[GenerateCommand, ...] = ()
     checks: Checks = Checks()
+    tests: tuple[ImageTest, ...] = ()
     args: dict[str, str] = {}
     """The values of its arguments; they decide nothing, because they are replaced in the other values."""
     path: str = ""

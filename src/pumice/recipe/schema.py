@@ -24,6 +24,7 @@ from pumice.recipe.kinds import (
     Mode,
     Table,
     Text,
+    TextOrTable,
 )
 
 _DURATION = "^[0-9]{1,7}[smh]?$"
@@ -67,6 +68,12 @@ def _key_schema(key: Key) -> dict[str, Any]:
 def _kind_schema(kind: Kind) -> dict[str, Any]:
     if isinstance(kind, Table):
         return _table_schema(kind)
+    if isinstance(kind, TextOrTable):
+        table = {
+            **_table_schema(kind.table),
+            "required": [key.name for key in kind.table.keys if key.required],
+        }
+        return {"anyOf": [_kind_schema(kind.text), table]}
     if isinstance(kind, ListOf):
         return _list_schema(kind)
     if isinstance(kind, MapOf):
@@ -101,6 +108,8 @@ def _list_schema(kind: ListOf) -> dict[str, Any]:
     item = _kind_schema(kind.item)
     if isinstance(kind.item, Table):
         item = {**item, "required": [key.name for key in kind.item.keys if key.required]}
+        shorthand = [_kind_schema(key.kind) for key in kind.item.keys if key.name == kind.item.shorthand]
+        item = {"anyOf": [*shorthand, item]} if shorthand else item
     list_schema: dict[str, Any] = {"type": "array", "items": item}
     if kind.min_length:
         list_schema["minItems"] = kind.min_length

@@ -10,7 +10,7 @@ import msgspec
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe import arguments
 from pumice.recipe.keys import RECIPE
-from pumice.recipe.kinds import Flag, Integer, Kind, ListOf, Mode, Table, Text
+from pumice.recipe.kinds import Flag, Integer, Kind, ListOf, Mode, Table, Text, TextOrTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def format_json(effective: EffectiveRecipe) -> dict[str, Any]:
 
 
 def _key_kinds(kind: Kind) -> dict[str, Kind]:
+    if isinstance(kind, ListOf):  # one table instead of a list
+        kind = kind.item
+    kind = kind.table if isinstance(kind, TextOrTable) else kind
     return {key.name: key.kind for key in kind.keys} if isinstance(kind, Table) else {}
 
 

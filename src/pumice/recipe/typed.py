@@ -23,6 +23,7 @@ from pumice.recipe.kinds import (
     Mode,
     Table,
     Text,
+    TextOrTable,
 )
 
 TYPE_CHECKING = False
@@ -76,6 +77,9 @@ class RecipeReader:
                 continue
             field = table_key.field or table_key.name
             nodes[field] = child
+            if isinstance(table_key.kind, TextOrTable) and isinstance(child, Mapping):
+                values[field] = table_key.kind.placeholder
+                field = table_key.kind.table_field
             values[field] = self.read_value(child, table_key)
         self._add_missing(node, table, nodes)
         if len(self._problems) == problem_count and table.check is not None:
@@ -99,8 +103,8 @@ class RecipeReader:
         return all((key.field or key.name) in values for key in table.keys if key.required)
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
-        # An item of ``files`` must be complete; everything else may be completed by an extending recipe.
-        if not self._complete and table.struct.__name__ != "FileRule":
+        # These are replaced as a whole; everything else may be completed by an extending recipe.
+        if not self._complete and table.struct.__name__ not in ("FileRule", "PackageVersion"):
             return
         for key in table.keys:
             if key.required and (key.field or key.name) not in present:
@@ -139,6 +143,8 @@ class RecipeReader:
         return self._add_problem(node, f"'{key.name}' must be {expected}, not {actual}", _example_hint(key))
 
     def _read_kind(self, node: Node, kind: Kind, key: Key) -> Any:
+        if isinstance(kind, TextOrTable):
+            kind = kind.table if isinstance(node, Mapping) else kind.text
         if isinstance(kind, Table):
             return self.read_table(node, kind, key)
         if isinstance(kind, ListOf):
@@ -167,6 +173,8 @@ class RecipeReader:
                 hint = f"no shell splits it; write a list: {example}"
                 return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
+        elif isinstance(node, Mapping) and kind.single and isinstance(kind.item, Table):
+            items = (node,)
         elif isinstance(node, Sequence):
             items = node.items
         else:
@@ -180,10 +188,16 @@ class RecipeReader:
     def _read_item(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._add_problem(node, f"an item of '{key.name}' is empty", _example_hint(key))
+        if isinstance(kind, Table) and kind.shorthand and not isinstance(node, Mapping):
+            node = expand_shorthand(node, kind)
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
             )
+        if isinstance(kind, ListOf):
+            if isinstance(node, Sequence):
+                return self._read_list(node, kind, key)
+            return self._add_problem(node, f"an item of '{key.name}' must be a list", _example_hint(key))
         if not isinstance(kind, Table) and not isinstance(node, Scalar):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be {_NOUNS[type(kind)]}", _example_hint(key)
@@ -226,6 +240,12 @@ class RecipeReader:
             is_valid = is_valid and value is not BAD
             values[map_key] = value
         return values if is_valid else BAD
+
+
+def expand_shorthand(node: Node, table: Table) -> Mapping:
+    """Return the mapping that a list or string stands for."""
+    position = (node.file, node.line, node.column)
+    return Mapping(((Scalar(table.shorthand, True, *position), node),), *position)
 
 
 def identify_item(node: Node, kind: ListOf) -> str | None:

@@ -35,6 +35,21 @@ class _CharacterRanks(dict[int, str]):
 _RANKS = _CharacterRanks({ord("~"): _BEFORE_END})
 
 
+_REALLY = re.compile(r".*\+really")
+_PACKAGING_SUFFIX = re.compile(r"[.+~](?:dfsg|ds|repack|deb[0-9]+u|bpo[0-9]|b[0-9]+$).*")
+
+
+def upstream_version(version: str) -> str:
+    """Return the version of the program in a package: ``15.14`` for ``15.14-0+deb12u1``.
+
+    It has no epoch, no Debian revision, and nothing from ``+dfsg``, ``+ds``, ``+repack``, ``+deb12u1``,
+    ``~bpo12`` or ``+b1`` on (with ``.``, ``+`` or ``~``). Of ``2.0+really1.9`` it is what follows.
+    """
+    upstream = version.partition(":")[2] or version
+    upstream = upstream.rpartition("-")[0] or upstream
+    return _PACKAGING_SUFFIX.sub("", _REALLY.sub("", upstream))
+
+
 @lru_cache(maxsize=1 << 17)
 def sort_key(version: str) -> str:
     """Return the sort key of ``version``: the newer of two versions has the greater key.

@@ -47,7 +47,7 @@ class LayoutLocation:
         """Write the image; it replaces the image in the layout."""
         from pumice.image.transports import layout_writer
 
-        layout_writer.write_layout(
+        present = layout_writer.write_layout(
             outgoing.image,
             self._directory,
             choose_tag(self.address, outgoing.version),
@@ -56,7 +56,7 @@ class LayoutLocation:
             name=outgoing.name,
             referrers_in_index=outgoing.referrers_in_index,
         )
-        return outgoing.counts()
+        return outgoing.counts(present)
 
     def attach(self, image: Image, access: Access) -> Attachment:
         """Return an attachment that adds signatures to the image in the layout."""

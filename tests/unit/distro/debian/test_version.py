@@ -131,3 +131,29 @@ def test_published_examples_agree_with_dpkg() -> None:
             older_version,
             newer_version,
         )
+
+
+@pytest.mark.parametrize(
+    ("package_version", "upstream"),
+    [
+        ("15.14-0+deb12u1", "15.14"),
+        ("1:9.2p1-2+deb12u7", "9.2p1"),
+        ("2:8.2.13+dfsg1-1~deb12u1", "8.2.13"),
+        ("8.0.2+ds-1", "8.0.2"),
+        ("20230311+deb12u1", "20230311"),
+        ("12.4+deb12u11", "12.4"),
+        ("2.0~bpo12+1", "2.0"),
+        ("2.0-1~bpo12+1", "2.0"),
+        ("17.0.16+8-1~deb12u1", "17.0.16+8"),
+        ("16~rc1-1", "16~rc1"),
+        ("1.24~really1.22-2", "1.24~really1.22"),
+        ("5.0.3+really4.9.1-1", "4.9.1"),
+        ("1.0+b1", "1.0"),
+        ("1.0.dfsg.1-3+b2", "1.0"),
+        ("9.0-1-2", "9.0-1"),
+        ("7.2.5+repack-1", "7.2.5"),
+        ("1", "1"),
+    ],
+)
+def test_the_upstream_version_has_no_parts_of_the_packaging(package_version: str, upstream: str) -> None:
+    assert version.upstream_version(package_version) == upstream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ Out = pytest.CaptureFixture[str]
 def test_an_image_is_pushed_to_the_given_reference(host: str, registry: Registry, capsys: Out) -> None:
     out, err = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
     assert registry.tags["team/hello"] == {"1.0": out.strip()}
-    assert "3 blobs copied" in err or "2 blobs copied" in err
+    assert "2 sent" in err
     out, err = run(capsys, "push", "example.com/hello:1.0", f"docker://{host}/team/hello:again")
     assert registry.tags["team/hello"]["again"] == out.strip()
-    assert "already present" in err
+    assert "2 already present" in err
 
 
 def test_an_image_is_pushed_to_its_own_name(
@@ -84,7 +85,7 @@ def test_push_sends_nothing_if_signing_fails(
         assert text in run(capsys, *push, key, code=code)[1]
     assert registry.tags == {}
     stderr = run(capsys, *push, "release.key", "--as", "example.com/hello:1.0")[1]
-    assert "example.com/hello:1.0: signed by" in stderr
+    assert re.search(r"signed +as example.com/hello:1.0 by [0-9a-f]{16}\b", stderr)
     assert any(tag.endswith(".sig") for tag in registry.tags["team/hello"])
     registry.tags.clear()
     monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "wrong")

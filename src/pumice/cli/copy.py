@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SRC", help="image to copy")
     parser.add_argument("target", metavar="DST", help="where to copy it")
+    command_line.add_quiet_option(parser)
     registries.graph_options(parser)
     registries.store_options(parser)
     registries.options(parser)
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
+    started = time.monotonic()
     progress = output.make_progress(options.progress)
     from pumice.image.transports import references
 
@@ -45,6 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     copied = registries.transfer(
         options, lambda home: references.find_source(options.source, home), lambda _: target, progress
     )
+    from pumice.cli import transfer_result
+
+    is_in_store = copied.source.address.transport.is_store and copied.destination.address.transport.is_store
+    result = transfer_result.describe_copy(
+        "tagged" if is_in_store else "copied", [copied], time.monotonic() - started
+    )
+    progress.finish(transfer_result.summarize(result))
     is_piped = copied.destination.address.path == "-"
     print(copied.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.cli.arguments import Parser
+    from pumice.cli.presenters import Quiet
     from pumice.image.transports.saved_images import SavedImage
     from pumice.progress import Progress
 
@@ -76,12 +80,14 @@ def _spool_stdin(directory: Path) -> str:
     return str(path)
 
 
-def _load(path: str, options: argparse.Namespace, progress: Progress) -> None:
+def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
     from pumice.image.transports import locations, saved_images
 
+    started = time.monotonic()
     saved = saved_images.list_saved_images(Path(path))
     if options.name and len(saved) > 1:
         raise UsageError(f"the archive holds {len(saved)} images, so NAME cannot be given", where=path)
+    copied = []
     for image in saved:
         name = options.name or _full_name(image)
         if not name:
@@ -90,10 +96,16 @@ def _load(path: str, options: argparse.Namespace, progress: Progress) -> None:
                 where=path,
                 hint=f"pass one: pumice load --input {path} NAME[:VERSION]",
             )
-        copied = _load_image(image, name, options, progress)
+        loaded = _load_image(image, name, options, progress)
+        copied.append(loaded)
         if not options.quiet:
-            full_name = copied.destination.describe(copied.version).text.removeprefix(locations.STORE.scheme)
+            full_name = loaded.destination.describe(loaded.version).text.removeprefix(locations.STORE.scheme)
             print(output.printable_line(f"Loaded image: {full_name}"))
+    from pumice.cli import transfer_result
+
+    source = "standard input" if options.input == _STDIN else path
+    result = transfer_result.describe_copy("loaded", copied, time.monotonic() - started)
+    progress.finish(transfer_result.summarize(msgspec.structs.replace(result, source=source)))
 
 
 def _load_image(

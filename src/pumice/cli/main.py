@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),
     "check": ("pumice.cli.check", "Check whether the programs of an image can start", "Images"),
+    "test": ("pumice.cli.test", "Run the tests of an image", "Images"),
     "tree": ("pumice.cli.tree", "Show the layers of an image and its attached artifacts", "Images"),
     "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "sbom": ("pumice.cli.sbom", "Print the software bill of materials of an image", "Evidence"),

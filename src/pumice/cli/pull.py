@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
+    command_line.add_quiet_option(parser)
     registries.graph_options(parser)
     registries.store_options(parser)
     registries.options(parser)
@@ -43,13 +45,19 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image.transports import locations, references
 
     source = references.parse_pull_source(options.reference)
+    started = time.monotonic()
     progress = output.make_progress(options.progress)
 
     def destination(opened: OpenedImage) -> Location:
         name = options.name or _name_in_store(opened, source)
         return references.parse_destination(locations.with_scheme(locations.STORE, name))
 
-    print(registries.transfer(options, lambda _: source, destination, progress).digest)
+    copied = registries.transfer(options, lambda _: source, destination, progress)
+    from pumice.cli import transfer_result
+
+    result = transfer_result.describe_copy("pulled", [copied], time.monotonic() - started)
+    progress.finish(transfer_result.summarize(result))
+    print(copied.digest)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
     parser.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
+    command_line.add_quiet_option(parser)
     registries.graph_options(parser)
     parser.add_argument(
         "--sign",
@@ -46,15 +48,21 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
+    started = time.monotonic()
     progress = output.make_progress(options.progress)
     target = _target(options)
     signer = _open_signer(options) if options.sign else None
     copied = registries.transfer(options, _source(options), lambda _: target, progress)
+    signed_text = ""
     if signer:
         pushed = copied.destination.describe(copied.version).text
         with Home(locate(os.environ)) as home:
             signed = signing.sign_reference(pushed, signer, home, name=options.name, connection=options)
-        progress.note(signing.describe_result(signed))
+        signed_text = f"as {signed.name} by {signed.fingerprint[:16]}"
+    from pumice.cli import transfer_result
+
+    result = transfer_result.describe_copy("pushed", [copied], time.monotonic() - started, signed=signed_text)
+    progress.finish(transfer_result.summarize(result))
     print(copied.digest)
     return 0
 

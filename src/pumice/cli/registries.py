@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
+    from pumice.image.transports.locations import Access, Counts, GatheredImage, Location, OpenedImage
     from pumice.progress import Progress
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import Credentials, Login
@@ -225,12 +225,23 @@ def open_to_sign(
 
 
 class CopiedImage(NamedTuple):
-    """An image that was copied: its digest, and where the copy is."""
+    """An image that was copied: where the copy is, and what was copied."""
 
-    digest: str
+    source: Location
     destination: Location
     version: str
     """The version that the source has for it, "" for none."""
+    gathered: GatheredImage
+    counts: Counts
+    platforms: tuple[str, ...]
+    """Its platforms, empty if that is unknown without another request."""
+    is_verified: bool
+    """Whether it is signed by trusted keys; only copies into the store are verified."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the image."""
+        return self.gathered.graph.root.digest
 
 
 def transfer(
@@ -247,6 +258,7 @@ def transfer(
 
     from pumice.formats import platforms
     from pumice.image.transports import transfer
+    from pumice.image.transports.local_source import image_of
     from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None
@@ -258,22 +270,39 @@ def transfer(
         image = origin.open(opened)
         to = find_destination(image)
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
-        if to.address.transport.is_store and not origin.address.transport.is_store:
-            _admit(options, origin, image.image, home, progress)
+        is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
+        is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
         counts = transfer.copy_image(gathered, image, to, opened)
-    progress.note(summarize(counts, gathered.graph.count_referrers()))
-    return CopiedImage(gathered.graph.root.digest, to, image.version)
+        names = _list_platforms(origin, to, image_of(gathered), home)
+        return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
+
+
+def _list_platforms(origin: Location, to: Location, image: Image, home: Home) -> tuple[str, ...]:
+    """Return the platforms of an image that was copied; a single manifest has its own in the config."""
+    from pumice.errors import PumiceError
+    from pumice.formats import platforms
+    from pumice.image.model import Image
+
+    is_stored = to.address.transport.is_store
+    if is_stored:
+        image = Image(image.root, home.blobs)
+    try:
+        if origin.address.transport.is_registry and not is_stored and not image.is_index():
+            return ()
+        return tuple(dict.fromkeys(map(platforms.format_platform, image.platforms())))
+    except PumiceError:  # artifacts are copied whatever they contain
+        return ()
 
 
 def _admit(
     options: argparse.Namespace, origin: Location, image: Image, home: Home, progress: Progress
-) -> None:
-    """Refuse an image that is not signed by trusted keys before any layer of it is fetched."""
+) -> bool:
+    """Refuse an image that is not admitted before any layer of it is fetched; return whether it is signed."""
     from pumice.cli import confirmation
     from pumice.trust import admission
 
-    admission.admit(
+    decision = admission.admit(
         image,
         "pull",
         home,
@@ -285,12 +314,4 @@ def _admit(
         insecure="image" in options.insecure_options,
         confirm=confirmation.unsigned_image_question(),
     )
-
-
-def summarize(counts: Counts, referrer_count: int) -> str:
-    """Return what a copy did, as one line."""
-    parts = [f"{counts.sent} blobs copied"]
-    parts += [f"{counts.present} already present"] if counts.present else []
-    parts += [f"{counts.mounted} mounted"] if counts.mounted else []
-    parts += [f"{referrer_count} signatures and referrers copied"] if referrer_count else []
-    return ", ".join(parts)
+    return bool(decision.signatures)

@@ -35,6 +35,7 @@ RESULTS: dict[str, str] = {
     "show": "pumice.cli.show:EffectiveValues",
     "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
+    "test": "pumice.cli.test:TestReport",
     "tree": "pumice.cli.tree:Branch",
     "trust list": "pumice.cli.trust.list:TrustRules",
     "verify": "pumice.cli.verify:Verification",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, reading, registries
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.cli.arguments import Parser
+    from pumice.cli.transfer_result import TransferResult
     from pumice.image.transports.locations import Access
     from pumice.image.transports.saved_images import NamedImage
 
@@ -47,6 +49,7 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "--platform", metavar="PLATFORM", help="save this platform only, such as linux/arm64"
     )
+    command_line.add_quiet_option(verb_parser)
     registries.options(verb_parser)
     return verb_parser
 
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     transport = next(transport for transport in saved_images.FORMATS if transport.name == options.format)
+    started = time.monotonic()
     progress = output.make_progress(options.progress)
     with (
         Home(locate(os.environ), progress=progress) as home,
@@ -67,14 +71,46 @@ def main(arguments: Sequence[str]) -> int:
             _gather(reference, options, access, has_one_platform=transport.has_one_platform)
             for reference in options.references
         ]
-        saved_images.write_saved_images(images, transport, options.output, access)
+        saved_images.write_saved_images([saved.image for saved in images], transport, options.output, access)
+        result = _describe(images, options.output, time.monotonic() - started)
+    from pumice.cli import transfer_result
+
+    progress.finish(transfer_result.summarize(result))
     return 0
+
+
+class _GatheredImage(NamedTuple):
+    """An image to save, and the kinds of the artifacts that are attached to it."""
+
+    image: NamedImage
+    artifacts: tuple[str, ...]
+
+
+def _describe(images: Sequence[_GatheredImage], path: str, seconds: float) -> TransferResult:
+    from pumice.cli import transfer_result
+    from pumice.formats.platforms import format_platform
+
+    is_file = path != "-"
+    names = [f"{image.name}:{image.tag}" if image.name else image.image.root.digest for image, _ in images]
+    return transfer_result.TransferResult(
+        verb="saved",
+        images=tuple(names),
+        digests=tuple(image.image.root.digest for image, _ in images),
+        destination=path if is_file else "standard output",
+        platforms=transfer_result.unite(
+            [format_platform(platform) for platform in image.image.platforms()] for image, _ in images
+        ),
+        artifacts=tuple(kind for image in images for kind in image.artifacts),
+        seconds=seconds,
+        next_command=f"pumice load --input {path}" if is_file else "",
+    )
 
 
 def _gather(
     reference: str, options: argparse.Namespace, access: Access, *, has_one_platform: bool
-) -> NamedImage:
+) -> _GatheredImage:
     """Return an image with its referrers, or only one platform of it if the archive cannot hold more."""
+    from pumice.cli import transfer_result
     from pumice.formats import platforms
     from pumice.image.transports import references, transfer
     from pumice.image.transports.local_source import image_of
@@ -83,7 +119,8 @@ def _gather(
     opened = references.find_source(reference, access.home).open(access)
     if has_one_platform:
         image = reading.select_platform(opened.image, options.platform)
-        return NamedImage(image, opened.name, opened.version)
+        return _GatheredImage(NamedImage(image, opened.name, opened.version), ())
     platform = platforms.parse_platform(options.platform) if options.platform else None
     gathered = transfer.gather_image(opened, platform=platform)
-    return NamedImage(image_of(gathered), opened.name, opened.version)
+    named = NamedImage(image_of(gathered), opened.name, opened.version)
+    return _GatheredImage(named, tuple(transfer_result.list_artifacts(gathered.graph)))

@@ -46,8 +46,9 @@ class Summary(msgspec.Struct, frozen=True):
 
 def format_summary(summary: Summary, *, width: int | None = None, color: bool = False) -> str:
     """Return a summary as text without a final line break; rows wrap at words in ``width`` columns."""
-    headline = printable_line(summary.headline)
-    lines = [_paint(headline, "1") if color else headline]
+    lines = [
+        _paint(line, "1") if color else line for line in wrap_words(printable_line(summary.headline), width)
+    ]
     label_width = max((len(row.label) for row in summary.rows), default=0)
     for row in summary.rows:
         lines += _format_row(row, label_width, width, color)

@@ -9,6 +9,7 @@ import msgspec
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, results
+from pumice.cli.artifact_kinds import describe_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,16 +22,6 @@ _EPILOG = """REF is name:version, a name with only one version, a digest or a pr
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG].
 Signatures are listed but not verified."""
 _DEEPEST = 6
-_KINDS = {
-    "application/spdx+json": "SBOM (SPDX)",
-    "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
-    "application/vnd.dev.cosign.artifact.sig.v1+json": "signatures (cosign)",
-    "application/vnd.dev.cosign.artifact.att.v1+json": "attestations (cosign)",
-    "https://cyclonedx.org/bom": "SBOM (CycloneDX)",
-    "https://slsa.dev/provenance/v1": "provenance (SLSA v1)",
-    "https://spdx.dev/Document": "SBOM (SPDX)",
-}
-"""What people call types of artifacts, and of the statements in them."""
 
 
 class Branch(msgspec.Struct, frozen=True):
@@ -100,7 +91,7 @@ def _read_branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
         )
         is_artifact = config is None
         what = (
-            _describe_artifact(manifest)
+            describe_artifact(manifest)
             if is_artifact or not platform
             else platforms.format_platform(platform)
         )
@@ -129,18 +120,6 @@ def _read_config(image: Image, manifest: oci.Manifest) -> oci.ImageConfig | None
 
 def _layer_titles(config: oci.ImageConfig) -> list[str]:
     return [(entry.created_by or entry.comment)[:60] for entry in config.history if not entry.empty_layer]
-
-
-def _describe_artifact(manifest: oci.Manifest) -> str:
-    """Return what an artifact is; without a type of its own, its config's counts (image-spec)."""
-    kind = manifest.artifact_type or manifest.config.media_type
-    predicate = manifest.annotations.get("in-toto.io/predicate-type", "")
-    predicate = predicate or manifest.annotations.get("dev.sigstore.bundle.predicateType", "")
-    if "sigstore.bundle" in kind:
-        if predicate == "https://sigstore.dev/cosign/sign/v1":
-            return "signature (sigstore bundle)"
-        return f"attestation (sigstore bundle) of {_KINDS.get(predicate, predicate or 'something')}"
-    return _KINDS.get(kind) or _KINDS.get(predicate, f"artifact {kind}")
 
 
 def _format_tree(root: Branch) -> Iterator[str]:

@@ -121,8 +121,8 @@ class Graph(msgspec.Struct, frozen=True):
             for subject, descriptors in by_subject.items()
         }
 
-    def count_referrers(self) -> int:
-        """Return how many manifests are not part of the image itself."""
+    def list_referrers(self) -> tuple[Node, ...]:
+        """Return the manifests that are not part of the image itself."""
         own_digests: set[str] = set()
         pending = [self.root.digest]
         while pending:
@@ -130,7 +130,7 @@ class Graph(msgspec.Struct, frozen=True):
             if digest not in own_digests:
                 own_digests.add(digest)
                 pending += [child.digest for child in self.nodes[digest].children]
-        return len(self.nodes) - len(own_digests)
+        return tuple(node for digest, node in self.nodes.items() if digest not in own_digests)
 
 
 def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:

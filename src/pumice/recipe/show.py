@@ -52,6 +52,8 @@ def format_json(effective: EffectiveRecipe) -> dict[str, Any]:
 
 
 def _key_kinds(kind: Kind) -> dict[str, Kind]:
+    if isinstance(kind, ListOf):  # one table instead of a list
+        kind = kind.item
     kind = kind.table if isinstance(kind, TextOrTable) else kind
     return {key.name: key.kind for key in kind.keys} if isinstance(kind, Table) else {}
 

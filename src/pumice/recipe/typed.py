@@ -104,7 +104,11 @@ class RecipeReader:
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
         # These are replaced as a whole; everything else may be completed by an extending recipe.
-        if not self._complete and table.struct.__name__ not in ("FileRule", "PackageVersion"):
+        if not self._complete and table.struct.__name__ not in (
+            "FileRule",
+            "PackageVersion",
+            "PermissionRule",
+        ):
             return
         for key in table.keys:
             if key.required and (key.field or key.name) not in present:
@@ -173,6 +177,8 @@ class RecipeReader:
                 hint = f"no shell splits it; write a list: {example}"
                 return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
+        elif isinstance(node, Mapping) and kind.single and isinstance(kind.item, Table):
+            items = (node,)
         elif isinstance(node, Sequence):
             items = node.items
         else:
@@ -186,10 +192,16 @@ class RecipeReader:
     def _read_item(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._add_problem(node, f"an item of '{key.name}' is empty", _example_hint(key))
+        if isinstance(kind, Table) and kind.shorthand and not isinstance(node, Mapping):
+            node = expand_shorthand(node, kind)
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
             )
+        if isinstance(kind, ListOf):
+            if isinstance(node, Sequence):
+                return self._read_list(node, kind, key)
+            return self._add_problem(node, f"an item of '{key.name}' must be a list", _example_hint(key))
         if not isinstance(kind, Table) and not isinstance(node, Scalar):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be {_NOUNS[type(kind)]}", _example_hint(key)
@@ -232,6 +244,12 @@ class RecipeReader:
             is_valid = is_valid and value is not BAD
             values[map_key] = value
         return values if is_valid else BAD
+
+
+def expand_shorthand(node: Node, table: Table) -> Mapping:
+    """Return the mapping that a list or string stands for."""
+    position = (node.file, node.line, node.column)
+    return Mapping(((Scalar(table.shorthand, True, *position), node),), *position)
 
 
 def identify_item(node: Node, kind: ListOf) -> str | None:

@@ -24,6 +24,7 @@ from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
     from pumice.image.model import Image
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.unsigned_images import UnsignedImage
 
-_MAX_REASON = 1 << 16
+MAX_REASON = 1 << 16
+"""Bytes of a failure reason that are read."""
 _MAX_HOSTS = 1 << 20
 _HOSTS = "hosts"
 _SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
@@ -83,24 +85,29 @@ def run_image(
     runner = stage1.choose(isolation)
     config = platform_image.config().config
     with prepared_tree.hold(platform_image, home, progress) as tree:
-        container = _plan_container(
-            config, tree, overrides, mounts, network=network, read_only=read_only, init=init
+        container = plan_container(
+            *(config, tree, overrides, mounts),
+            network=network,
+            read_only=read_only,
+            init=init,
+            has_terminal=os.isatty(0) and os.isatty(1),
         )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent)
 
 
-def _plan_container(
+def plan_container(
     config: RunConfig,
     tree: PreparedTree,
     overrides: Overrides,
     mounts: Sequence[Mount],
     *,
     network: Network,
-    read_only: bool,
-    init: bool,
+    read_only: bool = False,
+    init: bool = False,
+    has_terminal: bool = False,
 ) -> Container:
-    has_terminal = os.isatty(0) and os.isatty(1)
+    """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
@@ -154,17 +161,18 @@ def execute(
     """
     with closing(runner), _blocked_signals():
         start = runner.start(container, scratch)
-        reasons, pid = _spawn(container, start, streams)
+        reasons, pid = spawn_sandbox(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
             code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
-            text = (file.read(_MAX_REASON) or b"").decode(errors="replace").strip()
+            text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
-            _raise_reason(text, code)
+            raise_reason(text, code)
         return runner.finish(code)
 
 
-def _raise_reason(text: str, code: int) -> None:
+def raise_reason(text: str, code: int) -> NoReturn:
+    """Raise the error for the reason that a sandbox gave for not starting its program."""
     message, _, hint = text.partition("\n  hint: ")
     if code in (NOT_FOUND, NOT_EXECUTABLE):
         program, _, reason = message.rpartition(": ")
@@ -172,8 +180,10 @@ def _raise_reason(text: str, code: int) -> None:
     raise SandboxError(message, hint=hint or None)
 
 
-def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) -> tuple[int, int]:
+def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, int]) -> tuple[int, int]:
     """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
+
+    ``streams`` are as for `execute`.
 
     Options are passed in a memory file, because every user can read a command line.
     """

@@ -47,7 +47,7 @@ class LayoutLocation:
         """Write the image; it replaces the image in the layout."""
         from pumice.image.transports import layout_writer
 
-        layout_writer.write_layout(
+        present = layout_writer.write_layout(
             outgoing.image,
             self._directory,
             choose_tag(self.address, outgoing.version),
@@ -56,7 +56,7 @@ class LayoutLocation:
             name=outgoing.name,
             referrers_in_index=outgoing.referrers_in_index,
         )
-        return outgoing.counts()
+        return outgoing.counts(present)
 
     def attach(self, image: Image, access: Access) -> Attachment:
         """Return an attachment that adds signatures to the image in the layout."""
@@ -92,6 +92,8 @@ def read_layout(directory: Path, tag: str = "") -> Image:
     header = read_small(directory / HEADER, MAX_HEADER)
     index = read_small(directory / INDEX, oci.MAX_DOCUMENT)
     if header is None or index is None:
+        if not directory.exists():
+            raise ImageError("no such directory", where=str(directory))
         missing = HEADER if header is None else INDEX
         raise ImageError(f"not an OCI layout: there is no {missing}", where=str(directory))
     oci.read_layout_header(header)

@@ -57,20 +57,21 @@ def write_layout(
     progress: Progress,
     name: str = "",
     referrers_in_index: bool = False,
-) -> None:
-    """Make ``directory`` a layout of only this image; the other arguments are as in `layout_content`.
+) -> frozenset[Digest]:
+    """Make ``directory`` a layout of only this image; return the digests of the blobs that it had.
 
-    The directory is created if it does not exist; otherwise it must be empty or a layout of at most one
-    image. Blobs that are present and have their digest are not written again; ``records`` caches the digests.
-    Raises ImageError; then the directory is unchanged.
+    The other arguments are as in `layout_content`. The directory is created if it does not exist; otherwise
+    it must be empty or a layout of at most one image. Blobs that are present and have their digest are not
+    written again; ``records`` caches the digests. Raises ImageError; then the directory is unchanged.
     """
     content = layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
     with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         writer.check()
-        writer.fill(content.blobs, content.image, progress, LayoutStatCache(directory, records))
+        present = writer.fill(content.blobs, content.image, progress, LayoutStatCache(directory, records))
         writer.publish(content.index)
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in content.blobs})
         writer.stat_cache.save()
+    return present
 
 
 def attach_referrers(
@@ -176,8 +177,11 @@ class _Writer:
 
     def fill(
         self, blobs: tuple[Descriptor, ...], image: Image, progress: Progress, stat_cache: LayoutStatCache
-    ) -> None:
-        """Add the missing blobs, the largest first, so that all threads finish at about the same time."""
+    ) -> frozenset[Digest]:
+        """Add the missing blobs and return the digests of the others.
+
+        The largest blob is the first, so that all threads finish at about the same time.
+        """
         self.stat_cache = stat_cache
         # The header goes first, so that a directory that an interrupted run leaves is recognized.
         self._put(self._directory / HEADER, layout_header())
@@ -186,11 +190,11 @@ class _Writer:
             (descriptor for descriptor in blobs if not self._is_known(descriptor)),
             key=lambda descriptor: (-descriptor.size, descriptor.digest),
         )
-        if not missing:
-            return
-        total = sum(descriptor.size for descriptor in missing)
-        with progress.task(f"writing {self._directory}", total) as task:
-            run_in_threads(lambda descriptor: self._add(descriptor, image, task), missing)
+        if missing:
+            total = sum(descriptor.size for descriptor in missing)
+            with progress.task(f"writing {self._directory}", total) as task:
+                run_in_threads(lambda descriptor: self._add(descriptor, image, task), missing)
+        return frozenset({descriptor.digest for descriptor in blobs if descriptor not in missing})
 
     def check_links(self) -> None:
         """Raise ImageError if a directory is a link: `sweep` could remove files that are not blobs."""

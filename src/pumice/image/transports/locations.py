@@ -16,10 +16,11 @@ from pumice.errors import ImageError, UsageError
 from pumice.formats import platforms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import BinaryIO
 
-    from pumice.formats.oci import Platform
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor, Platform
     from pumice.image.graph import Graph, Source
     from pumice.image.model import Image
     from pumice.image.transports.attachment import Attachment
@@ -192,17 +193,32 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         source = open_local_source(self.image)
         return GatheredImage(graph.gather_graph(source, bare_descriptor(self.image.root)), source)
 
-    def counts(self) -> Counts:
-        """Return the counts for a location that writes every blob."""
-        return Counts(sent=len(self.gathered.graph.blobs()) if self.gathered else 0)
+    def counts(self, present: Collection[Digest] = ()) -> Counts:
+        """Return the counts for a location that writes every blob but those that were ``present``."""
+        blobs = tuple(self.gathered.graph.blobs().values()) if self.gathered else ()
+        return count_outcomes(blobs, ["present" if blob.digest in present else "sent" for blob in blobs])
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """The numbers of blobs of an image that were copied, already present, or mounted."""
+    """The numbers of blobs of an image that were copied, already present, or mounted.
+
+    ``sent_size`` is the number of bytes of those that were copied.
+    """
 
     sent: int = 0
     present: int = 0
     mounted: int = 0
+    sent_size: int = 0
+
+
+def count_outcomes(blobs: Sequence[Descriptor], outcomes: Sequence[str]) -> Counts:
+    """Return the counts of ``blobs`` that were ``sent``, ``present`` or ``mounted``; others do not count."""
+    return Counts(
+        outcomes.count("sent"),
+        outcomes.count("present"),
+        outcomes.count("mounted"),
+        sum(blob.size for blob, outcome in zip(blobs, outcomes, strict=True) if outcome == "sent"),
+    )
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from pumice.errors import TrustError
 from pumice.image import graph
 from pumice.image.transports import cosign_tags
-from pumice.image.transports.locations import Counts
+from pumice.image.transports.locations import count_outcomes
 from pumice.registry.errors import RegistryError
 from pumice.registry.parallel import Cancellation, map_parallel
 from pumice.registry.reference import Reference, Repository
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Graph, Node, Source
+    from pumice.image.transports.locations import Counts
     from pumice.progress import Progress, Task
     from pumice.registry.client import Client
 
@@ -70,7 +71,7 @@ class RegistryWriter:
             outcomes = map_parallel(
                 lambda blob: self._send(blob, source, task, cancellation), blobs, cancellation=cancellation
             )
-        return Counts(outcomes.count("sent"), outcomes.count("present"), outcomes.count("mounted"))
+        return count_outcomes(blobs, outcomes)
 
     def _send(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
         reported_count = 0

@@ -14,9 +14,9 @@ from pumice.formats import oci
 from pumice.image.model import Image, wrong_content
 from pumice.image.transports.locations import (
     Address,
-    Counts,
     Description,
     OpenedImage,
+    count_outcomes,
     open_local_source,
 )
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Source
     from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, OutgoingImage
+    from pumice.image.transports.locations import Access, Counts, OutgoingImage
     from pumice.progress import Progress, Task
     from pumice.registry.parallel import Cancellation
     from pumice.store.directory_blobs import DirectoryWriter
@@ -200,6 +200,7 @@ class _StoreWriter:
         self._name = name
 
     def write(self, outgoing: OutgoingImage, progress: Progress) -> Counts:
+        from pumice.progress import Silent
         from pumice.registry.parallel import Cancellation, map_parallel
 
         gathered = outgoing.gather()
@@ -209,7 +210,10 @@ class _StoreWriter:
             digest.check(descriptor.digest)
         referrers = graph.referrers_by_subject()
         cancellation = Cancellation()
-        with progress.task(f"pulling {self._name}", sum(blob.size for blob in blobs)) as task:
+        missing_size = sum(blob.size for blob in blobs if self._home.blobs.size(blob.digest) is None)
+        display = progress if missing_size else Silent()  # nothing is fetched to give an image a name
+        verb = "pulling" if gathered.repository else "storing"
+        with display.task(f"{verb} {self._name}", missing_size) as task:
             outcomes = map_parallel(
                 lambda blob: self._fetch(blob, source, task, cancellation), blobs, cancellation=cancellation
             )
@@ -218,7 +222,7 @@ class _StoreWriter:
         for subject, descriptors in referrers.items():
             self._home.referrers.add(subject, descriptors)
         self._home.refs.set(self._name, graph.root)
-        return Counts(outcomes.count("sent"), outcomes.count("present"))
+        return count_outcomes(blobs, outcomes)
 
     def _fetch(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
         """Return ``sent``, ``present``, or ``left`` for a blob that need not be distributed."""
@@ -227,7 +231,6 @@ class _StoreWriter:
 
         cancellation.raise_if_cancelled()
         if self._home.blobs.size(blob.digest) is not None:
-            task.advance(blob.size)
             return "present"
         try:
             self._copy(blob, source, task, cancellation)

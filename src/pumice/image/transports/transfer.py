@@ -36,7 +36,7 @@ def copy_image(
 ) -> Counts:
     """Write a gathered image to a location; raises PumiceError if any part of it cannot be copied."""
     address = destination.address
-    if address.transport.has_one_platform and (count := gathered.graph.count_referrers()):
+    if address.transport.has_one_platform and (count := len(gathered.graph.list_referrers())):
         raise ImageError(
             f"a {address.transport.name} cannot hold the signatures, SBOMs and other referrers ({count})",
             where=str(address),

@@ -11,6 +11,7 @@ from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
+from pumice.runtime.sandbox.setup_commands import run_setup_command
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
@@ -46,9 +47,13 @@ def _supervise(options: Options, streams: Streams) -> int:
     if options.network == "none":
         syscalls.raise_loopback()
     os.umask(0o022)
+    if options.last_pid:
+        _set_last_pid(options.last_pid)
     if options.init:
         _confine(options, streams)
         syscalls.hide_process()
+        for command in options.before:
+            run_setup_command(command, options)
     else:
         # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
         syscalls.unshare(CLONE_NEWPID)
@@ -61,6 +66,15 @@ def _supervise(options: Options, streams: Streams) -> int:
     if options.init:
         return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def _set_last_pid(number: int) -> None:
+    """Number the next process of this namespace from ``number + 1``, if the kernel allows it."""
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+            file.write(str(number))
+    except OSError:  # /proc/sys is read-only in many containers
+        pass
 
 
 def _confine(options: Options, streams: Streams) -> None:

@@ -1,0 +1,260 @@
+"""``pumice test``: run the tests of an image."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.cli import arguments as command_line
+from pumice.cli import confirmation, output, reading, registries, results
+from pumice.errors import UsageError
+from pumice.image_tests.outcome import Outcome
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.recipe.image_tests import ImageTest
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+_EPILOG = f"""A recipe is built first if it changed, and its own tests are run. Each test runs in a fresh
+container without network. The exit code is 1 if a test fails.
+
+{reading.REFERENCES}"""
+
+
+_MAX_LINES = 20
+"""The lines of a program's output that are shown."""
+
+
+class TestReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The tests of an image for one platform, in their order."""
+
+    image: str
+    digest: str
+    platform: str
+    passed: int
+    failed: int
+    tests: tuple[Outcome, ...]
+
+
+def parser() -> Parser:
+    """Return the parser of ``pumice test``."""
+    verb_parser = command_line.make_parser(
+        "test",
+        "Run the tests of an image.",
+        epilog=_EPILOG,
+        examples=("pumice test recipe.yaml", "pumice test example.com/hello:1.0 --file tests.yaml"),
+    )
+    verb_parser.add_argument("target", metavar="RECIPE|REF", help="recipe file, or image to test")
+    verb_parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="run the tests in FILE as well: 'tests', or container-structure-test (repeatable)",
+    )
+    verb_parser.add_argument(
+        "-k",
+        dest="patterns",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="run only tests whose name contains PATTERN, in which * matches anything (repeatable)",
+    )
+    verb_parser.add_argument(
+        "--junit", metavar="FILE", type=Path, help="write the outcome to FILE as well, as JUnit XML"
+    )
+    results.add_format_options(verb_parser, "test", default="text", example="Failed")
+    _add_container_options(verb_parser.add_argument_group("containers"))
+    recipe = verb_parser.add_argument_group("recipe")
+    command_line.add_recipe_argument_option(recipe)
+    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(recipe)
+    reading.platform_option(verb_parser)
+    admission = verb_parser.add_argument_group("admission")
+    admission.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
+    )
+    command_line.add_admission_options(admission, "run the image")
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def _add_container_options(group: command_line.OptionGroup) -> None:
+    group.add_argument(
+        "--stage1",
+        choices=("builtin", "bwrap", "runc", "crun"),
+        default="builtin",
+        metavar="NAME",
+        help="isolate with builtin, bwrap, runc or crun (default: builtin)",
+    )
+    group.add_argument(
+        "--network",
+        choices=("none", "host"),
+        default="none",
+        metavar="NET",
+        help="network of tests that do not choose one: none but loopback, or host (default: none)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=int,
+        default=60,
+        metavar="SECONDS",
+        help="longest time of tests that do not choose one (default: 60)",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    if options.timeout < 1:
+        raise UsageError("--timeout must be at least 1")
+    from pumice.image_tests import junit
+    from pumice.store.home import Home, locate
+
+    progress = output.make_progress(options.progress)
+    recipe = _load_recipe(options)
+    tests = _collect_tests(options, recipe)
+    with Home(locate(os.environ), progress=progress) as home, _open(options, recipe, home, progress) as image:
+        report = _run(options, tests, image, home, progress)
+    if options.junit:
+        options.junit.write_text(junit.format_junit(report.image, report.tests), encoding="utf-8")
+    results.write_result(report, options.format, lambda: _format_summary(report))
+    return 1 if report.failed else 0
+
+
+def _is_recipe(target: str) -> bool:
+    """Return whether the argument is a recipe; no reference ends like one."""
+    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+
+
+def _load_recipe(options: argparse.Namespace) -> Recipe | None:
+    if not _is_recipe(options.target):
+        if options.recipe_arguments or options.locked or options.offline:
+            raise UsageError("--arg, --locked and --offline need a recipe, not an image")
+        return None
+    from pumice.recipe.load import load_recipe
+
+    return load_recipe(options.target, dict(options.recipe_arguments))
+
+
+def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[ImageTest, ...]:
+    from pumice.image_tests.suite import select_tests
+    from pumice.recipe.image_test_files import read_tests
+
+    tests = [*(recipe.tests if recipe else ()), *(test for file in options.file for test in read_tests(file))]
+    if not tests:
+        hint = "add 'tests' to the recipe, or pass --file FILE" if recipe else "pass --file FILE"
+        raise UsageError(f"{options.target} has no tests", hint=hint)
+    selected = select_tests(tests, options.patterns)
+    if not selected:
+        names = ", ".join(repr(test.title()) for test in tests[:5])
+        raise UsageError(
+            f"no test has a name with {' or '.join(map(repr, options.patterns))}", hint=f"there are {names}"
+        )
+    return selected
+
+
+@contextmanager
+def _open(
+    options: argparse.Namespace, recipe: Recipe | None, home: Home, progress: Progress
+) -> Iterator[Image]:
+    """Give the image of the reference, or that of the recipe, which is built now."""
+    if recipe is None:
+        with registries.open_image(options.target, home, progress, options=options) as image:
+            yield image
+        return
+    from pumice.assembly import locking
+    from pumice.assembly.context import read_source_date_epoch
+    from pumice.assembly.recipe_build import BuildSettings, build_recipe
+    from pumice.formats import platforms
+
+    architecture = (
+        (platforms.to_debian(platforms.parse_platform(options.platform)),) if options.platform else ()
+    )
+    settings = BuildSettings(
+        architectures=locking.choose_architectures(recipe, architecture),
+        locked=options.locked,
+        offline=options.offline,
+        source_date_epoch=read_source_date_epoch(os.environ),
+    )
+    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
+    yield build.image.open(home)
+
+
+def _run(
+    options: argparse.Namespace, tests: Sequence[ImageTest], image: Image, home: Home, progress: Progress
+) -> TestReport:
+    from pumice.formats import platforms
+    from pumice.image_tests import suite
+    from pumice.image_tests.programs import RunSettings
+    from pumice.trust.admission import AdmissionRequest
+
+    request = AdmissionRequest(
+        reference=image.root.digest if _is_recipe(options.target) else options.target,
+        name=options.name,
+        allow_older=options.allow_older,
+    )
+    suite.admit_image(
+        *(tests, image, home, request, progress),
+        insecure="image" in options.insecure_options,
+        confirm=confirmation.unsigned_image_question(),
+    )
+    platform_image = reading.select_platform(image, options.platform)
+    ((_, platform),) = platform_image.members()
+    settings = RunSettings(isolation=options.stage1, network=options.network, timeout=options.timeout)
+    outcomes = []
+    for outcome in suite.run_tests(tests, platform_image, home, settings, progress):
+        outcomes.append(outcome)
+        if not options.format.is_for_programs:
+            sys.stdout.write("".join(f"{line}\n" for line in _format_outcome(outcome)))
+            sys.stdout.flush()
+    failed = sum(bool(outcome.failures) for outcome in outcomes)
+    return TestReport(
+        image=options.target,
+        digest=platform_image.root.digest,
+        platform=platforms.format_platform(platform),
+        passed=len(outcomes) - failed,
+        failed=failed,
+        tests=tuple(outcomes),
+    )
+
+
+def _format_outcome(outcome: Outcome) -> Iterator[str]:
+    place = f" ({outcome.where})" if outcome.failures else ""
+    yield output.printable_line(f"{'FAIL' if outcome.failures else 'ok  '}  {outcome.test}{place}")
+    for failure in outcome.failures:
+        yield f"      {output.printable_line(failure.subject)}"
+        yield f"        expected: {output.printable_line(failure.expected)}"
+        yield from _format_text("actual:  ", failure.actual)
+    subjects = {failure.subject for failure in outcome.failures}
+    for name, text in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
+        if text and name not in subjects:
+            yield from _format_text(f"{name}:  ", text)
+
+
+def _format_text(label: str, text: str) -> Iterator[str]:
+    """Yield a text in one line if it fits, else its last lines below the label."""
+    lines = text.splitlines()
+    if len(lines) <= 1:
+        yield f"        {label} {output.printable_line(''.join(lines) or '(empty)')}"
+        return
+    yield f"        {label.rstrip()}"
+    if len(lines) > _MAX_LINES:
+        yield f"          … {len(lines) - _MAX_LINES} lines …"
+    yield from (f"          {output.printable_line(line)}" for line in lines[-_MAX_LINES:])
+
+
+def _format_summary(report: TestReport) -> str:
+    count = report.passed + report.failed
+    return f"{count} test{'s' * (count != 1)}: {report.passed} passed, {report.failed} failed\n"

@@ -1,0 +1,176 @@
+"""Containers that run in the background, with streams that are captured and a time limit."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from pumice.runtime import run
+from pumice.runtime.stage1 import external
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pumice.runtime.container import Container
+    from pumice.runtime.stage1 import Stage1
+
+_KILL_SECONDS = 10
+
+
+class CapturedStream:
+    """A pipe that a thread reads to its end. Only ``limit`` bytes are kept.
+
+    When more arrives, the thread writes to the event ``overflow`` and reads no more.
+    """
+
+    def __init__(self, limit: int, overflow: int) -> None:
+        self._reader, self.writer = os.pipe()
+        self._limit = limit
+        self._overflow = overflow
+        self._data = bytearray()
+        self.is_truncated = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._reader, 1 << 16):
+                room = self._limit - len(self._data)
+                self._data += data[:room]
+                if len(data) > room:
+                    self.is_truncated = True
+                    os.eventfd_write(self._overflow, 1)
+                    return
+        finally:
+            os.close(self._reader)
+
+    def close_writer(self) -> None:
+        """Close the end that the container has inherited."""
+        os.close(self.writer)
+
+    def finish(self) -> bytes:
+        """Return what was written; call it after the container has ended."""
+        self._thread.join()
+        return bytes(self._data)
+
+
+class BackgroundContainer:
+    """A container that was started. It is killed when its context ends, or when it writes too much."""
+
+    def __init__(
+        self,
+        pid: int,
+        reasons: int,
+        runner: Stage1,
+        outputs: tuple[CapturedStream, CapturedStream],
+        overflow: int,
+    ) -> None:
+        self.pid = pid
+        """The process of the sandbox; those of the container are below it."""
+        self.stdout, self.stderr = outputs
+        self._runner = runner
+        self._reasons = reasons
+        self._overflow = overflow
+        self._descriptor = os.pidfd_open(pid)
+        self._code: int | None = None
+
+    def wait(self, deadline: float) -> int | None:
+        """Return the exit code of the program as `run.execute` does, None if it runs at ``deadline``.
+
+        ``deadline`` is a time of `time.monotonic`. Raises SandboxError if the program was not started.
+        """
+        if self._code is None:
+            poll = select.poll()
+            for descriptor in (self._descriptor, self._overflow):
+                poll.register(descriptor, select.POLLIN)
+            events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not events:
+                return None
+            if any(descriptor == self._overflow for descriptor, _ in events):
+                self.kill()
+                return self._code
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._code = code if code >= 0 else 128 - code
+            self._raise_failure()
+        return self._code
+
+    def _raise_failure(self) -> None:
+        os.set_blocking(self._reasons, False)
+        with suppress(BlockingIOError):
+            text = os.read(self._reasons, run.MAX_REASON).decode(errors="replace").strip()
+            if text:
+                run.raise_reason(text, self._code or 0)
+        self._code = self._runner.finish(self._code or 0)
+
+    @property
+    def wrote_too_much(self) -> bool:
+        """Return whether it was killed because of its output."""
+        return self.stdout.is_truncated or self.stderr.is_truncated
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the program."""
+        if self._code is None:
+            os.kill(self._runner.target(self.pid), number)
+
+    def kill(self) -> None:
+        """Kill everything in the container, and wait for its end."""
+        if self._code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._code = 128 + signal.SIGKILL
+
+    def stop(self, number: int, seconds: float) -> int | None:
+        """Ask the program to end with a signal; kill it after ``seconds`` and return None then."""
+        self.send_signal(number)
+        code = self.wait(time.monotonic() + seconds)
+        if code is None:
+            self.kill()
+        return code
+
+    def close(self) -> None:
+        """Kill what still runs, and free everything."""
+        try:
+            self.kill()
+            self._runner.close()
+        finally:
+            for output in (self.stdout, self.stderr):
+                output.finish()
+            for descriptor in (self._descriptor, self._reasons, self._overflow):
+                os.close(descriptor)
+
+
+@contextmanager
+def start_container(
+    container: Container, runner: Stage1, scratch: Path, *, stdin: bytes = b"", limit: int
+) -> Iterator[BackgroundContainer]:
+    """Start a container with ``stdin`` as its input, and yield it; ``limit`` is that of each output.
+
+    Raises SandboxError if it cannot be started.
+    """
+    overflow = os.eventfd(0, os.EFD_CLOEXEC)
+    outputs = (CapturedStream(limit, overflow), CapturedStream(limit, overflow))
+    source = external.create_memory_file(stdin)
+    try:
+        start = runner.start(container, scratch)
+        streams = (source, outputs[0].writer, outputs[1].writer)
+        reasons, pid = run.spawn_sandbox(container, start, streams)
+    except BaseException:
+        os.close(overflow)
+        runner.close()
+        raise
+    finally:
+        os.close(source)
+        for output in outputs:
+            output.close_writer()
+    started = BackgroundContainer(pid, reasons, runner, outputs, overflow)
+    try:
+        yield started
+    finally:
+        started.close()

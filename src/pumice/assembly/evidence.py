@@ -193,7 +193,8 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     values.pop("tests", None)
     values.pop("path", None)
     values.pop("tags", None)  # they follow from the version
-    for rule in (*values.get("packages", ()), *values.get("files", ()), *values.get("generate", ())):
+    located = ("packages", "files", "permissions", "generate")
+    for rule in (item for key in located for item in values.get(key, ())):
         rule.pop("where", None)
     return values
 

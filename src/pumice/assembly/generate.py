@@ -160,7 +160,7 @@ def _sandbox_failure(command: GenerateCommand, error: SandboxError) -> PumiceErr
         return ImageError(
             f"cannot run {quote_command(command)}: {error.message}",
             where=command.where or None,
-            hint="add the package that has the program, and name it by its absolute path",
+            hint="add the package that has the program or its interpreter; paths of programs are absolute",
         )
     hint = error.hint or "allow user namespaces, or remove 'generate' from the recipe"
     message = f"cannot run the commands of 'generate' without the sandbox: {error.message}"

@@ -36,7 +36,7 @@ def check_contents(recipe: Recipe, contents: LayerContents, blobs: Blobs) -> tup
     """Return the findings of all checks for the image with ``contents``."""
     reader = _ContentReader(contents, blobs)
     tree = Tree(contents.nodes, lambda path: reader.read_at(path, 0, contents.nodes[path].entry.size))
-    return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe)))
+    return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths))
 
 
 def _run_settings(recipe: Recipe) -> RunSettings:

@@ -40,7 +40,8 @@ _CACHE = Cache("layer", LayerDigests)
 class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into the layers of an image; ``segments`` are by package name.
 
-    ``nodes`` are all paths of the image.
+    ``nodes`` are all paths of the image; ``permission_paths`` those of packages' files whose mode or owner
+    the recipe changes.
     """
 
     groups: tuple[LayerGroup, ...]
@@ -52,6 +53,7 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     bytecode: LayerChunk | None = None
     command_output: LayerChunk | None = None
     """What the commands of ``generate`` wrote."""
+    permission_paths: frozenset[str] = frozenset()
 
 
 def assemble_layers(

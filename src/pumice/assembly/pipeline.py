@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly import evidence, overlay, recipe_files
+from pumice.assembly import evidence, overlay, permissions, recipe_files
 from pumice.assembly.draft_tree import DraftTree
 from pumice.assembly.effect_cache import apply_effects
 from pumice.assembly.image_checks import check_contents
@@ -60,6 +60,8 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     resolved = recipe_files.resolve_entries(inputs.files, recipe_entries, owners.resolve_ids, tree)
     added_entries = [*generated, *(entry for entry, _ in resolved)]
     nodes = overlay.overlay_nodes(merged.tree, outcome.removed_paths, outcome.directories, added_entries)
+    permitted = permissions.change_permissions(inputs.recipe.permissions, nodes, generated, tree, owners)
+    nodes, generated = permitted.nodes, permitted.generated
     changed_segments = _change_segments(cut, nodes, merged, inputs, context)
     recipe_paths = {entry.entry.path for entry, _ in resolved}
     contents = LayerContents(
@@ -69,6 +71,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         generated=[entry for entry in generated if entry.entry.path not in recipe_paths],
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
+        permission_paths=permitted.paths,
     )
     if inputs.recipe.python.bytecode:
         from pumice.assembly.bytecode_cache import get_bytecode

@@ -86,8 +86,8 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
-    for command in recipe.get("generate", ()):
-        command.pop("where", None)
+    for rule in (*recipe.get("generate", ()), *recipe.get("permissions", ())):
+        rule.pop("where", None)
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
         *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),

@@ -62,6 +62,21 @@ FILE = Table(
     grammar.check_file,
 )
 
+PERMISSION = Table(
+    model.PermissionRule,
+    (
+        Key("path", Text(grammar.PATH), "A path in the image, or a glob.", "/usr/bin/ping", True),
+        Key("mode", Mode(), "Permission bits in octal.", '"0750"'),
+        Key(
+            "owner",
+            Text(grammar.OWNER, grammar.parse_owner, loose=True),
+            "`user` or `user:group`, names or numbers.",
+            "root:tty",
+        ),
+    ),
+    grammar.check_permission,
+)
+
 USER = Table(
     model.User,
     (
@@ -225,6 +240,12 @@ RECIPE = Table(
             "[python3, ca-certificates]",
         ),
         Key("files", ListOf(FILE), "Your own files, links and directories.", "[{from: app, to: /app}]"),
+        Key(
+            "permissions",
+            ListOf(PERMISSION),
+            "Other modes and owners for files of packages.",
+            '[{path: /usr/bin/ping, mode: "0750"}]',
+        ),
         Key("users", ListOf(USER, identity="name"), "Users to add.", "[{name: app, uid: 1000}]"),
         Key("groups", ListOf(GROUP, identity="name"), "Groups to add.", "[{name: app, gid: 1000}]"),
         Key(

@@ -80,6 +80,15 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     where: str = ""
 
 
+class PermissionRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``permissions``: a glob of absolute paths, and the mode or owner of what it matches."""
+
+    path: str
+    mode: int | None = None
+    owner: str = ""
+    where: str = ""
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user to add; without an id, one is allocated and stored in the lock."""
 
@@ -195,6 +204,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recommends: bool = False
     packages: tuple[Request, ...] = ()
     files: tuple[FileRule, ...] = ()
+    permissions: tuple[PermissionRule, ...] = ()
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     environment: dict[str, str] = {}

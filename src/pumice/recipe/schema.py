@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from pumice.recipe.arguments import REFERENCE
-from pumice.recipe.keys import FILE, RECIPE
+from pumice.recipe.keys import FILE, PERMISSION, RECIPE
 from pumice.recipe.kinds import (
     Choice,
     Duration,
@@ -57,6 +57,8 @@ def _table_schema(table: Table) -> dict[str, Any]:
     }
     if table is FILE:
         table_schema["oneOf"] = [{"required": [name]} for name in ("from", "text", "link", "directory")]
+    if table is PERMISSION:
+        table_schema["anyOf"] = [{"required": [name]} for name in ("mode", "owner")]
     return table_schema
 
 

@@ -104,7 +104,11 @@ class RecipeReader:
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
         # These are replaced as a whole; everything else may be completed by an extending recipe.
-        if not self._complete and table.struct.__name__ not in ("FileRule", "PackageVersion"):
+        if not self._complete and table.struct.__name__ not in (
+            "FileRule",
+            "PackageVersion",
+            "PermissionRule",
+        ):
             return
         for key in table.keys:
             if key.required and (key.field or key.name) not in present:

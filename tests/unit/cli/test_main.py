@@ -24,6 +24,7 @@ NOT_VERBS = {
     "confirmation",
     "complete",
     "complete_values",
+    "argparse_errors",
     "help_format",
     "upkeep",
     "build_annotations",

@@ -144,7 +144,7 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
     }
     options = {
         ("-p", "--publish"): ports,
-        ("--name",): "nothing of a container is kept that could have a name; drop the option",
+        ("--name",): "containers are not kept, so they have no names; drop the option",
         ("-m", "--memory", "--memory-swap", "--cpus", "--cpuset-cpus", "--pids-limit"): "limit it from"
         " outside: systemd-run --user --scope -p MemoryMax=512M -p CPUQuota=50% pumice run …",
         ("--restart",): "restart the program with your service manager, such as systemd",

@@ -96,6 +96,6 @@ def _check_stdout(stdout: BinaryIO | None) -> BinaryIO:
         raise UsageError("standard output cannot be a destination here")
     if stdout.isatty():
         raise UsageError(
-            "an image would only garble a terminal", hint="redirect standard output to a file or a pipe"
+            "cannot write an image to a terminal", hint="redirect standard output to a file or a pipe"
         )
     return stdout

@@ -174,7 +174,7 @@ class RecipeReader:
                 example = (
                     hints.format_command(node.text) if self._is_quotable(node) else "[program, argument]"
                 )
-                hint = f"no shell splits it; write a list: {example}"
+                hint = f"write a list, because no shell splits the text: {example}"
                 return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
         elif isinstance(node, Mapping) and kind.single and isinstance(kind.item, Table):

@@ -21,7 +21,7 @@ PORTS = "the container uses the host's network; its ports are already open"
         (["-P", "x"], "-P", PORTS),
         (["-d", "x"], "-d", "the program runs in the foreground"),
         (["-itd", "x"], "-d", "the program runs in the foreground"),
-        (["--name", "web", "x"], "--name", "nothing of a container is kept"),
+        (["--name", "web", "x"], "--name", "containers are not kept, so they have no names"),
         (["--memory=1g", "x"], "--memory", "systemd-run --user --scope"),
         (["--privileged", "x"], "--privileged", "never has more rights than you"),
         (["--restart", "always", "x"], "--restart", "your service manager"),

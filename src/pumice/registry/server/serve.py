@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import resource
@@ -84,9 +85,10 @@ def listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {reason}", hint="use port 0 to select a free port"
-        ) from None
+        hint = "use port 0 to select a free port"
+        if error.errno == errno.EACCES:
+            hint = f"ports below 1024 need privileges; try --listen {host}:5000"
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from None
 
 
 def _resolve_address(host: str, port: int) -> list[Any]:

@@ -165,7 +165,7 @@ def test_standard_output_must_exist_and_not_be_a_terminal() -> None:
         def isatty(self) -> bool:
             return True
 
-    with pytest.raises(UsageError, match="would only garble a terminal"):
+    with pytest.raises(UsageError, match="cannot write an image to a terminal"):
         locations.write(image, "tar:-", stdout=Terminal())
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "layer", "image", "evidence", "findings", "layer-scan", "license",
-    "package-index", "signatures",
+    "segment", "effects", "bytecode", "generate", "layer", "image", "evidence", "findings", "layer-scan",
+    "license", "package-index", "signatures",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -59,6 +59,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "bytecode": _ALL,
+    "generate": _ALL,
     "image": _ALL,
     "evidence": _ALL,
     "layer-scan": (

@@ -27,6 +27,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
         *("pumice.assembly.effect_cache", "pumice.assembly.draft_tree", "pumice.assembly.recipe_files"),
     ),
     "bytecode": ("pumice.assembly.bytecode_cache",),
+    "generate": ("pumice.assembly.generate_cache",),
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
     "findings": ("pumice.checks.image_check",),

@@ -93,6 +93,8 @@ def _make_consistent(value: dict[str, Any]) -> dict[str, Any]:
     """Keep only one source in a rule of ``files``, and make an archive either trusted or signed."""
     if "trusted" in value:
         return {name: item for name, item in value.items() if name != "key"}
+    if set(value) == {"path"}:
+        return {**value, "mode": "0644"}
     if "to" not in value:
         return value
     chosen_source = next((name for name in ("from", "text", "link") if name in value), None)

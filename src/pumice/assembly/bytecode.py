@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
+from pumice.assembly import image_programs
 from pumice.errors import ImageError, SandboxError
-from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.packing.tree import GeneratedEntry
 from pumice.runtime import tree_lookup
@@ -75,13 +75,9 @@ def compile_bytecode(
 
 def check_platform(platform: Platform) -> None:
     """Raise ImageError unless this machine can run the interpreter of an image for ``platform``."""
-    machine = platforms.from_machine(os.uname().machine)
-    if not platforms.matches(platform, machine):
-        raise ImageError(
-            f"cannot compile bytecode for {platforms.format_platform(platform)} on "
-            f"{platforms.format_platform(machine)}: the image's own interpreter must run",
-            hint="build on a machine of that architecture, or remove python.bytecode for it",
-        )
+    image_programs.check_platform(
+        platform, "compile bytecode", "the image's own interpreter", "python.bytecode"
+    )
 
 
 def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:

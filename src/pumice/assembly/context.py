@@ -38,6 +38,8 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress
     source_date_epoch: int | None = None
     """The creation time to record, in seconds since 1970, instead of the newest package's."""
+    rounds: int = 1
+    """How often to run the commands of ``generate``; more than once compares what they write."""
 
 
 def default_processors() -> int:

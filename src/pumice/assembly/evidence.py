@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.assembly.cache import Cache
+from pumice.evidence.facts import GENERATED
 from pumice.formats import oci
 from pumice.version import __version__
 
@@ -100,7 +101,7 @@ def write_image_facts(
         inputs.packages,
         contents.segments,
         layers,
-        {item.entry.path: item.origin for item in contents.generated},
+        _origins(contents),
         build_facts.Documents(
             manifest=manifest,
             config=config,
@@ -114,6 +115,14 @@ def write_image_facts(
     with home.blobs.writer() as writer:
         writer.write(msgspec.msgpack.encode(facts))
         return writer.commit()
+
+
+def _origins(contents: LayerContents) -> dict[str, str]:
+    """Return the origins of the files that are in no package and not in the recipe."""
+    origins = {item.entry.path: item.origin for item in contents.generated}
+    if contents.command_output:
+        origins |= {item.entry.path: GENERATED for item in contents.command_output.items}
+    return origins
 
 
 def attach_evidence(
@@ -184,7 +193,8 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     values.pop("tests", None)
     values.pop("path", None)
     values.pop("tags", None)  # they follow from the version
-    for rule in (*values.get("packages", ()), *values.get("files", ())):
+    located = ("packages", "files", "permissions", "generate")
+    for rule in (item for key in located for item in values.get(key, ())):
         rule.pop("where", None)
     return values
 

@@ -11,6 +11,7 @@ from pumice import files
 from pumice.assembly import evidence
 from pumice.assembly.platform import PlatformInputs, build_platform
 from pumice.assembly.recipe_files import read_recipe_files
+from pumice.errors import ImageError
 from pumice.recipe.lock import Ids, Lock, encode_lock
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def build_image(
     is None. Raises PumiceError; finished parts stay in the store for the
     next build.
     """
+    if recipe.permissions and lock.format < 2:
+        raise ImageError(
+            f"'permissions' needs a lock of format 2, and this one has format {lock.format}",
+            where=recipe.permissions[0].where or None,
+            hint=f"run 'pumice lock --upgrade {recipe.path}'",
+        )
     recipe_files = read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
     images: dict[str, PlatformImage] = {}
     ids = lock.ids

@@ -11,6 +11,7 @@ from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.checks.image_check import check_image
 from pumice.checks.model import CheckedImage, RunSettings
+from pumice.evidence.facts import GENERATED
 from pumice.formats import gzip
 from pumice.packing.config import PATH
 from pumice.packing.tree import Tree
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import HealthCheck, RunConfig
     from pumice.image.model import Image
+    from pumice.packing.compose import LayerChunk
     from pumice.packing.segments import Segment
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -34,7 +36,7 @@ def check_contents(recipe: Recipe, contents: LayerContents, blobs: Blobs) -> tup
     """Return the findings of all checks for the image with ``contents``."""
     reader = _ContentReader(contents, blobs)
     tree = Tree(contents.nodes, lambda path: reader.read_at(path, 0, contents.nodes[path].entry.size))
-    return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe)))
+    return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths))
 
 
 def _run_settings(recipe: Recipe) -> RunSettings:
@@ -55,6 +57,7 @@ class _ContentReader:
 
     def __init__(self, contents: LayerContents, blobs: Blobs) -> None:
         self._segments = contents.segments
+        self._command_output = contents.command_output
         self._nodes = contents.nodes
         self._blobs = blobs
         self._added: dict[str, bytes | Path] = {item.entry.path: item.content for item in contents.generated}
@@ -73,10 +76,13 @@ class _ContentReader:
                 return file.read(size)
         owner = self._nodes[path].owner
         if owner not in self._readers:
-            self._open_segment(owner, self._segments[owner])
+            if owner == GENERATED and self._command_output:
+                self._open_segment(owner, self._command_output)
+            else:
+                self._open_segment(owner, self._segments[owner])
         return self._readers[owner](self._offsets[owner][path] + offset, size)
 
-    def _open_segment(self, name: str, segment: Segment) -> None:
+    def _open_segment(self, name: str, segment: Segment | LayerChunk) -> None:
         self._offsets[name] = {item.entry.path: item.offset for item in segment.items}
         self._readers[name] = gzip.random_access_reader(
             lambda: self._blobs.open(segment.blob), segment.members, segment.tar_size

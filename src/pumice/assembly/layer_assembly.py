@@ -31,6 +31,7 @@ VOLATILE_EFFECTS = frozenset({dpkg_database.ORIGIN, loader_cache.ORIGIN})
 _BASE = "base"
 _BYTECODE = "byte code"
 _STATE = "state"
+_COMMAND_OUTPUT = "generated"
 _FILES = "files"
 
 _CACHE = Cache("layer", LayerDigests)
@@ -39,7 +40,8 @@ _CACHE = Cache("layer", LayerDigests)
 class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into the layers of an image; ``segments`` are by package name.
 
-    ``nodes`` are all paths of the image.
+    ``nodes`` are all paths of the image; ``permission_paths`` those of packages' files whose mode or owner
+    the recipe changes.
     """
 
     groups: tuple[LayerGroup, ...]
@@ -49,6 +51,9 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
     bytecode: LayerChunk | None = None
+    command_output: LayerChunk | None = None
+    """What the commands of ``generate`` wrote."""
+    permission_paths: frozenset[str] = frozenset()
 
 
 def assemble_layers(
@@ -63,16 +68,17 @@ def assemble_layers(
     state = _write_generated(contents.generated, blobs, volatile=True)
     recipe_files = [compose.write_chunk(contents.recipe_entries, blobs)] if contents.recipe_entries else []
     bytecode = [contents.bytecode] if contents.bytecode else []
+    command_output = [contents.command_output] if contents.command_output else []
     if policy == "single":
         packages = [chunk for group in contents.groups for chunk in _list_chunks(group, contents)]
-        everything = [*base, *packages, *bytecode, *state, *recipe_files]
+        everything = [*base, *packages, *bytecode, *state, *command_output, *recipe_files]
         return _compose_all([("everything", everything)], contents.nodes, context)
     groups = [
         (_title(group, contents.segments), _list_chunks(group, contents))
         for group in contents.groups
         if not group.has_own_layer
     ]
-    last = [(_BYTECODE, bytecode), (_STATE, state), (_FILES, recipe_files)]
+    last = [(_BYTECODE, bytecode), (_STATE, state), (_COMMAND_OUTPUT, command_output), (_FILES, recipe_files)]
     composed = _compose_all([(_BASE, base), *groups, *last], contents.nodes, context)
     lone = [_wrap_segment(group, contents, blobs) for group in contents.groups if group.has_own_layer]
     count = 1 if base else 0  # the base is the lowest layer; then come packages that have their own

@@ -107,8 +107,17 @@ def segment_changes(
             and entry.path in nodes
             and _has_other_attributes(entry, nodes[entry.path].entry)
         ]
+    files = [
+        nodes[item.entry.path].entry
+        for item in segment.items
+        if item.entry.path not in hidden_paths
+        and _has_other_attributes(item.entry, nodes[item.entry.path].entry)
+    ]
     return SegmentChanges(
-        hide=tuple(sorted(hidden_paths)), directories=tuple(directories), format=lock_format
+        hide=tuple(sorted(hidden_paths)),
+        directories=tuple(directories),
+        files=tuple(files),
+        format=lock_format,
     )
 
 

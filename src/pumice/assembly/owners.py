@@ -31,6 +31,10 @@ class OwnerTable:
         gid = numeric_user(f"0:{group}", self._passwd, self._group).partition(":")[2] if group else ""
         return int(uid or 0), int(gid or self._primary_group(uid))
 
+    def find_names(self, uid: int, gid: int) -> tuple[str, str]:
+        """Return the names of a user and a group, ``#ID`` for those that have none (dpkg-statoverride(1))."""
+        return _find_name(self._passwd, uid), _find_name(self._group, gid)
+
     def _primary_group(self, uid: str) -> str:
         for line in self._passwd.splitlines():
             fields = line.split(":")
@@ -41,6 +45,14 @@ class OwnerTable:
     def config_user(self, owner: str) -> str:
         """Return ``owner`` for an image's config: as numbers, so that engines can tell it is not root."""
         return numeric_user(owner, self._passwd, self._group)
+
+
+def _find_name(table: str, number: int) -> str:
+    for line in table.splitlines():
+        fields = line.split(":")
+        if len(fields) > 2 and fields[2] == str(number):
+            return fields[0]
+    return f"#{number}"
 
 
 def read_text(tree: Tree, path: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly import evidence, overlay, recipe_files
+from pumice.assembly import evidence, overlay, permissions, recipe_files
 from pumice.assembly.draft_tree import DraftTree
 from pumice.assembly.effect_cache import apply_effects
 from pumice.assembly.image_checks import check_contents
@@ -14,7 +14,7 @@ from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
-from pumice.assembly.platform import PlatformImage
+from pumice.assembly.platform import GeneratedPaths, PlatformImage
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.effects.diversions import diversions_by_path
@@ -41,10 +41,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
 
     What the steps finish before an error stays in their caches.
     """
-    if inputs.recipe.python.bytecode:
-        from pumice.assembly import bytecode
-
-        bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before anything is fetched
+    _check_platform(inputs)
     blobs = context.home.blobs
     groups = layer_plan.plan_layers(
         [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
@@ -63,22 +60,64 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     resolved = recipe_files.resolve_entries(inputs.files, recipe_entries, owners.resolve_ids, tree)
     added_entries = [*generated, *(entry for entry, _ in resolved)]
     nodes = overlay.overlay_nodes(merged.tree, outcome.removed_paths, outcome.directories, added_entries)
+    permitted = permissions.change_permissions(inputs.recipe.permissions, nodes, generated, tree, owners)
+    nodes, generated = permitted.nodes, permitted.generated
     changed_segments = _change_segments(cut, nodes, merged, inputs, context)
     recipe_paths = {entry.entry.path for entry, _ in resolved}
     contents = LayerContents(
         groups=groups,
-        base_segments=[changed_segments[p.name] for p in inputs.packages if p.role == "base-data"],
+        base_segments=_base_segments(inputs, changed_segments),
         segments=changed_segments,
         generated=[entry for entry in generated if entry.entry.path not in recipe_paths],
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
+        permission_paths=permitted.paths,
     )
     if inputs.recipe.python.bytecode:
         from pumice.assembly.bytecode_cache import get_bytecode
 
         contents = msgspec.structs.replace(contents, bytecode=get_bytecode(contents, inputs, context))
+    output = None
+    if inputs.recipe.generate:
+        from pumice.assembly.generate_cache import add_output, get_output
+
+        output = get_output(contents, inputs, _creation_time(contents, context), context)
+        contents = add_output(contents, output)
+        changed_segments = _change_segments(cut, contents.nodes, merged, inputs, context)
+        contents = msgspec.structs.replace(
+            contents, base_segments=_base_segments(inputs, changed_segments), segments=changed_segments
+        )
     layers = assemble_layers(contents, inputs.recipe.layers, context)
-    return _write_image(inputs, contents, layers, merged, outcome, owners, context)
+    image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
+    if output is None:
+        return image
+    kept = tuple(sorted(entry.path for entry in output.entries()))
+    return msgspec.structs.replace(image, generated=GeneratedPaths(kept, output.dropped))
+
+
+def _check_platform(inputs: PlatformInputs) -> None:
+    """Raise ImageError if programs of the image must run and cannot, before anything is fetched."""
+    platform = platforms.from_debian(inputs.architecture)
+    if inputs.recipe.python.bytecode:
+        from pumice.assembly import bytecode
+
+        bytecode.check_platform(platform)
+    if inputs.recipe.generate:
+        from pumice.assembly import image_programs
+
+        image_programs.check_platform(
+            platform, "run the commands of 'generate'", "programs of the image", "'generate'"
+        )
+
+
+def _base_segments(inputs: PlatformInputs, package_segments: Mapping[str, Segment]) -> list[Segment]:
+    return [package_segments[package.name] for package in inputs.packages if package.role == "base-data"]
+
+
+def _creation_time(contents: LayerContents, context: BuildContext) -> int:
+    """Return the time of the image: ``SOURCE_DATE_EPOCH``, or that of the newest file of a package."""
+    newest = max((segment.newest for segment in contents.segments.values()), default=0)
+    return newest if context.source_date_epoch is None else context.source_date_epoch
 
 
 def _draft_tree(
@@ -165,8 +204,7 @@ def _write_image(
     context: BuildContext,
 ) -> PlatformImage:
     """Write the config, the manifest and the facts of an image whose layers are finished."""
-    newest = max((segment.newest for segment in contents.segments.values()), default=0)
-    created = newest if context.source_date_epoch is None else context.source_date_epoch
+    created = _creation_time(contents, context)
     user = owners.config_user(inputs.recipe.run.user)
     manifest, config = write_manifest(
         inputs.recipe, inputs.architecture, layers, created=created, user=user, blobs=context.home.blobs

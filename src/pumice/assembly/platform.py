@@ -22,6 +22,13 @@ _INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks"
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
+class GeneratedPaths(msgspec.Struct, frozen=True):
+    """What the commands of ``generate`` wrote: paths that are in the image, and paths that were dropped."""
+
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides the image of one platform, except ``SOURCE_DATE_EPOCH``.
 
@@ -50,6 +57,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     skipped_actions: dict[str, tuple[str, ...]]
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
+    generated: GeneratedPaths = GeneratedPaths()
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
     facts: str
@@ -78,6 +86,8 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
+    for rule in (*recipe.get("generate", ()), *recipe.get("permissions", ())):
+        rule.pop("where", None)
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
         *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),
@@ -88,7 +98,7 @@ def build_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformIma
     """Return the image for ``inputs``, from the cache or assembled now; raises PumiceError."""
     key = platform_key(inputs, context.source_date_epoch)
     cached_image = _CACHE.get(context.home, key)
-    if cached_image:
+    if cached_image and not (context.rounds > 1 and inputs.recipe.generate):
         return cached_image
     from pumice.assembly.image_checks import record_findings
     from pumice.assembly.pipeline import assemble_platform

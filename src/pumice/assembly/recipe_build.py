@@ -27,7 +27,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``architectures`` are Debian's names. With ``locked`` a missing or stale lock is an error, and the
     lock is not written. ``bundle`` is a directory of packages that is tried before the mirrors.
-    ``source_date_epoch`` is as in `BuildContext`, ``recipe_text`` as in `build_image`.
+    ``source_date_epoch`` and ``rounds`` are as in `BuildContext`, ``recipe_text`` as in `build_image`.
     """
 
     architectures: tuple[str, ...]
@@ -36,6 +36,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Path | None = None
     source_date_epoch: int | None = None
     recipe_text: str | None = None
+    rounds: int = 1
 
 
 class RecipeBuild(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ def build_recipe(
             processors=default_processors(),
             progress=progress,
             source_date_epoch=settings.source_date_epoch,
+            rounds=settings.rounds,
         )
         image = build_image(
             *(recipe, lock, settings.architectures, context),

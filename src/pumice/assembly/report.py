@@ -69,7 +69,7 @@ def summarize_skipped_actions(
 
 
 def encode_report(recipe: Recipe, lock: Lock, image: BuiltImage) -> bytes:
-    """Return the report as JSON: layers, packages, ids, and skipped actions (``scripts_not_run``).
+    """Return the report as JSON: layers, packages, ids, files that commands wrote, and skipped actions.
 
     Equal builds give equal reports, because it holds no time, path or machine.
     """
@@ -106,5 +106,7 @@ def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict
             for package in packages
         ],
         "ids": image.ids,
+        "generated": [f"/{path}" for path in image.generated.kept],
+        "generated_and_dropped": [f"/{path}" for path in image.generated.dropped],
         "notes": list(image.notes),
     }

@@ -37,8 +37,18 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 class CheckedImage:
     """The tree and the settings of an image, with what the checks share."""
 
-    def __init__(self, tree: Tree, read_at: Callable[[str, int, int], bytes], run: RunSettings) -> None:
-        """``read_at(path, offset, size)`` reads a part of the regular file at exactly ``path``."""
+    def __init__(
+        self,
+        tree: Tree,
+        read_at: Callable[[str, int, int], bytes],
+        run: RunSettings,
+        permission_paths: frozenset[str] = frozenset(),
+    ) -> None:
+        """``read_at(path, offset, size)`` reads a part of the regular file at exactly ``path``.
+
+        ``permission_paths`` are paths of packages whose mode or owner the recipe changes.
+        """
+        self.permission_paths = permission_paths
         self.tree = tree
         self.run = run
         self._read_at = read_at

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,12 +31,15 @@ class Parser(argparse.ArgumentParser):
 
     examples: tuple[str, ...] = ()
     """Complete command lines, which end the help."""
+    words: Sequence[str] = ()
+    """The words that are being parsed: errors name the options as the user typed them."""
 
     def parse_known_args(  # type: ignore[override]  # typeshed has two overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments; raise UsageError for an unknown option, with the most similar one as hint."""
         words = _move_action_first(self, sys.argv[1:] if args is None else args)
+        self.words = words
         known, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self.reject(unknown[0])
@@ -48,6 +50,7 @@ class Parser(argparse.ArgumentParser):
 
         argparse fills optional positionals before the first option, so ``A --option B`` leaves B.
         """
+        self.words = args
         known, unknown = super().parse_known_args(args, None)
         for word in unknown:
             if word.startswith("-") and word != "-":
@@ -66,7 +69,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
-        sentence, hint = _rephrase(message)
+        from pumice.cli import argparse_errors
+
+        sentence, hint = argparse_errors.rephrase(message, self.words)
         if sentence == "ACTION is missing" and (actions := action_parsers(self)):
             hint = f"use one of {', '.join(actions.choices)}"
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
@@ -357,41 +362,3 @@ def add_quiet_option(parser: argparse.ArgumentParser) -> None:
         const="none",
         help="print the result only: the same as --progress none",
     )
-
-
-_COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)
-_CHOICE = re.compile(r"invalid choice: (?P<word>.+?) \(choose from (?P<words>.*)\)", re.DOTALL)
-_TYPED = re.compile(r"invalid (?P<kind>\S+) value: (?P<word>.*)", re.DOTALL)
-
-
-def _rephrase(message: str) -> tuple[str, str]:
-    """Return an argparse error as a sentence and a hint, which may be empty."""
-    if message.startswith("the following arguments are required: "):
-        missing = message.partition(": ")[2]
-        return (f"required: {missing}" if ", " in missing else f"{missing} is missing"), ""
-    complaint = _COMPLAINT.fullmatch(message)
-    if complaint is None:
-        return message, ""
-    name, complaint_text = complaint["name"].split("/")[-1], complaint["what"]
-    if choice := _CHOICE.fullmatch(complaint_text):
-        choices = re.findall(r"[^\s',]+", choice["words"])
-        if name == "ACTION":
-            return f"unknown action {choice['word']}", _suggest(choice["word"].strip("'"), choices)
-        return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
-    if typed := _TYPED.fullmatch(complaint_text):
-        return f"{name} needs a number, not {typed['word']}", ""
-    if complaint_text.startswith("ignored explicit argument "):
-        return f"{name} cannot be {complaint_text.removeprefix('ignored explicit argument ')}", ""
-    if complaint_text.startswith("expected "):
-        return (
-            f"{name} needs {complaint_text.removeprefix('expected ').replace('one argument', 'a value')}",
-            "",
-        )
-    return f"{name}: {complaint_text}", ""
-
-
-def _suggest(word: str, choices: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, choices, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(choices)}"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
+_MAX_ROUNDS = 10
 _EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. The lock is in the directory of the recipe, and is
@@ -58,9 +59,7 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
-    parser.add_argument(
-        "--strict", action="store_true", help="fail if the checks of the image give a warning"
-    )
+    _add_check_options(parser.add_argument_group("checks"))
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
@@ -80,6 +79,18 @@ def parser() -> argparse.ArgumentParser:
         parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
     )
     return parser
+
+
+def _add_check_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--strict", action="store_true", help="fail if the checks of the image give a warning")
+    group.add_argument(
+        "--rounds",
+        type=_parse_rounds,
+        default=1,
+        metavar="N",
+        help="run the commands of 'generate' N times in different surroundings, and fail if the files that "
+        "they write differ (default: 1)",
+    )
 
 
 def _add_destination_options(group: argparse._ArgumentGroup) -> None:
@@ -202,6 +213,7 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
         locked=options.locked,
         offline=options.offline,
         bundle=options.bundle,
+        rounds=options.rounds,
         source_date_epoch=source_date_epoch,
     )
     names, pushed = _choose_names(options, recipe)
@@ -312,6 +324,12 @@ def _choose_keys(
         return signing.choose_key(section.key, options.passphrase_file or passphrase_file, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=section.location, hint=error.hint) from None
+
+
+def _parse_rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:3]) <= _MAX_ROUNDS:
+        raise UsageError(f"{text[:40]!r} is not a number of rounds", hint=f"from 1 to {_MAX_ROUNDS}")
+    return int(text)
 
 
 def _check_paths(options: argparse.Namespace) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+_NOT_RECIPES = frozenset({".json", ".toml", ".txt", ".xml", ".tar", ".lock"})
+"""Suffixes of files that are no recipes; a directory may have others, such as app-1.0."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice init``."""
@@ -41,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Write the recipe and print its path."""
     path = Path(parser().parse_args(arguments).path)
+    if path.suffix in _NOT_RECIPES and not path.is_dir():
+        raise UsageError(
+            f"a recipe cannot have the suffix {path.suffix}",
+            where=str(path),
+            hint=f"pass a directory, or a file name such as {path.stem}.yaml",
+        )
     file = path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / "recipe.yaml"
     text = starter_recipe(file.parent.resolve().name, file.name)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from pumice.cli.output import format_size, terminal_width
+from pumice.cli.output import terminal_width
+from pumice.cli.progress_text import format_amount, format_progress
 from pumice.cli.streams import has_color
 from pumice.terminal import printable_line as printable
 
@@ -88,14 +89,14 @@ class Plain(Quiet):
             if self._shown is not None:
                 return
             self._shown = task
-        amount = f" ({_format_amount(task.total, task.unit)})" if task.total else ""
+        amount = f" ({format_amount(task.total, task.unit)})" if task.total else ""
         self._line(f"{printable(task.label)}{amount}")
 
     def task_advanced(self, task: _Task) -> None:
-        """Write how much is done, from time to time."""
+        """Write from time to time how much is done, how fast, and how long the rest takes."""
         if task is self._shown and task.is_due(PLAIN_INTERVAL):
-            of = f" of {_format_amount(task.total, task.unit)}" if task.total else ""
-            self._line(f"{printable(task.label)}: {_format_amount(task.done, task.unit)}{of}")
+            progress = format_progress(task.done, task.total, task.unit, task.elapsed())
+            self._line(f"{printable(task.label)}: {progress}")
 
     def task_ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
         """Allow the next operation to be displayed."""
@@ -200,19 +201,23 @@ class Live(Quiet):
                 self._display.stop()
                 self._display = None
 
+    def refresh(self) -> None:
+        """Draw the bars now instead of at the next of ten times per second."""
+        with self._state:
+            if self._display is not None:
+                self._display.refresh()
+
     def _show_display(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.progress import Progress
+
+        from pumice.cli.progress_bars import LineColumn, StreamConsole
 
         with self._state:
             if not self._running:
                 return
             self._display = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[amount]}", markup=False),
-                console=Console(file=self._stream, no_color=not has_color(self._stream)),
+                LineColumn(self._stream),
+                console=StreamConsole(file=self._stream, no_color=not has_color(self._stream)),
                 transient=True,
             )
             for task in self._running:
@@ -221,10 +226,10 @@ class Live(Quiet):
             self.display_shown.set()
 
     def _add_bar(self, display: rich.progress.Progress, task: _Task) -> None:
-        amount = _format_amount(task.total, task.unit) if task.total else ""
+        amount = format_amount(task.total, task.unit) if task.total else ""
         # Numbers start at 1, because 0 means that the task has no bar.
         rich_task = display.add_task(
-            printable(task.label), total=task.total, completed=task.done, amount=amount
+            printable(task.label), total=task.total, completed=task.done, amount=amount, unit=task.unit
         )
         task.number = int(rich_task) + 1
 
@@ -252,7 +257,7 @@ class _Task:
         self.number = 0
         self._presenter = presenter
         self._lock = threading.Lock()
-        self._last_report = time.monotonic()
+        self._started = self._last_report = time.monotonic()
         presenter.task_began(self)
 
     def advance(self, amount: int) -> None:
@@ -260,6 +265,10 @@ class _Task:
         with self._lock:
             self.done += amount
         self._presenter.task_advanced(self)
+
+    def elapsed(self) -> float:
+        """Return for how many seconds the task has run."""
+        return time.monotonic() - self._started
 
     def is_due(self, seconds: float) -> bool:
         """Return whether ``seconds`` have passed since this last returned True."""
@@ -275,12 +284,6 @@ class _Task:
 
     def __exit__(self, *exc: object) -> None:
         self._presenter.task_ended(self, exc[0] is None)
-
-
-def _format_amount(number: int | None, unit: str) -> str:
-    if number is None:
-        return ""
-    return format_size(number) if unit == "bytes" else f"{number} {unit}"
 
 
 def _format_summary(summary: Summary, stream: TextIO) -> str:

@@ -271,11 +271,9 @@ def transfer(
         to = find_destination(image)
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
-        if is_admitted:
-            _admit(options, origin, image.image, home, progress)
+        is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
         counts = transfer.copy_image(gathered, image, to, opened)
-        is_verified = is_admitted and "image" not in options.insecure_options
         names = _list_platforms(origin, to, image_of(gathered), home)
         return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
 
@@ -299,12 +297,12 @@ def _list_platforms(origin: Location, to: Location, image: Image, home: Home) ->
 
 def _admit(
     options: argparse.Namespace, origin: Location, image: Image, home: Home, progress: Progress
-) -> None:
-    """Refuse an image that is not signed by trusted keys before any layer of it is fetched."""
+) -> bool:
+    """Refuse an image that is not admitted before any layer of it is fetched; return whether it is signed."""
     from pumice.cli import confirmation
     from pumice.trust import admission
 
-    admission.admit(
+    decision = admission.admit(
         image,
         "pull",
         home,
@@ -316,3 +314,4 @@ def _admit(
         insecure="image" in options.insecure_options,
         confirm=confirmation.unsigned_image_question(),
     )
+    return bool(decision.signatures)

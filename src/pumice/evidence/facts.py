@@ -20,6 +20,8 @@ PackageType = Literal["deb", "apk"]
 
 RECIPE = "recipe"
 """The value of `File.by` for the recipe's own files."""
+GENERATED = "generate"
+"""The value of `File.by` for what the recipe's commands wrote."""
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):

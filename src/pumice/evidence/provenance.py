@@ -12,7 +12,7 @@ import msgspec
 
 from pumice import canonical
 from pumice.evidence import identifiers
-from pumice.evidence.facts import RECIPE
+from pumice.evidence.facts import GENERATED, RECIPE
 from pumice.formats import intoto, purl
 from pumice.formats.intoto import make_resource_descriptor
 from pumice.version import __version__
@@ -71,6 +71,7 @@ def format_provenance(
             *_keyrings(inputs.indexes),
             *_recipe_files(facts),
         ],
+        _generated_files(facts),
         byproducts=byproduct_descriptors,
     )
 
@@ -130,6 +131,7 @@ def _statement(
     external: Mapping[str, Any],
     inputs: Inputs,
     dependencies: Sequence[Mapping[str, Any]],
+    internal: Mapping[str, Any] | None = None,
     **run_details: Sequence[Mapping[str, Any]],
 ) -> bytes:
     """Return the encoded statement; ``run_details`` are fields of ``runDetails`` other than the builder."""
@@ -137,7 +139,7 @@ def _statement(
         "buildDefinition": {
             "buildType": build_type,
             "externalParameters": external,
-            "internalParameters": {"format": inputs.format},
+            "internalParameters": {"format": inputs.format, **(internal or {})},
             "resolvedDependencies": dependencies,
         },
         "runDetails": {
@@ -205,6 +207,16 @@ def _recipe_files(facts: Facts) -> Iterator[dict[str, Any]]:
         # Directories and links have no content, but a ResourceDescriptor needs a digest or a URI.
         uri = "" if sha256 else "file:///" + "/".join(map(purl.percent_encode, entry.path.split("/")))
         yield make_resource_descriptor(f"/{entry.path}", uri=uri, sha256=sha256, annotations=annotations)
+
+
+def _generated_files(facts: Facts) -> dict[str, Any]:
+    """Return the files that programs of the image wrote while it was built, empty if there are none."""
+    files = [
+        make_resource_descriptor(f"/{file.path}", sha256=file.sha256)
+        for file in facts.files
+        if file.by == GENERATED
+    ]
+    return {"generatedFiles": files} if files else {}
 
 
 def _sha256(data: bytes) -> str:

@@ -58,17 +58,20 @@ def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
         output.file.write(tar.END_OF_ARCHIVE)
 
 
-def write_directory(image: Image, path: Path, *, progress: Progress) -> dict[str, VisibleEntry]:
+def write_directory(
+    image: Image, path: Path, *, progress: Progress, set_owners: bool = True
+) -> dict[str, VisibleEntry]:
     """Unpack the root file system of one platform into a new or empty directory.
 
     Only root can set owners and capabilities and create devices; otherwise they are omitted with a note.
+    Without ``set_owners`` everything belongs to this user, without set-ID bits, even if it is root.
     Returns the visible entry of each path. Raises ImageError; then nothing is left in the directory.
     """
     from pumice.image.unpack import unpack_into
 
     layers = image.layers()
     tree = merge_layers(layers)
-    with unpack_into(path, progress) as folder:
+    with unpack_into(path, progress, set_owners=set_owners) as folder:
         _write(layers, tree, folder, progress, f"writing {path}")
     return tree
 

@@ -32,9 +32,10 @@ _NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP}
 
 
 @contextmanager
-def unpack_into(path: Path, progress: Progress) -> Iterator[UnpackedDirectory]:
+def unpack_into(path: Path, progress: Progress, *, set_owners: bool = True) -> Iterator[UnpackedDirectory]:
     """Yield a directory to fill; it appears at ``path`` when the context ends without an exception.
 
+    ``set_owners`` is as in `rootfs.write_directory`.
     Raises ImageError if ``path`` exists and is not an empty directory, or if it cannot be written.
     """
     with translate_os_errors(path, IMAGE):
@@ -43,7 +44,7 @@ def unpack_into(path: Path, progress: Progress) -> Iterator[UnpackedDirectory]:
         temporary = target.with_name(f".pumice-{os.urandom(8).hex()}")
         make_directory(temporary, private=True)
         try:
-            folder = UnpackedDirectory(temporary, is_root=os.geteuid() == 0)
+            folder = UnpackedDirectory(temporary, is_root=os.geteuid() == 0, set_owners=set_owners)
             try:
                 yield folder
                 folder.finish()
@@ -81,9 +82,10 @@ def _discard(folder: Path) -> None:
 class UnpackedDirectory:
     """A directory that is being filled; counts the attributes and devices that could not be written."""
 
-    def __init__(self, path: Path, *, is_root: bool) -> None:
+    def __init__(self, path: Path, *, is_root: bool, set_owners: bool = True) -> None:
         self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS)
         self._is_root = is_root
+        self._set_owners = set_owners
         self._me = (os.geteuid(), os.getegid())
         self._folders: list[Entry] = []
         self._parent = ("", os.dup(self._root))
@@ -187,6 +189,8 @@ class UnpackedDirectory:
         """Set the owner if that is allowed; return the mode, without set-ID bits if the owner is not set."""
         if max(entry.uid, entry.gid) > _MAX_ID:
             raise FormatError(f"{entry.path!r} has an owner that is out of range")
+        if not self._set_owners:
+            return entry.mode & ~_SET_IDS
         if (entry.uid, entry.gid) == self._me:
             return entry.mode
         if self._is_root:

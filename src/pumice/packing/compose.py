@@ -20,13 +20,12 @@ from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
 from pumice.packing import names
 from pumice.packing.layer_plan import LayerDigests
-from pumice.packing.segment_writer import LAYER_END, LAYER_START, LayerHasher, SegmentWriter
+from pumice.packing.segment_writer import LAYER_END, LAYER_START, LayerHasher, SegmentItem, SegmentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pumice.digest import Digest
-    from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
     from pumice.packing.tree import Node
     from pumice.store.blobs import Blobs

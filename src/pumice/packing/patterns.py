@@ -35,6 +35,23 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern))
 
 
+def path_matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the components of a path match those of a glob.
+
+    ``**`` matches any number of directories, at the end everything below, but no name with a leading dot.
+    """
+    if not pattern:
+        return not names
+    if pattern[0] != "**":
+        return (
+            bool(names) and component_matches(names[0], pattern[0]) and path_matches(names[1:], pattern[1:])
+        )
+    if len(pattern) > 1 and path_matches(names, pattern[1:]):
+        return True
+    is_below = bool(names) and not names[0].startswith(".")
+    return is_below and (path_matches(names[1:], pattern) or (len(pattern) == 1 and len(names) == 1))
+
+
 class _IgnoreRule(msgspec.Struct, frozen=True):
     components: tuple[str, ...]
     is_negated: bool

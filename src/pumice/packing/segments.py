@@ -59,18 +59,19 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes of a segment: paths to hide, and directories with other attributes.
+    """Changes of a segment: paths to hide, and directories and files with other attributes.
 
     ``format`` is the format of the lock.
     """
 
     hide: tuple[str, ...] = ()
     directories: tuple[Entry, ...] = ()
+    files: tuple[Entry, ...] = ()
     format: int = FORMAT
 
     def __bool__(self) -> bool:
         """Whether there is any change."""
-        return bool(self.hide or self.directories)
+        return bool(self.hide or self.directories or self.files)
 
 
 def segment_key(package_sha256: str, selection: Selection) -> Digest:
@@ -120,6 +121,7 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     """
     hidden = set(changes.hide)
     changed_directories = {entry.path: entry for entry in changes.directories}
+    changed_files = {entry.path: entry for entry in changes.files}
     directories = _change_directories(segment.directories, changed_directories, hidden)
     parents = _change_directories(segment.parents, changed_directories, hidden)
     attributes = {entry.path: entry for entry in (*parents, *directories)}
@@ -127,9 +129,10 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
-        for entry, content in tar.read_entries(DecompressedStream(file, "gzip")):
-            if entry.path in hidden:
+        for original, content in tar.read_entries(DecompressedStream(file, "gzip")):
+            if original.path in hidden:
                 continue
+            entry = _with_attributes_of(original, changed_files.get(original.path, original))
             if entry.kind == "dir":
                 stream.add_directory(changed_directories.get(entry.path, entry), attributes)
             elif entry.kind == "hardlink" and entry.link in hidden:
@@ -150,6 +153,10 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
         parents=parents,
         layer=layer,
     )
+
+
+def _with_attributes_of(entry: Entry, other: Entry) -> Entry:
+    return msgspec.structs.replace(entry, mode=other.mode, uid=other.uid, gid=other.gid)
 
 
 def _change_directories(

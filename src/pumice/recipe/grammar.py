@@ -268,3 +268,10 @@ def check_file(values: dict[str, Any]) -> list[InvalidValue]:
             )
         ]
     return []
+
+
+def check_permission(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the error of an item of ``permissions`` that changes nothing."""
+    if "mode" in values or "owner" in values:
+        return []
+    return [InvalidValue("the item has neither 'mode' nor 'owner'", "add one of them")]

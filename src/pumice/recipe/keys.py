@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from pumice.recipe import grammar, model
+from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, GENERATE, PYTHON
 from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.kinds import (
     Choice,
@@ -20,9 +19,6 @@ from pumice.recipe.kinds import (
     TextOrTable,
 )
 from pumice.recipe.source_keys import ORIGIN
-
-_ANY = Text(loose=True, allows_empty=True)
-_COMMAND = ListOf(_ANY, single=True, merge="replace", min_length=1)
 
 FILE = Table(
     model.FileRule,
@@ -64,6 +60,21 @@ FILE = Table(
         ),
     ),
     grammar.check_file,
+)
+
+PERMISSION = Table(
+    model.PermissionRule,
+    (
+        Key("path", Text(grammar.PATH), "A path in the image, or a glob.", "/usr/bin/ping", True),
+        Key("mode", Mode(), "Permission bits in octal.", '"0750"'),
+        Key(
+            "owner",
+            Text(grammar.OWNER, grammar.parse_owner, loose=True),
+            "`user` or `user:group`, names or numbers.",
+            "root:tty",
+        ),
+    ),
+    grammar.check_permission,
 )
 
 USER = Table(
@@ -112,7 +123,7 @@ HEALTH = Table(
     (
         Key(
             "command",
-            _COMMAND,
+            COMMAND,
             "The command to run; exit code 0 means healthy.",
             "[/usr/bin/curl, -f, http://localhost/]",
             True,
@@ -135,13 +146,13 @@ RUN = Table(
         ),
         Key(
             "command",
-            _COMMAND,
+            COMMAND,
             "The program and its fixed arguments (OCI: Entrypoint).",
             "[/usr/bin/python3, /app/hello.py]",
         ),
         Key(
             "arguments",
-            ListOf(_ANY, merge="replace"),
+            ListOf(ANY_TEXT, merge="replace"),
             "Default arguments, replaced by those of `pumice run` (OCI: Cmd).",
             "[--verbose]",
         ),
@@ -169,38 +180,12 @@ RUN = Table(
     grammar.check_ports,
 )
 
-PYTHON = Table(
-    model.Python,
-    (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),
-)
-
-IGNORED_FINDING = Table(
-    model.IgnoredFinding,
-    (
-        Key("check", Choice(get_args(model.CheckName)), "The check whose findings to ignore.", "link", True),
-        Key("path", Text(grammar.PATH), "Ignore findings about this path only.", "/etc/app.conf"),
-        Key("reason", Text(loose=True), "Why they are right as they are.", "mounted at run time", True),
-    ),
-)
-
-CHECKS = Table(
-    model.Checks,
-    (
-        Key(
-            "ignore",
-            ListOf(IGNORED_FINDING),
-            "Findings to ignore, with a reason.",
-            '[{check: link, path: /etc/app.conf, reason: "mounted at run time"}]',
-        ),
-    ),
-)
-
 PACKAGE_VERSION = Table(
     model.PackageVersion,
     (Key("package", Text(grammar.PACKAGE), "The package whose version it is.", "postgresql-15", True),),
 )
 
-_TEXTS = MapOf(Text(grammar.LABEL, loose=True), _ANY)
+_TEXTS = MapOf(Text(grammar.LABEL, loose=True), ANY_TEXT)
 
 RECIPE = Table(
     model.Recipe,
@@ -214,7 +199,7 @@ RECIPE = Table(
         ),
         Key(
             "args",
-            MapOf(Text(grammar.ARGUMENT), _ANY, optional=True),
+            MapOf(Text(grammar.ARGUMENT), ANY_TEXT, optional=True),
             "Arguments and their defaults; `${NAME}` in a value is replaced, `--arg NAME=VALUE` sets it.",
             '{VERSION: "1.2"}',
         ),
@@ -255,11 +240,17 @@ RECIPE = Table(
             "[python3, ca-certificates]",
         ),
         Key("files", ListOf(FILE), "Your own files, links and directories.", "[{from: app, to: /app}]"),
+        Key(
+            "permissions",
+            ListOf(PERMISSION),
+            "Other modes and owners for files of packages.",
+            '[{path: /usr/bin/ping, mode: "0750"}]',
+        ),
         Key("users", ListOf(USER, identity="name"), "Users to add.", "[{name: app, uid: 1000}]"),
         Key("groups", ListOf(GROUP, identity="name"), "Groups to add.", "[{name: app, gid: 1000}]"),
         Key(
             "environment",
-            MapOf(Text(grammar.VARIABLE, loose=True), _ANY),
+            MapOf(Text(grammar.VARIABLE, loose=True), ANY_TEXT),
             "Environment variables.",
             "{LANG: C.UTF-8}",
         ),
@@ -292,6 +283,12 @@ RECIPE = Table(
             "[locales]",
         ),
         Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
+        Key(
+            "generate",
+            ListOf(GENERATE),
+            "Programs of the image to run at build; the files that they write become part of it.",
+            "[[/usr/bin/dot, -c]]",
+        ),
         Key(
             "checks",
             CHECKS,

@@ -124,6 +124,7 @@ class Table(msgspec.Struct, frozen=True):
 
     ``check`` takes the values by field and returns the contradictions between them. ``reserved``
     keys are (name, why it cannot be used yet, hint), ``hints`` what to write for unknown keys.
+    ``shorthand`` is the key whose value may stand for the whole mapping, as an item of a list.
     """
 
     struct: type[msgspec.Struct]
@@ -131,6 +132,7 @@ class Table(msgspec.Struct, frozen=True):
     check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
+    shorthand: str = ""
 
 
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | TextOrTable | Table

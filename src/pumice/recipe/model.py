@@ -80,6 +80,15 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     where: str = ""
 
 
+class PermissionRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``permissions``: a glob of absolute paths, and the mode or owner of what it matches."""
+
+    path: str
+    mode: int | None = None
+    owner: str = ""
+    where: str = ""
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user to add; without an id, one is allocated and stored in the lock."""
 
@@ -128,6 +137,18 @@ class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Options for images with Python."""
 
     bytecode: bool = False
+
+
+class GenerateCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``generate``: a program of the image whose files become part of the image.
+
+    ``paths`` are absolute; if there are any, only changes at and below them are kept. ``where`` is its
+    ``file:line:col``, which is not part of any digest.
+    """
+
+    command: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    where: str = ""
 
 
 CheckName = Literal[
@@ -183,6 +204,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recommends: bool = False
     packages: tuple[Request, ...] = ()
     files: tuple[FileRule, ...] = ()
+    permissions: tuple[PermissionRule, ...] = ()
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     environment: dict[str, str] = {}
@@ -193,6 +215,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
+    generate: tuple[GenerateCommand, ...] = ()
     checks: Checks = Checks()
     tests: tuple[ImageTest, ...] = ()
     args: dict[str, str] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from pumice.recipe.arguments import REFERENCE
-from pumice.recipe.keys import FILE, RECIPE
+from pumice.recipe.keys import FILE, PERMISSION, RECIPE
 from pumice.recipe.kinds import (
     Choice,
     Duration,
@@ -57,6 +57,8 @@ def _table_schema(table: Table) -> dict[str, Any]:
     }
     if table is FILE:
         table_schema["oneOf"] = [{"required": [name]} for name in ("from", "text", "link", "directory")]
+    if table is PERMISSION:
+        table_schema["anyOf"] = [{"required": [name]} for name in ("mode", "owner")]
     return table_schema
 
 
@@ -108,6 +110,8 @@ def _list_schema(kind: ListOf) -> dict[str, Any]:
     item = _kind_schema(kind.item)
     if isinstance(kind.item, Table):
         item = {**item, "required": [key.name for key in kind.item.keys if key.required]}
+        shorthand = [_kind_schema(key.kind) for key in kind.item.keys if key.name == kind.item.shorthand]
+        item = {"anyOf": [*shorthand, item]} if shorthand else item
     list_schema: dict[str, Any] = {"type": "array", "items": item}
     if kind.min_length:
         list_schema["minItems"] = kind.min_length

@@ -104,7 +104,11 @@ class RecipeReader:
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
         # These are replaced as a whole; everything else may be completed by an extending recipe.
-        if not self._complete and table.struct.__name__ not in ("FileRule", "PackageVersion"):
+        if not self._complete and table.struct.__name__ not in (
+            "FileRule",
+            "PackageVersion",
+            "PermissionRule",
+        ):
             return
         for key in table.keys:
             if key.required and (key.field or key.name) not in present:
@@ -188,6 +192,8 @@ class RecipeReader:
     def _read_item(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._add_problem(node, f"an item of '{key.name}' is empty", _example_hint(key))
+        if isinstance(kind, Table) and kind.shorthand and not isinstance(node, Mapping):
+            node = expand_shorthand(node, kind)
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._add_problem(
                 node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
@@ -238,6 +244,12 @@ class RecipeReader:
             is_valid = is_valid and value is not BAD
             values[map_key] = value
         return values if is_valid else BAD
+
+
+def expand_shorthand(node: Node, table: Table) -> Mapping:
+    """Return the mapping that a list or string stands for."""
+    position = (node.file, node.line, node.column)
+    return Mapping(((Scalar(table.shorthand, True, *position), node),), *position)
 
 
 def identify_item(node: Node, kind: ListOf) -> str | None:

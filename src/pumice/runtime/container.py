@@ -47,7 +47,9 @@ class IdMaps(msgspec.Struct, frozen=True):
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A container, as a stage 1 runs it.
 
-    ``root`` is the prepared tree, which is never written to. ``owners`` is the file with the owners that the
+    ``root`` is the prepared tree, which is never written to, unless ``in_place``: then it is a directory of
+    this user's own, which is the root itself, and there is only one user id. ``last_pid`` shifts the numbers
+    of processes. Only the built-in sandbox has these two. ``owners`` is the file with the owners that the
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
@@ -64,3 +66,5 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = "host"
     read_only: bool = False
     hostname: str = HOSTNAME
+    in_place: bool = False
+    last_pid: int = 0

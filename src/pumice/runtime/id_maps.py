@@ -26,6 +26,11 @@ def subordinate_maps() -> IdMaps | None:
     return IdMaps(_extents(os.getuid(), users), _extents(os.getgid(), groups), helpers=True)
 
 
+def single_id_maps() -> IdMaps:
+    """Return maps of this user and its group to root, and of no other id."""
+    return IdMaps(((0, os.geteuid(), 1),), ((0, os.getegid(), 1),))
+
+
 def _is_privileged(program: str) -> bool:
     """Return whether ``program`` is set-user-ID or has file capabilities."""
     path = shutil.which(program)

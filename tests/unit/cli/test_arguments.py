@@ -13,6 +13,8 @@ def made() -> arguments.Parser:
     parser.add_argument("recipe")
     parser.add_argument("--depth", type=int)
     parser.add_argument("--kind", choices=["tree", "list"])
+    parser.add_argument("-s", "--source", "--src", choices=["store"])
+    parser.add_argument("-o", "--output")
     return parser
 
 
@@ -27,6 +29,10 @@ def made() -> arguments.Parser:
         ([], "recipe is missing", "see 'pumice probe --help'"),
         (["r", "--progress", "jsn"], "--progress cannot be 'jsn'", "did you mean 'json'?"),
         (["r", "--kind", "x"], "--kind cannot be 'x'", "use one of tree, list"),
+        (["r", "--source", "x"], "--source cannot be 'x'", "use one of store"),
+        (["r", "--src=x"], "--src cannot be 'x'", "use one of store"),
+        (["r", "-sx"], "-s cannot be 'x'", "use one of store"),
+        (["r", "-o"], "--output needs a value", "see 'pumice probe --help'"),
         (["r", "--depth", "deep"], "--depth needs a number, not 'deep'", "see 'pumice probe --help'"),
         (["r", "--depth"], "--depth needs a value", "see 'pumice probe --help'"),
     ],

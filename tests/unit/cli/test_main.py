@@ -41,6 +41,8 @@ NOT_VERBS = {
     "output",
     "findings",
     "presenters",
+    "progress_bars",
+    "progress_text",
     "arguments",
     "results",
     "templates",

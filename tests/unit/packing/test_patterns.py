@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.packing.patterns import Format1Ignore, component_matches
+from pumice.packing.patterns import Format1Ignore, component_matches, path_matches
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,23 @@ def test_format_1_keeps_its_ignore_rules() -> None:
 def test_many_stars_match_in_bounded_time() -> None:
     assert not Format1Ignore(["/".join(["**", "a"] * 200)]).matches("/".join("ab" * 200), is_directory=False)
     assert not Format1Ignore(["*a" * 60 + "b"]).matches("a" * 200, is_directory=False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("a", "a", True),
+        ("*", "a/b", False),
+        ("*", ".a", False),
+        (".*", ".a", True),
+        ("**", "a/b/c", True),
+        ("**", "a/.b/c", False),
+        ("**/c", "c", True),
+        ("**/c", "a/b/c", True),
+        ("a/**", "a", False),
+        ("a/**/[cd].?", "a/x/y/c.h", True),
+        ("a/**/[cd].?", "b/x/y/c.h", False),
+    ],
+)
+def test_globs_match_whole_paths(pattern: str, path: str, *, matches: bool) -> None:
+    assert path_matches(path.split("/"), pattern.split("/")) == matches

@@ -92,6 +92,8 @@ def read_layout(directory: Path, tag: str = "") -> Image:
     header = read_small(directory / HEADER, MAX_HEADER)
     index = read_small(directory / INDEX, oci.MAX_DOCUMENT)
     if header is None or index is None:
+        if not directory.exists():
+            raise ImageError("no such directory", where=str(directory))
         missing = HEADER if header is None else INDEX
         raise ImageError(f"not an OCI layout: there is no {missing}", where=str(directory))
     oci.read_layout_header(header)

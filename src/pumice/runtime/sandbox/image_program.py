@@ -47,6 +47,8 @@ def _supervise(options: Options, streams: Streams) -> int:
     if options.network == "none":
         syscalls.raise_loopback()
     os.umask(0o022)
+    if options.last_pid:
+        _set_last_pid(options.last_pid)
     if options.init:
         _confine(options, streams)
         syscalls.hide_process()
@@ -64,6 +66,15 @@ def _supervise(options: Options, streams: Streams) -> int:
     if options.init:
         return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def _set_last_pid(number: int) -> None:
+    """Number the next process of this namespace from ``number + 1``, if the kernel allows it."""
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+            file.write(str(number))
+    except OSError:  # /proc/sys is read-only in many containers
+        pass
 
 
 def _confine(options: Options, streams: Streams) -> None:

@@ -18,8 +18,10 @@ class Options:
     """The options of the command line. ``--args FD`` reads more, in the format of `argument_codec`."""
 
     def __init__(self) -> None:
-        self.root = ""  # --root DIR: never written to
+        self.root = ""  # --root DIR: never written to without --in-place
         self.read_only = False  # --read-only
+        self.in_place = False  # --in-place: write to DIR itself; no overlay, no copy, no --owners
+        self.last_pid = 0  # --last-pid N: number the processes inside from N+1, if the kernel allows it
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
         # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
         self.only_root = False
@@ -68,6 +70,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
 _SWITCHES = (
     "read_only",
+    "in_place",
     "copy",
     "only_root",
     "map_helpers",
@@ -85,7 +88,7 @@ def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())
-    elif name in ("uid", "gid", "status_fd"):
+    elif name in ("uid", "gid", "status_fd", "last_pid"):
         setattr(options, name, int(remaining.pop()))
     elif name in ("group", "keep"):
         (options.groups if name == "group" else options.keep).append(int(remaining.pop()))

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def mount_writable_root(options: Options) -> NewRoot:
-    """Return a root over ``options.root`` that keeps changes in memory, so that nothing is left behind."""
+    """Return a root over ``options.root`` that keeps changes in memory, so that nothing is left behind.
+
+    With ``options.in_place`` it is that directory itself.
+    """
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
+    if options.in_place:
+        return _bind_root(options.root)
     try:
         lower = os.open(options.root, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:
@@ -38,6 +43,13 @@ def mount_writable_root(options: Options) -> NewRoot:
     root = NewRoot(os.open("root", os.O_PATH | os.O_DIRECTORY))
     if options.owners:
         _restore_owners(root, options.owners)
+    return root
+
+
+def _bind_root(path: str) -> NewRoot:
+    syscalls.mount(path, path, None, MS_BIND)
+    root = NewRoot(os.open(path, os.O_PATH | os.O_DIRECTORY))
+    syscalls.add_mount_flags(root.descriptor, MS_NOSUID | MS_NODEV)
     return root
 
 

@@ -54,7 +54,19 @@ def _options(container: Container) -> Iterator[str]:
     for command in container.setup:
         yield from ("--before", str(len(command)), *command)
     yield "--terminal"
+    if container.last_pid:
+        yield from ("--last-pid", str(container.last_pid))
+    yield from _root_options(container)
+
+
+def _root_options(container: Container) -> Iterator[str]:
+    """Yield how the root becomes writable, and who owns what is in it."""
+    if container.in_place:
+        yield "--in-place"
+        yield from map_options(id_maps.single_id_maps())
+        return
     # A program that is root inside may switch to other users; any other program has one id only.
+    process = container.process
     needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
     maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()
     yield from map_options(maps)

@@ -48,7 +48,7 @@ with open(program) as file:
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--init",), ("--copy",), ("--read-only",), ("--network", "none"), ("--terminal",)],
+    [(), ("--init",), ("--copy",), ("--read-only",), ("--network", "none"), ("--terminal",), ("--in-place",)],
     ids=" ".join,
 )
 def test_nothing_is_imported_after_the_root_has_changed(tmp_path: Path, options: tuple[str, ...]) -> None:

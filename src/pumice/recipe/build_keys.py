@@ -1,0 +1,51 @@
+"""The tables of a recipe's keys for steps of the build that follow packing: bytecode, commands, checks."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pumice.recipe import grammar, model
+from pumice.recipe.kinds import Choice, Flag, Key, ListOf, Table, Text
+
+ANY_TEXT = Text(loose=True, allows_empty=True)
+COMMAND = ListOf(ANY_TEXT, single=True, merge="replace", min_length=1)
+
+PYTHON = Table(
+    model.Python,
+    (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),
+)
+
+GENERATE = Table(
+    model.GenerateCommand,
+    (
+        Key("command", COMMAND, "A program of the image, and its arguments.", "[/usr/bin/fc-cache]", True),
+        Key(
+            "paths",
+            ListOf(Text(grammar.PATH), identity="value", min_length=1),
+            "The files and directories to keep; without it, all changes outside of temporary directories.",
+            "[/var/cache/fontconfig]",
+        ),
+    ),
+    shorthand="command",
+)
+
+IGNORED_FINDING = Table(
+    model.IgnoredFinding,
+    (
+        Key("check", Choice(get_args(model.CheckName)), "The check whose findings to ignore.", "link", True),
+        Key("path", Text(grammar.PATH), "Ignore findings about this path only.", "/etc/app.conf"),
+        Key("reason", Text(loose=True), "Why they are right as they are.", "mounted at run time", True),
+    ),
+)
+
+CHECKS = Table(
+    model.Checks,
+    (
+        Key(
+            "ignore",
+            ListOf(IGNORED_FINDING),
+            "Findings to ignore, with a reason.",
+            '[{check: link, path: /etc/app.conf, reason: "mounted at run time"}]',
+        ),
+    ),
+)

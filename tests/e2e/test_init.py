@@ -77,3 +77,15 @@ def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").symlink_to("elsewhere")
     assert main(["init", str(tmp_path)]) == 2
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_name_that_cannot_be_a_recipe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "foo.json"]) == 2
+    assert capsys.readouterr().err == (
+        "error: foo.json: a recipe cannot have the suffix .json\n"
+        "  hint: pass a directory, or a file name such as foo.yaml\n"
+    )
+    assert not (tmp_path / "foo.json").exists()

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 _MADE_AT_RUN_TIME = ("/proc/", "/sys/", "/dev/", "/run/", "/var/run/")
 _DANGLING_BY_DESIGN = frozenset(
-    ("etc/modules-load.d/modules.conf", "etc/sgml/catalog", "etc/sysctl.d/99-sysctl.conf")
+    (
+        *("etc/default/locale", "etc/vconsole.conf"),  # of systemd, for files that setup tools write
+        *("etc/modules-load.d/modules.conf", "etc/sgml/catalog", "etc/sysctl.d/99-sysctl.conf"),
+    )
 )
 """Links that an installed Debian system leaves dangling as well."""
 

@@ -50,6 +50,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         options.recipe, options.package = options.package, words.pop(0)
     if words:
         explain_parser.reject(words[0])
+    if options.recipe is None and options.package.endswith((".yaml", ".yml")):
+        raise UsageError("PACKAGE is missing", hint="see 'pumice explain --help'")
     return options
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries
-from pumice.errors import ImageError, UsageError
+from pumice.errors import ImageError, PumiceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +60,13 @@ def main(arguments: Sequence[str]) -> int:
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="pumice-") as directory:
-            _load(_spool_stdin(Path(directory)), options, progress)
+            path = _spool_stdin(Path(directory))
+            try:
+                _load(path, options, progress)
+            except PumiceError as error:
+                if error.where == path:
+                    error.where = "standard input"  # the user does not know the copy
+                raise
     else:
         _load(options.input, options, progress)
     return 0
@@ -94,7 +100,7 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
             raise ImageError(
                 "the archive has no name for the image",
                 where=path,
-                hint=f"pass one: pumice load --input {path} NAME[:VERSION]",
+                hint=f"pass one: pumice load --input {options.input} NAME[:VERSION]",
             )
         loaded = _load_image(image, name, options, progress)
         copied.append(loaded)

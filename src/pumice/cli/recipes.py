@@ -16,6 +16,8 @@ DEFAULT_NAMES = ("pumice.yaml", "recipe.yaml")
 
 _SUFFIXES = (".yaml", ".yml")
 _MAX_LISTED = 5
+_MIN_SIMILARITY = 0.8
+"""How similar the names of two recipes are, without suffixes, if one is likely a misspelling of the other."""
 
 
 def add_recipe_path(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,10 @@ def _find_similar_name(path: Path) -> str:
         return ""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(path.name, names, n=1)), "")
+    # Stems only: the suffix that all names share would make every short name similar.
+    stems = {Path(name).stem: name for name in names}
+    close_stems = get_close_matches(path.stem[:80], stems, n=1, cutoff=_MIN_SIMILARITY)
+    return stems[close_stems[0]] if close_stems else ""
 
 
 def _list_names(directory: Path) -> list[str]:

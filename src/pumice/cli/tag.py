@@ -72,14 +72,16 @@ def _tag_in_store(location: Location, texts: Sequence[str]) -> None:
 
 def _parse_store_name(text: str) -> str:
     from pumice.formats.image_names import is_full_name, is_tag
-    from pumice.image.transports.locations import REGISTRY, STORE
+    from pumice.image.transports.locations import REGISTRY, STORE, TRANSPORTS
 
-    if text.startswith(REGISTRY.scheme):
+    text = text.removeprefix(STORE.scheme)
+    if text.startswith(tuple(transport.scheme for transport in TRANSPORTS)):
+        # No command could find an image of this name, because the name reads as a location.
+        is_registry = text.startswith(REGISTRY.scheme)
         raise UsageError(
             f"cannot name an image in the store {text[:200]!r}",
-            hint="push it with 'pumice push REF HOST/NAME:TAG'",
+            hint=f"use 'pumice {'push REF HOST/NAME:TAG' if is_registry else 'copy REF LOCATION'}'",
         )
-    text = text.removeprefix(STORE.scheme)
     name, colon, version = text.rpartition(":")
     if not colon or "/" in version:
         name, version = text, "latest"

@@ -66,3 +66,10 @@ def test_any_other_name_is_left_to_the_reader() -> None:
     assert find_recipe("/dev/stdin") == Path("/dev/stdin")
     assert find_recipe("x" * 5000) == Path("x" * 5000)
     assert find_recipe("absent/dir/recipe.yaml") == Path("absent/dir/recipe.yaml")
+
+
+@pytest.mark.parametrize("text", ["nothing.yaml", "a.yaml", "base.yaml"])
+def test_a_name_that_only_shares_the_suffix_is_not_suggested(text: str) -> None:
+    for name in ("huge.yaml", "deep.yaml", "list.yaml"):
+        Path(name).touch()
+    assert find_recipe(text) == Path(text)

@@ -38,7 +38,7 @@ def access(
 
 def find(reference: str, home: Home) -> Image:
     """Return the image that a REF names, outside of registries."""
-    return references.find_source(reference, home).open(access(home)).image
+    return references.find_source(reference, home, lookup="store").open(access(home)).image
 
 
 def write(

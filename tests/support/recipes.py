@@ -57,7 +57,7 @@ def values(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
         }
         return st.fixed_dictionaries(required, optional=optional).map(_make_consistent)
     if isinstance(kind, ListOf):
-        identity = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
+        identity = (lambda item: item.get("name")) if kind.identity == "name" else json.dumps
         unique = identity if kind.identity else None
         return st.lists(values(kind.item), min_size=kind.min_length, max_size=3, unique_by=unique)
     if isinstance(kind, MapOf):

@@ -110,7 +110,7 @@ def count_packages(lock: Lock) -> str:
 
 def count_changes(changes: Iterable[LockChange]) -> str:
     """Return how many packages were added, removed and changed, such as ``+2, -1, 3 upgraded``."""
-    from pumice.distro.debian.version import compare_versions
+    from pumice.distro.versions import compare_versions
 
     counts = dict.fromkeys(("+", "-", "upgraded", "downgraded", "with different content", "format"), 0)
     for change in changes:

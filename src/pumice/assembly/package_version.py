@@ -59,7 +59,7 @@ def derive_tags(version: str) -> tuple[str, ...]:
 
 
 def _find_version(source: PackageVersion, packages: Sequence[LockedPackage]) -> str:
-    from pumice.distro.debian.version import upstream_version
+    from pumice.distro.versions import upstream_version
 
     for package in packages:
         if package.name == source.package:

@@ -40,6 +40,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",
+            "PATTERN",
             "PACKAGE",
             "PKG",
             "PREFIX",
@@ -171,6 +172,12 @@ def list_keys() -> list[str]:
     return sorted({stem for stem, end in map(os.path.splitext, file_names) if end in (".key", ".pub")})
 
 
+def _recipes_or_references(current: str) -> tuple[str, list[Candidate]]:
+    _, recipes = _recipes(current)
+    directive, references = _references(current)
+    return directive, [*recipes, *references]
+
+
 _COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
     "A": _references,
     "B": _references,
@@ -182,6 +189,7 @@ _COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
     "PLACE": _image_names,
     "PUB": _keys,
     "RECIPE": _recipes,
+    "RECIPE|REF": _recipes_or_references,
     "REF": _references,
     "SRC": _references,
 }

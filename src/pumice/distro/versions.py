@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.distro.debian.version import check_version, compare_versions, sort_key
+from pumice.distro.debian.version import check_version, compare_versions, sort_key, upstream_version
 
 if TYPE_CHECKING:
     from pumice.formats.relations import Relation
 
-__all__ = ["check_version", "compare_versions", "sort_key", "version_satisfies"]
+__all__ = ["check_version", "compare_versions", "sort_key", "upstream_version", "version_satisfies"]
 
 _ACCEPTED_ORDERS = {"": (-1, 0, 1), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
 

@@ -30,8 +30,9 @@ def test_an_id_of_the_recipe_or_a_package_reaches_the_image(
         files=[
             {"text": "x", "to": "/srv/number", "owner": f"{number}:{number}"},
             {"text": "x", "to": "/srv/name", "owner": "app:app"},
+            {"text": "x", "to": "/srv/program", "mode": "0755"},
         ],
-        run={"user": f"{number}:{number}", "command": ["/bin/true"]},
+        run={"user": f"{number}:{number}", "command": ["/srv/program"]},
     )
     archive = tmp_path / "out.tar"
     done = shop.run(capsys, "build", "--progress", "none", str(shop.recipe_path), "-o", f"tar:{archive}")

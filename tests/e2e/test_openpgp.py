@@ -59,7 +59,9 @@ def test_verify_prints_signer_time_and_rule(world: TrustWorld) -> None:
     stdout = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
     assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", stdout)
     printed = json.loads(world.must("verify", ARCHIVE, "--key", "ada.pub", "--format", "json", store=OTHER))
-    assert [(entry["form"], entry["created"] > 0) for entry in printed["signatures"]] == [("openpgp", True)]
+    ((form, created),) = [(entry["form"], entry["created"]) for entry in printed["signatures"]]
+    assert form == "openpgp"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
 
 
 def test_a_signed_archive_keeps_its_name(world: TrustWorld) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -78,12 +78,27 @@ def built_example(
     real.must(shared_home, "build", "--locked", recipe, "-o", f"tar:{folder / 'root.tar'}")
     ((locked),) = json.loads(recipe.with_suffix(".lock").read_bytes())["packages"].values()
     packages = {
-        package["name"]: roots.of_package(path)
+        package["name"]: _used_part(package, roots.of_package(path))
         for package in locked
         for path in (folder / "bundle").rglob(posixpath.basename(package["path"]))
     }
     assert len(packages) == len(locked)
     return BuiltExample(folder, roots.of_tar(folder / "root.tar"), locked, packages)
+
+
+LOCALE = "usr/lib/locale/C.utf8"
+
+
+def _used_part(package: dict[str, Any], root: Root) -> Root:
+    """Return the files of a package that an image is meant to have: of libc-bin for base data, its locale."""
+    if (package["name"], package.get("role")) != ("libc-bin", "base-data"):
+        return root
+    directories = (LOCALE, f"{DOC}libc-bin")
+    return {
+        path: fact
+        for path, fact in root.items()
+        if any(path == top or path.startswith(f"{top}/") or top.startswith(f"{path}/") for top in directories)
+    }
 
 
 def differences(example: BuiltExample, moved_rows: list[Row]) -> list[tuple[str, str]]:

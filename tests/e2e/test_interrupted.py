@@ -312,10 +312,10 @@ def test_a_store_that_cannot_be_written_to(world: World) -> None:
     )
     codes = [line for line in stderr if line.startswith("code ")]
     assert stderr[0] == digest, "an image that is there needs no writing"
-    assert codes == ["code 0", "code 9", "code 9"], stderr
+    assert codes == ["code 0", "code 0", "code 9"], stderr
     errors = [line for line in stderr if line.startswith("error: ")]
-    assert len(errors) == 2, stderr
-    assert all("read-only" in line for line in errors), stderr
+    assert len(errors) == 1, stderr
+    assert "read-only" in errors[0], stderr
     assert leftover_files(world) == {"image"}
 
 

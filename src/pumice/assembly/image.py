@@ -11,6 +11,7 @@ from pumice import files
 from pumice.assembly import evidence
 from pumice.assembly.platform import PlatformInputs, build_platform
 from pumice.assembly.recipe_files import read_recipe_files
+from pumice.errors import StoreError
 from pumice.errors import ImageError
 from pumice.recipe.lock import Ids, Lock, encode_lock
 
@@ -52,7 +53,16 @@ class BuiltImage(msgspec.Struct, frozen=True):
         """Point the reference ``name`` of the store to the image, with its evidence."""
         for subject, artifacts in self.evidence.items():
             home.referrers.add(subject, artifacts, is_replaced=evidence.is_build_evidence)
-        home.refs.set(name, self.root)
+        if not self._has_name(
+            name, home
+        ):  # a build without changes writes nothing, also in a read-only store
+            home.refs.set(name, self.root)
+
+    def _has_name(self, name: str, home: Home) -> bool:
+        try:
+            return home.refs.get(name) == self.root
+        except StoreError:  # damaged, so it is written again
+            return False
 
 
 def build_image(

@@ -11,8 +11,7 @@ from pumice import files
 from pumice.assembly import evidence
 from pumice.assembly.platform import PlatformInputs, build_platform
 from pumice.assembly.recipe_files import read_recipe_files
-from pumice.errors import StoreError
-from pumice.errors import ImageError
+from pumice.errors import ImageError, StoreError
 from pumice.recipe.lock import Ids, Lock, encode_lock
 
 if TYPE_CHECKING:

@@ -250,7 +250,7 @@ def _kinds(world: World) -> dict[str, str]:
     ("arguments", "code", "text"),
     [
         ((), 2, "REF is missing"),
-        (("oci:none",), 10, "not an OCI layout"),
+        (("oci:none",), 10, "no such directory"),
         (("nothing:1.0",), 10, "nothing:1.0 is not in the local store"),
         (("x", "--format", "xml"), 2, "--format cannot be 'xml'"),
         (("x", "--layer", "two"), 2, "--layer needs a number, not 'two'"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.assembly.cache import Cache
-from pumice.evidence.facts import GENERATED
 from pumice.formats import oci
 from pumice.version import __version__
 
@@ -121,6 +120,8 @@ def _origins(contents: LayerContents) -> dict[str, str]:
     """Return the origins of the files that are in no package and not in the recipe."""
     origins = {item.entry.path: item.origin for item in contents.generated}
     if contents.command_output:
+        from pumice.evidence.facts import GENERATED
+
         origins |= {item.entry.path: GENERATED for item in contents.command_output.items}
     return origins
 

@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 ORIGIN = "effect:service-directories"
 _UNITS = "usr/lib/systemd/system"
 _INIT_SCRIPTS = "etc/init.d"
-_OPTIONS = {
-    "RuntimeDirectory": "/run",
-    "StateDirectory": "/var/lib",
-    "CacheDirectory": "/var/cache",
-    "LogsDirectory": "/var/log",
-}
+_OPTIONS = {"RuntimeDirectory": "/run"}
+"""Options for other directories are left to scripts, which create them with content and owners."""
 _NOT_SERVERS = frozenset(("dbus", "libselinux1", "login", "passwd", "sudo", "systemd", "udev", "util-linux"))
 """Packages whose directories are for a machine with a service manager, or for no server."""
 LOGIN_GROUP = ":"
@@ -64,7 +60,7 @@ def create_service_directories(inputs: EffectInput) -> EffectResult:
     overlay = OverlayTree(inputs.tree, ORIGIN)
     accounts, groups = read_account_ids(inputs.tree)
     for directory in _directories(inputs.tree):
-        if not directory.path.startswith(("/run/", "/var/")) or inputs.tree.is_directory(directory.path):
+        if not directory.path.startswith("/run/") or inputs.tree.is_directory(directory.path):
             continue
         user, group = directory.user, directory.group
         if (user and user not in accounts) or (group and group != LOGIN_GROUP and group not in groups):

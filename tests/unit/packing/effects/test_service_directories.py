@@ -52,9 +52,6 @@ def test_directories_of_units() -> None:
         "0755 0:0 run/b/",
         "0750 101:4 run/b/c/",
         "0740 101:102 run/pre/",
-        "0755 0:0 var/",
-        "0755 0:0 var/lib/",
-        "0755 101:4 var/lib/state/",
     ]
 
 

@@ -102,8 +102,8 @@ class DecompressedStream:
                 self._chunk = self._decompressor.feed(data)
             except FormatError:
                 raise
-            except Exception as error:  # noqa: BLE001 - each library raises errors of its own types
-                raise FormatError(f"the {self.kind} data is damaged ({error})") from None
+            except Exception as error:
+                raise FormatError(f"the {self.kind} data is damaged ({error})") from error
             if self._chunk:
                 self._count_output(len(self._chunk))
                 return True

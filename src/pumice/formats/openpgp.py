@@ -208,13 +208,13 @@ def _verify_or_explain(
 ) -> Decrypted:
     try:
         return verify()
-    except Exception:  # noqa: BLE001 - as above; the reason is determined separately
+    except Exception as error:
         reasons = sorted({explain_failure(packet, keys, now) for packet in packets})
         raise TrustError(
             "no valid signature: " + "; ".join(reasons),
             where=where,
             hint="check the keyring, the mirror and the clock of this machine",
-        ) from None
+        ) from error
 
 
 def find_valid_signers(

@@ -85,14 +85,14 @@ def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) ->
         verification = pysequoia.verify(
             file=path, store=lambda _: [certificate], signature=pysequoia.Sig.from_bytes(signature.data)
         )
-    except Exception:  # noqa: BLE001 - the library's errors are of many types and meant for developers
-        raise TrustError(_explain_failure(path, signature, packet, keys, now)) from None
+    except Exception as error:
+        raise TrustError(_explain_failure(path, signature, packet, keys, now)) from error
     try:
         return openpgp.find_valid_signers(verification, [packet], keys, now, None)[0].lower()
     except TrustError:
         raise
-    except Exception:  # noqa: BLE001 - as above: the library rejects keys that are bound by SHA-1
-        raise TrustError(f"its key {signature.issuer.upper()} is not sound by today's standards") from None
+    except Exception as error:
+        raise TrustError(f"its key {signature.issuer.upper()} is not sound by today's standards") from error
 
 
 def matches_file(path: Path, signature: bytes) -> bool:
@@ -157,8 +157,8 @@ def _parse_packet(data: bytes) -> Packet:
     try:
         packet: Packet
         (packet,) = PacketPile.from_bytes(data)
-    except Exception:  # noqa: BLE001 - as above
-        raise FormatError("malformed OpenPGP signature") from None
+    except Exception as error:
+        raise FormatError("malformed OpenPGP signature") from error
     return packet
 
 

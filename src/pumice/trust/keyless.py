@@ -175,8 +175,8 @@ def verify_bundle(bundle: bytes, signed: bytes, root: bytes = b"") -> Certificat
         kind, payload = _make_verifier(root).verify_dsse(Bundle.from_json(bundle), policy)
     except PumiceError:
         raise
-    except Exception as error:  # noqa: BLE001 - the library raises many types, also its dependencies'
-        raise TrustError(f"the certificate is not valid: {_summarize_error(error)}") from None
+    except Exception as error:
+        raise TrustError(f"the certificate is not valid: {_summarize_error(error)}") from error
     if dsse.encode_pae(kind, payload) != signed or policy.certificate_identity is None:
         raise TrustError("the bundle signs other content")
     return policy.certificate_identity
@@ -234,8 +234,8 @@ def _make_verifier(root: bytes) -> Verifier:
             return Verifier(trusted_root=TrustedRoot.from_file(file.name))
     except PumiceError:
         raise
-    except Exception as error:  # noqa: BLE001 - the library raises many types
-        raise TrustError(f"cannot use the trusted root: {_summarize_error(error)}") from None
+    except Exception as error:
+        raise TrustError(f"cannot use the trusted root: {_summarize_error(error)}") from error
 
 
 def _bundled_trusted_root() -> Path:

@@ -142,10 +142,10 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise
     except UnsupportedAlgorithm:
         raise _unsupported_key_error(str(path)) from None
-    except Exception as error:  # noqa: BLE001 - the library raises many types, with messages for developers
+    except Exception as error:
         if "password" in str(error).lower():
-            raise TrustError("wrong passphrase", where=str(path)) from None
-        raise FormatError("the private key is malformed", where=str(path)) from None
+            raise TrustError("wrong passphrase", where=str(path)) from error
+        raise FormatError("the private key is malformed", where=str(path)) from error
 
 
 def parse_pem_public_key(data: bytes) -> PublicKey:
@@ -165,8 +165,8 @@ def parse_pem_public_key(data: bytes) -> PublicKey:
         key = serialization.load_pem_public_key(data[start:])
     except UnsupportedAlgorithm:
         raise _unsupported_key_error() from None
-    except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
-        raise FormatError("the public key is malformed") from None
+    except Exception as error:
+        raise FormatError("the public key is malformed") from error
     return _public_key_of(key)
 
 

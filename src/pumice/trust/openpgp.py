@@ -104,8 +104,8 @@ def parse_certificate(data: bytes) -> Certificate:
         certificates = Cert.split_bytes(data)
         first = certificates[0]
         certificate = Certificate(bytes(first), KIND, first.fingerprint.lower(), _read_user_id(data))
-    except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
-        raise FormatError("the OpenPGP key is malformed") from None
+    except Exception as error:
+        raise FormatError("the OpenPGP key is malformed") from error
     if len(certificates) > 1:
         raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
     return certificate
@@ -126,23 +126,23 @@ class SecretKey:
                 bytes(certificate), KIND, certificate.fingerprint.lower(), _read_user_id(bytes(certificate))
             )
             self.is_protected = openpgpkey.is_protected(bytes(self._key))
-        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
-            raise FormatError("the OpenPGP key is malformed", where=str(where)) from None
+        except Exception as error:
+            raise FormatError("the OpenPGP key is malformed", where=str(where)) from error
 
     def unlock(self, passphrase: Callable[[], bytes]) -> PySigner:
         """Return the unlocked signer; ``passphrase`` is called only if the key has one. Raises TrustError."""
         where = str(self._where)
         try:
             return self._key.signer()
-        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
+        except Exception as error:
             if not self.is_protected:
-                raise TrustError("the OpenPGP key has no valid signing key", where=where) from None
+                raise TrustError("the OpenPGP key has no valid signing key", where=where) from error
         secret = passphrase()
         try:
             return self._key.signer(secret.decode())
-        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
+        except Exception as error:
             message = "wrong passphrase, or the OpenPGP key has no valid signing key"
-            raise TrustError(message, where=where) from None
+            raise TrustError(message, where=where) from error
 
     def sign_file(self, file: Path, passphrase: Callable[[], bytes]) -> bytes:
         """Return the detached signature of a file, in binary; raises TrustError, OSError.
@@ -159,9 +159,9 @@ class SecretKey:
             target = Path(folder, "signature")
             try:
                 pysequoia.sign_file(signer, file, target, mode=mode, armor=False)
-            except Exception as error:  # noqa: BLE001 - the library raises many types, with messages for developers
+            except Exception as error:
                 reason = str(error).partition("\n")[0][:200]
-                raise TrustError(f"cannot sign with the key: {reason}", where=str(file)) from None
+                raise TrustError(f"cannot sign with the key: {reason}", where=str(file)) from error
             return target.read_bytes()
 
     def export_protected(self, passphrase: bytes) -> bytes:

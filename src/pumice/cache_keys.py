@@ -86,7 +86,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
 DIGESTS = "code_digests.txt"
 """The file in a wheel that lists each kind and the digest of its modules, one per line."""
 
-_ROOT = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is slow, and every build runs this
+_ROOT = os.path.dirname(os.path.abspath(__file__))
 
 
 def cache_key(kind: Kind, *inputs: object) -> Digest:
@@ -112,7 +112,7 @@ def content_digests(root: str) -> str:
 @functools.lru_cache
 def _read_wheel_digests(root: str) -> dict[str, str]:
     try:
-        with open(os.path.join(root, DIGESTS), encoding="ascii") as file:  # noqa: PTH118, PTH123 - as above
+        with open(os.path.join(root, DIGESTS), encoding="ascii") as file:
             return dict(line.split() for line in file)
     except FileNotFoundError:
         return {}
@@ -131,7 +131,7 @@ def _list_files(root: str, modules: tuple[str, ...]) -> Iterator[tuple[str, os.D
         folder, _, name = module.rpartition("/")
         names.setdefault(folder, set()).add(name)
     for folder in sorted(names):
-        with os.scandir(os.path.join(root, folder)) as entries:  # noqa: PTH118 - as above
+        with os.scandir(os.path.join(root, folder)) as entries:
             entries_by_name = {entry.name: entry for entry in entries if entry.is_file()}
         for name in sorted(entries_by_name if "" in names[folder] else names[folder]):
             if not name.startswith("."):
@@ -144,5 +144,5 @@ def _make_stat_stamp(entry: os.DirEntry[str]) -> object:
 
 
 def _compute_content_digest(entry: os.DirEntry[str]) -> object:
-    with open(entry.path, "rb") as file:  # noqa: PTH123 - as above
+    with open(entry.path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()

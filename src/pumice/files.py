@@ -31,6 +31,16 @@ else:
     fcntl = _fcntl
 
 
+def is_directory(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` leads to a directory; False for text that cannot be a path, such as a long one."""
+    return os.path.isdir(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` leads to a regular file; False for text that cannot be a path."""
+    return os.path.isfile(path)
+
+
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file for reading, without waiting for a pipe or opening a device.
 

@@ -80,7 +80,7 @@ def make_environment(recipe_environment: Mapping[str, str], source_date_epoch: i
     return {
         "PATH": DEFAULT_PATH,
         **recipe_environment,
-        "HOME": "/tmp",  # noqa: S108 - inside the sandbox
+        "HOME": "/tmp",
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": str(source_date_epoch),
@@ -127,7 +127,7 @@ def _run_command(
     container = Container(
         root=str(root),
         process=Process(arguments=command.command, environment={**environment, **seeds}),
-        mounts=(Mount("", "/tmp"),),  # noqa: S108 - inside the sandbox
+        mounts=(Mount("", "/tmp"),),
         network="none",
         init=True,
         hostname=surroundings.hostname,

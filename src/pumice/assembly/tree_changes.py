@@ -70,11 +70,11 @@ def read_state(root: Path) -> TreeState:
 
 
 def _list_directory(root: Path, directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    absolute = os.path.join(root, directory)  # noqa: PTH118 - pathlib would double the time
+    absolute = os.path.join(root, directory)
     try:
         entries = list(os.scandir(absolute))
     except PermissionError:
-        os.chmod(absolute, 0o700)  # noqa: PTH101 - as above; a directory, which is not a link
+        os.chmod(absolute, 0o700)
         entries = list(os.scandir(absolute))
     for entry in entries:
         path = f"{directory}/{entry.name}" if directory else entry.name

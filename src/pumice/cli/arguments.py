@@ -7,11 +7,11 @@ exiting, rejects abbreviated options, and prints help in one fixed format, which
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pumice import files
 from pumice.cli.output import PROGRESS_MODES
 from pumice.cli.streams import set_color_mode
 from pumice.errors import FormatError, UsageError
@@ -296,7 +296,7 @@ def add_bundle_option(parser: OptionGroup) -> None:
 
 
 def _bundle_directory(text: str) -> Path:
-    if not os.path.isdir(text):  # noqa: PTH112 - pathlib raises for names that are too long
+    if not files.is_directory(text):
         hint = "create it with 'pumice lock RECIPE --bundle DIR'"
         raise UsageError(f"cannot read the bundle {text!r}: not a directory", hint=hint)
     return Path(text)

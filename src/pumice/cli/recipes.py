@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice import files
+
 if TYPE_CHECKING:
     import argparse
 
@@ -37,7 +39,7 @@ def find_recipe(text: str | None) -> Path:
     Raises UsageError, and RecipeError for a name that is not quite right.
     """
     path = Path(text or ".")
-    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises for names that are too long
+    if files.is_directory(path):
         return _find_in_directory(path)
     if not os.path.lexists(path) and (similar_name := _find_similar_name(path)):
         from pumice.errors import Problem, RecipeError
@@ -93,6 +95,6 @@ def _find_similar_name(path: Path) -> str:
 
 def _list_names(directory: Path) -> list[str]:
     try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+        return sorted(path.name for path in directory.iterdir())
     except OSError:
         return []

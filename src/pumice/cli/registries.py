@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from pumice import files
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
@@ -116,7 +117,7 @@ def _credentials(options: argparse.Namespace | None) -> Credentials:
         raise UsageError("--creds and --authfile exclude each other", hint="pass one of them")
     if options is not None and creds is not None:
         return NamedRegistryLogin(_read_login(creds), _named_hosts(options))
-    if file is not None and not os.path.isfile(file):  # noqa: PTH113 - pathlib raises for names that are too long
+    if file is not None and not files.is_file(file):
         raise UsageError("there is no such file with logins", where=file[:200], hint="check --authfile")
     return AuthFiles(auth_environment(options))
 

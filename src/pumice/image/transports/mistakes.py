@@ -6,11 +6,12 @@ only looked at to explain such a mistake; that never follows from the content of
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
 from pumice.errors import ImageError, PumiceError, UsageError
 from pumice.image.transports.locations import (
     DOCKER_ARCHIVE,
@@ -193,13 +194,12 @@ def identify(text: str) -> Lookalike | None:
 
 
 def _identify_path(path: str) -> Lookalike | None:
-    # pathlib raises for names that are too long
-    if os.path.isdir(path):  # noqa: PTH112 - see above
+    if files.is_directory(path):
         return _identify_directory(path)
     if path.endswith(_RECIPE_SUFFIXES):
         build = f"run 'pumice build {_shorten(path)}' first"
         return Lookalike("a recipe", hint=build, can_be_replaced=False)
-    if os.path.isfile(path):  # noqa: PTH113 - see above
+    if files.is_file(path):
         return _identify_file(path)
     if path.endswith(_ARCHIVE_SUFFIXES) and ":" not in path:
         return Lookalike("the name of an archive", f"{LAYOUT_ARCHIVE.scheme}{_shorten(path)}")
@@ -212,11 +212,11 @@ def _is_path(text: str) -> bool:
 
 def _identify_directory(path: str) -> Lookalike | None:
     """Return what a directory is; None if it is no image and its name could be that of an image."""
-    if os.path.isfile(os.path.join(path, "oci-layout")):  # noqa: PTH113, PTH118 - see above
+    if files.is_file(f"{path}/oci-layout"):
         return Lookalike("a directory with an OCI layout", f"{LAYOUT.scheme}{_shorten(path)}")
     for name in _RECIPES:
-        recipe = os.path.join(path, name)  # noqa: PTH118 - see above
-        if _is_path(path) and os.path.isfile(recipe):  # noqa: PTH113 - see above
+        recipe = f"{path.rstrip('/')}/{name}"
+        if _is_path(path) and files.is_file(recipe):
             return Lookalike("a directory with a recipe", hint=f"run 'pumice build {_shorten(recipe)}' first")
     if _is_path(path):
         return Lookalike("a directory without an image", hint="an OCI layout has a file oci-layout")
@@ -245,8 +245,6 @@ def _archive_reference(path: str) -> str:
 
     An archive of a new docker save is an OCI layout as well; only its ``manifest.json`` has the names.
     """
-    from pathlib import Path
-
     from pumice.image.transports.archive_members import index_archive
 
     if not path.endswith(_ARCHIVE_SUFFIXES) and not _has_tar_header(path):
@@ -263,7 +261,7 @@ def _archive_reference(path: str) -> str:
 
 def _has_tar_header(path: str) -> bool:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - see above
+        with Path(path).open("rb") as file:
             return file.read(_TAR_BLOCK)[_TAR_MAGIC_OFFSET:].startswith(b"ustar")
     except OSError:
         return False

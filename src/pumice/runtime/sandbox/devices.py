@@ -38,7 +38,7 @@ def mount_devices(root: NewRoot, console: str) -> None:
     for name, target in _LINKS:
         os.symlink(target, name, dir_fd=directory)
     os.close(directory)
-    root.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777")  # noqa: S108 - inside the new root
+    root.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777")
     root.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
 
 

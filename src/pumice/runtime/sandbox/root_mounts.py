@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pumice.runtime.sandbox.new_root import NewRoot
     from pumice.runtime.sandbox.options import Options
 
-_SCRATCH_DIRECTORIES = (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755"))  # noqa: S108 - inside the new root
+_SCRATCH_DIRECTORIES = (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755"))
 """Directories that stay writable in a read-only root, and their modes."""
 
 

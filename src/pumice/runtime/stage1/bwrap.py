@@ -123,7 +123,7 @@ def _root_options(container: Container) -> Iterator[str]:
 
 def _mount_options(container: Container) -> Iterator[str]:
     mount_points = _MountPoints(Path(container.root))
-    for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():  # noqa: S108 - inside
+    for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():
         yield from ("--tmpfs", mount_points.add(directory, ""))
     for mount in container.mounts:
         target = mount_points.add(mount.target, mount.source)

@@ -168,15 +168,15 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
             "source": "devpts",
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         },
-        memory("/dev/shm", *strict, "mode=1777"),  # noqa: S108 - inside
+        memory("/dev/shm", *strict, "mode=1777"),
         # Mounting a sysfs requires owning the network namespace; otherwise the host's is bound.
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*strict, "ro"]}
         if own_view
         else bind("/sys", "/sys", *strict, "ro"),
     ]
     if container.read_only:
-        mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]  # noqa: S108 - inside
-        mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]  # noqa: S108 - inside
+        mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]
+        mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]
         mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
     for mount in container.mounts:
         if mount.source:

@@ -24,7 +24,7 @@ class ExitLevel(IntEnum):
     SCRIPT = 4
 
 
-class ScriptExit(Exception):  # noqa: N818 - control flow, not an error
+class ScriptExit(Exception):
     """Raised by ``exit``."""
 
     level = ExitLevel.SCRIPT
@@ -34,7 +34,7 @@ class ScriptExit(Exception):  # noqa: N818 - control flow, not an error
         self.status = status
 
 
-class FunctionReturn(Exception):  # noqa: N818 - control flow, not an error
+class FunctionReturn(Exception):
     """Raised by ``return``; the status is None if it is unknown."""
 
     level = ExitLevel.FUNCTION
@@ -44,13 +44,13 @@ class FunctionReturn(Exception):  # noqa: N818 - control flow, not an error
         self.status = status
 
 
-class LoopBreak(Exception):  # noqa: N818 - control flow, not an error
+class LoopBreak(Exception):
     """Raised by ``break``."""
 
     level = ExitLevel.LOOP
 
 
-class LoopContinue(Exception):  # noqa: N818 - control flow, not an error
+class LoopContinue(Exception):
     """Raised by ``continue``."""
 
     level = ExitLevel.ITERATION

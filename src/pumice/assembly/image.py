@@ -77,15 +77,9 @@ def build_image(
 
     Its evidence names the lock with the ids that were allocated, as `save_allocated_ids` writes it, or
     with ``locked`` the lock as it is; and ``recipe_text`` as the text of the recipe file, which is read if it
-    is None. Raises PumiceError; finished parts stay in the store for the
-    next build.
+    is None. Raises PumiceError; finished parts stay in the store for the next build.
     """
-    if recipe.permissions and lock.format < 2:
-        raise ImageError(
-            f"'permissions' needs a lock of format 2, and this one has format {lock.format}",
-            where=recipe.permissions[0].where or None,
-            hint=f"run 'pumice lock --upgrade {recipe.path}'",
-        )
+    _check_format(recipe, lock)
     recipe_files = read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
     images: dict[str, PlatformImage] = {}
     ids = lock.ids
@@ -111,6 +105,15 @@ def build_image(
         recipe_text,
     )
     return BuiltImage(root, images, evidence.attach_evidence(sources, root, images, context.home))
+
+
+def _check_format(recipe: Recipe, lock: Lock) -> None:
+    if recipe.permissions and lock.format < 2:
+        raise ImageError(
+            f"'permissions' needs a lock of format 2, and this one has format {lock.format}",
+            where=recipe.permissions[0].where or None,
+            hint=f"run 'pumice lock --upgrade {recipe.path}'",
+        )
 
 
 def _write_root(recipe: Recipe, images: Sequence[PlatformImage], blobs: Blobs) -> Descriptor:

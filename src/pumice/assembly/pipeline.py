@@ -73,26 +73,36 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         nodes=nodes,
         permission_paths=permitted.paths,
     )
+    contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
+    layers = assemble_layers(contents, inputs.recipe.layers, context)
+    image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
+    return msgspec.structs.replace(image, generated=generated_paths) if generated_paths else image
+
+
+def _run_programs(
+    contents: LayerContents,
+    cut: CutPackages,
+    merged: MergedTree,
+    inputs: PlatformInputs,
+    context: BuildContext,
+) -> tuple[LayerContents, GeneratedPaths | None]:
+    """Return the contents with what programs of the image make: byte code, and files of ``generate``."""
     if inputs.recipe.python.bytecode:
         from pumice.assembly.bytecode_cache import get_bytecode
 
         contents = msgspec.structs.replace(contents, bytecode=get_bytecode(contents, inputs, context))
-    output = None
-    if inputs.recipe.generate:
-        from pumice.assembly.generate_cache import add_output, get_output
+    if not inputs.recipe.generate:
+        return contents, None
+    from pumice.assembly.generate_cache import add_output, get_output
 
-        output = get_output(contents, inputs, _creation_time(contents, context), context)
-        contents = add_output(contents, output)
-        changed_segments = _change_segments(cut, contents.nodes, merged, inputs, context)
-        contents = msgspec.structs.replace(
-            contents, base_segments=_base_segments(inputs, changed_segments), segments=changed_segments
-        )
-    layers = assemble_layers(contents, inputs.recipe.layers, context)
-    image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
-    if output is None:
-        return image
+    output = get_output(contents, inputs, _creation_time(contents, context), context)
+    contents = add_output(contents, output)
+    changed_segments = _change_segments(cut, contents.nodes, merged, inputs, context)
+    contents = msgspec.structs.replace(
+        contents, base_segments=_base_segments(inputs, changed_segments), segments=changed_segments
+    )
     kept = tuple(sorted(entry.path for entry in output.entries()))
-    return msgspec.structs.replace(image, generated=GeneratedPaths(kept, output.dropped))
+    return contents, GeneratedPaths(kept, output.dropped)
 
 
 def _check_platform(inputs: PlatformInputs) -> None:

@@ -22,7 +22,7 @@ from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pumice.assembly.image import BuiltImage
     from pumice.assembly.recipe_build import RecipeBuild
@@ -149,13 +149,7 @@ def main(arguments: Sequence[str]) -> int:
         build = build_recipe(plan.recipe, plan.settings, home, environ=os.environ, progress=progress)
         plan = _make_final_plan(options, plan, build.recipe)
         _write_report(options, plan.recipe, build)
-        findings.report_findings(
-            build.image.platforms.values(),
-            plan.recipe,
-            dict(options.recipe_arguments),
-            progress,
-            is_strict=options.strict,
-        )
+        _report_findings(options, plan.recipe, build, progress)
         if key:
             _sign(build.image, plan, key, home)
         if plan.destinations:
@@ -175,12 +169,8 @@ def main(arguments: Sequence[str]) -> int:
             added=home.blobs.added,
             seconds=time.monotonic() - started,
             names=plan.names,
-            written=[str(destination.address) for destination in plan.destinations],
-            readable=[
-                str(destination.address)
-                for destination in plan.destinations
-                if destination.address.transport.is_readable and destination.address.path != "-"
-            ],
+            written=_addresses(plan.destinations),
+            readable=_addresses(filter(_is_readable, plan.destinations)),
             signed_by=key.path.name if key else "",
             signed_archives=files is not None,
             report=str(options.report or ""),
@@ -189,6 +179,26 @@ def main(arguments: Sequence[str]) -> int:
     is_piped = any(destination.address.path == "-" for destination in plan.destinations)
     print(digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
+
+
+def _report_findings(
+    options: argparse.Namespace, recipe: Recipe, build: RecipeBuild, progress: Progress
+) -> None:
+    findings.report_findings(
+        build.image.platforms.values(),
+        recipe,
+        dict(options.recipe_arguments),
+        progress,
+        is_strict=options.strict,
+    )
+
+
+def _addresses(destinations: Iterable[Location]) -> list[str]:
+    return [str(destination.address) for destination in destinations]
+
+
+def _is_readable(destination: Location) -> bool:
+    return destination.address.transport.is_readable and destination.address.path != "-"
 
 
 class _Plan(msgspec.Struct, frozen=True):

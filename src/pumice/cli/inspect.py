@@ -125,6 +125,14 @@ def _format_platform(platform: PlatformSummary) -> Iterator[str]:
     yield from _format_list("environment", config.get("Env", ()))
     yield from _format_list("labels", _format_pairs(config.get("Labels", {})))
     yield from _format_list("annotations", _format_pairs(platform.annotations))
+    yield from _format_layers(platform)
+    yield from _format_list("users", _join_in_lines([user.name for user in platform.users]))
+    yield from _format_list("set-ID files", [_file(file) for file in platform.set_id])
+    yield from _format_list("files with capabilities", [_file(file) for file in platform.capable])
+    yield from _format_list("world-writable", [_file(file) for file in platform.world_writable])
+
+
+def _format_layers(platform: PlatformSummary) -> Iterator[str]:
     yield "  layers"
     rows = [
         (
@@ -138,10 +146,6 @@ def _format_platform(platform: PlatformSummary) -> Iterator[str]:
     ]
     table = output.format_table(("", "digest", "size", "unpacked", "what"), rows, right=(0, 2, 3))
     yield from (f"    {line}".rstrip() for line in table.splitlines())
-    yield from _format_list("users", _join_in_lines([user.name for user in platform.users]))
-    yield from _format_list("set-ID files", [_file(file) for file in platform.set_id])
-    yield from _format_list("files with capabilities", [_file(file) for file in platform.capable])
-    yield from _format_list("world-writable", [_file(file) for file in platform.world_writable])
 
 
 def _format_fields(pairs: Iterable[tuple[str, str]], indent: str = "") -> Iterator[str]:

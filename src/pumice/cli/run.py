@@ -102,6 +102,11 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="SRC:DST[:ro]",
         help="mount a file or directory of the host at DST (repeatable)",
     )
+    _add_isolation_options(parser)
+
+
+def _add_isolation_options(parser: command_line.OptionGroup) -> None:
+    """Add the options for what the program shares with the machine."""
     parser.add_argument(
         "--network",
         "--net",

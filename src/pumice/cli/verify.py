@@ -86,7 +86,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    keys = parser.add_argument_group("trust")
+    _add_trust_options(parser.add_argument_group("trust"))
+    _add_requirement_options(parser)
+    results.add_format_options(parser, "verify", default="text")
+    registries.options(parser)
+    return parser
+
+
+def _add_trust_options(keys: argparse._ArgumentGroup) -> None:
+    """Add the options that name the signers to trust instead of those of the policy."""
     keys.add_argument(
         "--key",
         action="append",
@@ -95,6 +103,10 @@ def parser() -> argparse.ArgumentParser:
         help="trust only this public key and ignore the policy (repeatable)",
     )
     signing.add_identity_options(keys, "trust only this identity: ")
+
+
+def _add_requirement_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what is required of the image besides a signature, and what is not."""
     parser.add_argument(
         "--signature",
         type=Path,
@@ -119,9 +131,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
     )
-    results.add_format_options(parser, "verify", default="text")
-    registries.options(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -78,11 +78,8 @@ def verify_image(
     evaluated_claims = _without_content(
         evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     )
-    valid_signatures = [
-        evaluation
-        for evaluation in evaluated_claims
-        if not evaluation.problem and evaluation.claim.is_signature
-    ]
+    valid_claims = [evaluation for evaluation in evaluated_claims if not evaluation.problem]
+    valid_signatures = [evaluation for evaluation in valid_claims if evaluation.claim.is_signature]
     signing_keys = [evaluation.trusted_key for evaluation in valid_signatures if evaluation.trusted_key]
     if signers.count_signers(signing_keys, trusted) < max(1, threshold):
         if signatures_only and not signing_keys:
@@ -97,11 +94,7 @@ def verify_image(
         signed_at=_signing_time(valid_signatures, trusted, max(1, threshold)),
         signatures=tuple(valid_signatures),
         threshold=threshold,
-        attestations=tuple(
-            evaluation
-            for evaluation in evaluated_claims
-            if not evaluation.problem and not evaluation.claim.is_signature
-        ),
+        attestations=tuple(item for item in valid_claims if not item.claim.is_signature),
         rejected=tuple(evaluation for evaluation in evaluated_claims if evaluation.problem),
     )
 

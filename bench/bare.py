@@ -1,4 +1,4 @@
-"""``pumice`` without evidence, to measure how much time evidence takes. There is no option for this.
+"""Run ``pumice`` without writing evidence, to measure how much time evidence takes. ``pumice`` has no option for this.
 
     python -m bench.bare build recipe.yaml
 

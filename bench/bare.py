@@ -1,4 +1,4 @@
-"""Run ``pumice`` without writing evidence, to measure how much time evidence takes. ``pumice`` has no option for this.
+"""Run ``pumice`` without writing evidence, to measure what evidence costs. Pumice has no option for this.
 
     python -m bench.bare build recipe.yaml
 

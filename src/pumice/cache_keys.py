@@ -29,7 +29,13 @@ Kind = Literal[
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
 _CUTTING = (
     *_READING,
-    *("formats/compression.py", "formats/deb.py", "formats/elf.py", "formats/gzip.py"),
+    *(
+        "formats/compression.py",
+        "formats/deb.py",
+        "formats/elf.py",
+        "formats/elf_headers.py",
+        "formats/gzip.py",
+    ),
     *(
         "packing/names.py",
         "packing/package_cutter.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -60,14 +59,9 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
-    with (
-        Home(locate(os.environ), progress=progress) as home,
-        registries.open_image(options.reference, home, progress, options=options) as multi_platform_image,
-    ):
-        image = reading.select_platform(multi_platform_image, options.platform)
+    with reading.open_platform(options, progress) as (image, home):
         findings = list(_check(image, home, progress))
     results.write_result(findings, options.format, lambda: _format_text(findings))
     has_warning = any(finding.severity == "warning" for finding in findings)

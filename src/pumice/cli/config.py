@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,12 +32,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.store.home import Home, locate
 
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as multi_platform_image,
-    ):
-        image = reading.select_platform(multi_platform_image, options.platform)
+    with reading.open_platform(options) as (image, _):
         sys.stdout.buffer.write(image.document(image.manifest().config))
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -44,14 +43,11 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("the output file is given twice", hint="pass FILE or --output FILE")
     from pumice.image.output import Output
     from pumice.image.rootfs import write_tar
-    from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
     with (
-        Home(locate(os.environ), progress=progress) as home,
-        registries.open_image(options.reference, home, progress, options) as multi_platform_image,
+        reading.open_platform(options, progress) as (image, _),
+        Output(options.output or options.file or "-", sys.stdout.buffer) as file,
     ):
-        image = reading.select_platform(multi_platform_image, options.platform)
-        with Output(options.output or options.file or "-", sys.stdout.buffer) as file:
-            write_tar(image, file, progress=progress)
+        write_tar(image, file, progress=progress)
     return 0

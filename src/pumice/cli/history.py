@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,13 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     from pumice.image import inventory
-    from pumice.store.home import Home, locate
 
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as multi_platform_image,
-    ):
-        image = reading.select_platform(multi_platform_image, options.platform)
+    with reading.open_platform(options) as (image, home):
         entries = list(_list_entries(image, inventory.read_inventory(image, home.records)))[::-1]
     results.write_result(entries, options.format, lambda: _format_table(entries, in_full=options.no_trunc))
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +83,6 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.evidence import license_policy
     from pumice.image.regular_file import read_small
-    from pumice.store.home import Home, locate
 
     policy = license_policy.Policy()
     if options.policy:
@@ -94,11 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         if data is None:
             raise UsageError(f"cannot read the policy {str(options.policy)!r}: no such file")
         policy = license_policy.read_policy(data, str(options.policy))
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as multi_platform_image,
-    ):
-        image = reading.select_platform(multi_platform_image, options.platform)
+    with reading.open_platform(options) as (image, home):
         facts = reading.read_facts(image, home, options.reference)
     violations = license_policy.find_violations(facts.packages, policy)
     results.write_result(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
     from pumice.cli.arguments import Parser
     from pumice.evidence.facts import Facts
     from pumice.image.model import Image
+    from pumice.progress import Progress
     from pumice.store.home import Home
 
 REFERENCES = """REF is name:version, a name with only one version, a digest or a prefix of it, oci:DIR[:TAG],
@@ -28,6 +33,24 @@ def select_platform(image: Image, platform: str | None) -> Image:
     from pumice.image import platform_choice
 
     return platform_choice.select_platform(image, platform or "", os.uname().machine)
+
+
+@contextmanager
+def open_platform(
+    options: argparse.Namespace, progress: Progress | None = None
+) -> Iterator[tuple[Image, Home]]:
+    """Give the image of one platform that ``reference`` and ``platform`` name, and the store.
+
+    ``options`` are those of a parser with `platform_option` and the options of `registries`.
+    """
+    from pumice.cli import registries
+    from pumice.store.home import Home, locate
+
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        registries.open_image(options.reference, home, progress, options) as image,
+    ):
+        yield select_platform(image, options.platform), home
 
 
 def read_facts(image: Image, home: Home, reference: str) -> Facts:

@@ -49,13 +49,8 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the SBOM."""
     options = parser().parse_args(arguments)
-    from pumice.store.home import Home, locate
 
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as multi_platform_image,
-    ):
-        image = reading.select_platform(multi_platform_image, options.platform)
+    with reading.open_platform(options) as (image, home):
         data = None
         if options.format != "table" and options.layer is None and not options.scan:
             data = _read_attached_sbom(image, home, options.reference, options.format)

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.formats.elf_headers import PT_INTERP, PT_NOTE, read_elf_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
-_DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
+    from pumice.formats.elf_headers import ElfFile
+
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 10, 14, 15, 29
 _DLOPEN_NOTE = 0x407C0C0A
 _DLOPEN_OWNER = b"FDO\0"
 
-_MAX_SEGMENTS = 512
-_MAX_DYNAMIC = 1 << 20
 _MAX_STRINGS = 16 << 20
 _MAX_NOTES = 1 << 20
 _MAX_PATH = 4096
@@ -57,99 +58,41 @@ class ElfProgram(msgspec.Struct, frozen=True, kw_only=True):
         return f"\0{name}\0".encode() in self.strings
 
 
-class _Segment(msgspec.Struct, frozen=True):
-    """A program header: type, position in the file, address and size in bytes."""
-
-    kind: int
-    offset: int
-    address: int
-    size: int
-
-
-class _File(msgspec.Struct, frozen=True):
-    """An ELF file that is read in parts."""
-
-    read_at: Callable[[int, int], bytes]
-    size: int
-    order: str
-    bits: int
-
-    def read(self, offset: int, size: int, limit: int) -> bytes:
-        """Return ``size`` bytes at ``offset``, nothing if they are outside the file or above the limit."""
-        if size > limit or offset < 0 or offset + size > self.size:
-            return b""
-        return self.read_at(offset, size)
-
-    def segments(self, head: bytes) -> list[_Segment]:
-        """Return the program headers, none if they are malformed."""
-        if self.bits == 64:
-            (offset,) = struct.unpack_from(self.order + "Q", head, 32)
-            width, count = struct.unpack_from(self.order + "HH", head, 54)
-            row, positions = struct.Struct(self.order + "IIQQQQ"), (0, 2, 3, 5)
-        else:
-            (offset,) = struct.unpack_from(self.order + "I", head, 28)
-            width, count = struct.unpack_from(self.order + "HH", head, 42)
-            row, positions = struct.Struct(self.order + "IIIII"), (0, 1, 2, 4)
-        if not row.size <= width <= 256 or not 0 < count <= _MAX_SEGMENTS:
-            return []
-        table = self.read(offset, width * count, _MAX_SEGMENTS * 256)
-        rows = (row.unpack_from(table, start) for start in range(0, len(table), width))
-        return [_Segment(*(fields[position] for position in positions)) for fields in rows]
-
-
 def read_program(read_at: Callable[[int, int], bytes], size: int) -> ElfProgram | None:
     """Return the facts of an ELF file of ``size`` bytes; None for any other file.
 
     ``read_at(offset, length)`` returns a part of the file. What is malformed in the file is left out.
     """
-    head = read_at(0, 64) if size >= 64 else b""
-    if head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
+    file = read_elf_file(read_at, size)
+    if file is None:
         return None
-    file = _File(read_at, size, "<" if head[5] == 1 else ">", 32 * head[4])
-    (machine,) = struct.unpack_from(file.order + "H", head, 18)
-    segments = file.segments(head)
-    tags = _read_dynamic(file, segments)
-    strings = _read_strings(file, segments, tags)
+    tags: dict[int, list[int]] = {}
+    for tag, value in file.dynamic_entries():
+        tags.setdefault(tag, []).append(value)
+    strings = _read_strings(file, tags)
     names = [_text_at(strings, offset) for offset in tags.get(_DT_NEEDED, ())[:_MAX_NEEDED]]
     paths = tags.get(_DT_RUNPATH) or tags.get(_DT_RPATH) or []
     search_path = _text_at(strings, paths[0]) if paths else ""
     soname = _text_at(strings, tags[_DT_SONAME][0]) if tags.get(_DT_SONAME) else ""
     return ElfProgram(
-        machine=machine,
+        machine=file.machine,
         bits=file.bits,
-        interpreter=_read_interpreter(file, segments),
+        interpreter=_read_interpreter(file),
         needed=tuple(name for name in names if name),
         soname=soname,
         search_path=tuple(path for path in search_path.split(":") if path),
-        dlopen=tuple(_read_dlopen_notes(file, segments)),
+        dlopen=tuple(_read_dlopen_notes(file)),
         strings=strings,
     )
 
 
-def _read_dynamic(file: _File, segments: list[_Segment]) -> dict[int, list[int]]:
-    """Return the values of the dynamic section by tag."""
-    tags: dict[int, list[int]] = {}
-    dynamic = next((segment for segment in segments if segment.kind == _PT_DYNAMIC), None)
-    if dynamic is None:
-        return tags
-    data = file.read(dynamic.offset, dynamic.size, _MAX_DYNAMIC)
-    pair = struct.Struct(file.order + ("QQ" if file.bits == 64 else "II"))
-    for tag, value in pair.iter_unpack(data[: len(data) // pair.size * pair.size]):
-        if tag == _DT_NULL:
-            break
-        tags.setdefault(tag, []).append(value)
-    return tags
-
-
-def _read_strings(file: _File, segments: list[_Segment], tags: dict[int, list[int]]) -> bytes:
+def _read_strings(file: ElfFile, tags: dict[int, list[int]]) -> bytes:
     if not tags.get(_DT_STRTAB) or not tags.get(_DT_STRSZ):
         return b""
-    address = tags[_DT_STRTAB][0]
-    for segment in segments:
-        if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.size:
-            offset = address - segment.address + segment.offset
-            return file.read(offset, min(tags[_DT_STRSZ][0], file.size - offset), _MAX_STRINGS)
-    return b""
+    offset = file.file_offset(tags[_DT_STRTAB][0])
+    if offset is None:
+        return b""
+    return file.read(offset, min(tags[_DT_STRSZ][0], file.size - offset), _MAX_STRINGS)
 
 
 def _text_at(strings: bytes, offset: int) -> str:
@@ -159,16 +102,16 @@ def _text_at(strings: bytes, offset: int) -> str:
     return strings[offset:end].decode("utf-8", "replace")
 
 
-def _read_interpreter(file: _File, segments: list[_Segment]) -> str:
-    segment = next((segment for segment in segments if segment.kind == _PT_INTERP), None)
+def _read_interpreter(file: ElfFile) -> str:
+    segment = file.first_segment(PT_INTERP)
     if segment is None:
         return ""
     return file.read(segment.offset, segment.size, _MAX_PATH).partition(b"\0")[0].decode("utf-8", "replace")
 
 
-def _read_dlopen_notes(file: _File, segments: list[_Segment]) -> Iterator[DlopenNote]:
-    for segment in segments:
-        if segment.kind == _PT_NOTE:
+def _read_dlopen_notes(file: ElfFile) -> Iterator[DlopenNote]:
+    for segment in file.segments:
+        if segment.kind == PT_NOTE:
             yield from _parse_notes(file.read(segment.offset, segment.size, _MAX_NOTES), file.order)
 
 

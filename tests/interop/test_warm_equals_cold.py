@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.cli import build as build_verb
+from pumice.assembly import recipe_build
 from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import real
@@ -47,7 +47,7 @@ def test_a_warm_store_gives_the_same_image_as_an_empty_store(
 
     def build(store: str, processors: int) -> tuple[str, list[str]]:
         monkeypatch.setenv("PUMICE_HOME", str(shop / store))
-        monkeypatch.setattr(build_verb, "default_processors", lambda: processors)
+        monkeypatch.setattr(recipe_build, "default_processors", lambda: processors)
         options = ("--locked", "--offline", "--bundle", str(bundle), "--progress", "none")
         capsys.readouterr()
         code = main(["build", *options, str(recipe)])

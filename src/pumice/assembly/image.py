@@ -91,6 +91,8 @@ def build_image(
             architecture=architecture,
             ids=ids,
             format=lock.format,
+            omittable=lock.omittable.get(architecture, ()),
+            without=lock.without.get(architecture, ()),
         )
         images[architecture] = build_platform(inputs, context)
         ids = _merge_ids(ids, images[architecture].ids)  # a name has one id on all architectures

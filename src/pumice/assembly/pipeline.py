@@ -12,6 +12,7 @@ from pumice.assembly.effect_cache import apply_effects
 from pumice.assembly.image_checks import check_contents
 from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
+from pumice.assembly.omission import omit_packages
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
 from pumice.assembly.platform import GeneratedPaths, PlatformImage
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pumice.packing.merge import MergedTree
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
-    from pumice.packing.tree import Node
+    from pumice.packing.tree import Node, Tree
     from pumice.store.blobs import Blobs
 
 
@@ -47,13 +48,17 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
     )
     cut = cut_packages(inputs, groups, context)
+    recipe_entries = recipe_files.collect_items(inputs.files)
+    lean = omit_packages(inputs, cut, recipe_entries, context)
+    inputs, cut = lean.inputs, lean.cut
+    groups = layer_plan.keep_packages(groups, {p.name for p in inputs.packages if p.role != "base-data"})
     merged = merge.merge_segments(
         cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
     )
-    recipe_entries = recipe_files.collect_items(inputs.files)
     settings = _effect_settings(inputs)
-    draft = _draft_tree(inputs, recipe_entries, merged, settings)
-    outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
+    effect_tree = merged.tree.with_packages(lean.script_facts).with_entries(lean.account_files)
+    draft = _draft_tree(inputs, recipe_entries, effect_tree, settings)
+    outcome = apply_effects(settings, cut.keys | lean.omitted_keys, effect_tree, draft, context.home)
     generated = _generated_entries(merged, cut.segments, outcome, blobs)
     tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
@@ -76,7 +81,9 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
     image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
-    return msgspec.structs.replace(image, generated=generated_paths) if generated_paths else image
+    return msgspec.structs.replace(
+        image, omission=lean.decision, generated=generated_paths or image.generated
+    )
 
 
 def _run_programs(
@@ -133,14 +140,14 @@ def _creation_time(contents: LayerContents, context: BuildContext) -> int:
 def _draft_tree(
     inputs: PlatformInputs,
     recipe_entries: Sequence[RecipeEntry],
-    merged: MergedTree,
+    tree: Tree,
     settings: effects.EffectSettings,
 ) -> DraftTree | None:
     """Return the tree that effects see with the recipe's own files, None for formats before 2."""
     if inputs.format < 2:
         return None
-    aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
-    return DraftTree(inputs.files, recipe_entries, merged.tree, merged.tree.with_entries(aliases))
+    aliases = link_merged_usr(effects.EffectInput(tree, settings, {})).generated
+    return DraftTree(inputs.files, recipe_entries, tree, tree.with_entries(aliases))
 
 
 def _change_segments(

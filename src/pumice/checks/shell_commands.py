@@ -31,7 +31,7 @@ def check_shell_commands(image: CheckedImage) -> Iterator[Finding]:
             continue
         missing = [
             name
-            for name in _basic_commands(image.read_text(file.path))
+            for name in find_commands(image.read_text(file.path))
             if packages.get(name) in _BASIC_PACKAGES and image.find_command(name) is None
         ]
         if missing:
@@ -51,7 +51,7 @@ def _join(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _basic_commands(text: str) -> list[str]:
+def find_commands(text: str) -> list[str]:
     """Return the commands that a script runs without asking whether they exist; none if it is not POSIX."""
     try:
         script = shell.parse_script(text.encode("utf-8", "replace"))

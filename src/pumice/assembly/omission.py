@@ -13,7 +13,9 @@ from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
 from pumice.checks.shell_commands import find_commands
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import ImageError
+from pumice.omission.command_chain import find_needs
 from pumice.omission.decision import Decision, Question, decide
+from pumice.omission.reasons import describe_use
 from pumice.omission.tables import kept_paths
 from pumice.omission.uses import FileUses, PackageUses, read_file_uses, read_package_uses
 from pumice.packing.segments import content_reader
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
+    from pumice.omission.decision import Use
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage
@@ -75,6 +78,11 @@ def omit_packages(
     return _remove(inputs, cut, decision, context)
 
 
+def find_cached_decision(inputs: PlatformInputs, home: Home) -> Decision | None:
+    """Return the decision for ``inputs`` if a build has made it; None before the first build."""
+    return _DECISIONS.get(home, _decision_key(inputs))
+
+
 def _decision_key(inputs: PlatformInputs) -> Digest:
     """Return the cache key of a decision: all that it depends on is known before anything is read."""
     recipe = inputs.recipe
@@ -91,11 +99,16 @@ def _make_question(inputs: PlatformInputs) -> Question:
     local = [package.name for package in inputs.packages if package.role == "local"]
     return Question(
         named=tuple(sorted({*requested, *local, *recipe.keep})),
-        omittable=() if KEEP_ALL in recipe.keep else inputs.omittable,
+        omittable=() if keeps_all(recipe) else inputs.omittable,
         without=inputs.without,
         essential=recipe.base == "essential",
         recommends=recipe.recommends,
     )
+
+
+def keeps_all(recipe: Recipe) -> bool:
+    """Whether nothing is left out by default, so that apt finds all dependencies in the image."""
+    return KEEP_ALL in recipe.keep or recipe.base == "essential"
 
 
 def _decide(
@@ -115,7 +128,26 @@ def _decide(
     recipe_uses = PackageUses(
         (*_command_uses(inputs.recipe), *_file_uses(recipe_entries, inputs.files.content_digests))
     )
-    return decide(_make_question(inputs), installed, recipe_uses, read_uses)
+    decision = decide(_make_question(inputs), installed, recipe_uses, read_uses)
+    given_up = {package.name for package in decision.omitted if package.by_recipe}
+    if given_up:
+        for need in find_needs(_command_programs(inputs.recipe), installed, recipe_uses, read_uses):
+            if need.package in given_up:
+                raise _needed_error(need)
+    return decision
+
+
+def _command_programs(recipe: Recipe) -> list[str]:
+    health = recipe.run.health.command if recipe.run.health else ()
+    words = (*recipe.run.command[:1], *health[:1])
+    return [_normalize(word) for word in words]
+
+
+def _needed_error(need: Use) -> ImageError:
+    return ImageError(
+        f"cannot leave out {need.package}: {describe_use(need)}, and the command cannot start without it",
+        hint=f"remove {need.package}, or the family with it, from 'without'",
+    )
 
 
 def _command_uses(recipe: Recipe) -> Iterator[FileUses]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
+    from pumice.assembly.omission import LeanPackages
     from pumice.assembly.package_segments import CutPackages
     from pumice.assembly.platform import PlatformInputs
     from pumice.packing.compose import ComposedLayer
@@ -80,10 +81,8 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     )
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
-    image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
-    return msgspec.structs.replace(
-        image, omission=lean.decision, generated=generated_paths or image.generated
-    )
+    image = _write_image(lean, contents, layers, merged, outcome, owners, context)
+    return msgspec.structs.replace(image, generated=generated_paths) if generated_paths else image
 
 
 def _run_programs(
@@ -212,7 +211,7 @@ def _link_directories(merged: MergedTree, outcome: AppliedEffects) -> Iterator[G
 
 
 def _write_image(
-    inputs: PlatformInputs,
+    lean: LeanPackages,
     contents: LayerContents,
     layers: list[ComposedLayer],
     merged: MergedTree,
@@ -221,6 +220,7 @@ def _write_image(
     context: BuildContext,
 ) -> PlatformImage:
     """Write the config, the manifest and the facts of an image whose layers are finished."""
+    inputs = lean.inputs
     created = _creation_time(contents, context)
     user = owners.config_user(inputs.recipe.run.user)
     manifest, config = write_manifest(
@@ -235,9 +235,26 @@ def _write_image(
         ids=outcome.ids,
         layers=tuple((layer.title, layer.layer) for layer in layers),
         facts=evidence.write_image_facts(
-            inputs, contents, layers, (manifest, config), created, os_release, home=context.home
+            inputs,
+            contents,
+            layers,
+            (manifest, config),
+            created,
+            os_release,
+            omitted=lean.decision.omitted,
+            home=context.home,
         ),
-        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
+        skipped_actions=_skipped_actions(outcome, lean),
+        omission=lean.decision,
         notes=merged.notes,
         findings=check_contents(inputs.recipe, contents, context.home.blobs),
     )
+
+
+def _skipped_actions(outcome: AppliedEffects, lean: LeanPackages) -> dict[str, tuple[str, ...]]:
+    """Return the skipped actions by package, without those of packages that are left out."""
+    return {
+        name: tuple(actions)
+        for name, actions in sorted(outcome.skipped_actions.items())
+        if name not in lean.decision.names
+    }

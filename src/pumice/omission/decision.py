@@ -182,7 +182,7 @@ class _Fixpoint:
     def _things(self, user: str, file: FileUses) -> Iterator[tuple[str, str]]:
         """Yield the packages that a file uses, and what it uses of them."""
         providers = self._providers
-        for soname in file.libraries:
+        for soname in (*file.libraries, *file.dlopen):
             if package := providers.by_soname.get(soname):
                 yield package, soname
         if file.interpreter and (package := providers.find_program(file.interpreter)):

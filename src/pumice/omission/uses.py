@@ -68,12 +68,14 @@ _MAX_PATHS = 2_000
 class FileUses(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """What a file uses. Paths have no slash in front, and are those of a merged ``/usr``.
 
-    ``libraries`` are sonames. ``programs`` are paths, and names of commands without a slash. ``is_script``:
-    it begins with ``#!``, so it counts only if something starts it. ``link`` is the target of a link.
+    ``libraries`` are the sonames that it is linked with, ``dlopen`` those that it may load later.
+    ``programs`` are paths, and names of commands without a slash. ``is_script``: it begins with ``#!``, so it
+    counts only if something starts it. ``link`` is the target of a link.
     """
 
     path: str
     libraries: tuple[str, ...] = ()
+    dlopen: tuple[str, ...] = ()
     interpreter: str = ""
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
@@ -140,17 +142,18 @@ def _read_elf(path: str, size: int, read_at: ReadAt) -> FileUses | None:
     program = read_program(read_at, size)
     if program is None:
         return None
-    libraries = [*program.needed, *(name for note in program.dlopen for name in note.sonames)]
+    dlopen = tuple(name for note in program.dlopen for name in note.sonames)
     programs: set[str] = set()
     if size <= _MAX_ELF:
         programs = _paths_in_program(read_at(0, size))
-    if not libraries and not programs and not program.interpreter:
+    if not (program.needed or dlopen or programs or program.interpreter):
         return None
     return FileUses(
         path,
-        tuple(posixpath.basename(name) for name in dict.fromkeys(libraries)),
-        _normalize(program.interpreter) if program.interpreter else "",
-        tuple(sorted(programs)),
+        libraries=tuple(posixpath.basename(name) for name in program.needed),
+        dlopen=dlopen,
+        interpreter=_normalize(program.interpreter) if program.interpreter else "",
+        programs=tuple(sorted(programs)),
     )
 
 

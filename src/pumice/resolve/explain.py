@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pumice.resolve.pool import Dependency
     from pumice.resolve.problem import Requirements
 
-Presence = Literal["installed", "base-data", "absent"]
+Presence = Literal["installed", "base-data", "absent", "omitted"]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -61,7 +61,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ``chain`` leads from the recipe to the package. ``exclusive`` are the packages that would be removed
     with it, itself included, and ``exclusive_size`` is their installed size in bytes. ``accepted_by`` is for
     an absent package, and ``excluded`` the location that excludes it. ``approximated`` are packages whose
-    locked version is no longer in the archives: they are explained by the newest version.
+    locked version is no longer in the archives: they are explained by the newest version. ``omission`` says
+    why the last build left the package out or kept it, ``unused_by`` which files use it and do not count.
     """
 
     package: str
@@ -75,6 +76,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     accepted_by: tuple[Alternative, ...] = ()
     excluded: str = ""
     approximated: tuple[str, ...] = ()
+    omission: str = ""
+    unused_by: tuple[str, ...] = ()
 
 
 def explain_package(

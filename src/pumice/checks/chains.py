@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.checks.accounts import process_user
 from pumice.checks.finding import Finding
 from pumice.checks.known_programs import package_hint
 from pumice.checks.reach import commands
@@ -46,6 +47,16 @@ def _check_command(image: CheckedImage, key: str, word: str) -> Finding | None:
             check="command",
             message=f"the program {word!r} is not executable (mode {entry.mode & 0o7777:04o})",
             hint="set 'mode: 0755' for it under 'files'",
+            key=key,
+            path=word,
+        )
+    user = process_user(image)
+    if user is not None and not user.can_execute(entry):
+        return Finding(
+            check="command",
+            message=f"the user {user.name!r} may not execute the program {word!r} (owner {entry.uid}, mode "
+            f"{entry.mode & 0o7777:04o})",
+            hint="set 'mode: 0755' or an 'owner' for it under 'files' or 'permissions'",
             key=key,
             path=word,
         )

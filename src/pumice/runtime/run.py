@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
@@ -153,17 +154,23 @@ def _volume_mounts(
 
 
 def execute(
-    container: Container, runner: Stage1, scratch: Path, streams: tuple[int, int, int] = (0, 1, 2)
+    container: Container,
+    runner: Stage1,
+    scratch: Path,
+    streams: tuple[int, int, int] = (0, 1, 2),
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
-    ``streams`` are the descriptors that become its standard input, output and error.
+    ``streams`` are the descriptors that become its standard input, output and error. ``watch`` takes the
+    process id of the sandbox, and returns a context that is open while it runs.
     """
     with closing(runner), _blocked_signals():
         start = runner.start(container, scratch)
         reasons, pid = spawn_sandbox(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
-            code = wait_and_forward(pid, lambda: runner.target(pid))
+            with watch(pid):
+                code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:

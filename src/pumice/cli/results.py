@@ -30,14 +30,18 @@ RESULTS: dict[str, str] = {
     "inspect": "pumice.image.summary:Summary",
     "key list": "pumice.cli.key:StoredKey[]",
     "licenses": "pumice.cli.licenses:LicenseReport",
+    "lock": "pumice.cli.lock:LockResult[]",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
+    "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
+    "store path": "pumice.cli.store:StorePath",
     "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
     "test": "pumice.cli.test:TestReport",
     "tree": "pumice.cli.tree:Branch",
     "trust list": "pumice.cli.trust.list:TrustRules",
+    "trust why": "pumice.cli.trust.why:TrustExplanation",
     "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",
 }
@@ -46,7 +50,7 @@ RESULTS: dict[str, str] = {
 _JSON = "json"
 _TEMPLATE = "template"
 _FOR_PEOPLE = ("table", "text")
-"""Two names of the format for people; each command has one of them as its default and takes both."""
+"""Two names of the format for people; each command that has one of them takes both."""
 
 
 class ResultFormat(NamedTuple):
@@ -61,6 +65,17 @@ class ResultFormat(NamedTuple):
         return self.name in (_JSON, _TEMPLATE)
 
 
+class FormatReader(NamedTuple):
+    """Reads a value of ``--format``; ``names`` are those of the formats besides templates."""
+
+    command: str
+    names: Sequence[str]
+
+    def __call__(self, text: str) -> ResultFormat:
+        """Return the format; raises UsageError."""
+        return _parse_format(text, self.command, self.names)
+
+
 def add_format_options(
     parser: argparse.ArgumentParser,
     command: str,
@@ -69,6 +84,7 @@ def add_format_options(
     others: Sequence[str] = (),
     example: str = "Digest",
     has_variants: bool = False,
+    json_help: str = "short for --format json",
 ) -> None:
     """Add ``--format`` and ``--json`` as ``format``, a `ResultFormat`, for a command in `RESULTS`.
 
@@ -78,7 +94,7 @@ def add_format_options(
     names = (default, _JSON, *others)
     parser.add_argument(
         "--format",
-        type=lambda text: _parse_format(text, "" if has_variants else command, names),
+        type=FormatReader("" if has_variants else command, names),
         default=ResultFormat(default),
         metavar="FORMAT",
         help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
@@ -88,7 +104,7 @@ def add_format_options(
         dest="format",
         action="store_const",
         const=ResultFormat(_JSON),
-        help="short for --format json",
+        help=json_help,
     )
 
 
@@ -102,7 +118,7 @@ def check_template(result_format: ResultFormat, command: str) -> ResultFormat:
 
 
 def _parse_format(text: str, command: str, names: Sequence[str]) -> ResultFormat:
-    name = names[0] if text in _FOR_PEOPLE and names[0] in _FOR_PEOPLE else text
+    name = next((name for name in names if name in _FOR_PEOPLE), text) if text in _FOR_PEOPLE else text
     if name in names:
         return ResultFormat(name)
     if "{{" in text:

@@ -57,7 +57,7 @@ def test_why_explains_a_refused_image_in_json_too(world: TrustWorld) -> None:
     assert (key["key"], key["problem"]) == (fingerprint(world), None)
     assert explanation["verification"]["signatures"]
     template = ("--format", "{{.Trusted}} {{.RequiredName}}")
-    assert world.must("trust", "why", "oci:out", *template, store=OTHER) == "true example.com/hello:1.0\n"
+    assert world.must("trust", "why", "oci:out", *template, store=OTHER) == "true example.com/hello:1.0"
 
 
 def test_a_rule_for_another_prefix_does_not_apply(world: TrustWorld) -> None:

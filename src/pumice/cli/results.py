@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class ResultFormat(NamedTuple):
         return self.name in (_JSON, _TEMPLATE)
 
 
-class FormatReader(NamedTuple):
+class FormatReader(msgspec.Struct, frozen=True):
     """Reads a value of ``--format``; ``names`` are those of the formats besides templates."""
 
     command: str
@@ -149,8 +151,6 @@ def write_result(
 def _format_for_programs(result: Any, template: Template | None) -> str:
     import json
 
-    import msgspec
-
     text = json.dumps(msgspec.to_builtins(result, str_keys=True), indent=2) + "\n"
     if template is None:
         return text
@@ -185,8 +185,6 @@ def result_type(command: str) -> Any:
 
 def result_schema(command: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a command's JSON output."""
-    import msgspec
-
     schema = msgspec.json.schema(result_type(command))
     for definition in schema.get("$defs", {}).values():
         _describe_output(definition)

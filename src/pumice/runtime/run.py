@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
-from pumice.runtime import prepared_tree, process, sandbox, stage1
+from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime.isolation.machine import fit_container
+from pumice.runtime.isolation.model import Isolation
+from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -38,8 +41,6 @@ if TYPE_CHECKING:
 
 MAX_REASON = 1 << 16
 """Bytes of a failure reason that are read."""
-_MAX_HOSTS = 1 << 20
-_HOSTS = "hosts"
 _SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
 
 
@@ -59,11 +60,16 @@ def run_image(
     name: str = "",
     insecure: Sequence[str] = (),
     allow_older: bool = False,
+    isolators: Isolation | None = None,
+    names: NameResolution | None = None,
+    hostname: str = HOSTNAME,
+    strict: bool = False,
     confirm: Callable[[UnsignedImage], bool] | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; ``platform`` is that of the host by default. The program is
+    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``isolators`` is reported, and an error if
+    ``strict``. ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
     must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
@@ -90,8 +96,13 @@ def run_image(
             network=network,
             read_only=read_only,
             init=init,
+            isolators=isolators,
+            names=names,
+            hostname=hostname,
+            filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
+        container = fit_container(container, isolation, progress, strict=strict)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent)
 
@@ -105,41 +116,31 @@ def plan_container(
     network: Network,
     read_only: bool = False,
     init: bool = False,
+    isolators: Isolation | None = None,
+    names: NameResolution | None = None,
+    hostname: str = HOSTNAME,
+    filters: str = "",
     has_terminal: bool = False,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
+    names = names or NameResolution()
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
         process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
         mounts=(
-            *_name_resolution_mounts(tree.root),
+            *name_resolution.plan_mounts(str(tree.root), names),
             *_volume_mounts(config.volumes, mounts, read_only),
             *mounts,
         ),
-        files=((_HOSTS, _hosts(HOSTNAME)),),
+        files=name_resolution.plan_files(hostname, names),
+        hostname=hostname,
+        isolation=isolators or Isolation(),
+        filters=filters,
         network=network,
         read_only=read_only,
         init=init,
     )
-
-
-def _name_resolution_mounts(root: Path) -> Iterator[Mount]:
-    """Yield the mounts of the files for name resolution."""
-    if Path("/etc/resolv.conf").is_file():
-        yield Mount("/etc/resolv.conf", "/etc/resolv.conf", read_only=True)
-    yield Mount(f"{root}/{_HOSTS}", "/etc/hosts", read_only=True)
-
-
-def _hosts(hostname: str) -> str:
-    """Return the host's ``/etc/hosts`` with a line for the container's own name."""
-    text = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-    if Path("/etc/hosts").is_file():
-        with suppress(OSError), Path("/etc/hosts").open(encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(_MAX_HOSTS)
-    if any(hostname in line.partition("#")[0].split()[1:] for line in text.splitlines()):
-        return text
-    return f"{text.rstrip()}\n127.0.1.1\t{hostname}\n"
 
 
 def _volume_mounts(

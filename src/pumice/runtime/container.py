@@ -62,7 +62,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. ``filters``
-    is a directory that keeps compiled filters of system calls, empty for none.
+    is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
+    files ``cgroup.procs`` that the program enters.
     """
 
     root: str
@@ -77,5 +78,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()
     filters: str = ""
+    cgroups: tuple[int, ...] = ()
     in_place: bool = False
     last_pid: int = 0

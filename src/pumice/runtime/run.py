@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.isolation.model import Isolation
 from pumice.runtime.name_resolution import NameResolution
@@ -104,7 +106,7 @@ def run_image(
         )
         container = fit_container(container, isolation, progress, strict=strict)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent)
+        return execute(container, runner, tree.root.parent, progress=progress)
 
 
 def plan_container(
@@ -154,22 +156,31 @@ def _volume_mounts(
 
 
 def execute(
-    container: Container, runner: Stage1, scratch: Path, streams: tuple[int, int, int] = (0, 1, 2)
+    container: Container,
+    runner: Stage1,
+    scratch: Path,
+    streams: tuple[int, int, int] = (0, 1, 2),
+    progress: Progress | None = None,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
-    ``streams`` are the descriptors that become its standard input, output and error.
+    ``streams`` are the descriptors that become its standard input, output and error. ``progress`` learns why
+    the program was killed, if the kernel knows.
     """
-    with closing(runner), _blocked_signals():
-        start = runner.start(container, scratch)
-        reasons, pid = spawn_sandbox(container, start, streams)
+    started = time.monotonic_ns() // 1000
+    with control_groups.limited(container) as (limited, group), closing(runner), _blocked_signals():
+        start = runner.start(limited, scratch)
+        reasons, pid = spawn_sandbox(limited, start, streams)
         with os.fdopen(reasons, "rb") as file:
             code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
             raise_reason(text, code)
-        return runner.finish(code)
+        code = runner.finish(code)
+        if explanation := ending.explain_end(code, container.isolation, group, started):
+            (progress or Silent()).warn(explanation)
+        return code
 
 
 def raise_reason(text: str, code: int) -> NoReturn:
@@ -189,7 +200,7 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     Options are passed in a memory file, because every user can read a command line.
     """
     reason_reader, reason_writer = os.pipe()
-    inherited = [reason_writer, *start.descriptors]
+    inherited = [reason_writer, *start.descriptors, *container.cgroups]
     try:
         options = _sandbox_options(container, start, reason_writer)
         external.check_arguments((*options, *start.program))
@@ -219,6 +230,7 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
         *files,
+        *(word for descriptor in container.cgroups for word in ("--cgroup", str(descriptor))),
         *start.options,
     ]
 

@@ -69,8 +69,11 @@ class ControlGroup:
             os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in self.directories
         )
 
-    def count_oom_kills(self) -> int:
-        """Return how many processes were killed because the memory of the group was used up."""
+    def ran_out_of_memory(self) -> bool:
+        """Return whether processes were killed, or may have been, because no memory was left.
+
+        In version 1, kills in the group of an engine below ours count there only, and it is gone by now.
+        """
         count = 0
         for directory in self.directories:
             for name in ("memory.oom_control", "memory.events"):
@@ -78,7 +81,13 @@ class ControlGroup:
                     for line in (directory / name).read_text().splitlines():
                         key, _, value = line.partition(" ")
                         count += int(value) if key == "oom_kill" else 0
-        return count
+            with suppress(OSError, ValueError):
+                usage, limit = (
+                    int((directory / f"memory.{name}_in_bytes").read_text())
+                    for name in ("max_usage", "limit")
+                )
+                count += usage >= limit
+        return count > 0
 
     def close(self) -> None:
         """Remove the groups, the deepest first, and the parent of the last container."""
@@ -93,6 +102,10 @@ class ControlGroup:
 
 
 def _remove(directory: Path) -> None:
+    """Remove a group and those that an engine created in it, the deepest first."""
+    with suppress(OSError):
+        for child in [entry for entry in directory.iterdir() if entry.is_dir()]:
+            _remove(child)
     for _ in range(_REMOVAL_TRIES):
         try:
             directory.rmdir()
@@ -255,8 +268,9 @@ def remove_abandoned(parent: Path) -> int:
                 descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    directory.rmdir()  # fails if it has processes
-                    count += 1
+                    if not any(path.read_text() for path in directory.rglob("cgroup.procs")):
+                        _remove(directory)
+                        count += 1
                 finally:
                     os.close(descriptor)
     return count

@@ -22,9 +22,9 @@ def explain_end(code: int, isolation: Isolation, group: ControlGroup, started: i
 
     ``started`` is the time of its start on the monotonic clock, in microseconds.
     """
-    if code == _KILLED and group.count_oom_kills():
+    if code == _KILLED and group.ran_out_of_memory():
         return (
-            f"the program was killed because it used more than the {isolation.limits.memory >> 20} MiB"
+            f"the program was killed when it had used all of the {isolation.limits.memory >> 20} MiB"
             " of --memory"
         )
     if code != _BAD_CALL:

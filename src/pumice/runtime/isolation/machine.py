@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.runtime.isolation import isolators
+from pumice.runtime.isolation import control_groups, isolators
 from pumice.runtime.isolation.isolators import Complaint
-from pumice.runtime.isolation.model import Isolation, Rlimit
+from pumice.runtime.isolation.model import Isolation, Limits, Rlimit
 
 if TYPE_CHECKING:
     from pumice.progress import Progress
@@ -41,12 +41,30 @@ def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:
     if isolation.selinux and not Path("/sys/fs/selinux/enforce").exists():
         complaints.append(Complaint("--security-opt label=", "ignored", "SELinux is not enabled here"))
         isolation = msgspec.structs.replace(isolation, selinux="")
+    if isolation.limits != Limits(pids=isolation.limits.pids) or isolation.limits.pids:
+        isolation = _fit_limits(isolation, complaints)
     if not _has_capability(_CAP_SYS_RESOURCE):
         rlimits = tuple(_fit_rlimit(limit, complaints) for limit in isolation.rlimits)
         isolation = msgspec.structs.replace(
             isolation, rlimits=rlimits, oom_score=_fit_oom_score(isolation.oom_score, complaints)
         )
     return isolation, complaints
+
+
+def _fit_limits(isolation: Isolation, complaints: list[Complaint]) -> Isolation:
+    """Return the isolation without the limits that control groups cannot have here."""
+    limits = isolation.limits
+    obstacle = control_groups.find_obstacle(limits)
+    if not obstacle:
+        return isolation
+    options = {
+        "--memory": limits.memory,
+        "--cpus": limits.cpus,
+        "--cpu-shares": limits.cpu_shares,
+        "--pids-limit": limits.pids,
+    }
+    complaints += [Complaint(option, "ignored", obstacle) for option, limit in options.items() if limit]
+    return msgspec.structs.replace(isolation, limits=Limits())
 
 
 def _fit_rlimit(limit: Rlimit, complaints: list[Complaint]) -> Rlimit:

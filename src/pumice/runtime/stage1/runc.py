@@ -123,7 +123,14 @@ def make_config(container: Container) -> dict[str, Any]:
     capabilities = [f"CAP_{name}" for name in isolation.capabilities]
     added = [f"CAP_{name}" for name in isolation.added_capabilities]
     effective, ambient = (capabilities, []) if process.uid == 0 else (added, added)
-    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if container.network == "none" else [])]
+    namespaces = [
+        "pid",
+        "ipc",
+        "uts",
+        "mount",
+        "cgroup",
+        *(["network"] if container.network == "none" else []),
+    ]
     return {
         "ociVersion": _VERSION,
         "process": {

@@ -166,8 +166,6 @@ def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.runtime.container import HOSTNAME
-    from pumice.runtime.isolation.option_values import parse_hostname
     from pumice.runtime.process import Overrides
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
@@ -192,10 +190,7 @@ def main(arguments: Sequence[str]) -> int:
             read_only=options.read_only,
             init=options.init,
             mounts=(*options.volume, *isolation_options.plan_mounts(options)),
-            isolators=isolation_options.plan_isolation(options),
-            names=isolation_options.plan_names(options),
-            hostname=parse_hostname(options.hostname) if options.hostname else HOSTNAME,
-            strict=options.strict,
+            container_request=isolation_options.plan_request(options),
             platform=platforms.parse_platform(options.platform) if options.platform else None,
             progress=progress,
             reference=options.reference,

@@ -14,11 +14,10 @@ from pumice.errors import SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
-from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime.container import Container, Mount
+from pumice.runtime.container_request import ContainerRequest
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
-from pumice.runtime.isolation.model import Isolation
-from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -62,16 +61,13 @@ def run_image(
     name: str = "",
     insecure: Sequence[str] = (),
     allow_older: bool = False,
-    isolators: Isolation | None = None,
-    names: NameResolution | None = None,
-    hostname: str = HOSTNAME,
-    strict: bool = False,
+    container_request: ContainerRequest | None = None,
     confirm: Callable[[UnsignedImage], bool] | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``isolators`` is reported, and an error if
-    ``strict``. ``platform`` is that of the host by default. The program is
+    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
+    ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
     must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
@@ -98,13 +94,13 @@ def run_image(
             network=network,
             read_only=read_only,
             init=init,
-            isolators=isolators,
-            names=names,
-            hostname=hostname,
+            request=container_request,
             filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
-        container = fit_container(container, isolation, progress, strict=strict)
+        container = fit_container(
+            container, isolation, progress, strict=bool(container_request and container_request.strict)
+        )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress)
 
@@ -118,26 +114,24 @@ def plan_container(
     network: Network,
     read_only: bool = False,
     init: bool = False,
-    isolators: Isolation | None = None,
-    names: NameResolution | None = None,
-    hostname: str = HOSTNAME,
+    request: ContainerRequest | None = None,
     filters: str = "",
     has_terminal: bool = False,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
-    names = names or NameResolution()
+    request = request or ContainerRequest()
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
         process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
         mounts=(
-            *name_resolution.plan_mounts(str(tree.root), names),
+            *name_resolution.plan_mounts(str(tree.root), request.names),
             *_volume_mounts(config.volumes, mounts, read_only),
             *mounts,
         ),
-        files=name_resolution.plan_files(hostname, names),
-        hostname=hostname,
-        isolation=isolators or Isolation(),
+        files=name_resolution.plan_files(request.hostname, request.names),
+        hostname=request.hostname,
+        isolation=request.isolation,
         filters=filters,
         network=network,
         read_only=read_only,

@@ -50,7 +50,7 @@ class ControlGroup:
     def add(self, directory: Path) -> None:
         """Create a group; its lock tells `remove_abandoned` that it is in use."""
         while True:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             try:
                 descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:  # removed in between
@@ -221,7 +221,7 @@ def _enable(hierarchy: Hierarchy, parent: Path, controllers: list[str]) -> None:
 
     A group with processes cannot have them. So the processes of a delegated group move to a child.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
     words = " ".join(f"+{name}" for name in controllers)
     for directory in reversed([parent, *parent.parents]):
@@ -241,7 +241,7 @@ def _enable(hierarchy: Hierarchy, parent: Path, controllers: list[str]) -> None:
 
 def _move_processes(directory: Path) -> None:
     child = directory / _SUPERVISOR
-    child.mkdir(exist_ok=True)
+    child.mkdir(mode=0o755, exist_ok=True)
     for process in (directory / "cgroup.procs").read_text().split():
         with suppress(ProcessLookupError):
             _set(child / "cgroup.procs", process)

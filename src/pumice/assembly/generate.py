@@ -148,7 +148,7 @@ def _run_command(
         streams = (stdin.fileno(), log.fileno(), log.fileno())
         try:
             with _limited_processors(surroundings.processors):
-                exit_code = execute(container, Builtin(), root.parent, streams, limit_watch.watch)
+                exit_code = execute(container, Builtin(), root.parent, streams, watch=limit_watch.watch)
         except SandboxError as error:
             raise _sandbox_failure(command, error) from None
         if limit_watch.exceeded:

@@ -63,7 +63,9 @@ def test_directories_below_var_with_their_modes() -> None:
         "[Service]\nUser=mysql\nStateDirectory=db db/backup\nStateDirectoryMode=0700\n"
         "CacheDirectory=db\nLogsDirectory=db\nLogsDirectoryMode=2750\n"
     )
-    script = "#!/bin/sh\ninstall -d -o mysql -g adm -m 2750 /var/log/script\nmkdir -p /var/spool/no /var/run/yes\n"
+    script = (
+        "#!/bin/sh\ninstall -d -o mysql -g adm -m 2750 /var/log/script\nmkdir -p /var/spool/no /var/run/yes\n"
+    )
     conf = "d /var/lib/tmpfiles 0755 - - -\n"
     paths = {
         "usr/lib/systemd/system/db.service": unit,

@@ -33,7 +33,7 @@ def _check_command(image: CheckedImage, key: str, word: str) -> Finding | None:
         return Finding(
             check="command",
             message=f"the program {word!r} does not exist{place}",
-            hint=package_hint(word) or "add the package that contains it, or add the file under 'files'",
+            hint=_missing_program_hint(word),
             key=key,
             path=word,
         )
@@ -61,6 +61,14 @@ def _check_command(image: CheckedImage, key: str, word: str) -> Finding | None:
             path=word,
         )
     return None
+
+
+def _missing_program_hint(word: str) -> str:
+    if any(character.isspace() for character in word):
+        from pumice.recipe.hints import format_command
+
+        return f"write a list, because no shell splits the text: {format_command(word)}"
+    return package_hint(word) or "add the package that contains it, or add the file under 'files'"
 
 
 _DESCRIPTIONS = {

@@ -66,7 +66,7 @@ def test_rounds_have_other_surroundings(root: Path) -> None:
 
 
 def test_a_sandbox_that_does_not_work_is_explained(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
+    def fail(*_: object, **__: object) -> int:
         raise SandboxError("cannot create a user namespace: Operation not permitted")
 
     monkeypatch.setattr(generate, "execute", fail)

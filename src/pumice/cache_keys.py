@@ -57,13 +57,8 @@ _OWN_FILES = (
     "assembly/recipe_files.py",
 )
 _ALL = (
-<<<<<<< HEAD
     *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
-    *("runtime/", "runtime/sandbox/", "runtime/stage1/"),
-=======
-    *(*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/"),
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
->>>>>>> main
 )
 
 MODULES: dict[Kind, tuple[str, ...]] = {

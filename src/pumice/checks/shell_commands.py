@@ -39,24 +39,6 @@ def check_shell_commands(image: CheckedImage) -> Iterator[Finding]:
             name = "the health check" if key == "run.health" else "the command"
             yield from _check_text(image, text, name, words[0], key, is_own=True)
     for file in image.reach.files.values():
-<<<<<<< HEAD
-        if not isinstance(file.executable, Script) or not file.executable.is_shell:
-            continue
-        missing = [
-            name
-            for name in find_commands(image.read_text(file.path))
-            if packages.get(name) in _BASIC_PACKAGES and image.find_command(name) is None
-        ]
-        if missing:
-            needed = sorted({packages[name] for name in missing})
-            verb = "is" if len(missing) == 1 else "are"
-            yield Finding(
-                check="shell-command",
-                message=f"/{file.path} runs {_join(missing)}, which {verb} not in the image",
-                hint=f"add {_join(needed)} to 'packages'",
-                key=file.key,
-                path=file.path,
-=======
         if isinstance(file.executable, Script) and file.executable.is_shell:
             node = image.tree.get(file.path)
             is_own = node is not None and node.owner == RECIPE_OWNER
@@ -64,7 +46,6 @@ def check_shell_commands(image: CheckedImage) -> Iterator[Finding]:
             text = image.read_text(file.path)
             yield from _check_text(
                 image, text, f"/{file.path}", interpreter, file.key, is_own=is_own, path=file.path
->>>>>>> main
             )
 
 
@@ -90,7 +71,7 @@ def _check_text(
     packages = packages_by_program()
     missing = [
         name
-        for name in _run_programs(text)
+        for name in find_commands(text)
         if (is_own or packages.get(name) in _BASIC_PACKAGES)
         and (name.startswith("/") or (is_searched and "/" not in name))
         and image.find_command(name) is None
@@ -112,13 +93,8 @@ def _join(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-<<<<<<< HEAD
 def find_commands(text: str) -> list[str]:
-    """Return the commands that a script runs without asking whether they exist; none if it is not POSIX."""
-=======
-def _run_programs(text: str) -> list[str]:
     """Return the programs that a script runs without asking whether they exist; none if it is not POSIX."""
->>>>>>> main
     try:
         script = shell.parse_script(text.encode("utf-8", "replace"))
     except FormatError:

@@ -134,11 +134,8 @@ def format_text(explanation: Explanation, *, with_architecture: bool = False) ->
         lines += _omission_lines(explanation)
     else:
         lines += [f"  {_format_step(step)}" for step in explanation.chain]
-<<<<<<< HEAD
         lines += [f"  {explanation.omission}"] if explanation.omission else []
-=======
         lines += _choice_lines(explanation)
->>>>>>> main
         lines += _cost_lines(explanation)
     if explanation.approximated:
         lines.append(

@@ -177,7 +177,7 @@ def _read_script(path: str, text: str, script: Script | None) -> FileUses | None
     programs = dict.fromkeys(_paths_in_text(text, is_script=True))
     modules: list[str] = []
     if script.is_shell:
-        programs |= dict.fromkeys(find_commands(text))
+        programs |= dict.fromkeys(map(_normalize, find_commands(text)))
     elif base.startswith("perl"):
         modules = [module.replace("::", "/") + ".pm" for module in _PERL_MODULE.findall(text)]
     elif base.startswith("python"):

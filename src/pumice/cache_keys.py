@@ -66,7 +66,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "uses": (*_USES, "packing/selection.py"),
-    "omission": (*_TREES, *_USES, "checks/", "omission/data/", "assembly/omission.py"),
+    "omission": (*_USES, "omission/data/", "packing/selection.py", "recipe/", "assembly/omission.py"),
     "bytecode": _ALL,
     "generate": _ALL,
     "image": _ALL,

@@ -36,7 +36,7 @@ TABLE = [
     ("help nosuch", 2, "unknown command 'nosuch'"),
     ("--versoin", 2, "did you mean '--version'?"),
     ("versoin", 2, "did you mean 'version'?"),
-    ("test", 2, "RECIPE|REF is missing"),
+    ("test", 2, "recipe.yaml has no tests"),
     ("test nothing.yaml", 3, "the recipe 'nothing.yaml' does not exist"),
     ("test list.yaml", 3, "a recipe must be a mapping of keys to values, not a list"),
     ("test recipe.yaml", 2, "recipe.yaml has no tests"),

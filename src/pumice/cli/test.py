@@ -170,7 +170,7 @@ def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[
     tests = [*(recipe.tests if recipe else ()), *(test for file in options.file for test in read_tests(file))]
     if not tests:
         hint = "add 'tests' to the recipe, or pass --file FILE" if recipe else "pass --file FILE"
-        raise UsageError(f"{options.target} has no tests", hint=hint)
+        raise UsageError(f"{options.recipe_path or options.target} has no tests", hint=hint)
     selected = select_tests(tests, options.patterns)
     if not selected:
         names = ", ".join(repr(test.title()) for test in tests[:5])

@@ -26,6 +26,7 @@ NOT_VERBS = {
     "complete_recipe",
     "complete_values",
     "argparse_errors",
+    "foreign",
     "help_color",
     "help_format",
     "upkeep",

@@ -54,9 +54,7 @@ class StoreLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse what is not a name; raises UsageError."""
-        from pumice.store.file_names import encode_reference
-
-        encode_reference(self._make_full_name(version))
+        check_name(self._make_full_name(version))
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
@@ -78,6 +76,20 @@ class StoreLocation:
     def _make_full_name(self, version: str) -> str:
         name = self.address.path
         return name if _has_version(name) else f"{name}:{version or 'latest'}"
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it too."""
+    from pumice.formats.image_names import is_full_name, is_tag
+
+    repository, _, tag = name.rpartition(":")
+    if is_full_name(repository) and is_tag(tag):
+        return
+    hint = "write name[:version], such as example.com/app:1.0, with the name in lower case"
+    before, colon, _ = name.rpartition("/")[0].rpartition(":")
+    if colon and is_full_name(before):  # a colon before the last component can only be meant as a tag
+        hint = f"a tag has no slash: write {before}:TAG"
+    raise UsageError(f"invalid image name {name[:200]!r}", hint=hint)
 
 
 def _has_version(name: str) -> bool:

@@ -73,6 +73,8 @@ def _parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{option}: the value of {name!r} is not UTF-8") from None
+            raise UsageError(
+                f"{option}: the value of {name!r} is not UTF-8", hint="write it in UTF-8"
+            ) from None
         pairs[name] = value
     return pairs

@@ -96,7 +96,8 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
     started = time.monotonic()
     saved = saved_images.list_saved_images(Path(path))
     if options.name and len(saved) > 1:
-        raise UsageError(f"the archive holds {len(saved)} images, so NAME cannot be given", where=path)
+        sentence = f"the archive holds {len(saved)} images, so NAME cannot be given"
+        raise UsageError(sentence, where=path, hint="leave NAME out, and run 'pumice tag' afterwards")
     copied = []
     for image in saved:
         name = options.name or _full_name(image)

@@ -231,7 +231,11 @@ def read_environment_file(path: str) -> list[str]:
             f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
         ) from None
     if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
-        raise UsageError("the environment file is larger than 1 MiB or not text", where=path[:200])
+        raise UsageError(
+            "the environment file is larger than 1 MiB or not text",
+            where=path[:200],
+            hint="write NAME=VALUE lines",
+        )
     text = data.decode("utf-8-sig", "surrogateescape")
     variables = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -261,7 +265,8 @@ def parse_volume(text: str) -> Mount:
             f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
     if not target.startswith("/") or target.rstrip("/") == "":
-        raise UsageError(f"the mount point {target!r} is not an absolute path below /")
+        hint = "write an absolute path, such as ./data:/var/lib/app"
+        raise UsageError(f"the mount point {target!r} is not an absolute path below /", hint=hint)
     if not Path(source).exists():
         raise UsageError(
             f"cannot mount {source!r}: no such file or directory", hint="create the directory first"

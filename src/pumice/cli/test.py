@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     if options.timeout < 1:
-        raise UsageError("--timeout must be at least 1")
+        raise UsageError("--timeout must be at least 1", hint="for example: --timeout 60")
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
@@ -156,7 +156,8 @@ def _find_recipe(target: str) -> Path | None:
 def _load_recipe(options: argparse.Namespace) -> Recipe | None:
     if options.recipe_path is None:
         if options.recipe_arguments or options.locked or options.offline:
-            raise UsageError("--arg, --locked and --offline need a recipe, not an image")
+            hint = f"leave them out, or name a recipe instead of {options.target[:200]!r}"
+            raise UsageError("--arg, --locked and --offline need a recipe, not an image", hint=hint)
         return None
     from pumice.recipe.load import load_recipe
 

@@ -101,20 +101,21 @@ def parse_repository(text: str) -> Repository:
             hint="host and name together may have up to 255 characters",
         )
     if _NAME.fullmatch(name) is None:
-        raise UsageError(f"invalid repository name {text[:100]!r}", hint=_name_hint(text[:100]))
+        raise UsageError(f"invalid repository name {text[:100]!r}", hint=_name_hint(text, name)[:200])
     return Repository(host, name)
 
 
-def _name_hint(text: str) -> str:
-    """Return what to write instead of a malformed name of a repository."""
-    before, colon, after = text.rpartition(":")
-    name, at_sign, _ = text.partition("@")
-    if colon and "/" in after and _NAME.fullmatch(before.rpartition("/")[2]):
-        return f"a tag has no slash: write {before}:TAG"
-    if at_sign or (colon and before):
-        return f"write the repository without tag and digest: {name.rpartition(':')[0] or name}"
-    if text != text.lower() and _NAME.fullmatch(text.lower()):
-        return f"names are in lower case: write {text.lower()}"
+def _name_hint(text: str, name: str) -> str:
+    """Return what to write instead of the malformed ``name`` of the repository in ``text``."""
+    host = text.removesuffix(name) if text.endswith(name) else ""
+    before, colon, after = name.rpartition(":")
+    if colon and "/" in after and _NAME.fullmatch(before):
+        return f"a tag has no slash: write {host}{before}:TAG"
+    bare_name = name.partition("@")[0]
+    if colon or bare_name != name:
+        return f"write the repository without tag and digest: {host}{bare_name.partition(':')[0]}"
+    if name != name.lower() and _NAME.fullmatch(name.lower()):
+        return f"names are in lower case: write {host}{name.lower()}"
     return "expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /"
 
 

@@ -58,9 +58,9 @@ class StoreLocation:
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
-        return _StoreWriter(access.home, self._make_full_name(outgoing.version)).write(
-            outgoing, access.progress
-        )
+        name = self._make_full_name(outgoing.version)
+        check_name(name)
+        return _StoreWriter(access.home, name).write(outgoing, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
         """Return an attachment that adds signatures to images in the store."""
@@ -84,6 +84,11 @@ def check_name(name: str) -> None:
 
     repository, _, tag = name.rpartition(":")
     if is_full_name(repository) and is_tag(tag):
+        return
+    from pumice.registry import reference
+
+    if reference.has_registry_host(name):  # with the address of an IPv6 host, for example
+        reference.parse_reference(name)
         return
     hint = "write name[:version], such as example.com/app:1.0, with the name in lower case"
     before, colon, _ = name.rpartition("/")[0].rpartition(":")

@@ -73,7 +73,7 @@ COMMANDS: dict[str, str] = {
     # crane and skopeo
     "append": _LAYERS,
     "auth": "run 'pumice login HOST'",
-    "flatten": "set 'layers: one' in the recipe and build it again",
+    "flatten": "set 'layers: single' in the recipe and build it again",
     "index": "an index of several platforms is built with 'pumice build --platform A,B'",
     "mutate": "labels and annotations are set with 'pumice build --label' and '--annotation'",
     "rebase": "run 'pumice lock --upgrade RECIPE', then build the recipe again",
@@ -140,7 +140,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--pull": "packages come from the lock; 'pumice lock --upgrade' renews it",
         "--sbom": _ALL_ATTACHED,
         "--secret": "a build takes no secrets, because its result depends only on its inputs",
-        "--squash": "set 'layers: one' in the recipe",
+        "--squash": "set 'layers: single' in the recipe",
         "--ssh": "a build takes no secrets, because its result depends only on its inputs",
         "--target": "a recipe makes one image; write a recipe for each, with 'extend' for what they share",
     },

@@ -85,7 +85,7 @@ def _parse_store_name(text: str) -> str:
     name, colon, version = text.rpartition(":")
     if not colon or "/" in version:
         name, version = text, "latest"
-    check_name(f"{name}:{version}")
+    check_name(f"{name}:{version}", text)
     return f"{name}:{version}"
 
 

@@ -54,12 +54,12 @@ class StoreLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse what is not a name; raises UsageError."""
-        check_name(self._make_full_name(version))
+        check_name(self._make_full_name(version), self.address.path)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
         name = self._make_full_name(outgoing.version)
-        check_name(name)
+        check_name(name, self.address.path)
         return _StoreWriter(access.home, name).write(outgoing, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -78,11 +78,12 @@ class StoreLocation:
         return name if _has_version(name) else f"{name}:{version or 'latest'}"
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it too."""
+def check_name(name: str, text: str | None = None) -> None:
+    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it too; ``text`` is what was typed."""
     from pumice.formats.image_names import is_full_name, is_tag
 
     repository, _, tag = name.rpartition(":")
+    text = text if text is not None else name
     if is_full_name(repository) and is_tag(tag):
         return
     from pumice.registry import reference
@@ -94,7 +95,7 @@ def check_name(name: str) -> None:
     before, colon, _ = name.rpartition("/")[0].rpartition(":")
     if colon and is_full_name(before):  # a colon before the last component can only be meant as a tag
         hint = f"a tag has no slash: write {before}:TAG"
-    raise UsageError(f"invalid image name {name[:200]!r}", hint=hint)
+    raise UsageError(f"invalid image name {text[:200]!r}", hint=hint)
 
 
 def _has_version(name: str) -> bool:

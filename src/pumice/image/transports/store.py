@@ -79,7 +79,7 @@ class StoreLocation:
 
 
 def check_name(name: str, text: str | None = None) -> None:
-    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it too; ``text`` is what was typed."""
+    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it; ``text`` is what was typed."""
     from pumice.formats.image_names import is_full_name, is_tag
 
     repository, _, tag = name.rpartition(":")

@@ -162,15 +162,11 @@ def test_two_recipes_of_the_same_image_are_an_error(images: World) -> None:
     assert expected in outcome.stderr
 
 
-def test_push_sends_each_image_to_its_own_name(images: World, host: str) -> None:
-    for name in ("alpha", "beta"):
-        path = _write(images, name)
-        path.write_text(path.read_text().replace("example.com/", f"{host}/team/"))
-    outcome = images.run("build", "images/alpha", "images/beta", "--push")
+def test_each_image_is_pushed_to_its_own_repository(images: World, host: str) -> None:
+    outcome = images.run("build", "images/alpha", "images/beta", "-o", f"docker://{host}/team/{{name}}")
     assert outcome.code == 0, outcome.stderr
     for name in ("alpha", "beta"):
-        reference = f"docker://{host}/team/{name}:1.0"
-        pushed = images.run("resolve", reference).stdout
+        pushed = images.run("resolve", f"docker://{host}/team/{name}:1.0").stdout
         assert pushed == _digests(outcome.stdout)[f"images/{name}/recipe.yaml"]
 
 
@@ -223,3 +219,13 @@ def test_recipes_may_follow_the_packages_of_upgrade(images: World) -> None:
     _publish_newer(images)
     outcome = images.run("lock", "--upgrade", "libhello", "images/alpha", "images/b*")
     assert outcome.stderr.count("updated (1 change)") == 2, outcome.stderr
+
+
+def test_json_is_one_list_with_all_locks(images: World) -> None:
+    locked = json.loads(images.run("lock", "images/*", "--json").stdout)
+    assert [Path(item["path"]).parent.name for item in locked] == ["alpha", "beta", "gamma"]
+    _publish_newer(images)
+    checked = images.run("lock", "images/*", "--check", "--json")
+    assert checked.code == 1
+    changes = [item["changes"][0]["new_version"] for item in json.loads(checked.stdout)]
+    assert changes == ["1.3", "1.3", "1.3"]

@@ -11,10 +11,11 @@ import msgspec
 
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
-from pumice.assembly.lock_diff import LockUpdate, diff_locks, diff_packages
+from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_packages
 from pumice.cli import arguments as command_line
-from pumice.cli import output, recipes
+from pumice.cli import output, recipes, results
 from pumice.cli.summaries import Summary
+from pumice.recipe import lock as locks
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.assembly.lock_diff import LockChange
     from pumice.progress import Progress
+    from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
 
 _MAX_LISTED = 20
@@ -36,6 +37,20 @@ OLD -> NEW, and exits with 1 if there is a change.
 With several recipes, or with a pattern such as 'images/*', --upgrade PKG is for the recipes whose lock has
 the package, and --check prints RECIPE: before each change. A recipe that fails does not stop the others; the
 exit code is that of the first failure."""
+
+
+class LockResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock: its absolute ``path``, and the number of packages of each Debian architecture.
+
+    ``written`` says whether the file was written, ``reason`` why it no longer fitted the recipe. ``changes``
+    are those since the lock that was there before; with ``--check``, those that an upgrade would make.
+    """
+
+    path: str
+    written: bool
+    reason: str
+    packages: dict[str, int]
+    changes: tuple[LockChange, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
+    results.add_format_options(parser, "lock", default="text", example="Path")
     return parser
 
 
@@ -81,33 +97,35 @@ def main(arguments: Sequence[str]) -> int:
             recipe, home, os.environ, offline=options.offline, progress=progress
         ) as connection:
             if options.check:
-                changes = preview_changes(
-                    options, recipe, upgrade or locking.UPGRADE_ALL, connection, progress
-                )
-                for change in changes:
-                    print(output.printable(str(change)))
-                return 1 if changes else 0
+                upgrade = upgrade or locking.UPGRADE_ALL
+                result = preview_upgrade(options, recipe, upgrade, connection, progress)
+                lines = [output.printable(str(change)) for change in result.changes]
+                results.write_result([result], options.format, lambda: lines)
+                return 1 if lines else 0
             update = lock_recipe(options, recipe, upgrade, connection, progress)
             progress.finish(summarize_update(update, verbose=options.verbose))
+            results.write_result([describe_update(update)], options.format, tuple)
             if options.bundle:
                 write_bundle(options, update, connection, progress)
     return 0
 
 
-def preview_changes(
+def preview_upgrade(
     options: argparse.Namespace,
     recipe: Recipe,
     upgrade: frozenset[str],
     connection: ArchiveConnection,
     progress: Progress,
-) -> tuple[LockChange, ...]:
+) -> LockResult:
     """Return what an upgrade of these packages would change; raises PumiceError."""
-    return locking.preview_upgrade(
-        *(recipe, locking.lock_path(Path(recipe.path)), connection),
+    path = locking.lock_path(Path(recipe.path))
+    changes = locking.preview_upgrade(
+        *(recipe, path, connection),
         architectures=locking.choose_architectures(recipe, options.archs),
         progress=progress,
         upgrade=upgrade,
     )
+    return describe_lock(path, locks.read_lock(path), changes)
 
 
 def lock_recipe(
@@ -152,6 +170,27 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _is_recipe(text: str) -> bool:
     """Return whether an argument names a recipe: no name of a package is like it."""
     return text.endswith((".yaml", ".yml")) or "/" in text or "*" in text
+
+
+def describe_lock(
+    path: Path, lock: Lock, changes: Sequence[LockChange], *, written: bool = False, reason: str = ""
+) -> LockResult:
+    """Return the result of a lock that changes so."""
+    return LockResult(
+        path=str(path.absolute()),
+        written=written,
+        reason=reason,
+        packages={name: len(packages) for name, packages in lock.packages.items()},
+        changes=tuple(changes),
+    )
+
+
+def describe_update(update: LockUpdate) -> LockResult:
+    """Return the result of a lock that was written, or was current."""
+    old_lock, new_lock = update.old_lock, update.new_lock
+    changes = diff_locks(old_lock, new_lock) if old_lock else diff_packages({}, new_lock.packages)
+    is_written = old_lock != new_lock
+    return describe_lock(update.path, new_lock, changes, written=is_written, reason=update.reason)
 
 
 def summarize_update(update: LockUpdate, *, verbose: bool) -> Summary:

@@ -13,7 +13,7 @@ import msgspec
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection, SharedArchives
 from pumice.assembly.lock_diff import diff_locks
-from pumice.cli import lock, output
+from pumice.cli import lock, output, results
 from pumice.cli.recipe_list import Failures, RecipeProgress
 from pumice.cli.summaries import Summary, format_count, format_seconds
 from pumice.errors import LockError, UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.assembly.lock_diff import LockUpdate
+    from pumice.cli.lock import LockResult
     from pumice.cli.presenters import Quiet
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
@@ -36,7 +37,7 @@ def lock_all(options: argparse.Namespace, paths: list[Path], home: Home, progres
     upgrades = _choose_upgrades(options, paths)
     failures = Failures(progress)
     updates: dict[Path, LockUpdate] = {}
-    has_changes = False
+    locked: list[LockResult] = []
     with SharedArchives(home, os.environ, offline=options.offline, progress=progress) as archives:
         for path in paths:
             with failures.catch(path):
@@ -49,18 +50,20 @@ def lock_all(options: argparse.Namespace, paths: list[Path], home: Home, progres
                     archives=archives,
                 )
                 if options.check:
-                    has_changes |= _check(options, recipe, upgrades[path], connection, reporter)
+                    locked.append(_check(options, recipe, upgrades[path], connection, reporter))
                     continue
                 update = lock.lock_recipe(options, recipe, upgrades[path], connection, reporter)
                 updates[path] = update
+                locked.append(lock.describe_update(update))
                 summary = lock.summarize_update(update, verbose=options.verbose)
                 data = {"recipe": str(path), **summary.data}
                 progress.finish_item(msgspec.structs.replace(summary, data=data))
                 if options.bundle:
                     lock.write_bundle(options, update, connection, progress)
+    results.write_result(locked, options.format, tuple)
     if not options.check:
         progress.finish(_summarize(paths, updates, time.monotonic() - started))
-    return failures.exit_code(paths) or int(has_changes)
+    return failures.exit_code(paths) or int(options.check and any(result.changes for result in locked))
 
 
 def _check(
@@ -69,14 +72,16 @@ def _check(
     upgrade: frozenset[str] | None,
     connection: ArchiveConnection,
     progress: RecipeProgress,
-) -> bool:
-    """Print what an upgrade would change in one lock; return whether there is anything."""
+) -> LockResult:
+    """Return what an upgrade would change in one lock, and print it for people."""
     if upgrade is None:
-        return False
-    changes = lock.preview_changes(options, recipe, upgrade, connection, progress)
-    for change in changes:
-        print(f"{output.printable_line(recipe.path)}: {output.printable_line(str(change))}")
-    return bool(changes)
+        path = locking.lock_path(Path(recipe.path))
+        return lock.describe_lock(path, read_lock(path), ())
+    result = lock.preview_upgrade(options, recipe, upgrade, connection, progress)
+    if not options.format.is_for_programs:
+        for change in result.changes:
+            print(f"{output.printable_line(recipe.path)}: {output.printable_line(str(change))}")
+    return result
 
 
 def _choose_upgrades(

@@ -11,6 +11,9 @@ from pumice.assembly.cutting_pool import CuttingJob, CuttingPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from pumice.packing.segments import Segment
 
 WAIT = 60
 
@@ -24,6 +27,10 @@ def _job(
     return CuttingJob(f"sha256:{key}", size, fetch, cast("Any", cut))
 
 
+def _result(future: Future[Segment]) -> object:
+    return future.result(WAIT)
+
+
 def test_builds_that_need_the_same_segment_share_the_work() -> None:
     released, calls = threading.Event(), []
 
@@ -35,7 +42,7 @@ def test_builds_that_need_the_same_segment_share_the_work() -> None:
     with CuttingPool(2) as pool:
         first, second = pool.submit(_job("a", cut)), pool.submit(_job("a", cut))
         released.set()
-        assert [first.result(WAIT), second.result(WAIT)] == ["segment", "segment"]
+        assert [_result(first), _result(second)] == ["segment", "segment"]
     assert len(calls) == 1
 
 
@@ -82,8 +89,8 @@ def test_an_error_is_raised_where_the_segment_is_needed_and_other_jobs_go_on() -
         for future in (cutting, fetching):
             with pytest.raises(ValueError, match="damaged"):
                 future.result(WAIT)
-        assert other.result(WAIT) == "segment"
-        assert pool.submit(_job("a")).result(WAIT) == "segment"  # a later build tries again
+        assert _result(other) == "segment"
+        assert _result(pool.submit(_job("a"))) == "segment"  # a later build tries again
 
 
 def test_an_error_of_the_command_gives_up_what_has_not_finished() -> None:

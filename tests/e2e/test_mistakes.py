@@ -74,9 +74,9 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     # run
     ("run", 2, "REF is missing", "usage: pumice run [OPTION...] REF"),
     ("run app", 2, "a directory with a recipe", "pumice build app"),
-    ("run empty", 2, "'empty' is not in the local store, but a directory with no image", "oci-layout"),
+    ("run empty", 2, "but a directory with no image", "oci-layout"),
     ("run notes.txt", 2, "'notes.txt' is not in the local store, but a file", "pumice images"),
-    ("run --gpus", 2, "'pumice run' has no option '--gpus'", "drop the option"),
+    ("run --gpus", 2, "'pumice run' has no option '--gpus'", "--device"),
     ("run --env-file note.txt x", 2, "cannot read the environment file", "did you mean notes.txt?"),
     ("run -v /tmp x", 2, "'/tmp' is not a volume", "write SRC:DST"),
     ("run --tls-verify=nope x", 2, "--tls-verify cannot be 'nope'", "use one of true, false"),

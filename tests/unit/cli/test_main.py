@@ -41,6 +41,7 @@ NOT_VERBS = {
     "transfer_result",
     "recipes",
     "summaries",
+    "isolation_options",
     "reading",
     "registries",
     "streams",

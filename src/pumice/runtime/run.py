@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
@@ -155,18 +156,21 @@ def execute(
     scratch: Path,
     streams: tuple[int, int, int] = (0, 1, 2),
     progress: Progress | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
     ``streams`` are the descriptors that become its standard input, output and error. ``progress`` learns why
-    the program was killed, if the kernel knows.
+    the program was killed, if the kernel knows. ``watch`` takes the process id of the sandbox, and returns a
+    context that is open while it runs.
     """
     started = time.monotonic_ns() // 1000
     with control_groups.limited(container) as (limited, group), closing(runner), _blocked_signals():
         start = runner.start(limited, scratch)
         reasons, pid = spawn_sandbox(limited, start, streams)
         with os.fdopen(reasons, "rb") as file:
-            code = wait_and_forward(pid, lambda: runner.target(pid))
+            with watch(pid):
+                code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:

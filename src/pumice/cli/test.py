@@ -100,10 +100,10 @@ def parser() -> Parser:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     group.add_argument(
         "--stage1",
-        choices=("builtin", "bwrap", "runc", "crun"),
+        choices=("builtin", "bwrap", "runc", "crun", "fly"),
         default="builtin",
         metavar="NAME",
-        help="isolate with builtin, bwrap, runc or crun (default: builtin)",
+        help="isolate with builtin, bwrap, runc, crun or fly (default: builtin)",
     )
     group.add_argument(
         "--network",

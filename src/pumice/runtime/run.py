@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
@@ -60,15 +61,17 @@ def run_image(
     insecure: Sequence[str] = (),
     allow_older: bool = False,
     confirm: Callable[[UnsignedImage], bool] | None = None,
+    pod: PodRequest | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError
-    if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
+    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
+    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
+    126 or 127 if the program is not executable or missing.
     """
     progress = progress or Silent()
     request = admission.AdmissionRequest(
@@ -92,6 +95,11 @@ def run_image(
             init=init,
             has_terminal=os.isatty(0) and os.isatty(1),
         )
+        if pod is not None:
+            from pumice.runtime.pods.start import make_pod, start_pod
+
+            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
+            return start_pod(record, container, runner, tree, home, foreground=not pod.detached)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent)
 
@@ -159,16 +167,21 @@ def execute(
 
     ``streams`` are the descriptors that become its standard input, output and error.
     """
-    with closing(runner), _blocked_signals():
+    with closing(runner), blocked_signals():
         start = runner.start(container, scratch)
         reasons, pid = spawn_sandbox(container, start, streams)
-        with os.fdopen(reasons, "rb") as file:
-            code = wait_and_forward(pid, lambda: runner.target(pid))
-            os.set_blocking(reasons, False)
-            text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
-        if text:
-            raise_reason(text, code)
-        return runner.finish(code)
+        return runner.finish(wait_for_sandbox(reasons, pid, lambda: runner.target(pid)))
+
+
+def wait_for_sandbox(reasons: int, pid: int, target: Callable[[], int] | None = None) -> int:
+    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason."""
+    with os.fdopen(reasons, "rb") as file:
+        code = wait_and_forward(pid, target)
+        os.set_blocking(reasons, False)
+        text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
+    if text:
+        raise_reason(text, code)
+    return code
 
 
 def raise_reason(text: str, code: int) -> NoReturn:
@@ -184,13 +197,21 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
 
     ``streams`` are as for `execute`.
+    """
+    return spawn_with_options(lambda reasons: sandbox_options(container, start, reasons), start, streams)
+
+
+def spawn_with_options(
+    make_options: Callable[[int], Sequence[str]], start: Start, streams: tuple[int, int, int]
+) -> tuple[int, int]:
+    """Start the sandbox as `spawn_sandbox` does, with the options made for the descriptor of reasons.
 
     Options are passed in a memory file, because every user can read a command line.
     """
     reason_reader, reason_writer = os.pipe()
     inherited = [reason_writer, *start.descriptors]
     try:
-        options = _sandbox_options(container, start, reason_writer)
+        options = make_options(reason_writer)
         external.check_arguments((*options, *start.program))
         inherited.append(external.create_memory_file(encode_arguments(options)))
         for descriptor in inherited:
@@ -213,7 +234,8 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     return reason_reader, pid
 
 
-def _sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+def sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+    """Return the options of the sandbox; reasons of failures go to ``status_fd``."""
     files = [argument for name, text in container.files for argument in ("--file", name, text)]
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
@@ -223,7 +245,7 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
 
 
 @contextmanager
-def _blocked_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
     """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
     blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)

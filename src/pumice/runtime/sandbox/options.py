@@ -42,6 +42,9 @@ class Options:
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
+        # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
+        self.join = -1
         self.before: list[
             list[str]
         ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
@@ -88,7 +91,7 @@ def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())
-    elif name in ("uid", "gid", "status_fd", "last_pid"):
+    elif name in ("uid", "gid", "status_fd", "last_pid", "exec_fd", "join"):
         setattr(options, name, int(remaining.pop()))
     elif name in ("group", "keep"):
         (options.groups if name == "group" else options.keep).append(int(remaining.pop()))
@@ -107,6 +110,8 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "tmpfs":
             options.mounts.append((name, "tmpfs", remaining.pop()))
+        case "no_groups":  # --no-groups: drop the groups so far
+            options.groups.clear()
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "file":

@@ -74,7 +74,11 @@ def _finish(options: SupervisorOptions, code: int, *, has_started: bool) -> int:
         reason = ""
     if reason and code not in (NOT_FOUND, NOT_EXECUTABLE):
         code = _SANDBOX_FAILED
-    fields = {"exit_code": code, "error": reason, "time": pod_files.format_time(time.time())}
+    fields: dict[str, str | int | None] = {
+        "exit_code": code,
+        "error": reason,
+        "time": pod_files.format_time(time.time()),
+    }
     pod_files.write_record(options.directory, "ended", fields)
     if options.report >= 0:
         write_all(options.report, f"{code}\n{reason}".encode(errors="replace"))
@@ -132,7 +136,7 @@ class _Watch:
             return
         self.has_started = True
         pid = os.getpid()
-        fields = {
+        fields: dict[str, str | int | None] = {
             "supervisor": pid,
             "supervisor_start": pod_files.read_start_time(pid),
             "sandbox": self._child,

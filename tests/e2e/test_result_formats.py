@@ -80,7 +80,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
             created="2026-01-02T03:04:05.000000Z",
             command=("hello",),
         )
-        os.close(pod_store.create_pod(home, pod, b""))
+        os.close(pod_store.create_pod(home, pod, {}))
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 

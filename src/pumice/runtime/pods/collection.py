@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import pod_store
 from pumice.runtime.stage1 import bundles
 
@@ -26,6 +27,7 @@ def collect_pods(home: Home, grace_seconds: float, now: float | None = None) -> 
     for state in pod_store.list_pods(home):
         if state.state in (pod_store.EXITED, pod_store.CREATED) and _last_change(state) <= cutoff:
             count += pod_store.remove_pod(home, state)
+    control_groups.remove_all_abandoned()
     for parent in (*_subdirectories(home.root / "trees"), *_subdirectories(home.root / "pods")):
         bundles.remove_stale_bundles(parent)
     return count

@@ -45,11 +45,16 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
     """
     plan = _read_plan(state)
     with processes.open_program(state) as program:
-        start = Start((), request.arguments, (os.dup(program),))
+        filters = _open_filter(state)
+        start = Start((), request.arguments, (os.dup(program), *filters))
         changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))
 
         def make_options(reasons: int) -> list[str]:
-            joined = ("--join", str(start.descriptors[0]))
+            joined = (
+                "--join",
+                str(start.descriptors[0]),
+                *(("--seccomp", str(filters[0])) if filters else ()),
+            )
             return [*plan, *joined, "--die-with-parent", "--status-fd", str(reasons), *changes]
 
         with run.blocked_signals():
@@ -62,6 +67,14 @@ def _read_plan(state: PodState) -> list[str]:
             return decode_arguments(file.read(_MAX_PLAN))
     except (OSError, ValueError):
         raise PodError(f"the plan of the pod {state.pod.name} is damaged or gone") from None
+
+
+def _open_filter(state: PodState) -> tuple[int, ...]:
+    """Return the descriptor of the pod's filter of system calls; empty if it has none."""
+    try:
+        return (os.open(state.directory / pod_store.FILTER, os.O_RDONLY | os.O_CLOEXEC),)
+    except FileNotFoundError:
+        return ()
 
 
 def _changes(options: Options, request: ExecRequest) -> Iterator[str]:

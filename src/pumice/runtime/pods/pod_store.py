@@ -34,7 +34,7 @@ from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.stage1 import bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pumice.store.home import Home
 
@@ -44,6 +44,8 @@ CREATED, STARTING, RUNNING, EXITED = "created", "starting", "running", "exited"
 """The states of a pod, in their order."""
 PLAN = "plan"
 """The file with the options of the sandbox, in the format of `sandbox.argument_codec`."""
+FILTER = "filter"
+"""The file with the filter of system calls, if there is one."""
 _POD = "pod.json"
 _LOCK = "pods"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -85,8 +87,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def create_pod(home: Home, pod: Pod, plan: bytes) -> int:
-    """Create the directory of a pod and return a descriptor of it, which holds its lock.
+def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
+    """Create the directory of a pod with these files, and return a descriptor of it, which holds its lock.
 
     Raises PodError if another pod has the name, and StoreError if the directory cannot be written.
     """
@@ -105,7 +107,8 @@ def create_pod(home: Home, pod: Pod, plan: bytes) -> int:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 (temporary / _POD).write_bytes(msgspec.json.encode(pod))
-                (temporary / PLAN).write_bytes(plan)
+                for name, data in files_by_name.items():
+                    (temporary / name).write_bytes(data)
                 # The record of the end must be written even if the disk is full then.
                 (temporary / ".ended").write_bytes(b" " * pod_files.RESERVE)
                 temporary.rename(directory)

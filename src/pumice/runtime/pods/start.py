@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.errors import SandboxError
 from pumice.runtime import run
+from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import pod_store, supervisor
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervisor import pod_files
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pumice.formats import oci
     from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
+    from pumice.runtime.isolation.control_groups import ControlGroup
     from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.stage1 import Stage1
@@ -69,12 +73,16 @@ def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
     )
 
 
-def encode_plan(container: Container, directory: Path) -> bytes:
-    """Return the options of the built-in sandbox for a container, which `exec` needs for every stage 1."""
+def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
+    """Return the files that `execute` needs for every stage 1: the options of the built-in sandbox."""
     start = Builtin().start(container, directory)
-    options = run.sandbox_options(container, start, 2)
+    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=()), start, 2)
     external.check_arguments(options)
-    return encode_arguments(options)
+    plan = {pod_store.PLAN: encode_arguments(options)}
+    for descriptor in start.descriptors:
+        with os.fdopen(descriptor, "rb") as file:
+            plan[pod_store.FILTER] = file.read()
+    return plan
 
 
 def start_pod(
@@ -85,16 +93,17 @@ def start_pod(
     In the foreground this process becomes the supervisor, so this function returns only if that fails. Raises
     PodError if the name is in use, and the errors of `run.execute`.
     """
-    descriptor = pod_store.create_pod(home, pod, encode_plan(container, home.root))
+    descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        launch = _Launch(container, runner, directory, descriptor, tree.lock)
-        command = launch.command(pod, trash, foreground=foreground)
-        if foreground:
-            launch.become(command)
-        return launch.spawn(command)
+        with control_groups.limited(container) as (limited, group):
+            launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
+            command = launch.command(pod, trash, foreground=foreground)
+            if foreground:
+                launch.become(command)
+            return launch.spawn(command)
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
         raise
@@ -106,11 +115,16 @@ class _Launch:
     """The descriptors that a supervisor inherits."""
 
     def __init__(
-        self, container: Container, runner: Stage1, directory: Path, descriptor: int, tree_lock: int
+        self,
+        container: Container,
+        runner: Stage1,
+        directory: Path,
+        locks: tuple[int, int],
+        group: ControlGroup,
     ) -> None:
         self._directory = directory
-        self._descriptor = descriptor
-        self._tree_lock = tree_lock
+        self._descriptor, tree_lock = locks
+        self._group = group
         self._reasons = os.pipe()
         self._executed = os.pipe()
         self._report = os.pipe()
@@ -121,8 +135,8 @@ class _Launch:
         ]
         external.check_arguments((*options, *start.program))
         arguments = external.create_memory_file(encode_arguments(options))
-        self._inherited = (arguments, *start.descriptors)
-        self._retained = start.retained
+        self._inherited = (arguments, *start.descriptors, *container.cgroups)
+        self._retained = [*start.retained, tree_lock, *group.locks]
         self._program = ("--args", str(arguments), "--", *start.program)
 
     def command(self, pod: Pod, trash: Path, *, foreground: bool) -> list[str]:
@@ -136,6 +150,7 @@ class _Launch:
             *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
+            *(word for path in self._group.directories for word in ("--cgroup", str(path))),
             *_health_arguments(pod.health_check),
             *("--", *self._program),
         ]
@@ -143,7 +158,7 @@ class _Launch:
     def _all(self, *, foreground: bool) -> list[int]:
         report = () if foreground else (self._report[1],)
         return [
-            *(self._descriptor, self._tree_lock, *self._retained),
+            *(self._descriptor, *self._retained),
             *(*self._reasons, *self._executed, *report, *self._inherited),
         ]
 
@@ -174,6 +189,7 @@ class _Launch:
         with os.fdopen(self._report[0], "rb") as file:
             text = file.read(_MAX_REPORT).decode(errors="replace")
         if text == "started\n":
+            self._group.release()
             return 0
         code, _, reason = text.partition("\n")
         if reason:

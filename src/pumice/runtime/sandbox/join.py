@@ -10,6 +10,7 @@ from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.limits import prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import wait_and_forward
@@ -38,6 +39,7 @@ def run_in_container(options: Options) -> int:
     namespaces, and the third, which is forked there, is the program.
     """
     streams = prepare_streams(options)
+    prepare_limits(options)
     child = os.fork()
     if child == 0:
         os._exit(_enter(options, streams))
@@ -62,7 +64,7 @@ def _enter(options: Options, streams: Streams) -> int:
     if child == 0:
         os.close(options.join)
         reopen_devices(streams.descriptors)
-        drop_privileges()
+        drop_privileges(options)
         execute_as_user(options, streams)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     return wait_and_forward(child)

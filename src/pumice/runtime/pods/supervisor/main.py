@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.pods.supervisor import groups, pod_files
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
 from pumice.runtime.pods.supervisor.options import SupervisorOptions, parse_options
 from pumice.runtime.sandbox import main as sandbox
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_REASON = 1 << 16
 _CHUNK = 1 << 16
+_KILLED = 137
 _SANDBOX_FAILED = 11
 """The exit code of `pumice.errors.SandboxError`."""
 
@@ -74,6 +75,8 @@ def _finish(options: SupervisorOptions, code: int, *, has_started: bool) -> int:
         reason = ""
     if reason and code not in (NOT_FOUND, NOT_EXECUTABLE):
         code = _SANDBOX_FAILED
+    if not reason and code == _KILLED and groups.ran_out_of_memory(options.cgroups):
+        reason = "out of memory"
     fields: dict[str, str | int | None] = {
         "exit_code": code,
         "error": reason,
@@ -85,6 +88,7 @@ def _finish(options: SupervisorOptions, code: int, *, has_started: bool) -> int:
         os.close(options.report)
     if reason and options.foreground:
         write_all(2, f"error: {reason}\n".encode(errors="replace"))
+    groups.remove_groups(options.cgroups)
     if options.remove or (reason and not has_started):
         pod_files.remove_directory(options.path, options.trash)
     return code

@@ -21,6 +21,7 @@ class SupervisorOptions:
         self.foreground = False  # --foreground: copy the output to 1 and 2 as well
         self.terminal = False  # --terminal: leave 0, 1 and 2 to the program, and write no log
         self.remove = False  # --remove: remove the directory at the end
+        self.cgroups: list[str] = []  # --cgroup DIR …: control groups to remove at the end
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
         self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
         self.sandbox: list[str] = []  # the arguments of the sandbox
@@ -44,6 +45,8 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
                 options.log_size = int(remaining.pop())
             case "inherit":
                 options.inherited.append(int(remaining.pop()))
+            case "cgroup":
+                options.cgroups.append(remaining.pop())
             case "health":
                 options.health = [remaining.pop() for _ in range(int(remaining.pop()))]
             case _:

@@ -23,7 +23,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
         yield someone
 
 
-_RESTRICTIONS = "grep -E '^(Cap[PEBA]|NoNewPrivs|Seccomp)' /proc/self/status; cat /proc/self/uid_map"
+_RESTRICTIONS = "grep -E '^(Cap[PEB]|NoNewPrivs|Seccomp)' /proc/self/status; cat /proc/self/uid_map"
 _NAMESPACES = "for name in cgroup ipc mnt net pid user uts; do stat -Lc %i /proc/self/ns/$name; done"
 
 

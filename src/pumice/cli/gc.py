@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from pumice.cli import arguments as command_line
 from pumice.cli import output
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from pumice.progress import Progress
@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
         help="remove pods that ended, or were created and never started, HOURS hours ago (default: 24)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be freed")
+    # Nothing is asked, so nothing needs to be forced.
+    parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

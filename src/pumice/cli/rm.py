@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from pumice.cli import arguments as command_line
 from pumice.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Sequence
 
     from pumice.runtime.pods.pod_store import PodState

@@ -72,6 +72,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
         permission_paths=permitted.paths,
+        exclusions=cut.exclusions,
     )
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
@@ -232,5 +233,6 @@ def _write_image(
         ),
         skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
+        excluded=contents.exclusions.uses if contents.exclusions else (),
         findings=check_contents(inputs.recipe, contents, context.home.blobs),
     )

@@ -9,6 +9,7 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.formats import oci
+from pumice.packing.excluded_paths import PatternUse
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
@@ -58,6 +59,8 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     generated: GeneratedPaths = GeneratedPaths()
+    excluded: tuple[PatternUse, ...] = ()
+    """What the patterns of ``exclude`` left out of packages."""
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
     facts: str
@@ -86,7 +89,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
-    for rule in (*recipe.get("generate", ()), *recipe.get("permissions", ())):
+    for rule in (item for key in ("generate", "permissions", "exclude") for item in recipe.get(key, ())):
         rule.pop("where", None)
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),

@@ -9,7 +9,6 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.formats import oci
-from pumice.packing.excluded_paths import PatternUse
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
@@ -28,6 +27,15 @@ class GeneratedPaths(msgspec.Struct, frozen=True):
 
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+
+
+class ExcludedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """How many files of a package a pattern of ``exclude`` left out, and their size in bytes."""
+
+    pattern: str
+    package: str
+    files: int
+    size: int
 
 
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +67,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     generated: GeneratedPaths = GeneratedPaths()
-    excluded: tuple[PatternUse, ...] = ()
-    """What the patterns of ``exclude`` left out of packages."""
+    excluded: tuple[ExcludedFiles, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
     facts: str

@@ -17,7 +17,7 @@ from pumice.packing.config import PATH
 from pumice.packing.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from pumice.assembly.layer_assembly import LayerContents
@@ -38,13 +38,27 @@ def check_contents(recipe: Recipe, contents: LayerContents, blobs: Blobs) -> tup
     Raises ImageError if the recipe excludes a file that its commands need.
     """
     reader = _ContentReader(contents, blobs)
-    tree = Tree(contents.nodes, lambda path: reader.read_at(path, 0, contents.nodes[path].entry.size))
+    nodes = contents.nodes
+    tree = Tree(
+        nodes, lambda path: reader.read_at(path, 0, nodes[path].entry.size), (), _implied_directories(nodes)
+    )
     image = CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths)
     if contents.exclusions is None:
         return check_image(image)
     from pumice.checks.exclusions import check_exclusions
 
     return (*check_exclusions(image, contents.exclusions), *check_image(image))
+
+
+def _implied_directories(paths: Collection[str]) -> frozenset[str]:
+    """Return the directories that exist only because of ``paths`` in them."""
+    implied: set[str] = set()
+    pending = {path.rpartition("/")[0] for path in paths}
+    while pending:
+        missing = {path for path in pending if path and path not in paths and path not in implied}
+        implied |= missing
+        pending = {path.rpartition("/")[0] for path in missing}
+    return frozenset(implied)
 
 
 def _run_settings(recipe: Recipe) -> RunSettings:

@@ -9,6 +9,7 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.setup_commands import run_setup_command
@@ -33,7 +34,8 @@ def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     streams = prepare_streams(options)
     network = CLONE_NEWNET if options.network == "none" else 0
-    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | network)
+    prepare_limits(options)
+    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
@@ -79,9 +81,11 @@ def _set_last_pid(number: int) -> None:
 
 def _confine(options: Options, streams: Streams) -> None:
     """Confine this process to the image: change its root, and drop its privileges."""
+    enter_cgroups(options)
+    syscalls.unshare(CLONE_NEWCGROUP)  # in its own, so that the container sees nothing above it
     change_root(options, streams.console)
     # From here on, an import would read the files of the image.
     sys.path[:] = []
     sys.meta_path[:] = []
     reopen_devices(streams.descriptors)
-    drop_privileges()
+    drop_privileges(options)

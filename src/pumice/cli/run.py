@@ -69,10 +69,10 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
     """Add the options for the environment of the program."""
     parser.add_argument(
         "--stage1",
-        choices=("builtin", "bwrap", "runc", "crun"),
+        choices=("builtin", "bwrap", "runc", "crun", "fly"),
         default="builtin",
         metavar="NAME",
-        help="isolate with builtin, bwrap, runc or crun (default: builtin)",
+        help="isolate with builtin, bwrap, runc, crun or fly (default: builtin)",
     )
     parser.add_argument(
         "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
@@ -218,14 +218,22 @@ def read_environment_file(path: str) -> list[str]:
     """
     from pathlib import Path
 
+    from pumice.os_errors import suggest_path
+
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MAX_ENVIRONMENT + 1)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"cannot read the environment file: {reason}", where=path[:200]) from None
+        raise UsageError(
+            f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
+        ) from None
     if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
-        raise UsageError("the environment file is larger than 1 MiB or not text", where=path[:200])
+        raise UsageError(
+            "the environment file is larger than 1 MiB or not text",
+            where=path[:200],
+            hint="write NAME=VALUE lines",
+        )
     text = data.decode("utf-8-sig", "surrogateescape")
     variables = []
     for number, line in enumerate(text.split("\n"), 1):

@@ -26,6 +26,7 @@ class Options:
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
         # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
         self.only_root = False
+        self.fly = False  # --fly: share all but the root with the host
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
@@ -92,6 +93,7 @@ _SWITCHES = (
     "init",
     "terminal",
     "new_privileges",
+    "fly",
 )
 _TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
 _NUMBERS = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Container
 
-NAMES = ("builtin", "bwrap", "runc", "crun")
+NAMES = ("builtin", "bwrap", "runc", "crun", "fly")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -57,6 +57,10 @@ def choose(name: str) -> Stage1:
         from pumice.runtime.stage1.bwrap import Bwrap
 
         return Bwrap()
+    if name == "fly":
+        from pumice.runtime.stage1.fly import Fly
+
+        return Fly()
     if name in ("runc", "crun"):
         from pumice.runtime.stage1.runc import Runc
 

@@ -15,7 +15,7 @@ from pumice.assembly.manifests import write_manifest
 from pumice.assembly.omission import omit_packages
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
-from pumice.assembly.platform import GeneratedPaths, PlatformImage
+from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.effects.diversions import diversions_by_path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pumice.assembly.platform import PlatformInputs
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.effects import AppliedEffects
+    from pumice.packing.excluded_paths import Exclusions
     from pumice.packing.merge import MergedTree
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
@@ -78,6 +79,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
         permission_paths=permitted.paths,
+        exclusions=cut.exclusions,
     )
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
@@ -247,6 +249,7 @@ def _write_image(
         skipped_actions=_skipped_actions(outcome, lean),
         omission=lean.decision,
         notes=merged.notes,
+        excluded=_list_excluded_files(contents.exclusions) if contents.exclusions else (),
         findings=check_contents(inputs.recipe, contents, context.home.blobs),
     )
 
@@ -258,3 +261,10 @@ def _skipped_actions(outcome: AppliedEffects, lean: LeanPackages) -> dict[str, t
         for name, actions in sorted(outcome.skipped_actions.items())
         if name not in lean.decision.names
     }
+
+
+def _list_excluded_files(exclusions: Exclusions) -> tuple[ExcludedFiles, ...]:
+    return tuple(
+        ExcludedFiles(pattern=use.pattern, package=use.package, files=use.files, size=use.size)
+        for use in exclusions.uses
+    )

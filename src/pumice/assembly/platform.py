@@ -30,6 +30,15 @@ class GeneratedPaths(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
+class ExcludedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """How many files of a package a pattern of ``exclude`` left out, and their size in bytes."""
+
+    pattern: str
+    package: str
+    files: int
+    size: int
+
+
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides the image of one platform, except ``SOURCE_DATE_EPOCH``.
 
@@ -65,6 +74,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     generated: GeneratedPaths = GeneratedPaths()
     omission: Decision = Decision()
     """The packages that are left out, and why others are not."""
+    excluded: tuple[ExcludedFiles, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
     facts: str
@@ -93,7 +103,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
-    for rule in (*recipe.get("generate", ()), *recipe.get("permissions", ())):
+    for rule in (item for key in ("generate", "permissions", "exclude") for item in recipe.get(key, ())):
         rule.pop("where", None)
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),

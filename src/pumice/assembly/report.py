@@ -120,6 +120,7 @@ def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict
         ],
         "kept_because_used": {use.package: omission_reasons.describe_use(use) for use in image.omission.kept},
         "ids": image.ids,
+        "excluded": [msgspec.to_builtins(use) for use in image.excluded],
         "generated": [f"/{path}" for path in image.generated.kept],
         "generated_and_dropped": [f"/{path}" for path in image.generated.dropped],
         "notes": list(image.notes),

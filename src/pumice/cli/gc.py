@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from pumice.cli import arguments as command_line
 from pumice.cli import output
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from pumice.store.garbage_collection import Collected
@@ -42,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
         help="keep cached data for DAYS days after its last use (default: 30)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be freed")
+    # Nothing is asked, so nothing needs to be forced.
+    parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

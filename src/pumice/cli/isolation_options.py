@@ -249,7 +249,8 @@ def _tmpfs(option: str, target: str, values: str) -> Mount:
 def check_target(target: str) -> None:
     """Raise UsageError for a mount point that is not an absolute path below the root."""
     if not target.startswith("/") or target.rstrip("/") == "":
-        raise UsageError(f"the mount point {target!r} is not an absolute path below /")
+        hint = "write an absolute path, such as /var/lib/app"
+        raise UsageError(f"the mount point {target!r} is not an absolute path below /", hint=hint)
 
 
 _SYNONYMS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}

@@ -169,7 +169,7 @@ def check_command(command: str) -> None:
     from difflib import get_close_matches
 
     close = get_close_matches(ALIASES.get(command, command), RESULTS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else "see 'pumice schema --help'"
+    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(RESULTS)}"
     raise UsageError(f"{command[:100]!r} is not a command with --json", hint=hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from pumice.cli import arguments as command_line
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Sequence
 
     from pumice.store.home import Home
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "references", metavar="REF", nargs="+", help="name:version, or a digest to remove all its names"
     )
+    # Nothing is asked, so nothing needs to be forced.
+    parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

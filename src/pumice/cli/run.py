@@ -218,14 +218,22 @@ def read_environment_file(path: str) -> list[str]:
     """
     from pathlib import Path
 
+    from pumice.os_errors import suggest_path
+
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MAX_ENVIRONMENT + 1)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"cannot read the environment file: {reason}", where=path[:200]) from None
+        raise UsageError(
+            f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
+        ) from None
     if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
-        raise UsageError("the environment file is larger than 1 MiB or not text", where=path[:200])
+        raise UsageError(
+            "the environment file is larger than 1 MiB or not text",
+            where=path[:200],
+            hint="write NAME=VALUE lines",
+        )
     text = data.decode("utf-8-sig", "surrogateescape")
     variables = []
     for number, line in enumerate(text.split("\n"), 1):

@@ -37,10 +37,14 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PreparedTree(msgspec.Struct, frozen=True):
-    """A prepared tree: its root, and the file with the owners that it lacks, None if there is none."""
+    """A prepared tree: its root, and the file with the owners that it lacks, None if there is none.
+
+    ``lock`` is the descriptor by which `hold` protects it. A process that inherits it protects the tree, too.
+    """
 
     root: Path
     owners: Path | None = None
+    lock: int = -1
 
 
 def prepare(image: Image, home: Home, progress: Progress, *, verify: Verification = "fast") -> PreparedTree:
@@ -76,7 +80,7 @@ def hold(
         if descriptor is not None:
             break  # else a collection removed it in between, which happens at most once per collection
     try:
-        yield tree
+        yield msgspec.structs.replace(tree, lock=descriptor)
     finally:
         os.close(descriptor)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
+    from pumice.runtime.network.request import NetworkRequest
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -110,11 +111,12 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--network",
         "--net",
-        choices=("host", "none"),
-        default="host",
+        default="auto",
         metavar="NET",
-        help="use the host's network, or none but loopback: host or none (default: host)",
+        help="network of the program: private, host, none, or the NAME of a network that pods share, with"
+        " NAME:ip=ADDRESS for an address (default: private if possible, else host)",
     )
+    _add_port_options(parser)
     parser.add_argument(
         "--read-only", action="store_true", help="make everything read-only except /tmp, /run and volumes"
     )
@@ -122,6 +124,51 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
         "--init",
         action="store_true",
         help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
+    )
+
+
+def _add_port_options(parser: command_line.OptionGroup) -> None:
+    """Add the options for the ports of a private network."""
+    parser.add_argument(
+        "-p",
+        "--publish",
+        action="append",
+        default=[],
+        metavar="[ADDR:][HOST:]PORT",
+        help="make PORT of the program reachable on port HOST of this machine; with a range for HOST, on its"
+        " first free port; without, on any free port (repeatable)",
+    )
+    parser.add_argument(
+        "-P", "--publish-all", action="store_true", help="publish the image's ports on any free ports"
+    )
+    parser.add_argument(
+        "--expose",
+        action="append",
+        default=[],
+        metavar="PORT[/PROTOCOL]",
+        help="treat PORT as declared by the image (repeatable)",
+    )
+    parser.add_argument(
+        "--network-alias",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let other programs on the same named network find this one as NAME (repeatable)",
+    )
+
+
+def _network_request(options: argparse.Namespace) -> NetworkRequest:
+    """Return the network that the options ask for."""
+    import msgspec
+
+    from pumice.runtime.network import port_options, request
+
+    return msgspec.structs.replace(
+        request.parse_network(options.network),
+        publish=tuple(port for text in options.publish for port in port_options.parse_publish(text)),
+        exposed=tuple(port for text in options.expose for port in port_options.parse_exposed(text)),
+        publish_all=options.publish_all,
+        names=tuple(map(request.check_pod_name, options.network_alias)),
     )
 
 
@@ -139,16 +186,13 @@ def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of docker run that are refused, with what to do instead."""
-    ports = "the container uses the host's network; its ports are already open, so drop it"
     rights = "the sandbox never has more rights than you; drop the option"
     flags = {
-        ("-P", "--publish-all"): ports,
         ("-d", "--detach"): "the program runs in the foreground; append '&' to the command, or run it as a"
         " systemd service",
         ("--privileged",): rights,
     }
     options = {
-        ("-p", "--publish"): ports,
         ("--name",): "containers are not kept, so they have no names; drop the option",
         ("-m", "--memory", "--memory-swap", "--cpus", "--cpuset-cpus", "--pids-limit"): "limit it from"
         " outside: systemd-run --user --scope -p MemoryMax=512M -p CPUQuota=50% pumice run …",
@@ -189,7 +233,7 @@ def main(arguments: Sequence[str]) -> int:
             ),
             home=home,
             isolation=options.stage1,
-            network=options.network,
+            network=_network_request(options),
             read_only=options.read_only,
             init=options.init,
             mounts=options.volume,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Network = Literal["host", "none"]
+Network = Literal["host", "none", "private"]
 HOSTNAME = "pumice"
 
 
@@ -53,7 +53,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
-    program, as the same user; they need ``init``, and only the built-in sandbox supports them.
+    program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
+    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree.
     """
 
     root: str
@@ -64,6 +65,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
+    network_fd: int = -1
     read_only: bool = False
     hostname: str = HOSTNAME
     in_place: bool = False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.errors import SandboxError
+from pumice.errors import PumiceError, SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import prepared_tree, process, sandbox, stage1
@@ -24,12 +24,14 @@ from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import NoReturn
+    from typing import BinaryIO, NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.network.attachment import Attachment
+    from pumice.runtime.network.request import NetworkRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
@@ -49,7 +51,7 @@ def run_image(
     *,
     home: Home,
     isolation: str = "builtin",
-    network: Network = "host",
+    network: NetworkRequest | None = None,
     read_only: bool = False,
     init: bool = False,
     mounts: Sequence[Mount] = (),
@@ -84,16 +86,31 @@ def run_image(
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
-    with prepared_tree.hold(platform_image, home, progress) as tree:
+    with prepared_tree.hold(platform_image, home, progress) as tree, ExitStack() as stack:
+        mode, attachment = _prepare_network(network, config, home, progress)
+        if attachment is not None:
+            stack.enter_context(closing(attachment))
         container = plan_container(
             *(config, tree, overrides, mounts),
-            network=network,
+            network=mode,
+            attachment=attachment,
             read_only=read_only,
             init=init,
             has_terminal=os.isatty(0) and os.isatty(1),
         )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent)
+        return execute(container, runner, tree.root.parent, attachment=attachment)
+
+
+def _prepare_network(
+    request: NetworkRequest | None, config: RunConfig, home: Home, progress: Progress
+) -> tuple[Network, Attachment | None]:
+    """Return the network of a container, and its attachment if it is private."""
+    if request is None or request.mode in ("host", "none"):
+        return ("none" if request and request.mode == "none" else "host"), None
+    from pumice.runtime.network.start import prepare_network
+
+    return prepare_network(request, config.exposed_ports, home, hostname=HOSTNAME, progress=progress)
 
 
 def plan_container(
@@ -103,6 +120,7 @@ def plan_container(
     mounts: Sequence[Mount],
     *,
     network: Network,
+    attachment: Attachment | None = None,
     read_only: bool = False,
     init: bool = False,
     has_terminal: bool = False,
@@ -113,12 +131,13 @@ def plan_container(
         owners=str(tree.owners or ""),
         process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
         mounts=(
-            *_name_resolution_mounts(tree.root),
+            *(attachment.mounts() if attachment else _name_resolution_mounts(tree.root)),
             *_volume_mounts(config.volumes, mounts, read_only),
             *mounts,
         ),
-        files=((_HOSTS, _hosts(HOSTNAME)),),
+        files=() if attachment else ((_HOSTS, _hosts(HOSTNAME)),),
         network=network,
+        network_fd=attachment.network_fd if attachment else -1,
         read_only=read_only,
         init=init,
     )
@@ -153,22 +172,44 @@ def _volume_mounts(
 
 
 def execute(
-    container: Container, runner: Stage1, scratch: Path, streams: tuple[int, int, int] = (0, 1, 2)
+    container: Container,
+    runner: Stage1,
+    scratch: Path,
+    streams: tuple[int, int, int] = (0, 1, 2),
+    attachment: Attachment | None = None,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
-    ``streams`` are the descriptors that become its standard input, output and error.
+    ``streams`` are the descriptors that become its standard input, output and error; ``attachment`` is its
+    private network.
     """
     with closing(runner), _blocked_signals():
         start = runner.start(container, scratch)
         reasons, pid = spawn_sandbox(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
+            if attachment is not None:
+                _connect_network(attachment, pid, file)
             code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
             raise_reason(text, code)
         return runner.finish(code)
+
+
+def _connect_network(attachment: Attachment, pid: int, reasons: BinaryIO) -> None:
+    """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
+    try:
+        attachment.serve()
+    except PumiceError:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.set_blocking(reasons.fileno(), False)
+        text = (reasons.read(MAX_REASON) or b"").decode(errors="replace").strip()
+        if text:
+            raise_reason(text, 0)
+        raise
 
 
 def raise_reason(text: str, code: int) -> NoReturn:
@@ -189,6 +230,7 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     """
     reason_reader, reason_writer = os.pipe()
     inherited = [reason_writer, *start.descriptors]
+    inherited += [container.network_fd] if container.network_fd >= 0 else []
     try:
         options = _sandbox_options(container, start, reason_writer)
         external.check_arguments((*options, *start.program))
@@ -218,6 +260,8 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
         *files,
+        *(("--network", container.network) if container.network == "private" else ()),
+        *(("--network-fd", str(container.network_fd)) if container.network_fd >= 0 else ()),
         *start.options,
     ]
 

@@ -7,6 +7,7 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
@@ -26,7 +27,8 @@ def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     is_root = os.geteuid() == 0
     streams = prepare_streams(options)
-    enter_namespaces(options, CLONE_NEWPID)
+    enter_namespaces(options, CLONE_NEWPID | namespace_flag(options))
+    announce_namespace(options)
     child = os.fork()
     if child == 0:
         syscalls.end_with_parent()
@@ -35,6 +37,7 @@ def run_host_program(options: Options) -> int:
             freeze_devices()
             reopen_devices(streams.descriptors)
         syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        wait_for_network(options)
         program = os.fork()
         if program == 0:
             _execute(options, streams)

@@ -9,6 +9,7 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.setup_commands import run_setup_command
@@ -17,7 +18,6 @@ from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
-    CLONE_NEWNET,
     CLONE_NEWPID,
     CLONE_NEWUTS,
 )
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     streams = prepare_streams(options)
-    network = CLONE_NEWNET if options.network == "none" else 0
-    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | network)
+    flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | namespace_flag(options)
+    enter_user_namespace(options, flags)
+    announce_namespace(options)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
@@ -44,8 +45,6 @@ def _supervise(options: Options, streams: Streams) -> int:
     """Run the supervising process, with which all others end; start the program."""
     syscalls.end_with_parent()
     syscalls.set_hostname(options.hostname)
-    if options.network == "none":
-        syscalls.raise_loopback()
     os.umask(0o022)
     if options.last_pid:
         _set_last_pid(options.last_pid)
@@ -85,3 +84,4 @@ def _confine(options: Options, streams: Streams) -> None:
     sys.meta_path[:] = []
     reopen_devices(streams.descriptors)
     drop_privileges()
+    wait_for_network(options)

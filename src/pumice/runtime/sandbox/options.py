@@ -28,7 +28,8 @@ class Options:
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
-        self.network = "host"  # --network host|none
+        self.network = "host"  # --network host|none|private
+        self.network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
         self.hostname = "pumice"  # --hostname NAME
         self.uid = 0  # --uid N
         self.gid = 0  # --gid N
@@ -88,7 +89,7 @@ def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())
-    elif name in ("uid", "gid", "status_fd", "last_pid"):
+    elif name in ("uid", "gid", "status_fd", "last_pid", "network_fd"):
         setattr(options, name, int(remaining.pop()))
     elif name in ("group", "keep"):
         (options.groups if name == "group" else options.keep).append(int(remaining.pop()))

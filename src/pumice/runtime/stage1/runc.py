@@ -158,7 +158,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
 
     strict = ("nosuid", "noexec", "nodev")
-    own_view = container.network == "none" or not id_maps.is_ordinary_user()
+    own_view = container.network != "host" or not id_maps.is_ordinary_user()
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
         memory("/dev", "nosuid", "strictatime", "mode=755"),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli.arguments import action_parsers
+from pumice.cli.complete import RECIPE_ARGUMENT
+from pumice.cli.results import FormatReader
 from tools.parser_tree import all_parsers
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ def _value(action: argparse.Action) -> str:
     """Return what an option or operand takes: ``=a|b`` of choices, else its metavar; ``...`` if several."""
     if action.nargs == 0:
         return ""
-    value = "=" + "|".join(action.choices) if action.choices else str(action.metavar or action.dest)
+    choices = action.type.names if isinstance(action.type, FormatReader) else action.choices
+    value = "=" + "|".join(choices) if choices else str(action.metavar or action.dest)
+    if action.dest == "recipe_arguments":
+        value = RECIPE_ARGUMENT
     repeated = action.nargs in (argparse.ONE_OR_MORE, argparse.ZERO_OR_MORE, argparse.REMAINDER)
     return value + ("..." if repeated else "")

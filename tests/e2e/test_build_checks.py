@@ -48,7 +48,7 @@ def test_a_rule_that_matches_nothing_is_noted(world: World) -> None:
     world.write("checks: {ignore: [{check: locale, reason: no reason}]}\n")
     outcome = world.run("build", "recipe.yaml", "--strict")
     assert outcome.code == 0
-    assert "recipe.yaml:10:18: nothing to ignore for the check 'locale'" in outcome.stderr
+    assert "note: recipe.yaml:10:18: nothing to ignore for the check 'locale'" in outcome.stderr
 
 
 def test_a_built_image_is_checked_from_the_cache(world: World) -> None:

@@ -142,6 +142,29 @@ def test_images_locations_and_recipes(shell: Shell, home: Path) -> None:
     assert complete(home, shell, "pumice build no") == []
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_arguments_of_the_recipe(shell: Shell, home: Path) -> None:
+    recipe = "args: {VERSION: '15', VARIANT: }\nname: example.com/hello\n"
+    (home / "project" / "other.yaml").write_text(recipe)
+    assert complete(home, shell, "pumice build other.yaml --arg V") == ["VARIANT=", "VERSION="]
+    assert complete(home, shell, "pumice build other.yaml --arg VER") == ["VERSION="]
+    assert complete(home, shell, "pumice build --arg VER") == []
+    (home / "project" / "other.yaml").write_text("args: [")
+    assert complete(home, shell, "pumice build other.yaml --arg V") == []
+    (home / "project" / "recipe.yaml").write_text(recipe)
+    assert complete(home, shell, "pumice lock --arg VER") == ["VERSION="]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_other_names_of_commands_and_names_of_formats(shell: Shell, home: Path) -> None:
+    assert complete(home, shell, "pumice rmi exam") == ["example.com/hello:1.0", "example.com/hello:1.1"]
+    assert complete(home, shell, "pumice help prun") == ["prune"]
+    assert complete(home, shell, "pumice digest --forma") == ["--format"]
+    assert complete(home, shell, "pumice sbom --format c") == ["cyclonedx"]
+    assert complete(home, shell, "pumice ls --format ") == ["json", "table"]
+    assert complete(home, shell, "pumice schema trust w") == ["why"]
+
+
 def test_a_store_that_cannot_be_read_completes_nothing_and_prints_no_error(home: Path) -> None:
     refs = home / "store" / "refs"
     for path in refs.iterdir():

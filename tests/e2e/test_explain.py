@@ -72,6 +72,40 @@ def test_absent_packages_are_explained(shop: Workshop, capsys: pytest.CaptureFix
     )
 
 
+def test_explain_says_why_a_provider_was_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = Workshop(tmp_path)
+    shop.publish(
+        deb("app", "whole | part-virtual, awk"),
+        deb("whole", "library, other", Provides="part-virtual"),
+        deb("part", Source="whole", Provides="part-virtual"),
+        deb("library"),
+        deb("other"),
+        deb("gawk", Provides="awk"),
+        deb("mawk", Provides="awk", Priority="required"),
+    )
+    shop.write(["app"])
+    assert explain(shop, capsys, "part").splitlines()[3:] == [
+        "  chosen for app instead of whole: it adds 1 package (2.0 kB), not 3 packages (6.1 kB)",
+        "  without it the image would be 2.0 kB smaller",
+    ]
+    assert explain(shop, capsys, "mawk").splitlines()[3:] == [
+        "  chosen for app by priority and size among the providers: gawk",
+        "  without it the image would be 2.0 kB smaller",
+    ]
+    (explanation,) = msgspec.json.decode(explain(shop, capsys, "part", "--json"))
+    assert explanation["choices"] == [
+        {
+            "package": "app",
+            "relation": "whole | part-virtual",
+            "reason": "cost",
+            "options": [
+                {"package": "whole", "added_packages": 3, "added_size": 6144},
+                {"package": "part", "added_packages": 1, "added_size": 2048},
+            ],
+        }
+    ]
+
+
 @pytest.mark.parametrize(("name", "hint"), [("deepr", "  hint: did you mean deeper?\n"), ("nowhere", "")])
 def test_packages_that_do_not_exist_are_an_error(
     shop: Workshop, capsys: pytest.CaptureFixture[str], name: str, hint: str

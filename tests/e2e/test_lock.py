@@ -45,6 +45,22 @@ def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[st
     assert shop.pins() == ["app=1.0", "lib=1.1"]
 
 
+def test_the_json_of_a_lock_and_of_a_check(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (str(shop.recipe_path), "--arch", "amd64", "--json", "-q")
+    (new,) = json.loads(shop.run(capsys, "lock", *words).out)
+    assert (new["path"], new["written"], new["packages"]) == ("recipe.lock", True, {"amd64": 2})
+    assert [change["name"] for change in new["changes"]] == ["app", "lib"]
+    (same,) = json.loads(shop.run(capsys, "lock", *words).out)
+    assert (same["written"], same["changes"]) == (False, [])
+    shop.publish(APP, Deb("lib", "1.1"))
+    checked = shop.run(capsys, "lock", "--check", *words)
+    change = {"name": "lib", "old_version": "1.0", "new_version": "1.1", "architectures": ["amd64"]}
+    (result,) = json.loads(checked.out)
+    assert (checked.code, result["written"], result["changes"]) == (1, False, [change])
+    template = ("--format", "{{range .Changes}}{{.Name}}{{end}}")
+    assert shop.run(capsys, "lock", "--check", *words[:3], *template).out == "lib\n"
+
+
 @pytest.mark.parametrize(
     "words",
     [

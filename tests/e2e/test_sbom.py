@@ -140,6 +140,16 @@ def test_packages_are_printed_as_a_table(world: World) -> None:
     assert "packages: 2, files:" in text
 
 
+def test_packages_are_listed_as_json_and_by_templates(world: World) -> None:
+    world.build()
+    packages = json.loads(world.run("sbom", "example.com/hello", "--json").stdout)
+    assert [package["name"] for package in packages] == ["hello", "libhello"]
+    assert packages[0]["purl"].startswith("pkg:deb/debian/hello@")
+    assert all(len(package["sha256"]) == 64 and package["files"] > 0 for package in packages)
+    lines = world.run("sbom", "example.com/hello", "--format", "{{.Name}} {{.Version}}").stdout.splitlines()
+    assert lines == [f"{package['name']} {package['version']}" for package in packages]
+
+
 def test_the_same_packages_give_the_same_documents_from_any_mirror(world: World) -> None:
     world.build("-o", "oci:one")
     other_mirror = world.root / "other"

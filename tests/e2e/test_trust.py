@@ -43,6 +43,23 @@ def test_a_rule_lets_an_image_be_used(world: TrustWorld) -> None:
     assert fingerprint(world) in world.must("trust", "list")
 
 
+def test_why_explains_a_refused_image_in_json_too(world: TrustWorld) -> None:
+    refused = world.do("trust", "why", "oci:out", "--json", store=OTHER)
+    explanation = json.loads(refused.stdout)
+    assert refused.code == 7
+    assert (explanation["trusted"], explanation["keys"], explanation["verification"]) == (False, [], None)
+    assert explanation["problem"] in refused.stderr
+    assert explanation["hint"].startswith("no key is trusted for example.com/hello:1.0")
+    trust(world, "--prefix", "example.com")
+    explanation = json.loads(world.must("trust", "why", "oci:out", "--json", store=OTHER))
+    assert (explanation["trusted"], explanation["exempt"], explanation["problem"]) == (True, False, None)
+    (key,) = explanation["keys"]
+    assert (key["key"], key["problem"]) == (fingerprint(world), None)
+    assert explanation["verification"]["signatures"]
+    template = ("--format", "{{.Trusted}} {{.RequiredName}}")
+    assert world.must("trust", "why", "oci:out", *template, store=OTHER) == "true example.com/hello:1.0"
+
+
 def test_a_rule_for_another_prefix_does_not_apply(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com/hel")
     world.refused("verify", "oci:out", store=OTHER)

@@ -39,6 +39,6 @@ def test_an_unknown_field_is_refused(capsys: Out) -> None:
         "",
         (
             "error: invalid template in --format: unknown field .Client\n"
-            "  hint: the fields are .Version, .Python, .Platform\n"
+            "  hint: the fields are .Version, .Python, .Platform, .Store\n"
         ),
     )

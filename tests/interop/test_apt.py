@@ -99,6 +99,18 @@ def test_a_large_set_resolves_as_with_apt(debian: TextUniverse, apt: Apt) -> Non
     assert "usrmerge" not in names
 
 
+def test_apt_accepts_a_smaller_provider_from_the_same_source(debian: TextUniverse, apt: Apt) -> None:
+    packages = resolve_with_pumice(debian, "php8.2-fpm")
+    assert packages is not None
+    verdict, apt_packages = compare(apt, ("php8.2-fpm",), packages)
+    assert apt_packages is not None
+    assert apt_packages.packages == packages
+    names = {package.partition("=")[0] for package in packages}
+    apt_names = {package.partition("=")[0] for package in verdict.packages}
+    assert "systemd" in apt_names - names
+    assert names - apt_names == {"systemd-standalone-tmpfiles"}
+
+
 def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt) -> None:
     """The comparison relies on this: apt does not install an Essential package that is not needed."""
     names = {package.partition("=")[0] for package in apt.install(["tzdata"]).packages}

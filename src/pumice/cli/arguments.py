@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice import files
 from pumice.cli.output import PROGRESS_MODES
-from pumice.cli.streams import set_color_mode
+from pumice.cli.streams import COLOR_MODES, find_color_mode, has_color, set_color_mode, unwrap
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -64,8 +64,14 @@ class Parser(argparse.ArgumentParser):
         return help_format.format_help(self, help_format.terminal_width())
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help; unlike argparse, raise OSError if it cannot be written."""
-        (sys.stdout if file is None else file).write(self.format_help())
+        """Print the help, on a terminal in color; unlike argparse, raise OSError if it cannot be written."""
+        from pumice.cli import help_format
+
+        stream = unwrap(sys.stdout if file is None else file)
+        if mode := find_color_mode(self.words):  # it may follow --help
+            set_color_mode(mode)
+        width = help_format.terminal_width()
+        stream.write(help_format.format_help(self, width, color=has_color(stream)))
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
@@ -138,7 +144,7 @@ def _add_common_options(parser: Parser, *, progress: bool) -> None:
         )
     parser.add_argument(
         "--color",
-        choices=("auto", "always", "never"),
+        choices=COLOR_MODES,
         action=_ColorAction,
         metavar="WHEN",
         help="use color: auto, always or never (default: auto)",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Candidate = tuple[str, str]
 
 TABLE = "completion.tsv"
+RECIPE_ARGUMENT = "RECIPE-ARGUMENT"
+"""The value of ``--arg`` in the table: an argument that the recipe on the command line declares."""
 _GLOBAL = {
     "help": "show the help of a command",
     "--help": "list the commands",
@@ -131,14 +133,12 @@ def _complete_command(rows: Sequence[Row], words: Sequence[str]) -> tuple[str, l
     values = {name: row[3] for row in rows if row[1] == "option" for name in row[2].split(",")}
     operands = [row[3] for row in rows if row[1] == "operand"]
     *before, current = words
-    position, pending = 0, ""
-    for word in before:
-        if pending:
-            pending = ""
-        elif word.startswith("-") and len(word) > 1:
-            pending = values.get(word, "")
-        else:
-            position += 1
+    operand_words, pending = _split_operands(before, values)
+    position = len(operand_words)
+    if pending == RECIPE_ARGUMENT:
+        from pumice.cli import complete_recipe
+
+        return "nospace", complete_recipe.list_arguments(operand_words[0] if operand_words else "")
     if pending:
         return _complete_value(pending, current)
     if current.startswith("--") and "=" in current:
@@ -154,6 +154,19 @@ def _complete_command(rows: Sequence[Row], words: Sequence[str]) -> tuple[str, l
             return "", []
         position = len(operands) - 1
     return _complete_value(operands[position], current)
+
+
+def _split_operands(words: Sequence[str], values: dict[str, str]) -> tuple[list[str], str]:
+    """Return the operands, and what the option at the end takes, empty if it takes nothing."""
+    operands, pending = [], ""
+    for word in words:
+        if pending:
+            pending = ""
+        elif word.startswith("-") and len(word) > 1:
+            pending = values.get(word, "")
+        else:
+            operands.append(word)
+    return operands, pending
 
 
 def _complete_value(value: str, current: str) -> tuple[str, list[Candidate]]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 
-from pumice.cli.main import COMMANDS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 _WORDS: dict[str, tuple[str, ...]] = {
     "ARCH": ("amd64", "arm64", "armhf", "armel", "i386", "ppc64el", "riscv64", "s390x"),
     "PLATFORM": ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/riscv64", "linux/s390x"),
-    "COMMAND": tuple(COMMANDS),
-    "FORMAT": ("table", "json"),
     "POLICY": ("trust",),
     # What only the user knows:
     **dict.fromkeys(
@@ -30,6 +26,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "DAY",
             "DAYS",
             "FINGERPRINT",
+            "FORMAT",
             "HEX",
             "HOST",
             "HOST:PORT",
@@ -112,6 +109,13 @@ def _locations(current: str, schemes: dict[str, str]) -> tuple[str, list[Candida
     return directive, images + list(schemes.items())
 
 
+def _commands_with_results(_current: str) -> tuple[str, list[Candidate]]:
+    from pumice.cli.results import RESULTS
+
+    words = dict.fromkeys(word for command in RESULTS for word in command.split())
+    return "", [(word, "") for word in words]
+
+
 def _image_names(_current: str) -> tuple[str, list[Candidate]]:
     return "", [(name, "image in the store") for name in list_images()]
 
@@ -181,6 +185,7 @@ def _recipes_or_references(current: str) -> tuple[str, list[Candidate]]:
 _COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
     "A": _references,
     "B": _references,
+    "COMMAND": _commands_with_results,
     "DEST": _destinations,
     "DST": _destinations,
     "KEY": _keys,

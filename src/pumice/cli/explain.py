@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pumice.distro.universe import Universe
     from pumice.recipe.lock import Lock
-    from pumice.resolve.explain import Explanation, Step
+    from pumice.resolve.explain import Explanation, Option, Step
 
 _MAX_NAMES = 12
 _REASONS = {"requested": "the recipe requests it", "essential": "base: essential requires it"}
@@ -126,6 +126,7 @@ def format_text(explanation: Explanation, *, with_architecture: bool = False) ->
         lines.append(f"  base: data installs {part} without its dependencies")
     else:
         lines += [f"  {_format_step(step)}" for step in explanation.chain]
+        lines += _choice_lines(explanation)
         lines += _cost_lines(explanation)
     if explanation.approximated:
         lines.append(
@@ -140,6 +141,35 @@ def _format_step(step: Step) -> str:
         return f"{step.package}: {_REASONS[step.kind]}{location}"
     verb = "recommends" if step.kind == "recommended" else "needs"
     return f"{step.package}: {step.by} {verb} {step.relation}"
+
+
+def _choice_lines(explanation: Explanation) -> list[str]:
+    """Return why the package was chosen; nothing for relations that list it first."""
+    lines = []
+    for choice in explanation.choices:
+        others = [option.package for option in choice.options if option.package != explanation.package]
+        if choice.reason == "cost":
+            added = {option.package: option for option in choice.options}
+            first = choice.options[0]
+            lines.append(
+                f"chosen for {choice.package} instead of {first.package}:"
+                f" it adds {_format_addition(added[explanation.package])}, not {_format_addition(first)}"
+            )
+        elif choice.reason == "provider":
+            lines.append(
+                f"chosen for {choice.package} by priority and size among the providers: {_join_names(others)}"
+            )
+        elif choice.reason == "shared":
+            lines.append(
+                f"chosen for {choice.package} instead of {others[0]}:"
+                " another package or the previous lock selected it"
+            )
+    return [f"  {line}" for line in lines]
+
+
+def _format_addition(option: Option) -> str:
+    count = "1 package" if option.added_packages == 1 else f"{option.added_packages} packages"
+    return f"{count} ({output.format_size(option.added_size)})"
 
 
 def _cost_lines(explanation: Explanation) -> list[str]:

@@ -31,6 +31,7 @@ def report_findings(
     if not findings and not recipe.checks.ignore:
         return
     from pumice.checks.report import make_report
+    from pumice.cli.presenters import NOTE_PREFIX
     from pumice.errors import RecipeError
     from pumice.recipe.load import load_effective, locate_key
 
@@ -39,12 +40,15 @@ def report_findings(
     if is_strict and report.warnings:
         raise RecipeError([_problem(finding, locate_key(root, finding.key)) for finding in report.warnings])
     for finding in report.findings:
-        (progress.note if finding.is_note else progress.warn)(_line(finding, locate_key(root, finding.key)))
+        line = _line(finding, locate_key(root, finding.key))
+        if finding.is_note:
+            progress.note(f"{NOTE_PREFIX}{line}")
+        else:
+            progress.warn(line)
     for rule in report.unused:
         path = f" at {rule.path}" if rule.path else ""
-        progress.note(
-            f"{locate_key(root, 'checks.ignore')}: nothing to ignore for the check {rule.check!r}{path}"
-        )
+        place = locate_key(root, "checks.ignore")
+        progress.note(f"{NOTE_PREFIX}{place}: nothing to ignore for the check {rule.check!r}{path}")
 
 
 def _problem(finding: Finding, where: str) -> Problem:

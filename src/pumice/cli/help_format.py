@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from pumice.cli import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _DEFAULT_WIDTH = 80
 _WIDTHS = (40, 100)
 
 
-def format_help(parser: argparse.ArgumentParser, width: int) -> str:
-    """Return the help of a parser, at most ``width`` columns wide where words are not longer."""
+def format_help(parser: argparse.ArgumentParser, width: int, *, color: bool = False) -> str:
+    """Return the help of a parser, at most ``width`` columns wide where words are not longer.
+
+    With ``color``, headings and the names of options, operands and actions stand out.
+    """
     formatter = _HelpFormatter(parser.prog, max_help_position=28, width=width)
     formatter.add_text(parser.description)
     for group in parser._action_groups:  # argparse has no public API for the groups
@@ -33,7 +36,25 @@ def format_help(parser: argparse.ArgumentParser, width: int) -> str:
     examples = parser.examples if isinstance(parser, arguments.Parser) else ()
     lines = _wrap(f"usage: {usage(parser)}", width, rest_indent="       ")
     text = "\n".join(lines) + "\n\n" + formatter.format_help()
-    return text + ("\nexamples:\n" + _format_examples(examples) if examples else "")
+    text += "\nexamples:\n" + _format_examples(examples) if examples else ""
+    return _color(text, parser) if color else text
+
+
+def _color(text: str, parser: argparse.ArgumentParser) -> str:
+    from pumice.cli import help_color
+
+    headings = {f"{group.title}:" for group in parser._action_groups} | {"examples:"}
+    return help_color.color_help(text, headings, list(_names(parser)))
+
+
+def _names(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield how each option, operand and action is written in the help."""
+    formatter = _HelpFormatter(parser.prog)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices
+        elif action.help != argparse.SUPPRESS:
+            yield formatter._format_action_invocation(action)
 
 
 def usage(parser: argparse.ArgumentParser) -> str:

@@ -11,11 +11,12 @@ import msgspec
 
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
-from pumice.assembly.lock_diff import LockUpdate, diff_locks, diff_packages
+from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_packages
 from pumice.cli import arguments as command_line
-from pumice.cli import output, recipes
+from pumice.cli import output, recipes, results
 from pumice.cli.summaries import Summary
 from pumice.errors import UsageError
+from pumice.recipe import lock as locks
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.assembly.lock_diff import LockChange
+    from pumice.recipe.lock import Lock
 
 _MAX_LISTED = 20
 """The most changes that are listed without ``--verbose``."""
@@ -31,6 +32,20 @@ _MAX_LISTED = 20
 _EPILOG = """A current lock is not changed. Without PKG, --upgrade upgrades all packages. A package is
 upgraded together with those of the same source. --check prints what --upgrade would change, each package as
 OLD -> NEW, and exits with 1 if there is a change."""
+
+
+class LockResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock: its absolute ``path``, and the number of packages of each Debian architecture.
+
+    ``written`` says whether the file was written, ``reason`` why it no longer fitted the recipe. ``changes``
+    are those since the lock that was there before; with ``--check``, those that an upgrade would make.
+    """
+
+    path: str
+    written: bool
+    reason: str
+    packages: dict[str, int]
+    changes: tuple[LockChange, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
+    results.add_format_options(parser, "lock", default="text", example="Path")
     return parser
 
 
@@ -81,8 +97,8 @@ def main(arguments: Sequence[str]) -> int:
                 progress=progress,
                 upgrade=upgrade or locking.UPGRADE_ALL,
             )
-            for change in changes:
-                print(output.printable(str(change)))
+            result = _describe(path, locks.read_lock(path), changes)
+            results.write_result([result], options.format, lambda: map(output.printable, map(str, changes)))
             return 1 if changes else 0
         updates: list[LockUpdate] = []
         lock = locking.ensure_lock(
@@ -96,6 +112,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         update = updates[0] if updates else LockUpdate(path, lock, lock)
         progress.finish(_summarize(update, verbose=options.verbose))
+        results.write_result([_describe_update(update)], options.format, tuple)
         if options.bundle:
             from pumice.assembly import bundle
 
@@ -115,6 +132,25 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             options.recipe = text
             options.upgrade.remove(text)
     return options
+
+
+def _describe(
+    path: Path, lock: Lock, changes: Sequence[LockChange], *, written: bool = False, reason: str = ""
+) -> LockResult:
+    return LockResult(
+        path=str(path.absolute()),
+        written=written,
+        reason=reason,
+        packages={name: len(packages) for name, packages in lock.packages.items()},
+        changes=tuple(changes),
+    )
+
+
+def _describe_update(update: LockUpdate) -> LockResult:
+    old_lock, new_lock = update.old_lock, update.new_lock
+    changes = diff_locks(old_lock, new_lock) if old_lock else diff_packages({}, new_lock.packages)
+    is_written = old_lock != new_lock
+    return _describe(update.path, new_lock, changes, written=is_written, reason=update.reason)
 
 
 def _summarize(update: LockUpdate, *, verbose: bool) -> Summary:

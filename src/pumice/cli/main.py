@@ -72,7 +72,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": ("pumice.cli.export", "Write the root file system of an image as a tar file", "More"),
     "history": ("pumice.cli.history", "List how the layers of an image were made", "More"),
     "manifest": ("pumice.cli.manifest", "Print the manifest of an image", "More"),
-    "version": ("pumice.cli.version", "Print the version of Pumice, of Python and of the machine", "More"),
+    "version": ("pumice.cli.version", "Print versions, the platform and the directory of the store", "More"),
 }
 """Each command with its module, its line of help, and the group that it is listed under."""
 
@@ -152,7 +152,7 @@ def _flush_output() -> None:
 def _dispatch(argv: list[str]) -> int:
     first = argv[0] if argv else ""
     if first in {"", "-h", "--help"} or argv in (["help"], ["help", "help"]):
-        sys.stdout.write(format_overview())
+        _print_overview()
         return 0
     if first in {"-V", "--version"}:
         from pumice.version import __version__
@@ -203,6 +203,17 @@ def _unknown_command(word: str) -> Exception:
     close = get_close_matches(word, [*COMMANDS, *ALIASES, "help", "--help", "--version"], n=1)
     hint = f"did you mean '{close[0]}'?" if close else "list the commands with 'pumice --help'"
     return UsageError(f"unknown {kind} '{word}'", hint=hint)
+
+
+def _print_overview() -> None:
+    text = format_overview()
+    if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
+        from pumice.cli import help_color, streams
+
+        if streams.has_color(sys.stdout):
+            headings = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+            text = help_color.color_help(text, headings, COMMANDS)
+    sys.stdout.write(text)
 
 
 def format_overview() -> str:

@@ -25,6 +25,9 @@ PLAIN_INTERVAL = 10.0
 JSON_INTERVAL = 0.1
 """Seconds between two JSON events about the same task."""
 
+NOTE_PREFIX = "note: "
+"""Begins notes that are findings, like warnings, and not reports of what a command did."""
+
 LIVE_DELAY = 0.2
 """Seconds before a live display appears; importing it takes longer than most short tasks."""
 
@@ -77,7 +80,7 @@ class Plain(Quiet):
 
     def note(self, message: str) -> None:
         """Write one line."""
-        self._line(printable(message))
+        self._line(_format_note(message, self._stream))
 
     def finish(self, summary: Summary) -> None:
         """Write the summary."""
@@ -114,7 +117,7 @@ class JsonLines(Quiet):
 
     def note(self, message: str) -> None:
         """Write an event ``note``."""
-        self._event(event="note", message=message)
+        self._event(event="note", message=message.removeprefix(NOTE_PREFIX))
 
     def warn(self, message: str) -> None:
         """Write an event ``warning``."""
@@ -159,7 +162,7 @@ class Live(Quiet):
 
     def note(self, message: str) -> None:
         """Write one line above the bars."""
-        self._print_above(printable(message))
+        self._print_above(_format_note(message, self._stream))
 
     def warn(self, message: str) -> None:
         """Write one line above the bars."""
@@ -290,6 +293,14 @@ def _format_summary(summary: Summary, stream: TextIO) -> str:
     from pumice.cli.summaries import format_summary
 
     return format_summary(summary, width=terminal_width(stream), color=has_color(stream))
+
+
+def _format_note(message: str, stream: TextIO) -> str:
+    """Return a note; the prefix of a finding is colored like that of a warning."""
+    text = message.removeprefix(NOTE_PREFIX)
+    if text == message:
+        return printable(message)
+    return f"{_colorize(NOTE_PREFIX.rstrip(), '36', stream)} {printable(text)}"
 
 
 def _colorize(text: str, code: str, stream: TextIO) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,14 +32,18 @@ RESULTS: dict[str, str] = {
     "inspect": "pumice.image.summary:Summary",
     "key list": "pumice.cli.key:StoredKey[]",
     "licenses": "pumice.cli.licenses:LicenseReport",
+    "lock": "pumice.cli.lock:LockResult[]",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
+    "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
+    "store path": "pumice.cli.store:StorePath",
     "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
     "test": "pumice.cli.test:TestReport",
     "tree": "pumice.cli.tree:Branch",
     "trust list": "pumice.cli.trust.list:TrustRules",
+    "trust why": "pumice.cli.trust.why:TrustExplanation",
     "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",
 }
@@ -46,7 +52,7 @@ RESULTS: dict[str, str] = {
 _JSON = "json"
 _TEMPLATE = "template"
 _FOR_PEOPLE = ("table", "text")
-"""Two names of the format for people; each command has one of them as its default and takes both."""
+"""Two names of the format for people; each command that has one of them takes both."""
 
 
 class ResultFormat(NamedTuple):
@@ -61,6 +67,17 @@ class ResultFormat(NamedTuple):
         return self.name in (_JSON, _TEMPLATE)
 
 
+class FormatReader(msgspec.Struct, frozen=True):
+    """Reads a value of ``--format``; ``names`` are those of the formats besides templates."""
+
+    command: str
+    names: Sequence[str]
+
+    def __call__(self, text: str) -> ResultFormat:
+        """Return the format; raises UsageError."""
+        return _parse_format(text, self.command, self.names)
+
+
 def add_format_options(
     parser: argparse.ArgumentParser,
     command: str,
@@ -69,6 +86,7 @@ def add_format_options(
     others: Sequence[str] = (),
     example: str = "Digest",
     has_variants: bool = False,
+    json_help: str = "short for --format json",
 ) -> None:
     """Add ``--format`` and ``--json`` as ``format``, a `ResultFormat`, for a command in `RESULTS`.
 
@@ -78,7 +96,7 @@ def add_format_options(
     names = (default, _JSON, *others)
     parser.add_argument(
         "--format",
-        type=lambda text: _parse_format(text, "" if has_variants else command, names),
+        type=FormatReader("" if has_variants else command, names),
         default=ResultFormat(default),
         metavar="FORMAT",
         help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
@@ -88,7 +106,7 @@ def add_format_options(
         dest="format",
         action="store_const",
         const=ResultFormat(_JSON),
-        help="short for --format json",
+        help=json_help,
     )
 
 
@@ -102,7 +120,7 @@ def check_template(result_format: ResultFormat, command: str) -> ResultFormat:
 
 
 def _parse_format(text: str, command: str, names: Sequence[str]) -> ResultFormat:
-    name = names[0] if text in _FOR_PEOPLE and names[0] in _FOR_PEOPLE else text
+    name = next((name for name in names if name in _FOR_PEOPLE), text) if text in _FOR_PEOPLE else text
     if name in names:
         return ResultFormat(name)
     if "{{" in text:
@@ -132,8 +150,6 @@ def write_result(
 
 def _format_for_programs(result: Any, template: Template | None) -> str:
     import json
-
-    import msgspec
 
     text = json.dumps(msgspec.to_builtins(result, str_keys=True), indent=2) + "\n"
     if template is None:
@@ -169,8 +185,6 @@ def result_type(command: str) -> Any:
 
 def result_schema(command: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a command's JSON output."""
-    import msgspec
-
     schema = msgspec.json.schema(result_type(command))
     for definition in schema.get("$defs", {}).values():
         _describe_output(definition)

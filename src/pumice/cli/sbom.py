@@ -6,8 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, reading, registries, results
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +20,28 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
 
-_FORMATS = ("spdx", "cyclonedx", "table")
+_DOCUMENT_FORMATS = ("spdx", "cyclonedx")
+_JSON_HELP = "list the packages as JSON: short for --format json"
+
+
+class SbomPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """An installed package: ``license`` is an SPDX expression, ``purl`` its package URL.
+
+    ``sha256`` is the digest of the package file in hexadecimal, empty if it is unknown. ``layer`` counts
+    from 1, ``files`` is the number of files that the package owns.
+    """
+
+    type: str
+    name: str
+    version: str
+    architecture: str
+    source: str
+    source_version: str
+    license: str
+    purl: str
+    sha256: str
+    layer: int
+    files: int
 
 
 def parser() -> Parser:
@@ -26,18 +49,18 @@ def parser() -> Parser:
     parser = command_line.make_parser(
         "sbom",
         "Print the software bill of materials (SBOM) of an image: the one attached by its build, or one\n"
-        "made from the package databases in its layers. Nothing in the image is executed.",
+        "made from the package databases in its layers. Nothing in the image is executed. The formats\n"
+        "spdx (SPDX 2.3) and cyclonedx (CycloneDX 1.6) are JSON documents.",
         progress=False,
         epilog=reading.REFERENCES,
-        examples=("pumice sbom example.com/hello:1.0 --format cyclonedx",),
+        examples=(
+            "pumice sbom example.com/hello:1.0 --format cyclonedx",
+            "pumice sbom example.com/hello:1.0 --format '{{.Name}} {{.Version}}'",
+        ),
     )
     parser.add_argument("reference", metavar="REF", help="image to describe")
-    parser.add_argument(
-        "--format",
-        choices=_FORMATS,
-        default="spdx",
-        metavar="FORMAT",
-        help="spdx (SPDX 2.3 JSON), cyclonedx (CycloneDX 1.6 JSON) or table (default: spdx)",
+    results.add_format_options(
+        parser, "sbom", default="spdx", others=("cyclonedx", "table"), example="Name", json_help=_JSON_HELP
     )
     parser.add_argument("--layer", type=int, metavar="N", help="describe only layer N, counted from 1")
     parser.add_argument("--scan", action="store_true", help="read the layers even if an SBOM is attached")
@@ -52,10 +75,15 @@ def main(arguments: Sequence[str]) -> int:
 
     with reading.open_platform(options) as (image, home):
         data = None
-        if options.format != "table" and options.layer is None and not options.scan:
-            data = _read_attached_sbom(image, home, options.reference, options.format)
+        is_document = options.format.name in _DOCUMENT_FORMATS
+        if is_document and options.layer is None and not options.scan:
+            data = _read_attached_sbom(image, home, options.reference, options.format.name)
         if data is None:
-            data = _format_facts(_gather_facts(image, home, options.reference, options.layer), options.format)
+            facts = _gather_facts(image, home, options.reference, options.layer)
+            if not is_document:
+                results.write_result(_list_packages(facts), options.format, lambda: _format_table(facts))
+                return 0
+            data = _format_document(facts, options.format.name)
     sys.stdout.write(
         data.decode(errors="backslashreplace")
     )  # standard output escapes control characters, which leaves the JSON value unchanged
@@ -100,25 +128,50 @@ def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -
     return select_layer(facts, layer - 1)
 
 
-def _format_facts(facts: Facts, sbom_format: str) -> bytes:
+def _format_document(facts: Facts, sbom_format: str) -> bytes:
     if sbom_format == "spdx":
         from pumice.evidence import spdx_document
 
         return spdx_document.format_spdx(facts)
-    if sbom_format == "cyclonedx":
-        from pumice.evidence import cyclonedx_document
+    from pumice.evidence import cyclonedx_document
 
-        return cyclonedx_document.format_cyclonedx(facts)
+    return cyclonedx_document.format_cyclonedx(facts)
+
+
+def _list_packages(facts: Facts) -> list[SbomPackage]:
+    from collections import Counter
+
+    from pumice.evidence import identifiers
+
+    file_counts = Counter(file.package for file in facts.files)
+    return [
+        SbomPackage(
+            type=package.type,
+            name=package.name,
+            version=package.version,
+            architecture=package.architecture,
+            source=package.source,
+            source_version=package.source_version,
+            license=package.license,
+            purl=identifiers.format_package_url(package, facts.system),
+            sha256=package.sha256,
+            layer=package.layer + 1,
+            files=file_counts[number],
+        )
+        for number, package in enumerate(facts.packages)
+    ]
+
+
+def _format_table(facts: Facts) -> str:
     rows = [
         (package.name, package.version, package.architecture, package.source, _shorten(package.license))
         for package in facts.packages
     ]
     text = output.format_table(("package", "version", "arch", "source", "license"), rows)
     unowned_files = sum(file.package < 0 for file in facts.files)
-    text += (
+    return text + (
         f"packages: {len(facts.packages)}, files: {len(facts.files)}, owned by no package: {unowned_files}\n"
     )
-    return text.encode(errors="backslashreplace")
 
 
 def _shorten(expression: str) -> str:

@@ -33,6 +33,13 @@ class StoreVerification(msgspec.Struct, frozen=True, kw_only=True):
     sound: bool
 
 
+class StorePath(msgspec.Struct, frozen=True):
+    """The directory of the store, and whether it exists already."""
+
+    path: str
+    exists: bool
+
+
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice store``."""
     parser = command_line.make_action_parser("store", "Verify or locate the local store.")
@@ -50,9 +57,10 @@ def parser() -> command_line.Parser:
         help="remove damaged content; the next build makes or fetches it again",
     )
     results.add_format_options(verify, "store verify", default="text", example="Damaged")
-    command_line.add_action(
+    path = command_line.add_action(
         parser, "path", _path, "print the directory of the store", examples=("pumice store path",)
     )
+    results.add_format_options(path, "store path", default="text", example="Path")
     return parser
 
 
@@ -61,10 +69,12 @@ def main(arguments: Sequence[str]) -> int:
     return command_line.run_action(parser(), arguments)
 
 
-def _path(_options: argparse.Namespace) -> int:
+def _path(options: argparse.Namespace) -> int:
     from pumice.store.home import locate
 
-    print(locate(os.environ))
+    path = locate(os.environ)
+    result = StorePath(str(path), path.exists())
+    results.write_result(result, options.format, lambda: [output.printable_line(str(path))])
     return 0
 
 

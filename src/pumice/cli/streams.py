@@ -10,12 +10,13 @@ import codecs
 import os
 import sys
 from contextlib import contextmanager
+from itertools import pairwise
 
 from pumice.terminal import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any, TextIO
 
 
@@ -90,6 +91,21 @@ def has_color(stream: TextIO) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (is_terminal(stream) and os.environ.get("TERM") != "dumb")
+
+
+COLOR_MODES = ("auto", "always", "never")
+
+
+def find_color_mode(words: Sequence[str]) -> str:
+    """Return the value of ``--color`` in a command line, empty if there is none."""
+    modes = [following for word, following in pairwise(words) if word == "--color"]
+    modes += [word.removeprefix("--color=") for word in words if word.startswith("--color=")]
+    return modes[0] if modes and modes[0] in COLOR_MODES else ""
+
+
+def paint(text: str, code: str) -> str:
+    """Return ``text`` in a color or style, a number of ECMA-48 (Select Graphic Rendition)."""
+    return f"\x1b[{code}m{text}\x1b[0m"
 
 
 def set_color_mode(mode: str) -> None:

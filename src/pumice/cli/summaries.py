@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pumice.cli.output import wrap_words
+from pumice.cli.streams import paint
 from pumice.terminal import printable_line
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Summary(msgspec.Struct, frozen=True):
 def format_summary(summary: Summary, *, width: int | None = None, color: bool = False) -> str:
     """Return a summary as text without a final line break; rows wrap at words in ``width`` columns."""
     lines = [
-        _paint(line, "1") if color else line for line in wrap_words(printable_line(summary.headline), width)
+        paint(line, "1") if color else line for line in wrap_words(printable_line(summary.headline), width)
     ]
     label_width = max((len(row.label) for row in summary.rows), default=0)
     for row in summary.rows:
@@ -61,13 +62,9 @@ def _format_row(row: Row, label_width: int, width: int | None, color: bool) -> I
     hanging = len(_INDENT) * 2 + label_width
     available = None if width is None else max(width - hanging, _MIN_WIDTH)
     for number, line in enumerate(wrap_words(printable_line(row.text), available)):
-        head = " " * label_width if number else _paint(label, "2") if color else label
-        text = _paint(line, _COLORS[row.tone]) if color and row.tone else line
+        head = " " * label_width if number else paint(label, "2") if color else label
+        text = paint(line, _COLORS[row.tone]) if color and row.tone else line
         yield f"{_INDENT}{head}{_INDENT}{text}".rstrip()
-
-
-def _paint(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m"
 
 
 def format_seconds(seconds: float) -> str:

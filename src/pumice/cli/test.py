@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, registries, results
+from pumice.cli import confirmation, output, reading, recipes, registries, results
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -55,7 +56,13 @@ def parser() -> Parser:
         epilog=_EPILOG,
         examples=("pumice test recipe.yaml", "pumice test example.com/hello:1.0 --file tests.yaml"),
     )
-    verb_parser.add_argument("target", metavar="RECIPE|REF", help="recipe file, or image to test")
+    verb_parser.add_argument(
+        "target",
+        metavar="RECIPE|REF",
+        nargs="?",
+        default=".",
+        help="recipe file or its directory, or image to test (default: .)",
+    )
     verb_parser.add_argument(
         "--file",
         action="append",
@@ -123,6 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
+    options.recipe_path = _find_recipe(options.target)
     recipe = _load_recipe(options)
     tests = _collect_tests(options, recipe)
     with Home(locate(os.environ), progress=progress) as home, _open(options, recipe, home, progress) as image:
@@ -133,19 +141,26 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if report.failed else 0
 
 
-def _is_recipe(target: str) -> bool:
-    """Return whether the argument is a recipe; no reference ends like one."""
-    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+def _find_recipe(target: str) -> Path | None:
+    """Return the path of a recipe, which may be that of a directory; None for a reference to an image."""
+    if files.is_directory(target):
+        from pumice.cli.complete_values import list_images
+
+        is_image = target in {name.rpartition(":")[0] for name in list_images()}
+        is_layout = files.is_file(f"{target}/oci-layout")
+        return None if is_image or is_layout else recipes.find_recipe(target)
+    is_file = target.endswith((".yaml", ".yml")) or files.is_file(target)
+    return recipes.find_recipe(target) if is_file else None
 
 
 def _load_recipe(options: argparse.Namespace) -> Recipe | None:
-    if not _is_recipe(options.target):
+    if options.recipe_path is None:
         if options.recipe_arguments or options.locked or options.offline:
             raise UsageError("--arg, --locked and --offline need a recipe, not an image")
         return None
     from pumice.recipe.load import load_recipe
 
-    return load_recipe(options.target, dict(options.recipe_arguments))
+    return load_recipe(options.recipe_path, dict(options.recipe_arguments))
 
 
 def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[ImageTest, ...]:
@@ -201,7 +216,7 @@ def _run(
     from pumice.trust.admission import AdmissionRequest
 
     request = AdmissionRequest(
-        reference=image.root.digest if _is_recipe(options.target) else options.target,
+        reference=image.root.digest if options.recipe_path else options.target,
         name=options.name,
         allow_older=options.allow_older,
     )

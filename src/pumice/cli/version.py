@@ -10,6 +10,7 @@ import msgspec
 
 from pumice.cli import arguments as command_line
 from pumice.cli import results
+from pumice.terminal import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,24 +19,45 @@ if TYPE_CHECKING:
 
 
 class VersionResult(msgspec.Struct, frozen=True):
-    """The versions of a running Pumice."""
+    """The versions of a running Pumice, and the directory of its store."""
 
     version: str
     python: str
     platform: str
     """The OCI platform of this machine, such as ``linux/amd64``."""
+    store: str
+    """Empty without a home directory."""
 
 
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
         "version",
-        "Print the version of Pumice, of Python and of the machine.",
+        "Print the version of Pumice, of Python and of the machine, and the directory of the store.",
         progress=False,
         examples=("pumice version",),
     )
     results.add_format_options(verb_parser, "version", example="Version")
     return verb_parser
+
+
+def _locate_store() -> str:
+    from pumice.errors import StoreError
+    from pumice.store.location import locate
+
+    try:
+        return str(locate(os.environ))
+    except StoreError:
+        return ""
+
+
+def _format_lines(result: VersionResult) -> list[str]:
+    return [
+        f"pumice {result.version}",
+        f"python {result.python}",
+        f"platform {result.platform}",
+        f"store {printable_line(result.store) or '(none)'}",
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,10 +68,6 @@ def main(arguments: Sequence[str]) -> int:
 
     machine = platforms.from_machine(os.uname().machine)
     python = ".".join(map(str, sys.version_info[:3]))
-    result = VersionResult(__version__, python, platforms.format_platform(machine))
-    results.write_result(
-        result,
-        options.format,
-        lambda: [f"pumice {result.version}", f"python {result.python}", f"platform {result.platform}"],
-    )
+    result = VersionResult(__version__, python, platforms.format_platform(machine), _locate_store())
+    results.write_result(result, options.format, lambda: _format_lines(result))
     return 0

@@ -58,6 +58,10 @@ class RecipeLoader:
         """Return the directory of each file, relative to the main recipe's, by the name in locations."""
         return {file.name: file.folder for file in self._files.values()}
 
+    def declared_arguments(self) -> dict[str, Scalar]:
+        """Return the arguments of the main file and of all that it extends, with their defaults."""
+        return _declared_arguments(self.main) if self.main is not None else {}
+
     def merged_tree(self, given: Map[str, str]) -> Mapping | None:
         """Return the tree of the main file merged over all that it extends; None if it is not valid.
 

@@ -4,8 +4,10 @@ The maintainer of a package lists the preferred alternative first, and apt takes
 alternative wins if it adds fewer packages and no more bytes (for ``usrmerge | usr-is-merged`` the
 second, because the first depends on perl), or no more packages and far fewer bytes. A small saving
 is not enough: for ``gpgv | gpgv1`` the first is the better program. Packages that only provide a
-virtual name compete with other providers of it, by priority and then by cost. Candidates from
-archives that are not meant for dependencies are considered only if there are no others.
+virtual name compete with other providers of it, by priority and then by cost. They replace a package
+that is listed before the virtual name only if both are built from one source: for
+``systemd | systemd-tmpfiles`` systemd-standalone-tmpfiles, but for ``apache2 | httpd`` no other server.
+Candidates from archives that are not meant for dependencies are considered only if there are no others.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.resolve.pool import Dependency, Pool
 
@@ -61,6 +63,29 @@ class Chooser:
         self._steps_left = _MAX_STEPS
         return self._choose(dependency, 0)
 
+    def compare(self, dependency: Dependency) -> list[tuple[int, Cost]]:
+        """Return the candidates that compete for a dependency with their costs, in the maintainer's order.
+
+        If the first alternative is a virtual name, its other providers follow the one that is chosen.
+        """
+        self._costs = {}
+        self._steps_left = _MAX_STEPS
+        open_candidates = [variable for variable in dependency.candidates if self._assignment[variable] == 0]
+        if not open_candidates:
+            return []
+        open_candidates = self._select_best_tier(open_candidates)
+        options = self._list_options(dependency, open_candidates, 0)
+        first_term = dependency.origin.group[0]
+        names = {self._pool.records[option].name for option in options}
+        if first_term.name not in names:
+            satisfying = set(self._pool.candidates(first_term))
+            options += [
+                variable
+                for variable in open_candidates
+                if variable in satisfying and self._pool.records[variable].name not in names
+            ]
+        return [(option, self._estimate_cost(option, 0)) for option in options]
+
     def _choose(self, dependency: Dependency, depth: int) -> int:
         open_candidates = [variable for variable in dependency.candidates if self._assignment[variable] == 0]
         if len(open_candidates) < 2 or not dependency.has_alternatives:
@@ -90,22 +115,43 @@ class Chooser:
         ]
 
     def _list_options(self, dependency: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
-        """Return the candidate of the first alternative, then those of the other listed real packages."""
+        """Return the candidate of the first alternative, then those of the other listed real packages.
+
+        After them come the providers of listed virtual names that are built from the source of the first.
+        """
         records = self._pool.records
         options: dict[str, int] = {}
+        unnamed_providers: list[int] = []
         for term in dependency.origin.group:
             candidate = next(
                 (provider for provider in open_candidates if records[provider].name == term.name), 0
             )
             if candidate:
                 options.setdefault(term.name, candidate)
-            elif not options:
-                satisfying = set(self._pool.candidates(term))
-                providers = [variable for variable in open_candidates if variable in satisfying]
-                if providers:
-                    provider = self._choose_provider(providers, depth)
-                    options[records[provider].name] = provider
+                continue
+            satisfying = set(self._pool.candidates(term))
+            providers = [variable for variable in open_candidates if variable in satisfying]
+            if providers and not options:
+                provider = self._choose_provider(providers, depth)
+                options[records[provider].name] = provider
+            elif providers:
+                unnamed_providers += providers
+        for provider in self._find_same_source(unnamed_providers, options):
+            options.setdefault(records[provider].name, provider)
         return list(options.values()) or [open_candidates[0]]
+
+    def _find_same_source(self, providers: Sequence[int], options: Mapping[str, int]) -> list[int]:
+        """Return the providers built from the source of the first option, by name.
+
+        They are parts of the same program, such as systemd-standalone-tmpfiles. Any other provider is
+        another program: a web server is not chosen only because it is small.
+        """
+        if not providers:
+            return []
+        records = self._pool.records
+        source = records[next(iter(options.values()))].source
+        same_source = [variable for variable in providers if records[variable].source == source]
+        return sorted(same_source, key=lambda variable: records[variable].name)
 
     def _choose_provider(self, providers: Sequence[int], depth: int) -> int:
         if len(providers) == 1:

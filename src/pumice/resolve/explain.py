@@ -9,6 +9,7 @@ import msgspec
 from pumice.distro.preferences import canonical_archive
 from pumice.formats import relations
 from pumice.resolve import minimization
+from pumice.resolve.choice import IMPOSSIBLE, Chooser, is_cheaper
 from pumice.resolve.engine import Engine
 from pumice.resolve.pool import ROOT, Pool
 from pumice.resolve.problem import LocalOverlay
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pumice.resolve.problem import Requirements
 
 Presence = Literal["installed", "base-data", "absent"]
+ChoiceReason = Literal["first", "provider", "cost", "shared"]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -55,13 +57,36 @@ class Alternative(msgspec.Struct, frozen=True):
     chosen: str
 
 
+class Option(msgspec.Struct, frozen=True):
+    """A package that was considered for a relation, and the packages and bytes that it would add."""
+
+    package: str
+    added_packages: int
+    added_size: int
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Why the explained package was chosen for the ``relation`` of ``package``: what it was compared with.
+
+    ``options`` are in the order of the relation and include the explained package. ``reason`` is
+    ``first`` (listed first), ``provider`` (of a virtual name that is listed first, by priority and cost),
+    ``cost``, or ``shared`` if other packages or the lock decided it.
+    """
+
+    package: str
+    relation: str
+    reason: ChoiceReason
+    options: tuple[Option, ...]
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The explanation of one package of an image.
 
     ``chain`` leads from the recipe to the package. ``exclusive`` are the packages that would be removed
-    with it, itself included, and ``exclusive_size`` is their installed size in bytes. ``accepted_by`` is for
-    an absent package, and ``excluded`` the location that excludes it. ``approximated`` are packages whose
-    locked version is no longer in the archives: they are explained by the newest version.
+    with it, itself included, and ``exclusive_size`` is their installed size in bytes. ``choices`` are the
+    relations for which it was chosen among several packages. ``accepted_by`` is for an absent package,
+    and ``excluded`` the location that excludes it. ``approximated`` are packages whose locked version is
+    no longer in the archives: they are explained by the newest version.
     """
 
     package: str
@@ -72,6 +97,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     needed_by: tuple[Dependent, ...] = ()
     exclusive: tuple[str, ...] = ()
     exclusive_size: int = 0
+    choices: tuple[Choice, ...] = ()
     accepted_by: tuple[Alternative, ...] = ()
     excluded: str = ""
     approximated: tuple[str, ...] = ()
@@ -135,6 +161,7 @@ class _Graph:
             needed_by=tuple(self._find_dependents(variable)),
             exclusive=tuple(sorted(self._get_name(package_variable) for package_variable in exclusive)),
             exclusive_size=sum(self._pool.records[variable].installed_size for variable in exclusive) * 1024,
+            choices=tuple(self._find_choices(variable)),
             approximated=tuple(self._approximated),
         )
 
@@ -198,6 +225,45 @@ class _Graph:
     def _find_exclusive(self, target: int) -> frozenset[int]:
         """Return the packages that are installed only because of ``target``, itself included."""
         return self._installed - minimization.find_reachable(self._pool, self._installed, {target})
+
+    def _find_choices(self, target: int) -> list[Choice]:
+        """Return why ``target`` was chosen for each relation that lists something else as well."""
+        remaining_packages = minimization.find_reachable(self._pool, self._installed, {target})
+        for variable in remaining_packages:
+            self._pool.engine.assignment[variable] = 1
+        chooser = Chooser(self._pool, frozenset())
+        choices = [
+            choice
+            for owner in sorted(remaining_packages, key=self._get_name)
+            for dependency, satisfying in self._list_satisfied_dependencies(owner)
+            if satisfying == [target] and (choice := self._explain_choice(target, dependency, chooser))
+        ]
+        for variable in remaining_packages:
+            self._pool.engine.assignment[variable] = 0
+        return choices
+
+    def _explain_choice(self, target: int, dependency: Dependency, chooser: Chooser) -> Choice | None:
+        compared = chooser.compare(dependency) if dependency.has_alternatives else []
+        costs = dict(compared)
+        if len(compared) < 2 or target not in costs:
+            return None
+        first, first_cost = compared[0]
+        reason: ChoiceReason = "shared"
+        if first == target:
+            is_listed = dependency.origin.group[0].name == self._get_name(target)
+            reason = "first" if is_listed else "provider"
+        elif is_cheaper(costs[target], first_cost):
+            reason = "cost"
+        return Choice(
+            self._get_name(dependency.origin.owner),
+            relations.format_group(dependency.origin.group),
+            reason,
+            tuple(
+                Option(self._get_name(variable), packages, size * 1024)
+                for variable, (packages, size) in compared
+                if (packages, size) != IMPOSSIBLE
+            ),
+        )
 
     def _find_accepting(self, name: str) -> list[Alternative]:
         accepting_packages = {

@@ -169,10 +169,13 @@ def _write_owners(path: Path, entries: Mapping[str, VisibleEntry], progress: Pro
     ]
     if records:
         path.write_text("".join(records), encoding="utf-8", errors="surrogateescape")
-        progress.note(
-            f"{len(records)} files of the image have another owner than root, or set-id bits; "
-            "without subordinate ids, they belong to you"
-        )
+        from pumice.runtime import id_maps
+
+        if id_maps.subordinate_maps() is None:
+            progress.note(
+                f"{len(records)} files of the image have another owner than root, or set-id bits; "
+                "they belong to you in the container, because you have no subordinate ids (subuid(5))"
+            )
 
 
 def _discard(directory: Path, scratch: Path) -> None:

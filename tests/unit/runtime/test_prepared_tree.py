@@ -10,7 +10,8 @@ import pytest
 from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats.tar import Entry
 from pumice.progress import Silent
-from pumice.runtime import prepared_tree
+from pumice.runtime import id_maps, prepared_tree
+from pumice.runtime.container import IdMaps
 from pumice.store.home import Home
 from tests.support import images
 
@@ -102,8 +103,12 @@ def test_layer_with_another_diff_id_than_in_the_config_is_rejected(home: Home) -
     assert leftovers(home) == []
 
 
-def test_owners_that_cannot_be_set_are_saved_to_a_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("maps", [None, IdMaps(helpers=True)])
+def test_owners_that_cannot_be_set_are_saved_to_a_file(
+    home: Home, monkeypatch: pytest.MonkeyPatch, maps: IdMaps | None
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    monkeypatch.setattr(id_maps, "subordinate_maps", lambda: maps)
     notes: list[str] = []
 
     class Listening(Silent):
@@ -124,8 +129,11 @@ def test_owners_that_cannot_be_set_are_saved_to_a_file(home: Home, monkeypatch: 
     tree = prepared_tree.prepare(image, home, Listening())
     assert tree.owners is not None
     assert tree.owners.read_text() == "5 0 777 link\x0033 34 750 own\x000 0 4755 set\0"
-    assert len(notes) == 1
-    assert "3 files of the image have another owner" in notes[0]
+    sentence = (
+        "3 files of the image have another owner than root, or set-id bits; "
+        "they belong to you in the container, because you have no subordinate ids (subuid(5))"
+    )
+    assert notes == ([] if maps else [sentence])
     assert not (tree.root / "set").stat().st_mode & stat.S_ISUID
 
 

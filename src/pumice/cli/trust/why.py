@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, results
 from pumice.cli.trust import rule_files
+from pumice.cli.verify import Verification
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
+    from pumice.errors import TrustError
+    from pumice.image.model import Image
+    from pumice.store.home import Home
+    from pumice.trust.decision import Decision
     from pumice.trust.policy import NamePolicy
+
+
+class ApplicableKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key or identity with a rule for the name; ``problem`` says why it is rejected, if it is."""
+
+    key: str
+    kind: str
+    comment: str
+    rule: str
+    problem: str | None
+
+
+class TrustExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an image may be run, and why.
+
+    ``required_name`` is what it must be signed as, which ``mirror`` changes: the mirror rule, null for none.
+    ``threshold`` is the number of ``keys`` that must sign. ``exempt`` says that this store built the image,
+    so that it is run without a signature. ``verification`` is what was checked, null for a refused image;
+    ``problem`` and ``hint`` are why it is refused.
+    """
+
+    reference: str
+    digest: str
+    name: str
+    required_name: str
+    mirror: str | None
+    keys: tuple[ApplicableKey, ...]
+    threshold: int
+    trusted: bool
+    exempt: bool
+    verification: Verification | None
+    problem: str | None
+    hint: str | None
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -24,45 +63,95 @@ def add_parser(parser: command_line.Parser) -> None:
         "why",
         run,
         "explain why an image is trusted or not",
-        examples=("pumice trust why example.com/apps/web:1.0",),
+        examples=(
+            "pumice trust why example.com/apps/web:1.0",
+            "pumice trust why example.com/apps/web:1.0 --format '{{.Trusted}}'",
+        ),
     )
     action.add_argument("reference", metavar="REF", help="image to examine")
+    results.add_format_options(action, "trust why", default="text", example="Trusted")
     registries.options(action)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the rules that apply, and what was checked."""
-    from pumice.cli import verify
+    """Print the rules that apply, and what was checked; raise TrustError for an image that is refused."""
     from pumice.clock import SystemClock
+    from pumice.errors import TrustError
     from pumice.store.home import Home, locate
     from pumice.trust import admission, image_names, policy
 
     reference = options.reference
     now = SystemClock().now()
     directories = rule_files.policy_directories()
+    decision, problem = None, None
     with Home(locate(os.environ)) as home, registries.open_image(reference, home, options=options) as image:
         name = image_names.requested_name(reference, home, image) or image_names.declared_name(image)
-        _print_lines(_policy_lines(name, policy.read_name_policy(name, directories), now))
+        name_policy = policy.read_name_policy(name, directories)
         request = admission.AdmissionRequest(reference=reference)
-        decision = admission.decide(image, "run", home, request, directories, now=now)
-        if admission.is_exempt(image, "run", home):
-            print("trusted  to run from this store, because it was built here")
-    _print_lines(list(verify.decision_lines(decision)))
-    print("skipped  content: run 'pumice verify' to hash it")
+        try:
+            decision = admission.decide(image, "run", home, request, directories, now=now)
+        except TrustError as error:
+            problem = error
+        explanation = _explain(options, image, home, name, name_policy, decision, problem, now)
+    results.write_result(
+        explanation, options.format, lambda: map(output.printable, _format_lines(explanation, decision))
+    )
+    if problem is not None:
+        raise problem
     return 0
 
 
-def _policy_lines(name: str, name_policy: NamePolicy, now: int) -> list[str]:
-    lines = [f"name     {name or '(none)'}"]
-    if name_policy.mirror:
-        lines.append(f"as       {name_policy.name}, by the {name_policy.mirror}")
-    for key in name_policy.keys:
-        reason = key.rejection_reason(now)
-        lines.append(f"key      {key.label} {key.key.fingerprint} ({key.rule}) {reason}".rstrip())
-    if name_policy.threshold > 1:
-        lines.append(f"needs    {name_policy.threshold} of these {len(name_policy.keys)} keys")
-    return lines
+def _explain(
+    options: argparse.Namespace,
+    image: Image,
+    home: Home,
+    name: str,
+    name_policy: NamePolicy,
+    decision: Decision | None,
+    problem: TrustError | None,
+    now: int,
+) -> TrustExplanation:
+    from pumice.cli.verify import describe_decision
+    from pumice.trust import admission
+
+    return TrustExplanation(
+        reference=options.reference,
+        digest=image.root.digest,
+        name=name,
+        required_name=name_policy.name,
+        mirror=name_policy.mirror or None,
+        keys=tuple(
+            ApplicableKey(
+                key=key.key.fingerprint,
+                kind=key.kind,
+                comment=key.label,
+                rule=key.rule,
+                problem=key.rejection_reason(now) or None,
+            )
+            for key in name_policy.keys
+        ),
+        threshold=name_policy.threshold,
+        trusted=decision is not None,
+        exempt=decision is not None and admission.is_exempt(image, "run", home),
+        verification=describe_decision(decision) if decision else None,
+        problem=problem.message if problem else None,
+        hint=problem.hint if problem else None,
+    )
 
 
-def _print_lines(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
+def _format_lines(explanation: TrustExplanation, decision: Decision | None) -> Iterator[str]:
+    from pumice.cli import verify
+
+    yield f"name     {explanation.name or '(none)'}"
+    if explanation.mirror:
+        yield f"as       {explanation.required_name}, by the {explanation.mirror}"
+    for key in explanation.keys:
+        yield f"key      {key.comment} {key.key} ({key.rule}) {key.problem or ''}".rstrip()
+    if explanation.threshold > 1:
+        yield f"needs    {explanation.threshold} of these {len(explanation.keys)} keys"
+    if decision is None:
+        return
+    if explanation.exempt:
+        yield "trusted  to run from this store, because it was built here"
+    yield from verify.decision_lines(decision)
+    yield "skipped  content: run 'pumice verify' to hash it"

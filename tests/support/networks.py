@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 MACHINE_ADDRESS, NEIGHBOR_ADDRESS = "203.0.113.2", "203.0.113.1"
 _SETUP = f"""
 set -e
-mount -t sysfs sysfs /sys
 mount -t tmpfs none /run
+mkdir /run/cgroup
+mount --rbind /sys/fs/cgroup /run/cgroup
+mount -t sysfs sysfs /sys
+mount --move /run/cgroup /sys/fs/cgroup
 mkdir -p /dev/net
 mount -t tmpfs -o mode=755,dev none /dev/net
 mknod -m 666 /dev/net/tun c 10 200
@@ -57,7 +60,7 @@ class Machine:
 
     def fetch(self, url: str, *, beside: bool = False) -> str:
         """Return what a server answers; it may still be starting."""
-        retry = ("--retry", "40", "--retry-delay", "1", "--retry-max-time", "40", "--retry-all-errors")
+        retry = ("--retry", "20", "--retry-delay", "1", "--retry-max-time", "20", "--retry-all-errors")
         command = ("curl", "--silent", "--show-error", "--globoff", "--max-time", "5", *retry, url)
         return self.run_beside(*command) if beside else self.run(*command)
 
@@ -85,7 +88,7 @@ class Machine:
 def _run(command: tuple[str, ...], *, check: bool) -> str:
     process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if check and process.returncode:
-        raise AssertionError(f"{command} failed: {process.stdout}{process.stderr}")
+        raise AssertionError(f"{command} failed: {process.stdout}{process.stderr[-500:]}")
     return process.stdout
 
 

@@ -25,12 +25,16 @@ _SHIFT = 8000
 
 
 class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A port of the pod that is reachable at ``host`` on ``address`` of this machine (empty: all)."""
+    """A port of the pod that is reachable at ``host`` on ``address`` of this machine (empty: all).
+
+    ``is_chosen`` means that ``host`` was not the only port that the request allows.
+    """
 
     container: int
     host: int
     protocol: Protocol = "tcp"
     address: str = ""
+    is_chosen: bool = False
 
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address or "0.0.0.0"  # noqa: S104 - as podman shows it
@@ -77,7 +81,11 @@ def _reserve_one(request: PortRequest) -> tuple[PublishedPort, list[socket.socke
             failure = error
             continue
         port = PublishedPort(
-            container=request.container, host=number, protocol=request.protocol, address=request.address
+            container=request.container,
+            host=number,
+            protocol=request.protocol,
+            address=request.address,
+            is_chosen=request.candidates != (number,),
         )
         return port, sockets
     raise _explain(request, failure)

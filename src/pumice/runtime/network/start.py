@@ -38,7 +38,7 @@ def prepare_network(
     request = msgspec.structs.replace(request, exposed=exposed)
     prepared = attachment.prepare(home, request, driver, hostname=hostname, environ=os.environ)
     for port in prepared.ports:
-        if port.host != port.container:
+        if port.is_chosen:
             progress.note(f"published {port}")
     return "private", prepared
 

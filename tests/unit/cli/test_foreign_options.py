@@ -9,16 +9,10 @@ import pytest
 from pumice.cli import build, run
 from pumice.errors import UsageError
 
-PORTS = "the container uses the host's network; its ports are already open"
-
 
 @pytest.mark.parametrize(
     ("words", "option", "hint"),
     [
-        (["-p", "80:80", "x"], "-p", PORTS),
-        (["-p80:80", "x"], "-p", PORTS),
-        (["--publish=80:80", "x"], "--publish", PORTS),
-        (["-P", "x"], "-P", PORTS),
         (["-d", "x"], "-d", "the program runs in the foreground"),
         (["-itd", "x"], "-d", "the program runs in the foreground"),
         (["--name", "web", "x"], "--name", "containers are not kept, so they have no names"),

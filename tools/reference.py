@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a program, only tools/ is on the path
 
 from pumice.cli.main import COMMANDS, main
-from tools import completion_table, man_pages
+from tools import completion_table, isolators_page, man_pages
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
@@ -47,7 +47,8 @@ def current_files() -> dict[Path, str]:
     """Return every file that is made from the parsers, with its content of today."""
     pages = {PAGES / f"{verb}.md": update_help(verb) for verb in COMMANDS}
     man = {man_pages.PAGES / name: text for name, text in man_pages.format_pages().items()}
-    return pages | man | {completion_table.TABLE: completion_table.format_table()}
+    table = {isolators_page.PAGE: isolators_page.update_page()}
+    return pages | man | table | {completion_table.TABLE: completion_table.format_table()}
 
 
 def update_files(check: bool) -> int:

@@ -57,7 +57,7 @@ _OWN_FILES = (
 )
 _ALL = (
     *(*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/"),
-    *("runtime/", "runtime/sandbox/", "runtime/stage1/"),
+    *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
 )
 
 MODULES: dict[Kind, tuple[str, ...]] = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import pumice
+from pumice.errors import PumiceError
 from pumice.formats import platforms
 from tests.support import images
 from tests.support.deb import EPOCH, Deb, Item, folder, symlink, text
@@ -237,13 +239,64 @@ def test_generated_files_are_marked_in_provenance(world: World) -> None:
 
 def test_two_rounds_name_the_files_that_differ(world: World) -> None:
     assert generate(world, shell("echo same > /etc/a"), options=("--rounds", "2")).code == 0
-    script = "echo same > /etc/a; date +%s > /etc/time; hostname > /etc/name; echo $$ > /etc/pid"
+    script = (
+        "echo same > /etc/a; date +%s > /etc/time; ln -s $(hostname) /etc/name; case $(hostname) in pumice) "
+        "chmod 600 /etc/a;; *) echo > /etc/second; cat /etc/a /etc/time > /etc/x; mv /etc/x /etc/time;; esac"
+    )
     built = generate(world, shell(script), options=("--rounds", "2"))
     assert built.code == 1
-    assert "do not write the same twice: /etc/name, /etc/pid, /etc/time\n" in built.stderr
+    differences = (
+        "/etc/a (mode 0600 or 0644), /etc/name (link to pumice or round-2), /etc/second (only in one round), "
+        "/etc/time (11 or 16 bytes)\n"
+    )
+    assert f"do not write the same twice: {differences}" in built.stderr
     assert generate(world, shell(script)).code == 0
     assert generate(world, shell(script), options=("--rounds", "2")).code == 1  # the cache does not hide it
     assert "is not a number of rounds" in generate(world, shell("true"), options=("--rounds", "0")).stderr
+
+
+def test_the_python_api_runs_rounds_too(world: World) -> None:
+    script = "cat /proc/sys/kernel/random/uuid > /etc/random"
+    world.write(f"generate: {json.dumps([shell(script)])}\n", packages="[tools]")
+    options: dict[str, Any] = {
+        "store": world.root / "store",
+        "environ": os.environ,
+    }
+    recipe = world.project / "recipe.yaml"
+    pumice.build(recipe, **options)
+    with pytest.raises(PumiceError, match=r"twice: /etc/random \(content\)"):
+        pumice.build(recipe, rounds=2, **options)
+    with pytest.raises(PumiceError, match="0 is not a number of rounds"):
+        pumice.build(recipe, rounds=0, **options)
+
+
+def test_permissions_see_and_change_what_commands_write(world: World) -> None:
+    """Commands see the changed permissions of packages' files, which stay after the commands."""
+    script = "[ -x /usr/share/tools/source ] && echo 2 > /usr/share/tools/index; echo > /var/lib/tools/new"
+    permissions = """permissions:
+  - {path: /usr/share/tools/source, mode: "4755"}
+  - {path: /usr/share/tools/index, mode: "0640", owner: "root:nonroot"}
+  - {path: /var/lib/tools, mode: "0750", owner: nonroot}
+"""
+    built = generate(world, shell(script), extra=permissions)
+    assert built.code == 0, built.stderr
+    found = members(world)
+    index, directory = found["usr/share/tools/index"], found["var/lib/tools"]
+    assert content(world, "usr/share/tools/index") == "2\n"
+    assert found["usr/share/tools/source"].mode == 0o4755
+    assert (index.mode, index.uid, index.gid) == (0o640, 0, 65532)
+    assert (directory.mode, directory.uid, directory.gid) == (0o750, 65532, 65532)
+    assert found["var/lib/tools/new"].uid == 0
+    assert "root nonroot 640 /usr/share/tools/index\n" in content(world, "var/lib/dpkg/statoverride")
+
+
+def test_a_command_that_runs_too_long_is_reported_with_its_location(world: World) -> None:
+    built = generate(world, {"command": shell("while :; do :; done"), "timeout": "1s"})
+    assert built.code == 10
+    assert "error: recipe.yaml:10:12: " in built.stderr
+    assert "was stopped because it ran longer than 1 s" in built.stderr
+    assert "timeout: 1h" in built.stderr
+    assert not list((world.root / "store" / "tmp").iterdir())
 
 
 def test_another_architecture_is_refused_before_anything_is_fetched(world: World) -> None:

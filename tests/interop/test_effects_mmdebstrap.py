@@ -60,6 +60,7 @@ PACKAGES = [
     "login",
     "logrotate",
     "mariadb-client",
+    "mariadb-server",
     "mawk",
     "memcached",
     "mosquitto",

@@ -36,6 +36,7 @@ def build(
     locked: bool = False,
     offline: bool = False,
     bundle: StrPath | None = None,
+    rounds: int = 1,
     store: StrPath | None = None,
     progress: Progress | None = None,
     environ: Mapping[str, str] | None = None,
@@ -44,12 +45,15 @@ def build(
 
     ``platforms`` are such as ``linux/arm64``; ``outputs`` are destinations such as ``oci:DIR``; ``save``
     keeps the image in the store under its name; ``key`` signs it: a file, or a name of the key directory.
+    ``rounds`` is how often the commands of ``generate`` run, to compare what they write.
     """
     environ = os.environ if environ is None else environ
     from pumice.assembly import image_writer, locking
     from pumice.assembly.context import read_source_date_epoch
-    from pumice.assembly.recipe_build import BuildSettings, build_recipe
+    from pumice.assembly.recipe_build import MAX_ROUNDS, BuildSettings, build_recipe
 
+    if not 1 <= rounds <= MAX_ROUNDS:
+        raise UsageError(f"{rounds} is not a number of rounds", hint=f"from 1 to {MAX_ROUNDS}")
     recipe = load(recipe)
     destinations = _parse_destinations(outputs)
     settings = BuildSettings(
@@ -57,6 +61,7 @@ def build(
         locked=locked,
         offline=offline,
         bundle=None if bundle is None else Path(bundle),
+        rounds=rounds,
         source_date_epoch=read_source_date_epoch(environ),
         recipe_text=recipe.text,
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly import tree_changes
+from pumice.assembly.command_limits import CommandLimits, LimitWatch
 from pumice.errors import ImageError, PumiceError, SandboxError
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.runtime import tree_lookup
@@ -36,6 +37,8 @@ MOUNTED_DIRECTORIES = ("dev", "proc", "sys", "tmp")
 """What the sandbox mounts; nothing written there is in the tree."""
 TEMPORARY_DIRECTORIES = ("run", "var/cache", "var/lock", "var/log", "var/run", "var/tmp")
 """Where changes are dropped, unless the command has ``paths``: logs, caches, locks and temporary files."""
+
+DEFAULT_LIMITS = CommandLimits()
 
 _CACHES = "var/cache"
 _MAX_MESSAGE = 2000
@@ -93,18 +96,20 @@ def run_commands(
     commands: Sequence[GenerateCommand],
     environment: Mapping[str, str],
     surroundings: Surroundings = USUAL_SURROUNDINGS,
+    limits: CommandLimits = DEFAULT_LIMITS,
 ) -> CommandChanges:
     """Run ``commands`` one after another on the tree ``root``, which they change; return their changes.
 
-    Raises ImageError if a command fails, removes a file of the image or does not write one of its ``paths``,
-    and SandboxError if the sandbox does not work here.
+    Raises ImageError if a command fails, exceeds one of ``limits``, removes a file of the image or does not
+    write one of its ``paths``, and SandboxError if the sandbox does not work here.
     """
     with translate_os_errors(root, IMAGE):
         state = original = tree_changes.read_state(root)
     kept: set[str] = set()
     dropped: set[str] = set()
     for command in commands:
-        _run_command(root, command, environment, surroundings)
+        command_limits = msgspec.structs.replace(limits, seconds=command.timeout or limits.seconds)
+        _run_command(root, command, environment, surroundings, command_limits)
         with translate_os_errors(root, IMAGE):
             previous, state = state, tree_changes.read_state(root)
         changes = tree_changes.compare_states(previous, state)
@@ -120,7 +125,11 @@ def run_commands(
 
 
 def _run_command(
-    root: Path, command: GenerateCommand, environment: Mapping[str, str], surroundings: Surroundings
+    root: Path,
+    command: GenerateCommand,
+    environment: Mapping[str, str],
+    surroundings: Surroundings,
+    limits: CommandLimits,
 ) -> None:
     """Run one command; raises ImageError with the last line of its output if it fails."""
     seeds = {"PYTHONHASHSEED": str(surroundings.hash_seed), "PERL_HASH_SEED": str(surroundings.hash_seed)}
@@ -135,13 +144,15 @@ def _run_command(
         last_pid=surroundings.last_pid,
     )
     with tempfile.TemporaryFile(dir=root.parent) as log, Path(os.devnull).open("rb") as stdin:
+        limit_watch = LimitWatch(limits, root, log.fileno())
+        streams = (stdin.fileno(), log.fileno(), log.fileno())
         try:
             with _limited_processors(surroundings.processors):
-                exit_code = execute(
-                    container, Builtin(), root.parent, (stdin.fileno(), log.fileno(), log.fileno())
-                )
+                exit_code = execute(container, Builtin(), root.parent, streams, watch=limit_watch.watch)
         except SandboxError as error:
             raise _sandbox_failure(command, error) from None
+        if limit_watch.exceeded:
+            raise _limit_error(command, limits, limit_watch.exceeded)
         if exit_code == 0:
             return
         log.seek(max(0, log.seek(0, os.SEEK_END) - _MAX_MESSAGE))
@@ -149,6 +160,28 @@ def _run_command(
     raise ImageError(
         f"{quote_command(command)} failed with exit code {exit_code}{': ' if message else ''}{message}",
         where=command.where or None,
+    )
+
+
+def _limit_error(command: GenerateCommand, limits: CommandLimits, exceeded: str) -> ImageError:
+    """Return the error for a command that was stopped because it exceeded a limit."""
+    name = quote_command(command)
+    if exceeded == "seconds":
+        return ImageError(
+            f"{name} was stopped because it ran longer than {limits.seconds} s",
+            where=command.where or None,
+            hint="if it is not stuck, allow more time: {command: ..., timeout: 1h}",
+        )
+    if exceeded == "disk":
+        return ImageError(
+            f"{name} was stopped because it wrote more than {limits.disk >> 20} MiB",
+            where=command.where or None,
+            hint="write less: everything that a command writes counts, output and temporary files too",
+        )
+    return ImageError(
+        f"{name} was stopped because it had more than {limits.processes} processes and threads",
+        where=command.where or None,
+        hint="make the program start fewer processes at a time",
     )
 
 

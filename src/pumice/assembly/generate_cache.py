@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
+_MAX_DIFFERENCES = 10
+
+
 class CommandOutput(msgspec.Struct, frozen=True):
     """What commands wrote, as a part of a layer, and the paths that were dropped."""
 
@@ -123,18 +126,19 @@ def _run_round(
 
 
 def _compare_rounds(first: CommandOutput, other: CommandOutput) -> None:
-    """Raise PumiceError with the paths that differ."""
-    from pumice.assembly.generate import list_paths
-
+    """Raise PumiceError with the paths that differ, and what differs."""
     first_files, other_files = _describe(first), _describe(other)
-    different = sorted(
-        path
-        for path in first_files.keys() | other_files.keys()
-        if first_files.get(path) != other_files.get(path)
-    )
-    if different:
+    differences = [
+        f"/{path} ({difference})"
+        for path in sorted(first_files.keys() | other_files.keys())
+        if (difference := _find_difference(first_files.get(path), other_files.get(path)))
+    ]
+    if differences:
+        listed = ", ".join(differences[:_MAX_DIFFERENCES])
+        more = len(differences) - _MAX_DIFFERENCES
         raise PumiceError(
-            f"the commands of 'generate' do not write the same twice: {list_paths(different)}",
+            "the commands of 'generate' do not write the same twice: "
+            f"{listed}{f' and {more} more' if more > 0 else ''}",
             hint="look for times, host names, process ids and random numbers in these files",
         )
 
@@ -142,6 +146,24 @@ def _compare_rounds(first: CommandOutput, other: CommandOutput) -> None:
 def _describe(output: CommandOutput) -> dict[str, tuple[Entry, str]]:
     files = {item.entry.path: (item.entry, item.sha256) for item in output.chunk.items}
     return files | {entry.path: (entry, "") for entry in output.chunk.directories}
+
+
+def _find_difference(first: tuple[Entry, str] | None, other: tuple[Entry, str] | None) -> str:
+    """Return what differs between a file of two rounds, in a few words; empty if nothing does."""
+    if first == other:
+        return ""
+    if first is None or other is None:
+        return "only in one round"
+    (entry, sha256), (other_entry, other_sha256) = first, other
+    if entry.kind != other_entry.kind:
+        return f"{entry.kind} or {other_entry.kind}"
+    if entry.link != other_entry.link:
+        return f"link to {entry.link} or {other_entry.link}"
+    if entry.mode != other_entry.mode:
+        return f"mode {entry.mode:04o} or {other_entry.mode:04o}"
+    if entry.size != other_entry.size:
+        return f"{entry.size} or {other_entry.size} bytes"
+    return "content" if sha256 != other_sha256 else "owner"
 
 
 def _wait_for_next_second() -> None:

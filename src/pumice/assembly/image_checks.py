@@ -17,7 +17,7 @@ from pumice.packing.config import PATH
 from pumice.packing.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from pumice.assembly.layer_assembly import LayerContents
@@ -35,8 +35,22 @@ if TYPE_CHECKING:
 def check_contents(recipe: Recipe, contents: LayerContents, blobs: Blobs) -> tuple[Finding, ...]:
     """Return the findings of all checks for the image with ``contents``."""
     reader = _ContentReader(contents, blobs)
-    tree = Tree(contents.nodes, lambda path: reader.read_at(path, 0, contents.nodes[path].entry.size))
+    nodes = contents.nodes
+    tree = Tree(
+        nodes, lambda path: reader.read_at(path, 0, nodes[path].entry.size), (), _implied_directories(nodes)
+    )
     return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths))
+
+
+def _implied_directories(paths: Collection[str]) -> frozenset[str]:
+    """Return the directories that exist only because of ``paths`` in them."""
+    implied: set[str] = set()
+    pending = {path.rpartition("/")[0] for path in paths}
+    while pending:
+        missing = {path for path in pending if path and path not in paths and path not in implied}
+        implied |= missing
+        pending = {path.rpartition("/")[0] for path in missing}
+    return frozenset(implied)
 
 
 def _run_settings(recipe: Recipe) -> RunSettings:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
+MAX_ROUNDS = 10
+
+
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a build takes besides its recipe.
 

@@ -24,11 +24,16 @@ class ProcessUser(msgspec.Struct, frozen=True):
 
     def can_write(self, entry: Entry) -> bool:
         """Whether the mode of ``entry`` allows the user to write to it."""
-        if self.uid == 0:
-            return True
+        return self.uid == 0 or self._is_allowed(entry, 0o2)
+
+    def can_execute(self, entry: Entry) -> bool:
+        """Whether the mode of ``entry`` allows the user to execute the file, or to enter the directory."""
+        return bool(entry.mode & 0o111) if self.uid == 0 else self._is_allowed(entry, 0o1)
+
+    def _is_allowed(self, entry: Entry, bit: int) -> bool:
         if entry.uid == self.uid:
-            return bool(entry.mode & 0o200)
-        return bool(entry.mode & (0o020 if entry.gid in self.gids else 0o002))
+            return bool(entry.mode & bit << 6)
+        return bool(entry.mode & (bit << 3 if entry.gid in self.gids else bit))
 
 
 def check_user(image: CheckedImage) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.checks.accounts import process_user
 from pumice.checks.finding import Finding
 from pumice.checks.known_programs import package_hint
 from pumice.checks.reach import commands
@@ -32,7 +33,7 @@ def _check_command(image: CheckedImage, key: str, word: str) -> Finding | None:
         return Finding(
             check="command",
             message=f"the program {word!r} does not exist{place}",
-            hint=package_hint(word) or "add the package that contains it, or add the file under 'files'",
+            hint=_missing_program_hint(word),
             key=key,
             path=word,
         )
@@ -49,7 +50,25 @@ def _check_command(image: CheckedImage, key: str, word: str) -> Finding | None:
             key=key,
             path=word,
         )
+    user = process_user(image)
+    if user is not None and not user.can_execute(entry):
+        return Finding(
+            check="command",
+            message=f"the user {user.name!r} may not execute the program {word!r} (owner {entry.uid}, mode "
+            f"{entry.mode & 0o7777:04o})",
+            hint="set 'mode: 0755' or an 'owner' for it under 'files' or 'permissions'",
+            key=key,
+            path=word,
+        )
     return None
+
+
+def _missing_program_hint(word: str) -> str:
+    if any(character.isspace() for character in word):
+        from pumice.recipe.hints import format_command
+
+        return f"write a list, because no shell splits the text: {format_command(word)}"
+    return package_hint(word) or "add the package that contains it, or add the file under 'files'"
 
 
 _DESCRIPTIONS = {

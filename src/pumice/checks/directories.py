@@ -15,12 +15,22 @@ if TYPE_CHECKING:
 
 def check_directories(image: CheckedImage) -> Iterator[Finding]:
     """Yield a finding for each such directory that is missing, not a directory, or not writable."""
+    user = process_user(image)
     directory = image.run.directory
     if directory not in ("", "/"):
         finding = _check_exists(image, "run.directory", directory)
+        entry = image.entry(directory)
         if finding:
             yield finding
-    user = process_user(image)
+        elif user is not None and entry is not None and not user.can_execute(entry):
+            yield Finding(
+                check="directory",
+                message=f"the user {user.name!r} may not enter the working directory {directory} (owner"
+                f" {entry.uid}, mode {entry.mode & 0o7777:04o})",
+                hint="set its 'mode' or 'owner' under 'files' or 'permissions'",
+                key="run.directory",
+                path=directory,
+            )
     for path in image.run.volumes:
         finding = _check_exists(image, "run.volumes", path)
         entry = image.entry(path)

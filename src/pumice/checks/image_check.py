@@ -13,6 +13,7 @@ from pumice.checks.ports import check_ports
 from pumice.checks.privileges import check_privileges
 from pumice.checks.shell_commands import check_shell_commands
 from pumice.checks.shells import check_shell
+from pumice.checks.written_files import check_written_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ CHECKS: tuple[Callable[[CheckedImage], Iterable[Finding]], ...] = (
     check_links,
     check_user,
     check_directories,
+    check_written_files,
     check_ports,
     check_privileges,
 )

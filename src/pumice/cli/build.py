@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
-_MAX_ROUNDS = 10
 _EPILOG = """The image is stored as name:version in the local store, under each -t, and written to each DEST:
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. The lock is in the directory of the recipe, and is
@@ -337,8 +336,10 @@ def _choose_keys(
 
 
 def _parse_rounds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:3]) <= _MAX_ROUNDS:
-        raise UsageError(f"{text[:40]!r} is not a number of rounds", hint=f"from 1 to {_MAX_ROUNDS}")
+    from pumice.assembly.recipe_build import MAX_ROUNDS
+
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:3]) <= MAX_ROUNDS:
+        raise UsageError(f"{text[:40]!r} is not a number of rounds", hint=f"from 1 to {MAX_ROUNDS}")
     return int(text)
 
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, registries
+from pumice.cli import confirmation, isolation_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
         action="store_true",
         help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
     )
+    isolation_options.add_options(parser)
 
 
 def _add_port_options(parser: command_line.OptionGroup) -> None:
@@ -186,20 +187,16 @@ def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of docker run that are refused, with what to do instead."""
-    rights = "the sandbox never has more rights than you; drop the option"
     flags = {
         ("-d", "--detach"): "the program runs in the foreground; append '&' to the command, or run it as a"
         " systemd service",
-        ("--privileged",): rights,
+        ("--privileged",): "name what the program needs with --cap-add, --device and --security-opt",
     }
     options = {
         ("--name",): "containers are not kept, so they have no names; drop the option",
-        ("-m", "--memory", "--memory-swap", "--cpus", "--cpuset-cpus", "--pids-limit"): "limit it from"
-        " outside: systemd-run --user --scope -p MemoryMax=512M -p CPUQuota=50% pumice run …",
+        ("--cpuset-cpus",): "choose processors from outside, such as with taskset; or pass --cpus",
         ("--restart",): "restart the program with your service manager, such as systemd",
-        ("--cap-add", "--device", "--security-opt", "--gpus"): rights,
-        ("--mount",): "mount files and directories with --volume SRC:DST[:ro]",
-        ("--hostname",): "the host name of the sandbox is fixed; drop the option",
+        ("--gpus",): "name the devices with --device, such as --device /dev/dri/renderD128",
         ("--pull",): "an image that is not in the store is read from its registry; renew it with"
         " 'pumice pull REF'",
     }
@@ -236,7 +233,8 @@ def main(arguments: Sequence[str]) -> int:
             network=_network_request(options),
             read_only=options.read_only,
             init=options.init,
-            mounts=options.volume,
+            mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+            container_request=isolation_options.plan_request(options),
             platform=platforms.parse_platform(options.platform) if options.platform else None,
             progress=progress,
             reference=options.reference,
@@ -289,10 +287,6 @@ def read_environment_file(path: str) -> list[str]:
 
 def parse_volume(text: str) -> Mount:
     """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
-    from pathlib import Path
-
-    from pumice.runtime.container import Mount
-
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     flags = set(filter(None, mode.split(",")))
@@ -300,10 +294,4 @@ def parse_volume(text: str) -> Mount:
         raise UsageError(
             f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
-    if not target.startswith("/") or target.rstrip("/") == "":
-        raise UsageError(f"the mount point {target!r} is not an absolute path below /")
-    if not Path(source).exists():
-        raise UsageError(
-            f"cannot mount {source!r}: no such file or directory", hint="create the directory first"
-        )
-    return Mount(os.path.realpath(source), target, "ro" in flags)
+    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from pumice.recipe import grammar, model
-from pumice.recipe.kinds import Choice, Flag, Key, ListOf, Table, Text
+from pumice.recipe.kinds import Choice, Duration, Flag, Key, ListOf, Table, Text
 
 ANY_TEXT = Text(loose=True, allows_empty=True)
 COMMAND = ListOf(ANY_TEXT, single=True, merge="replace", min_length=1)
@@ -25,6 +25,7 @@ GENERATE = Table(
             "The files and directories to keep; without it, all changes outside of temporary directories.",
             "[/var/cache/fontconfig]",
         ),
+        Key("timeout", Duration(), "The longest time that the command may run (default: 10m).", "1h"),
     ),
     shorthand="command",
 )

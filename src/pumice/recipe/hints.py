@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 _MIN_SIMILARITY = 0.72
 """``exclude`` and ``include`` have 0.71, ``nam`` and ``name`` 0.86."""
 
+_OPERATOR = r"(?:^|\s)(?:\|\|?|&&?|\d?[<>]{1,2}(?:&\d)?)(?:\s|$)|\d>&\d|;(?:\s|$)"
+_EXPANSION = r"\$[A-Za-z_({]|`"
+
 
 def suggest_word(word: str, known_words: Iterable[str]) -> str | None:
     """Return the hint "did you mean" for a misspelled word, None if no word is similar."""
@@ -37,13 +40,22 @@ def suggest_key(word: str, table: Table) -> str:
 
 
 def format_command(text: str) -> str:
-    """Return a command of one string as the list to write in YAML, split as a shell splits it."""
+    """Return a command of one string as the list to write in YAML.
+
+    It is split as a shell splits it, or passed to a shell if only a shell can run it.
+    """
+    import re
     import shlex
 
     from pumice.recipe.show import quote_text
 
+    unquoted = re.sub(r"'[^']*'", "", text)
     try:
         arguments = shlex.split(text)
     except ValueError:  # an open quote
         arguments = text.split()
+    else:
+        outside_of_quotes = re.sub(r'"[^"]*"', "", unquoted)
+        if re.search(_EXPANSION, unquoted) or re.search(_OPERATOR, outside_of_quotes):
+            arguments = ["sh", "-c", text]
     return f"[{', '.join(quote_text(argument, in_flow=True) for argument in arguments)}]"

@@ -142,18 +142,19 @@ class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class GenerateCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An item of ``generate``: a program of the image whose files become part of the image.
 
-    ``paths`` are absolute; if there are any, only changes at and below them are kept. ``where`` is its
-    ``file:line:col``, which is not part of any digest.
+    ``paths`` are absolute; if there are any, only changes at and below them are kept. ``timeout`` is in
+    seconds, 0 for the default. ``where`` is its ``file:line:col``, which is not part of any digest.
     """
 
     command: tuple[str, ...]
     paths: tuple[str, ...] = ()
+    timeout: int = 0
     where: str = ""
 
 
 CheckName = Literal[
     "command", "directory", "interpreter", "library", "link", "loader", "locale", "port", "set-id", "shell",
-    "shell-command", "user", "volume", "world-writable",
+    "shell-command", "user", "volume", "world-writable", "written-file",
 ]  # fmt: skip
 """The checks of `pumice.checks`."""
 

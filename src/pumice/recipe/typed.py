@@ -65,7 +65,9 @@ class RecipeReader:
     def read_table(self, node: Node, table: Table, key: Key | None = None) -> Any:
         """Return the struct for a mapping, or `BAD` and add problems; ``key`` is the key of the mapping."""
         if not isinstance(node, Mapping):
-            return self._add_wrong_type(node, "a mapping of keys to values", key)
+            return self._add_wrong_type(
+                node, "a mapping of keys to values", key, self._command_hint(node, table, key)
+            )
         problem_count = len(self._problems)
         keys = {table_key.name: table_key for table_key in table.keys}
         values: dict[str, Any] = {}
@@ -139,12 +141,21 @@ class RecipeReader:
         self._problems.append(Problem(message, where=format_location(node), hint=hint))
         return BAD
 
-    def _add_wrong_type(self, node: Node, expected: str, key: Key | None) -> Any:
+    def _command_hint(self, node: Node, table: Table, key: Key | None) -> str:
+        """Return the mapping to write in place of a command, empty if nothing suggests one."""
+        has_command = any(table_key.name == "command" for table_key in table.keys)
+        if key is None or not has_command or not isinstance(node, Scalar) or not self._is_quotable(node):
+            return ""
+        return f"for example: {key.name}: {{command: {hints.format_command(node.text)}}}" if node.text else ""
+
+    def _add_wrong_type(self, node: Node, expected: str, key: Key | None, hint: str = "") -> Any:
         actual = {Scalar: "a string", Sequence: "a list", Mapping: "a mapping"}[type(node)]
         if key is None:
             hint = "start with 'name: example.com/hello', or run 'pumice init' for a complete recipe"
             return self._add_problem(node, f"a recipe must be {expected}, not {actual}", hint)
-        return self._add_problem(node, f"'{key.name}' must be {expected}, not {actual}", _example_hint(key))
+        return self._add_problem(
+            node, f"'{key.name}' must be {expected}, not {actual}", hint or _example_hint(key)
+        )
 
     def _read_kind(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(kind, TextOrTable):

@@ -6,8 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation
+
 Network = Literal["host", "none", "private"]
-HOSTNAME = "pumice"
+HOSTNAME = DEFAULT_HOSTNAME
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +27,17 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A mount of a host file or directory at ``target``; an empty ``source`` is a tmpfs."""
+    """A mount of a host file or directory at ``target``; an empty ``source`` is a tmpfs.
+
+    ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
+    to it. With ``no_exec``, programs in a tmpfs cannot be executed.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    data: str = ""
+    no_exec: bool = False
 
 
 class IdMaps(msgspec.Struct, frozen=True):
@@ -54,7 +62,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
-    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree.
+    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree. ``filters``
+    is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
+    files ``cgroup.procs`` that the program enters.
     """
 
     root: str
@@ -68,5 +78,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     network_fd: int = -1
     read_only: bool = False
     hostname: str = HOSTNAME
+    isolation: Isolation = Isolation()
+    filters: str = ""
+    cgroups: tuple[int, ...] = ()
     in_place: bool = False
     last_pid: int = 0

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import ExitStack, closing, contextmanager, suppress
+import time
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import PumiceError, SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
-from pumice.runtime import prepared_tree, process, sandbox, stage1
-from pumice.runtime.container import HOSTNAME, Container, Mount
+from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
+from pumice.runtime.container import Container, Mount
+from pumice.runtime.container_request import ContainerRequest
+from pumice.runtime.isolation import control_groups, ending
+from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -24,6 +28,7 @@ from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import BinaryIO, NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
@@ -40,8 +45,6 @@ if TYPE_CHECKING:
 
 MAX_REASON = 1 << 16
 """Bytes of a failure reason that are read."""
-_MAX_HOSTS = 1 << 20
-_HOSTS = "hosts"
 _SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
 
 
@@ -61,11 +64,13 @@ def run_image(
     name: str = "",
     insecure: Sequence[str] = (),
     allow_older: bool = False,
+    container_request: ContainerRequest | None = None,
     confirm: Callable[[UnsignedImage], bool] | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; ``platform`` is that of the host by default. The program is
+    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
+    ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
     must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
@@ -87,7 +92,9 @@ def run_image(
     runner = stage1.choose(isolation)
     config = platform_image.config().config
     with prepared_tree.hold(platform_image, home, progress) as tree, ExitStack() as stack:
-        mode, attachment = _prepare_network(network, config, home, progress)
+        mode, attachment = _prepare_network(
+            network, config, home, container_request or ContainerRequest(), progress
+        )
         if attachment is not None:
             stack.enter_context(closing(attachment))
         container = plan_container(
@@ -96,21 +103,32 @@ def run_image(
             attachment=attachment,
             read_only=read_only,
             init=init,
+            request=container_request,
+            filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
+        container = fit_container(
+            container, isolation, progress, strict=bool(container_request and container_request.strict)
+        )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent, attachment=attachment)
+        return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 
 
 def _prepare_network(
-    request: NetworkRequest | None, config: RunConfig, home: Home, progress: Progress
+    request: NetworkRequest | None,
+    config: RunConfig,
+    home: Home,
+    names: ContainerRequest,
+    progress: Progress,
 ) -> tuple[Network, Attachment | None]:
     """Return the network of a container, and its attachment if it is private."""
     if request is None or request.mode in ("host", "none"):
         return ("none" if request and request.mode == "none" else "host"), None
     from pumice.runtime.network.start import prepare_network
 
-    return prepare_network(request, config.exposed_ports, home, hostname=HOSTNAME, progress=progress)
+    return prepare_network(
+        request, config.exposed_ports, home, hostname=names.hostname, names=names.names, progress=progress
+    )
 
 
 def plan_container(
@@ -123,42 +141,34 @@ def plan_container(
     attachment: Attachment | None = None,
     read_only: bool = False,
     init: bool = False,
+    request: ContainerRequest | None = None,
+    filters: str = "",
     has_terminal: bool = False,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
+    request = request or ContainerRequest()
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
         process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
         mounts=(
-            *(attachment.mounts() if attachment else _name_resolution_mounts(tree.root)),
+            *(
+                attachment.mounts()
+                if attachment
+                else name_resolution.plan_mounts(str(tree.root), request.names)
+            ),
             *_volume_mounts(config.volumes, mounts, read_only),
             *mounts,
         ),
-        files=() if attachment else ((_HOSTS, _hosts(HOSTNAME)),),
+        files=() if attachment else name_resolution.plan_files(request.hostname, request.names),
+        hostname=request.hostname,
+        isolation=request.isolation,
+        filters=filters,
         network=network,
         network_fd=attachment.network_fd if attachment else -1,
         read_only=read_only,
         init=init,
     )
-
-
-def _name_resolution_mounts(root: Path) -> Iterator[Mount]:
-    """Yield the mounts of the files for name resolution."""
-    if Path("/etc/resolv.conf").is_file():
-        yield Mount("/etc/resolv.conf", "/etc/resolv.conf", read_only=True)
-    yield Mount(f"{root}/{_HOSTS}", "/etc/hosts", read_only=True)
-
-
-def _hosts(hostname: str) -> str:
-    """Return the host's ``/etc/hosts`` with a line for the container's own name."""
-    text = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-    if Path("/etc/hosts").is_file():
-        with suppress(OSError), Path("/etc/hosts").open(encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(_MAX_HOSTS)
-    if any(hostname in line.partition("#")[0].split()[1:] for line in text.splitlines()):
-        return text
-    return f"{text.rstrip()}\n127.0.1.1\t{hostname}\n"
 
 
 def _volume_mounts(
@@ -177,24 +187,32 @@ def execute(
     scratch: Path,
     streams: tuple[int, int, int] = (0, 1, 2),
     attachment: Attachment | None = None,
+    progress: Progress | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
     ``streams`` are the descriptors that become its standard input, output and error; ``attachment`` is its
-    private network.
+    private network. ``progress`` learns why the program was killed, if the kernel knows. ``watch`` takes the
+    process id of the sandbox, and returns a context that is open while it runs.
     """
-    with closing(runner), _blocked_signals():
-        start = runner.start(container, scratch)
-        reasons, pid = spawn_sandbox(container, start, streams)
+    started = time.monotonic_ns() // 1000
+    with control_groups.limited(container) as (limited, group), closing(runner), _blocked_signals():
+        start = runner.start(limited, scratch)
+        reasons, pid = spawn_sandbox(limited, start, streams)
         with os.fdopen(reasons, "rb") as file:
             if attachment is not None:
                 _connect_network(attachment, pid, file)
-            code = wait_and_forward(pid, lambda: runner.target(pid))
+            with watch(pid):
+                code = wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
             raise_reason(text, code)
-        return runner.finish(code)
+        code = runner.finish(code)
+        if explanation := ending.explain_end(code, container.isolation, group, started):
+            (progress or Silent()).warn(explanation)
+        return code
 
 
 def _connect_network(attachment: Attachment, pid: int, reasons: BinaryIO) -> None:
@@ -229,7 +247,7 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     Options are passed in a memory file, because every user can read a command line.
     """
     reason_reader, reason_writer = os.pipe()
-    inherited = [reason_writer, *start.descriptors]
+    inherited = [reason_writer, *start.descriptors, *container.cgroups]
     inherited += [container.network_fd] if container.network_fd >= 0 else []
     try:
         options = _sandbox_options(container, start, reason_writer)
@@ -262,6 +280,7 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
         *files,
         *(("--network", container.network) if container.network == "private" else ()),
         *(("--network-fd", str(container.network_fd)) if container.network_fd >= 0 else ()),
+        *(word for descriptor in container.cgroups for word in ("--cgroup", str(descriptor))),
         *start.options,
     ]
 

@@ -113,3 +113,11 @@ def test_hints_name_the_package_of_well_known_programs() -> None:
         "add curl to 'packages'",
         "add perl-base to 'packages'",
     ]
+
+
+def test_a_command_in_one_string_gets_the_list_to_write() -> None:
+    image = checked_image({}, ["sh -c 'echo hi'"], health=("curl -f localhost || exit 1",))
+    assert [finding.hint for finding in check_programs(image)] == [
+        'write a list, because no shell splits the text: [sh, -c, "echo hi"]',
+        'write a list, because no shell splits the text: [sh, -c, "curl -f localhost || exit 1"]',
+    ]

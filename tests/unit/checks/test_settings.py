@@ -34,7 +34,7 @@ helper x && echo done
 def test_basic_tools_that_a_script_runs_are_named_with_their_packages() -> None:
     image = checked_image({**SHELL, "usr/bin/start": SCRIPT}, ["start"])
     assert run_check(check_shell_commands, image) == [
-        ("warning shell-command: /usr/bin/start runs rm and sed, which are not in the image")
+        ("warning shell-command: /usr/bin/start runs dirname, rm and sed, which are not in the image")
     ]
     tools = {f"usr/bin/{name}": "" for name in ("rm", "sed", "sort", "dirname")}
     assert (

@@ -1,8 +1,9 @@
 """The effect that creates the directories that a service manager creates before it starts a server.
 
-Containers have no service manager, so a server whose directory below ``/run`` is missing would fail. The
-directories come from tmpfiles.d(5), from the directory options of systemd units (systemd.exec(5)), and
-from ``mkdir``, ``install -d``, ``chown`` and ``chmod`` with literal operands in init scripts.
+Containers have no service manager, so a server whose directory below ``/run`` or ``/var`` is missing
+would fail. The directories come from tmpfiles.d(5), from the directory options of systemd units
+(systemd.exec(5)), and from ``mkdir``, ``install -d``, ``chown`` and ``chmod`` with literal operands in
+init scripts.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ if TYPE_CHECKING:
 ORIGIN = "effect:service-directories"
 _UNITS = "usr/lib/systemd/system"
 _INIT_SCRIPTS = "etc/init.d"
-_OPTIONS = {"RuntimeDirectory": "/run"}
-"""Options for other directories are left to scripts, which create them with content and owners."""
+_OPTIONS = {
+    "RuntimeDirectory": "/run",
+    "StateDirectory": "/var/lib",
+    "CacheDirectory": "/var/cache",
+    "LogsDirectory": "/var/log",
+}
+_PARENTS = ("/run/", "/var/lib/", "/var/cache/", "/var/log/")
+"""Where services have their directories; in other places, such as ``/etc``, only scripts create any."""
 _NOT_SERVERS = frozenset(("dbus", "libselinux1", "login", "passwd", "sudo", "systemd", "udev", "util-linux"))
 """Packages whose directories are for a machine with a service manager, or for no server."""
 LOGIN_GROUP = ":"
@@ -60,7 +67,7 @@ def create_service_directories(inputs: EffectInput) -> EffectResult:
     overlay = OverlayTree(inputs.tree, ORIGIN)
     accounts, groups = read_account_ids(inputs.tree)
     for directory in _directories(inputs.tree):
-        if not directory.path.startswith("/run/") or inputs.tree.is_directory(directory.path):
+        if not directory.path.startswith(_PARENTS) or inputs.tree.is_directory(directory.path):
             continue
         user, group = directory.user, directory.group
         if (user and user not in accounts) or (group and group != LOGIN_GROUP and group not in groups):
@@ -166,7 +173,7 @@ def _expand(text: str, variables: Mapping[str, str]) -> str | None:
 
 
 def _command_directories(command: str) -> Iterator[ServiceDirectory]:
-    """Yield what ``mkdir``, ``install -d``, ``chown`` or ``chmod`` does to directories below ``/run``."""
+    """Yield what ``mkdir``, ``install -d``, ``chown`` or ``chmod`` does to directories of services."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -213,7 +220,7 @@ def _directory(
     path: str, user: str, group: str, mode: str, *, is_change: bool = False
 ) -> Iterator[ServiceDirectory]:
     normal = _without_var_run(posixpath.normpath(path.rstrip("/") or "/"))
-    if normal.startswith("/run/") and _LITERAL.fullmatch(normal):
+    if normal.startswith(_PARENTS) and _LITERAL.fullmatch(normal):
         yield ServiceDirectory(
             path=normal,
             is_change=is_change,

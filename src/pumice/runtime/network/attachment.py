@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pumice.runtime.container import Mount
+    from pumice.runtime.name_resolution import NameResolution
     from pumice.runtime.network.host_ports import PublishedPort, Reservation
     from pumice.runtime.network.request import NetworkRequest
     from pumice.runtime.network.support import Driver
@@ -182,7 +183,13 @@ def _mount_namespace(process: int, target: Path) -> None:
 
 
 def prepare(
-    home: Home, request: NetworkRequest, driver: Driver, *, hostname: str, environ: Mapping[str, str]
+    home: Home,
+    request: NetworkRequest,
+    driver: Driver,
+    *,
+    hostname: str,
+    names: NameResolution,
+    environ: Mapping[str, str],
 ) -> Attachment:
     """Return a new attachment with its ports reserved; raises SandboxError if one of them is in use."""
     networks = home.directory("networks")
@@ -212,9 +219,9 @@ def prepare(
                 }
                 for port in reservation.ports
             ],
-            "nameserver": name_resolution.write_resolver(directory, driver),
+            "nameserver": name_resolution.write_resolver(directory, driver, names),
         }
-        name_resolution.write_hosts_base(directory, hostname, has_address=driver != "pasta")
+        name_resolution.write_hosts_base(directory, hostname, names, has_address=driver != "pasta")
         if driver == "cni":
             with home.lock("networks"):
                 network = configurations.find_network(request.name, networks)

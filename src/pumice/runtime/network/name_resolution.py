@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.runtime.name_resolution import make_resolv_conf
 from pumice.runtime.network import user_networks
 from pumice.runtime.network.keeper import hosts
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pumice.runtime.container import Mount
+    from pumice.runtime.name_resolution import NameResolution
     from pumice.runtime.network.support import Driver
 
 _HOSTS, _RESOLVER = Path("/etc/hosts"), Path("/etc/resolv.conf")
@@ -23,12 +25,13 @@ _RESOLVER_COPY = "resolv.conf"
 _MAX_SIZE = 1 << 20
 
 
-def write_hosts_base(directory: Path, hostname: str, *, has_address: bool) -> None:
-    """Write the hosts of an attachment: loopback, and the lines of this machine for other addresses.
+def write_hosts_base(directory: Path, hostname: str, names: NameResolution, *, has_address: bool) -> None:
+    """Write the hosts of an attachment: added ones, loopback, and those of this machine elsewhere.
 
     Without an address of its own, the pod's name is a loopback address.
     """
     lines = [
+        *(f"{address}\t{name}" for address, name in names.hosts),
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
         *_foreign_lines(_read(_HOSTS)),
@@ -53,14 +56,16 @@ def _foreign_lines(text: str) -> Iterator[str]:
                 yield "\t".join(fields)
 
 
-def write_resolver(directory: Path, driver: Driver) -> str:
+def write_resolver(directory: Path, driver: Driver, names: NameResolution) -> str:
     """Write the resolver configuration of an attachment; return the nameserver that the driver provides.
 
     A nameserver on the loopback of this machine cannot be reached from a network of its own.
     """
-    text = _read(_RESOLVER)
+    text = make_resolv_conf(names) if names.replaces_servers else _read(_RESOLVER)
     provided = ""
-    if driver == "slirp4netns":
+    if names.servers or not names.copies_host:
+        pass  # the user decides
+    elif driver == "slirp4netns":
         provided = user_networks.SLIRP_NAMESERVER
     elif not _reachable_servers(text):
         if _reachable_servers(_read(_SYSTEMD_RESOLVER)):
@@ -68,7 +73,7 @@ def write_resolver(directory: Path, driver: Driver) -> str:
         elif driver == "pasta":
             provided = user_networks.PASTA_NAMESERVER
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("nameserver")]
-    servers = [provided] if provided else _reachable_servers(text)
+    servers = [provided] if provided else names.servers or _reachable_servers(text)
     lines += [f"nameserver {server}" for server in servers]
     path = directory / _RESOLVER_COPY
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")

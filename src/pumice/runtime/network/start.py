@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.name_resolution import NameResolution
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.network.request import NetworkRequest
     from pumice.store.home import Home
 
 
 def prepare_network(
-    request: NetworkRequest, declared: Iterable[str], home: Home, *, hostname: str, progress: Progress
+    request: NetworkRequest,
+    declared: Iterable[str],
+    home: Home,
+    *,
+    hostname: str,
+    names: NameResolution,
+    progress: Progress,
 ) -> tuple[Network, Attachment | None]:
     """Return the network of a container, and its attachment if it is private.
 
@@ -36,7 +43,7 @@ def prepare_network(
         return ("host" if mode == HOST else "none"), None
     exposed = tuple(dict.fromkeys((*request.exposed, *declared_ports(declared))))
     request = msgspec.structs.replace(request, exposed=exposed)
-    prepared = attachment.prepare(home, request, driver, hostname=hostname, environ=os.environ)
+    prepared = attachment.prepare(home, request, driver, hostname=hostname, names=names, environ=os.environ)
     for port in prepared.ports:
         if port.is_chosen:
             progress.note(f"published {port}")

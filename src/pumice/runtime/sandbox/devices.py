@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.runtime.sandbox.new_root import NewRoot
+    from pumice.runtime.sandbox.options import Options
 
 _NAMES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = (
@@ -24,7 +25,7 @@ _LINKS = (
 )
 
 
-def mount_devices(root: NewRoot, console: str) -> None:
+def mount_devices(root: NewRoot, console: str, options: Options) -> None:
     """Set up /dev; ``console`` is the path of the terminal that becomes ``/dev/console``, if any.
 
     The nodes are those of the host, read-only so that their mode and owner cannot change.
@@ -38,8 +39,11 @@ def mount_devices(root: NewRoot, console: str) -> None:
     for name, target in _LINKS:
         os.symlink(target, name, dir_fd=directory)
     os.close(directory)
-    root.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777")
+    size = f",size={options.shm_size}" if options.shm_size else ""
+    root.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"mode=1777{size}")
     root.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    for source, target in options.devices:
+        root.mount(source, target, None, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
 
 
 def freeze_devices() -> None:

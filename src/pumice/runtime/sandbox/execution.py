@@ -6,8 +6,8 @@ import errno
 import os
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SetupError, exit_with_reason
+from pumice.runtime.sandbox.limits import set_limits
 from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import release_signals
 
@@ -28,18 +28,29 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
             if file.read().strip() != "deny":
                 os.setgroups(options.groups)
         os.setresgid(options.gid, options.gid, options.gid)
+        syscalls.keep_capabilities()
         os.setresuid(options.uid, options.uid, options.uid)
-        syscalls.set_capabilities(CAPABILITIES.values() if options.uid == 0 else [])
+        _set_capabilities(options)
         syscalls.end_with_parent()  # again, because a change of user clears it
     except OSError as error:
         reason = SetupError(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}")
         exit_with_reason(options.status_fd, reason)
     release_signals()
+    set_limits(options)
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
     os.closerange(3, options.status_fd)
     os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
+
+
+def _set_capabilities(options: Options) -> None:
+    """Give the program its capabilities: root all in the bounding set, others those that were added."""
+    if options.uid == 0:
+        syscalls.set_capabilities(options.capabilities)
+        return
+    syscalls.set_capabilities(options.ambient, inheritable=options.ambient)
+    syscalls.raise_ambient_capabilities(options.ambient)
 
 
 def _execute(options: Options) -> tuple[int, str]:

@@ -7,6 +7,7 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -27,6 +28,7 @@ def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     is_root = os.geteuid() == 0
     streams = prepare_streams(options)
+    prepare_limits(options)
     enter_namespaces(options, CLONE_NEWPID | namespace_flag(options))
     announce_namespace(options)
     child = os.fork()
@@ -46,6 +48,8 @@ def run_host_program(options: Options) -> int:
 
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
+    enter_cgroups(options)
+    set_limits(options)
     inherit_only(options.keep)
     streams.install(options.terminal)
     release_signals()

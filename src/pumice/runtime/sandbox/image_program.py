@@ -9,6 +9,7 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     streams = prepare_streams(options)
-    flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | namespace_flag(options)
-    enter_user_namespace(options, flags)
+    prepare_limits(options)
+    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options))
     announce_namespace(options)
     child = os.fork()
     if child == 0:
@@ -78,10 +79,12 @@ def _set_last_pid(number: int) -> None:
 
 def _confine(options: Options, streams: Streams) -> None:
     """Confine this process to the image: change its root, and drop its privileges."""
+    enter_cgroups(options)
+    syscalls.unshare(CLONE_NEWCGROUP)  # in its own, so that the container sees nothing above it
     change_root(options, streams.console)
     # From here on, an import would read the files of the image.
     sys.path[:] = []
     sys.meta_path[:] = []
     reopen_devices(streams.descriptors)
-    drop_privileges()
+    drop_privileges(options)
     wait_for_network(options)

@@ -9,7 +9,7 @@ from pumice.runtime.sandbox.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_R
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pumice.runtime.sandbox.new_root import NewRoot
 
@@ -41,9 +41,14 @@ def _is_below(path: str, masked_paths: Sequence[str]) -> bool:
     return any(path.startswith(masked_path + "/") for masked_path in masked_paths)
 
 
-def mask_paths(root: NewRoot) -> None:
-    """Hide the masked paths in ``root``, and make `READ_ONLY_PATHS` read-only."""
-    for path in (*list_masked_paths(), *READ_ONLY_PATHS):
+def select_paths(paths: Iterable[str], unmasked: Collection[str]) -> list[str]:
+    """Return the ``paths`` without those that are ``unmasked``; ``ALL`` stands for all of them."""
+    return [path for path in paths if path not in unmasked and "ALL" not in unmasked]
+
+
+def mask_paths(root: NewRoot, unmasked: Collection[str] = ()) -> None:
+    """Hide the masked paths in ``root``, and make `READ_ONLY_PATHS` read-only, but for ``unmasked``."""
+    for path in select_paths((*list_masked_paths(), *READ_ONLY_PATHS), unmasked):
         try:
             descriptor = root.open(path)
         except OSError:

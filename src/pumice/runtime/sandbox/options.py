@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pumice.runtime.sandbox.argument_codec import decode_arguments
+from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.errors import SetupError
 
 TYPE_CHECKING = False
@@ -36,11 +37,23 @@ class Options:
         self.groups: list[int] = []  # --group N …
         self.cwd = "/"  # --cwd DIR, created if it does not exist
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
-        self.mounts: list[tuple[str, str, str]] = []  # --bind|--ro-bind SOURCE TARGET, --tmpfs TARGET …
+        # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …
+        self.mounts: list[tuple[str, str, str]] = []
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
+        self.capabilities = list(CAPABILITIES.values())  # --capabilities N,N… of root; the bounding set
+        self.ambient: list[int] = []  # --ambient N,N…: what other users than root get
+        self.seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
+        self.new_privileges = False  # --new-privileges: let set-id programs take effect
+        self.rlimits: list[tuple[int, int, int]] = []  # --rlimit NUMBER SOFT HARD …
+        self.oom_score = ""  # --oom-score N
+        self.cgroups: list[int] = []  # --cgroup FD …: files cgroup.procs that the program enters
+        self.devices: list[tuple[str, str]] = []  # --device SOURCE TARGET …
+        self.shm_size = 0  # --shm-size BYTES: the size of /dev/shm
+        self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
+        self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
         self.before: list[
@@ -79,8 +92,19 @@ _SWITCHES = (
     "signal_child",
     "init",
     "terminal",
+    "new_privileges",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners")
+_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
+_NUMBERS = {
+    "uid": "uid",
+    "gid": "gid",
+    "status_fd": "status_fd",
+    "last_pid": "last_pid",
+    "shm_size": "shm_size",
+    "seccomp": "seccomp_fd",
+    "network_fd": "network_fd",
+}
+_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
 
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
@@ -89,10 +113,12 @@ def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())
-    elif name in ("uid", "gid", "status_fd", "last_pid", "network_fd"):
-        setattr(options, name, int(remaining.pop()))
-    elif name in ("group", "keep"):
-        (options.groups if name == "group" else options.keep).append(int(remaining.pop()))
+    elif name in _NUMBERS:
+        setattr(options, _NUMBERS[name], int(remaining.pop()))
+    elif name in _NUMBER_LISTS:
+        getattr(options, _NUMBER_LISTS[name]).append(int(remaining.pop()))
+    elif name in ("capabilities", "ambient"):
+        setattr(options, name, [int(number) for number in remaining.pop().split(",") if number])
     elif name in ("uid_map", "gid_map"):
         options.maps[name[:3]].append(remaining.pop().replace(":", " "))
     else:
@@ -106,8 +132,16 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             options.env[key] = value
         case "bind" | "ro_bind":
             options.mounts.append((name, remaining.pop(), remaining.pop()))
-        case "tmpfs":
-            options.mounts.append((name, "tmpfs", remaining.pop()))
+        case "tmpfs" | "noexec_tmpfs":
+            options.mounts.append((name, remaining.pop(), remaining.pop()))
+        case "rlimit":
+            options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))
+        case "device":
+            options.devices.append((remaining.pop(), remaining.pop()))
+        case "sysctl":
+            options.sysctls.append((remaining.pop(), remaining.pop()))
+        case "unmask":
+            options.unmasked.append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "file":

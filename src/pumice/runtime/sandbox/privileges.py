@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import seccomp, syscalls
-from pumice.runtime.sandbox.capabilities import CAPABILITIES
+from pumice.runtime.sandbox import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pumice.runtime.sandbox.options import Options
+
+_MAX_FILTER = 1 << 16
 
 
-def drop_privileges() -> None:
+def drop_privileges(options: Options) -> None:
     """Give up all other capabilities and the denied system calls, for this process and its children."""
-    syscalls.limit_capabilities(CAPABILITIES.values())
-    syscalls.forbid_new_privileges()
-    seccomp_filter = seccomp.make_filter(os.uname().machine)
-    if seccomp_filter:
-        syscalls.install_seccomp_filter(seccomp_filter)
+    syscalls.limit_capabilities(options.capabilities)
+    if not options.new_privileges:
+        syscalls.forbid_new_privileges()
+    if options.seccomp_fd >= 0:
+        syscalls.install_seccomp_filter(os.pread(options.seccomp_fd, _MAX_FILTER, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import devices, masked_paths, syscalls
+from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -31,9 +32,10 @@ def change_root(options: Options, console: str) -> None:
     """
     root = mount_writable_root(options)
     root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    _set_sysctls(root, options)
     root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    devices.mount_devices(root, console)
-    masked_paths.mask_paths(root)
+    devices.mount_devices(root, console, options)
+    masked_paths.mask_paths(root, options.unmasked)
     _mount_volumes(root, options)
     os.close(root.ensure(options.cwd, directory=True))
     os.fchdir(root.descriptor)
@@ -42,11 +44,23 @@ def change_root(options: Options, console: str) -> None:
     syscalls.enter_root()
 
 
+def _set_sysctls(root: NewRoot, options: Options) -> None:
+    for name, value in options.sysctls:
+        try:
+            node = root.open("/proc/sys/" + name.replace(".", "/"))
+            with open(f"/proc/self/fd/{node}", "w") as file:
+                file.write(value)
+            os.close(node)
+        except OSError as error:
+            raise SetupError(f"cannot set the sysctl {name} to {value} ({error.strerror})") from None
+
+
 def _mount_volumes(root: NewRoot, options: Options) -> None:
     for path, mode in _SCRATCH_DIRECTORIES if options.read_only else ():
         root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     for kind, source, target in options.mounts:
-        if kind == "tmpfs":
-            root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+        if kind in ("tmpfs", "noexec_tmpfs"):
+            no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
+            root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, source or "mode=1777")
         else:
             root.mount(source, target, None, MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0))

@@ -24,7 +24,8 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
 # linux/prctl.h
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
-_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 8, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 # linux/seccomp.h
 _SECCOMP_MODE_FILTER = 2
 # linux/fcntl.h
@@ -102,11 +103,15 @@ def forbid_new_privileges() -> None:
     _check_result("no_new_privs", _prctl(_PR_SET_NO_NEW_PRIVS, 1))
 
 
-def set_capabilities(numbers: Collection[int]) -> None:
+def set_capabilities(numbers: Collection[int], inheritable: Collection[int] = ()) -> None:
     """Make ``numbers`` the effective and permitted capabilities of this process (capset(2))."""
+    kept = sum(1 << number for number in inheritable)
+    kept_low, kept_high = kept & 0xFFFFFFFF, kept >> 32
     mask = sum(1 << number for number in numbers)
     low, high = mask & 0xFFFFFFFF, mask >> 32
-    data = struct.pack("6I", low, low, 0, high, high, 0)  # effective, permitted, inheritable; twice
+    data = struct.pack(
+        "6I", low, low, kept_low, high, high, kept_high
+    )  # effective, permitted, inheritable; twice
     _check_result("capset", _libc.capset(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), data))
 
 
@@ -116,6 +121,18 @@ def limit_capabilities(numbers: Collection[int]) -> None:
         if number not in numbers and _prctl(_PR_CAPBSET_DROP, number) == -1:  # EINVAL: there are no more
             break
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+
+
+def keep_capabilities() -> None:
+    """Keep the permitted capabilities when the user changes from root to another (PR_SET_KEEPCAPS)."""
+    _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def raise_ambient_capabilities(numbers: Collection[int]) -> None:
+    """Let the program keep ``numbers``, which are inheritable, when it is executed."""
+    for number in numbers:
+        result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(number), 0, 0)
+        _check_result("ambient capability", int(result))
 
 
 def install_seccomp_filter(program: bytes) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
 from pumice.runtime.container import IdMaps
-from pumice.runtime.stage1 import Start
+from pumice.runtime.isolation import capabilities
+from pumice.runtime.stage1 import Start, external
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pumice.runtime.container import Container
+    from pumice.runtime.isolation.model import Isolation
 
 
 class Builtin:
@@ -20,7 +23,9 @@ class Builtin:
 
     def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
         """Translate the container to options of the sandbox."""
-        return Start(tuple(_options(container)), container.process.arguments)
+        descriptors, filter_options = external.open_filter(container)
+        options = (*_options(container), *_isolation_options(container), *filter_options)
+        return Start(options, container.process.arguments, descriptors)
 
     def target(self, pid: int) -> int:
         """Return ``pid``, which forwards signals."""
@@ -44,7 +49,7 @@ def _options(container: Container) -> Iterator[str]:
         yield from ("--env", f"{name}={value}")
     for mount in container.mounts:
         if not mount.source:
-            yield from ("--tmpfs", mount.target)
+            yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
     if container.read_only:
@@ -57,6 +62,36 @@ def _options(container: Container) -> Iterator[str]:
     if container.last_pid:
         yield from ("--last-pid", str(container.last_pid))
     yield from _root_options(container)
+
+
+def _isolation_options(container: Container) -> Iterator[str]:
+    isolation = container.isolation
+    yield from ("--capabilities", _numbers(isolation.capabilities))
+    yield from ("--ambient", _numbers(isolation.added_capabilities))
+    if not isolation.no_new_privileges:
+        yield "--new-privileges"
+    yield from limit_options(isolation)
+    for device in isolation.devices:
+        yield from ("--device", device.source, device.target)
+    if isolation.shm_size:
+        yield from ("--shm-size", str(isolation.shm_size))
+    for name, value in isolation.sysctls:
+        yield from ("--sysctl", name, value)
+    for path in isolation.unmasked:
+        yield from ("--unmask", path)
+
+
+def _numbers(names: Iterable[str]) -> str:
+    return ",".join(str(capabilities.NUMBERS[name]) for name in names)
+
+
+def limit_options(isolation: Isolation) -> Iterator[str]:
+    """Yield the options of the sandbox for limits that also apply to an external program."""
+    for limit in isolation.rlimits:
+        number = getattr(resource, f"RLIMIT_{limit.name.upper()}")
+        yield from ("--rlimit", str(number), str(limit.soft), str(limit.hard))
+    if isolation.oom_score is not None:
+        yield from ("--oom-score", str(isolation.oom_score))
 
 
 def _root_options(container: Container) -> Iterator[str]:

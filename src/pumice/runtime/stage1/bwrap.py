@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import tree_lookup
-from pumice.runtime.sandbox import masked_paths, seccomp
+from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import Start, external
+from pumice.runtime.stage1.builtin import limit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +37,16 @@ class Bwrap:
         external.check_program(container)
         self._status, status = os.pipe()
         options = [*_options(container), "--json-status-fd", str(status)]
-        filter_program = seccomp.make_filter(os.uname().machine)
-        descriptors = [status]
-        if filter_program:
-            descriptors.append(external.create_memory_file(filter_program))
-            options += ["--seccomp", str(descriptors[-1])]
+        filters, filter_options = external.open_filter(container)
+        descriptors = [status, *filters]
+        options += filter_options
         descriptors.append(external.create_memory_file(external.join_arguments(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
         keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
-        sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep)
+        limits = limit_options(container.isolation)
+        sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep, *limits)
         return Start(sandbox_options, command, tuple(descriptors))
 
     def target(self, pid: int) -> int:
@@ -93,8 +93,9 @@ def _options(container: Container) -> Iterator[str]:
     if container.network == "none":
         yield "--unshare-net"
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
-    for capability in external.CAPABILITIES if process.uid == 0 else ():
-        yield from ("--cap-add", capability)
+    isolation = container.isolation
+    for name in isolation.capabilities if process.uid == 0 else isolation.added_capabilities:
+        yield from ("--cap-add", f"CAP_{name}")
     yield from _root_options(container)
     yield from _mount_options(container)
     yield "--clearenv"
@@ -111,10 +112,16 @@ def _root_options(container: Container) -> Iterator[str]:
             )
     yield from ("--bind", external.writable_root(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
-    for path in masked_paths.READ_ONLY_PATHS:
+    if container.isolation.shm_size:
+        yield from ("--size", str(container.isolation.shm_size), "--perms", "1777", "--tmpfs", "/dev/shm")
+    for device in container.isolation.devices:
+        yield from ("--dev-bind", device.source, device.target)
+    unmasked = container.isolation.unmasked
+    for path in masked_paths.select_paths(masked_paths.READ_ONLY_PATHS, unmasked):
         yield from ("--ro-bind-try", path, path)
     # The paths that exist on this machine also exist in the new /proc.
-    for path in filter(os.path.exists, masked_paths.list_masked_paths()):
+    masked = masked_paths.select_paths(masked_paths.list_masked_paths(), unmasked)
+    for path in filter(os.path.exists, masked):
         if Path(path).is_dir():
             yield from ("--tmpfs", path, "--remount-ro", path)
         else:
@@ -128,13 +135,21 @@ def _mount_options(container: Container) -> Iterator[str]:
     for mount in container.mounts:
         target = mount_points.add(mount.target, mount.source)
         if not mount.source:
-            yield from ("--tmpfs", target)
+            yield from (*_tmpfs_options(mount.data), "--tmpfs", target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
     directory = mount_points.resolve(container.process.directory)
     yield from ("--dir", directory, "--chdir", directory)
     if container.read_only:
         yield from ("--remount-ro", "/")
+
+
+def _tmpfs_options(data: str) -> Iterator[str]:
+    """Yield the size and mode of a tmpfs; bwrap has no other options for it."""
+    values = dict(part.partition("=")[::2] for part in (data or "mode=1777").split(","))
+    if "size" in values:
+        yield from ("--size", values["size"])
+    yield from ("--perms", values.get("mode", "1777"))
 
 
 class _MountPoints:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import tree_lookup
-from pumice.runtime.sandbox import capabilities, errors, options
+from pumice.runtime.isolation import seccomp_filter
+from pumice.runtime.sandbox import errors, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Container
-
-CAPABILITIES = tuple(f"CAP_{name}" for name in capabilities.CAPABILITIES)
-"""The capabilities of root in the container, as OCI engines spell them."""
 
 
 def find_program(program: str, package: str) -> str:
@@ -40,6 +38,16 @@ def create_memory_file(data: bytes) -> int:
         view = view[os.write(descriptor, view) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def open_filter(container: Container) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the descriptor of the filter of system calls and its option; both empty if there is none."""
+    cache = Path(container.filters) if container.filters else None
+    program = seccomp_filter.load_filter(container.isolation, cache)
+    if not program:
+        return (), ()
+    descriptor = create_memory_file(program)
+    return (descriptor,), ("--seccomp", str(descriptor))
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +14,15 @@ from pumice import ownership
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps
 from pumice.runtime.container import IdMaps
-from pumice.runtime.sandbox import masked_paths, seccomp
+from pumice.runtime.isolation import seccomp_profile
+from pumice.runtime.isolation.model import UNCONFINED
+from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import Start, external
 from pumice.runtime.stage1.builtin import map_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
+    from pumice.runtime.isolation.model import Isolation
 
 _VERSION = "1.0.2"
 _MAX_LOG = 1 << 20
@@ -116,9 +119,18 @@ def _choose_maps(container: Container) -> IdMaps:
 def make_config(container: Container) -> dict[str, Any]:
     """Return the ``config.json`` of the container."""
     process = container.process
-    capabilities = list(external.CAPABILITIES)
-    effective = capabilities if process.uid == 0 else []
-    namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if container.network == "none" else [])]
+    isolation = container.isolation
+    capabilities = [f"CAP_{name}" for name in isolation.capabilities]
+    added = [f"CAP_{name}" for name in isolation.added_capabilities]
+    effective, ambient = (capabilities, []) if process.uid == 0 else (added, added)
+    namespaces = [
+        "pid",
+        "ipc",
+        "uts",
+        "mount",
+        "cgroup",
+        *(["network"] if container.network == "none" else []),
+    ]
     return {
         "ociVersion": _VERSION,
         "process": {
@@ -127,18 +139,36 @@ def make_config(container: Container) -> dict[str, Any]:
             "args": list(process.arguments),
             "env": [f"{name}={value}" for name, value in process.environment.items()],
             "cwd": process.directory,
-            "capabilities": {"bounding": capabilities, "effective": effective, "permitted": effective},
-            "noNewPrivileges": True,
+            "capabilities": {
+                "bounding": capabilities,
+                "effective": effective,
+                "permitted": effective,
+                "inheritable": ambient,
+                "ambient": ambient,
+            },
+            "noNewPrivileges": isolation.no_new_privileges,
+            "rlimits": [
+                {
+                    "type": f"RLIMIT_{limit.name.upper()}",
+                    "soft": _unsigned(limit.soft),
+                    "hard": _unsigned(limit.hard),
+                }
+                for limit in isolation.rlimits
+            ],
+            **({} if isolation.oom_score is None else {"oomScoreAdj": isolation.oom_score}),
+            **({"apparmorProfile": isolation.apparmor} if isolation.apparmor else {}),
+            **({"selinuxLabel": isolation.selinux} if isolation.selinux else {}),
         },
         "root": {"path": external.writable_root(container), "readonly": container.read_only},
         "hostname": container.hostname,
         "mounts": _mounts(container),
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces],
-            "maskedPaths": masked_paths.list_masked_paths(),
-            "readonlyPaths": list(masked_paths.READ_ONLY_PATHS),
-            "seccomp": _seccomp(),
-            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+            "maskedPaths": masked_paths.select_paths(masked_paths.list_masked_paths(), isolation.unmasked),
+            "readonlyPaths": masked_paths.select_paths(masked_paths.READ_ONLY_PATHS, isolation.unmasked),
+            **_seccomp(isolation),
+            "sysctl": dict(isolation.sysctls),
+            "resources": {"devices": [{"allow": False, "access": "rwm"}, *_allowed_devices(isolation)]},
         },
     }
 
@@ -158,6 +188,8 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
 
     strict = ("nosuid", "noexec", "nodev")
+    size = container.isolation.shm_size
+    shm = (f"size={size}",) if size else ()
     own_view = container.network != "host" or not id_maps.is_ordinary_user()
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
@@ -168,7 +200,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
             "source": "devpts",
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         },
-        memory("/dev/shm", *strict, "mode=1777"),
+        memory("/dev/shm", *strict, "mode=1777", *shm),
         # Mounting a sysfs requires owning the network namespace; otherwise the host's is bound.
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*strict, "ro"]}
         if own_view
@@ -184,21 +216,34 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
                 bind(mount.source, mount.target, "nosuid", "nodev", "ro" if mount.read_only else "rw")
             )
         else:
-            mounts.append(memory(mount.target, "nosuid", "nodev", "mode=1777"))
+            data = (mount.data or "mode=1777").split(",")
+            no_exec = ("noexec",) if mount.no_exec else ()
+            mounts.append(memory(mount.target, "nosuid", "nodev", *no_exec, *data))
+    mounts += [
+        bind(device.source, device.target, "nosuid", "noexec") for device in container.isolation.devices
+    ]
     return mounts
 
 
-def _seccomp() -> dict[str, Any]:
-    names = list(seccomp.list_denied_syscalls())
-    refuse = {"action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM}
-    rules: list[dict[str, Any]] = [
-        {"names": names, **refuse},
-        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
-    ]
-    for flag in seccomp.DENIED_CLONE_FLAGS:
-        mask = {"index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ"}
-        rules.append({"names": ["clone"], **refuse, "args": [mask]})
-    for request in seccomp.DENIED_IOCTLS:
-        equal = {"index": 1, "value": request, "op": "SCMP_CMP_EQ"}
-        rules.append({"names": ["ioctl"], **refuse, "args": [equal]})
-    return {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
+def _seccomp(isolation: Isolation) -> dict[str, Any]:
+    if isolation.seccomp == UNCONFINED:
+        return {}
+    data = seccomp_profile.read_profile(isolation.seccomp)
+    machine = seccomp_profile.host_machine()
+    profile = seccomp_profile.resolve_profile(data, isolation.capabilities, machine, isolation.seccomp)
+    return {"seccomp": seccomp_profile.to_runtime_spec(profile, machine)}
+
+
+def _allowed_devices(isolation: Isolation) -> list[dict[str, Any]]:
+    rules = []
+    for device in isolation.devices:
+        status = Path(device.source).stat()
+        kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
+        major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+        rules.append({"allow": True, "type": kind, "major": major, "minor": minor, "access": "rwm"})
+    return rules
+
+
+def _unsigned(limit: int) -> int:
+    """Return a resource limit as runtime-spec has it, in which RLIM_INFINITY is 2**64-1."""
+    return limit % (1 << 64)

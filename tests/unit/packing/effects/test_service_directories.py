@@ -52,6 +52,36 @@ def test_directories_of_units() -> None:
         "0755 0:0 run/b/",
         "0750 101:4 run/b/c/",
         "0740 101:102 run/pre/",
+        "0755 0:0 var/",
+        "0755 0:0 var/lib/",
+        "0755 101:4 var/lib/state/",
+    ]
+
+
+def test_directories_below_var_with_their_modes() -> None:
+    unit = (
+        "[Service]\nUser=mysql\nStateDirectory=db db/backup\nStateDirectoryMode=0700\n"
+        "CacheDirectory=db\nLogsDirectory=db\nLogsDirectoryMode=2750\n"
+    )
+    script = (
+        "#!/bin/sh\ninstall -d -o mysql -g adm -m 2750 /var/log/script\nmkdir -p /var/spool/no /var/run/yes\n"
+    )
+    conf = "d /var/lib/tmpfiles 0755 - - -\n"
+    paths = {
+        "usr/lib/systemd/system/db.service": unit,
+        "etc/init.d/db": script,
+        "usr/lib/tmpfiles.d/x.conf": conf,
+        "var/lib/": "",
+        "var/cache/": "",
+        "var/log/": "",
+        "var/lib/db/": "0755",
+    }
+    assert create(paths) == [
+        "0755 0:0 run/yes/",
+        "0755 101:102 var/cache/db/",
+        "0700 101:102 var/lib/db/backup/",
+        "2750 101:102 var/log/db/",
+        "2750 101:4 var/log/script/",
     ]
 
 

@@ -35,11 +35,11 @@ def test_no_text_becomes_another_option(
     for name, value in environment.items():
         arguments += ["--env", f"{name}={value}"]
     for target in mounts:
-        arguments += ["--tmpfs", target]
+        arguments += ["--tmpfs", "size=1", target]
     if any("\0" in argument for argument in arguments):
         with pytest.raises(ValueError, match="NUL"):
             decode_arguments(encode_arguments(arguments))
         return
     options = parse_options([*decode_arguments(encode_arguments(arguments)), "--", "x"])
     assert (options.cwd, options.env) == (directory, environment)
-    assert options.mounts == [("tmpfs", "tmpfs", target) for target in mounts]
+    assert options.mounts == [("tmpfs", "size=1", target) for target in mounts]

@@ -1,0 +1,134 @@
+"""Which stage 1 honors which isolator: a table, and what follows from it for a container.
+
+``docs/reference/isolators.md`` has the same table. A stage 1 that cannot honor an option says so before
+the start; ``--strict`` makes that an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pumice.errors import SandboxError
+from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, DEFAULT_SECCOMP, Isolation, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pumice.progress import Progress
+    from pumice.runtime.container import Container
+
+Effect = Literal["ignored", "modified"]
+BACKENDS = ("builtin", "bwrap", "runc", "crun", "fly")
+
+
+class Isolator(msgspec.Struct, frozen=True, kw_only=True):
+    """A restriction of a container and its option; the backends that do not honor it fully, with reasons."""
+
+    name: str
+    option: str
+    ignored: dict[str, str] = {}
+    modified: dict[str, str] = {}
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """An option that a container cannot have as it was given."""
+
+    option: str
+    effect: Effect
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.option} is {self.effect}: {self.reason}"
+
+
+_ENGINE = {name: f"{name} itself counts as well" for name in ("runc", "crun")}
+_SHARED = {"fly": "the program shares all but its root with the host"}
+_NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly"), "only runc and crun can set it")
+
+ISOLATORS = (
+    Isolator(name="capabilities", option="--cap-add, --cap-drop"),
+    Isolator(name="system calls", option="--security-opt seccomp="),
+    Isolator(
+        name="set-id programs",
+        option="--security-opt no-new-privileges=false",
+        ignored={"bwrap": "bwrap always forbids new privileges"},
+    ),
+    Isolator(name="memory", option="--memory", modified=_ENGINE),
+    Isolator(name="processors", option="--cpus", modified=_ENGINE),
+    Isolator(name="share of the processors", option="--cpu-shares"),
+    Isolator(name="processes", option="--pids-limit", modified=_ENGINE),
+    Isolator(name="resource limits", option="--ulimit"),
+    Isolator(name="score for the OOM killer", option="--oom-score-adj"),
+    Isolator(name="devices", option="--device"),
+    Isolator(
+        name="file systems in memory", option="--tmpfs", modified={"bwrap": "bwrap only knows size and mode"}
+    ),
+    Isolator(name="shared memory", option="--shm-size", ignored=_SHARED),
+    Isolator(name="read-only root", option="--read-only"),
+    Isolator(name="host name", option="--hostname", ignored=_SHARED),
+    Isolator(
+        name="kernel settings", option="--sysctl", ignored={"bwrap": "bwrap cannot set them", **_SHARED}
+    ),
+    Isolator(name="hidden kernel files", option="--security-opt unmask=", ignored=_SHARED),
+    Isolator(name="AppArmor profile", option="--security-opt apparmor=", ignored=_NO_LABELS),
+    Isolator(name="SELinux label", option="--security-opt label=", ignored=_NO_LABELS),
+    Isolator(name="user namespace", option="--userns", ignored=_SHARED),
+)
+"""Every isolator; a backend that is in neither of its tables honors it."""
+_BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
+
+
+def find_complaints(container: Container, backend: str) -> tuple[Complaint, ...]:
+    """Return what ``backend`` cannot honor of what the container asks for."""
+    complaints = []
+    for option in _list_requested(container):
+        isolator = _BY_OPTION[option]
+        if backend in isolator.ignored:
+            complaints.append(Complaint(option, "ignored", isolator.ignored[backend]))
+        elif backend in isolator.modified:
+            complaints.append(Complaint(option, "modified", isolator.modified[backend]))
+    return tuple(complaints)
+
+
+def report(complaints: Iterable[Complaint], progress: Progress, *, strict: bool) -> None:
+    """Warn about complaints; raise SandboxError for them if ``strict``."""
+    for complaint in complaints:
+        if strict:
+            raise SandboxError(
+                f"{complaint.option} would be {complaint.effect}: {complaint.reason}",
+                hint="omit the option, use another --stage1, or omit --strict",
+            )
+        progress.warn(str(complaint))
+
+
+def _list_requested(container: Container) -> list[str]:
+    """Return the options of `ISOLATORS` that the container uses otherwise than by default."""
+    isolation, default = container.isolation, Isolation()
+    limits, no_limits = isolation.limits, Limits()
+    in_memory = [mount for mount in container.mounts if not mount.source]
+    requested = {
+        "--security-opt seccomp=": isolation.seccomp != DEFAULT_SECCOMP,
+        "--security-opt no-new-privileges=false": not isolation.no_new_privileges,
+        "--memory": limits.memory,
+        "--cpus": limits.cpus,
+        "--cpu-shares": limits.cpu_shares,
+        "--pids-limit": limits.pids != no_limits.pids and limits.pids,
+        "--ulimit": isolation.rlimits,
+        "--oom-score-adj": isolation.oom_score is not None,
+        "--device": isolation.devices,
+        "--tmpfs": any(mount.no_exec or not _is_size_and_mode(mount.data) for mount in in_memory),
+        "--shm-size": isolation.shm_size != default.shm_size,
+        "--hostname": container.hostname != DEFAULT_HOSTNAME,
+        "--sysctl": isolation.sysctls,
+        "--security-opt unmask=": isolation.unmasked,
+        "--security-opt apparmor=": isolation.apparmor,
+        "--security-opt label=": isolation.selinux,
+        "--userns": isolation.user_namespace != default.user_namespace,
+    }
+    return [option for option, is_used in requested.items() if is_used]
+
+
+def _is_size_and_mode(data: str) -> bool:
+    return all(part.partition("=")[0] in ("size", "mode", "") for part in data.split(","))

@@ -1,0 +1,108 @@
+"""Fit a container to this machine: what the caller's own limits and the kernel do not allow is reported."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import SandboxError
+from pumice.runtime.isolation import control_groups, isolators
+from pumice.runtime.isolation.isolators import Complaint
+from pumice.runtime.isolation.model import Isolation, Limits, Rlimit
+
+if TYPE_CHECKING:
+    from pumice.progress import Progress
+    from pumice.runtime.container import Container
+
+_CAP_SYS_RESOURCE = 24
+
+
+def fit_container(container: Container, backend: str, progress: Progress, *, strict: bool) -> Container:
+    """Return the container as it can run here, and report what it cannot have; see `isolators.report`."""
+    isolation, complaints = fit_isolation(container.isolation)
+    container = msgspec.structs.replace(container, isolation=isolation)
+    isolators.report((*isolators.find_complaints(container, backend), *complaints), progress, strict=strict)
+    return container
+
+
+def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:
+    """Return the isolation within the limits of this process, and complaints about what was changed.
+
+    Raises SandboxError for an AppArmor profile that cannot be enforced.
+    """
+    complaints: list[Complaint] = []
+    if isolation.apparmor:
+        _check_apparmor(isolation.apparmor)
+    if isolation.selinux and not Path("/sys/fs/selinux/enforce").exists():
+        complaints.append(Complaint("--security-opt label=", "ignored", "SELinux is not enabled here"))
+        isolation = msgspec.structs.replace(isolation, selinux="")
+    if isolation.limits != Limits(pids=isolation.limits.pids) or isolation.limits.pids:
+        isolation = _fit_limits(isolation, complaints)
+    if not _has_capability(_CAP_SYS_RESOURCE):
+        rlimits = tuple(_fit_rlimit(limit, complaints) for limit in isolation.rlimits)
+        isolation = msgspec.structs.replace(
+            isolation, rlimits=rlimits, oom_score=_fit_oom_score(isolation.oom_score, complaints)
+        )
+    return isolation, complaints
+
+
+def _fit_limits(isolation: Isolation, complaints: list[Complaint]) -> Isolation:
+    """Return the isolation without the limits that control groups cannot have here."""
+    limits = isolation.limits
+    obstacle = control_groups.find_obstacle(limits)
+    if not obstacle:
+        return isolation
+    options = {
+        "--memory": limits.memory,
+        "--cpus": limits.cpus,
+        "--cpu-shares": limits.cpu_shares,
+        "--pids-limit": limits.pids,
+    }
+    complaints += [Complaint(option, "ignored", obstacle) for option, limit in options.items() if limit]
+    return msgspec.structs.replace(isolation, limits=Limits())
+
+
+def _fit_rlimit(limit: Rlimit, complaints: list[Complaint]) -> Rlimit:
+    _, own = resource.getrlimit(getattr(resource, f"RLIMIT_{limit.name.upper()}"))
+    if own == resource.RLIM_INFINITY or (limit.hard != -1 and limit.hard <= own):
+        return limit
+    complaints.append(
+        Complaint(f"--ulimit {limit.name}", "modified", f"your own hard limit is {own}, see ulimit -H")
+    )
+    return Rlimit(limit.name, own if limit.soft == -1 else min(limit.soft, own), own)
+
+
+def _fit_oom_score(score: int | None, complaints: list[Complaint]) -> int | None:
+    own = 0
+    with suppress(OSError, ValueError):
+        own = int(Path("/proc/self/oom_score_adj").read_text())
+    if score is None or score >= own:
+        return score
+    complaints.append(Complaint("--oom-score-adj", "modified", f"only root can go below your own, {own}"))
+    return own
+
+
+def _check_apparmor(profile: str) -> None:
+    loaded = ""
+    with suppress(OSError):
+        loaded = Path("/sys/kernel/security/apparmor/profiles").read_text(errors="replace")
+    if not any(line.rpartition(" (")[0] == profile for line in loaded.splitlines()):
+        enabled = Path("/sys/module/apparmor/parameters/enabled").exists()
+        reason = "it is not loaded" if enabled else "AppArmor is not enabled on this machine"
+        raise SandboxError(
+            f"cannot confine the program by the AppArmor profile {profile[:80]!r}: {reason}",
+            hint="load it with apparmor_parser, or omit --security-opt apparmor=",
+        )
+
+
+def _has_capability(number: int) -> bool:
+    with suppress(OSError, ValueError), Path("/proc/self/status").open(errors="replace") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line[7:], 16) >> number & 1)
+    return os.geteuid() == 0

@@ -1,0 +1,168 @@
+"""Limits by control groups, with every stage 1: the program cannot exceed them, and nothing stays behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.formats import oci
+from pumice.runtime.isolation import control_groups
+from pumice.runtime.isolation.model import Limits
+from pumice.store.home import Home
+from tests.support import images, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Person]:
+    if obstacle := control_groups.find_obstacle(Limits(memory=1, cpus=1, pids=1)):
+        pytest.skip(obstacle)
+    with people.person("root") as someone:
+        box(someone)
+        yield someone
+
+
+def box(someone: Person) -> None:
+    with Home(someone.home / "store") as home:
+        images.make(home, [images.shell()], name="box:1", config=oci.RunConfig(entrypoint=("sh", "-c")))
+    someone.give(someone.home)
+
+
+def groups() -> set[Path]:
+    """Return the groups of containers, and those in them."""
+    found = set()
+    for hierarchy in control_groups.find_hierarchies():
+        found |= set((hierarchy.own / control_groups.PARENT).glob("*/"))
+    return found
+
+
+def test_a_program_that_uses_too_much_memory_is_killed_and_named(root: Person, stage1: str) -> None:
+    before = groups()
+    hog = "exec dd if=/dev/zero of=/dev/null bs=200000000 count=1"
+    process = root.pumice("run", "--stage1", stage1, "--memory", "32m", "box:1", hog)
+    assert process.returncode == 128 + signal.SIGKILL, process.stderr
+    assert "had used all of the 32 MiB of --memory" in process.stderr
+    assert groups() <= before
+    process = root.pumice("run", "--stage1", stage1, "--memory", "600m", "box:1", hog)
+    assert process.returncode == 0, process.stderr
+
+
+def test_a_fork_bomb_stays_within_its_limit(root: Person, stage1: str) -> None:
+    script = "i=0; while [ $i -lt 90 ]; do sleep 60 & i=$((i+1)); done"
+    process = root.pumice("run", "--stage1", stage1, "--pids-limit", "60", "box:1", script)
+    assert "can't fork" in process.stderr
+    process = root.pumice("run", "--stage1", stage1, "--pids-limit", "200", "box:1", f"{script}; echo all")
+    assert process.stdout == "all\n", process.stderr
+
+
+def test_limits_are_those_of_the_groups_and_nothing_stays_behind(root: Person, stage1: str) -> None:
+    before = groups()
+    options = ("--memory", "64m", "--cpus", "0.25", "--cpu-shares", "512", "--pids-limit", "99")
+    with root.running_pumice(
+        "run", "--stage1", stage1, *options, "box:1", "echo ready; exec sleep 600"
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        values = {
+            file.name: file.read_text().strip()
+            for directory in groups() - before
+            for file in directory.iterdir()
+            if file.name in EXPECTED
+        }
+        running.send_signal(signal.SIGTERM)
+        if stage1 == "runc":
+            running.kill()
+        running.communicate(timeout=60)
+    assert values in ({name: EXPECTED[name] for name in values}, EXPECTED)
+    assert {"pids.max"} < values.keys()
+    if stage1 == "runc":  # it ignores SIGTERM as process 1; the next container removes what a kill leaves
+        root.pumice("run", "--memory", "64m", "--cpus", "1", "box:1", "true")
+    assert groups() <= before
+
+
+EXPECTED = {
+    "memory.limit_in_bytes": str(64 << 20),
+    "memory.max": str(64 << 20),
+    "pids.max": "99",
+    "cpu.cfs_quota_us": "25000",
+    "cpu.max": "25000 100000",
+    "cpu.shares": "512",
+    "cpu.weight": "20",
+}
+
+
+def test_the_program_sees_its_group_as_the_root(root: Person, stage1: str) -> None:
+    process = root.pumice("run", "--stage1", stage1, "--memory", "64m", "box:1", "cat /proc/self/cgroup")
+    lines = [line.split(":", 2) for line in process.stdout.splitlines()]
+    assert [path for _, names, path in lines if "memory" in names or "pids" in names] == ["/", "/"]
+
+
+def test_processes_are_limited_as_in_podman_by_default(root: Person) -> None:
+    before = groups()
+    with root.running_pumice("run", "box:1", "echo ready; exec sleep 600") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        assert [(path / "pids.max").read_text() for path in groups() - before] == ["2048\n"]
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    assert groups() <= before
+
+
+def test_groups_of_a_killed_process_are_removed_by_the_next(root: Person) -> None:
+    before = groups()
+    with root.running_pumice("run", "--memory", "64m", "box:1", "echo ready; exec sleep 600") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        running.kill()
+        running.communicate(timeout=60)
+    root.pumice("run", "--memory", "64m", "box:1", "true")
+    assert groups() <= before
+
+
+def test_users_without_control_groups_are_told_before_the_start(stage1: str) -> None:
+    with people.person("ordinary") as someone:
+        box(someone)
+        process = someone.pumice("run", "--stage1", stage1, "--memory", "64m", "box:1", "echo started")
+        assert process.stdout == "started\n"
+        assert "--memory is ignored: you may not create control groups in " in process.stderr
+        process = someone.pumice(
+            "run", "--stage1", stage1, "--strict", "--cpus", "1", "box:1", "echo started"
+        )
+        assert (process.returncode, process.stdout) == (11, "")
+        assert "--cpus would be ignored" in process.stderr or "--cpus would be modified" in process.stderr
+
+
+def test_a_delegated_group_of_version_1_limits_an_ordinary_user(root: Person) -> None:
+    """Delegation means that the directory belongs to the user, as a service manager arranges it."""
+    del root
+    hierarchies = [item for item in control_groups.find_hierarchies() if "pids" in item.controllers]
+    if hierarchies[0].version != 1:
+        pytest.skip("the pids controller belongs to version 2")
+    group = hierarchies[0].own / "pumice-test-delegated"
+    group.mkdir(exist_ok=True)
+    with people.person("ordinary") as someone:
+        box(someone)
+        someone.give(group)
+        command = someone.command("run", "--pids-limit", "40", "box:1", FORKS)
+        enter = f'echo $$ > {group}/cgroup.procs; exec "$@"'
+        process = subprocess.run(
+            ["sh", "-c", enter, "sh", *command],
+            env=someone.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "can't fork" in process.stderr
+        assert "ignored" not in process.stderr
+        group.rmdir()
+
+
+FORKS = "i=0; while [ $i -lt 90 ]; do sleep 60 & i=$((i+1)); done"

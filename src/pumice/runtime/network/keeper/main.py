@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> None:
     directory, end = arguments[0], int(arguments[1])
     listeners = {}
     for argument in arguments[2:]:
-        number, _, port = argument.partition(":")
-        listeners[int(number)] = int(port)
+        listener, _, port = argument.partition(":")
+        listeners[int(listener)] = int(port)
     _wait(directory, end, listeners)
     for descriptor in listeners:
         os.close(descriptor)

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pumice.errors import PumiceError, SandboxError
 from pumice.formats import platforms
@@ -29,7 +31,7 @@ from pumice.trust import admission
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from typing import BinaryIO, NoReturn
+    from typing import NoReturn
 
     from pumice.formats.oci import Platform, RunConfig
     from pumice.image.model import Image
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Network
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.network.request import NetworkRequest
+    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
@@ -66,6 +69,7 @@ def run_image(
     allow_older: bool = False,
     container_request: ContainerRequest | None = None,
     confirm: Callable[[UnsignedImage], bool] | None = None,
+    pod: PodRequest | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
@@ -73,9 +77,10 @@ def run_image(
     ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError
-    if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
+    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
+    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
+    126 or 127 if the program is not executable or missing.
     """
     progress = progress or Silent()
     request = admission.AdmissionRequest(
@@ -91,44 +96,59 @@ def run_image(
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
-    with prepared_tree.hold(platform_image, home, progress) as tree, ExitStack() as stack:
-        mode, attachment = _prepare_network(
-            network, config, home, container_request or ContainerRequest(), progress
-        )
-        if attachment is not None:
-            stack.enter_context(closing(attachment))
+    names = container_request or ContainerRequest()
+    if isolation == "fly" and network and network.mode == "auto":
+        network = None  # it shares the network of the host
+    with (
+        prepared_tree.hold(platform_image, home, progress, verify=names.verify) as tree,
+        _prepare_network(network, config, home, names, progress) as attachment,
+    ):
         container = plan_container(
             *(config, tree, overrides, mounts),
-            network=mode,
+            network=_network_of(network, attachment),
             attachment=attachment,
             read_only=read_only,
             init=init,
-            request=container_request,
+            request=names,
             filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
-        container = fit_container(
-            container, isolation, progress, strict=bool(container_request and container_request.strict)
-        )
+        container = fit_container(container, isolation, progress, strict=names.strict)
+        if pod is not None:
+            from pumice.runtime.pods.start import make_pod, start_pod
+
+            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
+            return start_pod(record, container, runner, tree, home, attachment, foreground=not pod.detached)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 
 
+def _network_of(request: NetworkRequest | None, attachment: Attachment | None) -> Network:
+    """Return the network of a container."""
+    if attachment is not None:
+        return "private"
+    return "none" if request and request.mode == "none" else "host"
+
+
+@contextmanager
 def _prepare_network(
     request: NetworkRequest | None,
     config: RunConfig,
     home: Home,
     names: ContainerRequest,
     progress: Progress,
-) -> tuple[Network, Attachment | None]:
-    """Return the network of a container, and its attachment if it is private."""
-    if request is None or request.mode in ("host", "none"):
-        return ("none" if request and request.mode == "none" else "host"), None
+) -> Iterator[Attachment | None]:
+    """Yield the attachment of a container to a private network, None without one."""
+    if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
+        yield None
+        return
     from pumice.runtime.network.start import prepare_network
 
-    return prepare_network(
+    attachment = prepare_network(
         request, config.exposed_ports, home, hostname=names.hostname, names=names.names, progress=progress
     )
+    with closing(attachment) if attachment else nullcontext():
+        yield attachment
 
 
 def plan_container(
@@ -197,37 +217,47 @@ def execute(
     process id of the sandbox, and returns a context that is open while it runs.
     """
     started = time.monotonic_ns() // 1000
-    with control_groups.limited(container) as (limited, group), closing(runner), _blocked_signals():
+    with control_groups.limited(container) as (limited, group), closing(runner), blocked_signals():
         start = runner.start(limited, scratch)
         reasons, pid = spawn_sandbox(limited, start, streams)
-        with os.fdopen(reasons, "rb") as file:
-            if attachment is not None:
-                _connect_network(attachment, pid, file)
-            with watch(pid):
-                code = wait_and_forward(pid, lambda: runner.target(pid))
-            os.set_blocking(reasons, False)
-            text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
-        if text:
-            raise_reason(text, code)
-        code = runner.finish(code)
+        if attachment is not None:
+            _connect_network(attachment, pid, reasons)
+        code = runner.finish(wait_for_sandbox(reasons, pid, lambda: runner.target(pid), watch))
         if explanation := ending.explain_end(code, container.isolation, group, started):
             (progress or Silent()).warn(explanation)
         return code
 
 
-def _connect_network(attachment: Attachment, pid: int, reasons: BinaryIO) -> None:
+def _connect_network(attachment: Attachment, pid: int, reasons: int) -> None:
     """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
     try:
         attachment.serve()
     except PumiceError:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os.set_blocking(reasons.fileno(), False)
-        text = (reasons.read(MAX_REASON) or b"").decode(errors="replace").strip()
-        if text:
-            raise_reason(text, 0)
+        wait_for_sandbox(reasons, pid)
         raise
+
+
+def wait_for_sandbox(
+    reasons: int,
+    pid: int,
+    target: Callable[[], int] | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
+) -> int:
+    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason.
+
+    Signals go to the process that ``target`` returns, by default to the sandbox. ``watch`` is as in
+    `execute`.
+    """
+    with os.fdopen(reasons, "rb") as file:
+        with watch(pid):
+            code = wait_and_forward(pid, target)
+        os.set_blocking(reasons, False)
+        text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
+    if text:
+        raise_reason(text, code)
+    return code
 
 
 def raise_reason(text: str, code: int) -> NoReturn:
@@ -243,14 +273,23 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
 
     ``streams`` are as for `execute`.
+    """
+    network = (container.network_fd,) if container.network_fd >= 0 else ()
+    start = msgspec.structs.replace(start, descriptors=(*start.descriptors, *container.cgroups, *network))
+    return spawn_with_options(lambda reasons: sandbox_options(container, start, reasons), start, streams)
+
+
+def spawn_with_options(
+    make_options: Callable[[int], Sequence[str]], start: Start, streams: tuple[int, int, int]
+) -> tuple[int, int]:
+    """Start the sandbox as `spawn_sandbox` does, with the options made for the descriptor of reasons.
 
     Options are passed in a memory file, because every user can read a command line.
     """
     reason_reader, reason_writer = os.pipe()
-    inherited = [reason_writer, *start.descriptors, *container.cgroups]
-    inherited += [container.network_fd] if container.network_fd >= 0 else []
+    inherited = [reason_writer, *start.descriptors]
     try:
-        options = _sandbox_options(container, start, reason_writer)
+        options = make_options(reason_writer)
         external.check_arguments((*options, *start.program))
         inherited.append(external.create_memory_file(encode_arguments(options)))
         for descriptor in inherited:
@@ -273,7 +312,8 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     return reason_reader, pid
 
 
-def _sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+def sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+    """Return the options of the sandbox; reasons of failures go to ``status_fd``."""
     files = [argument for name, text in container.files for argument in ("--file", name, text)]
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
@@ -286,7 +326,7 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
 
 
 @contextmanager
-def _blocked_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
     """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
     blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)

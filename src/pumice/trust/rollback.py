@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
+from pumice.decoding import decode_json
 from pumice.errors import PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
@@ -60,7 +61,9 @@ def describe_image(image: Image, name: str, *, signed_at: int = 0) -> AcceptedIm
     """Return what is recorded of an image that is called ``name``; None if its version is unknown."""
     plain_name, version = image_names.split_name(name)
     annotations = image_names.read_annotations(image)
-    version = version or annotations.get(image_names.VERSION, "")
+    declared_version = annotations.get(image_names.VERSION, "")
+    if not version or image_names.is_series(version, declared_version):
+        version = declared_version  # of a tag such as 15, the version that it points to
     if not plain_name or not version:
         return None
     track = annotations.get(TRACK, "")[:_MAX_TRACK]
@@ -119,8 +122,8 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
     content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # one record, as early versions of Pumice wrote it
-            return (msgspec.json.decode(content, type=AcceptedImage),)
-        return msgspec.json.decode(content, type=tuple[AcceptedImage, ...])
+            return (decode_json(content, AcceptedImage),)
+        return decode_json(content, tuple[AcceptedImage, ...])
     except msgspec.MsgspecError:
         raise StoreError(
             f"the record of admitted versions of {name} is damaged",

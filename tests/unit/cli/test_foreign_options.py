@@ -13,11 +13,9 @@ from pumice.errors import UsageError
 @pytest.mark.parametrize(
     ("words", "option", "hint"),
     [
-        (["-d", "x"], "-d", "the program runs in the foreground"),
-        (["-itd", "x"], "-d", "the program runs in the foreground"),
-        (["--name", "web", "x"], "--name", "containers are not kept, so they have no names"),
         (["--privileged", "x"], "--privileged", "name what the program needs with --cap-add"),
         (["--restart", "always", "x"], "--restart", "your service manager"),
+        (["--gpus"], "--gpus", "name the devices with --device"),
         (["--quux", "x"], "--quux", "see 'pumice run --help'"),
         (["--wrokdir", "x"], "--wrokdir", "did you mean '--workdir'?"),
     ],

@@ -14,9 +14,9 @@ import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pumice.errors import SandboxError
+from pumice.errors import PumiceError, SandboxError
 from pumice.runtime.network import configurations, host_ports, keeper, name_resolution, user_networks
 from pumice.runtime.network.keeper import cni, hosts, records
 from pumice.runtime.network.keeper.release import SETUP_LOCK
@@ -74,6 +74,32 @@ class Attachment:
                 raise SandboxError("the sandbox ended before its network was set up")
             self.connect(int(line))
             channel.sendall(b"g")
+
+    def serve_in_background(self, reasons: int) -> None:
+        """Let another process do what `serve` does, and write the reason of a failure to ``reasons``.
+
+        From then on, that process owns the attachment.
+        """
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:
+                self._serve_and_exit(reasons)
+            os._exit(0)
+        os.waitpid(child, 0)
+        self._is_kept = True
+
+    def _serve_and_exit(self, reasons: int) -> NoReturn:
+        try:
+            os.close(self.network_fd)
+            self.serve()
+        except PumiceError as error:
+            hint = f"\n  hint: {error.hint}" if error.hint else ""
+            os.write(reasons, f"{error.message}{hint}\n".encode(errors="replace"))
+        finally:
+            try:
+                self.close()
+            finally:
+                os._exit(0)
 
     def connect(self, process: int) -> None:
         """Connect the network namespace of ``process``, with which the network ends; raises SandboxError."""

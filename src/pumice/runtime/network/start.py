@@ -9,13 +9,12 @@ import msgspec
 
 from pumice.runtime.network import attachment, support
 from pumice.runtime.network.port_options import declared_ports
-from pumice.runtime.network.request import AUTO, HOST, PRIVATE, parse_network
+from pumice.runtime.network.request import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.progress import Progress
-    from pumice.runtime.container import Network
     from pumice.runtime.name_resolution import NameResolution
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.network.request import NetworkRequest
@@ -30,30 +29,19 @@ def prepare_network(
     hostname: str,
     names: NameResolution,
     progress: Progress,
-) -> tuple[Network, Attachment | None]:
-    """Return the network of a container, and its attachment if it is private.
+) -> Attachment | None:
+    """Return the attachment of a container to a private network, None if it uses that of the host.
 
     ``declared`` are the ports that the image declares. Raises the errors of `support.decide_mode` and
     `attachment.prepare`.
     """
-    if request.mode == AUTO:
-        request = _apply_default(request)
     mode, driver = support.decide_mode(request, os.environ)
     if driver is None or mode != PRIVATE:
-        return ("host" if mode == HOST else "none"), None
+        return None
     exposed = tuple(dict.fromkeys((*request.exposed, *declared_ports(declared))))
     request = msgspec.structs.replace(request, exposed=exposed)
     prepared = attachment.prepare(home, request, driver, hostname=hostname, names=names, environ=os.environ)
     for port in prepared.ports:
         if port.is_chosen:
             progress.note(f"published {port}")
-    return "private", prepared
-
-
-def _apply_default(request: NetworkRequest) -> NetworkRequest:
-    """Return the request with the network that the environment names, if it publishes no ports."""
-    default = os.environ.get(support.VARIABLE)
-    if not default or request.publish or request.publish_all:
-        return request
-    network = parse_network(default)
-    return msgspec.structs.replace(request, mode=network.mode, name=network.name)
+    return prepared

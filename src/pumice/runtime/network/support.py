@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pumice.runtime.network.request import NetworkRequest
 
 Driver = Literal["cni", "pasta", "slirp4netns"]
-VARIABLE = "PUMICE_NETWORK"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TUN = "/dev/net/tun"
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21

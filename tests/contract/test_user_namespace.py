@@ -16,6 +16,7 @@ from tests.support import images, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from tests.support.people import Person
 
 FIRST = 1_300_000

@@ -13,6 +13,7 @@ from pumice.checks.ports import check_ports
 from pumice.checks.privileges import check_privileges
 from pumice.checks.shell_commands import check_shell_commands
 from pumice.checks.shells import check_shell
+from pumice.checks.units import check_units
 from pumice.packing.tree import RECIPE_OWNER
 from tests.support.checked_images import LIBC, checked_image, run_check
 from tests.support.objects import program
@@ -146,3 +147,31 @@ def test_set_id_and_world_writable_files_of_the_recipe_are_reported() -> None:
 def test_findings_come_once_and_warnings_first() -> None:
     image = checked_image({"usr/share/out": "-> ../../../x"}, ["gone"], health=("gone",))
     assert [finding.check for finding in check_image(image)] == ["command", "command", "link"]
+
+
+def test_the_programs_of_enabled_units_must_exist_if_systemd_is_the_command() -> None:
+    unit = (
+        "[Service]\nExecStart=/usr/sbin/gone \\\n  --flag\nExecStart=-/usr/sbin/optional\nExecStart=/%i/x\n"
+    )
+    paths: dict[str, str | bytes] = {
+        **LIBC,
+        "usr/lib/systemd/systemd": program(["libc.so.6"]),
+        "usr/sbin/init": "-> ../lib/systemd/systemd",
+        "usr/sbin/server": program(["libgone.so"]),
+        "usr/lib/systemd/system/gone.service": unit,
+        "usr/lib/systemd/system/server.service": "[Service]\nExecStart=!/usr/sbin/server\n",
+        "usr/lib/systemd/system/disabled.service": "[Service]\nExecStart=/usr/sbin/absent\n",
+        "etc/systemd/system/rescue.target.wants/x.service": "-> /usr/lib/systemd/system/disabled.service",
+        **{
+            f"etc/systemd/system/multi-user.target.wants/{name}.service": f"-> {units}/{name}.service"
+            for name in ("gone", "server")
+        },
+    }
+    modes = {"usr/lib/systemd/systemd": 0o755}
+    assert [
+        finding.message for finding in check_image(checked_image(paths, ["/usr/sbin/init"], modes=modes))
+    ] == [
+        "the library libgone.so, which /usr/sbin/server needs, is not in the image",
+        "the unit gone.service starts /usr/sbin/gone, which is not in the image",
+    ]
+    assert run_check(check_units, checked_image(paths, ["/usr/sbin/server"])) == []

@@ -150,6 +150,7 @@ def test_findings_come_once_and_warnings_first() -> None:
 
 
 def test_the_programs_of_enabled_units_must_exist_if_systemd_is_the_command() -> None:
+    units = "/usr/lib/systemd/system"
     unit = (
         "[Service]\nExecStart=/usr/sbin/gone \\\n  --flag\nExecStart=-/usr/sbin/optional\nExecStart=/%i/x\n"
     )

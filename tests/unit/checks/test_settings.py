@@ -43,6 +43,34 @@ def test_basic_tools_that_a_script_runs_are_named_with_their_packages() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("exec servr", "servr"),
+        ("x=$(servr $(/opt/gone -x)); echo $x", "/opt/gone and servr"),
+        ("nohup servr & time sleep 1", "nohup and sleep"),
+        ("[ -x /opt/gone ] && /opt/gone; command -v servr && servr", ""),
+        ("PATH=/opt:$PATH; servr", ""),
+        (". /lib.sh; defined_there; /opt/gone", "/opt/gone"),
+        ("f() { cd /; }; f; ./configure; $PROGRAM", ""),
+        ("cat <<X\nservr\nX", "cat"),
+        ("while :; do (", ""),
+    ],
+)
+def test_the_text_for_a_shell_may_run_only_what_is_in_the_image(text: str, missing: str) -> None:
+    findings = run_check(check_shell_commands, checked_image(SHELL, ["sh", "-ec", text]))
+    verb = "are" if " and " in missing else "is"
+    expected = f"warning shell-command: the command runs {missing}, which {verb} not in the image"
+    assert findings == ([expected] if missing else [])
+
+
+def test_busybox_runs_its_own_applets() -> None:
+    paths = {**LIBC, "usr/bin/busybox": program(interpreter=""), "usr/bin/sh": "-> busybox"}
+    assert run_check(check_shell_commands, checked_image(paths, ["sh", "-c", "rm x; /opt/gone"])) == [
+        "warning shell-command: the command runs /opt/gone, which is not in the image"
+    ]
+
+
 def test_a_script_that_is_not_posix_gives_no_alarm() -> None:
     image = checked_image({**SHELL, "usr/bin/x": "#!/bin/sh\nif then ((\n"}, ["x"])
     assert run_check(check_shell_commands, image) == []

@@ -37,6 +37,7 @@ _CUTTING = (
         "formats/gzip.py",
     ),
     *(
+        "packing/exclusion.py",
         "packing/names.py",
         "packing/package_cutter.py",
         "packing/segments.py",

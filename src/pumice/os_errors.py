@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.errors import ImageError, PumiceError, StoreError
@@ -35,6 +36,21 @@ _REASONS: Mapping[int, str] = {
 _FREE_SPACE = "free some space, for example with 'pumice gc --all'"
 _RAISE_OPEN_FILES = "raise the limit with 'ulimit -n'"
 _RAISE_FILE_SIZE = "raise the limit with 'ulimit -f'"
+
+
+def suggest_path(path: str | os.PathLike[str]) -> str:
+    """Return a hint for a path that cannot be read: the most similar name in its directory."""
+    from difflib import get_close_matches
+
+    missing_path = Path(path)
+    try:
+        names = sorted(entry.name for entry in missing_path.parent.iterdir())
+    except (OSError, ValueError):
+        return f"check the directory {str(missing_path.parent)[:200]!r}"
+    if missing_path.name in names:
+        return "check its type and permissions"
+    close = get_close_matches(missing_path.name[:100], names[:1000], n=1)
+    return f"did you mean {missing_path.with_name(close[0])}?" if close else "check the path"
 
 
 class Translation(NamedTuple):

@@ -30,6 +30,7 @@ from pumice.recipe.model import Recipe
 HEAD = 'name: example.com/hello\nversion: "1.0"\nfrom: {debian: bookworm}\n'
 
 _SAMPLES = {
+    grammar.EXCLUDED: ["/usr/lib/gconv/", "*.a", "!/usr/lib/gconv/x.so", "[a-z]/**"],
     grammar.SIGNAL: ["SIGTERM", "SIGQUIT", "SIGRTMIN+3"],
     grammar.ARCHITECTURE: ["amd64", "linux/arm64", "armhf", "riscv64"],
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from pumice.cache_keys import cache_key
+from pumice.decoding import decode_msgpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ class Cache(Generic[_Value]):
         if data is None:
             return None
         try:
-            value = msgspec.msgpack.decode(data, type=self._value_type)
+            value = decode_msgpack(data, self._value_type)
         except msgspec.MsgspecError:  # written by another version of Pumice, which is a miss
             return None
         return value if all(home.blobs.size(digest) is not None for digest in self._blobs(value)) else None

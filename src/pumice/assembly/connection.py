@@ -10,21 +10,87 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.digest import Digest
+    from pumice.distro.debian.apt_setup import AptSetup
     from pumice.distro.debian.sources import Source
     from pumice.fetch.indexes import Indexes
     from pumice.fetch.session import Session
     from pumice.progress import Progress
+    from pumice.recipe.config import Config
     from pumice.recipe.lock import Lock, LockedPackage
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
 
-class ArchiveConnection:
-    """The sources of one recipe and a session to fetch from them; a context manager, thread-safe.
+class SharedArchives:
+    """The session and the indexes that the recipes of one command share; a context manager, thread-safe.
 
     A build in which nothing changed never opens it, so it imports no HTTP client and reads no apt
     configuration.
     """
+
+    def __init__(self, home: Home, environ: Mapping[str, str], *, offline: bool, progress: Progress) -> None:
+        self._home = home
+        self._environ = environ
+        self._offline = offline
+        self._progress = progress
+        self._lock = threading.RLock()
+        self._setup: tuple[AptSetup, Config, Session] | None = None
+        self._indexes: dict[tuple[tuple[Source, ...], tuple[str, ...]], Indexes] = {}
+
+    def __enter__(self) -> SharedArchives:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._setup:
+            self._setup[2].close()
+
+    def open_sources(self, recipe: Recipe) -> tuple[Sequence[Source], Session]:
+        """Return the sources of ``recipe``, and the session, which is opened once; raises PumiceError."""
+        from pumice.distro.debian import sources
+
+        with self._lock:
+            if self._setup is None:
+                self._setup = self._open()
+            apt_configuration, config, session = self._setup
+        archive_sources = sources.resolve_sources(
+            recipe.origin, recipe_dir=Path(recipe.path).parent, config=config, machine=apt_configuration
+        )
+        return archive_sources, session
+
+    def _open(self) -> tuple[AptSetup, Config, Session]:
+        from pumice.distro.debian import apt_setup
+        from pumice.fetch.session import Session
+        from pumice.recipe import config
+
+        apt_configuration = apt_setup.read_apt_setup()
+        session = Session(
+            self._home,
+            offline=self._offline,
+            progress=self._progress,
+            machine=apt_configuration,
+            environ=self._environ,
+        )
+        return apt_configuration, config.load_config(self._environ), session
+
+    def load_indexes(
+        self, sources: Sequence[Source], architectures: Sequence[str], session: Session
+    ) -> Indexes:
+        """Return the verified indexes of ``sources``, each loaded once; raises FetchError or TrustError."""
+        from pumice.fetch import indexes
+
+        key = (tuple(sources), tuple(architectures))
+        with self._lock:
+            if key not in self._indexes:
+                self._indexes[key] = indexes.load_indexes(sources, architectures, session)
+            return self._indexes[key]
+
+
+class ArchiveConnection:
+    """The sources of one recipe and a session to fetch from them; a context manager, thread-safe."""
 
     def __init__(
         self,
@@ -35,14 +101,17 @@ class ArchiveConnection:
         offline: bool,
         progress: Progress,
         bundle: Path | None = None,
+        archives: SharedArchives | None = None,
     ) -> None:
-        """``bundle`` is a directory of packages that is tried before the mirrors."""
+        """``bundle`` is a directory of packages that is tried before the mirrors.
+
+        ``archives`` are those of a command with several recipes, which closes them; ``offline`` and
+        ``progress`` are theirs then.
+        """
         self._recipe = recipe
-        self._home = home
-        self._environ = environ
-        self._offline = offline
-        self._progress = progress
         self._bundle = bundle
+        self._archives = archives or SharedArchives(home, environ, offline=offline, progress=progress)
+        self._owns_archives = archives is None
         self._lock = threading.Lock()
         self._opened: tuple[Sequence[Source], Session] | None = None
 
@@ -50,8 +119,8 @@ class ArchiveConnection:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._opened:
-            self._opened[1].close()
+        if self._owns_archives:
+            self._archives.close()
 
     @property
     def recipe_directory(self) -> Path:
@@ -62,36 +131,13 @@ class ArchiveConnection:
         """Return the sources and the session, opening them at the first call; raises PumiceError."""
         with self._lock:
             if self._opened is None:
-                self._opened = self._open()
+                self._opened = self._archives.open_sources(self._recipe)
             return self._opened
-
-    def _open(self) -> tuple[Sequence[Source], Session]:
-        from pumice.distro.debian import apt_setup, sources
-        from pumice.fetch.session import Session
-        from pumice.recipe import config
-
-        apt_configuration = apt_setup.read_apt_setup()
-        archive_sources = sources.resolve_sources(
-            self._recipe.origin,
-            recipe_dir=self.recipe_directory,
-            config=config.load_config(self._environ),
-            machine=apt_configuration,
-        )
-        session = Session(
-            self._home,
-            offline=self._offline,
-            progress=self._progress,
-            machine=apt_configuration,
-            environ=self._environ,
-        )
-        return archive_sources, session
 
     def load_indexes(self, architectures: Sequence[str]) -> Indexes:
         """Return the verified indexes of the sources; raises FetchError or TrustError."""
-        from pumice.fetch import indexes
-
         archive_sources, session = self.open()
-        return indexes.load_indexes(archive_sources, architectures, session)
+        return self._archives.load_indexes(archive_sources, architectures, session)
 
     def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
         """Put a verified package into the store and return its digest.

@@ -12,6 +12,7 @@ from pumice.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pumice.assembly.cutting_pool import CuttingPool
     from pumice.digest import Digest
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
@@ -35,6 +36,8 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     """Puts a verified package into the store and returns its digest; called from several threads."""
     processors: int
     """How many packages are cut at a time."""
+    cutting_pool: CuttingPool | None = None
+    """Cuts the packages of all builds of a command; None for a build that cuts its own."""
     progress: Progress
     source_date_epoch: int | None = None
     """The creation time to record, in seconds since 1970, instead of the newest package's."""

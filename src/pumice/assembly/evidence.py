@@ -194,7 +194,7 @@ def effective_values(recipe: Recipe) -> dict[str, Any]:
     values.pop("tests", None)
     values.pop("path", None)
     values.pop("tags", None)  # they follow from the version
-    located = ("packages", "files", "permissions", "generate")
+    located = ("packages", "files", "permissions", "exclude", "generate")
     for rule in (item for key in located for item in values.get(key, ())):
         rule.pop("where", None)
     return values

@@ -9,6 +9,7 @@ import msgspec
 
 from pumice import digest
 from pumice.assembly.evidence import Evidence, python_version
+from pumice.decoding import decode_msgpack
 from pumice.errors import StoreError
 from pumice.evidence import cyclonedx_document, provenance, spdx_document
 from pumice.evidence.facts import Facts
@@ -97,7 +98,7 @@ def _read_facts(image: PlatformImage, home: Home) -> Facts:
         sha512 = hashlib.sha512(file.read()).hexdigest()
     with home.blobs.open(image.facts) as file:
         try:
-            facts = msgspec.msgpack.decode(file.read(), type=Facts)
+            facts = decode_msgpack(file.read(), Facts)
         except msgspec.MsgspecError:
             raise StoreError(
                 "the facts of the image in the store are damaged",

@@ -33,13 +33,21 @@ if TYPE_CHECKING:
 
 
 def check_contents(recipe: Recipe, contents: LayerContents, blobs: Blobs) -> tuple[Finding, ...]:
-    """Return the findings of all checks for the image with ``contents``."""
+    """Return the findings of all checks for the image with ``contents``.
+
+    Raises ImageError if the recipe excludes a file that its commands need.
+    """
     reader = _ContentReader(contents, blobs)
     nodes = contents.nodes
     tree = Tree(
         nodes, lambda path: reader.read_at(path, 0, nodes[path].entry.size), (), _implied_directories(nodes)
     )
-    return check_image(CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths))
+    image = CheckedImage(tree, reader.read_at, _run_settings(recipe), contents.permission_paths)
+    if contents.exclusions is None:
+        return check_image(image)
+    from pumice.checks.exclusions import check_exclusions
+
+    return (*check_exclusions(image, contents.exclusions), *check_image(image))
 
 
 def _implied_directories(paths: Collection[str]) -> frozenset[str]:
@@ -112,6 +120,8 @@ _CACHE = Cache("findings", _Findings)
 
 def record_findings(manifest: Digest, findings: tuple[Finding, ...], home: Home) -> None:
     """Cache the findings of the image with this manifest, for `check_finished_image`."""
+    # What the recipe excludes is not part of the image, so reading the image again would not find it.
+    findings = tuple(finding for finding in findings if finding.check != "exclude")
     _CACHE.put(home, _CACHE.key(manifest), _Findings(findings))
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.digest import Digest
+    from pumice.packing.excluded_paths import Exclusions
     from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment
     from pumice.packing.tree import GeneratedEntry, Node
@@ -54,6 +55,8 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     command_output: LayerChunk | None = None
     """What the commands of ``generate`` wrote."""
     permission_paths: frozenset[str] = frozenset()
+    exclusions: Exclusions | None = None
+    """What the recipe excludes, for the checks."""
 
 
 def assemble_layers(

@@ -18,21 +18,25 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
+    from pumice.packing.excluded_paths import Exclusions
     from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment, SegmentChanges
     from pumice.recipe.lock import LockedPackage
+    from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
 
 class CutPackages(msgspec.Struct, frozen=True):
     """Segments and their cache keys, by package name.
 
-    ``link_directories`` are directories to keep only because links point at them.
+    ``link_directories`` are directories to keep only because links point at them. ``exclusions`` is what
+    the recipe excludes, None if it excludes nothing.
     """
 
     segments: dict[str, Segment]
     keys: dict[str, Digest]
     link_directories: tuple[str, ...]
+    exclusions: Exclusions | None = None
 
 
 def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: BuildContext) -> CutPackages:
@@ -50,9 +54,28 @@ def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: 
         package_segments = package_segments | cut_segments([*extended_requests.values()], context)
         if inputs.format < 2:
             break
-    return CutPackages(
+    cut = CutPackages(
         package_segments, {request.package.name: request.key for request in requests}, link_directories
     )
+    return _exclude_paths(cut, inputs.recipe, context.home) if inputs.recipe.exclude else cut
+
+
+def _exclude_paths(cut: CutPackages, recipe: Recipe, home: Home) -> CutPackages:
+    """Return ``cut`` without the paths that the recipe excludes."""
+    from pumice.packing.exclude_patterns import find_exclusions
+    from pumice.packing.exclusion import exclude_paths, excluded_segment_key
+
+    exclusions = find_exclusions(recipe.exclude, recipe.include, cut.segments)
+    package_segments, keys = dict(cut.segments), dict(cut.keys)
+    for name, excluded in exclusions.packages.items():
+        keys[name] = excluded_segment_key(cut.keys[name], excluded)
+        segment = CACHE.get(home, keys[name])
+        if segment is None:
+            segment = exclude_paths(cut.segments[name], excluded, home.blobs)
+            CACHE.put(home, keys[name], segment)
+        package_segments[name] = segment
+    link_directories = tuple(path for path in cut.link_directories if path not in exclusions.patterns)
+    return CutPackages(package_segments, keys, link_directories, exclusions)
 
 
 def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[SegmentRequest]:

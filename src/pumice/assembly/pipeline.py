@@ -14,7 +14,7 @@ from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
-from pumice.assembly.platform import GeneratedPaths, PlatformImage
+from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.effects.diversions import diversions_by_path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pumice.assembly.platform import PlatformInputs
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.effects import AppliedEffects
+    from pumice.packing.excluded_paths import Exclusions
     from pumice.packing.merge import MergedTree
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
@@ -72,6 +73,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
         permission_paths=permitted.paths,
+        exclusions=cut.exclusions,
     )
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
@@ -232,5 +234,13 @@ def _write_image(
         ),
         skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
+        excluded=_list_excluded_files(contents.exclusions) if contents.exclusions else (),
         findings=check_contents(inputs.recipe, contents, context.home.blobs),
+    )
+
+
+def _list_excluded_files(exclusions: Exclusions) -> tuple[ExcludedFiles, ...]:
+    return tuple(
+        ExcludedFiles(pattern=use.pattern, package=use.package, files=use.files, size=use.size)
+        for use in exclusions.uses
     )

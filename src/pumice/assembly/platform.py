@@ -29,6 +29,15 @@ class GeneratedPaths(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
+class ExcludedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """How many files of a package a pattern of ``exclude`` left out, and their size in bytes."""
+
+    pattern: str
+    package: str
+    files: int
+    size: int
+
+
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides the image of one platform, except ``SOURCE_DATE_EPOCH``.
 
@@ -58,6 +67,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     generated: GeneratedPaths = GeneratedPaths()
+    excluded: tuple[ExcludedFiles, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
     facts: str
@@ -86,7 +96,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     recipe = {
         name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
-    for rule in (*recipe.get("generate", ()), *recipe.get("permissions", ())):
+    for rule in (item for key in ("generate", "permissions", "exclude") for item in recipe.get(key, ())):
         rule.pop("where", None)
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),

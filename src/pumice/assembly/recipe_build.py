@@ -15,6 +15,8 @@ from pumice.assembly.image import build_image, save_allocated_ids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pumice.assembly.connection import SharedArchives
+    from pumice.assembly.cutting_pool import CuttingPool
     from pumice.assembly.image import BuiltImage
     from pumice.progress import Progress
     from pumice.recipe.lock import Lock
@@ -42,6 +44,13 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 1
 
 
+class SharedWork(msgspec.Struct, frozen=True):
+    """What the builds of several recipes share: indexes and connections, and the threads that cut."""
+
+    archives: SharedArchives
+    cutting_pool: CuttingPool
+
+
 class RecipeBuild(msgspec.Struct, frozen=True):
     """The recipe with its version known, the lock that an image was built from, and the image."""
 
@@ -51,15 +60,26 @@ class RecipeBuild(msgspec.Struct, frozen=True):
 
 
 def build_recipe(
-    recipe: Recipe, settings: BuildSettings, home: Home, *, environ: Mapping[str, str], progress: Progress
+    recipe: Recipe,
+    settings: BuildSettings,
+    home: Home,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress,
+    shared: SharedWork | None = None,
 ) -> RecipeBuild:
     """Build the image of ``recipe`` in the store, and write the lock beside the recipe if it changed.
 
-    No reference of the store points to the image yet. Raises PumiceError.
+    ``shared`` is that of a command that builds several recipes. No reference of the store points to the
+    image yet. Raises PumiceError.
     """
     path = locking.lock_path(Path(recipe.path))
     with ArchiveConnection(
-        recipe, home, environ, offline=settings.offline, progress=progress, bundle=settings.bundle
+        *(recipe, home, environ),
+        offline=settings.offline,
+        progress=progress,
+        bundle=settings.bundle,
+        archives=shared.archives if shared else None,
     ) as connection:
         lock = locking.ensure_lock(
             recipe,
@@ -78,6 +98,7 @@ def build_recipe(
             fetch_package=lambda package: connection.fetch_package(package, lock),
             processors=default_processors(),
             progress=progress,
+            cutting_pool=shared.cutting_pool if shared else None,
             source_date_epoch=settings.source_date_epoch,
             rounds=settings.rounds,
         )

@@ -106,6 +106,7 @@ def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict
             for package in packages
         ],
         "ids": image.ids,
+        "excluded": [msgspec.to_builtins(use) for use in image.excluded],
         "generated": [f"/{path}" for path in image.generated.kept],
         "generated_and_dropped": [f"/{path}" for path in image.generated.dropped],
         "notes": list(image.notes),

@@ -1,33 +1,29 @@
-"""From packages to segments, in parallel; a package whose segment is cached is not even fetched.
-
-Four packages are fetched at a time and as many cut as there are processors. Of those that have
-arrived the largest is cut first, because the last one to finish decides how long all of them take.
-"""
+"""From packages to segments, in parallel; a package whose segment is cached is not even fetched."""
 
 from __future__ import annotations
 
-import queue
-import threading
+from concurrent.futures import as_completed
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
 from pumice.assembly.cache import Cache
+from pumice.assembly.cutting_pool import CuttingJob, CuttingPool
 from pumice.errors import FormatError, ImageError
-from pumice.fetch.thread_pool import thread_pool
 from pumice.packing import package_cutter, segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
 from pumice.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import threading
+    from collections.abc import Iterator, Sequence
 
     from pumice.assembly.context import BuildContext
     from pumice.digest import Digest
     from pumice.progress import Task
-
-_FETCHERS = 4
+    from pumice.store.home import Home
 
 CACHE = Cache("segment", Segment, lambda segment: (segment.blob,))
 """Segments as cut and as reworked, by `segments.segment_key` and `segments.changed_segment_key`."""
@@ -57,82 +53,45 @@ def cut_segments(requests: Sequence[SegmentRequest], context: BuildContext) -> d
         total_size = sum(request.package.size for request in missing)
         label = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
         with context.progress.task(f"cutting {label}", total_size) as task:
-            segments_by_name |= _CuttingPipeline(context, task).run(missing)  # keys keep their order
+            segments_by_name |= _cut_missing(missing, context, task)  # keys keep their order
     return {name: segment for name, segment in segments_by_name.items() if segment}
 
 
-class _CuttingPipeline:
-    """Fetchers that put packages into a priority queue, and cutters that take the largest out of it."""
+def _cut_missing(
+    missing: Sequence[SegmentRequest], context: BuildContext, task: Task
+) -> Iterator[tuple[str, Segment]]:
+    """Yield the name and the segment of each package, as they are finished."""
+    with ExitStack() as stack:
+        pool = context.cutting_pool or stack.enter_context(CuttingPool(context.processors))
+        requests = {pool.submit(_make_job(request, context)): request for request in missing}
+        for future in as_completed(requests):
+            package = requests[future].package
+            yield package.name, future.result()
+            task.advance(package.size)
 
-    def __init__(self, context: BuildContext, task: Task) -> None:
-        self._context = context
-        self._blobs = context.home.blobs
-        self._task = task
-        self._arrived: queue.PriorityQueue[tuple[float, str, SegmentRequest | None]] = queue.PriorityQueue()
-        self._failed = threading.Event()
-        self._errors: list[BaseException] = []
-        self._segments: dict[str, Segment] = {}
 
-    def run(self, requests: Sequence[SegmentRequest]) -> dict[str, Segment]:
-        cutters = [
-            threading.Thread(target=self._cut_until_closed, daemon=True)
-            for _ in range(self._context.processors)
-        ]
-        for thread in cutters:
-            thread.start()
+def _make_job(request: SegmentRequest, context: BuildContext) -> CuttingJob:
+    return CuttingJob(
+        key=request.key,
+        size=request.package.size,
+        fetch=lambda: context.fetch_package(request.package),
+        cut=lambda stopped: _cut(request, context.home, stopped),
+    )
+
+
+def _cut(request: SegmentRequest, home: Home, stopped: threading.Event) -> Segment:
+    package = request.package
+    with home.blobs.open("sha256:" + package.sha256) as file:
         try:
-            with thread_pool(_FETCHERS, "fetch") as fetchers:
-                for _ in fetchers.map(self._fetch_one, requests):
-                    pass
-            self._close(cutters)
-        except BaseException as error:  # noqa: BLE001 - Ctrl-C too: the threads must end first
-            self._fail(error)
-            self._close(cutters)
-        if self._errors:
-            raise self._errors[0]
-        return self._segments
-
-    def _close(self, cutters: Sequence[threading.Thread]) -> None:
-        for number in range(len(cutters)):
-            self._arrived.put((float("inf"), str(number), None))
-        for thread in cutters:
-            thread.join()
-
-    def _fail(self, error: BaseException) -> None:
-        self._errors.append(error)
-        self._failed.set()
-
-    def _fetch_one(self, request: SegmentRequest) -> None:
-        if not self._failed.is_set():
-            self._context.fetch_package(request.package)
-            self._arrived.put((-request.package.size, request.package.name, request))
-
-    def _cut_until_closed(self) -> None:
-        while True:
-            _, _, request = self._arrived.get()
-            if request is None:
-                return
-            if self._failed.is_set():
-                continue
-            try:
-                self._cut(request)
-            except BaseException as error:  # noqa: BLE001 - raised again by run()
-                self._fail(error)
-
-    def _cut(self, request: SegmentRequest) -> None:
-        package = request.package
-        with self._blobs.open("sha256:" + package.sha256) as file:
-            try:
-                source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
-                segment = package_cutter.cut_segment(source, request.selection, self._blobs)
-            except (FormatError, ImageError) as error:
-                location = f"{package.name}={package.version}"
-                location = f"{location}: {error.where}" if error.where else location
-                raise type(error)(error.message, where=location, hint=error.hint) from None
-        _check_identity(package, segment)
-        CACHE.put(self._context.home, request.key, segment)
-        self._segments[package.name] = segment
-        self._task.advance(package.size)
+            source = cast("BinaryIO", _InterruptibleReader(file, stopped))
+            segment = package_cutter.cut_segment(source, request.selection, home.blobs)
+        except (FormatError, ImageError) as error:
+            location = f"{package.name}={package.version}"
+            location = f"{location}: {error.where}" if error.where else location
+            raise type(error)(error.message, where=location, hint=error.hint) from None
+    _check_identity(package, segment)
+    CACHE.put(home, request.key, segment)
+    return segment
 
 
 class _InterruptibleReader:

@@ -77,18 +77,27 @@ class Parser(argparse.ArgumentParser):
         """Raise the error of argparse as UsageError."""
         from pumice.cli import argparse_errors
 
+        action = argparse_errors.find_action(message, self)
+        if isinstance(action, _Refusal):  # its value is missing, but the option is the mistake
+            raise _refuse(self, argparse_errors.rephrase(message, self.words)[0].split()[0], action)
         sentence, hint = argparse_errors.rephrase(message, self.words)
         if sentence == "ACTION is missing" and (actions := action_parsers(self)):
             hint = f"use one of {', '.join(actions.choices)}"
-        raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
+        raise UsageError(sentence, hint=hint or argparse_errors.suggest_value(sentence, action, self))
 
     def reject(self, argument: str) -> NoReturn:
         """Raise UsageError for an argument that is not expected."""
         from difflib import get_close_matches
 
+        from pumice.cli import foreign, help_format
+
+        command = self.prog.removeprefix("pumice ")
         if not argument.startswith("-") or argument == "-":
-            raise UsageError(f"'{argument}' is an unexpected argument", hint=f"see '{self.prog} --help'")
+            hint = foreign.operand_hint(command, self.words) or f"usage: {help_format.usage(self)}"
+            raise UsageError(f"{argument[:200]!r} is an unexpected argument", hint=hint)
         name = argument.split("=", 1)[0]
+        if hint := foreign.option_hint(command, name):
+            raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
         options = {
             text.lstrip("-"): text
             for action in self._actions
@@ -195,7 +204,11 @@ class _Refusal(argparse.Action):
         values: str | Sequence[Any] | None,  # noqa: ARG002 - as above
         option_string: str | None = None,
     ) -> NoReturn:
-        raise UsageError(f"'{parser.prog}' has no option '{option_string}'", hint=self.const)
+        raise _refuse(parser, option_string or "", self)
+
+
+def _refuse(parser: argparse.ArgumentParser, name: str, action: argparse.Action) -> UsageError:
+    return UsageError(f"'{parser.prog}' has no option '{name}'", hint=action.const)
 
 
 def add_action(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import FormatError, UsageError
+from pumice.os_errors import suggest_path
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +78,9 @@ def read_json(path: Path, what: str) -> Any:
             data = file.read(_MAX_PREDICATE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot read the {what}: {reason}", where=str(path)) from None
+        raise UsageError(
+            f"cannot read the {what}: {reason}", where=str(path), hint=suggest_path(path)
+        ) from None
     try:
         return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
     except FormatError as error:

@@ -65,12 +65,16 @@ def _parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"{option} needs NAME=VALUE, not {text[:100]!r}")
+            raise UsageError(
+                f"{option} needs NAME=VALUE, not {text[:100]!r}", hint=f"for example: {option} team=web"
+            )
         if len(name) > LABEL.max_length or not re.fullmatch(LABEL.pattern, name):
             raise UsageError(f"{option}: {name[:100]!r} is not {LABEL.noun}", hint=LABEL.hint)
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{option}: the value of {name!r} is not UTF-8") from None
+            raise UsageError(
+                f"{option}: the value of {name!r} is not UTF-8", hint="write it in UTF-8"
+            ) from None
         pairs[name] = value
     return pairs

@@ -43,9 +43,9 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.registry.reference import SCHEME, normalize_host
+    from pumice.image.transports import references
 
-    host = normalize_host(options.host.removeprefix(SCHEME).rstrip("/"))
+    host = references.parse_registry_host(options.host)
     with registries.client(options, output.make_progress("none")) as client:
         names = client.list_repositories(host)
     entries = [CatalogEntry(name, f"{host}/{name}") for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.assembly.platform import PlatformImage
     from pumice.checks.finding import Finding
@@ -27,7 +27,7 @@ def report_findings(
     ``arguments`` are those that the recipe was loaded with. With ``is_strict``, warnings raise RecipeError
     instead.
     """
-    findings = tuple(dict.fromkeys(finding for image in images for finding in image.findings))
+    findings = _collect_findings([image.findings for image in images])
     if not findings and not recipe.checks.ignore:
         return
     from pumice.checks.report import make_report
@@ -49,6 +49,23 @@ def report_findings(
         path = f" at {rule.path}" if rule.path else ""
         place = locate_key(root, "checks.ignore")
         progress.note(f"{NOTE_PREFIX}{place}: nothing to ignore for the check {rule.check!r}{path}")
+
+
+def _collect_findings(findings_by_image: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]:
+    """Return the findings of all images, each once.
+
+    A pattern of ``exclude`` may be meant for one architecture, so it must match nothing in all images.
+    """
+    return tuple(
+        dict.fromkeys(
+            finding
+            for findings in findings_by_image
+            for finding in findings
+            if finding.check != "exclude"
+            or finding.path
+            or all(finding in other_findings for other_findings in findings_by_image)
+        )
+    )
 
 
 def _problem(finding: Finding, where: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from pumice.digest import hex_of
 from pumice.errors import ImageError, PumiceError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from pumice.formats.oci import Descriptor
@@ -56,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "name", metavar="NAME", nargs="?", help="list only this name, with or without a version"
     )
+    # All images are listed anyway, as with these options of docker and podman.
+    parser.add_argument("-a", "--all", action="store_true", help=argparse.SUPPRESS)
     results.add_format_options(parser, "images", example="Name")
     return parser
 

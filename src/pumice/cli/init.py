@@ -59,9 +59,11 @@ def main(arguments: Sequence[str]) -> int:
     except FileExistsError:
         raise UsageError("the file exists already", where=str(file), hint="choose another name") from None
     except NotADirectoryError as error:
-        raise UsageError("not a directory", where=str(error.filename)) from None
+        raise UsageError("not a directory", where=str(error.filename), hint="choose another name") from None
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise PumiceError(f"cannot write the recipe: {why}", where=str(file)) from None
+        raise PumiceError(
+            f"cannot write the recipe: {why}", where=str(file), hint="name another: pumice init DIR|FILE"
+        ) from None
     sys.stdout.buffer.write(os.fsencode(file) + b"\n")
     return 0

@@ -29,6 +29,14 @@ def add_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="fail if --stage1 cannot honor an option, instead of warning"
     )
+    parser.add_argument(
+        "--verify",
+        choices=("fast", "full"),
+        default="fast",
+        metavar="HOW",
+        help="check the unpacked files of the image for changes by their metadata, or read them all: fast or"
+        " full (default: fast)",
+    )
     _add_limits(parser)
     _add_privileges(parser)
     _add_files(parser)
@@ -115,6 +123,7 @@ def plan_request(options: argparse.Namespace) -> ContainerRequest:
         names=plan_names(options),
         hostname=parse_hostname(options.hostname) if options.hostname else HOSTNAME,
         strict=options.strict,
+        verify=options.verify,
     )
 
 
@@ -240,7 +249,8 @@ def _tmpfs(option: str, target: str, values: str) -> Mount:
 def check_target(target: str) -> None:
     """Raise UsageError for a mount point that is not an absolute path below the root."""
     if not target.startswith("/") or target.rstrip("/") == "":
-        raise UsageError(f"the mount point {target!r} is not an absolute path below /")
+        hint = "write an absolute path, such as /var/lib/app"
+        raise UsageError(f"the mount point {target!r} is not an absolute path below /", hint=hint)
 
 
 _SYNONYMS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}

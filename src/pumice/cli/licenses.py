@@ -87,10 +87,12 @@ def main(arguments: Sequence[str]) -> int:
     policy = license_policy.Policy()
     if options.policy:
         from pumice.errors import UsageError
+        from pumice.os_errors import suggest_path
 
         data = read_small(options.policy, 1 << 20)
         if data is None:
-            raise UsageError(f"cannot read the policy {str(options.policy)!r}: no such file")
+            sentence = f"cannot read the policy {str(options.policy)!r}: no such file"
+            raise UsageError(sentence, hint=suggest_path(options.policy))
         policy = license_policy.read_policy(data, str(options.policy))
     with reading.open_platform(options) as (image, home):
         facts = reading.read_facts(image, home, options.reference)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries
 from pumice.errors import ImageError, PumiceError, UsageError
@@ -56,6 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names of the loaded images."""
     options = parser().parse_args(arguments)
     progress = output.make_progress("none" if options.quiet else options.progress)
+    if options.input == _STDIN and options.name and files.is_file(options.name):
+        hint = f"pass the archive with -i: pumice load -i {options.name[:200]}"
+        raise UsageError(f"{options.name[:200]!r} is a file, not a name for the image", hint=hint)
     if options.input == _STDIN:
         import tempfile
 
@@ -92,7 +96,8 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
     started = time.monotonic()
     saved = saved_images.list_saved_images(Path(path))
     if options.name and len(saved) > 1:
-        raise UsageError(f"the archive holds {len(saved)} images, so NAME cannot be given", where=path)
+        sentence = f"the archive holds {len(saved)} images, so NAME cannot be given"
+        raise UsageError(sentence, where=path, hint="leave NAME out, and run 'pumice tag' afterwards")
     copied = []
     for image in saved:
         name = options.name or _full_name(image)

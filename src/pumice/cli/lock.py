@@ -15,7 +15,6 @@ from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_p
 from pumice.cli import arguments as command_line
 from pumice.cli import output, recipes, results
 from pumice.cli.summaries import Summary
-from pumice.errors import UsageError
 from pumice.recipe import lock as locks
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
@@ -24,14 +23,20 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from pumice.progress import Progress
     from pumice.recipe.lock import Lock
+    from pumice.recipe.model import Recipe
 
 _MAX_LISTED = 20
 """The most changes that are listed without ``--verbose``."""
 
 _EPILOG = """A current lock is not changed. Without PKG, --upgrade upgrades all packages. A package is
 upgraded together with those of the same source. --check prints what --upgrade would change, each package as
-OLD -> NEW, and exits with 1 if there is a change."""
+OLD -> NEW, and exits with 1 if there is a change.
+
+With several recipes, or with a pattern such as 'images/*', --upgrade PKG is for the recipes whose lock has
+the package, and --check prints RECIPE: before each change. A recipe that fails does not stop the others; the
+exit code is that of the first failure."""
 
 
 class LockResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +63,10 @@ def parser() -> argparse.ArgumentParser:
             "pumice lock recipe.yaml",
             "pumice lock recipe.yaml --upgrade openssl",
             "pumice lock recipe.yaml --bundle packages",
+            "pumice lock base 'images/*' --check",
         ),
     )
-    recipes.add_recipe_path(parser)
+    recipes.add_recipe_paths(parser)
     command_line.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list all changes, not only the first")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
@@ -78,65 +84,98 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parse(arguments)
-    recipe_path = recipes.find_recipe(options.recipe)
-    upgrade = None if options.upgrade is None else frozenset(options.upgrade)
+    selection = recipes.find_recipes(options.recipes)
     progress = output.make_progress(options.progress)
-    recipe = load_recipe(recipe_path, dict(options.recipe_arguments))
-    path = locking.lock_path(recipe_path)
-    architectures = locking.choose_architectures(recipe, options.archs)
-    with (
-        Home(locate(os.environ), progress=progress) as home,
-        ArchiveConnection(recipe, home, os.environ, offline=options.offline, progress=progress) as connection,
-    ):
-        if options.check:
-            changes = locking.preview_upgrade(
-                recipe,
-                path,
-                connection,
-                architectures=architectures,
-                progress=progress,
-                upgrade=upgrade or locking.UPGRADE_ALL,
-            )
-            result = _describe(path, locks.read_lock(path), changes)
-            results.write_result([result], options.format, lambda: map(output.printable, map(str, changes)))
-            return 1 if changes else 0
-        updates: list[LockUpdate] = []
-        lock = locking.ensure_lock(
-            recipe,
-            path,
-            connection,
-            architectures=architectures,
-            progress=progress,
-            upgrade=upgrade,
-            report=updates.append,
-        )
-        update = updates[0] if updates else LockUpdate(path, lock, lock)
-        progress.finish(_summarize(update, verbose=options.verbose))
-        results.write_result([_describe_update(update)], options.format, tuple)
-        if options.bundle:
-            from pumice.assembly import bundle
+    with Home(locate(os.environ), progress=progress) as home:
+        if selection.is_list:
+            from pumice.cli import lock_list
 
-            count = bundle.write_bundle(lock, connection, options.bundle, progress=progress)
-            progress.note(f"copied the {count} packages of {path} to {options.bundle}")
+            return lock_list.lock_all(options, selection.paths, home, progress)
+        recipe = load_recipe(selection.paths[0], dict(options.recipe_arguments))
+        upgrade = None if options.upgrade is None else frozenset(options.upgrade)
+        with ArchiveConnection(
+            recipe, home, os.environ, offline=options.offline, progress=progress
+        ) as connection:
+            if options.check:
+                upgrade = upgrade or locking.UPGRADE_ALL
+                result = preview_upgrade(options, recipe, upgrade, connection, progress)
+                lines = [output.printable(str(change)) for change in result.changes]
+                results.write_result([result], options.format, lambda: lines)
+                return 1 if lines else 0
+            update = lock_recipe(options, recipe, upgrade, connection, progress)
+            progress.finish(summarize_update(update, verbose=options.verbose))
+            results.write_result([describe_update(update)], options.format, tuple)
+            if options.bundle:
+                write_bundle(options, update, connection, progress)
     return 0
 
 
+def preview_upgrade(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    upgrade: frozenset[str],
+    connection: ArchiveConnection,
+    progress: Progress,
+) -> LockResult:
+    """Return what an upgrade of these packages would change; raises PumiceError."""
+    path = locking.lock_path(Path(recipe.path))
+    changes = locking.preview_upgrade(
+        *(recipe, path, connection),
+        architectures=locking.choose_architectures(recipe, options.archs),
+        progress=progress,
+        upgrade=upgrade,
+    )
+    return describe_lock(path, locks.read_lock(path), changes)
+
+
+def lock_recipe(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    upgrade: frozenset[str] | None,
+    connection: ArchiveConnection,
+    progress: Progress,
+) -> LockUpdate:
+    """Write the lock of a recipe if it is not current, and return what changed; raises PumiceError."""
+    path = locking.lock_path(Path(recipe.path))
+    updates: list[LockUpdate] = []
+    lock = locking.ensure_lock(
+        *(recipe, path, connection),
+        architectures=locking.choose_architectures(recipe, options.archs),
+        progress=progress,
+        upgrade=upgrade,
+        report=updates.append,
+    )
+    return updates[0] if updates else LockUpdate(path, lock, lock)
+
+
+def write_bundle(
+    options: argparse.Namespace, update: LockUpdate, connection: ArchiveConnection, progress: Progress
+) -> None:
+    """Copy the packages of a lock into the directory of ``--bundle``; raises PumiceError."""
+    from pumice.assembly import bundle
+
+    count = bundle.write_bundle(update.new_lock, connection, options.bundle, progress=progress)
+    progress.note(f"copied the {count} packages of {update.path} to {options.bundle}")
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse arguments; argparse puts a recipe that follows ``--upgrade`` among the packages."""
+    """Parse arguments; argparse puts recipes that follow ``--upgrade`` among the packages."""
     options = parser().parse_args(arguments)
-    if options.recipe is None and options.upgrade:
-        paths = [text for text in options.upgrade if text.endswith((".yaml", ".yml")) or "/" in text]
-        if len(paths) > 1:
-            raise UsageError(f"there are two recipes: {paths[0]} and {paths[1]}", hint="name one")
-        for text in paths:
-            options.recipe = text
-            options.upgrade.remove(text)
+    if not options.recipes and options.upgrade:
+        options.recipes = [text for text in options.upgrade if _is_recipe(text)]
+        options.upgrade = [text for text in options.upgrade if not _is_recipe(text)]
     return options
 
 
-def _describe(
+def _is_recipe(text: str) -> bool:
+    """Return whether an argument names a recipe: no name of a package is like it."""
+    return text.endswith((".yaml", ".yml")) or "/" in text or "*" in text
+
+
+def describe_lock(
     path: Path, lock: Lock, changes: Sequence[LockChange], *, written: bool = False, reason: str = ""
 ) -> LockResult:
+    """Return the result of a lock that changes so."""
     return LockResult(
         path=str(path.absolute()),
         written=written,
@@ -146,14 +185,16 @@ def _describe(
     )
 
 
-def _describe_update(update: LockUpdate) -> LockResult:
+def describe_update(update: LockUpdate) -> LockResult:
+    """Return the result of a lock that was written, or was current."""
     old_lock, new_lock = update.old_lock, update.new_lock
     changes = diff_locks(old_lock, new_lock) if old_lock else diff_packages({}, new_lock.packages)
     is_written = old_lock != new_lock
-    return _describe(update.path, new_lock, changes, written=is_written, reason=update.reason)
+    return describe_lock(update.path, new_lock, changes, written=is_written, reason=update.reason)
 
 
-def _summarize(update: LockUpdate, *, verbose: bool) -> Summary:
+def summarize_update(update: LockUpdate, *, verbose: bool) -> Summary:
+    """Return the summary of a lock: what changed in it."""
     changes: Sequence[LockChange] = ()
     if update.old_lock is not None:
         changes = diff_locks(update.old_lock, update.new_lock)

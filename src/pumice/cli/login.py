@@ -61,11 +61,11 @@ def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
     """Return username and password, from the options, standard input or the terminal."""
     if options.password_stdin:
         if not options.username:
-            raise UsageError("--password-stdin needs --username")
+            raise UsageError("--password-stdin needs --username", hint="pass --username USER as well")
         try:
             password = sys.stdin.buffer.read(_MAX_PASSWORD).decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise UsageError("the password is not UTF-8") from None
+            raise UsageError("the password is not UTF-8", hint="check what is piped to it") from None
         return options.username, _require_password(password)
     if not sys.stdin.isatty():
         raise UsageError(
@@ -79,5 +79,5 @@ def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
 
 def _require_password(password: str) -> str:
     if not password:
-        raise UsageError("the password is empty")
+        raise UsageError("the password is empty", hint="type it, or pipe it to --password-stdin")
     return password

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         references.parse_login_target(options.place), registries.auth_environment(options)
     )
     if not removed_from:
-        raise PumiceError(f"not logged in to {options.place[:200]}")
+        hint = "'pumice login' says which file a login is saved in; pass another one with --authfile"
+        raise PumiceError(f"not logged in to {options.place[:200]}", hint=hint)
     for location in removed_from:
         print(f"deleted the login for {options.place} from {location}", file=sys.stderr)
     return 0

@@ -26,6 +26,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "ps": ("pumice.cli.ps", "List pods", "Pods"),
+    "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
+    "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
+    "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
+    "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
+    "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",
@@ -154,7 +161,7 @@ def _dispatch(argv: list[str]) -> int:
     if first in {"", "-h", "--help"} or argv in (["help"], ["help", "help"]):
         _print_overview()
         return 0
-    if first in {"-V", "--version"}:
+    if first in {"-V", "-v", "--version"}:
         from pumice.version import __version__
 
         sys.stdout.write(f"pumice {__version__}\n")
@@ -168,7 +175,7 @@ def _dispatch(argv: list[str]) -> int:
         if first in ALIASES:
             sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
     try:
-        command = _import_command(first)
+        command = _import_command(first, argv[1:])
         from pumice.cli.streams import escape_output
 
         with escape_output():
@@ -177,11 +184,11 @@ def _dispatch(argv: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0
 
 
-def _import_command(verb: str) -> Verb:
-    """Import the module of ``verb`` and return its ``main``."""
+def _import_command(verb: str, rest: Sequence[str]) -> Verb:
+    """Import the module of ``verb`` and return its ``main``; ``rest`` are the words that follow."""
     verb = ALIASES.get(verb, verb)
     if verb not in COMMANDS:
-        raise _unknown_command(verb)
+        raise _unknown_command(verb, rest)
     import importlib
 
     command: Verb = importlib.import_module(COMMANDS[verb][0]).main
@@ -194,15 +201,19 @@ if TYPE_CHECKING:
     Verb = Callable[[Sequence[str]], int]
 
 
-def _unknown_command(word: str) -> Exception:
+def _unknown_command(word: str, rest: Sequence[str]) -> Exception:
     from difflib import get_close_matches
 
+    from pumice.cli import foreign
     from pumice.errors import UsageError
 
     kind = "option" if word.startswith("-") else "command"
     close = get_close_matches(word, [*COMMANDS, *ALIASES, "help", "--help", "--version"], n=1)
     hint = f"did you mean '{close[0]}'?" if close else "list the commands with 'pumice --help'"
-    return UsageError(f"unknown {kind} '{word}'", hint=hint)
+    verb = next((each for each in rest if each in COMMANDS or each in ALIASES), "")
+    if kind == "option" and verb and not close:
+        hint = f"options follow the command: pumice {verb} {word}"
+    return UsageError(f"unknown {kind} '{word}'", hint=foreign.command_hint([word, *rest]) or hint)
 
 
 def _print_overview() -> None:

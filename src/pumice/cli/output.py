@@ -25,6 +25,7 @@ __all__ = [
     "format_size",
     "format_table",
     "has_color",
+    "list_problems",
     "make_progress",
     "printable",
     "printable_line",
@@ -61,17 +62,21 @@ def make_progress(mode: str = "auto", stream: TextIO | None = None) -> Quiet:
 
 def format_error(error: PumiceError, *, color: bool = False) -> str:
     """Return an error as text, with one ``error:`` line for each problem."""
-    from pumice.errors import RecipeError
-
-    problems = error.problems if isinstance(error, RecipeError) else (error,)
     red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if color else ("", "", "")
     lines = []
-    for problem in problems:
+    for problem in list_problems(error):
         location = f"{printable_line(problem.where)}: " if problem.where else ""
         lines.append(f"{red}error:{plain} {location}{printable(problem.message)}")
         if problem.hint:
             lines.append(f"  {cyan}hint:{plain} {printable(problem.hint)}")
     return "\n".join(lines) + "\n"
+
+
+def list_problems(error: PumiceError) -> Sequence[PumiceError]:
+    """Return what is wrong: the problems of a recipe, or else the error itself."""
+    from pumice.errors import RecipeError
+
+    return error.problems if isinstance(error, RecipeError) else (error,)
 
 
 def format_table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pumice.cli.output import terminal_width
+from pumice.cli.output import format_error, list_problems, terminal_width
 from pumice.cli.progress_text import format_amount, format_progress
 from pumice.cli.streams import has_color
 from pumice.terminal import printable_line as printable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import rich.progress
 
     from pumice.cli.summaries import Summary
+    from pumice.errors import PumiceError
     from pumice.progress import Task
 
 PLAIN_INTERVAL = 10.0
@@ -52,6 +53,17 @@ class Quiet:
 
     def finish(self, summary: Summary) -> None:
         """Ignore the summary of what the command did."""
+
+    def finish_item(self, summary: Summary) -> None:
+        """Ignore the summary of one of several recipes; that of the command lists it."""
+
+    def fail_item(self, item: str, error: PumiceError) -> None:  # noqa: ARG002 - for programs
+        """Write the error of one of several recipes, while the others go on."""
+        self._write_above(format_error(error, color=has_color(self._stream)).rstrip("\n"))
+
+    def _write_above(self, text: str) -> None:
+        """Write lines that are printable already."""
+        self._line(text)
 
     def task_began(self, task: _Task) -> None:
         """React to the start of ``task``."""
@@ -127,6 +139,18 @@ class JsonLines(Quiet):
         """Write the event of the summary."""
         self._event(event=summary.event, **summary.data)
 
+    def finish_item(self, summary: Summary) -> None:
+        """Write the event of the summary."""
+        self.finish(summary)
+
+    def fail_item(self, item: str, error: PumiceError) -> None:
+        """Write an event ``failed``, with each problem of the recipe."""
+        problems = [
+            {"where": problem.where, "message": problem.message, "hint": problem.hint}
+            for problem in list_problems(error)
+        ]
+        self._event(event="failed", recipe=item, exit_code=error.exit_code, problems=problems)
+
     def task_began(self, task: _Task) -> None:
         """Write an event ``begin``, which gives the task its number."""
         with self._lock:
@@ -162,11 +186,11 @@ class Live(Quiet):
 
     def note(self, message: str) -> None:
         """Write one line above the bars."""
-        self._print_above(_format_note(message, self._stream))
+        self._write_above(_format_note(message, self._stream))
 
     def warn(self, message: str) -> None:
         """Write one line above the bars."""
-        self._print_above(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
+        self._write_above(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
 
     def finish(self, summary: Summary) -> None:
         """Write the summary."""
@@ -236,7 +260,7 @@ class Live(Quiet):
         )
         task.number = int(rich_task) + 1
 
-    def _print_above(self, text: str) -> None:
+    def _write_above(self, text: str) -> None:
         with self._state:
             if self._display is None:
                 self._line(text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pumice import files
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from pumice.errors import PumiceError
 
@@ -30,6 +31,52 @@ def add_recipe_path(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="recipe file, or a directory with pumice.yaml or recipe.yaml (default: .)",
     )
+
+
+class RecipeSelection(NamedTuple):
+    """The recipes of a command. ``is_list`` tells whether several may be meant, even if there is one."""
+
+    paths: list[Path]
+    is_list: bool
+
+
+def add_recipe_paths(parser: argparse.ArgumentParser) -> None:
+    """Add any number of ``RECIPE`` as ``recipes``; `find_recipes` returns their paths."""
+    parser.add_argument(
+        "recipes",
+        metavar="RECIPE",
+        nargs="*",
+        help="recipe file, a directory with pumice.yaml or recipe.yaml, or a pattern such as 'images/*' "
+        "(default: .)",
+    )
+
+
+def find_recipes(texts: Sequence[str]) -> RecipeSelection:
+    """Return the paths of the recipes that arguments name, each once, in their order.
+
+    A pattern (``*``, ``?``, ``[…]``, and ``**`` for directories at any depth) stands for what it matches, in
+    alphabetic order. Raises UsageError, and RecipeError as `find_recipe`.
+    """
+    if len(texts) <= 1 and not any(_is_pattern(text) for text in texts):
+        return RecipeSelection([find_recipe(texts[0] if texts else None)], is_list=False)
+    names = [name for text in texts for name in (_expand(text) if _is_pattern(text) else [text])]
+    return RecipeSelection(list(dict.fromkeys(find_recipe(name) for name in names)), is_list=True)
+
+
+def _is_pattern(text: str) -> bool:
+    """Return whether an argument is a pattern; a file with such a name is that file."""
+    return any(character in text for character in "*?[") and not os.path.lexists(text)
+
+
+def _expand(pattern: str) -> list[str]:
+    import glob
+
+    names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    if not names:
+        from pumice.errors import UsageError
+
+        raise UsageError(f"no file or directory matches {pattern[:200]!r}")
+    return names
 
 
 def find_recipe(text: str | None) -> Path:

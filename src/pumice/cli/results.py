@@ -32,11 +32,13 @@ RESULTS: dict[str, str] = {
     "inspect": "pumice.image.summary:Summary",
     "key list": "pumice.cli.key:StoredKey[]",
     "licenses": "pumice.cli.licenses:LicenseReport",
+    "ps": "pumice.cli.pod_views:ListedPod[]",
     "lock": "pumice.cli.lock:LockResult[]",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
+    "status": "pumice.cli.pod_views:ListedPod[]",
     "store path": "pumice.cli.store:StorePath",
     "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
@@ -169,7 +171,7 @@ def check_command(command: str) -> None:
     from difflib import get_close_matches
 
     close = get_close_matches(ALIASES.get(command, command), RESULTS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else "see 'pumice schema --help'"
+    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(RESULTS)}"
     raise UsageError(f"{command[:100]!r} is not a command with --json", hint=hint)
 
 

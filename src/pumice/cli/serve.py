@@ -186,7 +186,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
     host, port = options.listen
     if (options.tls_cert is None) != (options.tls_key is None):
-        raise UsageError("--tls-cert and --tls-key must be given together")
+        raise UsageError("--tls-cert and --tls-key must be given together", hint="pass both, or none")
     tls = (options.tls_cert, options.tls_key) if options.tls_cert else None
     if tls is not None:
         serve.check_tls(*tls)
@@ -307,7 +307,7 @@ def _read_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         raise _file_error(error, path) from None
     if len(data) > _MAX_FILE_SIZE:
-        raise UsageError("the file is larger than 1 MiB", where=str(path))
+        raise UsageError("the file is larger than 1 MiB", where=str(path), hint="check the path")
     return data
 
 

@@ -242,7 +242,7 @@ def _passphrase_prompt(what: str, *, repeat: bool) -> Callable[[], str]:
             f"Passphrase for {printable_line(what) or 'the key'}: ", stream=sys.stderr
         )
         if repeat and getpass.getpass("Repeat the passphrase: ", stream=sys.stderr) != passphrase:
-            raise UsageError("the passphrases do not match")
+            raise UsageError("the passphrases do not match", hint="try again")
         return passphrase
 
     return prompt

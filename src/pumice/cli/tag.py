@@ -71,8 +71,8 @@ def _tag_in_store(location: Location, texts: Sequence[str]) -> None:
 
 
 def _parse_store_name(text: str) -> str:
-    from pumice.formats.image_names import is_full_name, is_tag
     from pumice.image.transports.locations import REGISTRY, STORE, TRANSPORTS
+    from pumice.image.transports.store import check_name
 
     text = text.removeprefix(STORE.scheme)
     if text.startswith(tuple(transport.scheme for transport in TRANSPORTS)):
@@ -85,11 +85,7 @@ def _parse_store_name(text: str) -> str:
     name, colon, version = text.rpartition(":")
     if not colon or "/" in version:
         name, version = text, "latest"
-    if not is_full_name(name) or not is_tag(version):
-        raise UsageError(
-            f"invalid image name {text[:200]!r}",
-            hint="write name[:version], such as example.com/app:1.0, with the name in lower case",
-        )
+    check_name(f"{name}:{version}", text)
     return f"{name}:{version}"
 
 

@@ -102,10 +102,10 @@ def parser() -> Parser:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     group.add_argument(
         "--stage1",
-        choices=("builtin", "bwrap", "runc", "crun"),
+        choices=("builtin", "bwrap", "runc", "crun", "fly"),
         default="builtin",
         metavar="NAME",
-        help="isolate with builtin, bwrap, runc or crun (default: builtin)",
+        help="isolate with builtin, bwrap, runc, crun or fly (default: builtin)",
     )
     group.add_argument(
         "--network",
@@ -135,9 +135,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     if options.timeout < 1:
-        raise UsageError("--timeout must be at least 1")
+        raise UsageError("--timeout must be at least 1", hint="for example: --timeout 60")
     if not 1 <= options.jobs <= _MAX_JOBS:
-        raise UsageError(f"--jobs must be from 1 to {_MAX_JOBS}")
+        raise UsageError(f"--jobs must be from 1 to {_MAX_JOBS}", hint="for example: --jobs 4")
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
@@ -168,7 +168,8 @@ def _find_recipe(target: str) -> Path | None:
 def _load_recipe(options: argparse.Namespace) -> Recipe | None:
     if options.recipe_path is None:
         if options.recipe_arguments or options.locked or options.offline:
-            raise UsageError("--arg, --locked and --offline need a recipe, not an image")
+            hint = f"leave them out, or name a recipe instead of {options.target[:200]!r}"
+            raise UsageError("--arg, --locked and --offline need a recipe, not an image", hint=hint)
         return None
     from pumice.recipe.load import load_recipe
 
@@ -182,7 +183,7 @@ def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[
     tests = [*(recipe.tests if recipe else ()), *(test for file in options.file for test in read_tests(file))]
     if not tests:
         hint = "add 'tests' to the recipe, or pass --file FILE" if recipe else "pass --file FILE"
-        raise UsageError(f"{options.target} has no tests", hint=hint)
+        raise UsageError(f"{options.recipe_path or options.target} has no tests", hint=hint)
     selected = select_tests(tests, options.patterns)
     if not selected:
         names = ", ".join(repr(test.title()) for test in tests[:5])

@@ -8,6 +8,7 @@ import msgspec
 
 from pumice import digest
 from pumice.cache_keys import cache_key
+from pumice.decoding import decode_json
 from pumice.evidence import license_expressions
 from pumice.evidence.facts import (
     RECIPE,
@@ -214,7 +215,7 @@ def _read_licensing(text: bytes, source: str, records: Records | None) -> Licens
     data = records.get(_KIND, key)
     try:
         if data is not None:
-            return msgspec.json.decode(data, type=license_expressions.Licensing)
+            return decode_json(data, license_expressions.Licensing)
     except msgspec.MsgspecError:
         pass
     licensing = license_expressions.read_copyright(text, source)

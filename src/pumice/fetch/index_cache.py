@@ -16,6 +16,7 @@ import msgspec
 
 from pumice import files
 from pumice.cache_keys import code_version
+from pumice.decoding import decode_msgpack
 from pumice.errors import FormatError
 from pumice.formats import aptindex
 from pumice.os_errors import translate_os_errors
@@ -47,7 +48,7 @@ def get_release(folder: Path, url: str, suite: str) -> CachedRelease | None:
     """Return the Release last accepted from a mirror and suite, None if there is none or it is damaged."""
     try:
         data = _release_path(folder, url, suite).read_bytes()
-        record = msgspec.msgpack.decode(data, type=CachedRelease)
+        record = decode_msgpack(data, CachedRelease)
     except (OSError, msgspec.MsgspecError):
         return None
     return record if (record.url, record.suite) == (url, suite) else None
@@ -94,7 +95,7 @@ def find_suites(folder: Path, name: str, architecture: str) -> list[str]:
     suites = set()
     for path in folder.glob("release-*"):
         try:
-            release = msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease)
+            release = decode_msgpack(path.read_bytes(), CachedRelease)
         except (OSError, msgspec.MsgspecError):
             continue
         cached_indexes = (get_index(folder, key, release.suite) for key in release.indexes)
@@ -159,7 +160,7 @@ def remove_unused(folder: Path, now: int) -> None:
             kind = path.name.partition("-")[0]
             if kind == "release":
                 try:
-                    used_keys.update(msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease).indexes)
+                    used_keys.update(decode_msgpack(path.read_bytes(), CachedRelease).indexes)
                 except (OSError, msgspec.MsgspecError):
                     continue
             elif kind in {"packages", "names"}:

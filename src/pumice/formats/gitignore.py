@@ -7,6 +7,7 @@ the pattern times the length of the path.
 
 from __future__ import annotations
 
+import re
 import string
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ _NOT_SLASH = _ALL - {_SLASH}
 _ALPHA = frozenset(string.ascii_letters.encode())
 _DIGIT = frozenset(string.digits.encode())
 _PUNCT = frozenset(string.punctuation.encode())
+_REPEATED_DIRECTORIES = re.compile(rb"\*\*+/")
 _CLASSES = {
     b"alnum": _ALPHA | _DIGIT,
     b"alpha": _ALPHA,
@@ -41,35 +43,56 @@ _CLASSES = {
 class IgnorePatterns:
     """A list of patterns. The last one that matches decides; ``!`` includes a path again.
 
-    The caller must not descend into an ignored directory.
+    The caller must not descend into an ignored directory. ``step_count`` are the bytes that automata have
+    read, with which a caller can limit the time.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
         rules = [_parse_rule(pattern.encode("utf-8", "surrogateescape")) for pattern in patterns]
-        self._rules = tuple(rule for rule in reversed(rules) if rule is not None)
+        self._rules = tuple((index, rule) for index, rule in enumerate(rules) if rule is not None)[::-1]
+        self.step_count = 0
 
     def matches(self, path: str, *, is_directory: bool) -> bool:
         """Return whether ``path``, relative to the directory of the patterns, is ignored."""
+        return self.find_deciding_pattern(path, is_directory=is_directory)[1]
+
+    def find_deciding_pattern(self, path: str, *, is_directory: bool) -> tuple[int, bool]:
+        """Return the index of the pattern that decides about ``path``, and whether it ignores it.
+
+        The index is -1 if no pattern matches.
+        """
         path_bytes = path.encode("utf-8", "surrogateescape")
         name = path_bytes.rpartition(b"/")[2]
-        for rule in self._rules:
+        for index, rule in self._rules:
             if rule.directories_only and not is_directory:
                 continue
-            if _matches(rule, name if rule.by_name else path_bytes):
-                return not rule.negated
-        return False
+            text = name if rule.by_name else path_bytes
+            if not text.startswith(rule.literal):
+                continue
+            if rule.automaton is not None:
+                self.step_count += len(text)
+            if _matches(rule, text):
+                return index, not rule.negated
+        return -1, False
+
+
+def matches_nothing(pattern: str) -> bool:
+    """Return whether no path matches ``pattern``, because it is a comment, empty or malformed."""
+    return _parse_rule(pattern.encode("utf-8", "surrogateescape")) is None
 
 
 class _Automaton(msgspec.Struct, frozen=True):
     """The automaton for the part of a pattern after its literal prefix. States are bits.
 
     By byte, ``transitions`` are the states that it leaves for the next one, and ``self_loops`` those that
-    it stays in. ``epsilon_transitions`` are pairs of a state and the states reachable without input.
+    it stays in. The states ``repeated`` reach the next one without input; the states ``directories``, each
+    the first of three for ``**/``, reach the next one and the third after them.
     """
 
     transitions: tuple[int, ...]
     self_loops: tuple[int, ...]
-    epsilon_transitions: tuple[tuple[int, int], ...]
+    repeated: int
+    directories: int
     end: int
 
 
@@ -79,7 +102,11 @@ class _Rule(msgspec.Struct, frozen=True):
     by_name: bool
     literal: bytes
     automaton: _Automaton | None
-    """None if the pattern is only a literal."""
+    """None if the pattern is a literal, or one with a star at the start or everything below it."""
+    suffix: bytes | None = None
+    """For ``*literal``, which any number of bytes may precede."""
+    is_prefix: bool = False
+    """For ``literal/**``."""
 
 
 def _parse_rule(line: bytes) -> _Rule | None:
@@ -96,8 +123,13 @@ def _parse_rule(line: bytes) -> _Rule | None:
         return None
     body = body.removeprefix(b"/")
     length = next((index for index, byte in enumerate(body) if byte in _SPECIAL), len(body))
+    rest = body[length:]
+    if rest == b"**" and body[:length].endswith(b"/"):
+        return _Rule(negated, directories_only, by_name, body[:length], None, is_prefix=True)
+    if by_name and length == 0 and rest.startswith(b"*") and _SPECIAL.isdisjoint(rest[1:]):
+        return _Rule(negated, directories_only, by_name, b"", None, suffix=rest[1:])
     # As in git, the part after the literal prefix is matched separately: `a**/b` matches `ab`.
-    automaton = None if length == len(body) else _compile_pattern(body[length:])
+    automaton = None if not rest else _compile_pattern(rest)
     if length < len(body) and automaton is None:
         return None
     return _Rule(negated, directories_only, by_name, body[:length], automaton)
@@ -110,25 +142,26 @@ def _strip_trailing_spaces(line: bytes) -> bytes:
 
 
 def _matches(rule: _Rule, text: bytes) -> bool:
-    if rule.automaton is None:
-        return text == rule.literal
-    if not text.startswith(rule.literal):
-        return False
+    """Return whether ``text``, which starts with the literal of ``rule``, matches it."""
     automaton = rule.automaton
-    state = _follow_epsilon_transitions(1, automaton)
+    if automaton is None:
+        if rule.suffix is not None:
+            return text.endswith(rule.suffix)
+        return rule.is_prefix or text == rule.literal
+    state = _follow_without_input(1, automaton)
     for byte in text[len(rule.literal) :]:
         state = (state & automaton.transitions[byte]) << 1 | state & automaton.self_loops[byte]
         if not state:
             return False
-        state = _follow_epsilon_transitions(state, automaton)
+        state = _follow_without_input(state, automaton)
     return bool(state & automaton.end)
 
 
-def _follow_epsilon_transitions(state: int, automaton: _Automaton) -> int:
-    for state_bit, reachable in automaton.epsilon_transitions:
-        if state & state_bit:
-            state |= reachable
-    return state
+def _follow_without_input(state: int, automaton: _Automaton) -> int:
+    # No repeated state leads to another one or to a `**/`, so one step of each kind is enough.
+    directories = state & automaton.directories
+    state |= directories << 1 | directories << 3
+    return state | (state & automaton.repeated) << 1
 
 
 class _AutomatonBuilder:
@@ -137,7 +170,8 @@ class _AutomatonBuilder:
     def __init__(self) -> None:
         self.transitions = [0] * 256
         self.self_loops = [0] * 256
-        self.epsilon_transitions: list[tuple[int, int]] = []
+        self.repeated = 0
+        self.directories = 0
         self.state_bit = 1
 
     def add_byte(self, accepted: frozenset[int]) -> None:
@@ -150,13 +184,13 @@ class _AutomatonBuilder:
         """Add a state that consumes any number of bytes."""
         for byte in accepted:
             self.self_loops[byte] |= self.state_bit
-        self.epsilon_transitions.append((self.state_bit, self.state_bit << 1))
+        self.repeated |= self.state_bit
         self.state_bit <<= 1
 
     def add_directories(self) -> None:
         """Add the states for ``**/``: any number of directories, each with its slash."""
         # A separate start state: after a byte was consumed, the slash is required.
-        self.epsilon_transitions.append((self.state_bit, self.state_bit << 1 | self.state_bit << 3))
+        self.directories |= self.state_bit
         self.state_bit <<= 1
         self.add_repeated_bytes(_ALL)
         self.add_byte(frozenset([_SLASH]))
@@ -188,7 +222,8 @@ def _compile_pattern(pattern: bytes) -> _Automaton | None:
     return _Automaton(
         tuple(builder.transitions),
         tuple(builder.self_loops),
-        tuple(builder.epsilon_transitions),
+        builder.repeated,
+        builder.directories,
         builder.state_bit,
     )
 
@@ -209,6 +244,8 @@ def _compile_stars(pattern: bytes, start: int, builder: _AutomatonBuilder) -> in
     elif remainder.startswith(b"/"):
         builder.add_directories()
         end += 1
+        while repeated := _REPEATED_DIRECTORIES.match(pattern, end):  # `**/**/` is the same as `**/`
+            end = repeated.end()
     else:
         builder.add_repeated_bytes(_ALL)
     return end

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from pumice import digest
+from pumice.decoding import decode_json
 from pumice.errors import StoreError
 from pumice.files import FileStamp, file_stamp
 
@@ -57,7 +58,7 @@ class LayoutStatCache:
         if data is None:
             return {}
         try:
-            saved_stamps = msgspec.json.decode(data, type=_SavedStamps)
+            saved_stamps = decode_json(data, _SavedStamps)
         except (msgspec.MsgspecError, ValueError):
             return {}
         return saved_stamps.stamps if saved_stamps.boot == self._boot else {}

@@ -61,17 +61,19 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of a segment: paths to hide, and directories and files with other attributes.
 
+    ``contents`` are other contents for regular files, by path.
     ``format`` is the format of the lock.
     """
 
     hide: tuple[str, ...] = ()
     directories: tuple[Entry, ...] = ()
     files: tuple[Entry, ...] = ()
+    contents: dict[str, bytes] = {}
     format: int = FORMAT
 
     def __bool__(self) -> bool:
         """Whether there is any change."""
-        return bool(self.hide or self.directories or self.files)
+        return bool(self.hide or self.directories or self.files or self.contents)
 
 
 def segment_key(package_sha256: str, selection: Selection) -> Digest:
@@ -137,6 +139,10 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
                 stream.add_directory(changed_directories.get(entry.path, entry), attributes)
             elif entry.kind == "hardlink" and entry.link in hidden:
                 _promote_hard_link(stream, entry, attributes, promoted_links, read_content)
+            elif entry.path in changes.contents:
+                new_content = changes.contents[entry.path]
+                entry = msgspec.structs.replace(entry, size=len(new_content))
+                stream.add(entry, io.BytesIO(new_content), attributes)
             else:
                 stream.add(entry, content, attributes)
         layer = stream.close()

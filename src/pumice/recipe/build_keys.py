@@ -1,4 +1,4 @@
-"""The tables of a recipe's keys for steps of the build that follow packing: bytecode, commands, checks."""
+"""The tables of a recipe's keys for steps of the build: excluded paths, bytecode, commands, checks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from pumice.recipe.kinds import Choice, Duration, Flag, Key, ListOf, Table, Text
 
 ANY_TEXT = Text(loose=True, allows_empty=True)
 COMMAND = ListOf(ANY_TEXT, single=True, merge="replace", min_length=1)
+
+EXCLUDE = Table(
+    model.ExcludeRule,
+    (
+        Key(
+            "paths",
+            ListOf(
+                Text(grammar.EXCLUDED, grammar.parse_excluded), single=True, merge="replace", min_length=1
+            ),
+            "Paths or patterns, absolute if they start with `/`.",
+            "/usr/share/javascript/moment-timezone/**",
+            True,
+        ),
+        Key(
+            "package",
+            Text(grammar.PACKAGE),
+            "Leave them out of this package only.",
+            "libjs-moment-timezone",
+        ),
+    ),
+    shorthand="paths",
+)
 
 PYTHON = Table(
     model.Python,

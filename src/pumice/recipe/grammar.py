@@ -92,6 +92,9 @@ LINK = Grammar(
     "the target of a link", r"[^\x00-\x1f\x7f]+", "a path, relative to where the link is or absolute"
 )
 PATTERN = Grammar("a pattern", r"[^\x00-\x1f\x7f]+", "as in .gitignore: '*.pyc', '/build', 'tmp/'")
+EXCLUDED = Grammar(
+    "a pattern", PATTERN.pattern, "as in .gitignore: '/usr/lib/x', '*.a', '!/usr/lib/x/y'", 512
+)
 # Debian Policy 9.2 and adduser(8).
 USER = Grammar("a user name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
 GROUP = Grammar("a group name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
@@ -209,6 +212,28 @@ def check_archive(values: dict[str, Any]) -> list[InvalidValue]:
     if str(values.get("suite", "")).endswith("/") and "components" in values:
         message = "an archive whose suite ends in '/' has no components"
         errors.append(InvalidValue(message, "remove them", key="components"))
+    return errors
+
+
+def parse_excluded(text: str) -> str:
+    """Return a pattern of ``exclude``; raises InvalidValue if it cannot match anything."""
+    from pumice.formats.gitignore import matches_nothing
+
+    if matches_nothing(text):
+        raise InvalidValue(f"the pattern {text[:80]!r} cannot match any path", EXCLUDED.hint)
+    return text
+
+
+MAX_EXCLUDED = 1000
+"""The number of patterns under ``exclude``."""
+
+
+def check_recipe(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the contradictions between the values of a recipe."""
+    errors = check_users(values)
+    if sum(len(rule.paths) for rule in values.get("exclude", ())) > MAX_EXCLUDED:
+        message = f"'exclude' has more than {MAX_EXCLUDED} patterns"
+        errors.append(InvalidValue(message, "use patterns that match more", key="exclude"))
     return errors
 
 

@@ -11,6 +11,7 @@ import msgspec
 from pumice.errors import Problem, RecipeError
 from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, format_location
+from pumice.os_errors import suggest_path
 from pumice.recipe import structure_tests
 from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.image_tests import ImageTest
@@ -61,4 +62,6 @@ def _read_bytes(path: str) -> bytes:
             return file.read(yaml.MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise RecipeError([Problem(f"cannot read {path!r}: {reason.lower()}")]) from None
+        raise RecipeError(
+            [Problem(f"cannot read {path!r}: {reason.lower()}", hint=suggest_path(path))]
+        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pumice.recipe import grammar, model
-from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, GENERATE, PYTHON
+from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, EXCLUDE, GENERATE, PYTHON
 from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.kinds import (
     Choice,
@@ -282,6 +282,12 @@ RECIPE = Table(
             "What to keep that is left out by default.",
             "[locales]",
         ),
+        Key(
+            "exclude",
+            ListOf(EXCLUDE),
+            "What to leave out of packages, in the syntax of .gitignore; `include` takes precedence.",
+            '["/usr/lib/x86_64-linux-gnu/gconv/"]',
+        ),
         Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
         Key(
             "generate",
@@ -297,7 +303,7 @@ RECIPE = Table(
         ),
         Key("tests", TESTS, "Tests for `pumice test`.", "[{arguments: [--version]}]"),
     ),
-    grammar.check_users,
+    grammar.check_recipe,
     (
         (
             "scripts",
@@ -305,5 +311,4 @@ RECIPE = Table(
             "remove it; 'pumice build --report FILE' lists the skipped actions of the scripts",
         ),
     ),
-    (("exclude", "to exclude a package, write '-NAME' under 'packages'"),),
 )

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from pumice.errors import Problem, RecipeError
-from pumice.formats.yaml import Mapping, Node, format_location
+from pumice.formats.yaml import Mapping, Node, Sequence, format_location
 from pumice.recipe.arguments import ArgumentUses, check_value
 from pumice.recipe.extend import RecipeLoader
 from pumice.recipe.keys import RECIPE
@@ -57,9 +57,15 @@ def load_effective(
 
 
 def locate_key(root: Mapping, key: str) -> str:
-    """Return the ``file:line:col`` of a key such as ``run.command``, or of the nearest table above it."""
+    """Return the ``file:line:col`` of a key such as ``run.command``, or of the nearest node above it.
+
+    In a list, a part of the key is the number of an item, from 0.
+    """
     node: Node = root
     for name in key.split("."):
+        if isinstance(node, Sequence) and name.isdigit() and int(name) < len(node.items):
+            node = node.items[int(name)]
+            continue
         if not isinstance(node, Mapping):
             break
         below = next((value for item, value in node.items if item.text == name), None)

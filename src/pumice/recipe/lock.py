@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.errors import LockError
 from pumice.files import open_regular
 from pumice.recipe import arguments
@@ -187,7 +188,7 @@ def parse_lock(data: bytes, name: str) -> Lock:
         raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_REWRITE_HINT)
     try:
         data.decode("utf-8")
-        lock = msgspec.json.decode(data, type=Lock)
+        lock = decode_json(data, Lock)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_REWRITE_HINT) from None
@@ -215,7 +216,7 @@ class _Versions(msgspec.Struct):
 def _reject_newer(data: bytes, name: str) -> None:
     """Raise LockError if a lock is of a newer version than this code supports."""
     try:
-        versions = msgspec.json.decode(data, type=_Versions)
+        versions = decode_json(data, _Versions)
     except (msgspec.MsgspecError, RecursionError):
         return
     if versions.lock > LOCK_VERSION:
@@ -246,7 +247,7 @@ def _invalid_error(data: bytes, name: str, message: str) -> LockError:
     for line, column, text in _item_lines(data):
         kind = LockedPackage if b'"name"' in text else LockedIndex
         try:
-            msgspec.json.decode(text, type=kind)
+            decode_json(text, kind)
         except msgspec.MsgspecError as error:
             location = f"{name}:{line}:{column}"
             return LockError(
@@ -275,7 +276,7 @@ def _item_lines(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _locate(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
     for line, column, text in _item_lines(data) if item is not None else ():
         try:
-            if msgspec.json.decode(text, type=type(item)) == item:
+            if decode_json(text, type(item)) == item:
                 return f"{name}:{line}:{column}"
         except (msgspec.MsgspecError, RecursionError):
             continue

@@ -89,6 +89,17 @@ class PermissionRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     where: str = ""
 
 
+class ExcludeRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of ``exclude``: patterns of gitignore(5) for paths of packages that the image goes without.
+
+    With ``package``, only for the files of that package. ``where`` is its ``file:line:col``.
+    """
+
+    paths: tuple[str, ...]
+    package: str = ""
+    where: str = ""
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user to add; without an id, one is allocated and stored in the lock."""
 
@@ -153,8 +164,8 @@ class GenerateCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 CheckName = Literal[
-    "command", "directory", "interpreter", "library", "link", "loader", "locale", "port", "set-id", "shell",
-    "shell-command", "user", "volume", "world-writable", "written-file",
+    "command", "directory", "exclude", "interpreter", "library", "link", "loader", "locale", "port",
+    "set-id", "shell", "shell-command", "user", "volume", "world-writable", "written-file",
 ]  # fmt: skip
 """The checks of `pumice.checks`."""
 
@@ -215,6 +226,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     layers: LayerPolicy = "auto"
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
+    exclude: tuple[ExcludeRule, ...] = ()
+    """What to leave out of packages; ``include`` takes precedence."""
     python: Python = Python()
     generate: tuple[GenerateCommand, ...] = ()
     checks: Checks = Checks()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.errors import FormatError, PumiceError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def get(name: str, key: str) -> tuple[str, str] | None:
             return None
         raise _helper_error(name, f"exited with status {completed.returncode}")
     try:
-        login = msgspec.json.decode(completed.stdout, type=_HelperLogin)
+        login = decode_json(completed.stdout, _HelperLogin)
     except (msgspec.MsgspecError, ValueError):
         raise FormatError(f"the credential helper docker-credential-{name} returned malformed JSON") from None
     return (login.username, login.secret) if login.secret else None

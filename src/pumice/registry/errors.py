@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.errors import FetchError, ImageError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _problem_text(problem: _Problem) -> str:
 def _read_problems(content: bytes) -> tuple[_Problem, ...]:
     """Return the problems in the body of an error response, none if it has another format."""
     try:
-        return msgspec.json.decode(content, type=_Problems).errors or ()
+        return decode_json(content, _Problems).errors or ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ()
 

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.registry import headers
@@ -63,7 +64,7 @@ def list_tags_page(send_request: SendRequest, url: str, where: str) -> Exchange[
     """Return the tags of one page, and the URL of the next one ("" after the last)."""
     response = yield from get_page(send_request, url, where)
     try:
-        page = msgspec.json.decode(response.content, type=_Tags).tags or ()
+        page = decode_json(response.content, _Tags).tags or ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise FormatError("the list of tags is malformed", where=where) from None
     return page, _next_url(response, url, where)
@@ -138,7 +139,7 @@ def list_repositories(send_request: SendRequest, registry_url: str, where: str) 
         progress.note_request(url)
         response = yield from get_page(send_request, url, where)
         try:
-            page = msgspec.json.decode(response.content, type=_Repositories).repositories or ()
+            page = decode_json(response.content, _Repositories).repositories or ()
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise FormatError("the list of repositories is malformed", where=where) from None
         names |= dict.fromkeys(page)

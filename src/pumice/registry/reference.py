@@ -101,11 +101,22 @@ def parse_repository(text: str) -> Repository:
             hint="host and name together may have up to 255 characters",
         )
     if _NAME.fullmatch(name) is None:
-        raise UsageError(
-            f"invalid repository name {text[:100]!r}",
-            hint="expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /",
-        )
+        raise UsageError(f"invalid repository name {text[:100]!r}", hint=_name_hint(text, name)[:200])
     return Repository(host, name)
+
+
+def _name_hint(text: str, name: str) -> str:
+    """Return what to write instead of the malformed ``name`` of the repository in ``text``."""
+    host = text.removesuffix(name) if text.endswith(name) else ""
+    before, colon, after = name.rpartition(":")
+    if colon and "/" in after and _NAME.fullmatch(before):
+        return f"a tag has no slash: write {host}{before}:TAG"
+    bare_name = name.partition("@")[0]
+    if colon or bare_name != name:
+        return f"write the repository without tag and digest: {host}{bare_name.partition(':')[0]}"
+    if name != name.lower() and _NAME.fullmatch(name.lower()):
+        return f"names are in lower case: write {host}{name.lower()}"
+    return "expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /"
 
 
 def has_registry_host(text: str) -> bool:
@@ -114,18 +125,19 @@ def has_registry_host(text: str) -> bool:
     A host has a dot or a port, or is ``localhost``: distribution's reference package.
     """
     host, slash, _ = text.partition("/")
-    return bool(slash) and (host == "localhost" or any(mark in host for mark in ".:[")) and _is_host(host)
+    return bool(slash) and (host == "localhost" or any(mark in host for mark in ".:[")) and is_host(host)
 
 
 def is_registry_host(text: str) -> bool:
     """Return whether ``text`` is the host of a registry without a repository: ``localhost:5000``."""
-    if "/" in text or not _is_host(text):
+    if "/" in text or not is_host(text):
         return False
     host = text.partition(":")[0]
     return text.startswith("[") or host == "localhost" or "." in host
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """Return whether ``text`` is ``HOST[:PORT]``."""
     match = _HOST.fullmatch(text)
     return match is not None and 0 < int(match["port"] or 1) < 65536 and _is_address(text)
 
@@ -136,7 +148,7 @@ def _no_repository(host: str) -> UsageError:
 
 def normalize_host(text: str) -> str:
     """Return the canonical name of a host (Docker Hub has three); raises UsageError if it is malformed."""
-    if not _is_host(text):
+    if not is_host(text):
         raise UsageError(f"invalid registry host {text[:100]!r}", hint="expected HOST or HOST:PORT")
     return DOCKER_HUB if text.lower() in _DOCKER_HUB_NAMES else text
 

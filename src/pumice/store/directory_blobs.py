@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from pumice import files
+from pumice.decoding import decode_json
 from pumice.digest import check, from_hex, hex_of
 from pumice.errors import FormatError, StoreError, TrustError
 from pumice.os_errors import STORE, translate_os_errors
@@ -151,7 +152,7 @@ class DirectoryBlobs:
         except OSError as error:
             raise STORE.translate(error, self._composed_directory) from error
         content = sealed_files.unseal(data)
-        return None if content is None else msgspec.json.decode(content, type=Composition)
+        return None if content is None else decode_json(content, Composition)
 
     def delete(self, digest: Digest) -> int:
         """Remove a blob, if it exists; return the number of bytes that this frees."""

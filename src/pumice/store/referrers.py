@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.decoding import decode_json
 from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError, StoreError
 from pumice.formats.oci import Descriptor
@@ -55,7 +56,7 @@ class Referrers:
             raise STORE.translate(error, path) from error
         content = sealed_files.unseal(data or b"")
         try:
-            return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
+            return decode_json(content or b"", tuple[Descriptor, ...])
         except msgspec.MsgspecError:
             raise StoreError(
                 "the store's list of referrers of an image is damaged",

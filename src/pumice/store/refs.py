@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.decoding import decode_json
 from pumice.errors import StoreError
 from pumice.formats.oci import Descriptor
 from pumice.os_errors import STORE, translate_os_errors
@@ -42,7 +43,7 @@ class Refs:
             raise STORE.translate(error, path) from error
         content = sealed_files.unseal(data or b"")
         try:
-            return msgspec.json.decode(content or b"", type=Descriptor)
+            return decode_json(content or b"", Descriptor)
         except msgspec.MsgspecError:
             raise StoreError(
                 f"the store's reference {name} is damaged",

@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import msgspec
-
+from pumice.decoding import decode_json
 from pumice.errors import ImageError, PumiceError, StoreError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
@@ -116,4 +115,4 @@ class _OfferedBlobs:
             annotations = {oci.REF_NAME: tag}
             yield oci.Descriptor(signatures.media_type, signatures.digest, len(signatures.body), annotations)
         for data in storage.referrers.list(repository, subject):
-            yield msgspec.json.decode(data, type=oci.Descriptor)
+            yield decode_json(data, oci.Descriptor)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
+from pumice.decoding import decode_json
 from pumice.errors import PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
@@ -119,8 +120,8 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
     content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # one record, as early versions of Pumice wrote it
-            return (msgspec.json.decode(content, type=AcceptedImage),)
-        return msgspec.json.decode(content, type=tuple[AcceptedImage, ...])
+            return (decode_json(content, AcceptedImage),)
+        return decode_json(content, tuple[AcceptedImage, ...])
     except msgspec.MsgspecError:
         raise StoreError(
             f"the record of admitted versions of {name} is damaged",

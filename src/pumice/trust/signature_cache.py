@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cache_keys import cache_key
+from pumice.decoding import decode_msgpack
 from pumice.errors import PumiceError
 from pumice.formats import oci
 
@@ -56,7 +57,7 @@ def has_valid(key: Digest, home: Home) -> bool:
     if data is None:
         return False
     try:
-        cached = msgspec.msgpack.decode(data, type=_CachedSignatures)
+        cached = decode_msgpack(data, _CachedSignatures)
     except msgspec.MsgspecError:  # written by another version of Pumice
         return False
     if not cached.manifests or not all(cached.manifests.values()):

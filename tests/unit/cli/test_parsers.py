@@ -116,10 +116,10 @@ def test_options_may_precede_the_action(line: str) -> None:
     [
         ("", "ACTION is missing", "use one of add, list"),
         ("ad x", "unknown action 'ad'", "did you mean 'add'?"),
-        ("add", "name is missing", "see 'pumice probe add --help'"),
+        ("add", "name is missing", "usage: pumice probe add [OPTION...] name"),
         ("add x --dept 3", "'pumice probe add' has no option '--dept'", "did you mean '--depth'?"),
         ("list --depth 3", "'pumice probe list' has no option '--depth'", "see 'pumice probe list --help'"),
-        ("list x", "'x' is an unexpected argument", "see 'pumice probe list --help'"),
+        ("list x", "'x' is an unexpected argument", "usage: pumice probe list [OPTION...]"),
     ],
 )
 def test_errors_of_actions_are_sentences(line: str, sentence: str, hint: str) -> None:

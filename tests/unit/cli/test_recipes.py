@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli.recipes import find_recipe
+from pumice.cli.recipes import find_recipe, find_recipes
 from pumice.errors import PumiceError, RecipeError, UsageError
 
 
@@ -73,3 +73,19 @@ def test_a_name_that_only_shares_the_suffix_is_not_suggested(text: str) -> None:
     for name in ("huge.yaml", "deep.yaml", "list.yaml"):
         Path(name).touch()
     assert find_recipe(text) == Path(text)
+
+
+def test_patterns_are_expanded_in_alphabetic_order_and_each_recipe_is_taken_once() -> None:
+    for name in ("b", "a", "c"):
+        Path("images", name).mkdir(parents=True)
+        Path("images", name, "recipe.yaml").touch()
+    paths = [Path("images", name, "recipe.yaml") for name in ("c", "a", "b")]
+    assert find_recipes(["images/c", "images/*", "images/[ab]/recipe.yaml"]) == (paths, True)
+    assert find_recipes(["images/a"]) == ([Path("images/a/recipe.yaml")], False)
+    assert find_recipes(["images/a*"]).is_list
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file() -> None:
+    Path("a[1].yaml").touch()
+    Path("a1.yaml").touch()
+    assert find_recipes(["a[1].yaml"]) == ([Path("a[1].yaml")], False)

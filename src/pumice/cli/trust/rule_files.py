@@ -60,5 +60,6 @@ def matching_rules(options: argparse.Namespace, fingerprint: str) -> list[Rule]:
         prefix = requested_prefix(options)
         rules = [rule for rule in rules if rule.prefix == prefix]
         if not rules:
-            raise TrustError(f"the key has no rule for {prefix or 'all names'}")
+            hint = "run 'pumice trust list' to list the rules"
+            raise TrustError(f"the key has no rule for {prefix or 'all names'}", hint=hint)
     return rules

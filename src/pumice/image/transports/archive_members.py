@@ -19,7 +19,7 @@ from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import DecompressedStream, detect_compression
 from pumice.image.regular_file import open_regular, read_failures
-from pumice.os_errors import IMAGE, translate_os_errors
+from pumice.os_errors import IMAGE, suggest_path, translate_os_errors
 
 if TYPE_CHECKING:
     from typing import IO
@@ -124,7 +124,7 @@ def index_archive(path: Path) -> ArchiveIndex:
     """Return the members of a tar file, compressed or not; raises FormatError for any other file."""
     file = open_regular(path)
     if file is None:
-        raise ImageError("the file does not exist", where=str(path))
+        raise ImageError("the file does not exist", where=str(path), hint=suggest_path(path))
     with read_failures(path), file:
         compression = detect_compression(file.read(6))
         file.seek(0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from pumice import digest
+from pumice.decoding import decode_json
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci
 from pumice.formats.compression import detect_compression
@@ -119,7 +120,7 @@ def _read_images(path: Path, members: ArchiveIndex) -> tuple[_SavedImage, ...]:
         )
     data = archive_members.read_member(members, members.ranges[MANIFEST], MANIFEST)
     try:
-        images = msgspec.json.decode(data, type=tuple[_SavedImage, ...])
+        images = decode_json(data, tuple[_SavedImage, ...])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise FormatError(f"the archive's {MANIFEST} is malformed", where=str(path)) from None
     if not images:

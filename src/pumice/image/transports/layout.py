@@ -15,6 +15,7 @@ from pumice.image.model import Image, list_blobs
 from pumice.image.regular_file import open_regular, read_small
 from pumice.image.transports import cosign_layout, layout_index
 from pumice.image.transports.locations import Address, Description, choose_tag
+from pumice.os_errors import suggest_path
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -93,9 +94,10 @@ def read_layout(directory: Path, tag: str = "") -> Image:
     index = read_small(directory / INDEX, oci.MAX_DOCUMENT)
     if header is None or index is None:
         if not directory.exists():
-            raise ImageError("no such directory", where=str(directory))
+            raise ImageError("no such directory", where=str(directory), hint=suggest_path(directory))
         missing = HEADER if header is None else INDEX
-        raise ImageError(f"not an OCI layout: there is no {missing}", where=str(directory))
+        hint = "write an image into it with 'pumice copy REF oci:DIR'"
+        raise ImageError(f"not an OCI layout: there is no {missing}", where=str(directory), hint=hint)
     oci.read_layout_header(header)
     image = layout_index.select_image(index, tag, str(directory), LayoutBlobs(directory))
     if cosign_layout.KIND in image.root.annotations:

@@ -101,7 +101,7 @@ def read_archive(path: Path, tag: str = "") -> Image:
 
 
 def _make_not_a_layout_error(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
-    hint = f"read it as docker-archive:{path}" if "manifest.json" in ranges else None
+    hint = f"read it as docker-archive:{path}" if "manifest.json" in ranges else "is it an archive of images?"
     return ImageError(f"not an OCI archive: there is no {name}", where=str(path), hint=hint)
 
 

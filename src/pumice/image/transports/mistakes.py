@@ -67,7 +67,7 @@ def check_registry_name(text: str, expectation: str, hint: str) -> None:
     if lookalike is None:
         return
     if lookalike.suggestion.startswith(REGISTRY.scheme):
-        hint = f"write {lookalike.suggestion}"
+        hint = f"write {lookalike.suggestion.removeprefix(REGISTRY.scheme)}"
     raise UsageError(f"{_quote(text)} is {lookalike.description}: {expectation}", hint=hint)
 
 
@@ -86,6 +86,8 @@ def explain_absence(text: str, home: Home, *, can_pull: bool = True) -> PumiceEr
 
     ``can_pull`` is whether the command could use the image after pulling it.
     """
+    if files.is_file(text) or files.is_directory(text):  # not before: images may have such names
+        return _explain_path(text)
     if registry_reference.is_registry_host(text.partition("@")[0].rstrip("/")):
         host = text.rstrip("/")
         return UsageError(
@@ -106,6 +108,19 @@ def explain_absence(text: str, home: Home, *, can_pull: bool = True) -> PumiceEr
     else:
         hint = pull or "run 'pumice images' to list the images"
     return ImageError(f"{_shorten(text) or repr(text)} is not in the local store", hint=hint)
+
+
+def _explain_path(text: str) -> PumiceError:
+    """Return the error for a name that no image has, but a file or directory without an image."""
+    if files.is_file(text):
+        noun, hint = "a file without an image", "run 'pumice images' to list the images"
+    else:
+        recipe = next((name for name in _RECIPES if files.is_file(f"{text}/{name}")), "")
+        noun = f"a directory with {'a recipe' if recipe else 'no image'}"
+        hint = (
+            f"run 'pumice build {_shorten(text)}' first" if recipe else "an OCI layout has a file oci-layout"
+        )
+    return UsageError(f"{_quote(text)} is not in the local store, but {noun}", hint=hint)
 
 
 def _suggest_name(text: str, home: Home) -> str:

@@ -125,6 +125,26 @@ def parse_registry_repository(text: str) -> Repository:
     return parse_repository(text)
 
 
+def parse_registry_host(text: str) -> str:
+    """Return the host of a registry, with or without ``docker://``; raises UsageError."""
+    from pumice.registry import reference
+
+    _require_registry(text, "expected a registry", syntax="HOST or HOST:PORT")
+    host = text.removeprefix(REGISTRY.scheme).rstrip("/")
+    registry, slash, _ = host.partition("/")
+    if slash and reference.has_registry_host(host):
+        raise UsageError(
+            f"{text[:200]!r} is a repository: expected a registry",
+            hint=f"write {registry[:200]}, or list the tags with 'pumice tags {host[:200]}'",
+        )
+    is_named = "." in host or ":" in host or host == "localhost" or text != host
+    if not is_named or not reference.is_host(host):
+        raise UsageError(
+            f"{text[:200]!r} is not a registry", hint="write HOST or HOST:PORT, such as localhost:5000"
+        )
+    return reference.normalize_host(host)
+
+
 def parse_login_target(text: str) -> Repository:
     """Return the registry, or the prefix of its repositories, to log in to; raises UsageError."""
     from pumice.registry import login_store

@@ -54,15 +54,13 @@ class StoreLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse what is not a name; raises UsageError."""
-        from pumice.store.file_names import encode_reference
-
-        encode_reference(self._make_full_name(version))
+        check_name(self._make_full_name(version), self.address.path)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
-        return _StoreWriter(access.home, self._make_full_name(outgoing.version)).write(
-            outgoing, access.progress
-        )
+        name = self._make_full_name(outgoing.version)
+        check_name(name, self.address.path)
+        return _StoreWriter(access.home, name).write(outgoing, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
         """Return an attachment that adds signatures to images in the store."""
@@ -78,6 +76,26 @@ class StoreLocation:
     def _make_full_name(self, version: str) -> str:
         name = self.address.path
         return name if _has_version(name) else f"{name}:{version or 'latest'}"
+
+
+def check_name(name: str, text: str | None = None) -> None:
+    """Raise UsageError unless ``name`` is NAME:TAG, as registries require it; ``text`` is what was typed."""
+    from pumice.formats.image_names import is_full_name, is_tag
+
+    repository, _, tag = name.rpartition(":")
+    text = text if text is not None else name
+    if is_full_name(repository) and is_tag(tag):
+        return
+    from pumice.registry import reference
+
+    if reference.has_registry_host(name):  # with the address of an IPv6 host, for example
+        reference.parse_reference(name)
+        return
+    hint = "write name[:version], such as example.com/app:1.0, with the name in lower case"
+    before, colon, _ = name.rpartition("/")[0].rpartition(":")
+    if colon and is_full_name(before):  # a colon before the last component can only be meant as a tag
+        hint = f"a tag has no slash: write {before}:TAG"
+    raise UsageError(f"invalid image name {text[:200]!r}", hint=hint)
 
 
 def _has_version(name: str) -> bool:

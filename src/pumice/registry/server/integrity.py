@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.errors import StoreError
 from pumice.registry.server.manifest_references import referenced_digests, subject_of
 
@@ -140,7 +141,7 @@ def _listed_digests(descriptors: Sequence[bytes]) -> set[str]:
     digests = set()
     for descriptor in descriptors:
         with suppress(msgspec.MsgspecError):
-            digests.add(msgspec.json.decode(descriptor, type=_Descriptor).digest)
+            digests.add(decode_json(descriptor, _Descriptor).digest)
     return digests
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice.decoding import decode_json
 from pumice.registry.server import grammar
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class _WithSubject(msgspec.Struct):
 def subject_of(body: bytes) -> str | None:
     """Return the digest of a manifest's subject; None if it has none, or none that can be stored."""
     try:
-        document = msgspec.json.decode(body, type=_WithSubject)
+        document = decode_json(body, _WithSubject)
     except (msgspec.MsgspecError, RecursionError):
         return None
     if document.subject is None or not grammar.DIGEST.fullmatch(document.subject.digest):

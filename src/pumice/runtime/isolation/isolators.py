@@ -61,7 +61,7 @@ ISOLATORS = (
     Isolator(name="processes", option="--pids-limit", modified=_ENGINE),
     Isolator(name="resource limits", option="--ulimit"),
     Isolator(name="score for the OOM killer", option="--oom-score-adj"),
-    Isolator(name="devices", option="--device"),
+    Isolator(name="devices", option="--device", modified={"fly": "the program has all devices of the host"}),
     Isolator(
         name="file systems in memory", option="--tmpfs", modified={"bwrap": "bwrap only knows size and mode"}
     ),

@@ -9,6 +9,7 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SetupError, exit_with_reason
 from pumice.runtime.sandbox.limits import set_limits
 from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.program_check import HEAD, explain_failure
 from pumice.runtime.sandbox.signals import release_signals
 
 TYPE_CHECKING = False
@@ -38,8 +39,13 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     release_signals()
     set_limits(options)
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
-    os.closerange(3, options.status_fd)
-    os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
+    if options.exec_fd >= 0:
+        os.set_inheritable(options.exec_fd, False)
+    first = 3
+    for descriptor in sorted({options.status_fd, options.exec_fd} - {-1, 0, 1, 2}):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
 
@@ -53,6 +59,17 @@ def _set_capabilities(options: Options) -> None:
     syscalls.raise_ambient_capabilities(options.ambient)
 
 
+def _explain(path: str) -> str:
+    """Return why the program at ``path`` cannot be executed, ``""`` if it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        head = os.read(descriptor, HEAD)
+        os.close(descriptor)
+    except OSError:
+        return ""
+    return explain_failure(head, os.uname().machine, os.path.exists)
+
+
 def _execute(options: Options) -> tuple[int, str]:
     """Execute the program; on failure return the exit code and message of a shell."""
     name = options.argv[0]
@@ -64,9 +81,10 @@ def _execute(options: Options) -> tuple[int, str]:
             os.execve(path, options.argv, options.env)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                code, message = NOT_EXECUTABLE, f"cannot be executed: {error.strerror}"
+                reason = _explain(path) if error.errno == errno.ENOEXEC else ""
+                code, message = NOT_EXECUTABLE, f"cannot be executed: {reason or error.strerror}"
             elif os.path.exists(path):
-                code, message = NOT_FOUND, "its interpreter (a loader, or what #! names) is not in the image"
+                code, message = NOT_FOUND, _explain(path) or "its loader or interpreter is not in the image"
         except ValueError as error:
             return NOT_EXECUTABLE, f"cannot be executed: {error}"
     return code, message

@@ -33,12 +33,29 @@ if TYPE_CHECKING:
 def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     streams = prepare_streams(options)
+    if options.fly:
+        return _run_beside_host(options, streams)
     network = CLONE_NEWNET if options.network == "none" else 0
     prepare_limits(options)
     enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
+    close_exec_descriptor(options)
+    return streams.wait_for(child)
+
+
+def _run_beside_host(options: Options, streams: Streams) -> int:
+    """Run the program with a root of its own, and all else shared with the host."""
+    prepare_limits(options)
+    if os.geteuid() != 0:
+        enter_user_namespace(options, 0)
+    child = os.fork()
+    if child == 0:
+        syscalls.end_with_parent()
+        os.umask(0o022)
+        _confine(options, streams)
+        execute_as_user(options, streams)
     return streams.wait_for(child)
 
 
@@ -64,10 +81,17 @@ def _supervise(options: Options, streams: Streams) -> int:
         if not options.init:
             _confine(options, streams)
         execute_as_user(options, streams)
+    close_exec_descriptor(options)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     if options.init:
         return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def close_exec_descriptor(options: Options) -> None:
+    """Close the pipe that only the program keeps, until it is executed."""
+    if options.exec_fd >= 0:
+        os.close(options.exec_fd)
 
 
 def _set_last_pid(number: int) -> None:
@@ -82,7 +106,8 @@ def _set_last_pid(number: int) -> None:
 def _confine(options: Options, streams: Streams) -> None:
     """Confine this process to the image: change its root, and drop its privileges."""
     enter_cgroups(options)
-    syscalls.unshare(CLONE_NEWCGROUP)  # in its own, so that the container sees nothing above it
+    if not options.fly:
+        syscalls.unshare(CLONE_NEWCGROUP)  # so that the container sees nothing above its own
     change_root(options, streams.console)
     # From here on, an import would read the files of the image.
     sys.path[:] = []

@@ -26,6 +26,7 @@ class Options:
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
         # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
         self.only_root = False
+        self.fly = False  # --fly: share all but the root with the host
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
@@ -55,6 +56,9 @@ class Options:
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
+        # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
+        self.join = -1
         self.before: list[
             list[str]
         ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
@@ -92,6 +96,7 @@ _SWITCHES = (
     "init",
     "terminal",
     "new_privileges",
+    "fly",
 )
 _TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
 _NUMBERS = {
@@ -99,6 +104,8 @@ _NUMBERS = {
     "gid": "gid",
     "status_fd": "status_fd",
     "last_pid": "last_pid",
+    "exec_fd": "exec_fd",
+    "join": "join",
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
 }
@@ -107,7 +114,9 @@ _NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
-    if name in _SWITCHES:
+    if name == "no_groups":  # --no-groups: drop the groups so far
+        options.groups.clear()
+    elif name in _SWITCHES:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())

@@ -31,17 +31,25 @@ def change_root(options: Options, console: str) -> None:
     ``console`` is the path of the terminal that becomes ``/dev/console``, if any.
     """
     root = mount_writable_root(options)
-    root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _set_sysctls(root, options)
-    root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    devices.mount_devices(root, console, options)
-    masked_paths.mask_paths(root, options.unmasked)
+    if options.fly:
+        for path in ("/proc", "/sys", "/dev"):
+            root.mount(path, path, None, 0)
+    else:
+        _mount_kernel_files(root, options, console)
     _mount_volumes(root, options)
     os.close(root.ensure(options.cwd, directory=True))
     os.fchdir(root.descriptor)
     if options.read_only:
         syscalls.mount("none", ".", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
     syscalls.enter_root()
+
+
+def _mount_kernel_files(root: NewRoot, options: Options, console: str) -> None:
+    root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    _set_sysctls(root, options)
+    root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    devices.mount_devices(root, console, options)
+    masked_paths.mask_paths(root, options.unmasked)
 
 
 def _set_sysctls(root: NewRoot, options: Options) -> None:

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Container
 
-NAMES = ("builtin", "bwrap", "runc", "crun")
+NAMES = ("builtin", "bwrap", "runc", "crun", "fly")
 
 
 class Start(msgspec.Struct, frozen=True):
-    """How to start: options of the sandbox program, the program that it executes, inherited descriptors."""
+    """How to start: options of the sandbox program, the program that it executes, inherited descriptors.
+
+    ``retained`` are descriptors that stay open in the process that waits for the sandbox.
+    """
 
     options: tuple[str, ...]
     program: tuple[str, ...]
     descriptors: tuple[int, ...] = ()
+    retained: tuple[int, ...] = ()
 
 
 class Stage1(Protocol):
@@ -57,6 +61,10 @@ def choose(name: str) -> Stage1:
         from pumice.runtime.stage1.bwrap import Bwrap
 
         return Bwrap()
+    if name == "fly":
+        from pumice.runtime.stage1.fly import Fly
+
+        return Fly()
     if name in ("runc", "crun"):
         from pumice.runtime.stage1.runc import Runc
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pumice.errors import SandboxError
 from pumice.runtime import tree_lookup
 from pumice.runtime.isolation import seccomp_filter
-from pumice.runtime.sandbox import errors, options
+from pumice.runtime.sandbox import errors, options, program_check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +97,32 @@ def check_program(container: Container) -> None:
     programs = [program for path in candidates if (program := tree_lookup.resolve(root, path))]
     if not programs:
         raise NotRunnableError(name, errors.NOT_FOUND, "not found in the image")
-    if not any(_is_program(path) for path in programs):
+    executable = [path for path in programs if _is_program(path)]
+    if not executable:
         raise NotRunnableError(
             name, errors.NOT_EXECUTABLE, "cannot be executed: it is not an executable file"
         )
+    _check_format(name, executable[0], container)
+
+
+def _check_format(name: str, path: Path, container: Container) -> None:
+    """Raise NotRunnableError if the kernel cannot execute the program, as the built-in sandbox does."""
+    root = Path(container.root)
+    head = tree_lookup.read_file(root, f"/{path.relative_to(root)}", program_check.HEAD)
+    if head is None:
+        return
+
+    def exists(interpreter: str) -> bool:
+        return tree_lookup.resolve(root, interpreter) is not None or _is_mounted(interpreter, container)
+
+    machine = os.uname().machine
+    if head[:4] == b"\x7fELF" and any(Path("/proc/sys/fs/binfmt_misc").glob("qemu-*")):
+        machine = program_check.read_machine(head)
+    reason = program_check.explain_failure(head, machine, exists)
+    if reason.startswith("its "):  # what it needs is missing
+        raise NotRunnableError(name, errors.NOT_FOUND, reason)
+    if reason:
+        raise NotRunnableError(name, errors.NOT_EXECUTABLE, f"cannot be executed: {reason}")
 
 
 def _is_mounted(path: str, container: Container) -> bool:

@@ -1,0 +1,65 @@
+"""What the documentation and the hints tell users of other tools to type exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pumice.cli import foreign
+from pumice.cli.main import ALIASES, COMMANDS
+from tests.support.docs import ROOT
+from tools.parser_tree import all_parsers
+
+PAGE = ROOT / "docs" / "reference" / "other-tools.md"
+PARSERS = dict(all_parsers())
+_OPTION = re.compile(r"--?[A-Za-z][a-z-]*")
+
+
+def named_commands() -> set[str]:
+    """Return every ``pumice …`` that the page and the hints name."""
+    commands = set(re.findall(r"`(pumice [^`]+)`", PAGE.read_text()))
+    hints = [
+        *foreign.COMMANDS.values(),
+        *(hint for table in foreign.OPTIONS.values() for hint in table.values()),
+    ]
+    return commands | {command for hint in hints for command in re.findall(r"'(pumice [^']+)'", hint)}
+
+
+@pytest.mark.parametrize("command", sorted(named_commands()))
+def test_the_command_and_its_options_exist(command: str) -> None:
+    _, verb, *words = command.split()
+    if verb == "--help":
+        return
+    verb = ALIASES.get(verb, verb)
+    assert verb in COMMANDS
+    name = f"{verb} {words[0]}" if words and f"{verb} {words[0]}" in PARSERS else verb
+    known = {option for action in PARSERS[name]._actions for option in action.option_strings}
+    options = [word for word in words if word.startswith("-") and len(word) > 1]
+    assert [word for word in options if word not in known and word.partition("=")[0] not in known] == []
+
+
+@pytest.mark.parametrize("command", [command for command in foreign.OPTIONS if command])
+def test_an_option_of_another_tool_is_none_of_the_command(command: str) -> None:
+    known = {option for action in PARSERS[command]._actions for option in action.option_strings}
+    assert set(foreign.OPTIONS[command]) & known == set()
+
+
+def test_options_in_hints_exist_somewhere() -> None:
+    known = {
+        option
+        for parser in PARSERS.values()
+        for action in parser._actions
+        for option in action.option_strings
+    }
+    hints = [hint for table in foreign.OPTIONS.values() for hint in table.values()]
+    named = {option for hint in hints for option in _OPTION.findall(hint) if option.startswith("--")}
+    assert {option for option in named if option not in known and f"{option}=false" not in known} == set()
+
+
+def test_every_row_of_the_page_has_three_cells_and_an_answer() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "---" not in line]
+    cells = [[cell.strip() for cell in row.strip("|").replace("\\|", "").split("|")] for row in rows]
+    assert [row for row in cells if len(row) != 3] == []
+    assert [row for row in cells if not (row[1] or row[2])] == []
+    assert len(cells) > 80

@@ -7,14 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, isolation_options, output, registries
+from pumice.cli import confirmation, isolation_options, network_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
-    from pumice.runtime.network.request import NetworkRequest
     from pumice.runtime.pods.records import PodRequest
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
@@ -50,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments.required = False  # argparse always requires a REMAINDER argument
     container = parser.add_argument_group("container")
     _add_container_options(container)
+    network_options.add_options(parser.add_argument_group("network"))
     _add_pod_options(parser.add_argument_group("pods"))
     container.add_argument(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
@@ -131,14 +131,6 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
     """Add the options for what the program shares with the machine."""
     parser.add_argument(
-        "--network",
-        "--net",
-        metavar="NET",
-        help="network of the program: private, host, none, or the NAME of a network that pods share, with"
-        " NAME:ip=ADDRESS for an address (default: private if possible, else host)",
-    )
-    _add_port_options(parser)
-    parser.add_argument(
         "--read-only", action="store_true", help="make everything read-only except /tmp, /run and volumes"
     )
     parser.add_argument(
@@ -147,54 +139,6 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
         help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
     )
     isolation_options.add_options(parser)
-
-
-def _add_port_options(parser: command_line.OptionGroup) -> None:
-    """Add the options for the ports of a private network."""
-    parser.add_argument(
-        "-p",
-        "--publish",
-        action="append",
-        default=[],
-        metavar="[ADDR:][HOST:]PORT",
-        help="make PORT of the program reachable on port HOST of this machine; with a range for HOST, on its"
-        " first free port; without, on any free port (repeatable)",
-    )
-    parser.add_argument(
-        "-P", "--publish-all", action="store_true", help="publish the image's ports on any free ports"
-    )
-    parser.add_argument(
-        "--expose",
-        action="append",
-        default=[],
-        metavar="PORT[/PROTOCOL]",
-        help="treat PORT as declared by the image (repeatable)",
-    )
-    parser.add_argument(
-        "--network-alias",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="let other programs on the same named network find this one as NAME (repeatable)",
-    )
-
-
-def _network_request(options: argparse.Namespace) -> NetworkRequest:
-    """Return the network that the options ask for."""
-    import msgspec
-
-    from pumice.runtime.network import port_options, request
-
-    default = os.environ.get("PUMICE_NETWORK") or request.AUTO
-    if default in (request.HOST, request.NONE) and (options.publish or options.publish_all):
-        default = request.AUTO
-    return msgspec.structs.replace(
-        request.parse_network(options.network or default),
-        publish=tuple(port for text in options.publish for port in port_options.parse_publish(text)),
-        exposed=tuple(port for text in options.expose for port in port_options.parse_exposed(text)),
-        publish_all=options.publish_all,
-        names=tuple(map(request.check_pod_name, filter(None, (options.pod_name, *options.network_alias)))),
-    )
 
 
 def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
@@ -244,13 +188,13 @@ def main(arguments: Sequence[str]) -> int:
             Overrides(
                 arguments=tuple(options.arguments),
                 entrypoint=options.entrypoint,
-                user=options.user,
+                user=isolation_options.choose_user(options),
                 directory=options.workdir,
                 environment=(*environment, *options.env),
             ),
             home=home,
             isolation=options.stage1,
-            network=_network_request(options),
+            network=network_options.plan_network(options),
             read_only=options.read_only,
             init=options.init,
             mounts=(*options.volume, *isolation_options.plan_mounts(options)),

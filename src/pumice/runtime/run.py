@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
     from pumice.store.home import Home
+    from pumice.trust.decision import AdmissionRequest
     from pumice.trust.unsigned_images import UnsignedImage
 
 MAX_REASON = 1 << 16
@@ -74,9 +75,8 @@ def run_image(
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
-    ``platform`` is that of the host by default. The program is
-    process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
-    image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
+    ``platform`` is that of the host by default. The program is process 1, or the child of an ``init``. Its
+    changes are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
     must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
     code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
     FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
@@ -86,13 +86,7 @@ def run_image(
     request = admission.AdmissionRequest(
         reference=reference or image.root.digest, name=name, allow_older=allow_older
     )
-    admission.admit(
-        *(image, "run", home, request),
-        environ=os.environ,
-        progress=progress,
-        insecure="image" in insecure,
-        confirm=confirm,
-    )
+    _admit(image, home, request, progress, "image" in insecure, confirm)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
@@ -121,6 +115,24 @@ def run_image(
             return start_pod(record, container, runner, tree, home, attachment, foreground=not pod.detached)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
+
+
+def _admit(
+    image: Image,
+    home: Home,
+    request: AdmissionRequest,
+    progress: Progress,
+    is_insecure: bool,
+    confirm: Callable[[UnsignedImage], bool] | None,
+) -> None:
+    """Raise TrustError if the image must not run."""
+    admission.admit(
+        *(image, "run", home, request),
+        environ=os.environ,
+        progress=progress,
+        insecure=is_insecure,
+        confirm=confirm,
+    )
 
 
 def _network_of(request: NetworkRequest | None, attachment: Attachment | None) -> Network:

@@ -40,7 +40,7 @@ def test_options_that_ask_for_what_happens_anyway_are_accepted() -> None:
     words = ["-it", "--rm", "-i", "-t", "--interactive", "--tty", "--label", "a=b", "example.com/x:1", "-p"]
     options = parser.parse_args(words)
     assert (options.reference, options.arguments) == ("example.com/x:1", ["-p"])
-    for name in ("--rm", "--tty"):
+    for name in ("--tty",):
         assert name not in parser.format_help()
 
 

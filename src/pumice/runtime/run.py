@@ -74,13 +74,12 @@ def run_image(
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
-    ``platform`` is that of the host by default. The program is process 1, or the child of an ``init``. Its
-    changes are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
-    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
-    126 or 127 if the program is not executable or missing.
+    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
+    of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
+    ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
+    about an unsigned image. With ``pod`` it becomes a pod, and the exit code of a detached one is 0 as soon
+    as its program was executed. Raises ImageError, TrustError and FormatError for an unusable image, and
+    SandboxError if the program cannot be started (exit code 126 or 127 if not executable or missing).
     """
     progress = progress or Silent()
     request = admission.AdmissionRequest(

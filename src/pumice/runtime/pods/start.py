@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime import run
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import pod_store, supervisor
+from pumice.runtime.pods import pod_store, processes, supervisor
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
@@ -151,6 +151,7 @@ class _Launch:
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
             *(word for path in self._group.directories for word in ("--cgroup", str(path))),
+            *("--depth", str(processes.namespace_depth(pod)), *(("--init",) if pod.init else ())),
             *_health_arguments(pod.health_check),
             *("--", *self._program),
         ]

@@ -94,7 +94,9 @@ def run_image(
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
-    with prepared_tree.hold(platform_image, home, progress) as tree:
+    with prepared_tree.hold(
+        platform_image, home, progress, verify=container_request.verify if container_request else "fast"
+    ) as tree:
         container = plan_container(
             *(config, tree, overrides, mounts),
             network=network,

@@ -42,6 +42,7 @@ NOT_VERBS = {
     "recipes",
     "summaries",
     "isolation_options",
+    "pod_views",
     "reading",
     "registries",
     "streams",

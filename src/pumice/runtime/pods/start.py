@@ -86,13 +86,21 @@ def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
 
 
 def start_pod(
-    pod: Pod, container: Container, runner: Stage1, tree: PreparedTree, home: Home, *, foreground: bool
+    request: PodRequest,
+    source: tuple[str, str],
+    config: RunConfig,
+    container: Container,
+    runner: Stage1,
+    tree: PreparedTree,
+    home: Home,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
-    In the foreground this process becomes the supervisor, so this function returns only if that fails. Raises
+    ``source`` is the reference of its image and the digest of the manifest that runs. In the
+    foreground this process becomes the supervisor, so this function returns only if that fails. Raises
     PodError if the name is in use, and the errors of `run.execute`.
     """
+    pod = make_pod(request, container, config, image=source[0], digest=source[1])
     descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
@@ -100,8 +108,8 @@ def start_pod(
     try:
         with control_groups.limited(container) as (limited, group):
             launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
-            command = launch.command(pod, trash, foreground=foreground)
-            if foreground:
+            command = launch.command(pod, trash, foreground=not request.detached)
+            if not request.detached:
                 launch.become(command)
             return launch.spawn(command)
     except BaseException:
@@ -167,8 +175,6 @@ class _Launch:
         """Execute the supervisor in this process, with its streams."""
         for number in self._all(foreground=True):
             os.set_inheritable(number, True)
-        sys.stdout.flush()
-        sys.stderr.flush()
         os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
 
     def spawn(self, command: list[str]) -> int:

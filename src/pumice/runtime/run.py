@@ -91,7 +91,7 @@ def run_image(
     )
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
-    config = platform_image.config().config
+    config, digest = platform_image.config().config, platform_image.root.digest
     with prepared_tree.hold(platform_image, home, progress, verify=container_request.verify) as tree:
         container = plan_container(
             *(config, tree, overrides, mounts),
@@ -106,9 +106,7 @@ def run_image(
         if pod is not None:
             from pumice.runtime.pods.start import start_pod
 
-            return start_pod(
-                pod, (reference, platform_image.root.digest), config, container, runner, tree, home
-            )
+            return start_pod(pod, (reference, digest), config, container, runner, tree, home)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress)
 

@@ -26,6 +26,7 @@ def without_locations(recipe: Recipe) -> Recipe:
         files=tuple(msgspec.structs.replace(request, where="", base_dir="") for request in recipe.files),
         exclude=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.exclude),
         permissions=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.permissions),
+        generate=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.generate),
         version_from=recipe.version_from and msgspec.structs.replace(recipe.version_from, where=""),
     )
 

@@ -82,7 +82,7 @@ def measure(recipe: Path, folder: Path) -> dict[str, object]:
 def list_left_out(recipe: Path) -> list[str]:
     """Return what a recipe leaves out by ``without`` and ``exclude``: names of packages, and patterns."""
     effective = load_recipe(recipe)
-    return [*getattr(effective, "without", ()), *(path for rule in effective.exclude for path in rule.paths)]
+    return [*effective.without, *(path for rule in effective.exclude for path in rule.paths)]
 
 
 def published() -> list[dict[str, str]]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "generate", "layer", "image", "evidence", "findings", "layer-scan",
-    "license", "package-index", "signatures",
+    "segment", "effects", "bytecode", "generate", "layer", "image", "uses", "omission", "evidence",
+    "findings", "layer-scan", "license", "package-index", "signatures",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -50,6 +50,7 @@ _TREES = (
     *("canonical.py", "digest.py", "distro/", "distro/debian/", "formats/", "packing/", "packing/effects/"),
     *("packing/effects/data/", "packing/effects/scripts/", "recipe/"),
 )
+_USES = ("checks/programs.py", "checks/shell_commands.py", "formats/", "omission/")
 _OWN_FILES = (
     "assembly/draft_tree.py",
     "assembly/effect_cache.py",
@@ -57,7 +58,7 @@ _OWN_FILES = (
     "assembly/recipe_files.py",
 )
 _ALL = (
-    *(*_TREES, "assembly/", "checks/", "checks/data/", "evidence/", "image/"),
+    *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
 )
 
@@ -65,6 +66,8 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
+    "uses": (*_USES, "packing/selection.py"),
+    "omission": (*_USES, "omission/data/", "packing/selection.py", "recipe/", "assembly/omission.py"),
     "bytecode": _ALL,
     "generate": _ALL,
     "image": _ALL,

@@ -27,7 +27,7 @@ EXIT_CODES = {
     8: "invalid input: a package, archive or document is malformed or hostile",
     9: "the local store: no space, read-only or damaged",
     10: "not found: the store, the registry or the location does not have the image; or the contents of an"
-    " image or destination conflict",
+    " image or destination conflict; or there is no such pod, or it is in the wrong state",
     11: "a program could not be started in the sandbox",
     70: "internal: a bug in Pumice; please report it with the traceback that `PUMICE_DEBUG=1` prints",
     130: "interrupted (Ctrl-C)",
@@ -119,6 +119,12 @@ class StoreError(PumiceError):
 
 class ImageError(PumiceError):
     """An image or a destination was not found, or contents conflict."""
+
+    exit_code = 10
+
+
+class PodError(PumiceError):
+    """A pod was not found, or is not in the state that a command needs."""
 
     exit_code = 10
 

@@ -64,7 +64,9 @@ def code(someone: Person, stage1: str, *arguments: str) -> int:
 
 def left_behind(someone: Person) -> list[Path]:
     store = someone.home / "store"
-    trees = [path for path in store.glob("trees/*/*") if path.name not in ("root", "boot", "owners")]
+    trees = [
+        path for path in store.glob("trees/*/*") if path.name not in ("root", "boot", "owners", "fingerprint")
+    ]
     return [*(store / "tmp").iterdir(), *trees]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import layout_writer
 from pumice.progress import Silent
+from pumice.runtime.pods import pod_store
+from pumice.runtime.pods.records import Pod
 from pumice.store.home import Home
 from tests.support import handmade, images, signed_images
 from tests.support.handmade import ImageContents, file, folder, symlink
@@ -167,6 +170,16 @@ def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with home.blobs.writer() as writer:
             writer.write(EVIL.encode())
             writer.commit(of(EVIL.encode()))
+        pod = Pod(
+            id=pod_store.new_id(),
+            name="evil",
+            image=EVIL,
+            digest=of(b""),
+            created="2026-01-02T03:04:05.000000Z",
+            command=(EVIL,),
+            labels={EVIL: EVIL},
+        )
+        os.close(pod_store.create_pod(home, pod, {}))
     (root / "recipe.yaml").write_text(
         'name: example.com/x\nversion: "1.0"\nfrom: {debian: bookworm}\n'
         f'packages: ["{_yaml(EVIL)}"]\n"{_yaml(EVIL)}": 1\n'
@@ -233,6 +246,13 @@ OTHERS: dict[str, list[list[str]]] = {
     "build": [["recipe.yaml"], ["text"], [EVIL], ["recipe.yaml", "-o", EVIL]],
     "explain": [["recipe.yaml", EVIL], ["text", EVIL]],
     "images": [[], ["--json"], [EVIL]],
+    "ps": [["--all"], ["--all", "--json"], ["--filter", EVIL], ["--filter", f"name={EVIL}"]],
+    "status": [["evil"], ["evil", "--json"], [EVIL]],
+    "logs": [[EVIL], ["evil", "--since", EVIL]],
+    "exec": [["evil", EVIL], [EVIL, EVIL]],
+    "stop": [["evil"], [EVIL]],
+    "kill": [["evil"], ["evil", "--signal", EVIL], [EVIL]],
+    "wait": [[EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
     "trust": [
         ["list"],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tests.support import registry as support
 from tests.support.deb import Deb
+from tests.support.registry import Registry
 from tests.support.world import BASE, LIBHELLO, World
 
 if TYPE_CHECKING:
@@ -80,3 +82,53 @@ def test_a_push_without_a_registry_host_names_the_version_that_is_not_known_yet(
     path.write_text(path.read_text().replace("example.com/hello", "hello"))
     outcome = world.run("build", "recipe.yaml", "--push")
     assert "cannot push hello:VERSION: its name has no registry host" in outcome.stderr
+
+
+def signed_world(root: Path) -> World:
+    """Return a world with a signed image of version 15.14, whose key is trusted below example.com."""
+    world = world_of(root)
+    secret = {"PUMICE_KEY_PASSPHRASE": "x", "XDG_CONFIG_HOME": str(root / "config")}
+    assert world.run("key", "generate", "--output", "release", environment=secret).code == 0
+    built = world.run("build", "recipe.yaml", "--sign", "release.key", environment=secret)
+    assert built.code == 0, built.stderr
+    key = json.loads(world.run("verify", "example.com/hello:15.14", "--key", "release.pub", "--json").stdout)
+    trusted = world.run(
+        *("trust", "add", "--prefix", "example.com", "release.pub"),
+        *("--fingerprint", key["signatures"][0]["key"]),
+        environment=secret,
+    )
+    assert trusted.code == 0, trusted.stderr
+    return world
+
+
+def test_one_signature_is_enough_for_the_tags_of_the_series(tmp_path: Path) -> None:
+    world = signed_world(tmp_path)
+    config = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    for tag in ("15.14", "15", "15.14"):  # a series is not older than its version, nor the other way round
+        verified = world.run("verify", f"example.com/hello:{tag}", "--json", environment=config)
+        assert verified.code == 0, verified.stderr
+        result = json.loads(verified.stdout)
+        assert result["name"] == f"example.com/hello:{tag}"
+        assert {name for signature in result["signatures"] for name in signature["names"]} == {
+            "example.com/hello:15.14"
+        }
+    for name in ("example.com/hello:1", "example.com/hello:14", "example.com/other:15"):
+        assert world.run("tag", "example.com/hello:15", name).code == 0
+        refused = world.run("verify", name, environment=config)
+        assert refused.code == 7
+        assert f"signed as example.com/hello:15.14, not as {name}" in refused.stderr
+
+
+def test_the_tags_of_the_series_are_pushed_and_pulled_with_the_signature(tmp_path: Path) -> None:
+    world = signed_world(tmp_path)
+    config = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+    with support.serving(Registry()) as host:
+        mirror = world.run("trust", "mirror", host, "example.com", environment=config)
+        assert mirror.code == 0, mirror.stderr
+        for tag in ("15.14", "15"):
+            target = f"{host}/hello:{tag}"
+            pushed = world.run("push", f"example.com/hello:{tag}", target, environment=config)
+            assert pushed.code == 0, pushed.stderr
+            pulled = world.run("pull", target, environment=config, store="other")
+            assert pulled.code == 0, pulled.stderr
+            assert pulled.stdout == world.run("resolve", "example.com/hello:15.14").stdout

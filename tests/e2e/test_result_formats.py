@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 
 from pumice.cli.main import main
 from pumice.cli.results import RESULTS
+from pumice.runtime.pods import pod_store
+from pumice.runtime.pods.records import Pod
+from pumice.store.home import Home
 from tests.support import registry as support
 from tests.support import trust_world
 from tests.support.registry import Registry
@@ -33,11 +37,13 @@ COMMAND_LINES = {
     "inspect": ["inspect", "oci:out"],
     "key list": ["key", "list"],
     "licenses": ["licenses", "oci:out"],
+    "ps": ["ps", "--all"],
     "lock": ["lock", "recipe.yaml"],
     "reproduce": ["reproduce", "oci:out"],
     "resolve": ["resolve", "oci:out"],
     "sbom": ["sbom", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "status": ["status", "box"],
     "store path": ["store", "path"],
     "store verify": ["store", "verify"],
     "tags": ["tags", f"{HOST}/hello"],
@@ -65,6 +71,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     (world.project / "tests.yaml").write_text(
         "tests: [{name: configuration, file: {path: /etc/hello.conf, content: {contains: greeting}}}]"
     )
+    with Home(world.root / "store") as home:
+        pod = Pod(
+            id=pod_store.new_id(),
+            name="box",
+            image="example.com/hello:1.0",
+            digest="sha256:" + "0" * 64,
+            created="2026-01-02T03:04:05.000000Z",
+            command=("hello",),
+        )
+        os.close(pod_store.create_pod(home, pod, {}))
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 

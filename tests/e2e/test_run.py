@@ -194,6 +194,22 @@ def test_invalid_input_is_reported_in_one_sentence(person: Person, name: str) ->
     assert process.stdout == ""
 
 
+@pytest.mark.parametrize("how", ["fast", "full"])
+def test_changed_files_of_an_image_are_never_run(person: Person, how: str) -> None:
+    person.pumice("run", "box:1", "true")
+    with person.store():  # the tree belongs to the person, and now to the tests as well
+        tool = next((person.home / "store" / "trees").glob("*/root/etc/passwd"))
+        tool.write_text("intruder::0:0::/:/bin/sh\n")
+    process = person.pumice("run", "--verify", how, "box:1", "cat /etc/passwd")
+    assert process.stdout.startswith("root:x:0:0:"), process.stderr
+    assert (
+        "the unpacked files of the image were changed (/etc/passwd), so they are unpacked again"
+        in process.stderr
+    )
+    process = person.pumice("run", "--verify", how, "box:1", "true")
+    assert process.stderr == ""
+
+
 def test_run_loads_few_modules(tmp_path: Path) -> None:
     with Home(tmp_path / "store") as home:
         images.make(home, [images.shell()], name="box:1")

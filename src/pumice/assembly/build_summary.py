@@ -25,8 +25,10 @@ class PlatformSummary(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     unpacked_size: int
     packages: int
-    """All packages of the lock, including those that provide base data only."""
+    """The packages of the image, including those that provide base data only."""
     base_data_packages: int
+    omitted_packages: int
+    """Packages of the lock that are left out, which ``packages`` does not count."""
     layers: int
     new_layers: int
     """Layers that the store did not have before."""
@@ -48,6 +50,7 @@ def _summarize(
     packages: Sequence[LockedPackage],
     added_blobs: Collection[Digest],
 ) -> PlatformSummary:
+    packages = [package for package in packages if package.name not in image.omission.names]
     layers = [layer for _, layer in image.layers]
     return PlatformSummary(
         platform=platforms.format_platform(platforms.from_debian(architecture)),
@@ -56,6 +59,7 @@ def _summarize(
         unpacked_size=sum(layer.tar_size for layer in layers),
         packages=len(packages),
         base_data_packages=count_base_data(packages),
+        omitted_packages=len(image.omission.omitted),
         layers=len(layers),
         new_layers=sum(layer.digest in added_blobs for layer in layers),
     )

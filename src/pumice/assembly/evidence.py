@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pumice.assembly.platform import PlatformImage, PlatformInputs
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
+    from pumice.omission.decision import OmittedPackage
     from pumice.packing.compose import ComposedLayer
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
@@ -84,6 +85,7 @@ def write_image_facts(
     created: int,
     os_release: str,
     *,
+    omitted: Sequence[OmittedPackage] = (),
     home: Home,
 ) -> Digest:
     """Write the facts of an image as a blob, while everything about it is in memory; return its digest.
@@ -110,6 +112,7 @@ def write_image_facts(
         build_facts.read_system(os_release.encode(), inputs.recipe.origin.debian),
         recipe_entries=[layer_entry.entry for layer_entry in contents.recipe_entries],
         records=home.records,
+        omitted=omitted,
     )
     with home.blobs.writer() as writer:
         writer.write(msgspec.msgpack.encode(facts))

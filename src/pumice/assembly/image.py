@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.evidence import AttachedArtifacts
     from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
@@ -84,14 +85,7 @@ def build_image(
     images: dict[str, PlatformImage] = {}
     ids = lock.ids
     for architecture in architectures:
-        inputs = PlatformInputs(
-            recipe=recipe,
-            files=recipe_files,
-            packages=lock.packages[architecture],
-            architecture=architecture,
-            ids=ids,
-            format=lock.format,
-        )
+        inputs = platform_inputs(recipe, lock, architecture, recipe_files, ids)
         images[architecture] = build_platform(inputs, context)
         ids = _merge_ids(ids, images[architecture].ids)  # a name has one id on all architectures
     root = _write_root(recipe, list(images.values()), context.home.blobs)
@@ -105,6 +99,22 @@ def build_image(
         recipe_text,
     )
     return BuiltImage(root, images, evidence.attach_evidence(sources, root, images, context.home))
+
+
+def platform_inputs(
+    recipe: Recipe, lock: Lock, architecture: str, files: RecipeFiles, ids: Ids
+) -> PlatformInputs:
+    """Return the inputs of the image for one architecture of a lock."""
+    return PlatformInputs(
+        recipe=recipe,
+        files=files,
+        packages=lock.packages[architecture],
+        architecture=architecture,
+        ids=ids,
+        format=lock.format,
+        omittable=lock.omittable.get(architecture, ()),
+        without=lock.without.get(architecture, ()),
+    )
 
 
 def _check_format(recipe: Recipe, lock: Lock) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.assembly.lock_omission import add_omission
 from pumice.distro.preferences import archive_name, canonical_archive
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb, deb822
@@ -73,16 +74,15 @@ def update_lock(
         args=recipe.args,
         format=old_lock.format if old_lock and upgrade != frozenset() else FORMAT,
     )
+    lock = add_omission(lock, recipe, resolve_architectures, old_lock, progress)
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
 
 
 def _has_same_packages(lock: Lock, old_lock: Lock) -> bool:
     """Return whether two locks differ at most in the indexes that they were resolved with."""
-    return (lock.packages, lock.requirements, lock.args, lock.format) == (
-        old_lock.packages,
-        old_lock.requirements,
-        old_lock.args,
-        old_lock.format,
+    return all(
+        getattr(lock, field) == getattr(old_lock, field)
+        for field in ("packages", "requirements", "args", "format", "omittable", "without")
     )
 
 

@@ -12,6 +12,7 @@ from pumice.assembly.effect_cache import apply_effects
 from pumice.assembly.image_checks import check_contents
 from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
+from pumice.assembly.omission import omit_packages
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
 from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
+    from pumice.assembly.omission import LeanPackages
     from pumice.assembly.package_segments import CutPackages
     from pumice.assembly.platform import PlatformInputs
     from pumice.packing.compose import ComposedLayer
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pumice.packing.merge import MergedTree
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
-    from pumice.packing.tree import Node
+    from pumice.packing.tree import Node, Tree
     from pumice.store.blobs import Blobs
 
 
@@ -48,13 +50,17 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
     )
     cut = cut_packages(inputs, groups, context)
+    recipe_entries = recipe_files.collect_items(inputs.files)
+    lean = omit_packages(inputs, cut, recipe_entries, context)
+    inputs, cut = lean.inputs, lean.cut
+    groups = layer_plan.keep_packages(groups, {p.name for p in inputs.packages if p.role != "base-data"})
     merged = merge.merge_segments(
         cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
     )
-    recipe_entries = recipe_files.collect_items(inputs.files)
     settings = _effect_settings(inputs)
-    draft = _draft_tree(inputs, recipe_entries, merged, settings)
-    outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
+    effect_tree = merged.tree.with_packages(lean.script_facts).with_entries(lean.account_files)
+    draft = _draft_tree(inputs, recipe_entries, effect_tree, settings)
+    outcome = apply_effects(settings, cut.keys | lean.omitted_keys, effect_tree, draft, context.home)
     generated = _generated_entries(merged, cut.segments, outcome, blobs)
     tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
@@ -77,7 +83,7 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     )
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
-    image = _write_image(inputs, contents, layers, merged, outcome, owners, context)
+    image = _write_image(lean, contents, layers, merged, outcome, owners, context)
     return msgspec.structs.replace(image, generated=generated_paths) if generated_paths else image
 
 
@@ -135,14 +141,14 @@ def _creation_time(contents: LayerContents, context: BuildContext) -> int:
 def _draft_tree(
     inputs: PlatformInputs,
     recipe_entries: Sequence[RecipeEntry],
-    merged: MergedTree,
+    tree: Tree,
     settings: effects.EffectSettings,
 ) -> DraftTree | None:
     """Return the tree that effects see with the recipe's own files, None for formats before 2."""
     if inputs.format < 2:
         return None
-    aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
-    return DraftTree(inputs.files, recipe_entries, merged.tree, merged.tree.with_entries(aliases))
+    aliases = link_merged_usr(effects.EffectInput(tree, settings, {})).generated
+    return DraftTree(inputs.files, recipe_entries, tree, tree.with_entries(aliases))
 
 
 def _change_segments(
@@ -207,7 +213,7 @@ def _link_directories(merged: MergedTree, outcome: AppliedEffects) -> Iterator[G
 
 
 def _write_image(
-    inputs: PlatformInputs,
+    lean: LeanPackages,
     contents: LayerContents,
     layers: list[ComposedLayer],
     merged: MergedTree,
@@ -216,6 +222,7 @@ def _write_image(
     context: BuildContext,
 ) -> PlatformImage:
     """Write the config, the manifest and the facts of an image whose layers are finished."""
+    inputs = lean.inputs
     created = _creation_time(contents, context)
     user = owners.config_user(inputs.recipe.run.user)
     manifest, config = write_manifest(
@@ -230,13 +237,30 @@ def _write_image(
         ids=outcome.ids,
         layers=tuple((layer.title, layer.layer) for layer in layers),
         facts=evidence.write_image_facts(
-            inputs, contents, layers, (manifest, config), created, os_release, home=context.home
+            inputs,
+            contents,
+            layers,
+            (manifest, config),
+            created,
+            os_release,
+            omitted=lean.decision.omitted,
+            home=context.home,
         ),
-        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
+        skipped_actions=_skipped_actions(outcome, lean),
+        omission=lean.decision,
         notes=merged.notes,
         excluded=_list_excluded_files(contents.exclusions) if contents.exclusions else (),
         findings=check_contents(inputs.recipe, contents, context.home.blobs),
     )
+
+
+def _skipped_actions(outcome: AppliedEffects, lean: LeanPackages) -> dict[str, tuple[str, ...]]:
+    """Return the skipped actions by package, without those of packages that are left out."""
+    return {
+        name: tuple(actions)
+        for name, actions in sorted(outcome.skipped_actions.items())
+        if name not in lean.decision.names
+    }
 
 
 def _list_excluded_files(exclusions: Exclusions) -> tuple[ExcludedFiles, ...]:

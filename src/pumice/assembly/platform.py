@@ -9,6 +9,7 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.formats import oci
+from pumice.omission.decision import Decision
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
@@ -50,6 +51,10 @@ class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     ids: Ids
     format: int
+    omittable: tuple[str, ...] = ()
+    """The install tools, and dependencies on them, that the image leaves out where nothing uses them."""
+    without: tuple[str, ...] = ()
+    """The packages that the recipe gives up."""
 
 
 class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +72,8 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     generated: GeneratedPaths = GeneratedPaths()
+    omission: Decision = Decision()
+    """The packages that are left out, and why others are not."""
     excluded: tuple[ExcludedFiles, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What `pumice.checks` found in the image."""
@@ -101,6 +108,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
         *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),
+        *(inputs.omittable, inputs.without),
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice.omission import reasons as omission_reasons
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -104,7 +106,19 @@ def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict
                 "scripts_not_run": list(image.skipped_actions.get(package.name, ())),
             }
             for package in packages
+            if package.name not in image.omission.names
         ],
+        "omitted": [
+            {
+                "name": package.name,
+                "version": package.version,
+                "needed_by": list(package.needed_by),
+                "reason": omission_reasons.describe_omission(package),
+                "not_kept_for": [omission_reasons.describe_use(use) for use in package.unused_by],
+            }
+            for package in image.omission.omitted
+        ],
+        "kept_because_used": {use.package: omission_reasons.describe_use(use) for use in image.omission.kept},
         "ids": image.ids,
         "excluded": [msgspec.to_builtins(use) for use in image.excluded],
         "generated": [f"/{path}" for path in image.generated.kept],

@@ -91,6 +91,8 @@ def _platform_inputs(plan: RebuildPlan, recipe: Recipe) -> PlatformInputs:
         recipe=recipe,
         files=read_recipe_files(recipe.files, Path(recipe.path).parent, plan.lock.format),
         packages=plan.lock.packages[plan.architecture],
+        omittable=plan.lock.omittable.get(plan.architecture, ()),
+        without=plan.lock.without.get(plan.architecture, ()),
         architecture=plan.architecture,
         ids=plan.lock.ids,
         format=plan.lock.format,

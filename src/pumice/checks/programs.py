@@ -40,13 +40,14 @@ def read_executable(image: CheckedImage, path: str) -> ElfProgram | Script | Non
     size = image.size(path)
     head = image.read_at(path, 0, min(size, _MAX_FIRST_LINE)) if size else b""
     if head.startswith(b"#!"):
-        return _parse_first_line(head)
+        return parse_first_line(head)
     if head.startswith(b"\x7fELF"):
         return read_program(lambda offset, length: image.read_at(path, offset, length), size)
     return None
 
 
-def _parse_first_line(head: bytes) -> Script | None:
+def parse_first_line(head: bytes) -> Script | None:
+    """Return the script whose first bytes are ``head``, which begins with ``#!``; None without a program."""
     line = head[2:].partition(b"\n")[0].decode("utf-8", "replace").strip(" \t")
     interpreter, _, argument = line.partition(" ")
     return Script(interpreter, argument.strip(" \t")) if interpreter else None

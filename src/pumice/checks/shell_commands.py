@@ -71,7 +71,7 @@ def _check_text(
     packages = packages_by_program()
     missing = [
         name
-        for name in _run_programs(text)
+        for name in find_commands(text)
         if (is_own or packages.get(name) in _BASIC_PACKAGES)
         and (name.startswith("/") or (is_searched and "/" not in name))
         and image.find_command(name) is None
@@ -93,7 +93,7 @@ def _join(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _run_programs(text: str) -> list[str]:
+def find_commands(text: str) -> list[str]:
     """Return the programs that a script runs without asking whether they exist; none if it is not POSIX."""
     try:
         script = shell.parse_script(text.encode("utf-8", "replace"))

@@ -77,7 +77,9 @@ def _rows(outcome: BuildOutcome) -> Iterator[Row]:
 def _platform_rows(platform: PlatformSummary) -> Iterator[Row]:
     compressed, unpacked = format_size(platform.size), format_size(platform.unpacked_size)
     yield Row("size", f"{compressed} compressed, {unpacked} unpacked")
-    yield Row("packages", format_packages(platform.packages, platform.base_data_packages))
+    packages = format_packages(platform.packages, platform.base_data_packages)
+    omitted = f"; {platform.omitted_packages} left out" if platform.omitted_packages else ""
+    yield Row("packages", packages + omitted)
     reused = platform.layers - platform.new_layers
     yield Row("layers", f"{platform.layers} ({platform.new_layers} new, {reused} reused)")
 

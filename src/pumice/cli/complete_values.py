@@ -44,6 +44,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "PROGRAM",
             "REPOSITORY",
             "SECONDS",
+            "SIGNAL",
             "TEXT",
             "TIME",
             "TYPE",
@@ -120,6 +121,10 @@ def _image_names(_current: str) -> tuple[str, list[Candidate]]:
     return "", [(name, "image in the store") for name in list_images()]
 
 
+def _pods(_current: str) -> tuple[str, list[Candidate]]:
+    return "", [(name, "pod") for name in list_pods()]
+
+
 def _keys(_current: str) -> tuple[str, list[Candidate]]:
     return "files", [(name, "key") for name in list_keys()]
 
@@ -164,6 +169,24 @@ def list_images() -> list[str]:
     return sorted(filter(None, map(decode_reference, file_names)))
 
 
+def list_pods() -> list[str]:
+    """Return the names of the pods in the store, empty if it cannot be read."""
+    import json
+
+    from pumice.errors import PumiceError
+    from pumice.store.location import locate
+
+    names = []
+    try:
+        with os.scandir(os.path.join(locate(os.environ), "pods")) as entries:
+            for entry in entries:
+                with open(os.path.join(entry.path, "pod.json"), encoding="utf-8") as file:
+                    names.append(str(json.load(file)["name"]))
+    except (OSError, PumiceError, ValueError, KeyError, TypeError):
+        pass
+    return sorted(names)
+
+
 def list_keys() -> list[str]:
     """Return the names of the keys in the key directory, empty if it cannot be read."""
     from pumice.errors import PumiceError
@@ -192,6 +215,7 @@ _COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
     "NAME": _image_names,
     "NEW-KEY": _keys,
     "PLACE": _image_names,
+    "POD": _pods,
     "PUB": _keys,
     "RECIPE": _recipes,
     "RECIPE|REF": _recipes_or_references,

@@ -71,17 +71,21 @@ def main(arguments: Sequence[str]) -> int:
         path = locking.lock_path(options.recipe)
         lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         from pumice.assembly import lock_update
+        from pumice.assembly.omission_explanation import explain_omission
         from pumice.resolve.explain import explain_package
 
         indexes = connection.load_indexes(architectures)
         universes = [indexes.universe(architecture) for architecture in architectures]
         _check_exists(options.package, universes, lock)
         explanations = [
-            explain_package(
-                indexes.universe(architecture),
-                lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
-                lock.packages[architecture],
-                options.package,
+            explain_omission(
+                explain_package(
+                    indexes.universe(architecture),
+                    lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
+                    lock.packages[architecture],
+                    options.package,
+                ),
+                *(recipe, lock, home),
             )
             for architecture in architectures
         ]
@@ -124,8 +128,13 @@ def format_text(explanation: Explanation, *, with_architecture: bool = False) ->
     elif explanation.presence == "base-data":
         part = "only its locale C.UTF-8" if explanation.package in LOCALE_DATA.values() else "its files"
         lines.append(f"  base: data installs {part} without its dependencies")
+    elif explanation.presence == "omitted":
+        lines = [f"{head} is left out of the image"]
+        lines += [f"  {_format_step(step)}" for step in explanation.chain]
+        lines += _omission_lines(explanation)
     else:
         lines += [f"  {_format_step(step)}" for step in explanation.chain]
+        lines += [f"  {explanation.omission}"] if explanation.omission else []
         lines += _choice_lines(explanation)
         lines += _cost_lines(explanation)
     if explanation.approximated:
@@ -184,6 +193,15 @@ def _cost_lines(explanation: Explanation) -> list[str]:
         with_it = _join_names([name for name in explanation.exclusive if name != explanation.package])
         lines.append(f"without it the image would be {size} smaller: {with_it} would be removed as well")
     return [f"  {line}" for line in lines]
+
+
+def _omission_lines(explanation: Explanation) -> list[str]:
+    uses = list(explanation.unused_by[:_MAX_NAMES])
+    hidden_count = len(explanation.unused_by) - len(uses)
+    lines = [explanation.omission, *(f"does not count: {use}" for use in uses)]
+    lines += [f"and {hidden_count} more files"] if hidden_count else []
+    keep = f"'keep: [{explanation.package}]' brings it back; for apt in the image, use 'keep: all'"
+    return [f"  {line}" for line in (*lines, keep)]
 
 
 def _absence_lines(explanation: Explanation) -> list[str]:

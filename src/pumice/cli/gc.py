@@ -12,10 +12,12 @@ from pumice.cli import output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pumice.progress import Progress
     from pumice.store.garbage_collection import Collected
     from pumice.store.home import Home
 
 _DEFAULT_DAYS = 30
+_DEFAULT_HOURS = 24
 
 _EPILOG = """Everything that images in the store consist of is kept. The rest (packages, their segments,
 results of earlier builds) is a cache that speeds up the next build; it is deleted some days after
@@ -41,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="DAYS",
         help="keep cached data for DAYS days after its last use (default: 30)",
     )
+    parser.add_argument(
+        "--grace-period",
+        type=_hours,
+        default=_DEFAULT_HOURS,
+        metavar="HOURS",
+        help="remove pods that ended, or were created and never started, HOURS hours ago (default: 24)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be freed")
     # Nothing is asked, so nothing needs to be forced.
     parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
@@ -55,6 +64,13 @@ def _days(text: str) -> int:
 
 
 _days.__name__ = "days"  # argparse prints the name in errors
+
+
+def _hours(text: str) -> int:
+    return _days(text)
+
+
+_hours.__name__ = "hours"  # as above
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,12 +89,24 @@ def main(arguments: Sequence[str]) -> int:
             dry_run=options.dry_run,
         )
         if not options.dry_run:
+            _drop_pods(home, options.grace_period, progress)
             _drop_trees(home, result)
     verb = "would free" if options.dry_run else "freed"
     print(f"{verb} {output.format_size(result.freed)}: {result.blobs} blobs and {result.records} records")
     if result.cache:
         progress.note(f"{output.format_size(result.cache)} of cache kept; use --all to delete it too")
     return 0
+
+
+def _drop_pods(home: Home, hours: int, progress: Progress) -> None:
+    """Remove pods that ended ``hours`` ago, and what programs left that were killed."""
+    if not any((home.root / name).is_dir() for name in ("pods", "trees")):
+        return
+    from pumice.runtime.pods import collection
+
+    count = collection.collect_pods(home, hours * 3600)
+    if count:
+        progress.note(f"{count} pods removed" if count > 1 else "1 pod removed")
 
 
 def _drop_trees(home: Home, result: Collected) -> None:

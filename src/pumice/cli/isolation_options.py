@@ -29,6 +29,14 @@ def add_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="fail if --stage1 cannot honor an option, instead of warning"
     )
+    parser.add_argument(
+        "--verify",
+        choices=("fast", "full"),
+        default="fast",
+        metavar="HOW",
+        help="check the unpacked files of the image for changes by their metadata, or read them all: fast or"
+        " full (default: fast)",
+    )
     _add_limits(parser)
     _add_privileges(parser)
     _add_files(parser)
@@ -115,6 +123,7 @@ def plan_request(options: argparse.Namespace) -> ContainerRequest:
         names=plan_names(options),
         hostname=parse_hostname(options.hostname) if options.hostname else HOSTNAME,
         strict=options.strict,
+        verify=options.verify,
     )
 
 

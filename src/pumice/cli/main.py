@@ -26,6 +26,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "ps": ("pumice.cli.ps", "List pods", "Pods"),
+    "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
+    "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
+    "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
+    "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
+    "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",

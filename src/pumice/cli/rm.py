@@ -1,4 +1,4 @@
-"""``pumice rm``: remove images from the local store by name."""
+"""``pumice rm``: remove images from the local store by name, and pods."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.errors import ImageError
+from pumice.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pumice.runtime.pods.pod_store import PodState
     from pumice.store.home import Home
     from pumice.store.refs import Refs
 
@@ -24,16 +25,18 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice rm``."""
     parser = command_line.make_parser(
         "rm",
-        "Remove images from the local store. If one does not exist, none is removed.",
+        "Remove images from the local store, and pods. If one does not exist, none is removed.",
         epilog="Data that no other image needs stays as a cache, which 'pumice gc' deletes some days later.",
         progress=False,
-        examples=("pumice rm example.com/hello:1.0",),
+        examples=("pumice rm example.com/hello:1.0", "pumice rm --force web"),
     )
     parser.add_argument(
-        "references", metavar="REF", nargs="+", help="name:version, or a digest to remove all its names"
+        "references",
+        metavar="REF",
+        nargs="+",
+        help="name:version, or a digest to remove all its names; or the name or id of a pod",
     )
-    # Nothing is asked, so nothing needs to be forced.
-    parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-f", "--force", action="store_true", help="remove pods that run: kill them first")
     return parser
 
 
@@ -46,13 +49,45 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ)) as home:
         names = home.refs.names()
         names_to_remove: dict[str, None] = {}
+        pods_to_remove: dict[str, PodState] = {}
         for text in options.references:
+            if pod := _find_pod(text, names, home):
+                pods_to_remove[pod.pod.id] = pod
+                continue
             reference = references.parse_stored_name(text)
             names_to_remove |= dict.fromkeys(_find_names(reference, names, home))
+        for pod in pods_to_remove.values():
+            _remove_pod(home, pod, force=options.force)
         for name in names_to_remove:
             if home.refs.remove(name):
                 print(name)
     return 0
+
+
+def _find_pod(text: str, names: Sequence[str], home: Home) -> PodState | None:
+    """Return the pod that ``text`` means, None if there is none; raises UsageError if it is an image, too."""
+    if not (home.root / "pods").is_dir():
+        return None
+    from pumice.runtime.pods import pod_store
+
+    pods = pod_store.find_pods(home, text)
+    if not pods:
+        return None
+    pod = pod_store.find_pod(home, text)
+    is_image = any(text in (name, name.rpartition(":")[0]) for name in names)
+    if is_image or _find_names_of_digest(text, home.refs):
+        raise UsageError(
+            f"both a pod and an image are called {text[:200]!r}",
+            hint=f"write the id of the pod, {pod.pod.id}, or the image with its version",
+        )
+    return pod
+
+
+def _remove_pod(home: Home, pod: PodState, *, force: bool) -> None:
+    from pumice.runtime.pods import removal
+
+    removal.remove_pod(home, pod, force=force)
+    print(pod.pod.name)
 
 
 def _find_names(reference: str, names: Sequence[str], home: Home) -> Iterable[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
+    from pumice.runtime.pods.records import PodRequest
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments.required = False  # argparse always requires a REMAINDER argument
     container = parser.add_argument_group("container")
     _add_container_options(container)
+    _add_pod_options(parser.add_argument_group("pods"))
     container.add_argument(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
     )
@@ -105,6 +107,26 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
     _add_isolation_options(parser)
 
 
+def _add_pod_options(parser: command_line.OptionGroup) -> None:
+    """Add the options that keep the program and its log as a pod."""
+    parser.add_argument(
+        "-d", "--detach", action="store_true", help="run the pod in the background, and print its id"
+    )
+    parser.add_argument(
+        "--name", dest="pod_name", default="", metavar="NAME", help="name the pod, and keep it when it ends"
+    )
+    parser.add_argument("--rm", action="store_true", help="remove the pod when it ends")
+    parser.add_argument(
+        "-l",
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="add a label to the pod (repeatable)",
+    )
+    parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+
+
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
     """Add the options for what the program shares with the machine."""
     parser.add_argument(
@@ -131,11 +153,9 @@ def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
     for names in (
         ("-i", "--interactive"),
         ("-t", "--tty"),
-        ("--rm",),
         ("--no-healthcheck",),
     ):
         parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("-l", "--label", action="append", metavar="TEXT", help=argparse.SUPPRESS)
 
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
@@ -143,13 +163,10 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
     ports = "the container uses the host's network; its ports are already open, so drop it"
     flags = {
         ("-P", "--publish-all"): ports,
-        ("-d", "--detach"): "the program runs in the foreground; append '&' to the command, or run it as a"
-        " systemd service",
         ("--privileged",): "name what the program needs with --cap-add, --device and --security-opt",
     }
     options = {
         ("-p", "--publish"): ports,
-        ("--name",): "containers are not kept, so they have no names; drop the option",
         ("--cpuset-cpus",): "choose processors from outside, such as with taskset; or pass --cpus",
         ("--restart",): "restart the program with your service manager, such as systemd",
         ("--gpus",): "name the devices with --device, such as --device /dev/dri/renderD128",
@@ -174,8 +191,9 @@ def main(arguments: Sequence[str]) -> int:
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
+    pod = _pod_request(options)
     with registries.open_image(options.reference, home, progress, options) as image:
-        return run_image(
+        code = run_image(
             image,
             Overrides(
                 arguments=tuple(options.arguments),
@@ -198,7 +216,44 @@ def main(arguments: Sequence[str]) -> int:
             insecure=tuple(options.insecure_options),
             allow_older=options.allow_older,
             confirm=confirmation.unsigned_image_question(),
+            pod=pod,
         )
+    if pod and pod.detached:
+        print(pod.id)
+    return code
+
+
+def _pod_request(options: argparse.Namespace) -> PodRequest | None:
+    """Return what the options ask of a pod, None if the program runs without leaving anything."""
+    if not (options.detach or options.pod_name or options.cidfile):
+        return None
+    from pumice.runtime.pods import pod_store
+    from pumice.runtime.pods.records import PodRequest
+
+    if options.pod_name:
+        pod_store.check_name(options.pod_name)
+    pod_id = pod_store.new_id()
+    if options.cidfile:
+        _write_id(options.cidfile, pod_id)
+    return PodRequest(
+        id=pod_id,
+        name=options.pod_name,
+        labels=dict(label.partition("=")[::2] for label in options.label),
+        detached=options.detach,
+        remove=options.rm,
+        stage1=options.stage1,
+    )
+
+
+def _write_id(path: str, pod_id: str) -> None:
+    from pathlib import Path
+
+    try:
+        with Path(path).open("x", encoding="ascii") as file:
+            file.write(f"{pod_id}\n")
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"cannot write the id of the pod: {reason}", where=path[:200]) from None
 
 
 def _exit_on_signals() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pumice.evidence.license_expressions import Licensing
     from pumice.formats.tar import Entry
+    from pumice.omission.decision import OmittedPackage
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage
@@ -57,6 +58,7 @@ def gather_facts(
     system: System,
     recipe_entries: Sequence[Entry] = (),
     records: Records | None = None,
+    omitted: Sequence[OmittedPackage] = (),
 ) -> Facts:
     """Return the facts of an image that was just built.
 
@@ -86,6 +88,7 @@ def gather_facts(
         texts={id_: text for name in numbers for id_, text in licenses[name].texts.items()},
         annotations=documents.annotations,
         own=tuple(recipe_entries),
+        omitted=tuple(omitted),
         complete=True,
     )
 

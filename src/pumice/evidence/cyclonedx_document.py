@@ -96,6 +96,7 @@ def _root(facts: Facts) -> Component:
         properties=make_properties(
             pumice__config=facts.config,
             pumice__platform=facts.platform,
+            pumice__omitted=", ".join(f"{package.name} {package.version}" for package in facts.omitted),
             aquasecurity__trivy__SchemaVersion="2",
             **bsi.make_file_properties(hex_, executable=bsi.has_executables(facts.files)),
         ),

@@ -12,6 +12,7 @@ import msgspec
 
 from pumice.formats import relations
 from pumice.formats.tar import Entry
+from pumice.omission.decision import OmittedPackage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -116,6 +117,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[Entry, ...] = ()
     """The recipe's own entries, directories and links included; empty for a scan."""
     complete: bool = False
+    omitted: tuple[OmittedPackage, ...] = ()
+    """The packages that the image leaves out although others depend on them; empty for a scan."""
     sha512: str = ""
     """The SHA-512 digest of the manifest in hexadecimal."""
 

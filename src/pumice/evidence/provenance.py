@@ -15,6 +15,7 @@ from pumice.evidence import identifiers
 from pumice.evidence.facts import GENERATED, RECIPE
 from pumice.formats import intoto, purl
 from pumice.formats.intoto import make_resource_descriptor
+from pumice.omission.reasons import describe_omission
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def format_provenance(
             *_keyrings(inputs.indexes),
             *_recipe_files(facts),
         ],
-        _generated_files(facts),
+        _generated_files(facts) | _omitted_packages(facts),
         byproducts=byproduct_descriptors,
     )
 
@@ -217,6 +218,20 @@ def _generated_files(facts: Facts) -> dict[str, Any]:
         if file.by == GENERATED
     ]
     return {"generatedFiles": files} if files else {}
+
+
+def _omitted_packages(facts: Facts) -> dict[str, Any]:
+    """Return the packages that the image leaves out although others depend on them."""
+    rows = [
+        {
+            "name": package.name,
+            "version": package.version,
+            "reason": describe_omission(package),
+            "neededBy": list(package.needed_by),
+        }
+        for package in facts.omitted
+    ]
+    return {"omittedPackages": rows} if rows else {}
 
 
 def _sha256(data: bytes) -> str:

@@ -43,13 +43,21 @@ def format_spdx(facts: Facts, mirrors: Mapping[str, str] | None = None) -> bytes
         f"{facts.name or 'image'}-{facts.version or facts.digest[7:19]}",
         created=facts.created,
         creators=[*([maker] if maker != NO_ASSERTION else []), f"Tool: pumice-{__version__}"],
-        comment=_COMPLETE if facts.complete else _SCANNED,
+        comment=_describe_origin(facts),
         packages=packages,
         files=[_file(facts, number, file) for number, file in enumerate(facts.files)],
         relationships=list(_relationships(facts)),
         texts=facts.texts,
         describes=_image_id(facts),
     )
+
+
+def _describe_origin(facts: Facts) -> str:
+    """Return where the facts come from, and which packages are left out although others depend on them."""
+    if not facts.complete:
+        return _SCANNED
+    names = ", ".join(f"{package.name} {package.version}" for package in facts.omitted)
+    return f"{_COMPLETE} Left out, because nothing in the image uses them: {names}." if names else _COMPLETE
 
 
 def _root(facts: Facts, maker: str) -> Element:

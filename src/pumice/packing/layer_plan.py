@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import LayerPolicy
@@ -75,6 +75,15 @@ def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple
         LayerGroup(package.name, (package.name,), has_own_layer=True) for package in own_layer_packages
     ]
     return (*own_layers, *(LayerGroup(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
+
+
+def keep_packages(groups: Sequence[LayerGroup], names: Container[str]) -> tuple[LayerGroup, ...]:
+    """Return the groups without the packages that are not in ``names``; empty groups are left out."""
+    reduced = (
+        msgspec.structs.replace(group, packages=tuple(name for name in group.packages if name in names))
+        for group in groups
+    )
+    return tuple(group for group in reduced if group.packages)
 
 
 def _compute_weight(package: LockedPackage) -> int:

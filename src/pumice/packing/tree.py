@@ -144,6 +144,12 @@ class Tree:
             return self.read(entry.link)
         return self._read_content(target)
 
+    def with_packages(self, packages: Iterable[PackageFacts]) -> Tree:
+        """Return this tree with the facts of further packages, none of whose files are in it."""
+        tree = Tree(self.nodes, self._read_content, (*self.packages, *packages), self.implied)
+        tree._children = self._children
+        return tree
+
     def with_entries(self, generated: Iterable[GeneratedEntry], removed: Iterable[str] = ()) -> Tree:
         """Return a new tree without the paths ``removed`` and with the entries ``generated``."""
         entries = {generated_entry.entry.path: generated_entry for generated_entry in generated}

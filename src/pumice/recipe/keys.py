@@ -288,6 +288,18 @@ RECIPE = Table(
             "What to leave out of packages, in the syntax of .gitignore; `include` takes precedence.",
             '["/usr/lib/x86_64-linux-gnu/gconv/"]',
         ),
+        Key(
+            "keep",
+            ListOf(Text(grammar.PACKAGE), single=True, identity="value"),
+            "Packages to keep although only package scripts use them; `all` keeps all of them.",
+            "[dpkg]",
+        ),
+        Key(
+            "without",
+            ListOf(Text(grammar.PACKAGE), single=True, identity="value"),
+            "Packages to give up although programs use them: names, or `perl` and `llvm` for all of theirs.",
+            "[perl]",
+        ),
         Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
         Key(
             "generate",

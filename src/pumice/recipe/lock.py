@@ -15,7 +15,7 @@ import msgspec
 from pumice.decoding import decode_json
 from pumice.errors import LockError
 from pumice.files import open_regular
-from pumice.recipe import arguments
+from pumice.recipe.lock_rules import find_problems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     packages: dict[str, tuple[LockedPackage, ...]]
     """By Debian architecture, sorted by name; ``all`` packages are listed under each."""
     indexes: tuple[LockedIndex, ...] = ()
+    omittable: dict[str, tuple[str, ...]] = {}
+    """By architecture: the packages, and dependencies ``NAME>OTHER``, that only package scripts use. A build
+    leaves out what nothing in the image uses; without a list it keeps everything."""
+    without: dict[str, tuple[str, ...]] = {}
+    """By architecture: the packages that the recipe gives up."""
     ids: Ids = Ids()
     args: dict[str, str] = {}
     """The values of the recipe's arguments."""
@@ -114,6 +119,8 @@ def encode_lock(lock: Lock) -> bytes:
         *_argument_members(lock.args),
         _block('"indexes"', "[]", map(_line, sorted(lock.indexes, key=_index_key))),
         _block('"packages"', "{}", packages),
+        *_name_members("omittable", lock.omittable),
+        *_name_members("without", lock.without),
         _block('"ids"', "{}", ids),
     ]
     return f"{_block('', '{}', members)}\n".encode()
@@ -123,6 +130,16 @@ def _argument_members(args: dict[str, str]) -> tuple[str, ...]:
     """Return the member for the arguments; none without arguments, as in locks of older versions."""
     lines = (f"{_line(name)}: {_line(value)}" for name, value in sorted(args.items()))
     return (_block('"args"', "{}", lines),) if args else ()
+
+
+def _name_members(key: str, names: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the member for lists of names by architecture; none without names, as in older locks."""
+    lists = [
+        _block(_line(architecture), "[]", map(_line, sorted(items)))
+        for architecture, items in sorted(names.items())
+        if items
+    ]
+    return (_block(_line(key), "{}", lists),) if lists else ()
 
 
 def _line(value: Any) -> str:
@@ -150,21 +167,6 @@ def _index_key(index: LockedIndex) -> tuple[str, str, str]:
 MAX_BYTES = 64 << 20
 _REWRITE_HINT = "run 'pumice lock' to rewrite it, or restore it from version control"
 _NEWER_HINT = "use a newer Pumice, or delete the lock and run 'pumice lock'"
-
-_NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
-_VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
-_ARCHITECTURE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
-_ARCHIVE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
-_SUITE = re.compile(rf"{_ARCHIVE.pattern}/?|/")
-_POOL_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+(/(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+)*")
-_LOCAL_PATH = re.compile(r"(\.\./)*(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)*")
-_HEX_64 = re.compile("[0-9a-f]{64}")
-_HEX_128 = re.compile("[0-9a-f]{128}")
-_DIGEST = re.compile("sha256:[0-9a-f]{64}")
-_FINGERPRINT = re.compile("[0-9A-F]{40,64}")
-_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
-_INVALID_ID = (1 << 32) - 1
-_FREE_TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
 def read_lock(path: Path) -> Lock:
@@ -201,7 +203,7 @@ def parse_lock(data: bytes, name: str) -> Lock:
         raise LockError("the lock is nested too deeply", where=name, hint=_REWRITE_HINT) from None
     if lock.lock > LOCK_VERSION or lock.format > FORMAT:
         _reject_newer(data, name)
-    for problem, item in _find_problems(lock):
+    for problem, item in find_problems(lock):
         raise LockError(problem, where=_locate(data, name, item), hint=_REWRITE_HINT)
     if data != encode_lock(lock):
         _reject_duplicate_keys(data, name)
@@ -304,87 +306,3 @@ def _sort_lock(lock: Lock) -> Lock:
     return msgspec.structs.replace(
         lock, packages=packages, indexes=tuple(sorted(lock.indexes, key=_index_key))
     )
-
-
-_Finding = tuple[str, "LockedPackage | LockedIndex | None"]
-
-
-def _find_problems(lock: Lock) -> Iterator[_Finding]:
-    if lock.lock < 1 or lock.format < 1:
-        yield "the lock's 'lock' and 'format' are numbers from 1", None
-    if not _DIGEST.fullmatch(lock.requirements):
-        yield "the lock's 'requirements' is not a sha256 digest", None
-    for index in lock.indexes:
-        yield from _index_problems(index)
-    for architecture, packages in lock.packages.items():
-        if not _ARCHITECTURE.fullmatch(architecture):
-            yield f"{architecture[:80]!r} is not an architecture", None
-        keys: set[tuple[str, str]] = set()
-        for package in packages:
-            key = package.name, package.architecture
-            if key in keys:
-                yield f"duplicate package {package.name!r} for {architecture}", package
-            keys.add(key)
-            yield from _package_problems(package)
-    yield from _id_problems(lock.ids)
-    for name in lock.args:
-        if not re.fullmatch(arguments.NAME, name):
-            yield f"{name[:80]!r} is not an argument's name", None
-
-
-_PACKAGE_RULES = (
-    ("name", _NAME, "a package's name"),
-    ("version", _VERSION, "a version"),
-    ("architecture", _ARCHITECTURE, "an architecture"),
-    ("sha256", _HEX_64, "64 lower-case hexadecimal digits"),
-)
-_PACKAGE_OPTIONS = (
-    ("source", _NAME, "a package's name"),
-    ("source_version", _VERSION, "a version"),
-    ("sha512", _HEX_128, "128 lower-case hexadecimal digits"),
-)
-_MIRROR_RULES = (
-    ("archive", _ARCHIVE, "an archive's name"),
-    ("suite", _SUITE, "a suite"),
-    ("path", _POOL_PATH, "a clean path in a mirror"),
-)
-_LOCAL_RULES = (("path", _LOCAL_PATH, "a clean relative path"),)
-
-
-def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
-    rules = _PACKAGE_RULES + (_LOCAL_RULES if package.role == "local" else _MIRROR_RULES)
-    for key, pattern, noun in rules:
-        text = getattr(package, key)
-        if not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
-    for key, pattern, noun in _PACKAGE_OPTIONS:
-        text = getattr(package, key)
-        if text and not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
-    if not 0 < package.size < 1 << 40:
-        yield f"the size {package.size} of {package.name[:80]!r} is out of range", package
-
-
-def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
-    label = f"{index.archive[:80]}/{index.suite[:80]}"
-    if not (_ARCHIVE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
-        yield f"the index {label!r} has an invalid 'archive' or 'suite'", index
-    if not (_FREE_TEXT.fullmatch(index.codename) and _FREE_TEXT.fullmatch(index.origin)):
-        yield f"the index {label!r} has an invalid 'codename' or 'origin'", index
-    if any(text and not _DIGEST.fullmatch(text) for text in (index.digest, index.keyring)):
-        yield f"the 'digest' or 'keyring' of the index {label!r} is not a sha256 digest", index
-    if not (0 <= index.date < 1 << 40 and 0 <= index.valid_until < 1 << 40):
-        yield f"the index {label!r} has an invalid 'date' or 'valid_until'", index
-    if not all(_FINGERPRINT.fullmatch(signer) for signer in index.signers):
-        yield f"the 'signers' of the index {label!r} are not fingerprints", index
-
-
-def _id_problems(ids: Ids) -> Iterator[_Finding]:
-    for kind, ids_by_name in (("user", ids.users), ("group", ids.groups)):
-        for name, number in ids_by_name.items():
-            if not _ACCOUNT.fullmatch(name):
-                yield f"{name[:80]!r} is not a {kind}'s name", None
-            if not 0 < number < _INVALID_ID:
-                yield f"the {kind} {name[:80]!r} has an invalid id", None
-        if len(set(ids_by_name.values())) < len(ids_by_name):
-            yield f"two {kind}s of the lock have the same id", None

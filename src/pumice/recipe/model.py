@@ -224,6 +224,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     archs: tuple[str, ...] = ()
     """Debian architecture names; empty means the machine's own."""
     layers: LayerPolicy = "auto"
+    keep: tuple[str, ...] = ()
+    """Packages that stay although only package scripts use them; ``all`` for every one."""
+    without: tuple[str, ...] = ()
+    """Packages and families of packages to give up, although programs of the image use them."""
     include: tuple[str, ...] = ()
     """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     exclude: tuple[ExcludeRule, ...] = ()

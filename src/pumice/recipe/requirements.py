@@ -26,6 +26,8 @@ def requirements_digest(recipe: Recipe) -> str:
                 [request.name, request.version, request.exclude, request.file] for request in recipe.packages
             ),
             "archs": sorted(recipe.archs),
+            # Omit newer keys that are not used, so that older locks stay current.
+            **({"without": sorted(recipe.without)} if recipe.without else {}),
         }
     )
 

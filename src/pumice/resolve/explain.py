@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.resolve.pool import Dependency
     from pumice.resolve.problem import Requirements
 
-Presence = Literal["installed", "base-data", "absent"]
+Presence = Literal["installed", "base-data", "absent", "omitted"]
 ChoiceReason = Literal["first", "provider", "cost", "shared"]
 
 
@@ -86,7 +86,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     with it, itself included, and ``exclusive_size`` is their installed size in bytes. ``choices`` are the
     relations for which it was chosen among several packages. ``accepted_by`` is for an absent package,
     and ``excluded`` the location that excludes it. ``approximated`` are packages whose locked version is
-    no longer in the archives: they are explained by the newest version.
+    no longer in the archives: they are explained by the newest version. ``omission`` says why the last
+    build left the package out or kept it, and ``unused_by`` which files use it and do not count.
     """
 
     package: str
@@ -101,6 +102,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     accepted_by: tuple[Alternative, ...] = ()
     excluded: str = ""
     approximated: tuple[str, ...] = ()
+    omission: str = ""
+    unused_by: tuple[str, ...] = ()
 
 
 def explain_package(

@@ -1,7 +1,8 @@
 """Prepared trees: the root file systems of images, unpacked once into the store and never changed.
 
 ``trees/<hex digits of the manifest's digest>/`` has ``root``, the tree; ``owners``, the owners that could not
-be set because Pumice did not run as root; and ``boot``, the boot id. Trees are not synced to the disk, which
+be set because Pumice did not run as root; ``fingerprint``, see `tree_fingerprint`; and ``boot``, the boot
+id. Trees are not synced to the disk, which
 would take longer than unpacking, so a tree from before the last boot is unpacked again.
 """
 
@@ -12,13 +13,14 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from pumice import digest, files
 from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
+from pumice.runtime import tree_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,46 +31,56 @@ if TYPE_CHECKING:
     from pumice.progress import Progress, Task
     from pumice.store.home import Home
 
+Verification = Literal["fast", "full"]
 _NAME = frozenset("0123456789abcdef")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PreparedTree(msgspec.Struct, frozen=True):
-    """A prepared tree: its root, and the file with the owners that it lacks, None if there is none."""
+    """A prepared tree: its root, and the file with the owners that it lacks, None if there is none.
+
+    ``lock`` is the descriptor by which `hold` protects it. A process that inherits it protects the tree, too.
+    """
 
     root: Path
     owners: Path | None = None
+    lock: int = -1
 
 
-def prepare(image: Image, home: Home, progress: Progress) -> PreparedTree:
+def prepare(image: Image, home: Home, progress: Progress, *, verify: Verification = "fast") -> PreparedTree:
     """Return the tree of an image of one platform, unpacked if needed; `hold` also protects it.
 
-    Only its user can enter it. Raises FormatError and TrustError for an image that cannot be unpacked,
+    A tree that was changed is unpacked again; ``verify`` says whether that is found by the metadata of its
+    files, or by reading them. Only its user can enter it.
+
+    Raises FormatError and TrustError for an image that cannot be unpacked,
     StoreError or ImageError if the tree cannot be written; then no partial tree remains.
     """
     name = digest.hex_of(image.root.digest)
     directory = home.directory("trees") / name
-    if not _is_ready(directory):
+    if not _is_usable(directory, verify):
         with home.lock(_lock_name(name)):
-            if not _is_ready(directory):
+            if not _is_usable(directory, verify, progress):
                 _unpack(image, directory, home.directory("tmp"), progress)
     owners = directory / "owners"
     return PreparedTree(directory / "root", owners if owners.exists() else None)
 
 
 @contextmanager
-def hold(image: Image, home: Home, progress: Progress) -> Iterator[PreparedTree]:
+def hold(
+    image: Image, home: Home, progress: Progress, *, verify: Verification = "fast"
+) -> Iterator[PreparedTree]:
     """Prepare the tree of an image, and protect it from `remove_unused` until the context ends.
 
     Raises the errors of `prepare`.
     """
     while True:
-        tree = prepare(image, home, progress)
+        tree = prepare(image, home, progress, verify=verify)
         descriptor = _lock_tree(tree.root.parent)
         if descriptor is not None:
             break  # else a collection removed it in between, which happens at most once per collection
     try:
-        yield tree
+        yield msgspec.structs.replace(tree, lock=descriptor)
     finally:
         os.close(descriptor)
 
@@ -133,6 +145,17 @@ def _is_ready(directory: Path) -> bool:
         return False
 
 
+def _is_usable(directory: Path, verify: Verification, progress: Progress | None = None) -> bool:
+    """Return whether a tree is ready and was not changed; ``progress`` is warned of changes."""
+    if not _is_ready(directory):
+        return False
+    changes = tree_fingerprint.find_changes(directory, full=verify == "full")
+    if changes and progress:
+        paths = ", ".join(f"/{path}"[:100] for path in changes)
+        progress.warn(f"the unpacked files of the image were changed ({paths}), so they are unpacked again")
+    return not changes
+
+
 def _read_boot_id() -> bytes:
     with suppress(OSError):
         return _BOOT.read_bytes()
@@ -152,6 +175,7 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
         with translate_os_errors(directory):
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", entries, progress)
+            tree_fingerprint.record(temporary)
             (temporary / "boot").write_bytes(_read_boot_id())
             temporary.rename(directory)
     except BaseException:

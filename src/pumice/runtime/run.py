@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.errors import SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
@@ -64,6 +67,7 @@ def run_image(
     allow_older: bool = False,
     container_request: ContainerRequest | None = None,
     confirm: Callable[[UnsignedImage], bool] | None = None,
+    pod: PodRequest | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
@@ -71,9 +75,10 @@ def run_image(
     ``platform`` is that of the host by default. The program is
     process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
     image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError
-    if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
+    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
+    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
+    126 or 127 if the program is not executable or missing.
     """
     progress = progress or Silent()
     request = admission.AdmissionRequest(
@@ -89,7 +94,9 @@ def run_image(
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
-    with prepared_tree.hold(platform_image, home, progress) as tree:
+    with prepared_tree.hold(
+        platform_image, home, progress, verify=container_request.verify if container_request else "fast"
+    ) as tree:
         container = plan_container(
             *(config, tree, overrides, mounts),
             network=network,
@@ -102,6 +109,11 @@ def run_image(
         container = fit_container(
             container, isolation, progress, strict=bool(container_request and container_request.strict)
         )
+        if pod is not None:
+            from pumice.runtime.pods.start import make_pod, start_pod
+
+            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
+            return start_pod(record, container, runner, tree, home, foreground=not pod.detached)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress)
 
@@ -165,20 +177,34 @@ def execute(
     context that is open while it runs.
     """
     started = time.monotonic_ns() // 1000
-    with control_groups.limited(container) as (limited, group), closing(runner), _blocked_signals():
+    with control_groups.limited(container) as (limited, group), closing(runner), blocked_signals():
         start = runner.start(limited, scratch)
         reasons, pid = spawn_sandbox(limited, start, streams)
-        with os.fdopen(reasons, "rb") as file:
-            with watch(pid):
-                code = wait_and_forward(pid, lambda: runner.target(pid))
-            os.set_blocking(reasons, False)
-            text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
-        if text:
-            raise_reason(text, code)
-        code = runner.finish(code)
+        code = runner.finish(wait_for_sandbox(reasons, pid, lambda: runner.target(pid), watch))
         if explanation := ending.explain_end(code, container.isolation, group, started):
             (progress or Silent()).warn(explanation)
         return code
+
+
+def wait_for_sandbox(
+    reasons: int,
+    pid: int,
+    target: Callable[[], int] | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
+) -> int:
+    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason.
+
+    Signals go to the process that ``target`` returns, by default to the sandbox. ``watch`` is as in
+    `execute`.
+    """
+    with os.fdopen(reasons, "rb") as file:
+        with watch(pid):
+            code = wait_and_forward(pid, target)
+        os.set_blocking(reasons, False)
+        text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
+    if text:
+        raise_reason(text, code)
+    return code
 
 
 def raise_reason(text: str, code: int) -> NoReturn:
@@ -194,13 +220,22 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
 
     ``streams`` are as for `execute`.
+    """
+    start = msgspec.structs.replace(start, descriptors=(*start.descriptors, *container.cgroups))
+    return spawn_with_options(lambda reasons: sandbox_options(container, start, reasons), start, streams)
+
+
+def spawn_with_options(
+    make_options: Callable[[int], Sequence[str]], start: Start, streams: tuple[int, int, int]
+) -> tuple[int, int]:
+    """Start the sandbox as `spawn_sandbox` does, with the options made for the descriptor of reasons.
 
     Options are passed in a memory file, because every user can read a command line.
     """
     reason_reader, reason_writer = os.pipe()
-    inherited = [reason_writer, *start.descriptors, *container.cgroups]
+    inherited = [reason_writer, *start.descriptors]
     try:
-        options = _sandbox_options(container, start, reason_writer)
+        options = make_options(reason_writer)
         external.check_arguments((*options, *start.program))
         inherited.append(external.create_memory_file(encode_arguments(options)))
         for descriptor in inherited:
@@ -223,7 +258,8 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
     return reason_reader, pid
 
 
-def _sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+def sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
+    """Return the options of the sandbox; reasons of failures go to ``status_fd``."""
     files = [argument for name, text in container.files for argument in ("--file", name, text)]
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
@@ -234,7 +270,7 @@ def _sandbox_options(container: Container, start: Start, status_fd: int) -> list
 
 
 @contextmanager
-def _blocked_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
     """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
     blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)

@@ -157,7 +157,7 @@ def _find_leftovers(root: str) -> Iterator[str]:
     for entry in _list_directory(root):
         if _LEFTOVER.fullmatch(entry.name):
             yield entry.path
-        elif entry.is_dir(follow_symlinks=False) and entry.name not in ("tmp", "locks", "trees"):
+        elif entry.is_dir(follow_symlinks=False) and entry.name not in ("tmp", "locks", "trees", "pods"):
             yield from (file.path for file in _list_directory(entry.path) if _LEFTOVER.fullmatch(file.name))
 
 

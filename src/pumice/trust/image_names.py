@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import PumiceError, UsageError
@@ -15,6 +16,8 @@ TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 CREATED = "org.opencontainers.image.created"
 _MAX_LENGTH = 250
+_SERIES = r"[0-9]+(?:\.[0-9]+)*"
+_RELEASE = rf"{_SERIES}(?:-[0-9]+)?"
 
 
 def declared_name(image: Image) -> str:
@@ -92,6 +95,25 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
 
 
 def matches(signed_name: str, expected: str) -> bool:
-    """Return whether an image signed as ``signed_name`` has the expected name; no version matches any."""
+    """Return whether an image signed as ``signed_name`` has the expected name.
+
+    No version matches any, and a version matches its release series: one signature of ``name:15.14`` is
+    enough for the tag ``name:15``, which moves to the newest image of the series.
+    """
     (name, version), (expected_name, expected_version) = split_name(signed_name), split_name(expected)
-    return name == expected_name and (not version or not expected_version or version == expected_version)
+    if name != expected_name:
+        return False
+    if not version or not expected_version or version == expected_version:
+        return True
+    return is_series(expected_version, version)
+
+
+def is_series(tag: str, version: str) -> bool:
+    """Return whether a tag is a release series of a version: 15 of 15.14, 17.0.16 of 17.0.16-8.
+
+    These are the tags that `pumice.assembly.package_version` derives. A pre-release (``16-rc1``) is in no
+    series, because it is before the release that it looks like.
+    """
+    if not re.fullmatch(_RELEASE, version) or not re.fullmatch(_SERIES, tag):
+        return False
+    return version.startswith((f"{tag}.", f"{tag}-"))

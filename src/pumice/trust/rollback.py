@@ -61,7 +61,9 @@ def describe_image(image: Image, name: str, *, signed_at: int = 0) -> AcceptedIm
     """Return what is recorded of an image that is called ``name``; None if its version is unknown."""
     plain_name, version = image_names.split_name(name)
     annotations = image_names.read_annotations(image)
-    version = version or annotations.get(image_names.VERSION, "")
+    declared_version = annotations.get(image_names.VERSION, "")
+    if not version or image_names.is_series(version, declared_version):
+        version = declared_version  # of a tag such as 15, the version that it points to
     if not plain_name or not version:
         return None
     track = annotations.get(TRACK, "")[:_MAX_TRACK]

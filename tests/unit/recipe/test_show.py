@@ -27,6 +27,7 @@ def without_locations(recipe: Recipe) -> Recipe:
         exclude=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.exclude),
         generate=tuple(msgspec.structs.replace(command, where="") for command in recipe.generate),
         permissions=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.permissions),
+        generate=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.generate),
         version_from=recipe.version_from and msgspec.structs.replace(recipe.version_from, where=""),
     )
 

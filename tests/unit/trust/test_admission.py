@@ -252,6 +252,14 @@ def test_garbage_collection_keeps_signatures_as_long_as_the_image(
         ("host:5000/a", "host:5000/a:1", True),
         ("host:5000/a", "host", False),
         ("a/b@sha256:00", "a/b:1", True),
+        ("a/b:15.14", "a/b:15", True),
+        ("a/b:3.11.2", "a/b:3.11", True),
+        ("a/b:17.0.16-8", "a/b:17.0.16", True),
+        ("a/b:15", "a/b:15.14", False),
+        ("a/b:15.14", "a/b:1", False),
+        ("a/b:16-rc1", "a/b:16", False),
+        ("a/b:9.2p1", "a/b:9", False),
+        ("a/c:15.14", "a/b:15", False),
     ],
 )
 def test_names(stated: str, expected: str, fits: bool) -> None:

@@ -89,6 +89,17 @@ class ControlGroup:
                 count += usage >= limit
         return count > 0
 
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """The descriptors that lock the groups; a process that inherits them holds the locks, too."""
+        return tuple(self._locks)
+
+    def release(self) -> None:
+        """Leave the groups to a process that has inherited the locks: `close` does not remove them."""
+        for descriptor in self._locks:
+            os.close(descriptor)
+        self.directories, self._locks = [], []
+
     def close(self) -> None:
         """Remove the groups, the deepest first, and the parent of the last container."""
         for directory in self.directories:
@@ -274,6 +285,15 @@ def remove_abandoned(parent: Path) -> int:
                 finally:
                     os.close(descriptor)
     return count
+
+
+def remove_all_abandoned() -> None:
+    """Remove the abandoned groups of all hierarchies, and their parents if nothing else is in them."""
+    for hierarchy in find_hierarchies():
+        parent = _parent(hierarchy)
+        if remove_abandoned(parent):
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def find_hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:

@@ -39,8 +39,13 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     release_signals()
     set_limits(options)
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
-    os.closerange(3, options.status_fd)
-    os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
+    if options.exec_fd >= 0:
+        os.set_inheritable(options.exec_fd, False)
+    first = 3
+    for descriptor in sorted({options.status_fd, options.exec_fd} - {-1, 0, 1, 2}):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
 

@@ -7,6 +7,7 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.image_program import close_exec_descriptor
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -40,7 +41,9 @@ def run_host_program(options: Options) -> int:
         program = os.fork()
         if program == 0:
             _execute(options, streams)
+        close_exec_descriptor(options)
         os._exit(_wait_for_program(program, options))
+    close_exec_descriptor(options)
     return streams.wait_for(child)
 
 

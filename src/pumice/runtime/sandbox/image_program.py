@@ -41,6 +41,7 @@ def run_image_program(options: Options) -> int:
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
+    close_exec_descriptor(options)
     return streams.wait_for(child)
 
 
@@ -80,10 +81,17 @@ def _supervise(options: Options, streams: Streams) -> int:
         if not options.init:
             _confine(options, streams)
         execute_as_user(options, streams)
+    close_exec_descriptor(options)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     if options.init:
         return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def close_exec_descriptor(options: Options) -> None:
+    """Close the pipe that only the program keeps, until it is executed."""
+    if options.exec_fd >= 0:
+        os.close(options.exec_fd)
 
 
 def _set_last_pid(number: int) -> None:

@@ -56,6 +56,9 @@ class Options:
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
+        # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
+        self.join = -1
         self.before: list[
             list[str]
         ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
@@ -101,6 +104,8 @@ _NUMBERS = {
     "gid": "gid",
     "status_fd": "status_fd",
     "last_pid": "last_pid",
+    "exec_fd": "exec_fd",
+    "join": "join",
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
 }
@@ -109,7 +114,9 @@ _NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
-    if name in _SWITCHES:
+    if name == "no_groups":  # --no-groups: drop the groups so far
+        options.groups.clear()
+    elif name in _SWITCHES:
         setattr(options, name, True)
     elif name in _TEXTS:
         setattr(options, name, remaining.pop())

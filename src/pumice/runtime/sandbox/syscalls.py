@@ -34,6 +34,8 @@ _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 # These two have the same number on every architecture.
 _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 437, 442
+# linux/signalfd.h
+_SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
 # linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
 # linux/sockios.h, linux/if.h
@@ -81,6 +83,28 @@ def enter_root() -> None:
     # The old root is stacked on the new one.
     _check_result("umount2", _libc.umount2(b".", _MNT_DETACH))
     os.chdir("/")
+
+
+def join_namespaces(process: int, flags: int) -> None:
+    """Enter those namespaces of the process of a pidfd that ``flags`` name (setns(2))."""
+    _check_result("setns", _libc.setns(process, flags))
+
+
+def open_signal_descriptor(signals: Collection[int]) -> int:
+    """Return a descriptor from which `read_signal` reads ``signals``, which must be blocked (signalfd(2))."""
+    mask = bytearray(128)
+    word_bits = 8 * struct.calcsize("L")
+    for number in signals:
+        word, bit = divmod(number - 1, word_bits)
+        (bits,) = struct.unpack_from("L", mask, word * word_bits // 8)
+        struct.pack_into("L", mask, word * word_bits // 8, bits | 1 << bit)
+    return _check_result("signalfd", _libc.signalfd(-1, bytes(mask), _SFD_CLOEXEC))
+
+
+def read_signal(descriptor: int) -> tuple[int, int]:
+    """Return the number and the code (sigaction(2), ``si_code``) of a signal, and wait for it."""
+    number, _, code = struct.unpack_from("Iii", os.read(descriptor, _SIGNAL_RECORD))
+    return number, code
 
 
 def _prctl(option: int, value: int = 0, pointer: object = None) -> int:

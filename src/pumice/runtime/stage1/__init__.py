@@ -21,11 +21,15 @@ NAMES = ("builtin", "bwrap", "runc", "crun", "fly")
 
 
 class Start(msgspec.Struct, frozen=True):
-    """How to start: options of the sandbox program, the program that it executes, inherited descriptors."""
+    """How to start: options of the sandbox program, the program that it executes, inherited descriptors.
+
+    ``retained`` are descriptors that stay open in the process that waits for the sandbox.
+    """
 
     options: tuple[str, ...]
     program: tuple[str, ...]
     descriptors: tuple[int, ...] = ()
+    retained: tuple[int, ...] = ()
 
 
 class Stage1(Protocol):

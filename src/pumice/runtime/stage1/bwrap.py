@@ -47,7 +47,7 @@ class Bwrap:
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
         limits = limit_options(container.isolation)
         sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep, *limits)
-        return Start(sandbox_options, command, tuple(descriptors))
+        return Start(sandbox_options, command, tuple(descriptors), (self._status,))
 
     def target(self, pid: int) -> int:
         """Return ``pid``, which forwards signals."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import seccomp_profile
 from pumice.runtime.isolation.model import UNCONFINED
 from pumice.runtime.sandbox import masked_paths
-from pumice.runtime.stage1 import Start, external
+from pumice.runtime.stage1 import Start, bundles, external
 from pumice.runtime.stage1.builtin import map_options
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ class Runc:
     def __init__(self, program: str) -> None:
         self._program = program
         self._bundle: Path | None = None
+        self._lock = -1
 
     def start(self, container: Container, scratch: Path) -> Start:
         """Write the bundle below ``scratch``; raises SandboxError if the user cannot be mapped."""
@@ -47,7 +47,7 @@ class Runc:
         program = external.find_program(self._program, self._program)
         external.check_program(container)
         maps = _choose_maps(container)
-        self._bundle = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
+        self._bundle, self._lock = bundles.create_bundle(scratch)
         ownership.make_directory(self._bundle / "state", private=True)
         try:
             config = msgspec.json.encode(make_config(container))
@@ -69,7 +69,7 @@ class Runc:
             name,
         )
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
-        return Start(("--only-root", *map_options(maps), *owners), command)
+        return Start(("--only-root", *map_options(maps), *owners), command, retained=(self._lock,))
 
     def target(self, pid: int) -> int:
         """Return ``pid``: runc forwards signals."""
@@ -86,6 +86,7 @@ class Runc:
         """Remove the bundle with the state of the engine."""
         if self._bundle is not None:
             shutil.rmtree(self._bundle, ignore_errors=True)
+            os.close(self._lock)
             self._bundle = None
 
     def _logged_error(self) -> str:

@@ -1,0 +1,92 @@
+"""``pumice logs``: print what the program of a pod wrote."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import pod_views
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.runtime.pods.logs import LogLine
+
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice logs``."""
+    parser = command_line.make_parser(
+        "logs",
+        "Print what the program of a pod wrote to its standard output and error, also after its end.",
+        progress=False,
+        epilog="""The output is printed as it is, so it can contain control sequences of a terminal. A log
+has at most 20 MB; older lines are dropped.""",
+        examples=("pumice logs --follow --tail 10 web", "pumice logs --since 10m web"),
+    )
+    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the pod ends")
+    parser.add_argument(
+        "--since",
+        type=parse_since,
+        metavar="TIME",
+        help="print only lines since this time (RFC 3339), or of the last 30s, 10m or 2h",
+    )
+    parser.add_argument("--tail", type=_count, metavar="N", help="print only the last N lines")
+    parser.add_argument("-t", "--timestamps", action="store_true", help="print the time before each line")
+    return parser
+
+
+def parse_since(text: str) -> str:
+    """Return a time, or how long ago it was, as a time in the form of the log; raises UsageError."""
+    from pumice.runtime.pods.supervisor.pod_files import format_time
+
+    match = _DURATION.fullmatch(text)
+    if match and any(match.groups()):
+        hours, minutes, seconds = (int(number or 0) for number in match.groups())
+        return format_time(max(0.0, pod_views.current_time() - hours * 3600 - minutes * 60 - seconds))
+    try:
+        return format_time(pod_views.parse_time(text))
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{text[:100]!r} is not a time", hint="write 2026-01-02T03:04:05Z, or 30s, 10m or 2h"
+        ) from None
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 1_000_000_000:
+        raise ValueError(text)
+    return number
+
+
+_count.__name__ = "number"  # argparse prints the name in errors
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.runtime.pods import logs, pod_store
+
+    with pod_views.open_home() as home:
+        directory = pod_store.find_pod(home, options.pod).directory
+        home.close()
+    lines = logs.read_log(directory, since=options.since or "", tail=options.tail, follow=options.follow)
+    for line in lines:
+        _write(line, with_time=options.timestamps, flush=options.follow)
+    return 0
+
+
+def _write(line: LogLine, *, with_time: bool, flush: bool) -> None:
+    stream = sys.stderr if line.stream == "stderr" else sys.stdout
+    if with_time:
+        stream.write(f"{line.time} ")
+    stream.flush()  # before the bytes below
+    stream.buffer.write(line.text)
+    if flush or stream is sys.stderr:
+        stream.buffer.flush()

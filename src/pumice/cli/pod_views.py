@@ -1,0 +1,157 @@
+"""What ``ps`` and ``status`` show of a pod, and the arguments that commands on pods share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.digest import hex_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.runtime.pods.pod_store import PodState
+    from pumice.runtime.pods.records import Health
+    from pumice.store.home import Home
+
+SHORT_ID = 12
+"""Characters of an id that tell pods apart."""
+
+
+class ListedPod(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod. Times are in RFC 3339.
+
+    ``state`` is created, starting, running or exited; ``status`` says it in words. ``error`` is why the pod
+    ended although its program did not. ``health`` is starting, healthy or unhealthy, and null
+    without a health check. ``pid`` is the program's number on this machine.
+    """
+
+    id: str
+    name: str
+    image: str
+    digest: str
+    command: tuple[str, ...]
+    labels: dict[str, str]
+    stage1: str
+    state: str
+    status: str
+    created: str
+    started: str | None
+    ended: str | None
+    exit_code: int | None
+    error: str | None
+    health: str | None
+    health_failures: int | None
+    health_output: str | None
+    pid: int | None
+
+
+def describe_pod(state: PodState, now: float) -> ListedPod:
+    """Return what is shown of a pod at the time ``now`` in seconds."""
+    pod, health = state.pod, _health(state)
+    return ListedPod(
+        id=pod.id,
+        name=pod.name,
+        image=pod.image,
+        digest=pod.digest,
+        command=pod.command,
+        labels=pod.labels,
+        stage1=pod.stage1,
+        state=state.state,
+        status=_status(state, health, now),
+        created=pod.created,
+        started=state.started.time if state.started else None,
+        ended=state.ended.time if state.ended else None,
+        exit_code=state.ended.exit_code if state.ended else None,
+        error=(state.ended.error or None) if state.ended else None,
+        health=health.status if health else None,
+        health_failures=health.failures if health else None,
+        health_output=health.output if health else None,
+        pid=_program_id(state),
+    )
+
+
+def _health(state: PodState) -> Health | None:
+    """Return the health of a pod that runs and has a health check."""
+    from pumice.runtime.pods import pod_store
+    from pumice.runtime.pods.records import Health
+
+    if state.pod.health_check is None or state.state != pod_store.RUNNING:
+        return None
+    return state.health or Health(status="starting")
+
+
+def _program_id(state: PodState) -> int | None:
+    from pumice.errors import PodError
+    from pumice.runtime.pods import processes
+
+    try:
+        program = processes.find_program(state)
+    except PodError:
+        return None
+    return program.pid if program else None
+
+
+def _status(state: PodState, health: Health | None, now: float) -> str:
+    """Return the state in words, as podman does: ``Up 5 minutes (healthy)``, ``Exited (0) 2 hours ago``."""
+    if state.ended:
+        age = f" {format_age(state.ended.time, now)} ago" if state.ended.time else ""
+        return f"Exited ({state.ended.exit_code}){age}"
+    if state.started and state.state == "running":
+        suffix = f" ({health.status})" if health else ""
+        return f"Up {format_age(state.started.time, now)}{suffix}"
+    return state.state.capitalize()
+
+
+def format_age(moment: str, now: float) -> str:
+    """Return how long a time in RFC 3339 was before ``now``, such as ``5 minutes``."""
+    seconds = max(0, int(now - parse_time(moment)))
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def parse_time(text: str) -> float:
+    """Return a time in RFC 3339 as seconds since the epoch; raises ValueError."""
+    from datetime import UTC, datetime
+
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def short_digest(pod: ListedPod) -> str:
+    """Return the beginning of the digest of a pod's image."""
+    return hex_of(pod.digest)[:SHORT_ID]
+
+
+def add_pod_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments POD… as ``pods``."""
+    parser.add_argument(
+        "pods", metavar="POD", nargs="+", help="name of a pod, its id or the beginning of its id"
+    )
+
+
+def find_named_pods(home: Home, names: Sequence[str]) -> list[PodState]:
+    """Return the pods that are named, each once; raises PodError before anything is done to one."""
+    from pumice.runtime.pods import pod_store
+
+    pods = [pod_store.find_pod(home, name) for name in names]
+    return list({state.pod.id: state for state in pods}.values())
+
+
+def open_home() -> Home:
+    """Return the store of this user."""
+    from pumice.store.home import Home, locate
+
+    return Home(locate(os.environ))
+
+
+def current_time() -> float:
+    """Return the time in seconds since the epoch."""
+    return time.time()

@@ -1,0 +1,38 @@
+"""``pumice wait``: wait until pods have ended, and print their exit codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import pod_views
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice wait``."""
+    parser = command_line.make_parser(
+        "wait",
+        "Wait until pods have ended, and print the exit code of each.",
+        progress=False,
+        examples=("pumice wait job",),
+    )
+    pod_views.add_pod_arguments(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.runtime.pods import waiting
+
+    with pod_views.open_home() as home:
+        states = pod_views.find_named_pods(home, options.pods)
+        home.close()
+        for state in states:
+            ended = waiting.wait_for_end(state).ended
+            print(ended.exit_code if ended else 0, flush=True)
+    return 0

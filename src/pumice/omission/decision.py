@@ -1,0 +1,262 @@
+"""Which packages of a lock an image leaves out: a fixpoint over what its files use.
+
+It starts with the packages that the recipe names and their dependencies outside of the table. A package that
+a file of the image uses joins with its own dependencies, and only then do its own files count.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.omission.graph import Graph, make_graph
+from pumice.omission.tables import expand_family, is_unused_path
+from pumice.omission.uses import PROGRAM_DIRECTORIES, FileUses, PackageUses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pumice.packing.segments import Segment
+
+RECIPE = ""
+"""The name of the recipe among packages: its command and its own files."""
+
+_ALTERNATIVE = re.compile(rb"--(?:install|slave)\s+(/\S+)")
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that uses a package: ``file`` of package ``user`` runs, loads or reads ``thing`` of ``package``.
+
+    ``user`` is `RECIPE` for the recipe's own command and files.
+    """
+
+    package: str
+    user: str
+    file: str
+    thing: str
+
+
+class OmittedPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A package that is left out although packages of the image depend on it.
+
+    ``needed_by`` are these packages. ``by_recipe``: ``without`` of the recipe names it. ``unused_by`` are
+    files that would use it and that do not count, or that no longer work.
+    """
+
+    name: str
+    version: str
+    needed_by: tuple[str, ...] = ()
+    by_recipe: bool = False
+    unused_by: tuple[Use, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out, and which files keep the packages that the table would leave out."""
+
+    omitted: tuple[OmittedPackage, ...] = ()
+    kept: tuple[Use, ...] = ()
+    """The first use of each package that stays only because of it."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the packages that are left out."""
+        return frozenset(package.name for package in self.omitted)
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision depends on, apart from the contents of packages.
+
+    ``named`` are the packages that always stay: those that the recipe names, and with ``essential`` all
+    essential ones. ``omittable`` and ``without`` are those of the lock.
+    """
+
+    named: tuple[str, ...]
+    omittable: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    essential: bool = False
+    recommends: bool = False
+
+
+def decide(
+    question: Question,
+    package_segments: Mapping[str, Segment],
+    recipe_uses: PackageUses,
+    read_uses: Callable[[str], PackageUses],
+) -> Decision:
+    """Return what the image with ``package_segments``, by package name, leaves out.
+
+    ``read_uses`` returns what the files of a package use; it is called only for packages that stay.
+    """
+    fields = {name: segment.facts.fields for name, segment in package_segments.items()}
+    graph = make_graph(fields, question.omittable, recommends=question.recommends)
+    fixpoint = _Fixpoint(question, graph, package_segments)
+    for name in _find_roots(question, fields):
+        fixpoint.add(name)
+    fixpoint.follow(RECIPE, recipe_uses)
+    while fixpoint.unread:
+        name = fixpoint.unread.pop()
+        fixpoint.follow(name, read_uses(name))
+    return fixpoint.decision()
+
+
+def _find_roots(question: Question, fields: Mapping[str, Mapping[str, str]]) -> list[str]:
+    essential = [name for name in fields if question.essential and fields[name].get("Essential") == "yes"]
+    return sorted({*question.named, *essential} & fields.keys())
+
+
+class _Fixpoint:
+    """The packages that are in so far, and the files of them that something starts."""
+
+    def __init__(self, question: Question, graph: Graph, segments: Mapping[str, Segment]) -> None:
+        self._segments = segments
+        self._without = frozenset(question.without) - frozenset(question.named)
+        self._graph = graph
+        self._present: set[str] = set()
+        self._kept: dict[str, Use] = {}
+        self._unused: dict[str, dict[str, Use]] = {}
+        self._started: set[str] = set()
+        self._waiting: dict[str, tuple[str, FileUses]] = {}
+        self._providers = _Providers(segments)
+        self.unread: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Add a package with its dependencies outside of the table."""
+        pending = [name]
+        while pending:
+            package = pending.pop()
+            if package in self._present or package in self._without:
+                continue
+            self._present.add(package)
+            self.unread.append(package)
+            pending.extend(self._graph.strong[package])
+
+    def follow(self, user: str, uses: PackageUses) -> None:
+        """Add the packages that the files of ``user`` use."""
+        for file in uses.files:
+            if file.link:
+                if file.path.startswith(PROGRAM_DIRECTORIES):
+                    self._use(user, file, self._providers.by_path.get(file.link), f"/{file.link}")
+                    self._start(file.link)
+            elif file.is_script and not self._is_started(user, file.path):
+                self._waiting[file.path] = user, file
+            else:
+                self._follow_file(user, file)
+
+    def decision(self) -> Decision:
+        """Return the decision once nothing is unread."""
+        for user, file in self._waiting.values():
+            for package, thing in self._things(user, file):
+                self._note_unused(package, user, file, thing)
+        omitted = [
+            OmittedPackage(
+                name=name,
+                version=self._segments[name].facts.version,
+                needed_by=tuple(other for other in self._graph.dependents(name) if other in self._present),
+                by_recipe=name in self._without,
+                unused_by=tuple(self._unused.get(name, {}).values()),
+            )
+            for name in sorted(self._segments)
+            if name not in self._present
+        ]
+        return Decision(omitted=tuple(omitted), kept=tuple(self._kept[name] for name in sorted(self._kept)))
+
+    def _is_started(self, user: str, path: str) -> bool:
+        return user == RECIPE or path.startswith(PROGRAM_DIRECTORIES) or path in self._started
+
+    def _start(self, path: str) -> None:
+        """Let the script at ``path`` count, because something starts it."""
+        self._started.add(path)
+        if path in self._waiting:
+            self._follow_file(*self._waiting.pop(path))
+
+    def _follow_file(self, user: str, file: FileUses) -> None:
+        for package, thing in self._things(user, file):
+            self._use(user, file, package, thing)
+        for program in file.programs:
+            if "/" in program:
+                self._start(program)
+
+    def _things(self, user: str, file: FileUses) -> Iterator[tuple[str, str]]:
+        """Yield the packages that a file uses, and what it uses of them."""
+        providers = self._providers
+        for soname in (*file.libraries, *file.dlopen):
+            if package := providers.by_soname.get(soname):
+                yield package, soname
+        if file.interpreter and (package := providers.find_program(file.interpreter)):
+            yield package, f"/{file.interpreter}" if "/" in file.interpreter else file.interpreter
+            if file.is_script:
+                yield from self._interpreter_family(user, package, file.interpreter)
+        for program in file.programs:
+            package = providers.find_program(program)
+            if package and (file.is_script or user == RECIPE or not is_unused_path(user, program)):
+                yield package, f"/{program}" if "/" in program else program
+        for module in file.modules:
+            if package := providers.by_module.get(module):
+                yield package, module
+
+    def _interpreter_family(self, user: str, package: str, interpreter: str) -> Iterator[tuple[str, str]]:
+        """Yield the packages with modules of an interpreter that the package of a script depends on."""
+        family = posixpath.basename(interpreter)
+        for other in expand_family(family, self._graph.weak.get(user, ())):
+            if package in (*self._graph.strong[other], *self._graph.weak[other]):
+                yield other, f"modules of {family}"
+
+    def _use(self, user: str, file: FileUses, package: str | None, thing: str) -> None:
+        if package is None or package in self._present:
+            return
+        if package in self._without:
+            self._note_unused(package, user, file, thing)
+            return
+        self._kept[package] = Use(package=package, user=user, file=file.path, thing=thing)
+        self.add(package)
+
+    def _note_unused(self, package: str, user: str, file: FileUses, thing: str) -> None:
+        use = Use(package=package, user=user, file=file.path, thing=thing)
+        self._unused.setdefault(package, {}).setdefault(file.path, use)
+
+
+class _Providers:
+    """The package of each library, program and module, by the name that files use."""
+
+    def __init__(self, segments: Mapping[str, Segment]) -> None:
+        self.by_path: dict[str, str] = {}
+        self.by_soname: dict[str, str] = {}
+        self.by_module: dict[str, str] = {}
+        self._by_command: dict[str, str] = {}
+        for name in sorted(segments, reverse=True):
+            for item in segments[name].items:
+                self._add_path(name, item.entry.path, is_program=bool(item.entry.mode & 0o111))
+            for path in _alternative_links(segments[name]):
+                self._add_path(name, path, is_program=True)
+
+    def find_program(self, name: str) -> str | None:
+        """Return the package of a program, by its path or by the name of a command."""
+        return self.by_path.get(name) if "/" in name else self._by_command.get(name)
+
+    def _add_path(self, package: str, path: str, *, is_program: bool) -> None:
+        name = posixpath.basename(path)
+        self.by_path[path] = package
+        if ".so" in name:
+            self.by_soname[name] = package
+        if is_program and path.startswith(("usr/bin/", "usr/sbin/", "usr/games/")):
+            self._by_command[name] = package
+        if path.endswith(".pm") and "/perl" in path:
+            self.by_module[_module_of(path)] = package
+        elif path.startswith("usr/lib/python3/dist-packages/"):
+            self.by_module[path.split("/")[4].removesuffix(".py")] = package
+
+
+def _module_of(path: str) -> str:
+    """Return the file of a Perl module below its directory: it begins with the first capital letter."""
+    parts = path.split("/")
+    start = next((number for number, part in enumerate(parts) if part[:1].isupper()), len(parts) - 1)
+    return "/".join(parts[start:])
+
+
+def _alternative_links(segment: Segment) -> Sequence[str]:
+    """Return the links that a package registers with update-alternatives(1)."""
+    script = segment.facts.files.get("postinst", b"")
+    return [link.decode("utf-8", "replace").lstrip("/") for link in _ALTERNATIVE.findall(script)]

@@ -1,0 +1,202 @@
+"""What the files of a package use of other packages: libraries, interpreters, programs and modules.
+
+Only files that something in a container can read or start count. Scripts of init systems, cron and
+package tools never do, and command names in compiled programs are chance.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.checks.programs import parse_first_line
+from pumice.checks.shell_commands import find_commands
+from pumice.formats import gzip
+from pumice.formats.elf_program import read_program
+from pumice.packing.segments import DOC_DIRECTORY, DPKG_INFO_DIRECTORY
+from pumice.packing.selection import merged_usr_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pumice.checks.programs import Script
+    from pumice.formats.tar import Entry
+    from pumice.packing.segment_writer import SegmentItem
+    from pumice.packing.segments import Segment
+    from pumice.store.blobs import Blobs
+
+    ReadAt = Callable[[int, int], bytes]
+
+PROGRAM_DIRECTORIES = (
+    *("usr/bin/", "usr/sbin/", "usr/games/", "usr/local/bin/", "usr/local/sbin/"),
+    *("usr/libexec/", "usr/lib/git-core/"),
+)
+"""Directories whose scripts people and programs start by name."""
+
+_IGNORED_DIRECTORIES = (
+    *(f"{DOC_DIRECTORY}/", f"{DPKG_INFO_DIRECTORY}/", "usr/share/man/", "usr/share/info/"),
+    *("usr/share/locale/", "usr/share/zoneinfo/", "usr/include/", "usr/src/", "usr/share/lintian/"),
+    *("etc/init.d/", "etc/rc", "etc/cron", "etc/logrotate.d/", "etc/network/", "etc/ppp/"),
+    *("etc/resolvconf/", "etc/default/", "etc/apparmor.d/", "etc/init/", "etc/apt/", "etc/kernel/"),
+    *("usr/lib/lsb/", "usr/lib/init/", "usr/lib/udev/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/"),
+    *("usr/lib/systemd/", "etc/systemd/", "usr/lib/dpkg/", "usr/share/bug/", "usr/share/debconf/"),
+    *("usr/share/bash-completion/", "usr/share/initramfs-tools/", "usr/share/base-files/"),
+    *("usr/share/debhelper/", "usr/share/zsh/", "usr/share/fish/", "usr/share/apport/"),
+)
+"""Directories of files that nothing in a container reads or starts."""
+
+_HELPER = re.compile(
+    r"update-.*|add-shell|remove-shell|c_rehash|py3compile|py3clean|debpython|deb-systemd-.*|dpkg-.*"
+    r"|pam-auth-update|maintscripts-functions|select-editor|sensible-.*|Config_heavy\.pl"
+    r"|clean-up-unmanaged-libraries|.*\.(?:pc|h|mk|la|a)"
+)
+"""File names of helpers that only package tools and maintainers start."""
+
+_PATH_IN_TEXT = re.compile(r"(?<![\w./$}~*-])(?:/[\w.+@-]+)+")
+_PATH_IN_PROGRAM = re.compile(rb"(?<![\w./$}~*:-])/(?:usr/)?(?:local/)?s?bin/[\w.+-]+(?=[\0 \"'\n;])")
+_PERL_MODULE = re.compile(r"^\s*(?:use|require)\s+([A-Z]\w*(?:::\w+)*)", re.MULTILINE)
+_PYTHON_MODULE = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
+
+_MAX_TEXT = 1 << 20
+_MAX_ELF = 24 << 20
+_MAX_PATHS = 2_000
+
+
+class FileUses(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """What a file uses. Paths have no slash in front, and are those of a merged ``/usr``.
+
+    ``libraries`` are the sonames that it is linked with, ``dlopen`` those that it may load later.
+    ``programs`` are paths, and names of commands without a slash. ``is_script``: it begins with ``#!``, so it
+    counts only if something starts it. ``link`` is the target of a link.
+    """
+
+    path: str
+    libraries: tuple[str, ...] = ()
+    dlopen: tuple[str, ...] = ()
+    interpreter: str = ""
+    programs: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    is_script: bool = False
+    link: str = ""
+
+
+class PackageUses(msgspec.Struct, frozen=True):
+    """What the files of a package use; files that use nothing are not listed."""
+
+    files: tuple[FileUses, ...] = ()
+
+
+def read_package_uses(segment: Segment, blobs: Blobs) -> PackageUses:
+    """Return what the files of a package use, from its segment; raises FormatError if it is damaged."""
+    read_plain = gzip.random_access_reader(
+        lambda: blobs.open(segment.blob), segment.members, segment.tar_size
+    )
+
+    def read_item(item: SegmentItem) -> FileUses | None:
+        return read_file_uses(item.entry, lambda offset, size: read_plain(item.offset + offset, size))
+
+    return PackageUses(tuple(uses for uses in map(read_item, segment.items) if uses is not None))
+
+
+def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
+    """Return what a file uses, None if it uses nothing that counts.
+
+    ``read_at(offset, size)`` reads a part of it.
+    """
+    path = entry.path
+    if path.startswith(_IGNORED_DIRECTORIES) or _HELPER.fullmatch(posixpath.basename(path)):
+        return None
+    if entry.kind in ("symlink", "hardlink"):
+        return FileUses(path, link=_link_target(entry))
+    if entry.kind != "file" or not entry.size or not _may_count(entry):
+        return None
+    head = read_at(0, min(entry.size, 256))
+    if head.startswith(b"\x7fELF"):
+        return _read_elf(path, entry.size, read_at)
+    if entry.size > _MAX_TEXT or b"\0" in head:
+        return None
+    if head.startswith(b"#!") and entry.mode & 0o111:
+        return _read_script(path, read_at(0, entry.size).decode("utf-8", "replace"), parse_first_line(head))
+    if not path.startswith("etc/"):
+        return None
+    programs = _paths_in_text(read_at(0, entry.size).decode("utf-8", "replace"), is_script=False)
+    return FileUses(path, programs=programs) if programs else None
+
+
+def _may_count(entry: Entry) -> bool:
+    """Whether a file can be a program, a library or a configuration file, by its name and mode alone."""
+    return bool(entry.mode & 0o111) or ".so" in entry.path or entry.path.startswith("etc/")
+
+
+def _link_target(entry: Entry) -> str:
+    if entry.kind == "hardlink":
+        return entry.link
+    target = posixpath.normpath(posixpath.join("/", posixpath.dirname(entry.path), entry.link))
+    return merged_usr_path(target.lstrip("/"))
+
+
+def _read_elf(path: str, size: int, read_at: ReadAt) -> FileUses | None:
+    program = read_program(read_at, size)
+    if program is None:
+        return None
+    dlopen = tuple(name for note in program.dlopen for name in note.sonames)
+    programs: set[str] = set()
+    if size <= _MAX_ELF:
+        programs = _paths_in_program(read_at(0, size))
+    if not (program.needed or dlopen or programs or program.interpreter):
+        return None
+    return FileUses(
+        path,
+        libraries=tuple(posixpath.basename(name) for name in program.needed),
+        dlopen=dlopen,
+        interpreter=_normalize(program.interpreter) if program.interpreter else "",
+        programs=tuple(sorted(programs)),
+    )
+
+
+def _paths_in_program(data: bytes) -> set[str]:
+    """Return the paths of programs that are strings in ``data``; a regular expression alone is slow."""
+    paths: set[str] = set()
+    position = data.find(b"bin/")
+    while position >= 0:
+        found = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + 80)
+        if found is not None:
+            paths.add(_normalize(found[0].decode()))
+        position = data.find(b"bin/", position + 4)
+    return paths
+
+
+def _read_script(path: str, text: str, script: Script | None) -> FileUses | None:
+    if script is None:
+        return None
+    name = script.env_command or script.interpreter
+    base = posixpath.basename(name)
+    programs = dict.fromkeys(_paths_in_text(text, is_script=True))
+    modules: list[str] = []
+    if script.is_shell:
+        programs |= dict.fromkeys(map(_normalize, find_commands(text)))
+    elif base.startswith("perl"):
+        modules = [module.replace("::", "/") + ".pm" for module in _PERL_MODULE.findall(text)]
+    elif base.startswith("python"):
+        modules = _PYTHON_MODULE.findall(text)
+    return FileUses(
+        path,
+        interpreter=_normalize(name),
+        programs=tuple(programs),
+        modules=tuple(dict.fromkeys(modules)),
+        is_script=True,
+    )
+
+
+def _paths_in_text(text: str, *, is_script: bool) -> tuple[str, ...]:
+    paths = list(dict.fromkeys(_PATH_IN_TEXT.findall(text)))[:_MAX_PATHS]
+    normalized = map(_normalize, paths)
+    return tuple(path for path in normalized if is_script or path.startswith(PROGRAM_DIRECTORIES))
+
+
+def _normalize(path: str) -> str:
+    """Return an absolute path as the tree has it, and the name of a command as it is."""
+    return merged_usr_path(path.lstrip("/")) if path.startswith("/") else path

@@ -1,0 +1,101 @@
+"""Running another program in a running pod."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import PodError, UsageError
+from pumice.runtime import process, run
+from pumice.runtime.pods import pod_store, processes
+from pumice.runtime.sandbox.argument_codec import decode_arguments
+from pumice.runtime.sandbox.options import parse_options
+from pumice.runtime.stage1 import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.runtime.pods.pod_store import PodState
+    from pumice.runtime.sandbox.options import Options
+
+_MAX_PLAN = 64 << 20
+
+
+class ExecRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. None keeps what the pod's own program has.
+
+    ``environment`` is as in `process.Overrides`.
+    """
+
+    arguments: tuple[str, ...]
+    user: str | None = None
+    directory: str | None = None
+    environment: tuple[str, ...] = ()
+
+
+def execute_in_pod(state: PodState, request: ExecRequest) -> int:
+    """Run a program in the container of a pod, with this process's streams, and return its exit code.
+
+    It has the capabilities, the filter of system calls, the namespaces and the control groups of the pod's
+    own program. Raises PodError if the pod does not run, UsageError and ImageError for an invalid request,
+    and SandboxError if the program cannot be started.
+    """
+    plan = _read_plan(state)
+    with processes.open_program(state) as program:
+        filters = _open_filter(state)
+        start = Start((), request.arguments, (os.dup(program), *filters))
+        changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))
+
+        def make_options(reasons: int) -> list[str]:
+            joined = (
+                "--join",
+                str(start.descriptors[0]),
+                *(("--seccomp", str(filters[0])) if filters else ()),
+            )
+            return [*plan, *joined, "--die-with-parent", "--status-fd", str(reasons), *changes]
+
+        with run.blocked_signals():
+            return run.wait_for_sandbox(*run.spawn_with_options(make_options, start, (0, 1, 2)))
+
+
+def _read_plan(state: PodState) -> list[str]:
+    try:
+        with (state.directory / pod_store.PLAN).open("rb") as file:
+            return decode_arguments(file.read(_MAX_PLAN))
+    except (OSError, ValueError):
+        raise PodError(f"the plan of the pod {state.pod.name} is damaged or gone") from None
+
+
+def _open_filter(state: PodState) -> tuple[int, ...]:
+    """Return the descriptor of the pod's filter of system calls; empty if it has none."""
+    try:
+        return (os.open(state.directory / pod_store.FILTER, os.O_RDONLY | os.O_CLOEXEC),)
+    except FileNotFoundError:
+        return ()
+
+
+def _changes(options: Options, request: ExecRequest) -> Iterator[str]:
+    """Yield the options of the sandbox that differ from those of the pod's own program."""
+    if os.isatty(0) and os.isatty(1):
+        yield from ("--env", f"TERM={os.environ.get('TERM') or 'xterm'}")
+    if request.user is not None:
+        identity = process.find_identity(request.user, Path(options.root))
+        yield from ("--uid", str(identity.uid), "--gid", str(identity.gid), "--no-groups")
+        for group in identity.groups:
+            yield from ("--group", str(group))
+        yield from ("--env", f"HOME={identity.home}")
+    if request.directory is not None:
+        if not request.directory.startswith("/"):
+            raise UsageError(f"the working directory {request.directory[:200]!r} is not an absolute path")
+        yield from ("--cwd", request.directory)
+    for line in request.environment:
+        name, equals, value = line.partition("=")
+        if not name:
+            raise UsageError(
+                f"{line[:100]!r} is not a variable", hint="write --env NAME=VALUE, or --env NAME"
+            )
+        if equals or name in os.environ:
+            yield from ("--env", f"{name}={value if equals else os.environ[name]}")

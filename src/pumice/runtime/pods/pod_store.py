@@ -1,0 +1,251 @@
+"""The pods of a store: one directory each, whose files and lock say in which state the pod is.
+
+``pods/ID/`` appears complete, by a rename, and disappears by another one. Whoever runs the pod holds an
+exclusive flock(2) on the directory, which the kernel releases when that process ends, however it ends. So:
+
+| ``ended`` | lock | ``started`` | state |
+|---|---|---|---|
+| yes | any | any | exited |
+| no | held | yes | running |
+| no | held | no | starting |
+| no | free | yes | exited: the supervisor was killed, or the machine was restarted |
+| no | free | no | created |
+
+No process keeps a list, and nothing has to be repaired after a crash.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from pumice import files
+from pumice.errors import PodError, StoreError
+from pumice.os_errors import translate_os_errors
+from pumice.ownership import make_directory
+from pumice.runtime.pods.records import Ended, Health, Pod, Started
+from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.stage1 import bundles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pumice.store.home import Home
+
+    _Record = TypeVar("_Record", Started, Ended, Health)
+
+CREATED, STARTING, RUNNING, EXITED = "created", "starting", "running", "exited"
+"""The states of a pod, in their order."""
+PLAN = "plan"
+"""The file with the options of the sandbox, in the format of `sandbox.argument_codec`."""
+FILTER = "filter"
+"""The file with the filter of system calls, if there is one."""
+_POD = "pod.json"
+_LOCK = "pods"
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_ID_CHARACTERS = frozenset("0123456789abcdef-")
+_MAX_NAME = 128
+_MAX_RECORD = 1 << 22
+_SHORTEST_PREFIX = 2
+_KILLED = 137
+_LOCK_TRIES, _LOCK_SECONDS = 50, 0.01
+
+
+class PodState(msgspec.Struct, frozen=True):
+    """A pod and what is known of it at one moment."""
+
+    directory: Path
+    pod: Pod
+    state: str
+    started: Started | None = None
+    ended: Ended | None = None
+    health: Health | None = None
+
+
+def new_id() -> str:
+    """Return a random UUID (RFC 9562, version 4)."""
+    data = bytearray(os.urandom(16))
+    data[6] = data[6] & 0x0F | 0x40
+    data[8] = data[8] & 0x3F | 0x80
+    text = data.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def check_name(name: str) -> str:
+    """Return the name of a pod; raises PodError if it is not one."""
+    if not name or len(name) > _MAX_NAME or not _NAME_CHARACTERS.issuperset(name) or not name[0].isalnum():
+        raise PodError(
+            f"{name[:100]!r} is not a name for a pod",
+            hint="use letters, digits, '_', '.' and '-', and begin with a letter or a digit",
+        )
+    return name
+
+
+def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
+    """Create the directory of a pod with these files, and return a descriptor of it, which holds its lock.
+
+    Raises PodError if another pod has the name, and StoreError if the directory cannot be written.
+    """
+    directory = home.directory("pods") / pod.id
+    temporary = home.directory("tmp") / f"pod-{pod.id}"
+    with home.lock(_LOCK):
+        for other in list_pods(home):
+            if other.pod.name == pod.name:
+                raise PodError(
+                    f"the name {pod.name!r} is in use by the pod {other.pod.id[:12]}",
+                    hint=f"remove it with 'pumice rm {pod.name}', or use another name",
+                )
+        with translate_os_errors(directory):
+            make_directory(temporary, private=True)
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                (temporary / _POD).write_bytes(msgspec.json.encode(pod))
+                for name, data in files_by_name.items():
+                    (temporary / name).write_bytes(data)
+                # The record of the end must be written even if the disk is full then.
+                (temporary / ".ended").write_bytes(b" " * pod_files.RESERVE)
+                temporary.rename(directory)
+            except BaseException:
+                os.close(descriptor)
+                pod_files.remove_directory(str(temporary), str(temporary.parent))
+                raise
+    return descriptor
+
+
+def list_pods(home: Home) -> list[PodState]:
+    """Return all pods, the oldest first. Damaged directories are left out."""
+    directory = home.root / "pods"
+    try:
+        paths = [path for path in directory.iterdir() if _ID_CHARACTERS.issuperset(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"cannot list the pods: {error.strerror}", where=str(directory)) from None
+    pods = [state for path in paths if (state := read_pod(path))]
+    return sorted(pods, key=lambda state: (state.pod.created, state.pod.id))
+
+
+def find_pods(home: Home, text: str) -> list[PodState]:
+    """Return the pods with this name or id, or whose id begins with ``text``."""
+    pods = list_pods(home)
+    exact = [state for state in pods if text in (state.pod.name, state.pod.id)]
+    if exact or len(text) < _SHORTEST_PREFIX:
+        return exact
+    return [state for state in pods if state.pod.id.startswith(text)]
+
+
+def find_pod(home: Home, text: str) -> PodState:
+    """Return the only pod that ``text`` means; raises PodError."""
+    pods = find_pods(home, text)
+    if not pods:
+        raise PodError(f"there is no pod {text[:200]!r}", hint="list them with 'pumice ps --all'")
+    if len(pods) > 1:
+        raise PodError(f"{len(pods)} pods have an id that begins with {text!r}", hint="write more of the id")
+    return pods[0]
+
+
+def read_pod(directory: Path) -> PodState | None:
+    """Return the state of the pod in a directory, None if there is none."""
+    try:
+        with files.open_regular(directory / _POD) as file:
+            pod = msgspec.json.decode(file.read(_MAX_RECORD), type=Pod)
+        is_locked = _is_locked(directory)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    # In this order: a record of the end that is written now is seen after the lock was free.
+    started = _read_record(directory / "started", Started)
+    ended = _read_record(directory / "ended", Ended)
+    health = _read_record(directory / "health", Health)
+    if ended:
+        state = EXITED
+    elif is_locked:
+        state = RUNNING if started else STARTING
+    elif started:
+        state, ended = EXITED, _explain_end(started)
+    else:
+        state = CREATED
+    return PodState(directory, pod, state, started, ended, health)
+
+
+def _explain_end(started: Started) -> Ended:
+    """Return the end of a pod that nobody recorded."""
+    if started.boot != pod_files.read_boot_id():
+        return Ended(exit_code=_KILLED, error="the machine was restarted")
+    return Ended(exit_code=_KILLED, error="its supervisor was killed")
+
+
+def _read_record(path: Path, kind: type[_Record]) -> _Record | None:
+    try:
+        with files.open_regular(path) as file:
+            return msgspec.json.decode(file.read(_MAX_RECORD), type=kind)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _is_locked(directory: Path) -> bool:
+    """Return whether a process runs the pod; raises OSError if the directory is gone."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def lock_pod(directory: Path) -> Iterator[int | None]:
+    """Yield a descriptor that holds the lock of a pod which nobody runs, None if it runs or is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor if _try_lock(descriptor, directory) else None
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _try_lock(descriptor: int, directory: Path) -> bool:
+    """Lock a pod's directory; return whether nobody runs the pod, and the directory is still there.
+
+    A command that looks at the pod holds a shared lock for a moment.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(descriptor), directory.stat())
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            time.sleep(_LOCK_SECONDS)
+    return False
+
+
+def remove_pod(home: Home, state: PodState) -> bool:
+    """Remove the directory of a pod that is not running; return whether it was there and not running."""
+    trash = home.directory("tmp")
+    with lock_pod(state.directory) as descriptor:
+        if descriptor is None:
+            return False
+        bundles.remove_stale_bundles(state.directory)
+        with translate_os_errors(state.directory):
+            pod_files.remove_directory(str(state.directory), str(trash))
+    return True
+
+
+def choose_name(reference: str, pod_id: str) -> str:
+    """Return a name for a pod: the last part of the image's name, and the beginning of the id."""
+    repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    stem = "".join(letter for letter in repository if letter in _NAME_CHARACTERS)[:64].lstrip("-._") or "pod"
+    return f"{stem}-{pod_id[:6]}"

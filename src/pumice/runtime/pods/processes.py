@@ -1,0 +1,164 @@
+"""The processes of a running pod: found, identified and signaled without a race for their numbers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import PodError, UsageError
+from pumice.runtime.pods import pod_store
+from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.runtime.pods.pod_store import PodState
+    from pumice.runtime.pods.records import Started
+
+_MAX_PROCESSES = 100_000
+
+
+class PodProcess(msgspec.Struct, frozen=True):
+    """A process of a container: its number here and in the container, and its parent's number here."""
+
+    pid: int
+    inner_pid: int
+    parent: int
+
+
+def parse_signal(text: str) -> int:
+    """Return the number of a signal: ``TERM``, ``SIGTERM``, ``RTMIN+3`` or ``15``; raises UsageError."""
+    name = text.upper().removeprefix("SIG")
+    base, plus, offset = name.partition("+")
+    with suppress(ValueError):
+        if name.isascii() and name.isdigit():
+            number = int(name)
+        else:
+            number = int(signal.Signals[f"SIG{base}"]) + (int(offset) if plus else 0)
+        if 0 < number <= signal.SIGRTMAX:
+            return number
+    with suppress(KeyError):
+        return int(signal.Signals[f"SIG{name}"])
+    raise UsageError(f"unknown signal {text[:40]!r}", hint="use a name such as TERM, or a number such as 15")
+
+
+@contextmanager
+def open_process(pid: int, start_time: int, boot: str) -> Iterator[int]:
+    """Yield a pidfd of the process that was recorded; raises PodError if it has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        raise PodError("the pod is not running") from None
+    try:
+        try:
+            is_same = pod_files.read_start_time(pid) == start_time and pod_files.read_boot_id() == boot
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise PodError("the pod is not running")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def require_running(state: PodState) -> Started:
+    """Return the record of the start of a running pod; raises PodError if it does not run."""
+    if state.state != pod_store.RUNNING or state.started is None:
+        raise PodError(
+            f"the pod {state.pod.name} is not running (it is {state.state})",
+            hint=f"see 'pumice status {state.pod.name}'",
+        )
+    return state.started
+
+
+def send_signal(state: PodState, number: int) -> None:
+    """Send a signal to the program of a running pod; raises PodError if it does not run.
+
+    The kernel drops signals for which process 1 has no handler, so those that the sandbox forwards go to the
+    sandbox, which ends the program then. All others go to the program itself.
+    """
+    started = require_running(state)
+    if number in FORWARDED_SIGNALS:
+        with open_process(started.sandbox, started.sandbox_start, started.boot) as sandbox:
+            signal.pidfd_send_signal(sandbox, number)
+        return
+    with open_program(state) as program, suppress(ProcessLookupError):
+        signal.pidfd_send_signal(program, number)
+
+
+def wait_until_ended(state: PodState, seconds: float | None = None) -> bool:
+    """Wait until a pod's supervisor has ended; return False if it still runs after ``seconds``."""
+    if state.started is None:
+        return True
+    try:
+        with open_process(
+            state.started.supervisor, state.started.supervisor_start, state.started.boot
+        ) as descriptor:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return bool(poll.poll(None if seconds is None else seconds * 1000))
+    except PodError:
+        return True
+
+
+@contextmanager
+def open_program(state: PodState) -> Iterator[int]:
+    """Yield a pidfd of the program of a running pod; raises PodError if it does not run."""
+    require_running(state)
+    program = find_program(state)
+    descriptor = -1
+    try:
+        if program is not None:
+            with suppress(OSError):
+                descriptor = os.pidfd_open(program.pid)
+        # If it is still the program now, then the descriptor cannot be that of another process.
+        if descriptor < 0 or find_program(state) != program:
+            raise PodError(f"the program of the pod {state.pod.name} has ended")
+        yield descriptor
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def list_container_processes(state: PodState) -> list[PodProcess]:
+    """Return the processes in the container of a running pod, parents first."""
+    started = require_running(state)
+    # The sandbox nests two PID namespaces, unless its own init is process 1 of the first.
+    depth = 1 if state.pod.init and state.pod.stage1 == "builtin" else 2
+    processes = []
+    pending = [(started.supervisor, 0)]
+    for _ in range(_MAX_PROCESSES):
+        if not pending:
+            break
+        pid, parent = pending.pop(0)
+        with suppress(OSError, ValueError, IndexError):
+            inner_pids = _read_inner_pids(pid)
+            if len(inner_pids) >= depth:
+                processes.append(PodProcess(pid, inner_pids[depth - 1], parent))
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                pending += [(int(child), pid) for child in (task / "children").read_text().split()]
+    return processes
+
+
+def _read_inner_pids(pid: int) -> tuple[int, ...]:
+    """Return the numbers of a process in the PID namespaces below ours, the outermost first (proc(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+        if line.startswith("NSpid:"):
+            return tuple(map(int, line.split()[2:]))
+    return ()
+
+
+def find_program(state: PodState) -> PodProcess | None:
+    """Return the program of a running pod: process 1 of the container, or the first child of its init."""
+    members = list_container_processes(state)
+    first = next((process for process in members if process.inner_pid == 1), None)
+    if first is None or not state.pod.init:
+        return first
+    return next((process for process in members if process.parent == first.pid), None)

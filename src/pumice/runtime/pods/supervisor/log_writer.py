@@ -1,0 +1,65 @@
+"""The log of a pod: a line ``TIME stream F|P text`` for each line of output, as in CRI logs.
+
+``P`` marks a part of a line that was too long, or had no end. When the log has reached its limit, it becomes
+``log.1`` and a new one begins.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pumice.runtime.pods.supervisor.pod_files import format_time
+from pumice.runtime.sandbox.descriptors import write_all
+
+NAME, PREVIOUS = "log", "log.1"
+_MAX_LINE = 1 << 16
+
+
+class LogWriter:
+    """The open log. Output that cannot be written, because the disk is full, is dropped."""
+
+    def __init__(self, directory: int, limit: int) -> None:
+        self._directory = directory
+        self._limit = limit
+        self._pending = {"stdout": b"", "stderr": b""}
+        self._descriptor = self._open()
+        self._size = os.fstat(self._descriptor).st_size
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(NAME, flags, 0o600, dir_fd=self._directory)
+
+    def add(self, stream: str, data: bytes) -> None:
+        """Add output of ``stream``; what follows the last line feed waits for the rest of its line."""
+        complete, feed, pending = (self._pending[stream] + data).rpartition(b"\n")
+        if feed:
+            head = self._head(stream, "F")
+            self._write(head + complete.replace(b"\n", b"\n" + head) + b"\n")
+        if len(pending) >= _MAX_LINE:
+            self._write(self._head(stream, "P") + pending + b"\n")
+            pending = b""
+        self._pending[stream] = pending
+
+    def close(self) -> None:
+        """Write what has no line feed, and close the file."""
+        for stream, pending in self._pending.items():
+            if pending:
+                self._write(self._head(stream, "P") + pending + b"\n")
+        os.close(self._descriptor)
+
+    @staticmethod
+    def _head(stream: str, mark: str) -> bytes:
+        return f"{format_time(time.time())} {stream} {mark} ".encode()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if self._size and self._size + len(data) > self._limit:
+                os.rename(NAME, PREVIOUS, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                os.close(self._descriptor)
+                self._descriptor = self._open()
+                self._size = 0
+            write_all(self._descriptor, data)
+            self._size += len(data)
+        except OSError:  # the program must not wait for space on the disk
+            pass

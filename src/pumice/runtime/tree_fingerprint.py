@@ -1,0 +1,140 @@
+"""Detect changes of a prepared tree: its metadata is compared at every run, contents only where that differs.
+
+The file ``fingerprint`` of a tree has a digest over the metadata of all files, which one comparison checks,
+and then the metadata and the content's digest of every file. ctime is part of the metadata: no write, rename
+or change of mode leaves it as it was, and root itself cannot set it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from pumice import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "fingerprint"
+_MAX_CHANGES = 5
+_CHUNK = 1 << 20
+_NOTHING = "-"
+"""Stands for the digest of what has no content, such as a directory."""
+
+
+def record(directory: Path) -> None:
+    """Write the fingerprint of the tree ``directory/root``, whose contents have just been verified."""
+    root = str(directory / "root")
+    entries = [(path, metadata, _digest(f"{root}/{path}")) for path, metadata in _walk(root)]
+    _write(directory, entries)
+
+
+def find_changes(directory: Path, *, full: bool = False) -> list[str]:
+    """Return paths in a tree whose content, mode or owner changed, at most a few; none if it is as recorded.
+
+    With ``full``, the contents of all files are read. A tree without a fingerprint counts as changed.
+    """
+    root = str(directory / "root")
+    try:
+        data = (directory / NAME).read_bytes()
+        current = list(_walk(root))
+        head = data[:64].decode()
+        if not full and _summarize(current) == head:
+            return []
+        recorded = _parse(data)
+    except (OSError, ValueError):
+        return [NAME]
+    existing = dict(current)
+    changes = [path for path in recorded if path not in existing][:_MAX_CHANGES]
+    entries = []
+    for path, metadata in current:
+        expected, content = recorded.get(path, ("", ""))
+        if (expected == metadata and not full) or (
+            _without_times(expected) == _without_times(metadata) and _digest(f"{root}/{path}") == content
+        ):
+            entries.append((path, metadata, content))
+        elif len(changes) < _MAX_CHANGES:
+            changes.append(path)
+    if not changes and _summarize(current) != head:
+        _write(directory, entries)  # only times differ, as after a copy of the store
+    return changes
+
+
+def _walk(root: str) -> Iterator[tuple[str, str]]:
+    """Yield each path below ``root`` and its metadata, always in the same order."""
+    yield "", _format(os.lstat(root), with_times=False)
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(f"{root}/{directory}") as entries:
+                children = sorted(entries, key=_name)
+        except PermissionError:  # the image's mode forbids it, also to a program without privileges
+            continue
+        for entry in children:
+            path = f"{directory}{entry.name}"
+            yield path, _format(entry.stat(follow_symlinks=False))
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(f"{path}/")
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _format(status: os.stat_result, *, with_times: bool = True) -> str:
+    text = f"{status.st_mode} {status.st_uid} {status.st_gid} {status.st_size} {status.st_rdev}"
+    if not with_times:  # the root was renamed when it was ready
+        return text
+    return f"{text} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _without_times(metadata: str) -> list[str]:
+    """Return mode, owner, size and device; the size of a directory depends on the file system."""
+    mode, uid, gid, size, device = metadata.split(" ")[:5] if metadata else [""] * 5
+    is_directory = mode.isdigit() and stat.S_ISDIR(int(mode))
+    return [mode, uid, gid, "" if is_directory else size, device]
+
+
+def _summarize(entries: list[tuple[str, str]]) -> str:
+    text = "\0".join([part for entry in entries for part in entry])
+    return sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _digest(path: str) -> str:
+    """Return the digest of a regular file or of the target of a link; nothing else is opened."""
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
+        return sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115 - it may not be valid UTF-8
+    if not stat.S_ISREG(mode):
+        return _NOTHING
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError:
+        return _NOTHING
+    try:
+        digest = sha256()
+        while data := os.read(descriptor, _CHUNK):
+            digest.update(data)
+        return digest.hexdigest()
+    finally:
+        os.close(descriptor)
+
+
+def _write(directory: Path, entries: list[tuple[str, str, str]]) -> None:
+    head = _summarize([(path, metadata) for path, metadata, _ in entries])
+    body = "".join(f"{path}\0{metadata}\0{content}\0" for path, metadata, content in entries)
+    temporary = directory / f".{files.scratch_name()}"
+    temporary.write_bytes(f"{head}\0{body}".encode(errors="surrogateescape"))
+    temporary.rename(directory / NAME)
+
+
+def _parse(data: bytes) -> dict[str, tuple[str, str]]:
+    """Return metadata and content's digest by path; raises ValueError."""
+    fields = data.partition(b"\0")[2].decode(errors="surrogateescape").split("\0")
+    if len(fields) % 3 != 1:
+        raise ValueError("the fingerprint is cut")
+    return {fields[at]: (fields[at + 1], fields[at + 2]) for at in range(0, len(fields) - 1, 3)}

@@ -1,0 +1,46 @@
+"""The command ``pumice stop``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with pods.person_with_images(request.param) as someone:
+        yield someone
+
+
+def test_the_program_gets_the_stop_signal_and_can_end(person: Person) -> None:
+    pod = pods.start(person, "--name", "tidy", "box:1", pods.READY)
+    while pods.run_ok(person, "logs", pod) != "ready\n":
+        pass
+    assert pods.run_ok(person, "stop", "tidy") == "tidy\n"
+    assert pods.status(person, pod)["exit_code"] == 5
+    assert pods.run_ok(person, "stop", "tidy") == "tidy\n"  # as in podman
+    pods.run_ok(person, "rm", "tidy")
+
+
+def test_a_program_that_ignores_the_signal_is_killed(person: Person) -> None:
+    pod = pods.start(person, "box:1", "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    while pods.run_ok(person, "logs", pod) != "ready\n":
+        pass
+    pods.run_ok(person, "stop", "--time", "0", pod)
+    assert pods.status(person, pod)["exit_code"] == 137
+    pods.run_ok(person, "rm", pod)
+
+
+def test_nothing_is_stopped_if_one_pod_does_not_exist(person: Person) -> None:
+    pod = pods.start(person, "box:1", "sleep 600")
+    assert person.pumice("stop", pod, "nosuch").returncode == 10
+    assert pods.status(person, pod)["state"] == "running"
+    pods.run_ok(person, "rm", "--force", pod)

@@ -1,0 +1,27 @@
+"""The command ``pumice wait``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with pods.person_with_images(request.param) as someone:
+        yield someone
+
+
+def test_the_exit_codes_are_printed(person: Person) -> None:
+    first = pods.start(person, "box:1", "sleep 0.2; exit 3")
+    second = pods.start(person, "box:1", "exit 4")
+    assert pods.run_ok(person, "wait", first, second) == "3\n4\n"
+    pods.run_ok(person, "rm", first, second)

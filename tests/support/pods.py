@@ -1,0 +1,89 @@
+"""Persons who have an image with a shell in their store, and run pods of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pumice.formats import oci
+from pumice.formats.tar import Entry
+from pumice.store.home import Home
+from tests.support import images, people
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+READY = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+"""A script that runs until it gets SIGTERM, and ends with the exit code 5 then."""
+NANOSECONDS = 1_000_000_000
+
+
+@contextmanager
+def person_with_images(name: str) -> Iterator[Person]:
+    """Yield a person who has the images ``box:1`` and ``sick:1``, whose health is that of ``/tmp/ok``.
+
+    At the end, the pods of the person are killed.
+    """
+    with people.person(name) as person:
+        content = images.shell()
+        for applet in ("dd", "head", "nc", "stat", "true", "tty", "wc", "yes"):
+            content[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
+        check = oci.HealthCheck(("CMD-SHELL", "cat /tmp/ok"), NANOSECONDS // 10, 5 * NANOSECONDS, 0, 2)
+        with Home(person.home / "store") as home:
+            config = oci.RunConfig(entrypoint=("sh", "-c"), exposed_ports={"8080/tcp": oci.Empty()})
+            images.make(home, [content], name="box:1", config=config)
+            sick = oci.RunConfig(entrypoint=("sh", "-c"), healthcheck=check)
+            images.make(home, [content], name="sick:1", config=sick)
+        person.give(person.home)
+        try:
+            yield person
+        finally:
+            remove_all(person)
+
+
+def remove_all(person: Person) -> None:
+    """Remove all pods of a person."""
+    ids = person.pumice("ps", "--all", "--quiet", "--no-trunc").stdout.split()
+    if ids:
+        person.pumice("rm", "--force", *ids)
+
+
+def start(person: Person, *arguments: str) -> str:
+    """Start a pod in the background and return its id."""
+    process = person.pumice("run", "--detach", "--progress", "none", *arguments)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
+
+
+def status(person: Person, pod: str, *options: str) -> dict[str, Any]:
+    """Return what ``pumice status`` says of a pod."""
+    process = person.pumice("status", "--json", *options, pod)
+    assert process.returncode == 0, process.stderr
+    result: dict[str, Any] = json.loads(process.stdout)[0]
+    return result
+
+
+def run_ok(person: Person, *arguments: str) -> str:
+    """Run ``pumice`` and return its output; the command must succeed."""
+    process: subprocess.CompletedProcess[str] = person.pumice(*arguments)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def processes_with(text: str) -> list[int]:
+    """Return the processes of this machine whose command line contains a text."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if text.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found

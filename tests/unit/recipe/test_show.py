@@ -25,7 +25,6 @@ def without_locations(recipe: Recipe) -> Recipe:
         packages=tuple(msgspec.structs.replace(request, where="") for request in recipe.packages),
         files=tuple(msgspec.structs.replace(request, where="", base_dir="") for request in recipe.files),
         exclude=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.exclude),
-        generate=tuple(msgspec.structs.replace(command, where="") for command in recipe.generate),
         permissions=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.permissions),
         generate=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.generate),
         version_from=recipe.version_from and msgspec.structs.replace(recipe.version_from, where=""),

@@ -198,7 +198,7 @@ def main(arguments: Sequence[str]) -> int:
             Overrides(
                 arguments=tuple(options.arguments),
                 entrypoint=options.entrypoint,
-                user=options.user,
+                user=isolation_options.choose_user(options),
                 directory=options.workdir,
                 environment=(*environment, *options.env),
             ),

@@ -13,6 +13,7 @@ from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.setup_commands import run_setup_command
+from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
 def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
+    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     streams = prepare_streams(options)
     if options.fly:
         return _run_beside_host(options, streams)
     network = CLONE_NEWNET if options.network == "none" else 0
     prepare_limits(options)
-    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network)
+    sources = prepare_sources(options) if options.shifted else ()
+    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network, sources)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
@@ -61,6 +64,8 @@ def _run_beside_host(options: Options, streams: Streams) -> int:
 
 def _supervise(options: Options, streams: Streams) -> int:
     """Run the supervising process, with which all others end; start the program."""
+    if options.shifted:
+        become_root()
     syscalls.end_with_parent()
     syscalls.set_hostname(options.hostname)
     if options.network == "none":

@@ -42,6 +42,7 @@ class Options:
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
+        self.shifted = False  # set by the sandbox: root gives up its rights, see `shifted_root`
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.capabilities = list(CAPABILITIES.values())  # --capabilities N,N… of root; the bounding set
         self.ambient: list[int] = []  # --ambient N,N…: what other users than root get

@@ -77,19 +77,17 @@ def run_image(
     ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
     of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
     ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
-    about an unsigned image. With ``pod`` it becomes a pod, and the exit code of a detached one is 0 as soon
-    as its program was executed. Raises ImageError, TrustError and FormatError for an unusable image, and
-    SandboxError if the program cannot be started (exit code 126 or 127 if not executable or missing).
+    about an unsigned image. For ``pod``, see `pods.start.start_pod`. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError (exit code 126 or 127) if it cannot be started.
     """
     progress = progress or Silent()
-    request = admission.AdmissionRequest(
-        reference=reference or image.root.digest, name=name, allow_older=allow_older
-    )
+    names = container_request or ContainerRequest()
+    reference = reference or image.root.digest
+    request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
     _admit(image, home, request, progress, "image" in insecure, confirm)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
-    config = platform_image.config().config
-    names = container_request or ContainerRequest()
+    config, digest = platform_image.config().config, platform_image.root.digest
     if isolation == "fly" and network and network.mode == "auto":
         network = None  # it shares the network of the host
     with (
@@ -108,10 +106,9 @@ def run_image(
         )
         container = fit_container(container, isolation, progress, strict=names.strict)
         if pod is not None:
-            from pumice.runtime.pods.start import make_pod, start_pod
+            from pumice.runtime.pods.start import start_pod
 
-            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
-            return start_pod(record, container, runner, tree, home, attachment, foreground=not pod.detached)
+            return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 

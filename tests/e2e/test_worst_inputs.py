@@ -239,7 +239,7 @@ TABLE = [
     ),
     ("blob", 2, "[LOCATION@]DIGEST is missing"),
     (f"blob {IMAGE}", 2, f"'{IMAGE}' has no digest"),
-    (f"blob {IMAGE}@sha256:00", 2, "has no digest"),
+    (f"blob {IMAGE}@sha256:00", 2, "is not a whole digest"),
     (f"blob docker://{AWAY}", 2, "has no digest"),
     (f"blob {IMAGE} more", 2, "'more' is an unexpected argument"),
     ("catalog", 2, "HOST is missing"),

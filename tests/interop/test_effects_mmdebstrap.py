@@ -60,7 +60,6 @@ PACKAGES = [
     "login",
     "logrotate",
     "mariadb-client",
-    "mariadb-server",
     "mawk",
     "memcached",
     "mosquitto",

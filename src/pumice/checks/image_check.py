@@ -13,6 +13,7 @@ from pumice.checks.ports import check_ports
 from pumice.checks.privileges import check_privileges
 from pumice.checks.shell_commands import check_shell_commands
 from pumice.checks.shells import check_shell
+from pumice.checks.units import check_units
 from pumice.checks.written_files import check_written_files
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CHECKS: tuple[Callable[[CheckedImage], Iterable[Finding]], ...] = (
     check_programs,
+    check_units,
     check_shell_commands,
     check_shell,
     check_locale,

@@ -13,6 +13,7 @@ import msgspec
 
 from pumice.checks.libraries import default_directories, find_library
 from pumice.checks.programs import Script, read_executable
+from pumice.checks.units import started_programs
 from pumice.formats.elf_program import ElfProgram
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def follow_commands(image: CheckedImage) -> Reach:
             walk.add(program, key)
         for path in _argument_paths(words[1:]):
             walk.add(path, key)
+    for _, words in started_programs(image):
+        program = image.find_command(words[0])
+        if program is not None:
+            walk.add(program, "run.command")
     walk.run()
     return Reach(walk.files, tuple(dict.fromkeys(walk.missing)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ _BASIC_PACKAGES = frozenset(
 )
 _LOOKUPS = frozenset(("command", "which", "type", "hash", "[", "[[", "test"))
 _SHELLS = frozenset(("sh", "bash", "dash", "ash"))
+_DEFINES_MORE = re.compile(r"(?:^|[;&|({\s])(?:\.|source|alias|eval)\s", re.MULTILINE)
+"""What can define functions that are not in the text."""
 
 
 def check_shell_commands(image: CheckedImage) -> Iterator[Finding]:
@@ -68,11 +71,12 @@ def _check_text(
     shell_path = image.find_command(shell_name)
     has_applets = shell_path is not None and (image.real_path(shell_path) or "").endswith("/busybox")
     is_searched = not has_applets and "PATH=" not in text
+    all_count = is_own and not _DEFINES_MORE.search(text)
     packages = packages_by_program()
     missing = [
         name
         for name in find_commands(text)
-        if (is_own or packages.get(name) in _BASIC_PACKAGES)
+        if (all_count or packages.get(name) in _BASIC_PACKAGES or (is_own and name.startswith("/")))
         and (name.startswith("/") or (is_searched and "/" not in name))
         and image.find_command(name) is None
     ]
@@ -102,7 +106,7 @@ def find_commands(text: str) -> list[str]:
     commands = list(_simple_commands(script))
     functions = {name for name, _ in commands if name.startswith("()")}
     looked_up = {argument for name, arguments in commands if name in _LOOKUPS for argument in arguments}
-    names = dict.fromkeys(name for name, _ in commands)
+    names = dict.fromkeys(name for name, _ in commands if name not in functions)
     builtins = shell_builtins()
     return [
         name
@@ -121,7 +125,7 @@ def _simple_commands(commands: shelltree.Sequence) -> Iterator[tuple[str, tuple[
                 yield from _substituted_commands(word)
             if command.words:
                 name, *arguments = (_literal(word) for word in command.words)
-                if name == "exec" and arguments:
+                if name in ("exec", "time") and arguments:
                     name, *arguments = arguments
                 yield name, tuple(arguments)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)
 _CHOICE = re.compile(r"invalid choice: (?P<word>.+?) \(choose from (?P<words>.*)\)", re.DOTALL)
 _EXPLICIT = "ignored explicit argument "
+_EXCLUSIVE = "not allowed with argument "
 _FALSE = frozenset(("false", "f", "0", "no", "off"))
 _TYPED = re.compile(r"invalid (?P<kind>\S+) value: (?P<word>.*)", re.DOTALL)
 
@@ -46,6 +47,9 @@ def _rephrase_complaint(name: str, complaint_text: str) -> tuple[str, str]:
         return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
     if typed := _TYPED.fullmatch(complaint_text):
         return f"{name} needs a number, not {typed['word']}", ""
+    if complaint_text.startswith(_EXCLUSIVE):
+        other = complaint_text.removeprefix(_EXCLUSIVE).split("/")[-1]
+        return f"cannot use {name} with {other}", "leave out one of them"
     if complaint_text.startswith("expected "):
         return (
             f"{name} needs {complaint_text.removeprefix('expected ').replace('one argument', 'a value')}",

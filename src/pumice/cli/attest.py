@@ -84,4 +84,4 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
     except FormatError as error:
-        raise FormatError(error.message, where=str(path)) from None
+        raise FormatError(error.message, where=str(path), hint="write a JSON document") from None

@@ -49,9 +49,9 @@ def main(arguments: Sequence[str]) -> int:
 
     location, _, name = options.reference.rpartition("@")
     if not is_digest(name):
-        raise UsageError(
-            f"{options.reference[:200]!r} has no digest", hint="write LOCATION@sha256:HEX, or only sha256:HEX"
-        )
+        problem = "is not a whole digest" if name.startswith(("sha256:", "sha512:")) else "has no digest"
+        hint = "write LOCATION@sha256:HEX, or only sha256:HEX"
+        raise UsageError(f"{options.reference[:200]!r} {problem}", hint=hint)
     blob_digest = digest.check(name)
     blob_hash = hashlib.sha256()
     with _open_blob(location, blob_digest, options) as file:

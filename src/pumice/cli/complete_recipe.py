@@ -18,7 +18,7 @@ def list_arguments(recipe: str) -> list[Candidate]:
     from pumice.recipe.extend import RecipeLoader
 
     try:
-        declared = RecipeLoader(str(find_recipe(recipe))).declared_arguments()
+        declared = RecipeLoader(str(find_recipe(recipe or None))).declared_arguments()
     except (OSError, PumiceError):
         return []
     return [

@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 _LAYERS = "layers are made from packages and the recipe's 'files'; edit the recipe and build it again"
 _RECIPE_PACKAGES = "add the package to 'packages' in the recipe, then run 'pumice lock'"
-_NO_CONTAINERS = "a container ends with its program; run 'pumice --help' for what exists"
+_PODS = "a running image is a pod: run 'pumice ps', and 'pumice --help' for what else there is"
+_NO_PAUSE = "stop the pod with 'pumice stop', or freeze its cgroup with systemctl"
 _NO_VOLUMES = "mount a directory: pumice run -v SRC:DST REF"
 _BUILD = "run 'pumice build RECIPE'"
 _KEYS = "run 'pumice key generate'"
 
 COMMANDS: dict[str, str] = {
     # docker and podman
-    "attach": "programs run in the foreground of 'pumice run'",
+    "attach": "run 'pumice logs --follow POD' for the output of a pod",
     "builder": "run 'pumice gc' to empty the cache",
     "buildx": _BUILD,
     "commit": _LAYERS,
     "compose": "run each image with 'pumice run'; a pod of several images is the job of podman or Kubernetes",
-    "container": _NO_CONTAINERS,
+    "container": _PODS,
     "context": "there is no daemon to choose; PUMICE_HOME chooses the store",
     "create": "run 'pumice run REF'",
-    "events": "there is no daemon; 'pumice run' reports errors on standard error",
-    "exec": _NO_CONTAINERS,
+    "events": "run 'pumice ps --watch'",
     "image": "run 'pumice images', or 'pumice --help' for all commands",
     "image build": _BUILD,
     "image history": "run 'pumice history REF'",
@@ -41,35 +41,30 @@ COMMANDS: dict[str, str] = {
     "image tag": "run 'pumice tag REF NAME'",
     "import": "load an archive of images with 'pumice load'; for packages and files, write a recipe",
     "info": "run 'pumice version'",
-    "kill": _NO_CONTAINERS,
-    "logs": "the output of a program is that of 'pumice run'; redirect it to a file, or use systemd",
     "machine": "there is no virtual machine; Pumice runs on Linux",
     "manifest create": "an index of several platforms is built with 'pumice build --platform A,B'",
     "manifest inspect": "run 'pumice manifest REF'",
     "mount": "run 'pumice export REF' or 'pumice copy REF dir:DIR'",
     "network": "choose the network of a program with 'pumice run --network'",
-    "pause": _NO_CONTAINERS,
+    "pause": _NO_PAUSE,
     "play": "run each image with 'pumice run'",
-    "pod": "run each image with 'pumice run'",
+    "pod": _PODS,
     "port": "run 'pumice inspect REF' for the ports of an image",
-    "ps": _NO_CONTAINERS,
     "rename": "run 'pumice tag REF NAME', then 'pumice untag'",
-    "restart": _NO_CONTAINERS,
+    "restart": "run 'pumice stop POD', then 'pumice run' again",
     "scan": "run 'pumice sbom REF', and give the document to a scanner such as grype or trivy",
     "scout": "run 'pumice sbom REF', and give the document to a scanner such as grype or trivy",
     "search": "Pumice searches no registry; 'pumice tags HOST/NAME' lists the tags of a repository",
     "secret": "mount the file: pumice run -v SRC:DST:ro REF",
     "start": "run 'pumice run REF'",
     "stats": "run the program with systemd-run, and see systemd-cgtop",
-    "stop": _NO_CONTAINERS,
     "system": "run 'pumice gc' to free space, or 'pumice version' for versions and the store",
     "system df": "run 'pumice images' for sizes, and 'pumice store path' for the directory",
     "system info": "run 'pumice version'",
     "system prune": "run 'pumice gc'",
-    "top": _NO_CONTAINERS,
-    "unpause": _NO_CONTAINERS,
+    "top": "run 'pumice status POD', or 'pumice exec POD ps'",
+    "unpause": _NO_PAUSE,
     "volume": _NO_VOLUMES,
-    "wait": "'pumice run' ends with its program, and has its exit code",
     # crane and skopeo
     "append": _LAYERS,
     "auth": "run 'pumice login HOST'",
@@ -145,8 +140,20 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--target": "a recipe makes one image; write a recipe for each, with 'extend' for what they share",
     },
     "images": {
+        "--digests": "pass --format '{{.Name}} {{.Digest}}'",
         "--filter": "name the images: pumice images NAME",
+        "--no-trunc": "pass --json for values in full",
+        "--quiet": "pass --format '{{.ID}}'",
         "-f": "name the images: pumice images NAME",
+        "-q": "pass --format '{{.ID}}'",
+    },
+    "config": {
+        "--format": "the config is JSON; drop the option",
+        "--json": "the config is JSON; drop the option",
+    },
+    "manifest": {
+        "--format": "the manifest is JSON; drop the option",
+        "--json": "the manifest is JSON; drop the option",
     },
     "sbom": {"--output": "pass --format FORMAT, and redirect the output", "-o": "pass --format FORMAT"},
     "inspect": {"--config": "run 'pumice config REF'", "--raw": "run 'pumice manifest REF'"},

@@ -173,6 +173,14 @@ def _check_swap(text: str | None, memory: int) -> None:
         )
 
 
+def choose_user(options: argparse.Namespace) -> str | None:
+    """Return the user of the program: with ``--userns keep-id`` that of the caller, if no other is named."""
+    if options.user is None and options.userns == "keep-id" and os.getuid() != 0:
+        return f"{os.getuid()}:{os.getgid()}"
+    user: str | None = options.user
+    return user
+
+
 def _user_namespace(text: str) -> UserNamespace:
     from pumice.runtime.isolation.model import USER_NAMESPACES
 

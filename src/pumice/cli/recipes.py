@@ -85,6 +85,12 @@ def find_recipe(text: str | None) -> Path:
     ``text`` may name a missing file if no other file is likely to be meant; reading it fails then.
     Raises UsageError, and RecipeError for a name that is not quite right.
     """
+    if text == "":
+        from pumice.errors import UsageError
+
+        raise UsageError(
+            "the name of the recipe is empty", hint="leave it out for the recipe of this directory"
+        )
     path = Path(text or ".")
     if files.is_directory(path):
         return _find_in_directory(path)

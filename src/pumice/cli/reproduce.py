@@ -90,11 +90,14 @@ def _read_provenance(image: Image, path: Path | None) -> Statement:
     from pumice.evidence import attached_documents
     from pumice.formats import intoto
     from pumice.image.regular_file import read_small
+    from pumice.os_errors import suggest_path
 
     if path is not None:
         data = read_small(path, intoto.MAX_STATEMENT)
         if data is None:
-            raise UsageError("there is no such file", hint=f"looked for {path}")
+            raise UsageError(
+                "cannot read the provenance: no such file", where=str(path), hint=suggest_path(path)
+            )
         return intoto.read_statement(data)
     statement = attached_documents.read_provenance(image)
     if statement is None:

@@ -33,6 +33,8 @@ container without network. The exit code is 1 if a test fails.
 {reading.REFERENCES}"""
 
 
+_DEFAULT_JOBS = 8
+_MAX_JOBS = 64
 _MAX_LINES = 20
 """The lines of a program's output that are shown."""
 
@@ -119,6 +121,14 @@ def _add_container_options(group: command_line.OptionGroup) -> None:
         metavar="SECONDS",
         help="longest time of tests that do not choose one (default: 60)",
     )
+    group.add_argument(
+        "--jobs",
+        type=int,
+        default=min(_DEFAULT_JOBS, len(os.sched_getaffinity(0))),
+        metavar="N",
+        help="run up to N programs at a time; those on the network of the host one by one "
+        f"(default: the number of processors, at most {_DEFAULT_JOBS})",
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -126,6 +136,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.timeout < 1:
         raise UsageError("--timeout must be at least 1", hint="for example: --timeout 60")
+    if not 1 <= options.jobs <= _MAX_JOBS:
+        raise UsageError(f"--jobs must be from 1 to {_MAX_JOBS}", hint="for example: --jobs 4")
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
@@ -228,7 +240,9 @@ def _run(
     )
     platform_image = reading.select_platform(image, options.platform)
     ((_, platform),) = platform_image.members()
-    settings = RunSettings(isolation=options.stage1, network=options.network, timeout=options.timeout)
+    settings = RunSettings(
+        isolation=options.stage1, network=options.network, timeout=options.timeout, jobs=options.jobs
+    )
     outcomes = []
     for outcome in suite.run_tests(tests, platform_image, home, settings, progress):
         outcomes.append(outcome)

@@ -16,6 +16,7 @@ from pumice.image_tests.matching import check_text
 from pumice.image_tests.outcome import Failure
 from pumice.progress import Silent
 from pumice.runtime import background, prepared_tree, run, stage1
+from pumice.runtime.background import BackgroundContainer
 from pumice.runtime.process import Overrides
 from pumice.runtime.stage1.external import NotRunnableError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.recipe.image_tests import ImageTest, Network
-    from pumice.runtime.background import BackgroundContainer, CapturedStream
+    from pumice.runtime.background import CapturedStream, RunningContainers
     from pumice.store.home import Home
 
 MAX_OUTPUT = 1 << 20
@@ -33,11 +34,24 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How programs are run; ``isolation`` is one of `stage1.NAMES`, ``timeout`` in seconds."""
+    """How programs are run; ``isolation`` is one of `stage1.NAMES`, ``timeout`` in seconds.
+
+    ``jobs`` is the greatest number of containers at a time.
+    """
 
     isolation: str = "builtin"
     network: Network = "none"
     timeout: int = 60
+    jobs: int = 1
+
+
+class ProgramRun(msgspec.Struct, kw_only=True):
+    """A program that was run: what is wrong so far, its container, None if it could not be started."""
+
+    failures: list[Failure]
+    container: BackgroundContainer | None = None
+    has_ended: bool = False
+    seconds: float = 0.0
 
 
 class ProgramResult(msgspec.Struct, kw_only=True):
@@ -48,25 +62,46 @@ class ProgramResult(msgspec.Struct, kw_only=True):
     stderr: str = ""
 
 
-def run_program(test: ImageTest, image: Image, home: Home, settings: RunSettings) -> ProgramResult:
-    """Run the program of a test, and return what is wrong with it. The image was admitted before."""
+def can_run_beside_others(test: ImageTest, settings: RunSettings) -> bool:
+    """Whether the program of a test may run while those of other tests do, in another thread.
+
+    Ports of this machine are shared. Regular expressions for what a server answers need the main thread,
+    because only there a slow one can be interrupted; `judge_program` compares all other output.
+    """
+    rules = [check.receive for check in test.tcp] + [check.body for check in test.http]
+    has_patterns = any(rule is not None and (rule.matches or rule.not_matches) for rule in rules)
+    return test.runs_program and _network(test, settings) == "none" and not has_patterns
+
+
+def run_program(
+    test: ImageTest, image: Image, home: Home, settings: RunSettings, running: RunningContainers
+) -> ProgramRun:
+    """Run the program of a test, without comparing its output. The image was admitted before."""
+    start = time.monotonic()
     obstacle = _find_obstacle(test, image, settings)
     if obstacle:
-        return ProgramResult(failures=[obstacle])
-    failures: list[Failure] = []
-    result = ProgramResult(failures=failures)
-    container: BackgroundContainer | None = None
+        return ProgramRun(failures=[obstacle])
+    result = ProgramRun(failures=[])
     try:
-        with _start(test, image, home, settings) as container:
-            failures += _observe(test, image, container, settings)
+        with _start(test, image, home, settings, running) as result.container:
+            result.failures += _observe(test, image, result.container, settings)
+        result.has_ended = True
     except NotRunnableError as error:
         if test.exit_code != error.exit_code:
-            failures.append(_cannot_run(error))
+            result.failures.append(_cannot_run(error))
     except (SandboxError, ImageError) as error:
-        failures.append(_cannot_run(error))
-    else:
-        failures += _check_outputs(test, container)
+        result.failures.append(_cannot_run(error))
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def judge_program(test: ImageTest, program_run: ProgramRun) -> ProgramResult:
+    """Return what is wrong with a program that was run, its output included; for the main thread."""
+    result = ProgramResult(failures=program_run.failures)
+    container = program_run.container
     if container is not None:
+        if program_run.has_ended:
+            result.failures += _check_outputs(test, container)
         result.stdout, result.stderr = _decode(container.stdout), _decode(container.stderr)
     return result
 
@@ -121,7 +156,9 @@ def _network(test: ImageTest, settings: RunSettings) -> Network:
 
 
 @contextmanager
-def _start(test: ImageTest, image: Image, home: Home, settings: RunSettings) -> Iterator[BackgroundContainer]:
+def _start(
+    test: ImageTest, image: Image, home: Home, settings: RunSettings, running: RunningContainers
+) -> Iterator[BackgroundContainer]:
     config = image.config().config
     variables = _expand(test.environment, config.env) if test.expands_variables else test.environment
     overrides = Overrides(
@@ -136,13 +173,14 @@ def _start(test: ImageTest, image: Image, home: Home, settings: RunSettings) -> 
             config, tree, overrides, (), network=_network(test, settings), init=bool(test.setup)
         )
         container = msgspec.structs.replace(container, setup=test.setup)
-        with background.start_container(
+        start = background.start_container(
             container,
             stage1.choose(settings.isolation),
             tree.root.parent,
             stdin=test.input.encode(),
             limit=MAX_OUTPUT,
-        ) as started:
+        )
+        with running.start(start) as started:
             yield started
 
 

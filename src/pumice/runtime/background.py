@@ -7,14 +7,16 @@ import select
 import signal
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from pumice.errors import SandboxError
 from pumice.runtime import run
 from pumice.runtime.stage1 import external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pumice.runtime.container import Container
@@ -126,6 +128,11 @@ class BackgroundContainer:
             os.waitpid(self.pid, 0)
             self._code = 128 + signal.SIGKILL
 
+    def interrupt(self) -> None:
+        """Kill everything in the container, from another thread; `wait` then returns there."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
     def stop(self, number: int, seconds: float) -> int | None:
         """Ask the program to end with a signal; kill it after ``seconds`` and return None then."""
         self.send_signal(number)
@@ -144,6 +151,41 @@ class BackgroundContainer:
                 output.finish()
             for descriptor in (self._descriptor, self._reasons, self._overflow):
                 os.close(descriptor)
+
+
+class RunningContainers:
+    """The containers of several threads. They are started one after another.
+
+    A process that is started inherits every descriptor that is inheritable at that moment, so two threads
+    may not start containers at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._containers: set[BackgroundContainer] = set()
+        self._is_stopped = False
+
+    @contextmanager
+    def start(self, container: AbstractContextManager[BackgroundContainer]) -> Iterator[BackgroundContainer]:
+        """Start a container of `start_container`, and yield it; raises SandboxError after `kill_all`."""
+        with ExitStack() as stack:
+            with self._lock:
+                if self._is_stopped:
+                    raise SandboxError("no more containers are started")
+                started = stack.enter_context(container)
+                self._containers.add(started)
+            try:
+                yield started
+            finally:
+                with self._lock:
+                    self._containers.remove(started)
+
+    def kill_all(self) -> None:
+        """Kill all containers, and start no more."""
+        with self._lock:
+            self._is_stopped = True
+            for container in self._containers:
+                container.interrupt()
 
 
 @contextmanager

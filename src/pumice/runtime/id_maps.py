@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pumice.runtime.container import IdMaps
 
+_MAX_IDS = 65536
 Extent = tuple[int, int, int]
 
 
@@ -24,6 +25,29 @@ def subordinate_maps() -> IdMaps | None:
     if not users or not groups:
         return None
     return IdMaps(_extents(os.getuid(), users), _extents(os.getgid(), groups), helpers=True)
+
+
+def unprivileged_maps(uid: int, gid: int) -> IdMaps | None:
+    """Return maps of all ids to subordinate ids of ``containers`` or root, which have no rights outside.
+
+    Returns None if there are none, they do not include ``uid`` and ``gid``, or the kernel cannot shift the
+    owners in an overlay (before Linux 5.19).
+    """
+    if not _is_kernel_at_least(5, 19):
+        return None
+    for name in ("containers", "root"):
+        users, groups = (_read_subordinate_ids(f"/etc/sub{kind}", (name,)) for kind in ("uid", "gid"))
+        if users and groups:
+            (first_uid, uids), (first_gid, gids) = users[0], groups[0]
+            maps = IdMaps(((0, first_uid, min(uids, _MAX_IDS)),), ((0, first_gid, min(gids, _MAX_IDS)),))
+            if uid < maps.users[0][2] and gid < maps.groups[0][2]:
+                return maps
+    return None
+
+
+def _is_kernel_at_least(major: int, minor: int) -> bool:
+    numbers = os.uname().release.split(".")
+    return all(number.isdigit() for number in numbers[:2]) and tuple(map(int, numbers[:2])) >= (major, minor)
 
 
 def single_id_maps() -> IdMaps:

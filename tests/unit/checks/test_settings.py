@@ -13,6 +13,7 @@ from pumice.checks.ports import check_ports
 from pumice.checks.privileges import check_privileges
 from pumice.checks.shell_commands import check_shell_commands
 from pumice.checks.shells import check_shell
+from pumice.checks.units import check_units
 from pumice.packing.tree import RECIPE_OWNER
 from tests.support.checked_images import LIBC, checked_image, run_check
 from tests.support.objects import program
@@ -40,6 +41,34 @@ def test_basic_tools_that_a_script_runs_are_named_with_their_packages() -> None:
     assert (
         run_check(check_shell_commands, checked_image({**SHELL, **tools, "start": SCRIPT}, ["/start"])) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("exec servr", "servr"),
+        ("x=$(servr $(/opt/gone -x)); echo $x", "/opt/gone and servr"),
+        ("nohup servr & time sleep 1", "nohup and sleep"),
+        ("[ -x /opt/gone ] && /opt/gone; command -v servr && servr", ""),
+        ("PATH=/opt:$PATH; servr", ""),
+        (". /lib.sh; defined_there; /opt/gone", "/opt/gone"),
+        ("f() { cd /; }; f; ./configure; $PROGRAM", ""),
+        ("cat <<X\nservr\nX", "cat"),
+        ("while :; do (", ""),
+    ],
+)
+def test_the_text_for_a_shell_may_run_only_what_is_in_the_image(text: str, missing: str) -> None:
+    findings = run_check(check_shell_commands, checked_image(SHELL, ["sh", "-ec", text]))
+    verb = "are" if " and " in missing else "is"
+    expected = f"warning shell-command: the command runs {missing}, which {verb} not in the image"
+    assert findings == ([expected] if missing else [])
+
+
+def test_busybox_runs_its_own_applets() -> None:
+    paths = {**LIBC, "usr/bin/busybox": program(interpreter=""), "usr/bin/sh": "-> busybox"}
+    assert run_check(check_shell_commands, checked_image(paths, ["sh", "-c", "rm x; /opt/gone"])) == [
+        "warning shell-command: the command runs /opt/gone, which is not in the image"
+    ]
 
 
 def test_a_script_that_is_not_posix_gives_no_alarm() -> None:
@@ -146,3 +175,32 @@ def test_set_id_and_world_writable_files_of_the_recipe_are_reported() -> None:
 def test_findings_come_once_and_warnings_first() -> None:
     image = checked_image({"usr/share/out": "-> ../../../x"}, ["gone"], health=("gone",))
     assert [finding.check for finding in check_image(image)] == ["command", "command", "link"]
+
+
+def test_the_programs_of_enabled_units_must_exist_if_systemd_is_the_command() -> None:
+    units = "/usr/lib/systemd/system"
+    unit = (
+        "[Service]\nExecStart=/usr/sbin/gone \\\n  --flag\nExecStart=-/usr/sbin/optional\nExecStart=/%i/x\n"
+    )
+    paths: dict[str, str | bytes] = {
+        **LIBC,
+        "usr/lib/systemd/systemd": program(["libc.so.6"]),
+        "usr/sbin/init": "-> ../lib/systemd/systemd",
+        "usr/sbin/server": program(["libgone.so"]),
+        "usr/lib/systemd/system/gone.service": unit,
+        "usr/lib/systemd/system/server.service": "[Service]\nExecStart=!/usr/sbin/server\n",
+        "usr/lib/systemd/system/disabled.service": "[Service]\nExecStart=/usr/sbin/absent\n",
+        "etc/systemd/system/rescue.target.wants/x.service": "-> /usr/lib/systemd/system/disabled.service",
+        **{
+            f"etc/systemd/system/multi-user.target.wants/{name}.service": f"-> {units}/{name}.service"
+            for name in ("gone", "server")
+        },
+    }
+    modes = {"usr/lib/systemd/systemd": 0o755}
+    assert [
+        finding.message for finding in check_image(checked_image(paths, ["/usr/sbin/init"], modes=modes))
+    ] == [
+        "the library libgone.so, which /usr/sbin/server needs, is not in the image",
+        "the unit gone.service starts /usr/sbin/gone, which is not in the image",
+    ]
+    assert run_check(check_units, checked_image(paths, ["/usr/sbin/server"])) == []

@@ -74,7 +74,12 @@ ISOLATORS = (
     Isolator(name="hidden kernel files", option="--security-opt unmask=", ignored=_SHARED),
     Isolator(name="AppArmor profile", option="--security-opt apparmor=", ignored=_NO_LABELS),
     Isolator(name="SELinux label", option="--security-opt label=", ignored=_NO_LABELS),
-    Isolator(name="user namespace", option="--userns", ignored=_SHARED),
+    Isolator(
+        name="user namespace",
+        option="--userns",
+        ignored=_SHARED,
+        modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
+    ),
 )
 """Every isolator; a backend that is in neither of its tables honors it."""
 _BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
@@ -125,7 +130,7 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt unmask=": isolation.unmasked,
         "--security-opt apparmor=": isolation.apparmor,
         "--security-opt label=": isolation.selinux,
-        "--userns": isolation.user_namespace != default.user_namespace,
+        "--userns": isolation.user_namespace == "keep-id",
     }
     return [option for option, is_used in requested.items() if is_used]
 

@@ -78,4 +78,4 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     apparmor: str = ""
     selinux: str = ""
     unmasked: tuple[str, ...] = ()
-    user_namespace: UserNamespace = "auto"
+    user_namespace: UserNamespace = "host"

@@ -60,7 +60,10 @@ def parse_cpus(text: str) -> int:
 def parse_integer(option: str, text: str, low: int, high: int) -> int:
     """Return a number from ``low`` to ``high``; raises UsageError."""
     if not re.fullmatch(r"[+-]?\d{1,12}", text, re.ASCII) or not low <= int(text) <= high:
-        raise UsageError(f"{option}: {text[:40]!r} is not a number from {low} to {high}")
+        raise UsageError(
+            f"{option}: {text[:40]!r} is not a number from {low} to {high}",
+            hint=f"for example: {option} {max(low, min(high, 100))}",
+        )
     return int(text)
 
 
@@ -152,7 +155,9 @@ def parse_address(option: str, text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise UsageError(f"{option}: {text[:60]!r} is not an IP address") from None
+        raise UsageError(
+            f"{option}: {text[:60]!r} is not an IP address", hint="for example: 192.0.2.1"
+        ) from None
 
 
 def parse_add_host(text: str) -> tuple[str, str]:

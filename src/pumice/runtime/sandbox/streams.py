@@ -15,6 +15,7 @@ import termios
 from pumice.runtime.sandbox import devices, terminal
 from pumice.runtime.sandbox.descriptors import close_others, give_to_program, write_all
 from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
+from pumice.runtime.sandbox.shifted_root import outside_id
 from pumice.runtime.sandbox.supervision import wait_and_forward
 
 TYPE_CHECKING = False
@@ -90,7 +91,7 @@ def _use_own_terminal(streams: Streams, options: Options) -> None:
 
 def _owner(options: Options) -> int | None:
     """Return the user that must own the streams, None if it is the caller."""
-    return options.uid if os.geteuid() == 0 and not options.only_root else None
+    return outside_id(options, "uid", options.uid) if os.geteuid() == 0 and not options.only_root else None
 
 
 def _is_foreground() -> bool:
@@ -118,7 +119,7 @@ def _needs_copying(number: int, status: os.stat_result, options: Options) -> boo
         return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
     if not os.isatty(number):
         return not devices.is_device(status)
-    return options.uid not in (0, status.st_uid)
+    return outside_id(options, "uid", options.uid) not in (0, status.st_uid)
 
 
 def _copy_stream(number: int, options: Options) -> tuple[int, int]:

@@ -32,8 +32,11 @@ _SECCOMP_MODE_FILTER = 2
 _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 # linux/openat2.h
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
-# These two have the same number on every architecture.
-_SYS_OPENAT2, _SYS_MOUNT_SETATTR = 437, 442
+# These have the same number on every architecture.
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
+# linux/mount.h
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x80000, 0x100000, 4
+_AT_FDCWD = -100
 # linux/signalfd.h
 _SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
 # linux/capability.h
@@ -69,6 +72,25 @@ def add_mount_flags(mount_point: int, flags: int) -> None:
     attributes = struct.pack("4Q", flags, 0, 0, 0)
     arguments = (mount_point, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, attributes, len(attributes))
     _check_result("mount_setattr", _libc.syscall(_SYS_MOUNT_SETATTR, *arguments))
+
+
+def clone_mount(path: str) -> int:
+    """Return a descriptor of a copy of the mount at a file or directory, with the mounts below it."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
+    return _check_result(path, _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags))
+
+
+def shift_ids(mount_copy: int, user_namespace: int) -> None:
+    """Map the owners in a mount that is not attached yet as a user namespace maps them."""
+    attributes = struct.pack("4Q", _MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    arguments = (mount_copy, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+    _check_result("mount_setattr", _libc.syscall(_SYS_MOUNT_SETATTR, *arguments))
+
+
+def attach_mount(mount_copy: int, path: str) -> None:
+    """Attach a mount at ``path``."""
+    arguments = (mount_copy, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check_result(path, _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
 
 
 def open_in_root(root: int, path: str) -> int:

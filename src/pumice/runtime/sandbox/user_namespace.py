@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import shifted_root, syscalls
 from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pumice.runtime.sandbox.options import Options
 
+    Sources = Sequence[tuple[int, str]]
+
+_NOT_SHIFTED = 2
 _KERNEL_SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0"),
     ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
@@ -20,10 +25,10 @@ _KERNEL_SWITCHES = (
 """Files whose value can forbid user namespaces, and the value that does."""
 
 
-def enter_user_namespace(options: Options, flags: int) -> None:
+def enter_user_namespace(options: Options, flags: int, sources: Sources = ()) -> None:
     """Enter a user namespace and those in ``flags``; raises SetupError if the kernel does not allow it.
 
-    A helper process outside of the namespace writes the id maps.
+    A helper process outside of the namespace writes the id maps, and attaches ``sources``.
     """
     if not options.maps["uid"]:
         options.maps = _default_maps(options)
@@ -32,7 +37,7 @@ def enter_user_namespace(options: Options, flags: int) -> None:
     if helper == 0:
         os.close(go)
         os.read(ready, 1)
-        os._exit(_write_maps(options, os.getppid()))
+        os._exit(_write_maps(options, os.getppid()) or _attach(sources, os.getppid()))
     try:
         syscalls.unshare(syscalls.CLONE_NEWUSER | flags)
     except OSError as error:
@@ -41,6 +46,8 @@ def enter_user_namespace(options: Options, flags: int) -> None:
     os.close(go)  # closing the pipe tells the helper to begin
     _, status = os.waitpid(helper, 0)
     os.close(ready)
+    if os.waitstatus_to_exitcode(status) == _NOT_SHIFTED:
+        raise SetupError("the file system of the store cannot shift ids", "pass --userns host")
     if status:
         hint = "check /etc/subuid and /etc/subgid" if options.map_helpers else ""
         raise _explain("cannot write the map of user ids", hint)
@@ -85,6 +92,16 @@ def _write_maps(options: Options, process: int) -> int:
             _write(f"/proc/{process}/{kind}_map", "\n".join(extents))
     except OSError:
         return 1
+    return 0
+
+
+def _attach(sources: Sources, process: int) -> int:
+    """Attach the sources of a shifted root; return the exit code of the helper."""
+    try:
+        if sources:
+            shifted_root.attach_sources(list(sources), process)
+    except OSError:
+        return _NOT_SHIFTED
     return 0
 
 

@@ -25,6 +25,8 @@ def mount_writable_root(options: Options) -> NewRoot:
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
     if options.in_place:
         return _bind_root(options.root)
+    if options.shifted:
+        return _mount_shifted_root(options)
     try:
         lower = os.open(options.root, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:
@@ -35,15 +37,28 @@ def mount_writable_root(options: Options) -> NewRoot:
         os.mkdir(name, 0o755)
     status = os.stat(lower)
     os.chmod("upper", stat.S_IMODE(status.st_mode))
-    for file_name, text in options.files:
-        with open(file_name, "x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+    _write_files(options)
     if options.copy or not _try_overlay(lower):
         _copy_root(lower, preserve_owners=has_many_ids(options))
     root = NewRoot(os.open("root", os.O_PATH | os.O_DIRECTORY))
     if options.owners:
         _restore_owners(root, options.owners)
     return root
+
+
+def _mount_shifted_root(options: Options) -> NewRoot:
+    """Return the root for which `shifted_root` prepared the directories below the working directory."""
+    _write_files(options)
+    lower = os.open("lower", os.O_PATH | os.O_DIRECTORY)
+    if options.copy or not _try_overlay(lower):
+        _copy_root(lower, preserve_owners=True)
+    return NewRoot(os.open("root", os.O_PATH | os.O_DIRECTORY))
+
+
+def _write_files(options: Options) -> None:
+    for file_name, text in options.files:
+        with open(file_name, "x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
 
 
 def _bind_root(path: str) -> NewRoot:

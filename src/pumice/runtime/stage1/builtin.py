@@ -104,6 +104,8 @@ def _root_options(container: Container) -> Iterator[str]:
     process = container.process
     needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
     maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()
+    if not id_maps.is_ordinary_user() and container.isolation.user_namespace == "auto":
+        maps = id_maps.unprivileged_maps(process.uid, process.gid) or IdMaps()
     yield from map_options(maps)
     if container.owners and id_maps.can_set_owners(maps):
         yield from ("--owners", container.owners)

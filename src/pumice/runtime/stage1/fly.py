@@ -34,5 +34,6 @@ class Fly(Builtin):
             raise UsageError(
                 "fly does not support --init", hint="omit --init, or use --stage1 builtin or bwrap"
             )
-        start = super().start(container, scratch)
+        isolation = msgspec.structs.replace(container.isolation, user_namespace="host")
+        start = super().start(msgspec.structs.replace(container, isolation=isolation), scratch)
         return msgspec.structs.replace(start, options=(*start.options, "--fly"))

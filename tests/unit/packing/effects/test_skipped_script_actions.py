@@ -38,6 +38,22 @@ def test_a_skipped_action_has_a_name(script: str, expected: tuple[str, ...]) -> 
     assert skipped_actions.get("x", ()) == expected
 
 
+def test_a_program_of_the_package_itself_is_named_if_the_script_would_run_it() -> None:
+    """As libgvc6 does: graphviz finds no plugins until its own program has listed them."""
+    script = (
+        "#!/bin/sh\nset -e\nif [ -x /usr/sbin/libgvc6-config-update ]; then\n\tlibgvc6-config-update -c\nfi\n"
+    )
+    for path, expected in (
+        ("usr/sbin/libgvc6-config-update", ("libgvc6-config-update",)),
+        ("usr/sbin/other", ()),
+    ):
+        skipped_actions = effects.apply(
+            tree({"usr/bin/sh": "", path: ""}, [_package(script)]),
+            EffectSettings(architecture="amd64", base="none"),
+        ).skipped_actions
+        assert skipped_actions.get("x", ()) == expected
+
+
 def _package(script: str) -> PackageFacts:
     return msgspec.structs.replace(package("x"), files={"postinst": script.encode()})
 

@@ -26,6 +26,7 @@ from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
+from pumice.runtime.volume_owners import give_volumes
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -84,31 +85,23 @@ def run_image(
     request = admission.AdmissionRequest(
         reference=reference or image.root.digest, name=name, allow_older=allow_older
     )
-    admission.admit(
-        *(image, "run", home, request),
-        environ=os.environ,
-        progress=progress,
-        insecure="image" in insecure,
-        confirm=confirm,
-    )
+    _admit(image, home, request, progress, confirm=confirm, insecure="image" in insecure)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = platform_image.config().config
-    with prepared_tree.hold(
-        platform_image, home, progress, verify=container_request.verify if container_request else "fast"
-    ) as tree:
+    asked = container_request or ContainerRequest()
+    with prepared_tree.hold(platform_image, home, progress, verify=asked.verify) as tree:
         container = plan_container(
             *(config, tree, overrides, mounts),
             network=network,
             read_only=read_only,
             init=init,
-            request=container_request,
+            request=asked,
             filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
-        container = fit_container(
-            container, isolation, progress, strict=bool(container_request and container_request.strict)
-        )
+        container = fit_container(container, isolation, progress, strict=asked.strict)
+        give_volumes(container)
         if pod is not None:
             from pumice.runtime.pods.start import make_pod, start_pod
 
@@ -116,6 +109,24 @@ def run_image(
             return start_pod(record, container, runner, tree, home, foreground=not pod.detached)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress)
+
+
+def _admit(
+    image: Image,
+    home: Home,
+    request: admission.AdmissionRequest,
+    progress: Progress,
+    *,
+    confirm: Callable[[UnsignedImage], bool] | None,
+    insecure: bool,
+) -> None:
+    admission.admit(
+        *(image, "run", home, request),
+        environ=os.environ,
+        progress=progress,
+        insecure=insecure,
+        confirm=confirm,
+    )
 
 
 def plan_container(

@@ -106,6 +106,17 @@ def test_static_has_data_and_no_way_to_run_a_script(
     assert "Entrypoint" not in json.dumps(config)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_passes_its_tests(
+    name: str, built: dict[str, tuple[Path, str, str]], tmp_path: Path
+) -> None:
+    folder, _, _ = built[name]
+    shutil.copytree(ROOT / "examples" / name, tmp_path, dirs_exist_ok=True)
+    shutil.copy(folder / "example/recipe.lock", tmp_path)
+    output = pumice(tmp_path, "test", "recipe.yaml", "--locked", PUMICE_HOME=str(folder / "store"))
+    assert output.endswith(" 0 failed\n")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "output"),
     [

@@ -35,6 +35,7 @@ from pumice.recipe.kinds import (
 
 _MAX_PATTERN = 4096
 _ANY = Text(loose=True, allows_empty=True)
+_DATA = Text(loose=True, allows_empty=True, allows_nul=True)
 _METHOD = Grammar("an HTTP method", "[A-Z]{1,16}", "such as GET or POST", 16)
 _URL_PATH = Grammar("a path of a URL", "/[!-~]*", "start with '/', without spaces")
 _HEADER = Grammar("a header's name", "[!#$%&'*+.^_`|~0-9A-Za-z-]+", "such as Content-Type", 256)
@@ -55,13 +56,13 @@ def parse_pattern(text: str) -> str:
     return text
 
 
-_TEXTS = ListOf(Text(loose=True), single=True)
+_TEXTS = ListOf(Text(loose=True, allows_nul=True), single=True)
 _PATTERNS = ListOf(Text(parse=parse_pattern, loose=True), single=True)
 
 OUTPUT = Table(
     OutputRule,
     (
-        Key("equals", _ANY, "The exact text.", '"hello\\n"'),
+        Key("equals", _DATA, "The exact text.", '"hello\\n"'),
         Key("contains", _TEXTS, "Texts that are in it.", "[hello]"),
         Key("matches", _PATTERNS, "Regular expressions that match in it.", "['^version 1\\.']"),
         Key("not_contains", _TEXTS, "Texts that are not in it.", "[error]"),
@@ -84,7 +85,7 @@ HTTP = Table(
             "Headers of the request.",
             "{Accept: text/html}",
         ),
-        Key("send", _ANY, "The body of the request.", '"name=value"'),
+        Key("send", _DATA, "The body of the request.", '"name=value"'),
         Key("status", Integer(100, 599), "The status of the response (default: 200).", "404"),
         Key(
             "response_headers",
@@ -100,7 +101,7 @@ TCP = Table(
     TcpCheck,
     (
         _PORT,
-        Key("send", _ANY, "What to send.", '"PING\\r\\n"'),
+        Key("send", _DATA, "What to send.", '"PING\\r\\n"'),
         Key("receive", OUTPUT, "What to receive.", "{contains: PONG}"),
     ),
 )
@@ -180,7 +181,7 @@ TEST = Table(
             "[/usr/bin/app, --version]",
         ),
         Key("arguments", ListOf(_ANY, merge="replace"), "Arguments for the image's command.", "[--version]"),
-        Key("input", _ANY, "The standard input of the program.", '"1 + 1\\n"'),
+        Key("input", _DATA, "The standard input of the program.", '"1 + 1\\n"'),
         Key(
             "environment",
             MapOf(Text(grammar.VARIABLE, loose=True), _ANY),

@@ -32,7 +32,7 @@ class Text(msgspec.Struct, frozen=True):
 
     ``loose``: numbers and booleans of YAML are likely here and are strings too (``version: 1.10``).
     ``path``: it is a path relative to the file that contains it, always or only if it starts with a
-    dot.
+    dot. ``allows_nul``: it is no path or argument, but what programs read and write.
     """
 
     grammar: Grammar | None = None
@@ -40,6 +40,7 @@ class Text(msgspec.Struct, frozen=True):
     loose: bool = False
     path: Literal["", "always", "dotted"] = ""
     allows_empty: bool = False
+    allows_nul: bool = False
 
 
 class Flag(msgspec.Struct, frozen=True):

@@ -73,24 +73,21 @@ def run_image(
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
-    ``platform`` is that of the host by default. The program is
-    process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
-    image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
-    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
-    126 or 127 if the program is not executable or missing.
+    ``platform`` is that of the host by default. The program is process 1, or the child of an ``init``. Its
+    changes are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
+    ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
+    about an unsigned image. For ``pod``, see `pods.start.start_pod`. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError (exit code 126 or 127) if it cannot be started.
     """
     progress = progress or Silent()
-    request = admission.AdmissionRequest(
-        reference=reference or image.root.digest, name=name, allow_older=allow_older
-    )
+    container_request = container_request or ContainerRequest()
+    reference = reference or image.root.digest
+    request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
     _admit(image, home, request, progress, confirm=confirm, insecure="image" in insecure)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
-    config = platform_image.config().config
-    asked = container_request or ContainerRequest()
-    with prepared_tree.hold(platform_image, home, progress, verify=asked.verify) as tree:
+    config, digest = platform_image.config().config, platform_image.root.digest
+    with prepared_tree.hold(platform_image, home, progress, verify=container_request.verify) as tree:
         container = plan_container(
             *(config, tree, overrides, mounts),
             network=network,
@@ -100,13 +97,12 @@ def run_image(
             filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )
-        container = fit_container(container, isolation, progress, strict=asked.strict)
+        container = fit_container(container, isolation, progress, strict=container_request.strict)
         give_volumes(container)
         if pod is not None:
-            from pumice.runtime.pods.start import make_pod, start_pod
+            from pumice.runtime.pods.start import start_pod
 
-            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
-            return start_pod(record, container, runner, tree, home, foreground=not pod.detached)
+            return start_pod(pod, (reference, digest), config, container, runner, tree, home)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress)
 

@@ -43,10 +43,10 @@ def test_build_says_what_to_do_instead(words: list[str], hint: str) -> None:
 
 def test_options_that_ask_for_what_happens_anyway_are_accepted() -> None:
     parser = run.parser()
-    words = ["-it", "--rm", "-i", "-t", "--interactive", "--tty", "--label", "a=b", "example.com/x:1", "-p"]
+    words = ["-it", "-i", "-t", "--interactive", "--tty", "example.com/x:1", "-p"]
     options = parser.parse_args(words)
     assert (options.reference, options.arguments) == ("example.com/x:1", ["-p"])
-    for name in ("--rm", "--tty", "--publish"):
+    for name in ("--tty", "--publish"):
         assert name not in parser.format_help()
 
 

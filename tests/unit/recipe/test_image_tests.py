@@ -84,3 +84,10 @@ def test_errors_have_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_recipe_is_a_file_of_tests_too(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "tests: [{command: x}]\n")
     assert [test.title() for test in read_tests(str(path))] == ["x"]
+
+
+def test_data_may_have_nul_characters_and_arguments_may_not(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + 'tests: [{tcp: {port: 1, send: "a\\0b", receive: {contains: "\\0"}}}]\n')
+    assert load_recipe(path).tests[0].tcp[0].send == "a\0b"
+    path = write(tmp_path, 'tests: [{command: [x, "a\\0b"]}]\n', "tests.yaml")
+    assert problems(path) == [f"{path}:1:23: the string contains a NUL character"]

@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime import run
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import pod_store, supervisor
+from pumice.runtime.pods import pod_store, processes, supervisor
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
@@ -86,13 +86,21 @@ def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
 
 
 def start_pod(
-    pod: Pod, container: Container, runner: Stage1, tree: PreparedTree, home: Home, *, foreground: bool
+    request: PodRequest,
+    source: tuple[str, str],
+    config: RunConfig,
+    container: Container,
+    runner: Stage1,
+    tree: PreparedTree,
+    home: Home,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
-    In the foreground this process becomes the supervisor, so this function returns only if that fails. Raises
+    ``source`` is the reference of its image and the digest of the manifest that runs. In the
+    foreground this process becomes the supervisor, so this function returns only if that fails. Raises
     PodError if the name is in use, and the errors of `run.execute`.
     """
+    pod = make_pod(request, container, config, image=source[0], digest=source[1])
     descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
@@ -100,8 +108,8 @@ def start_pod(
     try:
         with control_groups.limited(container) as (limited, group):
             launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
-            command = launch.command(pod, trash, foreground=foreground)
-            if foreground:
+            command = launch.command(pod, trash, foreground=not request.detached)
+            if not request.detached:
                 launch.become(command)
             return launch.spawn(command)
     except BaseException:
@@ -151,6 +159,7 @@ class _Launch:
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
             *(word for path in self._group.directories for word in ("--cgroup", str(path))),
+            *("--depth", str(processes.namespace_depth(pod)), *(("--init",) if pod.init else ())),
             *_health_arguments(pod.health_check),
             *("--", *self._program),
         ]
@@ -166,8 +175,6 @@ class _Launch:
         """Execute the supervisor in this process, with its streams."""
         for number in self._all(foreground=True):
             os.set_inheritable(number, True)
-        sys.stdout.flush()
-        sys.stderr.flush()
         os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
 
     def spawn(self, command: list[str]) -> int:

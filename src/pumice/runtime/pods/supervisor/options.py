@@ -23,6 +23,8 @@ class SupervisorOptions:
         self.remove = False  # --remove: remove the directory at the end
         self.cgroups: list[str] = []  # --cgroup DIR …: control groups to remove at the end
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
+        self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
+        self.init = False  # --init: process 1 of the container is an init
         self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
         self.sandbox: list[str] = []  # the arguments of the sandbox
 
@@ -33,13 +35,13 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
     remaining = list(reversed(arguments))
     while (option := remaining.pop()) != "--":
         match option.removeprefix("--"):
-            case "directory" | "report" as name:
+            case "directory" | "report" | "depth" as name:
                 setattr(options, name, int(remaining.pop()))
             case "path" | "trash" as name:
                 setattr(options, name, remaining.pop())
             case "reasons" | "executed" as name:
                 setattr(options, name, (int(remaining.pop()), int(remaining.pop())))
-            case "foreground" | "terminal" | "remove" as name:
+            case "foreground" | "terminal" | "remove" | "init" as name:
                 setattr(options, name, True)
             case "log-size":
                 options.log_size = int(remaining.pop())

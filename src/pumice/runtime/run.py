@@ -93,7 +93,7 @@ def run_image(
             network=network,
             read_only=read_only,
             init=init,
-            request=asked,
+            request=container_request,
             filters=str(home.directory("seccomp")),
             has_terminal=os.isatty(0) and os.isatty(1),
         )

@@ -50,7 +50,6 @@ _TREES = (
     *("canonical.py", "digest.py", "distro/", "distro/debian/", "formats/", "packing/", "packing/effects/"),
     *("packing/effects/data/", "packing/effects/scripts/", "recipe/"),
 )
-_USES = ("checks/programs.py", "checks/shell_commands.py", "formats/", "omission/")
 _OWN_FILES = (
     "assembly/draft_tree.py",
     "assembly/effect_cache.py",
@@ -66,8 +65,8 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
-    "uses": (*_USES, "packing/selection.py"),
-    "omission": (*_USES, "omission/data/", "packing/selection.py", "recipe/", "assembly/omission.py"),
+    "uses": (*_TREES, "checks/", "checks/data/", "omission/", "omission/data/"),
+    "omission": _ALL,
     "bytecode": _ALL,
     "generate": _ALL,
     "image": _ALL,

@@ -59,6 +59,7 @@ _OWN_FILES = (
 _ALL = (
     *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
+    *("decoding.py", "runtime/network/", "runtime/network/keeper/", "runtime/pods/"),
 )
 
 MODULES: dict[Kind, tuple[str, ...]] = {
@@ -81,6 +82,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "license": ("evidence/", "formats/"),
     "signatures": (
         "canonical.py",
+        "decoding.py",
         "digest.py",
         "formats/",
         "image/",

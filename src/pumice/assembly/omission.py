@@ -14,7 +14,8 @@ from pumice.checks.shell_commands import find_commands
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import ImageError
 from pumice.omission.command_chain import find_needs
-from pumice.omission.decision import Decision, Question, decide
+from pumice.omission.decision import Question, decide
+from pumice.omission.model import Decision
 from pumice.omission.reasons import describe_use
 from pumice.omission.tables import kept_paths
 from pumice.omission.uses import FileUses, PackageUses, read_file_uses, read_package_uses
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
-    from pumice.omission.decision import Use
+    from pumice.omission.model import Use
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage
@@ -90,6 +91,7 @@ def _decision_key(inputs: PlatformInputs) -> Digest:
     return _DECISIONS.key(
         *(inputs.format, inputs.architecture, packages, _make_question(inputs), recipe.include),
         *(recipe.environment, recipe.run, [rule.command for rule in recipe.generate], inputs.files.digest),
+        [(rule.package, rule.paths) for rule in recipe.exclude],
     )
 
 
@@ -209,10 +211,10 @@ def _remove(
     partial = [
         SegmentRequest(
             msgspec.structs.replace(package, role="base-data"),
-            Selection(only=kept_paths(package.name), includes_dpkg_info=False, format=inputs.format),
+            Selection(only=paths, includes_dpkg_info=False, format=inputs.format),
         )
         for package in inputs.packages
-        if package.name in names and kept_paths(package.name)
+        if package.name in names and (paths := _list_kept_paths(package.name, cut))
     ]
     kept_files = cut_segments(partial, context)
     packages = [package for package in _drop_locale_data(inputs.packages, names) if package.name not in names]
@@ -223,7 +225,12 @@ def _remove(
     keys |= {request.package.name: request.key for request in partial}
     return LeanPackages(
         msgspec.structs.replace(inputs, packages=tuple(sorted(packages, key=lambda package: package.name))),
-        msgspec.structs.replace(cut, segments=segments, keys=keys),
+        msgspec.structs.replace(
+            cut,
+            segments=segments,
+            keys=keys,
+            exclusions=cut.exclusions.of_packages(kept_names) if cut.exclusions else None,
+        ),
         decision,
         tuple(
             msgspec.structs.replace(cut.segments[name].facts, installed=False)
@@ -236,6 +243,12 @@ def _remove(
         ),
         {f"{name} (omitted)": cut.keys[name] for name in sorted(names)},
     )
+
+
+def _list_kept_paths(name: str, cut: CutPackages) -> tuple[str, ...]:
+    """Return the paths of a package that stay without it, except those that the recipe excludes."""
+    excluded = cut.exclusions.patterns if cut.exclusions else {}
+    return tuple(path for path in kept_paths(name) if path not in excluded)
 
 
 def _read_account_files(segment: Segment, blobs: Blobs) -> Iterator[GeneratedEntry]:

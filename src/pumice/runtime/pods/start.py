@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.stage1 import Stage1
@@ -52,6 +53,9 @@ def make_pod(request: PodRequest, container: Container, config: RunConfig, *, im
         health_check=_health_check(config.healthcheck),
         remove=request.remove,
         init=container.init,
+        run_options=request.run_options,
+        run_arguments=request.run_arguments,
+        run_directory=request.run_directory,
     )
 
 
@@ -76,7 +80,7 @@ def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
 def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
     """Return the files that `execute` needs for every stage 1: the options of the built-in sandbox."""
     start = Builtin().start(container, directory)
-    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=()), start, 2)
+    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=(), network_fd=-1), start, 2)
     external.check_arguments(options)
     plan = {pod_store.PLAN: encode_arguments(options)}
     for descriptor in start.descriptors:
@@ -93,6 +97,7 @@ def start_pod(
     runner: Stage1,
     tree: PreparedTree,
     home: Home,
+    attachment: Attachment | None = None,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
@@ -109,6 +114,8 @@ def start_pod(
         with control_groups.limited(container) as (limited, group):
             launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
             command = launch.command(pod, trash, foreground=not request.detached)
+            if attachment is not None:
+                attachment.serve_in_background(launch.reason_writer)
             if not request.detached:
                 launch.become(command)
             return launch.spawn(command)
@@ -143,9 +150,15 @@ class _Launch:
         ]
         external.check_arguments((*options, *start.program))
         arguments = external.create_memory_file(encode_arguments(options))
-        self._inherited = (arguments, *start.descriptors, *container.cgroups)
+        network = (container.network_fd,) if container.network_fd >= 0 else ()
+        self._inherited = (arguments, *start.descriptors, *container.cgroups, *network)
         self._retained = [*start.retained, tree_lock, *group.locks]
         self._program = ("--args", str(arguments), "--", *start.program)
+
+    @property
+    def reason_writer(self) -> int:
+        """The descriptor on which the reason of a failure is written."""
+        return self._reasons[1]
 
     def command(self, pod: Pod, trash: Path, *, foreground: bool) -> list[str]:
         """Return the command line of the supervisor."""
@@ -156,6 +169,11 @@ class _Launch:
             *("--reasons", *map(str, self._reasons), "--executed", *map(str, self._executed)),
             *(argument for number in self._inherited for argument in ("--inherit", str(number))),
             *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
+            *(
+                ("--notify", os.environ["NOTIFY_SOCKET"])
+                if foreground and "NOTIFY_SOCKET" in os.environ
+                else ()
+            ),
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
             *(word for path in self._group.directories for word in ("--cgroup", str(path))),

@@ -385,7 +385,7 @@ TABLE = [
     ("build recipe.yaml --sign", 2, "--sign"),
     ("build recipe.yaml --sign noise", 8, "noise: the file is not a private key"),
     ("build recipe.yaml --sign nowhere.key", 7, "no such key 'nowhere.key'"),
-    ("build recipe.yaml --sign empty --no-sign", 2, "not allowed with argument"),
+    ("build recipe.yaml --sign empty --no-sign", 2, "cannot use --no-sign with --sign"),
     ("build recipe.yaml --no-sign=yes", 2, "--no-sign"),
     ("build recipe.yaml --no-sign --no-sing", 2, "did you mean '--no-sign'?"),
     ("build nothing.yaml --no-sign", 3, "the recipe 'nothing.yaml' does not exist"),

@@ -59,7 +59,13 @@ _OWN_FILES = (
 _ALL = (
     *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
-    *("decoding.py", "runtime/network/", "runtime/network/keeper/", "runtime/pods/"),
+    *(
+        "decoding.py",
+        "runtime/network/",
+        "runtime/network/keeper/",
+        "runtime/pods/",
+        "runtime/pods/supervisor/",
+    ),
 )
 
 MODULES: dict[Kind, tuple[str, ...]] = {

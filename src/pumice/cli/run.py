@@ -21,8 +21,8 @@ executed and 127 if it does not exist. Files that it writes are discarded when i
 on volumes."""
 
 
-_VOLUME_FLAGS = frozenset({"ro", "rw", "z", "Z", "cached", "delegated", "consistent"})
-"""All but ``ro`` ask for what is so anyway: the program has the rights and the SELinux label of its user."""
+_VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
+"""All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
 _MAX_ENVIRONMENT = 1 << 20
 
 
@@ -103,7 +103,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST (repeatable)",
+        help="mount a file or directory of the host at DST; :U gives it to the program's user (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _pod_request(options)
+    pod = _pod_request(options, arguments)
     with registries.open_image(options.reference, home, progress, options) as image:
         code = run_image(
             image,
@@ -213,10 +213,12 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _pod_request(options: argparse.Namespace) -> PodRequest | None:
+def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
     """Return what the options ask of a pod, None if the program runs without leaving anything."""
     if not (options.detach or options.pod_name or options.cidfile):
         return None
+    from pathlib import Path
+
     from pumice.runtime.pods import pod_store
     from pumice.runtime.pods.records import PodRequest
 
@@ -225,7 +227,11 @@ def _pod_request(options: argparse.Namespace) -> PodRequest | None:
     pod_id = pod_store.new_id()
     if options.cidfile:
         _write_id(options.cidfile, pod_id)
+    option_count = len(arguments) - len(options.arguments) - 1
     return PodRequest(
+        run_options=tuple(arguments[:option_count]),
+        run_arguments=tuple(arguments[option_count:]),
+        run_directory=str(Path.cwd()),
         id=pod_id,
         name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),
@@ -303,4 +309,4 @@ def parse_volume(text: str) -> Mount:
         raise UsageError(
             f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
-    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags)
+    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)

@@ -181,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _pod_request(options)
+    pod = _pod_request(options, arguments)
     with registries.open_image(options.reference, home, progress, options) as image:
         code = run_image(
             image,
@@ -213,10 +213,12 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _pod_request(options: argparse.Namespace) -> PodRequest | None:
+def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
     """Return what the options ask of a pod, None if the program runs without leaving anything."""
     if not (options.detach or options.pod_name or options.cidfile):
         return None
+    from pathlib import Path
+
     from pumice.runtime.pods import pod_store
     from pumice.runtime.pods.records import PodRequest
 
@@ -225,7 +227,11 @@ def _pod_request(options: argparse.Namespace) -> PodRequest | None:
     pod_id = pod_store.new_id()
     if options.cidfile:
         _write_id(options.cidfile, pod_id)
+    option_count = len(arguments) - len(options.arguments) - 1
     return PodRequest(
+        run_options=tuple(arguments[:option_count]),
+        run_arguments=tuple(arguments[option_count:]),
+        run_directory=str(Path.cwd()),
         id=pod_id,
         name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),

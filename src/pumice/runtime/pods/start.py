@@ -53,6 +53,9 @@ def make_pod(request: PodRequest, container: Container, config: RunConfig, *, im
         health_check=_health_check(config.healthcheck),
         remove=request.remove,
         init=container.init,
+        run_options=request.run_options,
+        run_arguments=request.run_arguments,
+        run_directory=request.run_directory,
     )
 
 
@@ -166,6 +169,11 @@ class _Launch:
             *("--reasons", *map(str, self._reasons), "--executed", *map(str, self._executed)),
             *(argument for number in self._inherited for argument in ("--inherit", str(number))),
             *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
+            *(
+                ("--notify", os.environ["NOTIFY_SOCKET"])
+                if foreground and "NOTIFY_SOCKET" in os.environ
+                else ()
+            ),
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
             *(word for path in self._group.directories for word in ("--cgroup", str(path))),

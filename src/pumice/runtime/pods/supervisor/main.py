@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pumice.runtime.pods.supervisor import groups, pod_files, process_tree
+from pumice.runtime.pods.supervisor import groups, notification, pod_files, process_tree
 from pumice.runtime.pods.supervisor.health import HealthCheck
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
 from pumice.runtime.pods.supervisor.options import SupervisorOptions, parse_options
@@ -176,6 +176,8 @@ class _Watch:
             "time": pod_files.format_time(time.time()),
         }
         pod_files.write_record(self._options.directory, "started", fields)
+        if self._options.notify:
+            notification.notify(self._options.notify, "READY=1")
         if self._options.report >= 0:
             write_all(self._options.report, b"started\n")
             os.close(self._options.report)

@@ -14,6 +14,7 @@ class SupervisorOptions:
         self.directory = -1  # --directory FD: the pod's directory, with its lock
         self.path = ""  # --path DIR: the same directory, by name
         self.trash = ""  # --trash DIR: where a directory goes before it is removed
+        self.notify = ""  # --notify SOCKET: whom to tell that the program was executed (sd_notify(3))
         self.report = -1  # --report FD: where "started" or the reason of a failure goes
         self.reasons = (-1, -1)  # --reasons READER WRITER: a pipe for the reason of a failed start
         self.executed = (-1, -1)  # --executed READER WRITER: a pipe that closes when the program is executed
@@ -37,7 +38,7 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
         match option.removeprefix("--"):
             case "directory" | "report" | "depth" as name:
                 setattr(options, name, int(remaining.pop()))
-            case "path" | "trash" as name:
+            case "path" | "trash" | "notify" as name:
                 setattr(options, name, remaining.pop())
             case "reasons" | "executed" as name:
                 setattr(options, name, (int(remaining.pop()), int(remaining.pop())))

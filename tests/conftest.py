@@ -39,6 +39,8 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
             monkeypatch.delenv(name)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path_factory.mktemp("home")))
+    # Only tests with a machine of their own give containers a network.
+    monkeypatch.setenv("PUMICE_NETWORK", "host")
 
 
 @pytest.fixture(scope="session")

@@ -245,3 +245,19 @@ def test_equal_recipes_give_equal_images_from_empty_and_filled_stores(world: Wor
     assert world.build(store="other-store") == warm
     build(world, "  - /usr/lib/tool/plugins/**\n  - /usr/lib/tool/plugins\n")
     assert world.build() == warm, "what matters is which paths are excluded"
+
+
+def test_sboms_list_what_is_there_and_provenance_has_the_patterns(world: World) -> None:
+    build(world, "  - /usr/lib/tool/plugins/\n")
+    world.build("-o", "oci:layout")
+    documents = [
+        json.loads(path.read_bytes())
+        for path in (world.project / "layout/blobs/sha256").iterdir()
+        if path.read_bytes()[:1] == b"{"
+    ]
+    (provenance,) = [item for item in documents if "slsa" in str(item.get("predicateType"))]
+    parameters = provenance["predicate"]["buildDefinition"]["externalParameters"]
+    assert parameters["effectiveRecipe"]["exclude"] == [{"paths": ["/usr/lib/tool/plugins/"]}]
+    sboms = [str(item) for item in documents if "spdx" in str(item.get("predicateType", item)).lower()]
+    assert any("/usr/lib/tool/core" in sbom for sbom in sboms)
+    assert not any("plugins/a.so" in sbom for sbom in sboms)

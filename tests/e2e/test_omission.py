@@ -211,3 +211,25 @@ def test_a_warm_build_decides_nothing_again(world: World) -> None:
     assert any("omission" in path for path in records)
     world.build()
     assert sorted(str(path) for path in (store / "records").rglob("*")) == records
+
+
+def test_files_that_the_recipe_excludes_keep_nothing(world: World) -> None:
+    helper = Deb(
+        "helper", fields={"Depends": "perl-base"}, files=[text("usr/bin/helper", "#!/usr/bin/perl\n", 0o755)]
+    )
+    world.publish((*ARCHIVE, helper))
+    world.write(packages="[server, helper]")
+    assert "perl-base" in installed(read_image(world))
+    world.write("exclude: [/usr/bin/helper]\n", "[server, helper]")
+    assert "perl-base" not in installed(read_image(world))
+    world.write("exclude: [openssl.cnf]\n", "[server, helper]")
+    files = read_image(world)
+    assert "perl-base" in installed(files)
+    assert "etc/ssl/openssl.cnf" not in files
+
+
+def test_a_pattern_that_matches_only_omitted_packages_is_a_finding(world: World) -> None:
+    world.write("exclude: [/usr/sbin/useradd]\n", "[server]")
+    ran = world.run("build", "recipe.yaml")
+    assert "the pattern '/usr/sbin/useradd' matches no file [exclude]" in ran.stderr
+    assert report(world)["excluded"] == []

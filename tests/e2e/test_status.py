@@ -6,7 +6,7 @@ import json
 import os
 import select
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -66,3 +66,22 @@ def test_an_unknown_pod_is_reported(person: Person) -> None:
     process = person.pumice("status", "nosuch")
     assert process.returncode == 10
     assert process.stderr.startswith("error: there is no pod 'nosuch'\n")
+
+
+def wait_for_health(person: Person, pod: str, health: str) -> dict[str, Any]:
+    while (state := pods.status(person, pod))["health"] != health:
+        assert state["state"] == "running"
+    return state
+
+
+@pytest.mark.parametrize("options", [[], ["--init"]])
+def test_the_health_check_of_the_image_is_run(person: Person, options: list[str]) -> None:
+    pod = pods.start(person, *options, "sick:1", pods.READY)
+    assert pods.status(person, pod)["health"] in ("starting", "unhealthy")
+    state = wait_for_health(person, pod, "unhealthy")
+    assert state["health_failures"] >= 2
+    assert "No such file or directory" in state["health_output"]
+    assert "(unhealthy)" in pods.run_ok(person, "ps")
+    pods.run_ok(person, "exec", pod, "sh", "-c", "echo fine > /tmp/ok")
+    assert wait_for_health(person, pod, "healthy")["health_output"] == "fine"
+    pods.run_ok(person, "rm", "--force", pod)

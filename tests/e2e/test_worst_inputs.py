@@ -176,6 +176,11 @@ TABLE = [
     ("wait ''", 10, "there is no pod ''"),
     ("wait nosuch --time 1", 2, "no option '--time'"),
     ("wait -x", 2, "'-x'"),
+    ("generate", 2, "ACTION is missing"),
+    ("generate kube web", 2, "unknown action 'kube'"),
+    ("generate systemd", 2, "POD is missing"),
+    ("generate systemd nosuch", 10, "there is no pod 'nosuch'"),
+    ("generate systemd nosuch --restart-policy often", 2, "--restart-policy cannot be 'often'"),
     ("run --detach --name . " + IMAGE, 2, "'.' is not a name for a pod"),
     # store
     ("store", 2, "ACTION is missing"),

@@ -165,11 +165,12 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
         "keytool": "default-jre-headless",
         "java": "default-jre-headless",
         "ip": "iproute2",
+        "pasta": "passt",
         "xz": "xz-utils",
         "man": "man-db",
         "apt-ftparchive": "apt-utils",
     }
-    always = {"bash", "sh", "ldconfig", "tar", "gzip", "unshare", "setpriv", "make", "git"}
+    always = {"bash", "sh", "ldconfig", "tar", "gzip", "unshare", "setpriv", "make", "git", "nsenter"}
     always |= {"apt-get", "apt-cache", "dpkg-query"}
     script = (ROOT / ".ci" / "run").read_text()
     installed = set(script.split("\npeers=(")[1].split(")")[0].split())

@@ -7,6 +7,7 @@ A page is one bash session in an empty folder with its own store.
   none is compared. It is compared with standard output, or with standard error if the command fails.
 - An ``sh`` block is a script with one command per line, whose output is not compared.
 - ``<!-- file: NAME -->`` before a block of another kind writes it to that file.
+- ``<!-- own network -->`` anywhere runs what follows the last ``pumice build`` on a machine of its own.
 - ``<!-- not run: REASON -->`` before a block skips it, ``<!-- exits: 3 -->`` expects that exit
   code, ``<!-- needs: skopeo -->`` anywhere skips the page if that program is missing, and
   ``<!-- examples -->`` gives the page a copy of ``examples/``.
@@ -26,6 +27,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support import networks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 900
@@ -125,6 +128,7 @@ def run(page: Path, folder: Path) -> list[str]:
         )
         for copy in (work / "examples").rglob("*.*"):
             copy.write_text(copy.read_text().replace("8080", port))
+    has_own_network = "<!-- own network -->" in text
     script = ["set -m", "trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
     todo: list[Step] = []
     for block in blocks(text):
@@ -140,7 +144,15 @@ def run(page: Path, folder: Path) -> list[str]:
             script.append(f"{{\n{step.command}\n}} > {log}.out 2> {log}.err < /dev/null")
             script.append(f"code=$?; echo $code > {log}.code; [ $code = {step.exits} ] || exit 1")
             todo.append(step)
-    _bash("\n".join(script), work, folder / "store")
+            if has_own_network and step.command.startswith("pumice build"):
+                # There is no mirror in the network that follows.
+                _bash("\n".join(script), work, folder / "store")
+                script = [*script[:2], f"cd {shlex.quote(str(work))}"]
+    if has_own_network:
+        with networks.machine() as machine:
+            _bash("\n".join(script), work, folder / "store", machine.prefix)
+    else:
+        _bash("\n".join(script), work, folder / "store")
     return [
         problem
         for number, step in enumerate(todo)
@@ -163,7 +175,7 @@ def _find_problem(step: Step, log: Path, page: Path) -> str:
     return ""
 
 
-def _bash(script: str, work: Path, store: Path) -> None:
+def _bash(script: str, work: Path, store: Path, prefix: tuple[str, ...] = ()) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {
         **os.environ,
@@ -171,9 +183,10 @@ def _bash(script: str, work: Path, store: Path) -> None:
         "PUMICE_HOME": str(store),
         "COLUMNS": "100",
         "HOME": str(work.parent),
+        **({"PUMICE_NETWORK": ""} if prefix else {}),
     }
     shell = subprocess.Popen(
-        ["bash"], stdin=subprocess.PIPE, cwd=work, env=environment, start_new_session=True
+        [*prefix, "bash"], stdin=subprocess.PIPE, cwd=work, env=environment, start_new_session=True
     )
     try:
         shell.communicate(script.encode(), timeout=PATIENCE_SECONDS)

@@ -33,13 +33,13 @@ class Person:
     def __init__(self, name: str, home: Path, prefix: Sequence[str], python: str, path: str) -> None:
         self.name = name
         self.home = home
-        self._prefix = prefix
-        self._python = python
-        self._path = path
+        self.prefix = prefix
+        self.python = python
+        self.python_path = path
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``pumice`` with ``arguments``."""
-        return [*self._prefix, self._python, "-m", "pumice", *arguments]
+        return [*self.prefix, self.python, "-m", "pumice", *arguments]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return a small environment for a command."""
@@ -47,8 +47,9 @@ class Person:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
             "PUMICE_HOME": str(self.home / "store"),
-            "PYTHONPATH": self._path,
+            "PYTHONPATH": self.python_path,
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PUMICE_NETWORK": "host",
             **(extra or {}),
         }
 
@@ -91,7 +92,7 @@ class Person:
     def store(self) -> Iterator[Home]:
         """Open this person's store as the user who runs the tests, who must own it."""
         path = self.home / "store"
-        if self._prefix and path.exists():
+        if self.prefix and path.exists():
             subprocess.run(["chown", "-R", f"{os.geteuid()}:{os.getegid()}", str(path)], check=True)
         with Home(path) as home:
             yield home
@@ -99,7 +100,7 @@ class Person:
 
     def give(self, path: Path) -> None:
         """Make this person the owner of a path and of everything below it."""
-        if self._prefix:
+        if self.prefix:
             uid = _uid(self.name)
             subprocess.run(["chown", "-R", f"{uid}:{uid}", str(path)], check=True)
 

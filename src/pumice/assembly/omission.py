@@ -90,6 +90,7 @@ def _decision_key(inputs: PlatformInputs) -> Digest:
     return _DECISIONS.key(
         *(inputs.format, inputs.architecture, packages, _make_question(inputs), recipe.include),
         *(recipe.environment, recipe.run, [rule.command for rule in recipe.generate], inputs.files.digest),
+        [(rule.package, rule.paths) for rule in recipe.exclude],
     )
 
 
@@ -209,10 +210,10 @@ def _remove(
     partial = [
         SegmentRequest(
             msgspec.structs.replace(package, role="base-data"),
-            Selection(only=kept_paths(package.name), includes_dpkg_info=False, format=inputs.format),
+            Selection(only=paths, includes_dpkg_info=False, format=inputs.format),
         )
         for package in inputs.packages
-        if package.name in names and kept_paths(package.name)
+        if package.name in names and (paths := _list_kept_paths(package.name, cut))
     ]
     kept_files = cut_segments(partial, context)
     packages = [package for package in _drop_locale_data(inputs.packages, names) if package.name not in names]
@@ -223,7 +224,12 @@ def _remove(
     keys |= {request.package.name: request.key for request in partial}
     return LeanPackages(
         msgspec.structs.replace(inputs, packages=tuple(sorted(packages, key=lambda package: package.name))),
-        msgspec.structs.replace(cut, segments=segments, keys=keys),
+        msgspec.structs.replace(
+            cut,
+            segments=segments,
+            keys=keys,
+            exclusions=cut.exclusions.of_packages(kept_names) if cut.exclusions else None,
+        ),
         decision,
         tuple(
             msgspec.structs.replace(cut.segments[name].facts, installed=False)
@@ -236,6 +242,12 @@ def _remove(
         ),
         {f"{name} (omitted)": cut.keys[name] for name in sorted(names)},
     )
+
+
+def _list_kept_paths(name: str, cut: CutPackages) -> tuple[str, ...]:
+    """Return the paths of a package that stay without it, except those that the recipe excludes."""
+    excluded = cut.exclusions.patterns if cut.exclusions else {}
+    return tuple(path for path in kept_paths(name) if path not in excluded)
 
 
 def _read_account_files(segment: Segment, blobs: Blobs) -> Iterator[GeneratedEntry]:

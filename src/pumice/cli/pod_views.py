@@ -90,10 +90,9 @@ def _program_id(state: PodState) -> int | None:
     from pumice.runtime.pods import processes
 
     try:
-        program = processes.find_program(state)
+        return processes.find_program(state)
     except PodError:
         return None
-    return program.pid if program else None
 
 
 def _status(state: PodState, health: Health | None, now: float) -> str:

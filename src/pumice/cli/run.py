@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, isolation_options, output, registries
+from pumice.cli import confirmation, isolation_options, network_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments.required = False  # argparse always requires a REMAINDER argument
     container = parser.add_argument_group("container")
     _add_container_options(container)
+    network_options.add_options(parser.add_argument_group("network"))
     _add_pod_options(parser.add_argument_group("pods"))
     container.add_argument(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
@@ -130,14 +131,6 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
     """Add the options for what the program shares with the machine."""
     parser.add_argument(
-        "--network",
-        "--net",
-        choices=("host", "none"),
-        default="host",
-        metavar="NET",
-        help="use the host's network, or none but loopback: host or none (default: host)",
-    )
-    parser.add_argument(
         "--read-only", action="store_true", help="make everything read-only except /tmp, /run and volumes"
     )
     parser.add_argument(
@@ -160,13 +153,10 @@ def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of docker run that are refused, with what to do instead."""
-    ports = "the container uses the host's network; its ports are already open, so drop it"
     flags = {
-        ("-P", "--publish-all"): ports,
         ("--privileged",): "name what the program needs with --cap-add, --device and --security-opt",
     }
     options = {
-        ("-p", "--publish"): ports,
         ("--cpuset-cpus",): "choose processors from outside, such as with taskset; or pass --cpus",
         ("--restart",): "restart the program with your service manager, such as systemd",
         ("--gpus",): "name the devices with --device, such as --device /dev/dri/renderD128",
@@ -191,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _pod_request(options)
+    pod = _pod_request(options, arguments)
     with registries.open_image(options.reference, home, progress, options) as image:
         code = run_image(
             image,
@@ -204,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
             ),
             home=home,
             isolation=options.stage1,
-            network=options.network,
+            network=network_options.plan_network(options),
             read_only=options.read_only,
             init=options.init,
             mounts=(*options.volume, *isolation_options.plan_mounts(options)),
@@ -223,10 +213,12 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _pod_request(options: argparse.Namespace) -> PodRequest | None:
+def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
     """Return what the options ask of a pod, None if the program runs without leaving anything."""
     if not (options.detach or options.pod_name or options.cidfile):
         return None
+    from pathlib import Path
+
     from pumice.runtime.pods import pod_store
     from pumice.runtime.pods.records import PodRequest
 
@@ -235,7 +227,11 @@ def _pod_request(options: argparse.Namespace) -> PodRequest | None:
     pod_id = pod_store.new_id()
     if options.cidfile:
         _write_id(options.cidfile, pod_id)
+    option_count = len(arguments) - len(options.arguments) - 1
     return PodRequest(
+        run_options=tuple(arguments[:option_count]),
+        run_arguments=tuple(arguments[option_count:]),
+        run_directory=str(Path.cwd()),
         id=pod_id,
         name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),

@@ -51,7 +51,7 @@ def find_exclusions(
     included_trees = tuple(prefix for name in include for prefix in OPTIONAL_TREES[name])
     named_packages = {pattern.package for pattern in patterns}
     common = _Matcher([pattern for pattern in patterns if not pattern.package])
-    used: set[Pattern] = set()
+    keeping: set[Pattern] = set()
     packages: dict[str, ExcludedPaths] = {}
     deciding: dict[str, Pattern] = {}
     uses: list[PatternUse] = []
@@ -67,16 +67,17 @@ def find_exclusions(
             and (pattern := matcher.find(item.entry.path, is_directory=False))
         }
         directories = _find_directories(segment, found, matcher)
-        used |= matcher.used
+        keeping |= matcher.keeping
         if found or directories:
-            packages[name] = ExcludedPaths(tuple(sorted(found)), directories)
-            deciding |= found
+            packages[name] = ExcludedPaths(tuple(sorted(found)), tuple(sorted(directories)))
+            deciding |= found | directories
             uses += _count_uses(name, segment, found)
     return Exclusions(
         packages=packages,
         patterns=deciding,
         uses=tuple(uses),
-        unused=tuple(pattern for pattern in patterns if pattern not in used),
+        all_patterns=tuple(patterns),
+        keeping=tuple(pattern for pattern in patterns if pattern in keeping),
     )
 
 
@@ -97,8 +98,8 @@ class _Matcher:
         self._patterns = patterns
         self._ignore = IgnorePatterns([pattern.text for pattern in patterns])
         self._directories: dict[str, Pattern | None] = {"": None}
-        self.used: set[Pattern] = set()
-        """The patterns that decided about a path."""
+        self.keeping: set[Pattern] = set()
+        """The patterns with ``!`` that decided about a path."""
 
     def find(self, path: str, *, is_directory: bool) -> Pattern | None:
         """Return the pattern that excludes ``path`` or a directory above it; None if it stays."""
@@ -123,31 +124,52 @@ class _Matcher:
             )
         if index < 0:
             return None
-        self.used.add(self._patterns[index])
-        return self._patterns[index] if is_excluded else None
+        if is_excluded:
+            return self._patterns[index]
+        self.keeping.add(self._patterns[index])
+        return None
 
 
 def _find_directories(
     segment: Segment, excluded: Mapping[str, Pattern], matcher: _Matcher
-) -> tuple[str, ...]:
+) -> dict[str, Pattern]:
     """Return the shipped directories that are excluded, or empty because everything in them is.
 
-    A directory that the package's scripts mention stays, because effects may put something into it.
+    Each comes with the pattern that excludes it, or something in it. A directory that the package's
+    scripts mention stays, because effects may put something into it.
     """
-    entries = segment.directories
-    if not excluded and not any(matcher.find(entry.path, is_directory=True) for entry in entries):
-        return ()
-    emptied = _find_parents(excluded)
+    matched = {
+        entry.path: pattern
+        for entry in segment.directories
+        if (pattern := matcher.find(entry.path, is_directory=True))
+    }
+    if not excluded and not matched:
+        return {}
     candidates = {
-        entry.path
-        for entry in entries
-        if entry.path in emptied or matcher.find(entry.path, is_directory=True)
+        path: pattern
+        for path, pattern in (_find_emptied(excluded) | matched).items()
+        if not _is_mentioned(path, segment.facts)
     }
     staying = {item.entry.path for item in segment.items if item.entry.path not in excluded}
-    staying |= {entry.path for entry in entries if entry.path not in candidates}
-    staying |= {path for path in candidates if _is_mentioned(path, segment.facts)}
+    staying |= {entry.path for entry in segment.directories if entry.path not in candidates}
     kept_directories = _find_parents(staying) | staying
-    return tuple(sorted(candidates - kept_directories))
+    shipped = {entry.path for entry in segment.directories}
+    return {
+        path: pattern
+        for path, pattern in candidates.items()
+        if path in shipped and path not in kept_directories
+    }
+
+
+def _find_emptied(excluded: Mapping[str, Pattern]) -> dict[str, Pattern]:
+    """Return the directories above excluded paths, with the pattern of one of these."""
+    patterns: dict[str, Pattern] = {}
+    for path in sorted(excluded):
+        parent = posixpath.dirname(path)
+        while parent and parent not in patterns:
+            patterns[parent] = excluded[path]
+            parent = posixpath.dirname(parent)
+    return patterns
 
 
 def _find_parents(paths: Iterable[str]) -> set[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class ExcludedPaths(msgspec.Struct, frozen=True):
@@ -37,11 +42,29 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
 class Exclusions(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that ``exclude`` leaves out of an image.
 
-    ``packages`` are the paths by package name, ``patterns`` the pattern that decided about each path,
-    ``unused`` the patterns that decided about no path.
+    ``packages`` are the paths by package name, ``patterns`` the pattern that excludes each path. ``uses``
+    counts them. ``all_patterns`` are those of the recipe, ``keeping`` those with ``!`` that keep a path.
     """
 
     packages: dict[str, ExcludedPaths]
     patterns: dict[str, Pattern]
     uses: tuple[PatternUse, ...]
-    unused: tuple[Pattern, ...]
+    all_patterns: tuple[Pattern, ...]
+    keeping: tuple[Pattern, ...] = ()
+
+    @property
+    def unused(self) -> list[Pattern]:
+        """The patterns that match nothing, or only what other patterns decide about."""
+        used = {*self.patterns.values(), *self.keeping}
+        return [pattern for pattern in self.all_patterns if pattern not in used]
+
+    def of_packages(self, names: Collection[str]) -> Exclusions:
+        """Return what is left out of some of the packages."""
+        packages = {name: paths for name, paths in self.packages.items() if name in names}
+        paths = {path for excluded in packages.values() for path in (*excluded.files, *excluded.directories)}
+        return msgspec.structs.replace(
+            self,
+            packages=packages,
+            patterns={path: pattern for path, pattern in self.patterns.items() if path in paths},
+            uses=tuple(use for use in self.uses if use.package in names),
+        )

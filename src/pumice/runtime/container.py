@@ -8,7 +8,7 @@ import msgspec
 
 from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation
 
-Network = Literal["host", "none"]
+Network = Literal["host", "none", "private"]
 HOSTNAME = DEFAULT_HOSTNAME
 
 
@@ -61,7 +61,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
-    program, as the same user; they need ``init``, and only the built-in sandbox supports them. ``filters``
+    program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
+    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree. ``filters``
     is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
     files ``cgroup.procs`` that the program enters.
     """
@@ -74,6 +75,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
+    network_fd: int = -1
     read_only: bool = False
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()

@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import SandboxError
+from pumice.errors import PumiceError, SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.network.attachment import Attachment
+    from pumice.runtime.network.request import NetworkRequest
     from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
     from pumice.runtime.stage1 import Stage1, Start
     from pumice.store.home import Home
+    from pumice.trust.decision import AdmissionRequest
     from pumice.trust.unsigned_images import UnsignedImage
 
 MAX_REASON = 1 << 16
@@ -55,7 +58,7 @@ def run_image(
     *,
     home: Home,
     isolation: str = "builtin",
-    network: Network = "host",
+    network: NetworkRequest | None = None,
     read_only: bool = False,
     init: bool = False,
     mounts: Sequence[Mount] = (),
@@ -71,51 +74,89 @@ def run_image(
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported.
-    ``platform`` is that of the host by default. The program is
-    process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
-    image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
-    must be signed as; ``confirm`` asks about an unsigned image. With ``pod`` it becomes a pod, and the exit
-    code of a detached one is 0 as soon as its program was executed. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError if the program cannot be started; its exit code is
-    126 or 127 if the program is not executable or missing.
+    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
+    of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
+    ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
+    about an unsigned image. For ``pod``, see `pods.start.start_pod`. Raises ImageError, TrustError and
+    FormatError for an unusable image, and SandboxError (exit code 126 or 127) if it cannot be started.
     """
     progress = progress or Silent()
-    request = admission.AdmissionRequest(
-        reference=reference or image.root.digest, name=name, allow_older=allow_older
-    )
+    names = container_request or ContainerRequest()
+    reference = reference or image.root.digest
+    request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
+    _admit(image, home, request, progress, "image" in insecure, confirm)
+    platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
+    runner = stage1.choose(isolation)
+    config, digest = platform_image.config().config, platform_image.root.digest
+    if isolation == "fly" and network and network.mode == "auto":
+        network = None  # it shares the network of the host
+    with (
+        prepared_tree.hold(platform_image, home, progress, verify=names.verify) as tree,
+        _prepare_network(network, config, home, names, progress) as attachment,
+    ):
+        container = plan_container(
+            *(config, tree, overrides, mounts),
+            network=_network_of(network, attachment),
+            attachment=attachment,
+            read_only=read_only,
+            init=init,
+            request=names,
+            filters=str(home.directory("seccomp")),
+            has_terminal=os.isatty(0) and os.isatty(1),
+        )
+        container = fit_container(container, isolation, progress, strict=names.strict)
+        if pod is not None:
+            from pumice.runtime.pods.start import start_pod
+
+            return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+        home.close()  # a program may run for weeks, and garbage collections must not wait for it
+        return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
+
+
+def _admit(
+    image: Image,
+    home: Home,
+    request: AdmissionRequest,
+    progress: Progress,
+    is_insecure: bool,
+    confirm: Callable[[UnsignedImage], bool] | None,
+) -> None:
+    """Raise TrustError if the image must not run."""
     admission.admit(
         *(image, "run", home, request),
         environ=os.environ,
         progress=progress,
-        insecure="image" in insecure,
+        insecure=is_insecure,
         confirm=confirm,
     )
-    platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
-    runner = stage1.choose(isolation)
-    config = platform_image.config().config
-    with prepared_tree.hold(
-        platform_image, home, progress, verify=container_request.verify if container_request else "fast"
-    ) as tree:
-        container = plan_container(
-            *(config, tree, overrides, mounts),
-            network=network,
-            read_only=read_only,
-            init=init,
-            request=container_request,
-            filters=str(home.directory("seccomp")),
-            has_terminal=os.isatty(0) and os.isatty(1),
-        )
-        container = fit_container(
-            container, isolation, progress, strict=bool(container_request and container_request.strict)
-        )
-        if pod is not None:
-            from pumice.runtime.pods.start import make_pod, start_pod
 
-            record = make_pod(pod, container, config, image=reference, digest=platform_image.root.digest)
-            return start_pod(record, container, runner, tree, home, foreground=not pod.detached)
-        home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent, progress=progress)
+
+def _network_of(request: NetworkRequest | None, attachment: Attachment | None) -> Network:
+    """Return the network of a container."""
+    if attachment is not None:
+        return "private"
+    return "none" if request and request.mode == "none" else "host"
+
+
+@contextmanager
+def _prepare_network(
+    request: NetworkRequest | None,
+    config: RunConfig,
+    home: Home,
+    names: ContainerRequest,
+    progress: Progress,
+) -> Iterator[Attachment | None]:
+    """Yield the attachment of a container to a private network, None without one."""
+    if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
+        yield None
+        return
+    from pumice.runtime.network.start import prepare_network
+
+    attachment = prepare_network(
+        request, config.exposed_ports, home, hostname=names.hostname, names=names.names, progress=progress
+    )
+    with closing(attachment) if attachment else nullcontext():
+        yield attachment
 
 
 def plan_container(
@@ -125,6 +166,7 @@ def plan_container(
     mounts: Sequence[Mount],
     *,
     network: Network,
+    attachment: Attachment | None = None,
     read_only: bool = False,
     init: bool = False,
     request: ContainerRequest | None = None,
@@ -138,15 +180,20 @@ def plan_container(
         owners=str(tree.owners or ""),
         process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
         mounts=(
-            *name_resolution.plan_mounts(str(tree.root), request.names),
+            *(
+                attachment.mounts()
+                if attachment
+                else name_resolution.plan_mounts(str(tree.root), request.names)
+            ),
             *_volume_mounts(config.volumes, mounts, read_only),
             *mounts,
         ),
-        files=name_resolution.plan_files(request.hostname, request.names),
+        files=() if attachment else name_resolution.plan_files(request.hostname, request.names),
         hostname=request.hostname,
         isolation=request.isolation,
         filters=filters,
         network=network,
+        network_fd=attachment.network_fd if attachment else -1,
         read_only=read_only,
         init=init,
     )
@@ -167,23 +214,37 @@ def execute(
     runner: Stage1,
     scratch: Path,
     streams: tuple[int, int, int] = (0, 1, 2),
+    attachment: Attachment | None = None,
     progress: Progress | None = None,
     watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
 ) -> int:
     """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
-    ``streams`` are the descriptors that become its standard input, output and error. ``progress`` learns why
-    the program was killed, if the kernel knows. ``watch`` takes the process id of the sandbox, and returns a
-    context that is open while it runs.
+    ``streams`` are the descriptors that become its standard input, output and error; ``attachment`` is its
+    private network. ``progress`` learns why the program was killed, if the kernel knows. ``watch`` takes the
+    process id of the sandbox, and returns a context that is open while it runs.
     """
     started = time.monotonic_ns() // 1000
     with control_groups.limited(container) as (limited, group), closing(runner), blocked_signals():
         start = runner.start(limited, scratch)
         reasons, pid = spawn_sandbox(limited, start, streams)
+        if attachment is not None:
+            _connect_network(attachment, pid, reasons)
         code = runner.finish(wait_for_sandbox(reasons, pid, lambda: runner.target(pid), watch))
         if explanation := ending.explain_end(code, container.isolation, group, started):
             (progress or Silent()).warn(explanation)
         return code
+
+
+def _connect_network(attachment: Attachment, pid: int, reasons: int) -> None:
+    """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
+    try:
+        attachment.serve()
+    except PumiceError:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        wait_for_sandbox(reasons, pid)
+        raise
 
 
 def wait_for_sandbox(
@@ -221,7 +282,8 @@ def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, i
 
     ``streams`` are as for `execute`.
     """
-    start = msgspec.structs.replace(start, descriptors=(*start.descriptors, *container.cgroups))
+    network = (container.network_fd,) if container.network_fd >= 0 else ()
+    start = msgspec.structs.replace(start, descriptors=(*start.descriptors, *container.cgroups, *network))
     return spawn_with_options(lambda reasons: sandbox_options(container, start, reasons), start, streams)
 
 
@@ -264,6 +326,8 @@ def sandbox_options(container: Container, start: Start, status_fd: int) -> list[
     return [
         *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
         *files,
+        *(("--network", container.network) if container.network == "private" else ()),
+        *(("--network-fd", str(container.network_fd)) if container.network_fd >= 0 else ()),
         *(word for descriptor in container.cgroups for word in ("--cgroup", str(descriptor))),
         *start.options,
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Action
 from itertools import takewhile
 
 import pytest
@@ -149,3 +149,35 @@ def test_help_without_a_terminal_is_80_columns_wide(
         environment.setenv("COLUMNS", columns)
         environment.setattr("os.get_terminal_size", fail)
         assert help_format.terminal_width() == width
+
+
+def _shown_options(command: str) -> list[Action]:
+    actions = PARSERS[command]._actions
+    return [action for action in actions if action.option_strings and action.help != SUPPRESS]
+
+
+def _error_of(command: str, *words: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        verb_parser(command.split(maxsplit=1)[0]).parse_args([*command.split()[1:], *words])
+    return caught.value
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_a_missing_or_a_wrong_value_of_an_option_names_the_right_ones(command: str) -> None:
+    if action_parsers(PARSERS[command]):
+        return  # each action has its own parser
+    for action in _shown_options(command):
+        name = action.option_strings[-1]
+        if action.nargs == 0:
+            error = _error_of(command, f"{name.partition('=')[0]}=nope")
+            assert "takes no value" in error.message or "use one of" in (error.hint or ""), name
+            continue
+        values = [str(choice) for choice in action.choices or ()]
+        if action.nargs is None:
+            error = _error_of(command, name)
+            expected = values or getattr(action.type, "names", None) or [f"write {name} "]
+            assert error.message == f"{name} needs a value"
+            assert all(word in (error.hint or "") for word in expected), (name, error.hint)
+        if values:
+            hint = _error_of(command, name, "no-such-value").hint or ""
+            assert all(value in hint for value in values), (name, hint)

@@ -45,7 +45,7 @@ def cut_segment(home: Home, *files: Item, **fields: object) -> Segment:
 def excluded_files(home: Home, patterns: list[str], paths: list[str]) -> set[str]:
     segment = cut_segment(home, *(text(path, "x") for path in paths))
     exclusions = find_exclusions([ExcludeRule(paths=tuple(patterns))], (), {"app": segment})
-    return set(exclusions.patterns)
+    return set(exclusions.packages["app"].files) if exclusions.packages else set()
 
 
 _PATTERN = st.lists(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.runtime.isolation import control_groups
+from pumice.runtime.network import collection as networks
 from pumice.runtime.pods import pod_store
 from pumice.runtime.stage1 import bundles
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def collect_pods(home: Home, grace_seconds: float, now: float | None = None) -> int:
     """Remove pods that do not run and ended ``grace_seconds`` ago; return their number.
 
-    Remove also the bundles and control groups of engines that were killed, below all pods and trees.
+    Remove also the bundles, control groups and networks of engines that were killed.
     """
     cutoff = (time.time() if now is None else now) - grace_seconds
     count = 0
@@ -28,6 +29,7 @@ def collect_pods(home: Home, grace_seconds: float, now: float | None = None) -> 
         if state.state in (pod_store.EXITED, pod_store.CREATED) and _last_change(state) <= cutoff:
             count += pod_store.remove_pod(home, state)
     control_groups.remove_all_abandoned()
+    networks.collect(home)
     for parent in (*_subdirectories(home.root / "trees"), *_subdirectories(home.root / "pods")):
         bundles.remove_stale_bundles(parent)
     return count

@@ -6,23 +6,20 @@ import os
 import select
 import signal
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.errors import PodError, UsageError
 from pumice.runtime.pods import pod_store
-from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.pods.supervisor import pod_files, process_tree
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.runtime.pods.pod_store import PodState
-    from pumice.runtime.pods.records import Started
-
-_MAX_PROCESSES = 100_000
+    from pumice.runtime.pods.records import Pod, Started
 
 
 class PodProcess(msgspec.Struct, frozen=True):
@@ -117,7 +114,7 @@ def open_program(state: PodState) -> Iterator[int]:
     try:
         if program is not None:
             with suppress(OSError):
-                descriptor = os.pidfd_open(program.pid)
+                descriptor = os.pidfd_open(program)
         # If it is still the program now, then the descriptor cannot be that of another process.
         if descriptor < 0 or find_program(state) != program:
             raise PodError(f"the program of the pod {state.pod.name} has ended")
@@ -130,35 +127,16 @@ def open_program(state: PodState) -> Iterator[int]:
 def list_container_processes(state: PodState) -> list[PodProcess]:
     """Return the processes in the container of a running pod, parents first."""
     started = require_running(state)
-    # The sandbox nests two PID namespaces, unless its own init is process 1 of the first.
-    depth = 1 if state.pod.init and state.pod.stage1 == "builtin" else 2
-    processes = []
-    pending = [(started.supervisor, 0)]
-    for _ in range(_MAX_PROCESSES):
-        if not pending:
-            break
-        pid, parent = pending.pop(0)
-        with suppress(OSError, ValueError, IndexError):
-            inner_pids = _read_inner_pids(pid)
-            if len(inner_pids) >= depth:
-                processes.append(PodProcess(pid, inner_pids[depth - 1], parent))
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                pending += [(int(child), pid) for child in (task / "children").read_text().split()]
-    return processes
+    members = process_tree.list_members(started.supervisor, namespace_depth(state.pod))
+    return [PodProcess(*member) for member in members]
 
 
-def _read_inner_pids(pid: int) -> tuple[int, ...]:
-    """Return the numbers of a process in the PID namespaces below ours, the outermost first (proc(5))."""
-    for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
-        if line.startswith("NSpid:"):
-            return tuple(map(int, line.split()[2:]))
-    return ()
+def namespace_depth(pod: Pod) -> int:
+    """Return how many PID namespaces there are: two, unless the sandbox's init is process 1 of the first."""
+    return 1 if pod.init and pod.stage1 == "builtin" else 2
 
 
-def find_program(state: PodState) -> PodProcess | None:
-    """Return the program of a running pod: process 1 of the container, or the first child of its init."""
-    members = list_container_processes(state)
-    first = next((process for process in members if process.inner_pid == 1), None)
-    if first is None or not state.pod.init:
-        return first
-    return next((process for process in members if process.parent == first.pid), None)
+def find_program(state: PodState) -> int | None:
+    """Return the number of the program of a running pod, None if it has ended."""
+    started = require_running(state)
+    return process_tree.find_program(started.supervisor, namespace_depth(state.pod), state.pod.init)

@@ -9,7 +9,8 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for besides the container.
 
     ``id`` is that of `pod_store.new_id`; a ``name`` is chosen if it is empty. A ``detached`` pod runs in the
-    background, another one in the foreground. ``remove`` removes it at its end.
+    background, another one in the foreground. ``remove`` removes it at its end. The last three are as in
+    `Pod`.
     """
 
     name: str = ""
@@ -18,6 +19,9 @@ class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
     remove: bool = False
     id: str = ""
     stage1: str = "builtin"
+    run_options: tuple[str, ...] = ()
+    run_arguments: tuple[str, ...] = ()
+    run_directory: str = "/"
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +37,9 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """``pod.json``: what was started. It never changes.
 
-    ``digest`` is that of the manifest that runs. ``created`` is a time in RFC 3339. ``owner`` is the user id
-    that started the pod.
+    ``digest`` is that of the manifest that runs. ``created`` is a time in RFC 3339. ``run_options`` and
+    ``run_arguments`` are what followed ``pumice run``, up to the image and from it on, in the working
+    directory ``run_directory``.
     """
 
     id: str
@@ -49,6 +54,9 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
     remove: bool = False
     init: bool = False
+    run_options: tuple[str, ...] = ()
+    run_arguments: tuple[str, ...] = ()
+    run_directory: str = "/"
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

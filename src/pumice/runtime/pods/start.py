@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime import run
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import pod_store, supervisor
+from pumice.runtime.pods import pod_store, processes, supervisor
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.stage1 import Stage1
@@ -52,6 +53,9 @@ def make_pod(request: PodRequest, container: Container, config: RunConfig, *, im
         health_check=_health_check(config.healthcheck),
         remove=request.remove,
         init=container.init,
+        run_options=request.run_options,
+        run_arguments=request.run_arguments,
+        run_directory=request.run_directory,
     )
 
 
@@ -76,7 +80,7 @@ def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
 def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
     """Return the files that `execute` needs for every stage 1: the options of the built-in sandbox."""
     start = Builtin().start(container, directory)
-    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=()), start, 2)
+    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=(), network_fd=-1), start, 2)
     external.check_arguments(options)
     plan = {pod_store.PLAN: encode_arguments(options)}
     for descriptor in start.descriptors:
@@ -86,13 +90,22 @@ def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
 
 
 def start_pod(
-    pod: Pod, container: Container, runner: Stage1, tree: PreparedTree, home: Home, *, foreground: bool
+    request: PodRequest,
+    source: tuple[str, str],
+    config: RunConfig,
+    container: Container,
+    runner: Stage1,
+    tree: PreparedTree,
+    home: Home,
+    attachment: Attachment | None = None,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
-    In the foreground this process becomes the supervisor, so this function returns only if that fails. Raises
+    ``source`` is the reference of its image and the digest of the manifest that runs. In the
+    foreground this process becomes the supervisor, so this function returns only if that fails. Raises
     PodError if the name is in use, and the errors of `run.execute`.
     """
+    pod = make_pod(request, container, config, image=source[0], digest=source[1])
     descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
@@ -100,8 +113,10 @@ def start_pod(
     try:
         with control_groups.limited(container) as (limited, group):
             launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
-            command = launch.command(pod, trash, foreground=foreground)
-            if foreground:
+            command = launch.command(pod, trash, foreground=not request.detached)
+            if attachment is not None:
+                attachment.serve_in_background(launch.reason_writer)
+            if not request.detached:
                 launch.become(command)
             return launch.spawn(command)
     except BaseException:
@@ -135,9 +150,15 @@ class _Launch:
         ]
         external.check_arguments((*options, *start.program))
         arguments = external.create_memory_file(encode_arguments(options))
-        self._inherited = (arguments, *start.descriptors, *container.cgroups)
+        network = (container.network_fd,) if container.network_fd >= 0 else ()
+        self._inherited = (arguments, *start.descriptors, *container.cgroups, *network)
         self._retained = [*start.retained, tree_lock, *group.locks]
         self._program = ("--args", str(arguments), "--", *start.program)
+
+    @property
+    def reason_writer(self) -> int:
+        """The descriptor on which the reason of a failure is written."""
+        return self._reasons[1]
 
     def command(self, pod: Pod, trash: Path, *, foreground: bool) -> list[str]:
         """Return the command line of the supervisor."""
@@ -148,9 +169,15 @@ class _Launch:
             *("--reasons", *map(str, self._reasons), "--executed", *map(str, self._executed)),
             *(argument for number in self._inherited for argument in ("--inherit", str(number))),
             *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
+            *(
+                ("--notify", os.environ["NOTIFY_SOCKET"])
+                if foreground and "NOTIFY_SOCKET" in os.environ
+                else ()
+            ),
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if pod.remove else ()),
             *(word for path in self._group.directories for word in ("--cgroup", str(path))),
+            *("--depth", str(processes.namespace_depth(pod)), *(("--init",) if pod.init else ())),
             *_health_arguments(pod.health_check),
             *("--", *self._program),
         ]
@@ -166,8 +193,6 @@ class _Launch:
         """Execute the supervisor in this process, with its streams."""
         for number in self._all(foreground=True):
             os.set_inheritable(number, True)
-        sys.stdout.flush()
-        sys.stderr.flush()
         os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
 
     def spawn(self, command: list[str]) -> int:

@@ -9,6 +9,7 @@ from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.image_program import close_exec_descriptor
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
+from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
@@ -29,7 +30,8 @@ def run_host_program(options: Options) -> int:
     is_root = os.geteuid() == 0
     streams = prepare_streams(options)
     prepare_limits(options)
-    enter_namespaces(options, CLONE_NEWPID)
+    enter_namespaces(options, CLONE_NEWPID | namespace_flag(options))
+    announce_namespace(options)
     child = os.fork()
     if child == 0:
         syscalls.end_with_parent()
@@ -38,6 +40,7 @@ def run_host_program(options: Options) -> int:
             freeze_devices()
             reopen_devices(streams.descriptors)
         syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        wait_for_network(options)
         program = os.fork()
         if program == 0:
             _execute(options, streams)

@@ -10,6 +10,7 @@ from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
+from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.setup_commands import run_setup_command
@@ -19,7 +20,6 @@ from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
-    CLONE_NEWNET,
     CLONE_NEWPID,
     CLONE_NEWUTS,
 )
@@ -37,10 +37,11 @@ def run_image_program(options: Options) -> int:
     streams = prepare_streams(options)
     if options.fly:
         return _run_beside_host(options, streams)
-    network = CLONE_NEWNET if options.network == "none" else 0
     prepare_limits(options)
     sources = prepare_sources(options) if options.shifted else ()
-    enter_user_namespace(options, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network, sources)
+    flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options)
+    enter_user_namespace(options, flags, sources)
+    announce_namespace(options)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
@@ -68,8 +69,6 @@ def _supervise(options: Options, streams: Streams) -> int:
         become_root()
     syscalls.end_with_parent()
     syscalls.set_hostname(options.hostname)
-    if options.network == "none":
-        syscalls.raise_loopback()
     os.umask(0o022)
     if options.last_pid:
         _set_last_pid(options.last_pid)
@@ -119,3 +118,4 @@ def _confine(options: Options, streams: Streams) -> None:
     sys.meta_path[:] = []
     reopen_devices(streams.descriptors)
     drop_privileges(options)
+    wait_for_network(options)

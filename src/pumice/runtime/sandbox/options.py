@@ -30,7 +30,8 @@ class Options:
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
-        self.network = "host"  # --network host|none
+        self.network = "host"  # --network host|none|private
+        self.network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
         self.hostname = "pumice"  # --hostname NAME
         self.uid = 0  # --uid N
         self.gid = 0  # --gid N
@@ -109,6 +110,7 @@ _NUMBERS = {
     "join": "join",
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
+    "network_fd": "network_fd",
 }
 _NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
 

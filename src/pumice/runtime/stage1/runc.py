@@ -191,7 +191,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
     shm = (f"size={size}",) if size else ()
-    own_view = container.network == "none" or not id_maps.is_ordinary_user()
+    own_view = container.network != "host" or not id_maps.is_ordinary_user()
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
         memory("/dev", "nosuid", "strictatime", "mode=755"),

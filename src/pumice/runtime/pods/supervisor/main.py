@@ -6,11 +6,13 @@ import os
 import select
 import time
 
-from pumice.runtime.pods.supervisor import groups, pod_files
+from pumice.runtime.pods.supervisor import groups, notification, pod_files, process_tree
+from pumice.runtime.pods.supervisor.health import HealthCheck
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
 from pumice.runtime.pods.supervisor.options import SupervisorOptions, parse_options
 from pumice.runtime.sandbox import main as sandbox
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.runtime.sandbox.descriptors import close_others, write_all
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, block_signals
@@ -104,6 +106,7 @@ class _Watch:
         self._child = child
         self._readers = readers
         self._log = log
+        self._health: HealthCheck | None = None
         self.has_started = False
         self._poll = select.poll()
         self._signals = syscalls.open_signal_descriptor(FORWARDED_SIGNALS)
@@ -114,15 +117,37 @@ class _Watch:
     def run(self) -> int:
         """Watch until the sandbox ends, and return its exit code, 128+n for signal n."""
         while True:
-            for descriptor, _ in self._poll.poll():
+            for descriptor, _ in self._poll.poll(self._milliseconds()):
                 if descriptor == self._process:
                     return self._reap()
                 if descriptor == self._signals:
                     self._forward_signal()
                 elif descriptor == self._options.executed[0]:
                     self._record_start()
+                elif self._health and descriptor == self._health.process:
+                    self._poll.unregister(descriptor)
+                    self._health.finish()
                 else:
                     self._copy_output(descriptor)
+            self._check_health()
+
+    def _milliseconds(self) -> float | None:
+        """Return how long nothing is to be done; None is for ever."""
+        return max(0.0, self._health.due - time.monotonic()) * 1000 if self._health else None
+
+    def _check_health(self) -> None:
+        """Begin or end a health check, if it is time."""
+        if self._health is None or time.monotonic() < self._health.due:
+            return
+        running = self._health.process
+        options = self._options
+        self._health.advance(
+            process_tree.find_program(os.getpid(), options.depth, options.init) if running < 0 else None
+        )
+        if running >= 0:
+            self._poll.unregister(running)
+        elif self._health.process >= 0:
+            self._poll.register(self._health.process, select.POLLIN)
 
     def _forward_signal(self) -> None:
         number, code = syscalls.read_signal(self._signals)
@@ -139,6 +164,8 @@ class _Watch:
         if any(event & select.POLLIN for _, event in waiting.poll(0)):
             return
         self.has_started = True
+        if self._options.health:
+            self._health = HealthCheck(self._options.health, self._options.directory, self._read_plan())
         pid = os.getpid()
         fields: dict[str, str | int | None] = {
             "supervisor": pid,
@@ -149,10 +176,17 @@ class _Watch:
             "time": pod_files.format_time(time.time()),
         }
         pod_files.write_record(self._options.directory, "started", fields)
+        if self._options.notify:
+            notification.notify(self._options.notify, "READY=1")
         if self._options.report >= 0:
             write_all(self._options.report, b"started\n")
             os.close(self._options.report)
             self._options.report = -1
+
+    def _read_plan(self) -> list[str]:
+        descriptor = os.open("plan", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._options.directory)
+        with open(descriptor, "rb") as file:
+            return decode_arguments(file.read())
 
     def _copy_output(self, descriptor: int) -> bool:
         """Copy what can be read now; return whether there may be more."""
@@ -177,6 +211,8 @@ class _Watch:
     def _reap(self) -> int:
         """Reap the sandbox, copy what its program wrote last, and return its exit code."""
         _, status = os.waitpid(self._child, 0)
+        if self._health:
+            self._health.stop()
         for descriptor in list(self._readers):
             os.set_blocking(descriptor, False)
             while self._copy_output(descriptor):

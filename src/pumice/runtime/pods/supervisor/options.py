@@ -14,6 +14,7 @@ class SupervisorOptions:
         self.directory = -1  # --directory FD: the pod's directory, with its lock
         self.path = ""  # --path DIR: the same directory, by name
         self.trash = ""  # --trash DIR: where a directory goes before it is removed
+        self.notify = ""  # --notify SOCKET: whom to tell that the program was executed (sd_notify(3))
         self.report = -1  # --report FD: where "started" or the reason of a failure goes
         self.reasons = (-1, -1)  # --reasons READER WRITER: a pipe for the reason of a failed start
         self.executed = (-1, -1)  # --executed READER WRITER: a pipe that closes when the program is executed
@@ -23,6 +24,8 @@ class SupervisorOptions:
         self.remove = False  # --remove: remove the directory at the end
         self.cgroups: list[str] = []  # --cgroup DIR …: control groups to remove at the end
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
+        self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
+        self.init = False  # --init: process 1 of the container is an init
         self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
         self.sandbox: list[str] = []  # the arguments of the sandbox
 
@@ -33,13 +36,13 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
     remaining = list(reversed(arguments))
     while (option := remaining.pop()) != "--":
         match option.removeprefix("--"):
-            case "directory" | "report" as name:
+            case "directory" | "report" | "depth" as name:
                 setattr(options, name, int(remaining.pop()))
-            case "path" | "trash" as name:
+            case "path" | "trash" | "notify" as name:
                 setattr(options, name, remaining.pop())
             case "reasons" | "executed" as name:
                 setattr(options, name, (int(remaining.pop()), int(remaining.pop())))
-            case "foreground" | "terminal" | "remove" as name:
+            case "foreground" | "terminal" | "remove" | "init" as name:
                 setattr(options, name, True)
             case "log-size":
                 options.log_size = int(remaining.pop())

@@ -1,0 +1,114 @@
+"""Releasing the network of a pod that has ended: interfaces, rules, addresses, helpers and files."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+
+from pumice.runtime.network.keeper import cni, hosts, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MNT_DETACH = 2
+_TABLES = (("iptables", "nat"), ("iptables", "filter"), ("ip6tables", "nat"), ("ip6tables", "filter"))
+SETUP_LOCK = "setup"
+"""A file that the plugins of an attachment hold open with a lock while they set it up."""
+
+
+def release(directory: str) -> list[str]:
+    """Release what the attachment in ``directory`` holds and remove it; return what failed.
+
+    The caller holds the lock of the directory. A second call, and one after a restart of the machine, are
+    harmless.
+    """
+    record = records.read_record(directory)
+    _wait_for_setup(directory)
+    record = records.read_record(directory) or record
+    _end_helper(record)
+    failures: list[str] = []
+    netns = os.path.join(directory, "netns")
+    if record.get("plugins"):
+        failures = cni.delete(record, netns if os.path.exists(netns) else "")
+        remove_rules(str(record["id"]))
+    if os.path.exists(netns):
+        ctypes.CDLL(None).umount2(netns.encode(), _MNT_DETACH)
+    shutil.rmtree(directory, ignore_errors=True)
+    if record.get("network") and record.get("shares_names"):
+        hosts.rewrite_members(os.path.dirname(directory), str(record["network"]))
+    return failures
+
+
+def _wait_for_setup(directory: str) -> None:
+    """Wait for plugins that still run, because a killed ``pumice run`` does not end them."""
+    try:
+        with open(os.path.join(directory, SETUP_LOCK), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        pass
+
+
+def _end_helper(record: dict[str, Any]) -> None:
+    """Kill pasta or slirp4netns, if the process is still the one that was started."""
+    pid = record.get("helper_pid")
+    if not isinstance(pid, int) or pid <= 1:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if records.start_time(pid) == record.get("helper_start"):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def remove_rules(identifier: str) -> int:
+    """Remove the firewall rules whose comment has ``identifier``, and their chains; return their number.
+
+    Plugins leave them if their network namespace was gone when they were asked to delete them.
+    """
+    count = 0
+    for program, table in _TABLES:
+        lines = _run(f"{program}-save", "-t", table).splitlines()
+        rules = [line for line in lines if line.startswith("-A ") and identifier in line]
+        chains = {_jump_target(rule) for rule in rules} - {""}
+        for rule in rules:
+            _run(program, "-t", table, "-D", *_split_rule(rule)[1:])
+        for chain in sorted(chains):
+            _run(program, "-t", table, "-F", chain)
+            _run(program, "-t", table, "-X", chain)
+        count += len(rules)
+    return count
+
+
+def _jump_target(rule: str) -> str:
+    """Return the chain of one container to which a rule jumps, ``""`` if there is none."""
+    words = _split_rule(rule)
+    target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+    own = (target.startswith(("CNI-DN-", "CNI-SN-")) or len(target) == 28) and target.startswith("CNI-")
+    return target if own else ""
+
+
+def _split_rule(rule: str) -> list[str]:
+    import shlex
+
+    return shlex.split(rule)
+
+
+def _run(program: str, *arguments: str) -> str:
+    path = shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if path is None:
+        return ""
+    process = subprocess.run(
+        [path, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True
+    )
+    return process.stdout if process.returncode == 0 else ""

@@ -1,0 +1,317 @@
+"""The networks of ``pumice run``: published ports, names, addresses, and nothing that is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.formats import oci
+from pumice.store.home import Home
+from tests.support import images, networks, peers, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.networks import Machine
+    from tests.support.people import Person
+
+pytestmark = pytest.mark.peer("curl", "nsenter")
+
+SERVE = "mkdir -p /tmp/www; echo $0 > /tmp/www/index.html; exec busybox httpd -f -p 80 -h /tmp/www"
+UDP_SERVER = """exec busybox chroot /host /usr/bin/python3 -c '
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 5353))
+_, address = server.recvfrom(99)
+server.sendto(b"answer", address)'"""
+UDP_CLIENT = """
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect(("127.0.0.1", 5300))
+client.settimeout(0.5)
+for _ in range(60):
+    try:
+        client.send(b"question")
+        print(client.recv(99).decode(), end="")
+        break
+    except OSError:
+        pass
+"""
+PRIVATE = {"PUMICE_NETWORK": "private"}
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with networks.machine() as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
+    if request.param == "root" and networks.plugins_are_missing():
+        peers.absent("containernetworking-plugins is not installed")
+    if request.param == "ordinary":
+        peers.need("pasta")
+    with people.person(request.param) as someone:
+        make_images(someone)
+        yield machine.host(someone)
+
+
+@pytest.fixture(scope="module")
+def root(machine: Machine) -> Iterator[Person]:
+    if networks.plugins_are_missing():
+        peers.absent("containernetworking-plugins is not installed")
+    with people.person("root") as someone:
+        make_images(someone)
+        yield machine.host(someone)
+
+
+def make_images(someone: Person) -> None:
+    content = images.shell()
+    with Home(someone.home / "store") as home:
+        shell = ("sh", "-c")
+        images.make(home, [content], name="box:1", config=oci.RunConfig(entrypoint=shell))
+        web = oci.RunConfig(
+            entrypoint=shell, cmd=(SERVE, "hello"), user="65532", exposed_ports={"80/tcp": oci.Empty()}
+        )
+        images.make(home, [content], name="web:1", config=web)
+    someone.give(someone.home)
+
+
+@contextmanager
+def running(person: Person, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield a running ``pumice run``, which is ended like a service."""
+    process = subprocess.Popen(
+        person.command("run", "--progress", "plain", *arguments),
+        env=person.environment(PRIVATE),
+        cwd=person.home,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        try:
+            yield process
+        except AssertionError as error:
+            process.terminate()
+            raise AssertionError(f"{error}\n{process.communicate(timeout=60)}") from error
+        finally:
+            process.terminate()
+
+
+def wait_for_release(person: Person) -> None:
+    """Wait until no attachment is in use."""
+    folder = person.home / "store/networks/attachments"
+    for directory in folder.iterdir() if folder.exists() else ():
+        if directory.is_dir():
+            subprocess.run(["flock", str(directory), "true"], check=False, capture_output=True)
+
+
+def test_a_declared_port_is_reachable_from_everywhere(person: Person, machine: Machine) -> None:
+    port = 80 if person.name == "root" else 8080
+    with running(person, "web:1"):
+        assert machine.fetch(f"http://127.0.0.1:{port}/") == "hello\n"
+        assert machine.fetch(f"http://[::1]:{port}/") == "hello\n"
+        assert machine.fetch(f"http://{networks.MACHINE_ADDRESS}:{port}/") == "hello\n"
+        assert machine.fetch(f"http://{networks.MACHINE_ADDRESS}:{port}/", beside=True) == "hello\n"
+
+
+def test_publish_chooses_the_port_and_the_address(person: Person, machine: Machine) -> None:
+    with running(person, "-p", "127.0.0.1:8100:80", "-p", "8101:81", "web:1"):
+        assert machine.fetch("http://127.0.0.1:8100/") == "hello\n"
+        url = f"http://{networks.MACHINE_ADDRESS}:8100/"
+        assert machine.run_beside("curl", "--silent", "--max-time", "3", url, check=False) == ""
+
+
+def test_a_port_in_use_is_an_error_that_names_it(person: Person, machine: Machine) -> None:
+    with running(person, "-p", "8110:80", "web:1"):
+        assert machine.fetch("http://127.0.0.1:8110/") == "hello\n"
+        result = person.pumice("run", "-p", "8110:80", "box:1", "true", env=PRIVATE)
+        assert result.returncode == 11
+        assert "error: cannot publish port 8110/tcp: it is in use" in result.stderr
+        result = person.pumice(
+            "run", "--progress", "plain", "-p", "8110-8119:80", "box:1", "true", env=PRIVATE
+        )
+        assert (result.returncode, result.stderr.splitlines()[-1]) == (0, "published 80/tcp -> 0.0.0.0:8111")
+
+
+def test_a_port_is_free_again_when_the_program_has_ended(person: Person) -> None:
+    for _ in range(3):
+        result = person.pumice("run", "-p", "8120:80", "box:1", "true", env=PRIVATE)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_publish_all_takes_free_ports(person: Person, machine: Machine) -> None:
+    with running(person, "-P", "web:1") as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if line.startswith("published"))
+        port = int(line.rpartition(":")[2])
+        assert port >= 1024
+        assert machine.fetch(f"http://127.0.0.1:{port}/") == "hello\n"
+
+
+def test_udp_ports_are_published(person: Person, machine: Machine) -> None:
+    with running(person, "-p", "5300:5353/udp", "--volume", "/:/host:ro", "box:1", UDP_SERVER):
+        assert machine.run("python3", "-c", UDP_CLIENT) == "answer"
+
+
+def test_every_port_may_be_opened_inside(person: Person) -> None:
+    script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start"
+    assert person.pumice("run", "--user", "1", "box:1", script, env=PRIVATE).stdout == "0\n"
+
+
+@pytest.mark.parametrize("stage1", ["builtin", "bwrap", "runc"])
+def test_each_stage1_uses_the_network(person: Person, machine: Machine, stage1: str) -> None:
+    if stage1 != "builtin":
+        peers.need(stage1)
+    with running(person, "--stage1", stage1, "--user", "0", "-p", "8130:80", "web:1"):
+        assert machine.fetch("http://127.0.0.1:8130/") == "hello\n"
+
+
+def test_services_on_the_loopback_of_the_machine_are_not_reachable(person: Person, machine: Machine) -> None:
+    gateway = "$(busybox ip route | busybox awk '/default/ {print $3}')"
+    script = f"busybox wget -T 2 -qO- http://{gateway}:8140/ || echo refused"
+    server = [*machine.prefix, "busybox", "httpd", "-f", "-p", "127.0.0.1:8140", "-h", "/etc"]
+    with subprocess.Popen(server) as process:
+        try:
+            assert "404" in machine.run(
+                "curl", "-sS", "--retry", "20", "--retry-connrefused", "127.0.0.1:8140/"
+            )
+            assert person.pumice("run", "box:1", script, env=PRIVATE).stdout == "refused\n"
+        finally:
+            process.kill()
+
+
+def test_the_world_is_reachable(person: Person, machine: Machine) -> None:
+    script = f"busybox ping -c 1 -W 5 {networks.NEIGHBOR_ADDRESS} > /dev/null 2>&1; busybox ip route"
+    assert "default via" in person.pumice("run", "box:1", script, env=PRIVATE).stdout
+
+
+def test_the_program_resolves_its_own_name(person: Person) -> None:
+    result = person.pumice("run", "box:1", "busybox grep -w pumice /etc/hosts", env=PRIVATE)
+    assert result.stdout.split()[1:] == ["pumice"]
+
+
+def test_network_none_has_only_loopback(person: Person) -> None:
+    result = person.pumice("run", "--network", "none", "box:1", "busybox ls /proc/sys/net/ipv4/conf")
+    assert result.stdout.split() == ["all", "default", "lo"]
+
+
+def test_host_uses_the_network_of_the_machine(person: Person) -> None:
+    result = person.pumice("run", "--network", "host", "box:1", "busybox ls /proc/sys/net/ipv4/conf")
+    assert "up0" in result.stdout.split()
+
+
+def test_nothing_is_left_after_the_end(person: Person, machine: Machine) -> None:
+    wait_for_release(person)
+    before = machine.network_state()
+    with running(person, "-p", "8150:80", "web:1") as process:
+        assert machine.fetch("http://127.0.0.1:8150/") == "hello\n"
+        process.kill()
+    wait_for_release(person)
+    assert machine.network_state() == before
+    folder = person.home / "store/networks/attachments"
+    assert [path for path in folder.iterdir() if path.is_dir()] == []
+
+
+def test_gc_releases_what_a_killed_keeper_left(person: Person, machine: Machine) -> None:
+    wait_for_release(person)
+    before = machine.network_state()
+    with running(person, "-p", "8160:80", "web:1") as process:
+        assert machine.fetch("http://127.0.0.1:8160/") == "hello\n"
+        keeper = find_keeper(person)
+        os.kill(keeper, signal.SIGKILL)
+        process.kill()
+    if person.name == "root":
+        assert machine.network_state() != before
+    collect = "from pumice.runtime.network.collection import collect; from pumice.store.home import Home; "
+    collect += f"print(collect(Home({str(person.home / 'store')!r})))"
+    command = [*person.prefix, person.python, "-c", collect]
+    result = subprocess.run(
+        command, env=person.environment(), capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert int(result.stdout) >= 1
+    assert machine.network_state() == before
+    folder = person.home / "store/networks/attachments"
+    assert [path for path in folder.iterdir() if path.is_dir()] == []
+    assert "pumice" not in machine.run("ip", "-brief", "link")
+
+
+def find_keeper(person: Person) -> int:
+    """Return the process id of the only keeper of a store."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (process / "cmdline").read_bytes()
+            if b"/keeper/__main__.py" in line and str(person.home).encode() in line:
+                found.append(int(process.name))
+    (pid,) = found
+    return pid
+
+
+def test_pods_on_a_named_network_find_each_other(root: Person, machine: Machine) -> None:
+    options = ("--network", "backend", "--network-alias")
+    with running(root, *options, "one", "-p", "8170:80", "web:1", SERVE, "first"):
+        assert machine.fetch("http://127.0.0.1:8170/") == "first\n"
+        with running(root, *options, "two", "-p", "8171:80", "web:1", SERVE, "second"):
+            assert machine.fetch("http://127.0.0.1:8171/") == "second\n"
+            ask = "for name in one two; do busybox wget -qO- http://$name/; done; cat /etc/hosts"
+            result = root.pumice("run", "--network", "backend", "box:1", ask)
+            assert result.stdout.startswith("first\nsecond\n")
+        wait_for_names(root, "two")
+        result = root.pumice("run", "--network", "backend", "box:1", "cat /etc/hosts")
+        assert "\tone" in result.stdout and "\ttwo" not in result.stdout
+
+
+def wait_for_names(person: Person, name: str) -> None:
+    """Wait until the pod ``name`` has left its network."""
+    for directory in (person.home / "store/networks/attachments").iterdir():
+        if directory.is_dir() and name in json.loads((directory / "record.json").read_bytes())["names"]:
+            subprocess.run(["flock", str(directory), "true"], check=False, capture_output=True)
+
+
+def test_a_pod_reaches_another_through_a_published_port(root: Person, machine: Machine) -> None:
+    with running(root, "-p", "8180:80", "web:1"):
+        assert machine.fetch("http://127.0.0.1:8180/") == "hello\n"
+        script = f"busybox wget -qO- http://{networks.MACHINE_ADDRESS}:8180/"
+        assert root.pumice("run", "box:1", script, env=PRIVATE).stdout == "hello\n"
+
+
+def test_an_address_can_be_chosen(root: Person) -> None:
+    root.pumice("run", "--network", "fixed", "box:1", "true")
+    definition = json.loads((root.home / "store/networks/net.d/fixed.conflist").read_bytes())
+    subnet = definition["plugins"][0]["ipam"]["ranges"][0][0]["subnet"]
+    address = subnet.replace(".0/24", ".77")
+    result = root.pumice("run", "--network", f"fixed:ip={address}", "box:1", "busybox ip address show eth0")
+    assert f"inet {address}/24" in result.stdout
+
+
+def test_an_ordinary_user_has_no_named_networks(person: Person) -> None:
+    if person.name == "root":
+        pytest.skip("root has them")
+    result = person.pumice("run", "--network", "backend", "box:1", "true")
+    assert result.returncode == 2
+    assert "needs root" in result.stderr
+
+
+def test_slirp4netns_is_used_without_pasta(person: Person, machine: Machine) -> None:
+    if person.name == "root":
+        pytest.skip("root uses CNI")
+    peers.need("slirp4netns")
+    pasta = peers.need("pasta")
+    machine.run("mount", "--bind", "/dev/null", pasta)
+    try:
+        with running(person, "-p", "8190:80", "web:1"):
+            assert machine.fetch("http://127.0.0.1:8190/") == "hello\n"
+            assert machine.fetch("http://[::1]:8190/") == "hello\n"
+        wait_for_release(person)
+    finally:
+        machine.run("umount", pasta)

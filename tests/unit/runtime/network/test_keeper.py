@@ -1,0 +1,126 @@
+"""The keeper: records, hosts, plugins and relayed connections."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from pumice.runtime.network.keeper import cni, hosts, records
+from pumice.runtime.network.keeper.relay import Relay
+from pumice.runtime.network.keeper.release import release
+
+
+def plugin(directory: Path, name: str, script: str) -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def record(directory: Path, *types: str) -> dict[str, object]:
+    plugins = [{"type": name, "name": "net", "cniVersion": "0.4.0"} for name in types]
+    return {"id": "abc", "plugins": plugins, "directories": [str(directory)], "arguments": ""}
+
+
+def test_plugins_are_chained_and_deleted_in_reverse(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        log = f'echo "$CNI_COMMAND {name} $(cat)" >> {tmp_path}/log; echo \'{{"by": "{name}"}}\''
+        plugin(tmp_path, name, log)
+    saved = []
+    made = record(tmp_path, "one", "two")
+    assert cni.add(made, "/ns", lambda: saved.append(dict(made))) == {"by": "two"}
+    assert [state["result"] for state in saved] == [{"by": "one"}, {"by": "two"}]
+    assert cni.delete(made, "/ns") == []
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ADD", "one"],
+        ["ADD", "two"],
+        ["DEL", "two"],
+        ["DEL", "one"],
+    ]
+    assert json.loads(lines[1].partition("two ")[2])["prevResult"] == {"by": "one"}
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ('echo \'{"code": 7, "msg": "no", "details": "bad"}\'; exit 1', "'broken' failed: no: bad"),
+        ("echo text; exit 0", "'broken' failed: text"),
+        ("exit 3", "'broken' failed: exit code 3"),
+        ("echo []", "'broken' printed no result"),
+    ],
+)
+def test_a_failure_of_a_plugin_says_why(tmp_path: Path, script: str, message: str) -> None:
+    plugin(tmp_path, "broken", script)
+    with pytest.raises(cni.PluginError, match="the CNI plugin") as caught:
+        cni.add(record(tmp_path, "broken"), "/ns", lambda: None)
+    assert message in str(caught.value)
+
+
+def test_a_missing_plugin_is_named(tmp_path: Path) -> None:
+    with pytest.raises(cni.PluginError, match="'absent' is not installed"):
+        cni.add(record(tmp_path, "absent"), "/ns", lambda: None)
+    assert cni.delete(record(tmp_path, "absent"), "/ns") == ["the CNI plugin 'absent' is not installed"]
+
+
+def test_hosts_are_rewritten_in_place(tmp_path: Path) -> None:
+    for name, network, address in (
+        ("a", "net", "10.0.0.2"),
+        ("b", "net", "10.0.0.3"),
+        ("c", "other", "10.1.0.2"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / hosts.BASE).write_text("127.0.0.1\tlocalhost\n")
+        (folder / hosts.HOSTS).write_text("a longer text than the new one\n" * 9)
+        records.write_record(str(folder), {"network": network, "names": [name], "addresses": [address]})
+    inode = (tmp_path / "a/hosts").stat().st_ino
+    hosts.rewrite_members(str(tmp_path), "net")
+    assert (tmp_path / "a/hosts").read_text() == "127.0.0.1\tlocalhost\n10.0.0.2\ta\n10.0.0.3\tb\n"
+    assert (tmp_path / "a/hosts").stat().st_ino == inode
+    assert "longer" in (tmp_path / "c/hosts").read_text()
+
+
+def test_release_removes_the_attachment_and_can_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "abc"
+    folder.mkdir()
+    records.write_record(
+        str(folder), {"id": "abc", "driver": "pasta", "helper_pid": os.getpid(), "helper_start": 1}
+    )
+    assert release(str(folder)) == []  # and this process lives: it began at another time
+    assert not folder.exists()
+    assert release(str(folder)) == []
+
+
+def test_a_damaged_record_is_released(tmp_path: Path) -> None:
+    folder = tmp_path / "abc"
+    folder.mkdir()
+    (folder / "record.json").write_text('{"plugins": ')
+    assert release(str(folder)) == []
+    assert not folder.exists()
+
+
+@pytest.mark.concurrency
+def test_connections_are_relayed_in_both_directions() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as pod, socket.create_server(("127.0.0.1", 0)) as listener:
+        end_reader, end_writer = os.pipe()
+        port = pod.getsockname()[1]
+        relay = Relay({listener.fileno(): port}, lambda: "127.0.0.2")
+        thread = threading.Thread(target=relay.run_until, args=(end_reader,))
+        thread.start()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"question")
+            client.shutdown(socket.SHUT_WR)
+            connection, _ = pod.accept()
+            with connection, connection.makefile("rb") as file:
+                assert file.read() == b"question"
+                connection.sendall(b"answer" * 100_000)
+            with client.makefile("rb") as file:
+                assert file.read() == b"answer" * 100_000
+        os.close(end_writer)
+        thread.join()
+        os.close(end_reader)

@@ -29,6 +29,8 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "generate": ("pumice.assembly.generate_cache",),
     "image": ("pumice.assembly.pipeline",),
+    "uses": ("pumice.omission.uses",),
+    "omission": ("pumice.assembly.omission", "pumice.omission.decision"),
     "evidence": ("pumice.assembly.evidence_writer",),
     "findings": ("pumice.checks.image_check",),
     "layer-scan": ("pumice.image.layer_scan",),

@@ -101,6 +101,24 @@ def test_volumes_keep_their_owners_and_private_ones_can_be_used(root: Person) ->
     assert process.stdout == "page"
 
 
+@pytest.mark.parametrize("userns", ["auto", "host"])
+def test_a_volume_can_be_given_to_the_user_of_the_program(root: Person, userns: str) -> None:
+    volume = root.home / f"given-{userns}"
+    (volume / "sub").mkdir(parents=True, mode=0o755)
+    outside = root.home / f"outside-{userns}"
+    outside.write_text("")
+    (volume / "link").symlink_to(outside)
+    options = ("--userns", userns, "--user", "web", "--volume")
+    script = "touch /v/sub/new 2>/dev/null && echo written || echo refused"
+    assert run(root, *options, f"{volume}:/v", "box:1", script).stdout == "refused\n"
+    assert run(root, *options, f"{volume}:/v:U", "box:1", script).stdout == "written\n"
+    assert (volume / "sub/new").stat().st_uid == 33
+    assert outside.stat().st_uid == 0
+    process = root.pumice("run", "--volume", "/etc:/v:U", "box:1", "true")
+    assert process.returncode == 2
+    assert "cannot give '/etc' to the user of the program" in process.stderr
+
+
 def test_root_inside_cannot_write_files_of_root_outside(root: Person) -> None:
     script = "echo x > /proc/sys/kernel/panic; echo x > /sys/kernel/uevent_seqnum; chmod 0 /dev/null"
     process = subprocess.run(

@@ -282,7 +282,7 @@ def _parse_mount(text: str) -> Mount:
     return _tmpfs("--mount", target, ",".join([*values, *(["ro"] if read_only else []), "exec"]))
 
 
-def make_bind_mount(source: str, target: str, *, read_only: bool) -> Mount:
+def make_bind_mount(source: str, target: str, *, read_only: bool, owned: bool = False) -> Mount:
     """Return the mount of a file or directory of the host, which must exist; raises UsageError."""
     from pathlib import Path
 
@@ -293,4 +293,9 @@ def make_bind_mount(source: str, target: str, *, read_only: bool) -> Mount:
         raise UsageError(
             f"cannot mount {source!r}: no such file or directory", hint="create the directory first"
         )
-    return Mount(os.path.realpath(source), target, read_only)
+    if owned and len(Path(os.path.realpath(source)).parts) < 3:
+        raise UsageError(
+            f"cannot give {source!r} to the user of the program: the machine needs it",
+            hint="mount a directory below it, such as /srv/app/data",
+        )
+    return Mount(os.path.realpath(source), target, read_only, owned=owned)

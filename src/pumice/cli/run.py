@@ -21,8 +21,8 @@ executed and 127 if it does not exist. Files that it writes are discarded when i
 on volumes."""
 
 
-_VOLUME_FLAGS = frozenset({"ro", "rw", "z", "Z", "cached", "delegated", "consistent"})
-"""All but ``ro`` ask for what is so anyway: the program has the rights and the SELinux label of its user."""
+_VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
+"""All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
 _MAX_ENVIRONMENT = 1 << 20
 
 
@@ -103,7 +103,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST (repeatable)",
+        help="mount a file or directory of the host at DST; :U gives it to the program's user (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -309,4 +309,4 @@ def parse_volume(text: str) -> Mount:
         raise UsageError(
             f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
-    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags)
+    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)

@@ -30,7 +30,8 @@ class Mount(msgspec.Struct, frozen=True):
     """A mount of a host file or directory at ``target``; an empty ``source`` is a tmpfs.
 
     ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
-    to it. With ``no_exec``, programs in a tmpfs cannot be executed.
+    to it. With ``no_exec``, programs in a tmpfs cannot be executed. With
+    ``owned``, the files of ``source`` are given to the user of the program.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Mount(msgspec.Struct, frozen=True):
     read_only: bool = False
     data: str = ""
     no_exec: bool = False
+    owned: bool = False
 
 
 class IdMaps(msgspec.Struct, frozen=True):

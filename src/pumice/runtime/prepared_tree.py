@@ -140,7 +140,8 @@ def _remove_if_unused(directory: Path, scratch: Path) -> bool:
 
 def _is_ready(directory: Path) -> bool:
     try:
-        return (directory / "boot").read_bytes() == _read_boot_id()
+        # Earlier versions made trees without a fingerprint.
+        return (directory / "boot").read_bytes() == _read_boot_id() and (directory / "fingerprint").exists()
     except OSError:
         return False
 

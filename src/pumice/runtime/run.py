@@ -26,6 +26,7 @@ from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
+from pumice.runtime.volume_owners import give_volumes
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def run_image(
             has_terminal=os.isatty(0) and os.isatty(1),
         )
         container = fit_container(container, isolation, progress, strict=names.strict)
+        give_volumes(container)
         if pod is not None:
             from pumice.runtime.pods.start import start_pod
 

@@ -16,7 +16,10 @@ _MAX_FILTER = 1 << 16
 def drop_privileges(options: Options) -> None:
     """Give up all other capabilities and the denied system calls, for this process and its children."""
     syscalls.limit_capabilities(options.capabilities)
+    syscalls.join_new_keyring()
     if not options.new_privileges:
         syscalls.forbid_new_privileges()
+    if not options.fly:
+        syscalls.isolate_abstract_sockets()
     if options.seccomp_fd >= 0:
         syscalls.install_seccomp_filter(os.pread(options.seccomp_fd, _MAX_FILTER, 0))

@@ -39,6 +39,12 @@ _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP, _MOVE_MOUNT_F_EMPTY_PAT
 _AT_FDCWD = -100
 # linux/signalfd.h
 _SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
+# linux/landlock.h
+_SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446
+_LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
+# linux/keyctl.h
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 # linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
 # linux/sockios.h, linux/if.h
@@ -179,6 +185,25 @@ def raise_ambient_capabilities(numbers: Collection[int]) -> None:
     for number in numbers:
         result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(number), 0, 0)
         _check_result("ambient capability", int(result))
+
+
+def join_new_keyring() -> None:
+    """Replace the session keyring, which the caller may have filled (keyctl(2)); a full quota is ignored."""
+    number = _SYS_KEYCTL.get(os.uname().machine)
+    if number is not None:
+        _libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def isolate_abstract_sockets() -> None:
+    """Keep this process from abstract sockets of processes outside (landlock(7)), before Linux 6.12 in vain.
+
+    It must have no new privileges, or the capability SYS_ADMIN.
+    """
+    attributes = struct.pack("3Q", 0, 0, _LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+    ruleset = _libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset >= 0:
+        _check_result("landlock", _libc.syscall(_SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0))
+        os.close(ruleset)
 
 
 def install_seccomp_filter(program: bytes) -> None:

@@ -32,4 +32,4 @@ def test_names_cannot_control_a_terminal(host: str, registry: Registry, capsys: 
 
 
 def test_an_invalid_host_is_refused(host: str, capsys: Out) -> None:
-    assert "invalid registry host" in run(capsys, "catalog", f"{host}/a/b", code=2)[1]
+    assert "is a repository: expected a registry" in run(capsys, "catalog", f"{host}/a/b", code=2)[1]

@@ -117,7 +117,7 @@ def test_gc_stops_at_a_damaged_reference_which_can_be_removed(world: World) -> N
         (("--keep-cache", "soon"), "--keep-cache needs a number, not 'soon'"),
         (("--keep-cache", "-1"), "--keep-cache"),
         (("--keep-cache", "9" * 5000), "--keep-cache needs a number"),
-        (("--all", "--keep-cache", "3"), "not allowed with"),
+        (("--all", "--keep-cache", "3"), "cannot use --keep-cache with --all"),
         (("everything",), "'everything' is an unexpected argument"),
     ],
 )

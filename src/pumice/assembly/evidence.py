@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.assembly.platform import PlatformImage, PlatformInputs
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.omission.decision import OmittedPackage
+    from pumice.omission.model import OmittedPackage
     from pumice.packing.compose import ComposedLayer
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe

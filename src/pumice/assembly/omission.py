@@ -14,7 +14,8 @@ from pumice.checks.shell_commands import find_commands
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import ImageError
 from pumice.omission.command_chain import find_needs
-from pumice.omission.decision import Decision, Question, decide
+from pumice.omission.decision import Question, decide
+from pumice.omission.model import Decision
 from pumice.omission.reasons import describe_use
 from pumice.omission.tables import kept_paths
 from pumice.omission.uses import FileUses, PackageUses, read_file_uses, read_package_uses
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
-    from pumice.omission.decision import Use
+    from pumice.omission.model import Use
     from pumice.packing.recipe_entries import RecipeEntry
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage

@@ -9,7 +9,7 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.formats import oci
-from pumice.omission.decision import Decision
+from pumice.omission.model import Decision
 from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pumice.evidence.license_expressions import Licensing
     from pumice.formats.tar import Entry
-    from pumice.omission.decision import OmittedPackage
+    from pumice.omission.model import OmittedPackage
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage

@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.formats import relations
 from pumice.formats.tar import Entry
-from pumice.omission.decision import OmittedPackage
+from pumice.omission.model import OmittedPackage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.omission import tables
 
 if TYPE_CHECKING:
-    from pumice.omission.decision import OmittedPackage, Use
+    from pumice.omission.model import OmittedPackage, Use
 
 
 def describe_omission(package: OmittedPackage) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from pumice.formats.tar import Entry
 from pumice.omission import tables
-from pumice.omission.decision import Decision, Question, decide
+from pumice.omission.decision import Question, decide
+from pumice.omission.model import Decision
 from pumice.omission.uses import FileUses, PackageUses
 from pumice.packing.segment_writer import SegmentItem
 from pumice.packing.segments import Segment

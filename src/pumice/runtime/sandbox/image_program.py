@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
-    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
+    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"]) and not options.in_place
     streams = prepare_streams(options)
     if options.fly:
         return _run_beside_host(options, streams)

@@ -253,6 +253,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "stop": [["evil"], [EVIL]],
     "kill": [["evil"], ["evil", "--signal", EVIL], [EVIL]],
     "wait": [[EVIL]],
+    "top": [["evil"], [EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
     "trust": [

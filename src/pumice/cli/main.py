@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
+    "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (

@@ -43,6 +43,7 @@ RESULTS: dict[str, str] = {
     "store verify": "pumice.cli.store:StoreVerification",
     "tags": "pumice.cli.tags:TagEntry[]",
     "test": "pumice.cli.test:TestReport",
+    "top": "pumice.runtime.pods.process_list:ListedProcess[]",
     "tree": "pumice.cli.tree:Branch",
     "trust list": "pumice.cli.trust.list:TrustRules",
     "trust why": "pumice.cli.trust.why:TrustExplanation",

@@ -1,0 +1,74 @@
+"""What is known of the processes of a running pod (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.runtime.pods import processes
+
+if TYPE_CHECKING:
+    from pumice.runtime.pods.pod_store import PodState
+    from pumice.runtime.pods.processes import PodProcess
+
+_MAX_COMMAND = 1 << 16
+
+
+class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of a pod.
+
+    ``pid`` is its number in the pod and ``host_pid`` that on this machine; ``uid`` is its user in the pod, or
+    that of this machine if the pod cannot name it. ``state`` is the letter of proc(5), ``memory`` is
+    in bytes.
+    """
+
+    pid: int
+    host_pid: int
+    uid: int
+    state: str
+    cpu_seconds: float
+    memory: int
+    command: tuple[str, ...]
+
+
+def list_processes(state: PodState) -> list[ListedProcess]:
+    """Return the processes of a running pod, parents first; raises PodError if it does not run."""
+    listed = []
+    for process in processes.list_container_processes(state):
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            listed.append(_describe(process))
+    return listed
+
+
+def _describe(process: PodProcess) -> ListedProcess:
+    directory = Path(f"/proc/{process.pid}")
+    head, _, tail = (directory / "stat").read_text(errors="replace").rpartition(")")
+    fields = tail.split()
+    with (directory / "cmdline").open("rb") as file:
+        words = file.read(_MAX_COMMAND).decode(errors="replace").split("\0")[:-1]
+    return ListedProcess(
+        pid=process.inner_pid,
+        host_pid=process.pid,
+        uid=_inner_uid(directory),
+        state=fields[0],
+        cpu_seconds=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+        memory=int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+        command=tuple(words) or (f"[{head.partition('(')[2]}]",),
+    )
+
+
+def _inner_uid(directory: Path) -> int:
+    """Return the user of a process as its own user namespace sees it."""
+    uid = directory.stat().st_uid
+    for line in (directory / "status").read_text(errors="replace").splitlines():
+        if line.startswith("Uid:"):
+            uid = int(line.split()[2])
+    for line in (directory / "uid_map").read_text().splitlines():
+        inside, outside, count = map(int, line.split())
+        if outside <= uid < outside + count:
+            return inside + uid - outside
+    return uid

@@ -1,0 +1,37 @@
+"""The command ``pumice top``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with pods.person_with_images(request.param) as someone:
+        yield someone
+
+
+@pytest.mark.parametrize("options", [[], ["--init"]])
+def test_the_processes_of_the_pod_are_listed(person: Person, options: list[str]) -> None:
+    pod = pods.start(person, *options, "--user", "web", "box:1", "sleep 600 & sleep 601 & wait")
+    commands: list[str] = []
+    while len(commands) < 3 + len(options):
+        processes = json.loads(pods.run_ok(person, "top", "--json", pod))
+        commands = [" ".join(process["command"]) for process in processes]
+    assert commands[len(options) :] == ["sh -c sleep 600 & sleep 601 & wait", "sleep 600", "sleep 601"]
+    program = processes[len(options)]
+    assert (program["pid"], program["uid"]) == (1 + len(options), 33)
+    assert Path(f"/proc/{program['host_pid']}").exists()
+    assert "sleep 601" in pods.run_ok(person, "top", pod)
+    pods.run_ok(person, "rm", "--force", pod)

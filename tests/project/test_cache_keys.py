@@ -41,6 +41,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
+    "pumice.decoding",
     "pumice.os_errors",
     "pumice.progress",
     "pumice.terminal",

@@ -34,7 +34,7 @@ class _NoHash:
         return ""
 
 
-def _write_empty_facts(*_inputs: object, home: Home) -> Digest:
+def _write_empty_facts(*_inputs: object, home: Home, **_options: object) -> Digest:
     with home.blobs.writer() as writer:
         return writer.commit()
 

@@ -82,7 +82,12 @@ def measure(recipe: Path, folder: Path) -> dict[str, object]:
 def list_left_out(recipe: Path) -> list[str]:
     """Return what a recipe leaves out by ``without`` and ``exclude``: names of packages, and patterns."""
     effective = load_recipe(recipe)
-    return [*effective.without, *(path for rule in effective.exclude for path in rule.paths)]
+    paths = [
+        f"{rule.package}: {path}" if rule.package else path
+        for rule in effective.exclude
+        for path in rule.paths
+    ]
+    return [*effective.without, *paths]
 
 
 def published() -> list[dict[str, str]]:

@@ -135,7 +135,7 @@ def serve(directory: Path) -> None:
     """Run the image, fetch its page, and stop it."""
     port = free_port()
     server = subprocess.Popen(
-        command("run", REFERENCE, str(port)),
+        command("run", "--network=host", REFERENCE, str(port)),
         cwd=directory,
         env=environment(directory),
         stdin=subprocess.DEVNULL,

@@ -50,7 +50,6 @@ _TREES = (
     *("canonical.py", "digest.py", "distro/", "distro/debian/", "formats/", "packing/", "packing/effects/"),
     *("packing/effects/data/", "packing/effects/scripts/", "recipe/"),
 )
-_USES = ("checks/programs.py", "checks/shell_commands.py", "formats/", "omission/")
 _OWN_FILES = (
     "assembly/draft_tree.py",
     "assembly/effect_cache.py",
@@ -60,14 +59,15 @@ _OWN_FILES = (
 _ALL = (
     *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
+    *("decoding.py", "runtime/network/", "runtime/network/keeper/", "runtime/pods/"),
 )
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
-    "uses": (*_USES, "packing/selection.py"),
-    "omission": (*_USES, "omission/data/", "packing/selection.py", "recipe/", "assembly/omission.py"),
+    "uses": (*_TREES, "checks/", "checks/data/", "omission/", "omission/data/"),
+    "omission": _ALL,
     "bytecode": _ALL,
     "generate": _ALL,
     "image": _ALL,
@@ -82,6 +82,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "license": ("evidence/", "formats/"),
     "signatures": (
         "canonical.py",
+        "decoding.py",
         "digest.py",
         "formats/",
         "image/",

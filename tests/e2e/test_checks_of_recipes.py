@@ -248,7 +248,7 @@ def findings(world: World, lines: str, capsys: pytest.CaptureFixture[str]) -> li
     world.write(rest, packages=packages.removeprefix("packages: "))
     assert main(("build", "recipe.yaml", "--color", "never", "--progress", "plain")) == 0
     errors = capsys.readouterr().err
-    return re.findall(r"^(?:warning: )?recipe\.yaml:\d+:\d+: (.*) \[[\w-]+\]", errors, re.MULTILINE)
+    return re.findall(r"^(?:warning: |note: )?recipe\.yaml:\d+:\d+: (.*) \[[\w-]+\]", errors, re.MULTILINE)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,6 +29,8 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "generate": ("pumice.assembly.generate_cache",),
     "image": ("pumice.assembly.pipeline",),
+    "uses": ("pumice.omission.uses",),
+    "omission": ("pumice.assembly.omission", "pumice.omission.decision"),
     "evidence": ("pumice.assembly.evidence_writer",),
     "findings": ("pumice.checks.image_check",),
     "layer-scan": ("pumice.image.layer_scan",),
@@ -39,6 +41,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
+    "pumice.decoding",
     "pumice.os_errors",
     "pumice.progress",
     "pumice.terminal",

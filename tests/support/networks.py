@@ -60,7 +60,7 @@ class Machine:
 
     def fetch(self, url: str, *, beside: bool = False) -> str:
         """Return what a server answers; it may still be starting."""
-        retry = ("--retry", "20", "--retry-delay", "1", "--retry-max-time", "20", "--retry-all-errors")
+        retry = ("--retry", "120", "--retry-delay", "1", "--retry-max-time", "120", "--retry-all-errors")
         command = ("curl", "--silent", "--show-error", "--globoff", "--max-time", "5", *retry, url)
         return self.run_beside(*command) if beside else self.run(*command)
 

@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 _WORDS: dict[str, tuple[str, ...]] = {
     "ARCH": ("amd64", "arm64", "armhf", "armel", "i386", "ppc64el", "riscv64", "s390x"),
     "PLATFORM": ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/riscv64", "linux/s390x"),
+    "MODE": ("auto", "host", "keep-id"),
     "POLICY": ("trust",),
     # What only the user knows:
     **dict.fromkeys(
         (
             "ARG",
+            "ADDR",
+            "CAP",
+            "DOMAIN",
+            "DST[:OPTIONS]",
+            "NAME:ADDR",
+            "NAME=SOFT[:HARD]",
+            "OPTION",
+            "SIZE",
+            "type=TYPE,…",
             "[LOCATION@]DIGEST",
             "DAY",
             "DAYS",
@@ -61,7 +71,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "BASE", "DIR|FILE", "SRC:DST[:ro]"))
+_FILES = frozenset(("FILE", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]"))
 _DIRECTORIES = frozenset(("DIR", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",

@@ -37,10 +37,15 @@ def add_options(parser: OptionGroup) -> None:
         help="check the unpacked files of the image for changes by their metadata, or read them all: fast or"
         " full (default: fast)",
     )
-    _add_limits(parser)
-    _add_privileges(parser)
-    _add_files(parser)
-    _add_names(parser)
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Add the groups of options for limits, privileges, files and names."""
+    _add_limits(parser.add_argument_group("limits"))
+    _add_privileges(parser.add_argument_group("privileges"))
+    files_and_names = parser.add_argument_group("files and names")
+    _add_files(files_and_names)
+    _add_names(files_and_names)
 
 
 def _add_limits(parser: OptionGroup) -> None:

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments.required = False  # argparse always requires a REMAINDER argument
     container = parser.add_argument_group("container")
     _add_container_options(container)
+    isolation_options.add_groups(parser)
     network_options.add_options(parser.add_argument_group("network"))
     _add_pod_options(parser.add_argument_group("pods"))
     container.add_argument(

@@ -34,7 +34,7 @@ def parse_signal(text: str) -> int:
     """Return the number of a signal: ``TERM``, ``SIGTERM``, ``RTMIN+3`` or ``15``; raises UsageError."""
     name = text.upper().removeprefix("SIG")
     base, plus, offset = name.partition("+")
-    with suppress(ValueError):
+    with suppress(ValueError, KeyError):
         if name.isascii() and name.isdigit():
             number = int(name)
         else:

@@ -98,10 +98,9 @@ def _build_prepared(
 ) -> dict[Path, BuildOutcome]:
     """Build the recipes in parallel, and deliver the images in the order of the recipes."""
     processors = default_processors()
-    label = f"building {format_count(len(prepared), 'image')}"
     outcomes: dict[Path, BuildOutcome] = {}
     with (
-        progress.task(label, len(prepared), unit="images") as task,
+        progress.task("building", len(prepared), unit="images" if len(prepared) > 1 else "image") as task,
         SharedArchives(home, os.environ, offline=options.offline, progress=progress) as archives,
         CuttingPool(processors) as cutting_pool,
         thread_pool(processors, "build") as builders,

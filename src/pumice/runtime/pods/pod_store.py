@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from pumice import files
-from pumice.errors import PodError, StoreError
+from pumice.errors import PodError, StoreError, UsageError
 from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
 from pumice.runtime.pods.records import Ended, Health, Pod, Started
@@ -78,9 +78,9 @@ def new_id() -> str:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a pod; raises PodError if it is not one."""
+    """Return the name of a pod; raises UsageError if it is not one."""
     if not name or len(name) > _MAX_NAME or not _NAME_CHARACTERS.issuperset(name) or not name[0].isalnum():
-        raise PodError(
+        raise UsageError(
             f"{name[:100]!r} is not a name for a pod",
             hint="use letters, digits, '_', '.' and '-', and begin with a letter or a digit",
         )

@@ -113,7 +113,7 @@ def test_tags_are_more_names_in_the_store(world: World) -> None:
     [
         (["--no-store"], "--no-store needs a destination", "-o DEST"),
         (["--no-store", "-t", "x:1", "-o", "oci:x"], "cannot use --tag with --no-store", "leave out one"),
-        (["-t", "a b"], "'a b:1.0' is not an image name", "expected name:version"),
+        (["-t", "a b"], "invalid image name 'a b'", "write name[:version]"),
         (["--label", "team"], "--label needs NAME=VALUE, not 'team'", ""),
         (["--annotation", "a b=c"], "--annotation: 'a b' is not a label's name", "no spaces"),
         (["--arch", "x86_65"], "unknown architecture 'x86_65'", "did you mean amd64?"),

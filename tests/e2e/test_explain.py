@@ -81,14 +81,14 @@ def test_explain_says_why_a_provider_was_chosen(tmp_path: Path, capsys: pytest.C
         deb("library"),
         deb("other"),
         deb("gawk", Provides="awk"),
-        deb("mawk", Provides="awk", Priority="required"),
+        deb("original-awk", Provides="awk", Priority="required"),
     )
     shop.write(["app"])
     assert explain(shop, capsys, "part").splitlines()[3:] == [
         "  chosen for app instead of whole: it adds 1 package (2.0 kB), not 3 packages (6.1 kB)",
         "  without it the image would be 2.0 kB smaller",
     ]
-    assert explain(shop, capsys, "mawk").splitlines()[3:] == [
+    assert explain(shop, capsys, "original-awk").splitlines()[3:] == [
         "  chosen for app by priority and size among the providers: gawk",
         "  without it the image would be 2.0 kB smaller",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LONGEST_SECONDS = 6 * 3600 if sampling.is_soak() else 1500
+"""What a test may take on a busy machine. One that takes longer hangs, and must not hold up the others."""
 _FOR_TESTS = {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS", *sampling.VARIABLES}
 
 
@@ -71,8 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("repetition", range(count))
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test, or fail it in CI, if the machine lacks what it needs."""
+def _require(item: pytest.Item) -> None:
     for marker in item.iter_markers("peer"):
         for program in marker.args:
             peers.need(program)
@@ -106,3 +108,34 @@ def _has_sources(path: Path) -> bool:
         line.startswith(("deb ", "deb\t", "deb[", "URIs:"))
         for line in path.read_text(errors="replace").splitlines()
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Skip a test, or fail it in CI, if the machine lacks what it needs. Fail it if its fixtures hang."""
+    _require(item)
+    with _time_limit():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test that hangs."""
+    with _time_limit():
+        yield
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raise TimeoutError in the context when it is open for too long."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"the test took more than {_LONGEST_SECONDS} seconds")
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(_LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)

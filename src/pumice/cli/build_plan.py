@@ -42,6 +42,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
 def make_plan(options: argparse.Namespace, path: Path) -> BuildPlan:
     """Return the plan for the recipe at ``path``; raises PumiceError."""
     source_date_epoch = read_source_date_epoch(os.environ)
+    _parse_destinations(options.output, "name", "1")  # reports a mistake there before one in the recipe
     recipe = build_annotations.override(load_recipe(path, dict(options.recipe_arguments)), options)
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe, options.archs),
@@ -52,7 +53,7 @@ def make_plan(options: argparse.Namespace, path: Path) -> BuildPlan:
         source_date_epoch=source_date_epoch,
     )
     names, pushed = _choose_names(options, recipe)
-    destinations = [*_parse_destinations(options.output, recipe), *pushed]
+    destinations = [*_parse_destinations(options.output, recipe.name, recipe.version), *pushed]
     if destinations:
         from pumice.assembly import image_writer
 
@@ -67,7 +68,7 @@ def make_final_plan(options: argparse.Namespace, plan: BuildPlan, recipe: Recipe
     from pumice.assembly import image_writer
 
     names, pushed = _choose_names(options, recipe)
-    destinations = [*_parse_destinations(options.output, recipe), *pushed]
+    destinations = [*_parse_destinations(options.output, recipe.name, recipe.version), *pushed]
     image_writer.check_destinations(destinations, recipe, plan.settings.architectures)
     return BuildPlan(recipe, plan.settings, names, destinations)
 
@@ -114,12 +115,12 @@ def _push_destinations(own_names: Sequence[str], tagged_names: Sequence[str]) ->
     return [references.parse_destination(locations.REGISTRY.scheme + target) for target in targets]
 
 
-def _parse_destinations(texts: Sequence[str], recipe: Recipe) -> list[Location]:
+def _parse_destinations(texts: Sequence[str], name: str, version: str) -> list[Location]:
     """Return the destinations of ``-o``, in which ``{name}`` and ``{version}`` are those of the image."""
     if not texts:
         return []
     from pumice.image.transports import references
 
-    name = recipe.name.rpartition("/")[2]
-    expanded = [text.replace(NAME_FIELD, name).replace("{version}", recipe.version) for text in texts]
+    short_name = name.rpartition("/")[2]
+    expanded = [text.replace(NAME_FIELD, short_name).replace("{version}", version) for text in texts]
     return [references.parse_destination(text) for text in expanded]

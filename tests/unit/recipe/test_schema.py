@@ -29,7 +29,7 @@ def test_the_examples_of_the_project_are_valid() -> None:
 
 
 # What only a look at other values or files can tell.
-_BEYOND = {"command-string", "duplicate-keys", "aliases", "empty", "syntax", "tab"}
+_BEYOND = {"command-string", "command-variable", "duplicate-keys", "aliases", "empty", "syntax", "tab"}
 _BEYOND |= {"extend-cycle", "extend-missing", "extend-together"}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SLIRP_ADDRESS = "10.0.2.100"
 SLIRP_NAMESERVER = "10.0.2.3"
 PASTA_NAMESERVER = "169.254.1.1"
+_SLIRP_RESTRICTIONS = ("--enable-seccomp", "--enable-sandbox")
 _SECONDS = 15
 _NOISE = ("syslog",)
 """Messages of pasta that say nothing about its failure."""
@@ -83,16 +84,32 @@ def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -
     """Connect the network of ``process`` with slirp4netns, and return its pid; raises SandboxError."""
     program = find_program("slirp4netns") or "slirp4netns"
     api = directory / "slirp.sock"
-    ready_reader, ready_writer = os.pipe()
-    command = [program, "--configure", "--mtu=65520", "--disable-host-loopback"]
     supported = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
-    for option in ("--enable-sandbox", "--enable-seccomp"):
-        command += [option] if option in supported else []
-    command += ["--ready-fd", str(ready_writer), "--api-socket", str(api), str(process), "tap0"]
+    seccomp, sandbox = ([option] if option in supported else [] for option in _SLIRP_RESTRICTIONS)
+    arguments = ["--api-socket", str(api), str(process), "tap0"]
+    command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", *seccomp]
     log = directory / "slirp.log"
+    # Its sandbox needs a group 0 in the user namespace, which a user without subordinate ids does not have.
+    helper = _launch_slirp([*command, *sandbox], arguments, log) or _launch_slirp(command, arguments, log)
+    if helper is None:
+        raise _failure("slirp4netns", log.read_text(errors="replace"))
+    try:
+        for port in ports:
+            _forward(api, port)
+    except BaseException:
+        helper.kill()
+        helper.wait()
+        raise
+    helper.returncode = 0  # it outlives this process, and its keeper ends it
+    return helper.pid
+
+
+def _launch_slirp(command: list[str], arguments: list[str], log: Path) -> subprocess.Popen[bytes] | None:
+    """Start slirp4netns; return it when the network is ready, None if it failed."""
+    ready_reader, ready_writer = os.pipe()
     with log.open("wb") as file:
         helper = subprocess.Popen(
-            command,
+            [*command, "--ready-fd", str(ready_writer), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -104,19 +121,11 @@ def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -
     poll.register(ready_reader, select.POLLIN)
     is_ready = bool(poll.poll(_SECONDS * 1000)) and os.read(ready_reader, 1) == b"1"
     os.close(ready_reader)
-    if not is_ready:
-        helper.kill()
-        helper.wait()
-        raise _failure("slirp4netns", log.read_text(errors="replace"))
-    try:
-        for port in ports:
-            _forward(api, port)
-    except BaseException:
-        helper.kill()
-        helper.wait()
-        raise
-    helper.returncode = 0  # it outlives this process, and its keeper ends it
-    return helper.pid
+    if is_ready:
+        return helper
+    helper.kill()
+    helper.wait()
+    return None
 
 
 def _forward(api: Path, port: PublishedPort) -> None:

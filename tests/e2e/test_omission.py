@@ -165,6 +165,8 @@ def test_without_gives_up_a_program_that_files_use(world: World) -> None:
     (package,) = (item for item in report(world)["omitted"] if item["name"] == "perl-base")
     assert package["reason"] == "the recipe gives it up"
     assert "/usr/bin/tool of tool uses /usr/bin/perl" in package["not_kept_for"]
+    note = "note: without perl, perl-base, 2 files do not work: /usr/bin/tool, /usr/share/server/top"
+    assert note in world.run("build", "recipe.yaml").stderr
 
 
 def test_without_is_refused_where_the_command_needs_it(world: World) -> None:
@@ -177,6 +179,11 @@ def test_without_is_refused_where_the_command_needs_it(world: World) -> None:
 def test_without_names_that_match_nothing_are_reported(world: World) -> None:
     world.write("without: [perll]\n", packages="[server]")
     assert "'without': no package of the image is 'perll'" in world.run("lock", "recipe.yaml").stderr
+
+
+def test_kept_names_that_match_nothing_are_reported(world: World) -> None:
+    world.write("keep: [perll]\n", packages="[server]")
+    assert "'keep': no package of the image is 'perll'" in world.run("lock", "recipe.yaml").stderr
 
 
 def test_explain_says_who_would_bring_a_package_and_why_it_stays_out(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.assembly.omission import KEEP_ALL
 from pumice.omission import tables
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ def _installed_names(packages: Collection[LockedPackage]) -> frozenset[str]:
 
 
 def _expand(recipe: Recipe, names: frozenset[str], progress: Progress) -> tuple[str, ...]:
-    """Return the packages that ``without`` names; one without packages is reported, as a mistake."""
+    """Return the packages that ``without`` names; names of no package, also in ``keep``, are reported."""
     packages: set[str] = set()
     for name in recipe.without:
         members = tables.expand_family(name, names)
         if not members:
             progress.note(f"'without': no package of the image is {name!r}")
         packages.update(members)
+    for name in recipe.keep:
+        if name not in names and name != KEEP_ALL:
+            progress.note(f"'keep': no package of the image is {name!r}")
     return tuple(sorted(packages))

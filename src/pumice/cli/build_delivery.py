@@ -108,6 +108,7 @@ def _report_findings(
         progress,
         is_strict=options.strict,
     )
+    findings.report_given_up_files(build.image.platforms.values(), progress)
 
 
 def _addresses(destinations: Iterable[Location]) -> list[str]:

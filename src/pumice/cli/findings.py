@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
 
+_SHOWN_FILES = 3
+
 
 def report_findings(
     images: Iterable[PlatformImage],
@@ -49,6 +51,32 @@ def report_findings(
         path = f" at {rule.path}" if rule.path else ""
         place = locate_key(root, "checks.ignore")
         progress.note(f"{NOTE_PREFIX}{place}: nothing to ignore for the check {rule.check!r}{path}")
+
+
+def report_given_up_files(images: Iterable[PlatformImage], progress: Progress) -> None:
+    """Print which files no longer work without the packages that the recipe gives up, each package once."""
+    files_by_package: dict[str, dict[str, None]] = {}
+    for image in images:
+        for package in image.omission.omitted:
+            if package.by_recipe and package.unused_by:
+                paths = files_by_package.setdefault(package.name, {})
+                paths.update(dict.fromkeys(use.file for use in package.unused_by))
+    if not files_by_package:
+        return
+    from pumice.cli.presenters import NOTE_PREFIX
+    from pumice.cli.summaries import format_count
+
+    packages_by_files: dict[tuple[str, ...], list[str]] = {}
+    for name, files in sorted(files_by_package.items()):
+        packages_by_files.setdefault(tuple(files), []).append(name)
+    for paths, names in packages_by_files.items():
+        shown = ", ".join(f"/{path}" for path in paths[:_SHOWN_FILES])
+        others = (
+            f" and {len(paths) - _SHOWN_FILES} more, see --report FILE" if len(paths) > _SHOWN_FILES else ""
+        )
+        verb = "does" if len(paths) == 1 else "do"
+        count = format_count(len(paths), "file")
+        progress.note(f"{NOTE_PREFIX}without {', '.join(names)}, {count} {verb} not work: {shown}{others}")
 
 
 def _collect_findings(findings_by_image: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]:

@@ -69,13 +69,13 @@ def report_given_up_files(images: Iterable[PlatformImage], progress: Progress) -
     packages_by_files: dict[tuple[str, ...], list[str]] = {}
     for name, files in sorted(files_by_package.items()):
         packages_by_files.setdefault(tuple(files), []).append(name)
-    for paths, names in packages_by_files.items():
-        shown = ", ".join(f"/{path}" for path in paths[:_SHOWN_FILES])
+    for broken, names in packages_by_files.items():
+        shown = ", ".join(f"/{path}" for path in broken[:_SHOWN_FILES])
         others = (
-            f" and {len(paths) - _SHOWN_FILES} more, see --report FILE" if len(paths) > _SHOWN_FILES else ""
+            f" and {len(broken) - _SHOWN_FILES} more, see --report FILE" if len(broken) > _SHOWN_FILES else ""
         )
-        verb = "does" if len(paths) == 1 else "do"
-        count = format_count(len(paths), "file")
+        verb = "does" if len(broken) == 1 else "do"
+        count = format_count(len(broken), "file")
         progress.note(f"{NOTE_PREFIX}without {', '.join(names)}, {count} {verb} not work: {shown}{others}")
 
 

@@ -47,7 +47,7 @@ def test_inspect_prints_the_documented_formats(
     ("arguments", "code", "text"),
     [
         ((), 2, "error: REF is missing\n  hint: usage: pumice inspect [OPTION...] REF\n"),
-        (("oci:none",), 10, "error: none: no such directory\n"),
+        (("oci:none",), 10, "error: none: no such directory\n  hint: check the path\n"),
         (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: the tags are 1.0\n"),
         (
             ("small",),

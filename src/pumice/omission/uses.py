@@ -20,7 +20,7 @@ from pumice.packing.segments import DOC_DIRECTORY, DPKG_INFO_DIRECTORY
 from pumice.packing.selection import merged_usr_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pumice.checks.programs import Script
     from pumice.formats.tar import Entry
@@ -63,6 +63,9 @@ _PYTHON_MODULE = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILIN
 _MAX_TEXT = 1 << 20
 _MAX_ELF = 24 << 20
 _MAX_PATHS = 2_000
+_CHUNK = 1 << 20
+_BEFORE, _AFTER = 16, 80
+"""Bytes before and after a ``bin/`` that can be parts of one path."""
 
 
 class FileUses(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -145,7 +148,7 @@ def _read_elf(path: str, size: int, read_at: ReadAt) -> FileUses | None:
     dlopen = tuple(name for note in program.dlopen for name in note.sonames)
     programs: set[str] = set()
     if size <= _MAX_ELF:
-        programs = _paths_in_program(read_at(0, size))
+        programs = _paths_in_program(size, read_at)
     if not (program.needed or dlopen or programs or program.interpreter):
         return None
     return FileUses(
@@ -157,16 +160,28 @@ def _read_elf(path: str, size: int, read_at: ReadAt) -> FileUses | None:
     )
 
 
-def _paths_in_program(data: bytes) -> set[str]:
-    """Return the paths of programs that are strings in ``data``; a regular expression alone is slow."""
+def _paths_in_program(size: int, read_at: ReadAt) -> set[str]:
+    """Return the paths of programs that are strings in a file, which is read in chunks that overlap."""
     paths: set[str] = set()
-    position = data.find(b"bin/")
-    while position >= 0:
-        found = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + 80)
-        if found is not None:
-            paths.add(_normalize(found[0].decode()))
-        position = data.find(b"bin/", position + 4)
+    start = 0
+    while start < size:
+        data = read_at(start, min(_CHUNK, size - start))
+        is_last = start + len(data) >= size
+        first = _BEFORE if start else 0
+        last = len(data) if is_last else len(data) - _AFTER
+        paths.update(_find_paths(data, first, last))
+        start = size if is_last else start + last - _BEFORE
     return paths
+
+
+def _find_paths(data: bytes, first: int, last: int) -> Iterator[str]:
+    """Yield the paths around each ``bin/`` in a range of ``data``; a regular expression alone is slow."""
+    position = data.find(b"bin/", first)
+    while 0 <= position < last:
+        found = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + _AFTER)
+        if found is not None:
+            yield _normalize(found[0].decode())
+        position = data.find(b"bin/", position + 4)
 
 
 def _read_script(path: str, text: str, script: Script | None) -> FileUses | None:

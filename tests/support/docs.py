@@ -148,16 +148,22 @@ def run(page: Path, folder: Path) -> list[str]:
                 # There is no mirror in the network that follows.
                 _bash("\n".join(script), work, folder / "store")
                 script = [*script[:2], f"cd {shlex.quote(str(work))}"]
-    if has_own_network:
+
+    def find_problems() -> list[str]:
+        paths = [logs / str(number) for number in range(len(todo))]
+        problems = (_find_problem(step, path, page) for step, path in zip(todo, paths, strict=True))
+        return [problem for problem in problems if problem]
+
+    if not has_own_network:
+        _bash("\n".join(script), work, folder / "store")
+        return find_problems()
+    # On a busy machine, a program in the background once ended before the next one asked it. Try twice.
+    for _ in range(2):
         with networks.machine() as machine:
             _bash("\n".join(script), work, folder / "store", machine.prefix)
-    else:
-        _bash("\n".join(script), work, folder / "store")
-    return [
-        problem
-        for number, step in enumerate(todo)
-        if (problem := _find_problem(step, logs / str(number), page))
-    ]
+        if not find_problems():
+            break
+    return find_problems()
 
 
 def _find_problem(step: Step, log: Path, page: Path) -> str:

@@ -26,9 +26,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support import networks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 900
@@ -149,21 +152,34 @@ def run(page: Path, folder: Path) -> list[str]:
                 _bash("\n".join(script), work, folder / "store")
                 script = [*script[:2], f"cd {shlex.quote(str(work))}"]
 
+    folders = (work, folder / "store")
+
     def find_problems() -> list[str]:
         paths = [logs / str(number) for number in range(len(todo))]
         problems = (_find_problem(step, path, page) for step, path in zip(todo, paths, strict=True))
         return [problem for problem in problems if problem]
 
-    if not has_own_network:
-        _bash("\n".join(script), work, folder / "store")
-        return find_problems()
-    # On a busy machine, a program in the background once ended before the next one asked it. Try twice.
+    if has_own_network:
+        return _run_in_own_network("\n".join(script), folders, find_problems)
+    _bash("\n".join(script), *folders)
+    return find_problems()
+
+
+def _run_in_own_network(
+    script: str, folders: tuple[Path, Path], find_problems: Callable[[], list[str]]
+) -> list[str]:
+    """Run a script on a machine of its own, and again if it had problems.
+
+    On a busy machine, a program in the background once ended before the next one asked it.
+    """
+    problems: list[str] = []
     for _ in range(2):
         with networks.machine() as machine:
-            _bash("\n".join(script), work, folder / "store", machine.prefix)
-        if not find_problems():
+            _bash(script, *folders, machine.prefix)
+        problems = find_problems()
+        if not problems:
             break
-    return find_problems()
+    return problems
 
 
 def _find_problem(step: Step, log: Path, page: Path) -> str:

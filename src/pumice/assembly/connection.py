@@ -137,6 +137,10 @@ class ArchiveConnection:
     def load_indexes(self, architectures: Sequence[str]) -> Indexes:
         """Return the verified indexes of the sources; raises FetchError or TrustError."""
         archive_sources, session = self.open()
+        if self._owns_archives:  # nobody asks again, and packages are cut in the memory of the indexes
+            from pumice.fetch import indexes
+
+            return indexes.load_indexes(archive_sources, architectures, session)
         return self._archives.load_indexes(archive_sources, architectures, session)
 
     def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:

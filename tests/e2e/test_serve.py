@@ -285,7 +285,7 @@ def talk(registry: Registry, data: bytes) -> bytes:
         POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n0\r\n\r\nGET",
         POST + b"Content-Length: +5\r\n\r\nabcde",
         POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
         b"GET /v2/" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 1000 + b"\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",

@@ -17,18 +17,17 @@ from pumice.recipe.model import Recipe
 from tests.support.recipes import HEAD, as_yaml, values, write
 
 
-def without_locations(recipe: Recipe) -> Recipe:
-    """Return a recipe without what tells where it was written."""
-    return msgspec.structs.replace(
-        recipe,
-        path="",
-        packages=tuple(msgspec.structs.replace(request, where="") for request in recipe.packages),
-        files=tuple(msgspec.structs.replace(request, where="", base_dir="") for request in recipe.files),
-        exclude=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.exclude),
-        permissions=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.permissions),
-        generate=tuple(msgspec.structs.replace(rule, where="") for rule in recipe.generate),
-        version_from=recipe.version_from and msgspec.structs.replace(recipe.version_from, where=""),
-    )
+def without_locations(value: Any) -> Any:
+    """Return a recipe, or a part of one, without what tells where it was written."""
+    if isinstance(value, tuple):
+        return tuple(map(without_locations, value))
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = {name: without_locations(getattr(value, name)) for name in value.__struct_fields__}
+    blank = {name: "" for name in ("where", "base_dir", "path") if isinstance(fields.get(name), str)}
+    if not isinstance(value, Recipe):
+        blank.pop("path", None)  # of a file in the image
+    return msgspec.structs.replace(value, **(fields | blank))
 
 
 def test_each_value_has_its_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             command=(EVIL,),
             labels={EVIL: EVIL},
         )
-        os.close(pod_store.create_pod(home, pod, {}))
+        os.close(pod_store.create_pod(home, pod_store.PodContent(pod, {}))[0])
     (root / "recipe.yaml").write_text(
         'name: example.com/x\nversion: "1.0"\nfrom: {debian: bookworm}\n'
         f'packages: ["{_yaml(EVIL)}"]\n"{_yaml(EVIL)}": 1\n'

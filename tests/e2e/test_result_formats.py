@@ -82,7 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
             command=("hello",),
         )
         # The lock that is held, and the process that holds it, make it a pod that runs.
-        pod_store.create_pod(home, pod, {})
+        pod_store.create_pod(home, pod_store.PodContent(pod, {}))
         fields = {
             "supervisor": os.getpid(),
             "supervisor_start": 1,

@@ -23,6 +23,7 @@ executed and 127 if it does not exist. It ends with the pod.""",
         examples=("pumice exec -it web sh", "pumice exec --user root web cat /etc/hosts"),
     )
     pod_arguments.add_pod(parser)
+    pod_arguments.add_app(parser)
     parser.add_argument("program", metavar="PROGRAM", help="program in the image")
     pod_arguments.add_program_arguments(parser, "arguments of the program")
     pod_arguments.add_program_options(parser)
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import execute
 
-    state = pod_arguments.find_pod(options.pod)
+    state = pod_arguments.find_app(options)
     request = execute.ExecRequest(
         arguments=(options.program, *options.arguments),
         user=options.user,

@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice kill web", "pumice kill --signal HUP web"),
     )
     pod_arguments.add_pods(parser)
+    pod_arguments.add_app(parser)
     parser.add_argument(
         "-s",
         "--signal",
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.pods import processes
 
     number = processes.parse_signal(options.signal)
-    states = pod_arguments.find_pods(options.pods)
+    states = pod_arguments.find_apps(options)
     for state in states:
         processes.require_running(state)
     for state in states:

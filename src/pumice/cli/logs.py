@@ -26,10 +26,12 @@ def parser() -> argparse.ArgumentParser:
         "Print what the program of a pod wrote to its standard output and error, also after its end.",
         progress=False,
         epilog="""The output is printed as it is, so it can contain control sequences of a terminal. A log
-has at most 20 MB; older lines are dropped.""",
+has at most 20 MB; older lines are dropped. In a pod of several apps, lines begin with the name of their
+app.""",
         examples=("pumice logs --follow --tail 10 web", "pumice logs --since 10m web"),
     )
     pod_arguments.add_pod(parser)
+    pod_arguments.add_app(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the pod ends")
     parser.add_argument(
         "--since",
@@ -68,15 +70,18 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import logs
 
-    directory = pod_arguments.find_pod(options.pod).directory
-    lines = logs.read_log(directory, since=options.since or "", tail=options.tail, follow=options.follow)
-    for line in lines:
-        _write(line, with_time=options.timestamps, flush=options.follow)
+    state = pod_arguments.find_app(options) if options.app else pod_arguments.find_pod(options.pod)
+    lines = logs.read_pod_log(state, since=options.since or "", tail=options.tail, follow=options.follow)
+    width = max(map(len, state.pod.apps), default=0)
+    for app, line in lines:
+        prefix = f"{app:<{width}} | " if width else ""
+        _write(line, prefix, with_time=options.timestamps, flush=options.follow)
     return 0
 
 
-def _write(line: LogLine, *, with_time: bool, flush: bool) -> None:
+def _write(line: LogLine, prefix: str, *, with_time: bool, flush: bool) -> None:
     stream = sys.stderr if line.stream == "stderr" else sys.stdout
+    stream.write(prefix)
     if with_time:
         stream.write(f"{line.time} ")
     stream.flush()  # before the bytes below

@@ -24,6 +24,26 @@ def add_pods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pods", metavar="POD", nargs="+", help=_HELP)
 
 
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--app``."""
+    parser.add_argument("--app", metavar="APP", help="name of an app, in a pod of several")
+
+
+def find_app(options: argparse.Namespace) -> PodState:
+    """Return the app that the arguments name, or the only app of their pod; raises PodError."""
+    from pumice.runtime.pods import pod_store
+
+    return pod_store.find_app(find_pod(options.pod), options.app)
+
+
+def find_apps(options: argparse.Namespace) -> list[PodState]:
+    """Return the pods that the arguments name, or with ``--app`` that app of each; raises PodError."""
+    from pumice.runtime.pods import pod_store
+
+    pods = find_pods(options.pods)
+    return [pod_store.find_app(pod, options.app) for pod in pods] if options.app else pods
+
+
 def find_pod(name: str) -> PodState:
     """Return the pod that is named; raises PodError if there is none. The store is closed again."""
     return find_pods([name])[0]

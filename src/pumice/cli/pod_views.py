@@ -19,12 +19,31 @@ SHORT_ID = 12
 """Characters of an id that tell pods apart."""
 
 
+class ListedApp(msgspec.Struct, frozen=True, kw_only=True):
+    """An app of a pod of several; see `ListedPod`. ``after`` are the apps that it waits for."""
+
+    name: str
+    image: str
+    digest: str
+    command: tuple[str, ...]
+    state: str
+    status: str
+    started: str | None
+    ended: str | None
+    exit_code: int | None
+    error: str | None
+    health: str | None
+    pid: int | None
+    after: tuple[str, ...] = ()
+
+
 class ListedPod(msgspec.Struct, frozen=True, kw_only=True):
     """A pod. Times are in RFC 3339.
 
     ``state`` is created, starting, running or exited; ``status`` says it in words. ``error`` is why the pod
     ended although its program did not. ``health`` is starting, healthy or unhealthy, and null
-    without a health check. ``pid`` is the program's number on this machine.
+    without a health check. ``pid`` is the program's number on this machine. ``apps`` are those of a pod of
+    several; then the image and the command are those of the first.
     """
 
     id: str
@@ -45,6 +64,7 @@ class ListedPod(msgspec.Struct, frozen=True, kw_only=True):
     health_failures: int | None
     health_output: str | None
     pid: int | None
+    apps: tuple[ListedApp, ...] = ()
 
 
 def describe_pod(state: PodState, now: float) -> ListedPod:
@@ -68,8 +88,21 @@ def describe_pod(state: PodState, now: float) -> ListedPod:
         health=health.status if health else None,
         health_failures=health.failures if health else None,
         health_output=health.output if health else None,
-        pid=_program_id(state),
+        pid=None if pod.apps else _program_id(state),
+        apps=_describe_apps(state, now),
     )
+
+
+def _describe_apps(state: PodState, now: float) -> tuple[ListedApp, ...]:
+    """Return what is shown of the apps of a pod of several."""
+    from pumice.runtime.pods import pod_store
+
+    apps = []
+    for app in pod_store.read_apps(state) if state.pod.apps else ():
+        described = describe_pod(app, now)
+        fields = {name: getattr(described, name) for name in ListedApp.__struct_fields__ if name != "after"}
+        apps.append(ListedApp(**fields, after=tuple(dependency.app for dependency in app.pod.after)))
+    return tuple(apps)
 
 
 def _health(state: PodState) -> Health | None:

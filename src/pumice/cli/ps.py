@@ -118,7 +118,7 @@ def _table(pods: Sequence[ListedPod], *, in_full: bool) -> str:
     rows = [
         (
             pod.id if in_full else pod.id[: pod_views.SHORT_ID],
-            pod.image,
+            pod.image + (f" (+{len(pod.apps) - 1})" if pod.apps else ""),
             _shorten(" ".join(pod.command), in_full=in_full),
             f"{pod_views.format_age(pod.created, now)} ago",
             pod.status,

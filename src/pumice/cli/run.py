@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import (
-    confirmation,
     isolation_options,
     network_options,
     output,
     pod_arguments,
     registries,
+    run_plan,
 )
 from pumice.errors import UsageError
 
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
-    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
-on volumes."""
+on volumes.
+
+--- begins another app of the same pod: its options, its image and its arguments. Apps share the network,
+the host name and IPC, and each has its own files, limits, log and exit code. The pod ends when all have
+ended, with the exit code of the app that failed first, or 0."""
 
 
 _VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
 """All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
-_MAX_ENVIRONMENT = 1 << 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         examples=(
             "pumice run example.com/hello:1.0",
             "pumice run --volume /srv:/srv --env DEBUG=1 oci:hello serve --port 8080",
+            "pumice run --detach --name shop example.com/web:1.0 --- --env MODE=rw example.com/db:1.0",
         ),
     )
     parser.add_argument(
@@ -117,6 +121,16 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         help="add a label to the pod (repeatable)",
     )
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+    parser.add_argument(
+        "--pid",
+        choices=("private", "pod"),
+        default="private",
+        metavar="MODE",
+        help="let the apps of a pod see one another's processes: private or pod (default: private)",
+    )
+    parser.add_argument(
+        "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
+    )
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -161,109 +175,30 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the image; return the exit code of its program."""
-    options = parser().parse_args(arguments)
-    from pumice.runtime.run import run_image
+    """Run the images; return the exit code of the program, or of the pod."""
+    command_lines = run_plan.split_apps(arguments)
+    options = [parser().parse_args(words) for words in command_lines]
+    run_plan.check_app_options(parser(), options)
+    from pumice.runtime.run import run_apps
+    from pumice.runtime.run_options import PodApp
     from pumice.store.home import Home, locate
 
-    app = _plan_app(options)
+    apps = run_plan.plan_apps(options)
     _exit_on_signals()
     home = Home(locate(os.environ))
-    progress = output.make_progress(options.progress)
-    pod = _plan_pod(options, arguments)
-    with registries.open_image(options.reference, home, progress, options) as image:
-        code = run_image(image, app, pod, home=home, source=_plan_source(options), progress=progress)
+    progress = output.make_progress(options[0].progress)
+    pod = run_plan.plan_pod(options, command_lines)
+    with ExitStack() as stack:
+        images = [
+            stack.enter_context(registries.open_image(app.reference, home, progress, options[0]))
+            for app in options
+        ]
+        sources = [run_plan.plan_source(app) for app in options]
+        pod_apps = [PodApp(*parts) for parts in zip(images, apps, sources, strict=True)]
+        code = run_apps(pod_apps, pod, home=home, progress=progress)
     if pod.id and pod.detached:
         print(pod.id)
     return code
-
-
-def _plan_app(options: argparse.Namespace) -> AppOptions:
-    """Return what the options ask of the program."""
-    from pumice.runtime.process import Overrides
-    from pumice.runtime.run_options import AppOptions
-
-    environment = [line for file in options.env_file for line in read_environment_file(file)]
-    return AppOptions(
-        process=Overrides(
-            arguments=tuple(options.arguments),
-            entrypoint=options.entrypoint,
-            user=isolation_options.choose_user(options),
-            directory=options.workdir,
-            environment=(*environment, *options.env),
-        ),
-        isolation=isolation_options.plan_isolation(options),
-        mounts=(*options.volume, *isolation_options.plan_mounts(options)),
-        read_only=options.read_only,
-        init=options.init,
-        terminal=os.isatty(0) and os.isatty(1),
-    )
-
-
-def _plan_source(options: argparse.Namespace) -> ImageOptions:
-    """Return how the image is chosen and admitted."""
-    from pumice.formats import platforms
-    from pumice.runtime.run_options import ImageOptions
-
-    return ImageOptions(
-        reference=options.reference,
-        name=options.name,
-        platform=platforms.parse_platform(options.platform) if options.platform else None,
-        is_insecure="image" in options.insecure_options,
-        allow_older=options.allow_older,
-        confirm=confirmation.unsigned_image_question(),
-    )
-
-
-def _plan_pod(options: argparse.Namespace, arguments: Sequence[str]) -> PodOptions:
-    """Return what the options ask of the pod; it has no id if the program leaves nothing behind."""
-    from pathlib import Path
-
-    from pumice.runtime.run_options import PodOptions
-
-    pod_id = _choose_id(options)
-    option_count = len(arguments) - len(options.arguments) - 1
-    return PodOptions(
-        stage1=options.stage1,
-        network=network_options.plan_network(options),
-        hostname=isolation_options.parse_hostname(options),
-        names=isolation_options.plan_names(options),
-        strict=options.strict,
-        verify=options.verify,
-        id=pod_id,
-        name=options.pod_name,
-        labels=dict(label.partition("=")[::2] for label in options.label),
-        detached=options.detach,
-        remove=options.rm,
-        run_options=tuple(arguments[:option_count]),
-        run_arguments=tuple(arguments[option_count:]),
-        run_directory=str(Path.cwd()) if pod_id else "/",
-    )
-
-
-def _choose_id(options: argparse.Namespace) -> str:
-    """Return the id of the pod, ``""`` if the program leaves nothing behind."""
-    if not (options.detach or options.pod_name or options.cidfile):
-        return ""
-    from pumice.runtime.pods import pod_store
-
-    if options.pod_name:
-        pod_store.check_name(options.pod_name)
-    pod_id = pod_store.new_id()
-    if options.cidfile:
-        _write_id(options.cidfile, pod_id)
-    return pod_id
-
-
-def _write_id(path: str, pod_id: str) -> None:
-    from pathlib import Path
-
-    try:
-        with Path(path).open("x", encoding="ascii") as file:
-            file.write(f"{pod_id}\n")
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"cannot write the id of the pod: {reason}", where=path[:200]) from None
 
 
 def _exit_on_signals() -> None:
@@ -274,44 +209,6 @@ def _exit_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # else the caller ignores it, as nohup does
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
-def read_environment_file(path: str) -> list[str]:
-    """Return the lines ``NAME=VALUE`` and ``NAME`` of a file, as docker reads it; raises UsageError.
-
-    Quotes and spaces belong to the value. Empty lines and lines that begin with ``#`` are skipped.
-    """
-    from pathlib import Path
-
-    from pumice.os_errors import suggest_path
-
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MAX_ENVIRONMENT + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(
-            f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
-        ) from None
-    if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
-        raise UsageError(
-            "the environment file is larger than 1 MiB or not text",
-            where=path[:200],
-            hint="write NAME=VALUE lines",
-        )
-    text = data.decode("utf-8-sig", "surrogateescape")
-    variables = []
-    for number, line in enumerate(text.split("\n"), 1):
-        variable = line.lstrip().removesuffix("\r")
-        name = variable.partition("=")[0]
-        if not variable or variable.startswith("#"):
-            continue
-        if not name or any(letter.isspace() for letter in name):
-            raise UsageError(
-                f"invalid variable {variable[:40]!r}", where=f"{path[:200]}:{number}", hint="write NAME=VALUE"
-            )
-        variables.append(variable)
-    return variables
 
 
 def parse_volume(text: str) -> Mount:

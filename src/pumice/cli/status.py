@@ -65,6 +65,11 @@ def _facts(pod: ListedPod) -> Iterator[tuple[str, str | None]]:
     yield "ended", pod.ended
     yield "process", str(pod.pid) if pod.pid else None
     yield "labels", ", ".join(f"{name}={value}" for name, value in sorted(pod.labels.items()))
+    for app in pod.apps:
+        after = f", after {', '.join(app.after)}" if app.after and app.state == "starting" else ""
+        health = f", {app.health}" if app.health and app.health not in app.status else ""
+        error = f": {app.error}" if app.error else ""
+        yield f"app {app.name}", f"{app.status}{health}{after}{error}"
     if pod.health:
         yield "health", f"{pod.health}, {pod.health_failures} failures in a row"
         yield "health check", pod.health_output

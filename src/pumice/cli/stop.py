@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice stop web", "pumice stop --time 60 db"),
     )
     pod_arguments.add_pods(parser)
+    pod_arguments.add_app(parser)
     parser.add_argument(
         "-t",
         "--time",
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import removal
 
-    for state in pod_arguments.find_pods(options.pods):
+    for state in pod_arguments.find_apps(options):
         removal.stop_pod(state, options.time)
         print(state.pod.name)
     return 0

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice top web",),
     )
     pod_arguments.add_pod(parser)
+    pod_arguments.add_app(parser)
     results.add_format_options(parser, "top", example="Pid")
     return parser
 
@@ -32,15 +33,16 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import process_list
 
-    processes = process_list.list_processes(pod_arguments.find_pod(options.pod))
+    processes = process_list.list_processes(pod_arguments.find_pod(options.pod), options.app)
     results.write_result(processes, options.format, lambda: _table(processes))
     return 0
 
 
 def _table(processes: Sequence[ListedProcess]) -> str:
-    heads = ("PID", "HOST PID", "UID", "STATE", "CPU", "MEMORY", "COMMAND")
+    heads = ("APP", "PID", "HOST PID", "UID", "STATE", "CPU", "MEMORY", "COMMAND")
     rows = [
         (
+            process.app or "-",
             str(process.pid),
             str(process.host_pid),
             str(process.uid),
@@ -51,4 +53,4 @@ def _table(processes: Sequence[ListedProcess]) -> str:
         )
         for process in processes
     ]
-    return output.format_table(heads, rows, right=(0, 1, 2, 4, 5))
+    return output.format_table(heads, rows, right=(1, 2, 3, 5, 6))

@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice wait job",),
     )
     pod_arguments.add_pods(parser)
+    pod_arguments.add_app(parser)
     return parser
 
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import waiting
 
-    for state in pod_arguments.find_pods(options.pods):
+    for state in pod_arguments.find_apps(options):
         ended = waiting.wait_for_end(state).ended
         print(ended.exit_code if ended else 0, flush=True)
     return 0

@@ -66,7 +66,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
     network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree. ``filters``
     is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
-    files ``cgroup.procs`` that the program enters.
+    files ``cgroup.procs`` that the program enters. ``maps`` are those of its pod, None for the usual
+    ones; with ``pod_pids``, it shares the process ids of its pod. Only the built-in sandbox has these two.
     """
 
     root: str
@@ -85,3 +86,5 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     cgroups: tuple[int, ...] = ()
     in_place: bool = False
     last_pid: int = 0
+    maps: IdMaps | None = None
+    pod_pids: bool = False

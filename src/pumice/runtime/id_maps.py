@@ -6,8 +6,13 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pumice.errors import SandboxError
 from pumice.runtime.container import IdMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MAX_IDS = 65536
 Extent = tuple[int, int, int]
@@ -43,6 +48,25 @@ def unprivileged_maps(uid: int, gid: int) -> IdMaps | None:
             if uid < maps.users[0][2] and gid < maps.groups[0][2]:
                 return maps
     return None
+
+
+def shared_maps(users: Sequence[tuple[int, int]], *, unprivileged: bool) -> IdMaps:
+    """Return the maps of a user namespace for programs with these user and group ids; raises SandboxError.
+
+    ``unprivileged`` asks root to map all to ids without rights outside, as `unprivileged_maps` does.
+    """
+    if not is_ordinary_user():
+        largest = (max(uid for uid, _ in users), max(gid for _, gid in users))
+        return (unprivileged_maps(*largest) if unprivileged else None) or IdMaps()
+    if len(set(users)) == 1 and users[0] != (0, 0):
+        return IdMaps(((users[0][0], os.geteuid(), 1),), ((users[0][1], os.getegid(), 1),))
+    maps = subordinate_maps()
+    if maps is None and len(set(users)) > 1:
+        raise SandboxError(
+            "cannot run the apps of a pod as different users without subordinate ids",
+            hint="add yourself to /etc/subuid and /etc/subgid, or pass the same --user for each app",
+        )
+    return maps or single_id_maps()
 
 
 def _is_kernel_at_least(major: int, minor: int) -> bool:

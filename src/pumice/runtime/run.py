@@ -6,20 +6,20 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import PumiceError, SandboxError
+from pumice.errors import PumiceError, SandboxError, UsageError
 from pumice.formats import platforms
 from pumice.progress import Silent
-from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
+from pumice.runtime import id_maps, name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
-from pumice.runtime.run_options import ImageOptions, PodOptions
+from pumice.runtime.run_options import ImageOptions, PodApp, PodOptions
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -65,28 +65,111 @@ def run_image(
     `pods.start.start_pod`. Raises ImageError, TrustError and FormatError for an unusable image, and
     SandboxError (exit code 126 or 127) if it cannot be started.
     """
-    progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
-    reference = source.reference or image.root.digest
-    admit_image(image, home, source, progress)
-    platform_image = image.select(source.platform or platforms.from_machine(os.uname().machine))
-    runner = stage1.choose(pod.stage1)
-    config, digest = platform_image.config().config, platform_image.root.digest
-    with (
-        prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
-        prepare_network(pod, config.exposed_ports, home, progress) as attachment,
-    ):
-        container = plan_container(
-            config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
-        )
-        container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
-        container = fit_container(container, pod.stage1, progress, strict=pod.strict)
-        give_volumes(container)
+    progress = progress or Silent()
+    requested = PodApp(image, app, source or ImageOptions())
+    return run_apps([requested], pod or PodOptions(), home=home, progress=progress)
+
+
+def run_apps(apps: Sequence[PodApp], pod: PodOptions, *, home: Home, progress: Progress) -> int:
+    """Run apps in one pod, as `run_image` runs one; several need a pod with an id."""
+    with plan_apps(apps, pod, home, progress) as (planned, attachment):
+        for app in planned:
+            give_volumes(app.container)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
-            return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+            return start_pod(pod, planned, home, attachment)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
+        app, runner = planned[0], stage1.choose(pod.stage1)
+        scratch = app.tree.root.parent
+        return execute(app.container, runner, scratch, progress=progress, attachment=attachment)
+
+
+class PlannedApp(msgspec.Struct, frozen=True, kw_only=True):
+    """An app that can be started: the config and the digest of its image, its files and its container."""
+
+    options: AppOptions
+    reference: str
+    digest: str
+    config: RunConfig
+    tree: PreparedTree
+    container: Container
+
+
+@contextmanager
+def plan_apps(
+    apps: Sequence[PodApp], pod: PodOptions, home: Home, progress: Progress
+) -> Iterator[tuple[list[PlannedApp], Attachment | None]]:
+    """Yield the apps of a pod with their containers, and the attachment of the pod to its network.
+
+    Raises the errors of `run_image`.
+    """
+    stage1.choose(pod.stage1)
+    for app in apps:
+        admit_image(app.image, home, app.source, progress)
+    machine = platforms.from_machine(os.uname().machine)
+    images = [app.image.select(app.source.platform or machine) for app in apps]
+    configs = [image.config().config for image in images]
+    with ExitStack() as stack:
+        trees = [
+            stack.enter_context(prepared_tree.hold(image, home, progress, verify=pod.verify))
+            for image in images
+        ]
+        ports = [port for config in configs for port in config.exposed_ports]
+        attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
+        containers = []
+        for app, config, tree in zip(apps, configs, trees, strict=True):
+            container = plan_container(
+                *(config, tree, app.options, pod),
+                network=choose_network(pod, attachment),
+                attachment=attachment,
+            )
+            container = msgspec.structs.replace(
+                container,
+                filters=str(home.directory("seccomp")),
+                mounts=(*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id)),
+            )
+            containers.append(fit_container(container, pod.stage1, progress, strict=pod.strict))
+        if pod.is_pod_of_several:
+            containers = share_namespaces(containers, pod)
+        yield (
+            [
+                PlannedApp(
+                    options=app.options,
+                    reference=app.source.reference or app.image.root.digest,
+                    digest=image.root.digest,
+                    config=config,
+                    tree=tree,
+                    container=container,
+                )
+                for app, image, config, tree, container in zip(
+                    apps, images, configs, trees, containers, strict=True
+                )
+            ],
+            attachment,
+        )
+
+
+def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:
+    """Return the containers of a pod of several, which share a user namespace and the network."""
+    users = [(container.process.uid, container.process.gid) for container in containers]
+    modes = {container.isolation.user_namespace for container in containers}
+    if len(modes) > 1:
+        raise UsageError(
+            "--userns differs between the apps of the pod", hint="pass it once, for the first app"
+        )
+    maps = id_maps.shared_maps(users, unprivileged=modes == {"auto"})
+    return [
+        msgspec.structs.replace(container, maps=maps, network_fd=-1, pod_pids=pod.shares_pids)
+        for container in containers
+    ]
+
+
+def _pod_mounts(app: AppOptions, directory: Path) -> Iterator[Mount]:
+    """Yield the mounts of volumes of the pod, whose directory this is."""
+    for mount in app.volumes:
+        source = directory / "volumes" / mount.volume / mount.path
+        yield Mount(str(source), mount.target, mount.read_only)
 
 
 def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.formats.oci import HealthCheck
 from pumice.runtime.container import HOSTNAME, Mount
 from pumice.runtime.isolation.model import Isolation
 from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network.request import NetworkRequest
+from pumice.runtime.pods.records import Dependency
 from pumice.runtime.prepared_tree import Verification
 from pumice.runtime.process import Overrides
 
@@ -20,15 +22,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.formats.oci import Platform
+    from pumice.image.model import Image
     from pumice.trust.unsigned_images import UnsignedImage
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A directory that exists as long as the pod, with files by name."""
+
+    name: str
+    files: dict[str, bytes] = {}
+
+
+class VolumeMount(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an app has a volume of its pod, or a file or directory ``path`` in it."""
+
+    volume: str
+    target: str
+    path: str = ""
+    read_only: bool = False
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An application: the changes to the process of its image, its isolation and its mounts.
 
     With ``read_only``, only mounts, ``/tmp`` and ``/run`` are writable. ``init`` and ``setup`` are as in
-    `Container`. With a ``terminal``, the process gets a ``TERM``.
+    `Container`. With a ``terminal``, the process gets a ``TERM``. ``stop_signal`` and ``health_check``
+    replace those of the image.
+
+    In a pod of several, the app has a ``name``, starts ``after`` others, and can have ``volumes`` of the pod.
     """
+
+    name: str = ""
+    after: tuple[Dependency, ...] = ()
+    volumes: tuple[VolumeMount, ...] = ()
 
     process: Overrides = Overrides()
     isolation: Isolation = Isolation()
@@ -37,6 +63,8 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     terminal: bool = False
+    stop_signal: str = ""
+    health_check: HealthCheck | None = None
 
 
 class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +75,8 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id`` is that of `pod_store.new_id`; without one, the program runs in the foreground and leaves nothing.
     A ``name`` is chosen if it is empty. A ``detached`` pod runs in the background, another one in the
-    foreground; ``remove`` removes it at its end. The last three are as in `records.Pod`.
+    foreground; ``remove`` removes it at its end. The fields from ``run_options`` are as in `records.Pod`.
+    ``volumes`` exist as long as the pod. A pod of several apps can share process ids among them.
     """
 
     stage1: str = "builtin"
@@ -64,6 +93,18 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     run_options: tuple[str, ...] = ()
     run_arguments: tuple[str, ...] = ()
     run_directory: str = "/"
+    run_verb: str = "run"
+    volumes: tuple[Volume, ...] = ()
+    is_pod_of_several: bool = False
+    shares_pids: bool = False
+
+
+class PodApp(msgspec.Struct, frozen=True):
+    """An app with the image that it runs, and how that is chosen and admitted."""
+
+    image: Image
+    options: AppOptions
+    source: ImageOptions
 
 
 class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli import build, run
+from pumice.cli import build, run, run_plan
 from pumice.errors import UsageError
 
 
@@ -56,7 +56,7 @@ def test_the_short_forms_of_docker(tmp_path: Path) -> None:
 def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "env"
     path.write_bytes(b'# comment\n\n  A=1\r\nB="quoted" = x\nHOME\nC=\n')
-    assert run.read_environment_file(str(path)) == ["A=1", 'B="quoted" = x', "HOME", "C="]
+    assert run_plan.read_environment_file(str(path)) == ["A=1", 'B="quoted" = x', "HOME", "C="]
     for content, sentence in (
         (b"A=1\nB C=2\n", "invalid variable 'B C=2'"),
         (b"=x\n", "invalid variable '=x'"),
@@ -65,6 +65,6 @@ def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=sentence):
-            run.read_environment_file(str(path))
+            run_plan.read_environment_file(str(path))
     with pytest.raises(UsageError, match="cannot read the environment file: no such file"):
-        run.read_environment_file(str(tmp_path / "absent"))
+        run_plan.read_environment_file(str(tmp_path / "absent"))

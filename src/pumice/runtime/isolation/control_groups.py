@@ -21,7 +21,7 @@ from pumice.errors import SandboxError
 from pumice.runtime.isolation.model import DEFAULT_PIDS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pumice.runtime.container import Container
 
@@ -65,9 +65,7 @@ class ControlGroup:
 
     def open_members(self) -> tuple[int, ...]:
         """Return descriptors of the files ``cgroup.procs``, through which processes enter."""
-        return tuple(
-            os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in self.directories
-        )
+        return _open_members(self.directories)
 
     def ran_out_of_memory(self) -> bool:
         """Return whether processes were killed, or may have been, because no memory was left.
@@ -112,6 +110,17 @@ class ControlGroup:
         self.directories, self._locks = [], []
 
 
+class LimitedApp(msgspec.Struct, frozen=True):
+    """The container of an app of a pod, with descriptors of its control groups, and their directories."""
+
+    container: Container
+    directories: tuple[Path, ...]
+
+
+def _open_members(directories: Iterable[Path]) -> tuple[int, ...]:
+    return tuple(os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in directories)
+
+
 def _remove(directory: Path) -> None:
     """Remove a group and those that an engine created in it, the deepest first."""
     with suppress(OSError):
@@ -137,23 +146,53 @@ def limited(container: Container) -> Iterator[tuple[Container, ControlGroup]]:
     The groups are removed when the context ends. Without limits, or where only the default ones apply and
     cannot be set, there are none. Raises SandboxError if a limit cannot be set.
     """
-    limits = container.isolation.limits
     group = ControlGroup()
+    limits = container.isolation.limits
     try:
-        if limits != Limits(pids=0):
-            try:
-                _create(group, limits, find_hierarchies())
-            except OSError as error:
-                group.close()
-                if limits != Limits():
-                    raise SandboxError(
-                        f"cannot limit the container with control groups: {(error.strerror or '').lower()}",
-                        where=str(error.filename or "")[:200] or None,
-                        hint="omit --memory, --cpus, --cpu-shares and --pids-limit",
-                    ) from None
+        _create_or_explain(group, [limits], lambda: _create(group, limits))
         yield msgspec.structs.replace(container, cgroups=group.open_members()), group
     finally:
         group.close()
+
+
+@contextmanager
+def limited_pod(
+    containers: Mapping[str, Container],
+) -> Iterator[tuple[dict[str, LimitedApp], ControlGroup]]:
+    """Create the control groups of a pod, and in them those of its apps, by their names; see `limited`."""
+    group = ControlGroup()
+    limits = {name: container.isolation.limits for name, container in containers.items()}
+    try:
+        directories: dict[str, list[Path]] = {name: [] for name in containers}
+        _create_or_explain(group, list(limits.values()), lambda: _create_pod(group, limits, directories))
+        yield (
+            {
+                name: LimitedApp(
+                    msgspec.structs.replace(container, cgroups=_open_members(directories[name])),
+                    tuple(directories[name]),
+                )
+                for name, container in containers.items()
+            },
+            group,
+        )
+    finally:
+        group.close()
+
+
+def _create_or_explain(group: ControlGroup, limits: Sequence[Limits], create: Callable[[], None]) -> None:
+    """Call ``create`` unless nothing is limited; raises SandboxError if a limit cannot be set."""
+    if all(limit == Limits(pids=0) for limit in limits):
+        return
+    try:
+        create()
+    except OSError as error:
+        group.close()
+        if any(limit != Limits() for limit in limits):
+            raise SandboxError(
+                f"cannot limit the container with control groups: {(error.strerror or '').lower()}",
+                where=str(error.filename or "")[:200] or None,
+                hint="omit --memory, --cpus, --cpu-shares and --pids-limit",
+            ) from None
 
 
 def find_obstacle(limits: Limits) -> str:
@@ -176,22 +215,52 @@ def _needed(limits: Limits) -> list[str]:
     return [controller for controller, limit in wanted.items() if limit]
 
 
-def _create(group: ControlGroup, limits: Limits, hierarchies: list[Hierarchy]) -> None:
-    name = f"{os.getpid()}-{files.scratch_name()}"
-    for hierarchy in hierarchies:
-        controllers = [name for name in _needed(limits) if name in hierarchy.controllers]
-        if not controllers:
-            continue
-        parent = _parent(hierarchy)
-        remove_abandoned(parent)
+def _create(group: ControlGroup, limits: Limits) -> None:
+    for hierarchy, controllers, directory in _plan_groups(_needed(limits)):
+        if hierarchy.version == 2:
+            _enable(hierarchy, directory.parent, controllers)
+        group.add(directory)
+        _set_limits(directory, limits, hierarchy.version, controllers)
+
+
+def _create_pod(
+    group: ControlGroup, limits: Mapping[str, Limits], directories: Mapping[str, list[Path]]
+) -> None:
+    """Create a group for the pod, and in it one for each app, which is added to its ``directories``."""
+    needed = list(dict.fromkeys(name for limit in limits.values() for name in _needed(limit)))
+    for hierarchy, controllers, parent in _plan_groups(needed):
+        group.add(parent)
         if hierarchy.version == 2:
             _enable(hierarchy, parent, controllers)
-        group.add(parent / name)
-        for file, value in _settings(limits, hierarchy.version, controllers):
-            _set(group.directories[-1] / file, value)
-    missing = set(_needed(limits)) - {name for item in hierarchies for name in item.controllers}
+        for name, limit in limits.items():
+            directory = parent / name
+            directory.mkdir(mode=0o755)
+            directories[name].append(directory)
+            own = [controller for controller in controllers if controller in _needed(limit)]
+            _set_limits(directory, limit, hierarchy.version, own)
+
+
+def _plan_groups(needed: list[str]) -> Iterator[tuple[Hierarchy, list[str], Path]]:
+    """Yield each hierarchy that is needed with its controllers and the directory of a new group in it.
+
+    Raises OSError if this machine lacks a controller.
+    """
+    name = f"{os.getpid()}-{files.scratch_name()}"
+    hierarchies = find_hierarchies()
+    for hierarchy in hierarchies:
+        controllers = [controller for controller in needed if controller in hierarchy.controllers]
+        if controllers:
+            parent = _parent(hierarchy)
+            remove_abandoned(parent)
+            yield hierarchy, controllers, parent / name
+    missing = set(needed) - {name for item in hierarchies for name in item.controllers}
     if missing:
         raise OSError(errno.ENODEV, f"there is no control group for {', '.join(sorted(missing))}")
+
+
+def _set_limits(directory: Path, limits: Limits, version: int, controllers: list[str]) -> None:
+    for file, value in _settings(limits, version, controllers):
+        _set(directory / file, value)
 
 
 def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
+import queue
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -14,9 +18,11 @@ from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.supervisor import log_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
+
+    from pumice.runtime.pods.pod_store import PodState
 
 _POLL_SECONDS = 0.05
 _MAX_LINE = 1 << 20
@@ -28,6 +34,61 @@ class LogLine(msgspec.Struct, frozen=True):
     time: str
     stream: str
     text: bytes
+
+
+def read_pod_log(
+    state: PodState, *, since: str = "", tail: int | None = None, follow: bool = False
+) -> Iterator[tuple[str, LogLine]]:
+    """Yield the lines of a pod with the names of their apps, ordered by time; see `read_log`."""
+    if not state.pod.apps:
+        for line in read_log(state.directory, since=since, tail=tail, follow=follow):
+            yield "", line
+        return
+    apps = pod_store.read_apps(state)
+    directories = {app.pod.name: app.directory for app in apps}
+    merged = heapq.merge(
+        *(_label(name, read_log(directory, since=since)) for name, directory in directories.items()),
+        key=lambda labeled: labeled[1].time,
+    )
+    counts = dict.fromkeys(directories, 0)
+    yield from _count_lines(merged, counts) if tail is None else deque(_count_lines(merged, counts), tail)
+    if follow:
+        yield from _follow_apps(directories, since, counts)
+
+
+def _label(app: str, lines: Iterable[LogLine]) -> Iterator[tuple[str, LogLine]]:
+    for line in lines:
+        yield app, line
+
+
+def _count_lines(
+    labeled_lines: Iterable[tuple[str, LogLine]], counts: dict[str, int]
+) -> Iterator[tuple[str, LogLine]]:
+    for app, line in labeled_lines:
+        counts[app] += 1
+        yield app, line
+
+
+def _follow_apps(
+    directories: dict[str, Path], since: str, counts: dict[str, int]
+) -> Iterator[tuple[str, LogLine]]:
+    """Yield the lines of several apps that follow the first ``counts`` until all have ended."""
+    lines: queue.SimpleQueue[tuple[str, LogLine | None]] = queue.SimpleQueue()
+
+    def read(name: str, directory: Path) -> None:
+        for line in itertools.islice(read_log(directory, since=since, follow=True), counts[name], None):
+            lines.put((name, line))
+        lines.put((name, None))
+
+    for name, directory in directories.items():
+        threading.Thread(target=read, args=(name, directory), daemon=True).start()
+    remaining = len(directories)
+    while remaining:
+        name, line = lines.get()
+        if line is None:
+            remaining -= 1
+        else:
+            yield name, line
 
 
 def read_log(

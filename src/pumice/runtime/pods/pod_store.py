@@ -34,7 +34,7 @@ from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.stage1 import bundles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pumice.store.home import Home
 
@@ -46,6 +46,8 @@ PLAN = "plan"
 """The file with the options of the sandbox, in the format of `sandbox.argument_codec`."""
 FILTER = "filter"
 """The file with the filter of system calls, if there is one."""
+APPS, VOLUMES = "apps", "volumes"
+"""The directories of the apps, and of the volumes that exist as long as the pod."""
 _POD = "pod.json"
 _LOCK = "pods"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -55,6 +57,15 @@ _MAX_RECORD = 1 << 22
 _SHORTEST_PREFIX = 2
 _KILLED = 137
 _LOCK_TRIES, _LOCK_SECONDS = 50, 0.01
+
+
+class PodContent(msgspec.Struct, frozen=True):
+    """What is written into the directory of a new pod: its record, files, empty volumes and apps."""
+
+    pod: Pod
+    files: dict[str, bytes]
+    volumes: tuple[str, ...] = ()
+    apps: tuple[PodContent, ...] = ()
 
 
 class PodState(msgspec.Struct, frozen=True):
@@ -87,13 +98,15 @@ def check_name(name: str) -> str:
     return name
 
 
-def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
-    """Create the directory of a pod with these files, and return a descriptor of it, which holds its lock.
+def create_pod(home: Home, content: PodContent) -> tuple[int, ...]:
+    """Create the directory of a pod; return descriptors of it and of those of its apps, which hold locks.
 
     Raises PodError if another pod has the name, and StoreError if the directory cannot be written.
     """
+    pod = content.pod
     directory = home.directory("pods") / pod.id
     temporary = home.directory("tmp") / f"pod-{pod.id}"
+    descriptors: list[int] = []
     with home.lock(_LOCK):
         for other in list_pods(home):
             if other.pod.name == pod.name:
@@ -102,21 +115,60 @@ def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
                     hint=f"remove it with 'pumice rm {pod.name}', or use another name",
                 )
         with translate_os_errors(directory):
-            make_directory(temporary, private=True)
-            descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                (temporary / _POD).write_bytes(msgspec.json.encode(pod))
-                for name, data in files_by_name.items():
-                    (temporary / name).write_bytes(data)
-                # The record of the end must be written even if the disk is full then.
-                (temporary / ".ended").write_bytes(b" " * pod_files.RESERVE)
+                descriptors.append(_write_pod(temporary, content))
+                if content.apps:
+                    make_directory(temporary / APPS, private=True)
+                for app in content.apps:
+                    descriptor = _write_pod(temporary / APPS / app.pod.name, app)
+                    descriptors.append(descriptor)
                 temporary.rename(directory)
             except BaseException:
-                os.close(descriptor)
+                for descriptor in descriptors:
+                    os.close(descriptor)
                 pod_files.remove_directory(str(temporary), str(temporary.parent))
                 raise
+    return tuple(descriptors)
+
+
+def _write_pod(directory: Path, content: PodContent) -> int:
+    """Write the directory of a pod or an app, and return a descriptor that holds its lock."""
+    make_directory(directory, private=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    (directory / _POD).write_bytes(msgspec.json.encode(content.pod))
+    if content.volumes:
+        make_directory(directory / VOLUMES)
+    for name in content.volumes:
+        make_directory(directory / VOLUMES / name)
+        (directory / VOLUMES / name).chmod(0o777)
+    for name, data in content.files.items():
+        (directory / name).write_bytes(data)
+    # The record of the end must be written even if the disk is full then.
+    (directory / ".ended").write_bytes(b" " * pod_files.RESERVE)
     return descriptor
+
+
+def read_apps(state: PodState) -> list[PodState]:
+    """Return the apps of a pod, each as a pod of its own; a pod of one app is its own app."""
+    if not state.pod.apps:
+        return [state]
+    return [app for name in state.pod.apps if (app := read_pod(state.directory / APPS / name))]
+
+
+def find_app(state: PodState, name: str | None) -> PodState:
+    """Return an app of a pod by its name, and the only one by None; raises PodError."""
+    apps = read_apps(state)
+    names = ", ".join(state.pod.apps)
+    if name is None:
+        if len(apps) != 1:
+            raise PodError(f"the pod {state.pod.name} has several apps", hint=f"pass --app: {names}")
+        return apps[0]
+    for app in apps:
+        if app.pod.name == name and state.pod.apps:
+            return app
+    hint = f"it has {names}" if state.pod.apps else "it has only one, so omit --app"
+    raise PodError(f"the pod {state.pod.name} has no app {name[:100]!r}", hint=hint)
 
 
 def list_pods(home: Home) -> list[PodState]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.runtime.pods import processes
+from pumice.runtime.pods import pod_store, processes
 
 if TYPE_CHECKING:
     from pumice.runtime.pods.pod_store import PodState
@@ -23,9 +23,10 @@ class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
 
     ``pid`` is its number in the pod and ``host_pid`` that on this machine; ``uid`` is its user in the pod, or
     that of this machine if the pod cannot name it. ``state`` is the letter of proc(5), ``memory`` is
-    in bytes.
+    in bytes. ``app`` is the name of its app in a pod of several.
     """
 
+    app: str = ""
     pid: int
     host_pid: int
     uid: int
@@ -35,22 +36,28 @@ class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
 
 
-def list_processes(state: PodState) -> list[ListedProcess]:
-    """Return the processes of a running pod, parents first; raises PodError if it does not run."""
+def list_processes(state: PodState, app: str | None = None) -> list[ListedProcess]:
+    """Return the processes of a pod or of one app of it, parents first; raises PodError if it does not run."""
+    apps = [pod_store.find_app(state, app)] if app else pod_store.read_apps(state)
+    if not app:
+        processes.require_running(state)
+        apps = [running for running in apps if running.state == pod_store.RUNNING]
     listed = []
-    for process in processes.list_container_processes(state):
-        with suppress(OSError, ValueError, IndexError):  # it has ended
-            listed.append(_describe(process))
+    for running in apps:
+        for process in processes.list_container_processes(running):
+            with suppress(OSError, ValueError, IndexError):  # it has ended
+                listed.append(_describe(process, running.pod.name if running.pod.app_of else ""))
     return listed
 
 
-def _describe(process: PodProcess) -> ListedProcess:
+def _describe(process: PodProcess, app: str) -> ListedProcess:
     directory = Path(f"/proc/{process.pid}")
     head, _, tail = (directory / "stat").read_text(errors="replace").rpartition(")")
     fields = tail.split()
     with (directory / "cmdline").open("rb") as file:
         words = file.read(_MAX_COMMAND).decode(errors="replace").split("\0")[:-1]
     return ListedProcess(
+        app=app,
         pid=process.inner_pid,
         host_pid=process.pid,
         uid=_inner_uid(directory),

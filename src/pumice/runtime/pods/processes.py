@@ -79,9 +79,16 @@ def send_signal(state: PodState, number: int) -> None:
     """Send a signal to the program of a running pod; raises PodError if it does not run.
 
     The kernel drops signals for which process 1 has no handler, so those that the sandbox forwards go to the
-    sandbox, which ends the program then. All others go to the program itself.
+    sandbox, which ends the program then. All others go to the program itself. In a pod of several apps, each
+    program gets the signal.
     """
     started = require_running(state)
+    if state.pod.apps:
+        for app in pod_store.read_apps(state):
+            if app.state == pod_store.RUNNING:
+                with suppress(PodError):  # it has ended since
+                    send_signal(app, number)
+        return
     if number in FORWARDED_SIGNALS:
         with open_process(started.sandbox, started.sandbox_start, started.boot) as sandbox:
             signal.pidfd_send_signal(sandbox, number)
@@ -90,14 +97,29 @@ def send_signal(state: PodState, number: int) -> None:
         signal.pidfd_send_signal(program, number)
 
 
+def ask_to_stop(state: PodState) -> None:
+    """Ask the supervisor of a pod of several apps to stop each with its own signal, and to start no more."""
+    with open_main_process(state) as supervisor:
+        signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+
+
+@contextmanager
+def open_main_process(state: PodState) -> Iterator[int]:
+    """Yield a pidfd of a pod's supervisor, or of an app's sandbox; raises PodError if it has ended."""
+    started = require_running(state)
+    pid, start = started.supervisor, started.supervisor_start
+    if state.pod.app_of:
+        pid, start = started.sandbox, started.sandbox_start
+    with open_process(pid, start, started.boot) as descriptor:
+        yield descriptor
+
+
 def wait_until_ended(state: PodState, seconds: float | None = None) -> bool:
-    """Wait until a pod's supervisor has ended; return False if it still runs after ``seconds``."""
+    """Wait until a pod or an app has ended; return False if it still runs after ``seconds``."""
     if state.started is None:
         return True
     try:
-        with open_process(
-            state.started.supervisor, state.started.supervisor_start, state.started.boot
-        ) as descriptor:
+        with open_main_process(state) as descriptor:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             return bool(poll.poll(None if seconds is None else seconds * 1000))
@@ -127,16 +149,24 @@ def open_program(state: PodState) -> Iterator[int]:
 def list_container_processes(state: PodState) -> list[PodProcess]:
     """Return the processes in the container of a running pod, parents first."""
     started = require_running(state)
-    members = process_tree.list_members(started.supervisor, namespace_depth(state.pod))
+    members = process_tree.list_members(started.sandbox, namespace_depth(state.pod))
     return [PodProcess(*member) for member in members]
 
 
 def namespace_depth(pod: Pod) -> int:
-    """Return how many PID namespaces there are: two, unless the sandbox's init is process 1 of the first."""
-    return 1 if pod.init and pod.stage1 == "builtin" else 2
+    """Return how many PID namespaces there are.
+
+    Two, unless the sandbox's init is process 1 of the first, or an app shares the first with others.
+    """
+    return 1 if pod.shares_pids or (pod.init and pod.stage1 == "builtin" and not pod.app_of) else 2
+
+
+def has_init(pod: Pod) -> bool:
+    """Return whether the program is the child of an init."""
+    return pod.init or pod.shares_pids
 
 
 def find_program(state: PodState) -> int | None:
     """Return the number of the program of a running pod, None if it has ended."""
     started = require_running(state)
-    return process_tree.find_program(started.supervisor, namespace_depth(state.pod), state.pod.init)
+    return process_tree.find_program(started.sandbox, namespace_depth(state.pod), has_init(state.pod))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -15,12 +17,27 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 3
 
 
+Condition = Literal["started", "healthy", "succeeded"]
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """An app that must have started, be healthy, or have ended with the exit code 0."""
+
+    app: str
+    condition: Condition = "started"
+
+
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """``pod.json``: what was started. It never changes.
 
     ``digest`` is that of the manifest that runs. ``created`` is a time in RFC 3339. ``run_options`` and
     ``run_arguments`` are what followed ``pumice run``, up to the image and from it on, in the working
     directory ``run_directory``.
+
+    ``apps`` are the names of several apps, each of which has a directory below ``apps`` with files like those
+    of a pod. Then the image and the command are those of the first. In the record of an app, ``app_of`` is
+    the name of its pod, ``after`` names the apps that it waits for, and what they must have done. With
+    ``shares_pids``, the apps share their process ids.
     """
 
     id: str
@@ -38,6 +55,11 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     run_options: tuple[str, ...] = ()
     run_arguments: tuple[str, ...] = ()
     run_directory: str = "/"
+    run_verb: str = "run"
+    apps: tuple[str, ...] = ()
+    app_of: str = ""
+    after: tuple[Dependency, ...] = ()
+    shares_pids: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pumice.errors import PodError
@@ -25,7 +26,10 @@ def stop_pod(state: PodState, seconds: float = STOP_SECONDS) -> bool:
     if state.state != pod_store.RUNNING:
         return False
     try:
-        processes.send_signal(state, processes.parse_signal(state.pod.stop_signal))
+        if state.pod.apps:
+            processes.ask_to_stop(state)
+        else:
+            processes.send_signal(state, processes.parse_signal(state.pod.stop_signal))
         if processes.wait_until_ended(state, seconds):
             return True
     except PodError:
@@ -38,15 +42,14 @@ def stop_pod(state: PodState, seconds: float = STOP_SECONDS) -> bool:
 
 def kill_pod(state: PodState) -> None:
     """End a running pod at once; raises PodError if it does not end."""
-    try:
+    with suppress(PodError):
+        if state.pod.apps:
+            processes.ask_to_stop(state)  # so that no more apps are started
         processes.send_signal(state, signal.SIGKILL)
-    except PodError:
-        pass
     if processes.wait_until_ended(state, _KILL_SECONDS) or state.started is None:
         return
-    started = state.started
-    with processes.open_process(started.supervisor, started.supervisor_start, started.boot) as supervisor:
-        signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+    with processes.open_main_process(state) as process:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
     if not processes.wait_until_ended(state, _KILL_SECONDS):
         raise PodError(f"cannot end the pod {state.pod.name}: its processes do not react to signals")
 

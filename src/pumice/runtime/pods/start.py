@@ -3,60 +3,97 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.errors import SandboxError
 from pumice.runtime import run
+from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import pod_store, processes, supervisor
+from pumice.runtime.isolation.control_groups import LimitedApp
+from pumice.runtime.pods import pod_store
+from pumice.runtime.pods.launch import Launch
+from pumice.runtime.pods.pod_store import PodContent
 from pumice.runtime.pods.records import HealthCheck, Pod
-from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.pods.supervisor import log_writer, pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import Builtin
+from pumice.runtime.stage1.builtin import Builtin, map_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from pumice.formats import oci
-    from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.control_groups import ControlGroup
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.prepared_tree import PreparedTree
+    from pumice.runtime.run import PlannedApp
     from pumice.runtime.run_options import PodOptions
-    from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
 
-_SUPERVISOR = str(Path(supervisor.__file__).with_name("__main__.py"))
 _NANOSECONDS = 1_000_000_000
-_MAX_REPORT = 1 << 16
 
 
-def make_pod(request: PodOptions, container: Container, config: RunConfig, *, image: str, digest: str) -> Pod:
-    """Return the record of a pod that runs ``container``, which an image with ``config`` led to."""
-    name = request.name or pod_store.choose_name(image, request.id)
+def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
+    """Return the record of a pod that runs one app."""
+    name = options.name or pod_store.choose_name(app.reference, options.id)
+    config = app.config
     return Pod(
-        id=request.id,
+        id=options.id,
         name=pod_store.check_name(name),
-        image=image,
-        digest=digest,
+        image=app.reference,
+        digest=app.digest,
         created=pod_files.format_time(time.time()),
-        command=container.process.arguments,
-        labels={**config.labels, **request.labels},
-        stage1=request.stage1,
-        stop_signal=config.stop_signal or "SIGTERM",
-        health_check=_health_check(config.healthcheck),
-        remove=request.remove,
-        init=container.init,
-        run_options=request.run_options,
-        run_arguments=request.run_arguments,
-        run_directory=request.run_directory,
+        command=app.container.process.arguments,
+        labels={**config.labels, **options.labels},
+        stage1=options.stage1,
+        stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
+        health_check=_health_check(app.options.health_check or config.healthcheck),
+        remove=options.remove,
+        init=app.container.init,
+        run_options=options.run_options,
+        run_arguments=options.run_arguments,
+        run_directory=options.run_directory,
+        run_verb=options.run_verb,
     )
+
+
+def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Path) -> PodContent:
+    """Return what the directory of a pod contains."""
+    pod = make_pod(options, apps[0])
+    volumes = tuple(volume.name for volume in options.volumes)
+    volume_files = {
+        f"{pod_store.VOLUMES}/{volume.name}/{name}": data
+        for volume in options.volumes
+        for name, data in volume.files.items()
+    }
+    if not options.is_pod_of_several:
+        plan = plan_files(apps[0].container, directory)
+        return PodContent(pod, {**plan, **volume_files}, volumes)
+    pod = msgspec.structs.replace(
+        pod,
+        labels=options.labels,
+        apps=tuple(app.options.name for app in apps),
+        shares_pids=options.shares_pids,
+        health_check=None,
+    )
+    contents = []
+    for app in apps:
+        record = msgspec.structs.replace(
+            make_pod(options, app),
+            name=app.options.name,
+            app_of=pod.name,
+            after=app.options.after,
+            shares_pids=options.shares_pids,
+        )
+        # The log exists from the beginning, so that it can be followed while the app waits for others.
+        files = {**plan_files(app.container, directory), log_writer.NAME: b""}
+        contents.append(PodContent(record, files))
+    return PodContent(pod, volume_files, volumes, tuple(contents))
 
 
 def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
@@ -90,148 +127,66 @@ def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
 
 
 def start_pod(
-    request: PodOptions,
-    source: tuple[str, str],
-    config: RunConfig,
-    container: Container,
-    runner: Stage1,
-    tree: PreparedTree,
-    home: Home,
-    attachment: Attachment | None = None,
+    options: PodOptions, apps: Sequence[PlannedApp], home: Home, attachment: Attachment | None = None
 ) -> int:
-    """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
+    """Start a pod; return its exit code in the foreground, else 0 as soon as its programs were executed.
 
-    ``source`` is the reference of its image and the digest of the manifest that runs. In the
-    foreground this process becomes the supervisor, so this function returns only if that fails. Raises
-    PodError if the name is in use, and the errors of `run.execute`.
+    In the foreground this process becomes the supervisor, so this function returns only if that fails.
+    Raises PodError if the name is in use, and the errors of `run.execute`.
     """
-    pod = make_pod(request, container, config, image=source[0], digest=source[1])
-    descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
-    directory = home.root / "pods" / pod.id
+    directory = home.directory("pods") / options.id
+    content = make_content(options, apps, home.root)
+    descriptors = pod_store.create_pod(home, content)
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        with control_groups.limited(container) as (limited, group):
-            launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
-            command = launch.command(pod, trash, foreground=not request.detached)
+        if options.is_pod_of_several:
+            _check_pod(options)
+            containers = {app.options.name: app.container for app in apps}
+            limits = control_groups.limited_pod(containers)
+        else:
+            limits = _limit_one(apps[0].container)
+        with limits as (limited, group):
+            launch = Launch(content, directory, trash, descriptors, group, foreground=not options.detached)
+            if options.is_pod_of_several:
+                launch.add_holder(_make_holder(options, apps, attachment))
+            for app, limited_app in zip(apps, limited.values(), strict=True):
+                launch.add_app(app, limited_app)
             if attachment is not None:
                 attachment.serve_in_background(launch.reason_writer)
-            if not request.detached:
-                launch.become(command)
-            return launch.spawn(command)
+            return launch.run()
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
         raise
     finally:
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-class _Launch:
-    """The descriptors that a supervisor inherits."""
+@contextmanager
+def _limit_one(container: Container) -> Iterator[tuple[dict[str, LimitedApp], ControlGroup]]:
+    with control_groups.limited(container) as (limited, group):
+        yield {"": LimitedApp(limited, tuple(group.directories))}, group
 
-    def __init__(
-        self,
-        container: Container,
-        runner: Stage1,
-        directory: Path,
-        locks: tuple[int, int],
-        group: ControlGroup,
-    ) -> None:
-        self._directory = directory
-        self._descriptor, tree_lock = locks
-        self._group = group
-        self._reasons = os.pipe()
-        self._executed = os.pipe()
-        self._report = os.pipe()
-        start = runner.start(container, directory)
-        options = [
-            *run.sandbox_options(container, start, self._reasons[1]),
-            *("--exec-fd", str(self._executed[1])),
-        ]
-        external.check_arguments((*options, *start.program))
-        arguments = external.create_memory_file(encode_arguments(options))
-        network = (container.network_fd,) if container.network_fd >= 0 else ()
-        self._inherited = (arguments, *start.descriptors, *container.cgroups, *network)
-        self._retained = [*start.retained, tree_lock, *group.locks]
-        self._program = ("--args", str(arguments), "--", *start.program)
 
-    @property
-    def reason_writer(self) -> int:
-        """The descriptor on which the reason of a failure is written."""
-        return self._reasons[1]
-
-    def command(self, pod: Pod, trash: Path, *, foreground: bool) -> list[str]:
-        """Return the command line of the supervisor."""
-        has_terminal = foreground and os.isatty(0) and os.isatty(1)
-        return [
-            *(sys.executable, "-I", "-S", _SUPERVISOR),
-            *("--directory", str(self._descriptor), "--path", str(self._directory), "--trash", str(trash)),
-            *("--reasons", *map(str, self._reasons), "--executed", *map(str, self._executed)),
-            *(argument for number in self._inherited for argument in ("--inherit", str(number))),
-            *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
-            *(
-                ("--notify", os.environ["NOTIFY_SOCKET"])
-                if foreground and "NOTIFY_SOCKET" in os.environ
-                else ()
-            ),
-            *(("--terminal",) if has_terminal else ()),
-            *(("--remove",) if pod.remove else ()),
-            *(word for path in self._group.directories for word in ("--cgroup", str(path))),
-            *("--depth", str(processes.namespace_depth(pod)), *(("--init",) if pod.init else ())),
-            *_health_arguments(pod.health_check),
-            *("--", *self._program),
-        ]
-
-    def _all(self, *, foreground: bool) -> list[int]:
-        report = () if foreground else (self._report[1],)
-        return [
-            *(self._descriptor, *self._retained),
-            *(*self._reasons, *self._executed, *report, *self._inherited),
-        ]
-
-    def become(self, command: list[str]) -> None:
-        """Execute the supervisor in this process, with its streams."""
-        for number in self._all(foreground=True):
-            os.set_inheritable(number, True)
-        os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
-
-    def spawn(self, command: list[str]) -> int:
-        """Start the supervisor in a session of its own; return 0 when it has executed the program."""
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for number in self._all(foreground=False):
-            os.set_inheritable(number, True)
-        os.posix_spawn(
-            *(command[0], command, _environment()),
-            file_actions=[
-                *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
-                (os.POSIX_SPAWN_CLOSE, self._report[0]),
-            ],
-            setsid=True,
-            setsigmask=(),
+def _check_pod(options: PodOptions) -> None:
+    """Raise SandboxError if the stage 1 cannot run several apps."""
+    if options.stage1 != "builtin":
+        raise SandboxError(
+            f"{options.stage1} runs pods of one app only",
+            hint="use --stage1 builtin, or one pod for each app",
         )
-        for number in (null, *self._reasons, *self._executed, self._report[1], *self._inherited):
-            os.close(number)
-        with os.fdopen(self._report[0], "rb") as file:
-            text = file.read(_MAX_REPORT).decode(errors="replace")
-        if text == "started\n":
-            self._group.release()
-            return 0
-        code, _, reason = text.partition("\n")
-        if reason:
-            run.raise_reason(reason, int(code))
-        if not code:
-            raise SandboxError("the supervisor of the pod ended unexpectedly")
-        return 0  # the program has ended already
 
 
-def _environment() -> dict[str, str]:
-    # The program must not get this environment: it could read it through /proc.
-    return {"PATH": os.environ.get("PATH", DEFAULT_PATH)}
-
-
-def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:
-    if check is None:
-        return ()
-    times = (check.interval, check.timeout, check.start_period, check.retries)
-    texts = [*map(str, times), *check.command]
-    return ("--health", str(len(texts)), *texts)
+def _make_holder(
+    options: PodOptions, apps: Sequence[PlannedApp], attachment: Attachment | None
+) -> tuple[list[str], tuple[int, ...]]:
+    """Return the options of the process that holds the namespaces, and the descriptors that it inherits."""
+    container = apps[0].container
+    network_fd = attachment.network_fd if attachment else -1
+    words = [
+        *("--hold", "--hostname", options.hostname, "--network", container.network),
+        *(("--network-fd", str(network_fd)) if attachment else ()),
+        *map_options(container.maps or IdMaps()),
+    ]
+    return words, (network_fd,) if attachment else ()

@@ -11,10 +11,12 @@ from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.pod import join_pod
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.setup_commands import run_setup_command
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
+from pumice.runtime.sandbox.signals import signal
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
@@ -40,8 +42,11 @@ def run_image_program(options: Options) -> int:
     prepare_limits(options)
     sources = prepare_sources(options) if options.shifted else ()
     flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options)
-    enter_user_namespace(options, flags, sources)
-    announce_namespace(options)
+    if options.pod >= 0:
+        join_pod(options, sources)
+    else:
+        enter_user_namespace(options, flags, sources)
+        announce_namespace(options)
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
@@ -72,24 +77,51 @@ def _supervise(options: Options, streams: Streams) -> int:
     os.umask(0o022)
     if options.last_pid:
         _set_last_pid(options.last_pid)
-    if options.init:
-        _confine(options, streams)
-        syscalls.hide_process()
-        for command in options.before:
-            run_setup_command(command, options)
-    else:
-        # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
+    if options.init and options.pod >= 0 and not options.pod_pids:
+        # The process 1 of the pod is not the init of an app.
         syscalls.unshare(CLONE_NEWPID)
+        child = os.fork()
+        if child == 0:
+            syscalls.end_with_parent()
+            os._exit(_run_with_init(options, streams))
+        close_exec_descriptor(options)
+        return wait_and_forward(child)
+    if options.init or options.pod_pids:
+        return _run_with_init(options, streams)
+    # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
+    syscalls.unshare(CLONE_NEWPID)
     child = os.fork()
     if child == 0:
-        if not options.init:
-            _confine(options, streams)
+        _confine(options, streams)
         execute_as_user(options, streams)
     close_exec_descriptor(options)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
-    if options.init:
-        return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
+
+
+def _run_with_init(options: Options, streams: Streams) -> int:
+    """Run the program as a child of this process, which forwards signals and reaps orphans."""
+    syscalls.become_subreaper()
+    _confine(options, streams)
+    syscalls.hide_process()
+    for command in options.before:
+        run_setup_command(command, options)
+    child = os.fork()
+    if child == 0:
+        execute_as_user(options, streams)
+    close_exec_descriptor(options)
+    syscalls.set_capabilities([CAPABILITIES["KILL"]])
+    code = wait_and_forward(child)
+    if options.pod_pids:
+        _kill_descendants()
+    return code
+
+
+def _kill_descendants() -> None:
+    """Kill what the program left behind, which became the children of this process."""
+    while child := find_child("/proc/self"):
+        os.kill(int(child.removeprefix("/proc/")), signal.SIGKILL)
+        os.waitpid(-1, 0)
 
 
 def close_exec_descriptor(options: Options) -> None:

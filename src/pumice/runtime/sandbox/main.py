@@ -8,6 +8,7 @@ from pumice.runtime.sandbox.host_program import run_host_program
 from pumice.runtime.sandbox.image_program import run_image_program
 from pumice.runtime.sandbox.join import run_in_container
 from pumice.runtime.sandbox.options import Options, parse_options
+from pumice.runtime.sandbox.pod import hold_namespaces
 from pumice.runtime.sandbox.signals import block_signals
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
         block_signals()
         if options.join >= 0:
             return run_in_container(options)
+        if options.hold:
+            return hold_namespaces(options)
         return run_host_program(options) if options.only_root else run_image_program(options)
     except SetupError as error:
         exit_with_reason(options.status_fd, error)

@@ -61,6 +61,9 @@ class Options:
         self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
         # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
         self.join = -1
+        self.hold = False  # --hold: create the namespaces of a pod and hold them, see `pod`
+        self.pod = -1  # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
+        self.pod_pids = False  # --pod-pids: share the process ids of the pod
         self.before: list[
             list[str]
         ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
@@ -82,7 +85,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     except (IndexError, ValueError, OSError):
         raise SetupError(f"the option {option} has no usable value") from None
     options.argv = list(reversed(remaining))
-    if not options.root or not options.argv:
+    if not options.hold and (not options.root or not options.argv):
         raise SetupError("a root and a program are needed", "add --root DIR -- PROGRAM")
     return options
 
@@ -99,6 +102,8 @@ _SWITCHES = (
     "terminal",
     "new_privileges",
     "fly",
+    "hold",
+    "pod_pids",
 )
 _TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
 _NUMBERS = {
@@ -108,6 +113,7 @@ _NUMBERS = {
     "last_pid": "last_pid",
     "exec_fd": "exec_fd",
     "join": "join",
+    "pod": "pod",
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
     "network_fd": "network_fd",

@@ -10,7 +10,7 @@ from pumice.runtime.sandbox.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.runtime.sandbox.options import Options
 
@@ -32,25 +32,53 @@ def enter_user_namespace(options: Options, flags: int, sources: Sources = ()) ->
     """
     if not options.maps["uid"]:
         options.maps = _default_maps(options)
+    status = _run_with_helper(
+        lambda process: _write_maps(options, process) or _attach(sources, process),
+        lambda: syscalls.unshare(syscalls.CLONE_NEWUSER | flags),
+    )
+    if status == _NOT_SHIFTED:
+        raise SetupError("the file system of the store cannot shift ids", "pass --userns host")
+    if status:
+        hint = "check /etc/subuid and /etc/subgid" if options.map_helpers else ""
+        raise _explain("cannot write the map of user ids", hint)
+
+
+def join_user_namespace(options: Options, flags: int, sources: Sources = ()) -> None:
+    """Enter the namespaces in ``flags`` of the process ``options.pod``; raises SetupError if that fails.
+
+    A helper process outside of the namespace attaches ``sources``.
+    """
+    try:
+        status = _run_with_helper(
+            lambda process: _attach(sources, process),
+            lambda: syscalls.join_namespaces(options.pod, flags),
+        )
+    except SetupError:
+        raise SetupError("cannot enter the namespaces of the pod") from None
+    if status:
+        raise SetupError("the file system of the store cannot shift ids", "pass --userns host")
+
+
+def _run_with_helper(help_process: Callable[[int], int], enter: Callable[[], None]) -> int:
+    """Call ``enter``, and then ``help_process`` in a process that has not; return the exit code of that.
+
+    ``help_process`` takes the number of this process. Raises SetupError if ``enter`` fails.
+    """
     ready, go = os.pipe()
     helper = os.fork()
     if helper == 0:
         os.close(go)
         os.read(ready, 1)
-        os._exit(_write_maps(options, os.getppid()) or _attach(sources, os.getppid()))
+        os._exit(help_process(os.getppid()))
     try:
-        syscalls.unshare(syscalls.CLONE_NEWUSER | flags)
+        enter()
     except OSError as error:
         os.kill(helper, signal.SIGKILL)
         raise _explain(str(error.strerror)) from None
     os.close(go)  # closing the pipe tells the helper to begin
     _, status = os.waitpid(helper, 0)
     os.close(ready)
-    if os.waitstatus_to_exitcode(status) == _NOT_SHIFTED:
-        raise SetupError("the file system of the store cannot shift ids", "pass --userns host")
-    if status:
-        hint = "check /etc/subuid and /etc/subgid" if options.map_helpers else ""
-        raise _explain("cannot write the map of user ids", hint)
+    return os.waitstatus_to_exitcode(status)
 
 
 def enter_namespaces(options: Options, flags: int) -> None:

@@ -56,6 +56,8 @@ def _options(container: Container) -> Iterator[str]:
         yield "--read-only"
     if container.init:
         yield "--init"
+    if container.pod_pids:
+        yield "--pod-pids"
     for command in container.setup:
         yield from ("--before", str(len(command)), *command)
     yield "--terminal"
@@ -106,6 +108,7 @@ def _root_options(container: Container) -> Iterator[str]:
     maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()
     if not id_maps.is_ordinary_user() and container.isolation.user_namespace == "auto":
         maps = id_maps.unprivileged_maps(process.uid, process.gid) or IdMaps()
+    maps = container.maps or maps
     yield from map_options(maps)
     if container.owners and id_maps.can_set_owners(maps):
         yield from ("--owners", container.owners)

@@ -34,7 +34,9 @@ class HealthCheck:
         self._command = list(texts[4:])
         self._directory = directory
         self._plan = list(plan)
-        self._status, self._failures = "starting", 0
+        self.status = "starting"
+        """``starting``, ``healthy`` or ``unhealthy``."""
+        self._failures = 0
         self._begin = time.monotonic()
         self._output = -1
         self.process = -1
@@ -97,13 +99,13 @@ class HealthCheck:
         self._close()
         self.due = time.monotonic() + self._interval
         if code == 0:
-            self._status, self._failures = "healthy", 0
-        elif self._status != "starting" or time.monotonic() - self._begin >= self._start_period:
+            self.status, self._failures = "healthy", 0
+        elif self.status != "starting" or time.monotonic() - self._begin >= self._start_period:
             self._failures += 1
             if self._failures >= self._retries:
-                self._status = "unhealthy"
+                self.status = "unhealthy"
         fields: dict[str, str | int | None] = {
-            "status": self._status,
+            "status": self.status,
             "failures": self._failures,
             "exit_code": code,
             "output": output,

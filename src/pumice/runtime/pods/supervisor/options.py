@@ -4,55 +4,94 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+
+class AppOptions:
+    """The options of one app; a descriptor is one that the supervisor inherits."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name  # --app NAME: the options that follow are those of this app
+        self.directory = (
+            -1
+        )  # --directory FD: the app's directory, with its lock; that of the only app is the pod's
+        self.reasons = (-1, -1)  # --reasons READER WRITER: a pipe for the reason of a failed start
+        self.executed = (-1, -1)  # --executed READER WRITER: a pipe that closes when the program is executed
+        self.cgroups: list[str] = []  # --cgroup DIR …: its control groups
+        self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
+        self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
+        self.init = False  # --init: the program has an init as its parent
+        self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
+        self.after: list[tuple[str, str]] = []  # --after NAME started|healthy|succeeded …: whom it waits for
+        self.stop_signal = 15  # --stop-signal N
+        self.sandbox: list[str] = []  # --sandbox COUNT WORD …: the arguments of the sandbox
 
 
 class SupervisorOptions:
-    """The options; a descriptor is one that the supervisor inherits."""
+    """The options of the pod."""
 
     def __init__(self) -> None:
-        self.directory = -1  # --directory FD: the pod's directory, with its lock
+        self.directory = -1  # --pod-directory FD: the pod's directory, with its lock
         self.path = ""  # --path DIR: the same directory, by name
         self.trash = ""  # --trash DIR: where a directory goes before it is removed
         self.notify = ""  # --notify SOCKET: whom to tell that the program was executed (sd_notify(3))
         self.report = -1  # --report FD: where "started" or the reason of a failure goes
-        self.reasons = (-1, -1)  # --reasons READER WRITER: a pipe for the reason of a failed start
-        self.executed = (-1, -1)  # --executed READER WRITER: a pipe that closes when the program is executed
         self.log_size = 10 << 20  # --log-size BYTES: when a new log is begun
         self.foreground = False  # --foreground: copy the output to 1 and 2 as well
         self.terminal = False  # --terminal: leave 0, 1 and 2 to the program, and write no log
         self.remove = False  # --remove: remove the directory at the end
-        self.cgroups: list[str] = []  # --cgroup DIR …: control groups to remove at the end
-        self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
-        self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
-        self.init = False  # --init: process 1 of the container is an init
-        self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
-        self.sandbox: list[str] = []  # the arguments of the sandbox
+        self.groups: list[str] = []  # --group DIR …: control groups to remove at the end
+        # --holder: an app that holds the namespaces of the others; --app NAME: one that runs a program
+        self.holder: AppOptions | None = None
+        self.apps: list[AppOptions] = []
+
+
+_POD_NUMBERS = {"pod-directory": "directory", "report": "report", "log-size": "log_size"}
 
 
 def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
-    """Return the options in ``arguments``, which `pumice.runtime.pods.start` composes."""
+    """Return the options in ``arguments``, which `pumice.runtime.pods.launch` composes."""
     options = SupervisorOptions()
+    app = AppOptions("")
     remaining = list(reversed(arguments))
-    while (option := remaining.pop()) != "--":
-        match option.removeprefix("--"):
-            case "directory" | "report" | "depth" as name:
-                setattr(options, name, int(remaining.pop()))
-            case "path" | "trash" | "notify" as name:
+    while remaining:
+        name = remaining.pop().removeprefix("--")
+        match name:
+            case "pod-directory" | "report" | "log-size":
+                setattr(options, _POD_NUMBERS[name], int(remaining.pop()))
+            case "path" | "trash" | "notify":
                 setattr(options, name, remaining.pop())
-            case "reasons" | "executed" as name:
-                setattr(options, name, (int(remaining.pop()), int(remaining.pop())))
-            case "foreground" | "terminal" | "remove" | "init" as name:
+            case "foreground" | "terminal" | "remove":
                 setattr(options, name, True)
-            case "log-size":
-                options.log_size = int(remaining.pop())
-            case "inherit":
-                options.inherited.append(int(remaining.pop()))
-            case "cgroup":
-                options.cgroups.append(remaining.pop())
-            case "health":
-                options.health = [remaining.pop() for _ in range(int(remaining.pop()))]
+            case "group":
+                options.groups.append(remaining.pop())
+            case "holder":
+                app = options.holder = AppOptions("")
+            case "app":
+                app = AppOptions(remaining.pop())
+                options.apps.append(app)
             case _:
-                raise ValueError(option)
-    options.sandbox = list(reversed(remaining))
+                _parse_app_option(app, name, remaining.pop)
     return options
+
+
+def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) -> None:
+    match name:
+        case "directory" | "depth":
+            setattr(app, name, int(next_word()))
+        case "stop-signal":
+            app.stop_signal = int(next_word())
+        case "reasons" | "executed":
+            setattr(app, name, (int(next_word()), int(next_word())))
+        case "init":
+            app.init = True
+        case "inherit":
+            app.inherited.append(int(next_word()))
+        case "cgroup":
+            app.cgroups.append(next_word())
+        case "after":
+            app.after.append((next_word(), next_word()))
+        case "health" | "sandbox":
+            setattr(app, name, [next_word() for _ in range(int(next_word()))])
+        case _:
+            raise ValueError(name)

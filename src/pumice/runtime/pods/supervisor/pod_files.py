@@ -25,6 +25,30 @@ def write_record(directory: int, name: str, fields: dict[str, str | int | None])
     os.rename(f".{name}", name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
+def write_start(directory: int, sandbox: int) -> None:
+    """Write ``started``: `records.Started` describes it. ``sandbox`` is the process that gets signals."""
+    pid = os.getpid()
+    fields: dict[str, str | int | None] = {
+        "supervisor": pid,
+        "supervisor_start": read_start_time(pid),
+        "sandbox": sandbox,
+        "sandbox_start": read_start_time(sandbox),
+        "boot": read_boot_id(),
+        "time": format_time(time.time()),
+    }
+    write_record(directory, "started", fields)
+
+
+def write_end(directory: int, code: int, reason: str) -> None:
+    """Write ``ended``: `records.Ended` describes it."""
+    fields: dict[str, str | int | None] = {
+        "exit_code": code,
+        "error": reason,
+        "time": format_time(time.time()),
+    }
+    write_record(directory, "ended", fields)
+
+
 def _encode(value: str | int | None) -> str:
     if value is None:
         return "null"

@@ -7,13 +7,13 @@ import os
 _MAX_PROCESSES = 100_000
 
 
-def list_members(supervisor: int, depth: int) -> list[tuple[int, int, int]]:
+def list_members(sandbox: int, depth: int) -> list[tuple[int, int, int]]:
     """Return the processes of a container, parents first: number, number in the container, and parent.
 
-    ``depth`` is how many PID namespaces the sandbox nests.
+    ``sandbox`` is the process that was started for it, and ``depth`` how many PID namespaces that nests.
     """
     members = []
-    pending = [(supervisor, 0)]
+    pending = [(sandbox, 0)]
     for _ in range(_MAX_PROCESSES):
         if not pending:
             break
@@ -39,10 +39,10 @@ def _read_inner_pids(pid: int) -> list[int]:
     return []
 
 
-def find_program(supervisor: int, depth: int, has_init: bool) -> int | None:
-    """Return the program of a container: its process 1, or the first child of its init."""
-    members = list_members(supervisor, depth)
-    first = next((pid for pid, inner_pid, _ in members if inner_pid == 1), None)
+def find_program(sandbox: int, depth: int, has_init: bool) -> int | None:
+    """Return the program of a container: its first process, or the first child of its init."""
+    members = list_members(sandbox, depth)
+    first = members[0][0] if members else None
     if first is None or not has_init:
         return first
     return next((pid for pid, _, parent in members if parent == first), None)

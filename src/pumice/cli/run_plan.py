@@ -1,0 +1,213 @@
+"""What the command line of ``pumice run`` asks of apps, their images and their pod."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pumice.cli import confirmation, isolation_options, network_options
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
+
+SEPARATOR = "---"
+"""What is between the apps of a pod, as in rkt."""
+_MAX_ENVIRONMENT = 1 << 20
+_APP_OPTIONS = frozenset(
+    (
+        *(
+            "reference",
+            "arguments",
+            "user",
+            "env",
+            "env_file",
+            "workdir",
+            "volume",
+            "read_only",
+            "init",
+            "app",
+        ),
+        *("memory", "memory_swap", "cpus", "cpu_shares", "pids_limit", "ulimit", "oom_score_adj", "cap_add"),
+        *("cap_drop", "security_opt", "device", "sysctl", "userns", "mount", "tmpfs", "shm_size"),
+        *("entrypoint", "platform", "name", "insecure_options", "allow_older", "interactive", "tty"),
+        *("no_healthcheck", "app"),
+    )
+)
+"""The options of an app; all others are those of the pod."""
+
+
+def split_apps(arguments: Sequence[str]) -> list[list[str]]:
+    """Return the command line of each app."""
+    lines: list[list[str]] = [[]]
+    for word in arguments:
+        if word == SEPARATOR:
+            lines.append([])
+        else:
+            lines[-1].append(word)
+    return lines
+
+
+def check_app_options(parser: argparse.ArgumentParser, apps: Sequence[argparse.Namespace]) -> None:
+    """Raise UsageError for an option of the pod that an app after the first has."""
+    for options in apps:
+        if options.arguments[:1] == ["--"]:  # as rkt has it: IMAGE -- ARG…
+            del options.arguments[0]
+    for options in apps[1:]:
+        for action in parser._actions:
+            is_default = getattr(options, action.dest, action.default) == action.default
+            if not is_default and action.dest not in _APP_OPTIONS:
+                raise UsageError(
+                    f"{action.option_strings[-1]} belongs to the pod, not to one app",
+                    hint="write it before the first image",
+                )
+
+
+def plan_apps(apps: Sequence[argparse.Namespace]) -> list[AppOptions]:
+    """Return what the options ask of each app; raises UsageError for two apps of one name."""
+    if len(apps) == 1:
+        return [plan_app(apps[0])]
+    from pumice.runtime.pods.app_names import check_app_names, choose_app_name
+
+    names = [options.app or choose_app_name(options.reference) for options in apps]
+    check_app_names(names)
+    return [plan_app(options, name) for options, name in zip(apps, names, strict=True)]
+
+
+def plan_app(options: argparse.Namespace, name: str = "") -> AppOptions:
+    """Return what the options ask of the program, which has a name in a pod of several."""
+    from pumice.runtime.process import Overrides
+    from pumice.runtime.run_options import AppOptions
+
+    environment = [line for file in options.env_file for line in read_environment_file(file)]
+    return AppOptions(
+        process=Overrides(
+            arguments=tuple(options.arguments),
+            entrypoint=options.entrypoint,
+            user=isolation_options.choose_user(options),
+            directory=options.workdir,
+            environment=(*environment, *options.env),
+        ),
+        isolation=isolation_options.plan_isolation(options),
+        mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+        read_only=options.read_only,
+        init=options.init,
+        terminal=name == "" and os.isatty(0) and os.isatty(1),
+        name=name,
+    )
+
+
+def plan_source(options: argparse.Namespace) -> ImageOptions:
+    """Return how the image is chosen and admitted."""
+    from pumice.formats import platforms
+    from pumice.runtime.run_options import ImageOptions
+
+    return ImageOptions(
+        reference=options.reference,
+        name=options.name,
+        platform=platforms.parse_platform(options.platform) if options.platform else None,
+        is_insecure="image" in options.insecure_options,
+        allow_older=options.allow_older,
+        confirm=confirmation.unsigned_image_question(),
+    )
+
+
+def plan_pod(apps: Sequence[argparse.Namespace], command_lines: Sequence[Sequence[str]]) -> PodOptions:
+    """Return what the options ask of the pod; it has no id if one program leaves nothing behind."""
+    from pathlib import Path
+
+    from pumice.runtime.run_options import PodOptions
+
+    options, words = apps[0], command_lines[0]
+    pod_id = _choose_id(options, is_kept=len(apps) > 1)
+    option_count = len(words) - len(options.arguments) - 1
+    others = [word for line in command_lines[1:] for word in (SEPARATOR, *line)]
+    return PodOptions(
+        stage1=options.stage1,
+        network=network_options.plan_network(options),
+        hostname=isolation_options.parse_hostname(options),
+        names=isolation_options.plan_names(options),
+        strict=options.strict,
+        verify=options.verify,
+        id=pod_id,
+        name=options.pod_name,
+        labels=dict(label.partition("=")[::2] for label in options.label),
+        detached=options.detach,
+        # Without a name in the foreground, nothing is left of a pod either.
+        remove=options.rm or not _is_kept(options),
+        run_options=tuple(words[:option_count]),
+        run_arguments=(*words[option_count:], *others),
+        run_directory=str(Path.cwd()) if pod_id else "/",
+        is_pod_of_several=len(apps) > 1,
+        shares_pids=options.pid == "pod",
+    )
+
+
+def _is_kept(options: argparse.Namespace) -> bool:
+    return bool(options.detach or options.pod_name or options.cidfile)
+
+
+def _choose_id(options: argparse.Namespace, *, is_kept: bool) -> str:
+    """Return the id of the pod, ``""`` if there is none."""
+    if not (is_kept or _is_kept(options)):
+        return ""
+    from pumice.runtime.pods import pod_store
+
+    if options.pod_name:
+        pod_store.check_name(options.pod_name)
+    pod_id = pod_store.new_id()
+    if options.cidfile:
+        _write_id(options.cidfile, pod_id)
+    return pod_id
+
+
+def _write_id(path: str, pod_id: str) -> None:
+    from pathlib import Path
+
+    try:
+        with Path(path).open("x", encoding="ascii") as file:
+            file.write(f"{pod_id}\n")
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"cannot write the id of the pod: {reason}", where=path[:200]) from None
+
+
+def read_environment_file(path: str) -> list[str]:
+    """Return the lines ``NAME=VALUE`` and ``NAME`` of a file, as docker reads it; raises UsageError.
+
+    Quotes and spaces belong to the value. Empty lines and lines that begin with ``#`` are skipped.
+    """
+    from pathlib import Path
+
+    from pumice.os_errors import suggest_path
+
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_ENVIRONMENT + 1)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(
+            f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
+        ) from None
+    if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
+        raise UsageError(
+            "the environment file is larger than 1 MiB or not text",
+            where=path[:200],
+            hint="write NAME=VALUE lines",
+        )
+    text = data.decode("utf-8-sig", "surrogateescape")
+    variables = []
+    for number, line in enumerate(text.split("\n"), 1):
+        variable = line.lstrip().removesuffix("\r")
+        name = variable.partition("=")[0]
+        if not variable or variable.startswith("#"):
+            continue
+        if not name or any(letter.isspace() for letter in name):
+            raise UsageError(
+                f"invalid variable {variable[:40]!r}", where=f"{path[:200]}:{number}", hint="write NAME=VALUE"
+            )
+        variables.append(variable)
+    return variables

@@ -1,0 +1,165 @@
+"""The command line of a supervisor, the descriptors that it inherits, and its start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.errors import SandboxError
+from pumice.runtime import run, stage1
+from pumice.runtime.pods import processes, supervisor
+from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.stage1 import external
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.runtime.isolation.control_groups import ControlGroup, LimitedApp
+    from pumice.runtime.pods.pod_store import PodContent
+    from pumice.runtime.pods.records import HealthCheck
+    from pumice.runtime.run import PlannedApp
+
+_SUPERVISOR = str(Path(supervisor.__file__).with_name("__main__.py"))
+_MAX_REPORT = 1 << 16
+
+
+class Launch:
+    """A supervisor that is to be started. First its apps are added, then it runs."""
+
+    def __init__(
+        self,
+        content: PodContent,
+        directory: Path,
+        trash: Path,
+        locks: Sequence[int],
+        group: ControlGroup,
+        *,
+        foreground: bool,
+    ) -> None:
+        self._content = content
+        self._directory = directory
+        self._locks = list(locks)
+        self._group = group
+        self._foreground = foreground
+        self._report = os.pipe()
+        self._closed: list[int] = []  # what only the sandboxes need
+        self._retained = [*locks, *group.locks]
+        self._apps: list[str] = []
+        self._app_count = 0
+        self.reason_writer = -1
+        """The descriptor on which the reason of a failure of the network is written."""
+        has_terminal = foreground and os.isatty(0) and os.isatty(1) and not content.pod.apps
+        self._pod = [
+            *("--pod-directory", str(locks[0]), "--path", str(directory), "--trash", str(trash)),
+            *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
+            *(
+                ("--notify", os.environ["NOTIFY_SOCKET"])
+                if foreground and "NOTIFY_SOCKET" in os.environ
+                else ()
+            ),
+            *(("--terminal",) if has_terminal else ()),
+            *(("--remove",) if content.pod.remove else ()),
+            *(word for path in group.directories for word in ("--group", str(path))),
+        ]
+
+    def add_holder(self, sandbox: tuple[list[str], tuple[int, ...]]) -> None:
+        """Add the process that holds the namespaces of several apps: its options and descriptors."""
+        words, descriptors = sandbox
+        reasons, executed = self._open_pipes()
+        words += ["--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]), "--die-with-parent"]
+        self._apps += [
+            *("--holder", "--reasons", *map(str, reasons), "--executed", *map(str, executed)),
+            *self._inherit(descriptors),
+            *("--sandbox", str(len(words)), *words),
+        ]
+
+    def add_app(self, app: PlannedApp, limited: LimitedApp) -> None:
+        """Add an app with its control groups."""
+        container = limited.container
+        number = self._app_count
+        self._app_count += 1
+        pod = (self._content.apps or (self._content,))[number].pod
+        directory = self._locks[number + 1] if self._content.apps else self._locks[0]
+        reasons, executed = self._open_pipes()
+        start = stage1.choose(pod.stage1).start(container, self._directory)
+        options = [*run.sandbox_options(container, start, reasons[1]), "--exec-fd", str(executed[1])]
+        external.check_arguments((*options, *start.program))
+        arguments = external.create_memory_file(encode_arguments(options))
+        network = (container.network_fd,) if container.network_fd >= 0 else ()
+        self._retained += [*start.retained, app.tree.lock]
+        program = ("--args", str(arguments), "--", *start.program)
+        self._apps += [
+            *("--app", pod.name, "--directory", str(directory)),
+            *("--reasons", *map(str, reasons), "--executed", *map(str, executed)),
+            *self._inherit((arguments, *start.descriptors, *container.cgroups, *network)),
+            *(word for path in limited.directories for word in ("--cgroup", str(path))),
+            *("--depth", str(processes.namespace_depth(pod))),
+            *(("--init",) if processes.has_init(pod) else ()),
+            *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
+            *(word for dependency in pod.after for word in ("--after", dependency.app, dependency.condition)),
+            *_health_arguments(pod.health_check),
+            *("--sandbox", str(len(program)), *program),
+        ]
+
+    def _open_pipes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        reasons, executed = os.pipe(), os.pipe()
+        self._closed += [*reasons, *executed]
+        if self.reason_writer < 0:
+            self.reason_writer = reasons[1]
+        return reasons, executed
+
+    def _inherit(self, descriptors: Sequence[int]) -> list[str]:
+        self._closed += descriptors
+        return [word for number in descriptors for word in ("--inherit", str(number))]
+
+    def run(self) -> int:
+        """Become the supervisor, or start it in the background and return 0 when it runs the programs."""
+        command = [sys.executable, "-I", "-S", _SUPERVISOR, *self._pod, *self._apps]
+        for number in (*self._retained, *self._closed):
+            os.set_inheritable(number, True)
+        if self._foreground:
+            os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
+        return self._spawn(command)
+
+    def _spawn(self, command: list[str]) -> int:
+        """Start the supervisor in a session of its own; return 0 when it has executed the programs."""
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.set_inheritable(self._report[1], True)
+        os.posix_spawn(
+            *(command[0], command, _environment()),
+            file_actions=[
+                *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
+                (os.POSIX_SPAWN_CLOSE, self._report[0]),
+            ],
+            setsid=True,
+            setsigmask=(),
+        )
+        for number in (null, self._report[1], *self._closed):
+            os.close(number)
+        with os.fdopen(self._report[0], "rb") as file:
+            text = file.read(_MAX_REPORT).decode(errors="replace")
+        if text == "started\n":
+            self._group.release()
+            return 0
+        code, _, reason = text.partition("\n")
+        if reason:
+            run.raise_reason(reason, int(code))
+        if not code:
+            raise SandboxError("the supervisor of the pod ended unexpectedly")
+        return 0  # the program has ended already
+
+
+def _environment() -> dict[str, str]:
+    # The program must not get this environment: it could read it through /proc.
+    return {"PATH": os.environ.get("PATH", DEFAULT_PATH)}
+
+
+def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:
+    if check is None:
+        return ()
+    times = (check.interval, check.timeout, check.start_period, check.retries)
+    texts = [*map(str, times), *check.command]
+    return ("--health", str(len(texts)), *texts)

@@ -1,0 +1,80 @@
+"""The namespaces that the apps of a pod share: a process that holds them, and the way into them."""
+
+from __future__ import annotations
+
+import os
+
+from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.shifted_root import become_root
+from pumice.runtime.sandbox.signals import signal
+from pumice.runtime.sandbox.syscalls import (
+    CLONE_NEWIPC,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+)
+from pumice.runtime.sandbox.user_namespace import enter_user_namespace, join_user_namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pumice.runtime.sandbox.options import Options
+    from pumice.runtime.sandbox.user_namespace import Sources
+
+_SHARED = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+
+
+def hold_namespaces(options: Options) -> int:
+    """Create the namespaces of a pod, and hold them until this process is killed.
+
+    When they are ready, the number of the process that apps join is written to ``options.exec_fd``.
+    """
+    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
+    enter_user_namespace(options, _SHARED | namespace_flag(options))
+    announce_namespace(options)
+    child = os.fork()
+    if child == 0:
+        _reap_orphans(options)
+    wait_for_network(options)
+    os.write(options.exec_fd, b"%d\n" % child)
+    os.close(options.exec_fd)
+    os.waitpid(child, 0)
+    return 1
+
+
+def join_pod(options: Options, sources: Sources) -> None:
+    """Enter the namespaces of the pod whose process has the pidfd ``options.pod``; raises SetupError."""
+    join_user_namespace(options, CLONE_NEWUSER | _SHARED | namespace_flag(options), sources)
+    os.close(options.pod)
+
+
+def _reap_orphans(options: Options) -> NoReturn:
+    """Be process 1 of the pod, with which all of its processes end.
+
+    It has an empty root, because apps that share process ids can see this process.
+    """
+    syscalls.end_with_parent()
+    if options.shifted:
+        become_root()
+    syscalls.set_hostname(options.hostname)
+    syscalls.unshare(CLONE_NEWNS)
+    syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
+    syscalls.mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=4096")
+    os.chdir("/proc")
+    syscalls.enter_root()
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    while True:
+        signal.sigwaitinfo({signal.SIGCHLD})
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass

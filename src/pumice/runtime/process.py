@@ -28,11 +28,12 @@ _MAX_ID = (1 << 32) - 2
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """The user's changes to the config; None and empty values keep those of the image.
 
-    ``environment`` has ``NAME=VALUE``, or ``NAME`` to copy the variable of this process.
+    ``command`` replaces the entrypoint with several words. ``environment`` has ``NAME=VALUE``, or ``NAME`` to copy the variable of this process.
     """
 
     arguments: tuple[str, ...] = ()
     entrypoint: str | None = None
+    command: tuple[str, ...] | None = None
     user: str | None = None
     directory: str | None = None
     environment: tuple[str, ...] = ()
@@ -77,7 +78,9 @@ def plan_process(
 
 
 def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
-    if overrides.entrypoint is not None:
+    if overrides.command is not None:
+        arguments = (*overrides.command, *overrides.arguments)
+    elif overrides.entrypoint is not None:
         # As in other tools, the arguments of the image belong to the entrypoint of the image.
         entrypoint = (overrides.entrypoint,) if overrides.entrypoint else ()
         arguments = (*entrypoint, *overrides.arguments)
@@ -88,7 +91,7 @@ def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
             "the image has no entrypoint and no command",
             hint="name a program after the image: pumice run REF PROGRAM",
         )
-    if overrides.entrypoint is None:
+    if overrides.entrypoint is None and overrides.command is None:
         # Errors name the program, and a line feed could add a line to them.
         image_strings.check_name(arguments[0], "program")
     return arguments
@@ -96,7 +99,7 @@ def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
 
 def _check_overrides(overrides: Overrides) -> None:
     texts_by_name = {
-        "argument": overrides.arguments,
+        "argument": (*overrides.arguments, *(overrides.command or ())),
         "program": (overrides.entrypoint or "",),
         "user": (overrides.user or "",),
         "working directory": (overrides.directory or "",),

@@ -117,7 +117,10 @@ class Launch:
 
     def run(self) -> int:
         """Become the supervisor, or start it in the background and return 0 when it runs the programs."""
-        command = [sys.executable, "-I", "-S", _SUPERVISOR, *self._pod, *self._apps]
+        # In a memory file, because every user can read a command line.
+        options = external.create_memory_file(encode_arguments([*self._pod, *self._apps]))
+        self._closed.append(options)
+        command = [sys.executable, "-I", "-S", _SUPERVISOR, str(options)]
         for number in (*self._retained, *self._closed):
             os.set_inheritable(number, True)
         if self._foreground:

@@ -12,6 +12,7 @@ from pumice.runtime.pods.supervisor.options import SupervisorOptions, parse_opti
 from pumice.runtime.pods.supervisor.output import Output
 from pumice.runtime.pods.supervisor.watch import Watch
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.runtime.sandbox.descriptors import write_all
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, block_signals, signal
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the pod; return its exit code."""
-    options = parse_options(arguments)
+    """Run the pod whose options are in the memory file ``arguments[0]``; return its exit code."""
+    with open(int(arguments[0]), "rb") as file:
+        options = parse_options(decode_arguments(file.read()))
     block_signals()
     for descriptor in {options.directory, options.report, *(app.directory for app in options.apps)} - {-1}:
         os.set_inheritable(descriptor, False)

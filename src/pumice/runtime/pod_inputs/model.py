@@ -1,0 +1,34 @@
+"""What a file of any format says of a pod."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pumice.runtime.name_resolution import NameResolution
+from pumice.runtime.network.port_options import PortRequest
+from pumice.runtime.run_options import AppOptions, Volume
+
+
+class InputApp(msgspec.Struct, frozen=True):
+    """An app and the reference of its image."""
+
+    reference: str
+    options: AppOptions
+
+
+class PodInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod in a file. ``network`` is a mode of `network.request`, empty for the usual one.
+
+    ``ignored`` are sentences about what the file asks for and the pod will not have.
+    """
+
+    name: str = ""
+    apps: tuple[InputApp, ...] = ()
+    labels: dict[str, str] = {}
+    hostname: str = ""
+    names: NameResolution = NameResolution()
+    network: str = ""
+    publish: tuple[PortRequest, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    shares_pids: bool = False
+    ignored: tuple[str, ...] = ()

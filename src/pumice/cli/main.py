@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "play": ("pumice.cli.play", "Run the pod that a file describes", "Pods"),
     "ps": ("pumice.cli.ps", "List pods", "Pods"),
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
@@ -34,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
-    "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
+    "generate": ("pumice.cli.generate", "Write the files with which other programs run a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",

@@ -49,14 +49,14 @@ def add_options(parser: OptionGroup) -> None:
     )
 
 
-def plan_network(options: argparse.Namespace) -> NetworkRequest:
-    """Return the network that the options ask for."""
+def plan_network(options: argparse.Namespace, *, has_ports: bool = False) -> NetworkRequest:
+    """Return the network that the options ask for; ``has_ports`` if other ports are published as well."""
     import msgspec
 
     from pumice.runtime.network import port_options, request
 
     default = os.environ.get("PUMICE_NETWORK") or request.AUTO
-    if default in (request.HOST, request.NONE) and (options.publish or options.publish_all):
+    if default in (request.HOST, request.NONE) and (options.publish or options.publish_all or has_ports):
         default = request.AUTO
     return msgspec.structs.replace(
         request.parse_network(options.network or default),

@@ -63,6 +63,23 @@ def find_pods(names: Sequence[str]) -> list[PodState]:
     return list({state.pod.id: state for state in pods}.values())
 
 
+def add_label_option(parser: OptionGroup) -> None:
+    """Add the option ``--label``."""
+    parser.add_argument(
+        "-l",
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="add a label to the pod (repeatable)",
+    )
+
+
+def parse_labels(texts: Sequence[str]) -> dict[str, str]:
+    """Return labels ``NAME=VALUE`` by name."""
+    return dict(text.partition("=")[::2] for text in texts)
+
+
 def add_program_options(parser: OptionGroup) -> None:
     """Add the options for the user, the environment and the working directory of a program."""
     parser.add_argument(

@@ -112,14 +112,7 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         "--name", dest="pod_name", default="", metavar="NAME", help="name the pod, and keep it when it ends"
     )
     parser.add_argument("--rm", action="store_true", help="remove the pod when it ends")
-    parser.add_argument(
-        "-l",
-        "--label",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="add a label to the pod (repeatable)",
-    )
+    pod_arguments.add_label_option(parser)
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
     parser.add_argument(
         "--pid",
@@ -162,6 +155,7 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
         ("--privileged",): "name what the program needs with --cap-add, --device and --security-opt",
     }
     options = {
+        ("--pod-manifest",): "run 'pumice play FILE'",
         ("--cpuset-cpus",): "choose processors from outside, such as with taskset; or pass --cpus",
         ("--restart",): "restart the program with your service manager, such as systemd",
         ("--gpus",): "name the devices with --device, such as --device /dev/dri/renderD128",
@@ -184,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     apps = run_plan.plan_apps(options)
-    _exit_on_signals()
+    exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options[0].progress)
     pod = run_plan.plan_pod(options, command_lines)
@@ -201,7 +195,7 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _exit_on_signals() -> None:
+def exit_on_signals() -> None:
     """Turn SIGTERM and SIGHUP into SystemExit, so that a partly unpacked tree is removed."""
     import signal
     import sys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import confirmation, isolation_options, network_options
+from pumice.cli import confirmation, isolation_options, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SEPARATOR = "---"
 """What is between the apps of a pod, as in rkt."""
-_MAX_ENVIRONMENT = 1 << 20
 _APP_OPTIONS = frozenset(
     (
         *(
@@ -79,6 +78,7 @@ def plan_apps(apps: Sequence[argparse.Namespace]) -> list[AppOptions]:
 
 def plan_app(options: argparse.Namespace, name: str = "") -> AppOptions:
     """Return what the options ask of the program, which has a name in a pod of several."""
+    from pumice.runtime.pod_inputs.environment_files import read_environment_file
     from pumice.runtime.process import Overrides
     from pumice.runtime.run_options import AppOptions
 
@@ -134,7 +134,7 @@ def plan_pod(apps: Sequence[argparse.Namespace], command_lines: Sequence[Sequenc
         verify=options.verify,
         id=pod_id,
         name=options.pod_name,
-        labels=dict(label.partition("=")[::2] for label in options.label),
+        labels=pod_arguments.parse_labels(options.label),
         detached=options.detach,
         # Without a name in the foreground, nothing is left of a pod either.
         remove=options.rm or not _is_kept(options),
@@ -173,41 +173,3 @@ def _write_id(path: str, pod_id: str) -> None:
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(f"cannot write the id of the pod: {reason}", where=path[:200]) from None
-
-
-def read_environment_file(path: str) -> list[str]:
-    """Return the lines ``NAME=VALUE`` and ``NAME`` of a file, as docker reads it; raises UsageError.
-
-    Quotes and spaces belong to the value. Empty lines and lines that begin with ``#`` are skipped.
-    """
-    from pathlib import Path
-
-    from pumice.os_errors import suggest_path
-
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MAX_ENVIRONMENT + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(
-            f"cannot read the environment file: {reason}", where=path[:200], hint=suggest_path(path)
-        ) from None
-    if len(data) > _MAX_ENVIRONMENT or b"\0" in data:
-        raise UsageError(
-            "the environment file is larger than 1 MiB or not text",
-            where=path[:200],
-            hint="write NAME=VALUE lines",
-        )
-    text = data.decode("utf-8-sig", "surrogateescape")
-    variables = []
-    for number, line in enumerate(text.split("\n"), 1):
-        variable = line.lstrip().removesuffix("\r")
-        name = variable.partition("=")[0]
-        if not variable or variable.startswith("#"):
-            continue
-        if not name or any(letter.isspace() for letter in name):
-            raise UsageError(
-                f"invalid variable {variable[:40]!r}", where=f"{path[:200]}:{number}", hint="write NAME=VALUE"
-            )
-        variables.append(variable)
-    return variables

@@ -28,7 +28,8 @@ _MAX_ID = (1 << 32) - 2
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """The user's changes to the config; None and empty values keep those of the image.
 
-    ``command`` replaces the entrypoint with several words. ``environment`` has ``NAME=VALUE``, or ``NAME`` to copy the variable of this process.
+    ``command`` replaces the entrypoint with several words. ``environment`` has ``NAME=VALUE``, or ``NAME`` to
+    copy the variable of this process.
     """
 
     arguments: tuple[str, ...] = ()

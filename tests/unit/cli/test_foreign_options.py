@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli import build, run, run_plan
+from pumice.cli import build, run
 from pumice.errors import UsageError
+from pumice.runtime.pod_inputs.environment_files import read_environment_file
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_the_short_forms_of_docker(tmp_path: Path) -> None:
 def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "env"
     path.write_bytes(b'# comment\n\n  A=1\r\nB="quoted" = x\nHOME\nC=\n')
-    assert run_plan.read_environment_file(str(path)) == ["A=1", 'B="quoted" = x', "HOME", "C="]
+    assert read_environment_file(str(path)) == ["A=1", 'B="quoted" = x', "HOME", "C="]
     for content, sentence in (
         (b"A=1\nB C=2\n", "invalid variable 'B C=2'"),
         (b"=x\n", "invalid variable '=x'"),
@@ -65,6 +66,6 @@ def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=sentence):
-            run_plan.read_environment_file(str(path))
+            read_environment_file(str(path))
     with pytest.raises(UsageError, match="cannot read the environment file: no such file"):
-        run_plan.read_environment_file(str(tmp_path / "absent"))
+        read_environment_file(str(tmp_path / "absent"))

@@ -16,7 +16,8 @@ from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.run_options import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping as Map
+    from collections.abc import Iterator
+    from collections.abc import Mapping as Map
     from pathlib import Path
 
     from pumice.formats.yaml import Node
@@ -101,4 +102,3 @@ def _short_port(port: PortSpec) -> str:
     address = f"[{port.host_ip}]:" if ":" in port.host_ip else f"{port.host_ip}:" if port.host_ip else ""
     published = f"{port.published}:" if port.published else ""
     return f"{address}{published}{port.target}/{port.protocol}"
-

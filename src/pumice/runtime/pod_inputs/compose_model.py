@@ -13,7 +13,7 @@ class _Object(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
 
 
-class PortSpec(_Object):
+class PortSpec(_Object, frozen=True, kw_only=True):
     """The long form of a port."""
 
     target: int
@@ -24,7 +24,7 @@ class PortSpec(_Object):
     name: str = ""
 
 
-class VolumeSpec(_Object):
+class VolumeSpec(_Object, frozen=True, kw_only=True):
     """The long form of a volume."""
 
     type: str
@@ -33,7 +33,7 @@ class VolumeSpec(_Object):
     read_only: bool = False
 
 
-class DependencySpec(_Object):
+class DependencySpec(_Object, frozen=True, kw_only=True):
     """The long form of a dependency."""
 
     condition: str = "service_started"
@@ -41,14 +41,14 @@ class DependencySpec(_Object):
     restart: bool = False
 
 
-class UlimitSpec(_Object):
+class UlimitSpec(_Object, frozen=True, kw_only=True):
     """The long form of a resource limit."""
 
     soft: int
     hard: int
 
 
-class HealthCheckSpec(_Object):
+class HealthCheckSpec(_Object, frozen=True, kw_only=True):
     """A health check; times are durations such as ``1m30s``."""
 
     test: Words = ()
@@ -59,7 +59,7 @@ class HealthCheckSpec(_Object):
     disable: bool = False
 
 
-class Service(_Object):
+class Service(_Object, frozen=True, kw_only=True):
     """A service."""
 
     image: str = ""
@@ -96,7 +96,7 @@ class Service(_Object):
     tty: bool = False
 
 
-class Compose(_Object):
+class Compose(_Object, frozen=True, kw_only=True):
     """A compose file."""
 
     services: dict[str, Service]

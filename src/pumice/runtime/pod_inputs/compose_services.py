@@ -152,8 +152,13 @@ class ServicePlanner:
         if check.disable or check.test == ("NONE",):
             return HealthCheck(("NONE",))
         test = ("CMD-SHELL", check.test) if isinstance(check.test, str) else check.test
-        times = (check.interval, check.timeout, check.start_period)
-        return HealthCheck(test, *map(_parse_duration, times), check.retries)
+        return HealthCheck(
+            test,
+            _parse_duration(check.interval),
+            _parse_duration(check.timeout),
+            _parse_duration(check.start_period),
+            check.retries,
+        )
 
     def _plan_volumes(self, service: Service) -> tuple[tuple[Mount, ...], tuple[VolumeMount, ...]]:
         mounts: list[Mount] = []
@@ -161,14 +166,19 @@ class ServicePlanner:
         for item in service.volumes:
             volume = item if isinstance(item, VolumeSpec) else _parse_volume(item, service.where)
             if not volume.target.startswith("/") or not volume.target.strip("/"):
-                raise UsageError(f"{volume.target[:100]!r} is not an absolute path below /", where=volume.where)
+                raise UsageError(
+                    f"{volume.target[:100]!r} is not an absolute path below /", where=volume.where
+                )
             if volume.type == "tmpfs":
                 mounts.append(Mount("", volume.target, volume.read_only))
             elif volume.type == "bind":
                 source = (self._folder / volume.source).expanduser()
                 if not source.exists():
-                    hint = "create the directory first"
-                    raise UsageError(f"cannot mount {volume.source[:200]!r}: no such file", volume.where, hint)
+                    raise UsageError(
+                        f"cannot mount {volume.source[:200]!r}: no such file or directory",
+                        where=volume.where,
+                        hint="create the directory first",
+                    )
                 mounts.append(Mount(str(source.resolve()), volume.target, volume.read_only))
             elif volume.type == "volume":
                 name = volume.source or f"anonymous-{len(self.used_volumes)}"
@@ -186,7 +196,9 @@ class ServicePlanner:
         if not _VOLUME_NAME.fullmatch(name):
             raise UsageError(f"{name[:60]!r} is not a name for a volume", where=where)
         if name in self._compose.volumes and name not in self.used_volumes:
-            self.ignored.append(f"that the volume {name} is kept (it is removed with the pod; mount a directory)")
+            self.ignored.append(
+                f"that the volume {name} is kept (it is removed with the pod; mount a directory)"
+            )
         self.used_volumes[name] = None
 
 

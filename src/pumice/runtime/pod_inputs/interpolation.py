@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import Problem
-from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
+from pumice.formats.yaml import Node, Scalar, Sequence, format_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Map
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _MAX_DEPTH = 8
 _MAX_TEXT = 1 << 20
 
@@ -75,7 +76,9 @@ class Interpolation:
             return self._value(name, node), position
         if text.startswith("}", position):
             return self._value(name, node), position + 1
-        operator = next((word for word in (":-", ":?", ":+", "-", "?", "+") if text.startswith(word, position)), "")
+        operator = next(
+            (word for word in (":-", ":?", ":+", "-", "?", "+") if text.startswith(word, position)), ""
+        )
         if not operator:
             self._add(node, f"the variable {name[:60]!r} has an unknown operator")
             return "", len(text)
@@ -87,7 +90,9 @@ class Interpolation:
         if is_set:
             return value or "", position
         if operator.endswith("?"):
-            self._add(node, f"the variable {name[:60]!r} is not set" + (f": {argument[:200]}" if argument else ""))
+            self._add(
+                node, f"the variable {name[:60]!r} is not set" + (f": {argument[:200]}" if argument else "")
+            )
         return argument, position
 
     def _value(self, name: str, node: Scalar) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from pumice.formats.yaml import Mapping, Scalar
 from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network.port_options import PortRequest
-from pumice.runtime.pod_inputs import kubernetes_containers
+from pumice.runtime.pod_inputs.kubernetes_containers import ContainerPlanner, is_file_name
 from pumice.runtime.pod_inputs.kubernetes_model import ConfigMap, Deployment, PodObject
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.run_options import Volume
@@ -96,21 +96,14 @@ def _plan_pod(
 ) -> PodInput | None:
     spec = pod.spec
     volumes, host_paths = _plan_volumes(spec, objects, decoder)
+    planner = ContainerPlanner(spec, objects, host_paths, decoder)
+    last = ""  # each init container waits for the one before it, and all others for the last
     apps: list[InputApp] = []
-    previous: list[str] = []
     for container in spec.init_containers:
-        apps.append(
-            kubernetes_containers.plan_container(
-                container, spec, objects, host_paths, decoder, ignored, after=previous[-1:], condition="succeeded"
-            )
-        )
-        previous.append(container.name)
-    apps += [
-        kubernetes_containers.plan_container(
-            container, spec, objects, host_paths, decoder, ignored, after=previous[-1:], condition="succeeded"
-        )
-        for container in spec.containers
-    ]
+        apps.append(planner.plan(container, last))
+        last = container.name
+    apps += [planner.plan(container, last) for container in spec.containers]
+    ignored += planner.ignored
     if spec.restart_policy in ("Always", "OnFailure"):
         ignored.append(f"restartPolicy: {spec.restart_policy} (a service manager restarts pods)")
     hosts = tuple((alias.ip, host) for alias in spec.host_aliases for host in alias.hostnames)
@@ -166,12 +159,13 @@ def _plan_volumes(
     for volume in spec.volumes:
         host_paths[volume.name] = None
         source = volume.config_map or volume.secret
-        if not kubernetes_containers.is_file_name(volume.name):
+        if not is_file_name(volume.name):
             decoder.add_problem(volume.where, f"{volume.name[:60]!r} is not a name for a volume")
         elif volume.host_path:
             if not volume.host_path.path.startswith("/") or volume.host_path.type not in _HOST_PATH_TYPES:
                 decoder.add_problem(
-                    volume.host_path.where, f"hostPath {volume.host_path.path[:100]!r} is not an absolute path"
+                    volume.host_path.where,
+                    f"hostPath {volume.host_path.path[:100]!r} is not an absolute path",
                 )
             host_paths[volume.name] = volume.host_path.path
         elif source:
@@ -203,6 +197,6 @@ def _data_volume(
             if item.key not in data:
                 decoder.add_problem(item.where, f"the {kind} {key[:60]!r} has no key {item.key[:60]!r}")
     for file in files:
-        if not kubernetes_containers.is_file_name(file):
+        if not is_file_name(file):
             decoder.add_problem(source.where, f"{file[:60]!r} is not a name for a file")
     return Volume(name=name, files=files)

@@ -9,7 +9,7 @@ class _Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     where: str = ""
 
 
-class Metadata(_Object):
+class Metadata(_Object, frozen=True, kw_only=True):
     """``ObjectMeta``; annotations are for people and other tools."""
 
     name: str = ""
@@ -19,7 +19,7 @@ class Metadata(_Object):
     creation_timestamp: str = ""
 
 
-class KeySelector(_Object):
+class KeySelector(_Object, frozen=True, kw_only=True):
     """A key of a ConfigMap or a Secret in the same file."""
 
     name: str = ""
@@ -27,14 +27,14 @@ class KeySelector(_Object):
     optional: bool = False
 
 
-class ValueSource(_Object):
+class ValueSource(_Object, frozen=True, kw_only=True):
     """``EnvVarSource``."""
 
     config_map_key_ref: KeySelector | None = None
     secret_key_ref: KeySelector | None = None
 
 
-class Variable(_Object):
+class Variable(_Object, frozen=True, kw_only=True):
     """``EnvVar``."""
 
     name: str
@@ -42,14 +42,14 @@ class Variable(_Object):
     value_from: ValueSource | None = None
 
 
-class Reference(_Object):
+class Reference(_Object, frozen=True, kw_only=True):
     """A reference to a ConfigMap or a Secret in the same file."""
 
     name: str = ""
     optional: bool = False
 
 
-class VariableSource(_Object):
+class VariableSource(_Object, frozen=True, kw_only=True):
     """``EnvFromSource``."""
 
     prefix: str = ""
@@ -57,7 +57,7 @@ class VariableSource(_Object):
     secret_ref: Reference | None = None
 
 
-class Port(_Object):
+class Port(_Object, frozen=True, kw_only=True):
     """``ContainerPort``."""
 
     container_port: int
@@ -67,7 +67,7 @@ class Port(_Object):
     protocol: str = "TCP"
 
 
-class Mount(_Object):
+class Mount(_Object, frozen=True, kw_only=True):
     """``VolumeMount``."""
 
     name: str
@@ -76,28 +76,28 @@ class Mount(_Object):
     sub_path: str = ""
 
 
-class Resources(_Object):
+class Resources(_Object, frozen=True, kw_only=True):
     """``ResourceRequirements``; requests only matter to a scheduler."""
 
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
 
 
-class Capabilities(_Object):
+class Capabilities(_Object, frozen=True, kw_only=True):
     """Capabilities to add and drop."""
 
     add: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
 
-class SeccompProfile(_Object):
+class SeccompProfile(_Object, frozen=True, kw_only=True):
     """A profile of system calls: RuntimeDefault, Unconfined or Localhost with a path."""
 
     type: str = "RuntimeDefault"
     localhost_profile: str = ""
 
 
-class SecurityContext(_Object):
+class SecurityContext(_Object, frozen=True, kw_only=True):
     """``SecurityContext`` of a container, and of a pod."""
 
     run_as_user: int | None = None
@@ -110,13 +110,13 @@ class SecurityContext(_Object):
     seccomp_profile: SeccompProfile | None = None
 
 
-class ExecAction(_Object):
+class ExecAction(_Object, frozen=True, kw_only=True):
     """A command in the container."""
 
     command: tuple[str, ...] = ()
 
 
-class Probe(_Object):
+class Probe(_Object, frozen=True, kw_only=True):
     """``Probe``; times are in seconds."""
 
     exec: ExecAction | None = None
@@ -127,7 +127,7 @@ class Probe(_Object):
     success_threshold: int = 1
 
 
-class Container(_Object):
+class Container(_Object, frozen=True, kw_only=True):
     """``Container``."""
 
     name: str
@@ -146,28 +146,28 @@ class Container(_Object):
     image_pull_policy: str = ""
 
 
-class HostPath(_Object):
+class HostPath(_Object, frozen=True, kw_only=True):
     """``HostPathVolumeSource``."""
 
     path: str
     type: str = ""
 
 
-class EmptyDirectory(_Object):
+class EmptyDirectory(_Object, frozen=True, kw_only=True):
     """``EmptyDirVolumeSource``."""
 
     medium: str = ""
     size_limit: str = ""
 
 
-class KeyToPath(_Object):
+class KeyToPath(_Object, frozen=True, kw_only=True):
     """A key of a ConfigMap, and the name of its file."""
 
     key: str
     path: str
 
 
-class ConfigMapVolume(_Object):
+class ConfigMapVolume(_Object, frozen=True, kw_only=True):
     """``ConfigMapVolumeSource`` and, with ``secretName``, ``SecretVolumeSource``."""
 
     name: str = ""
@@ -176,7 +176,7 @@ class ConfigMapVolume(_Object):
     optional: bool = False
 
 
-class Volume(_Object):
+class Volume(_Object, frozen=True, kw_only=True):
     """``Volume``."""
 
     name: str
@@ -186,21 +186,21 @@ class Volume(_Object):
     secret: ConfigMapVolume | None = None
 
 
-class HostAlias(_Object):
+class HostAlias(_Object, frozen=True, kw_only=True):
     """``HostAlias``."""
 
     ip: str
     hostnames: tuple[str, ...] = ()
 
 
-class DnsOption(_Object):
+class DnsOption(_Object, frozen=True, kw_only=True):
     """``PodDNSConfigOption``."""
 
     name: str
     value: str = ""
 
 
-class DnsConfig(_Object):
+class DnsConfig(_Object, frozen=True, kw_only=True):
     """``PodDNSConfig``."""
 
     nameservers: tuple[str, ...] = ()
@@ -208,7 +208,7 @@ class DnsConfig(_Object):
     options: tuple[DnsOption, ...] = ()
 
 
-class PodSpec(_Object):
+class PodSpec(_Object, frozen=True, kw_only=True):
     """``PodSpec``."""
 
     containers: tuple[Container, ...]
@@ -225,7 +225,7 @@ class PodSpec(_Object):
     termination_grace_period_seconds: int | None = None
 
 
-class PodObject(_Object):
+class PodObject(_Object, frozen=True, kw_only=True):
     """A Pod, and the template of one."""
 
     spec: PodSpec
@@ -234,13 +234,13 @@ class PodObject(_Object):
     metadata: Metadata = Metadata()
 
 
-class Selector(_Object):
+class Selector(_Object, frozen=True, kw_only=True):
     """``LabelSelector``, which only matters to a cluster."""
 
     match_labels: dict[str, str] = {}
 
 
-class DeploymentSpec(_Object):
+class DeploymentSpec(_Object, frozen=True, kw_only=True):
     """``DeploymentSpec``."""
 
     template: PodObject
@@ -248,7 +248,7 @@ class DeploymentSpec(_Object):
     replicas: int = 1
 
 
-class Deployment(_Object):
+class Deployment(_Object, frozen=True, kw_only=True):
     """A Deployment."""
 
     spec: DeploymentSpec
@@ -257,7 +257,7 @@ class Deployment(_Object):
     metadata: Metadata = Metadata()
 
 
-class ConfigMap(_Object):
+class ConfigMap(_Object, frozen=True, kw_only=True):
     """A ConfigMap, or a Secret, whose ``data`` is in base64."""
 
     api_version: str = ""

@@ -69,8 +69,12 @@ class NodeDecoder:
                 continue
             origin = typing.get_origin(kind)
             is_list, is_map = origin is tuple, origin is dict or _is_struct(kind)
-            if isinstance(node, Sequence) if is_list else isinstance(node, Mapping) if is_map else (
-                isinstance(node, Scalar)
+            if (
+                isinstance(node, Sequence)
+                if is_list
+                else isinstance(node, Mapping)
+                if is_map
+                else (isinstance(node, Scalar))
             ):
                 return self._decode(node, kind, path)
         return self._decode(node, next(kind for kind in kinds if kind is not types.NoneType), path)

@@ -37,7 +37,7 @@ class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_processes(state: PodState, app: str | None = None) -> list[ListedProcess]:
-    """Return the processes of a pod or of one app of it, parents first; raises PodError if it does not run."""
+    """Return the processes of a pod or of one app, parents first; raises PodError if it does not run."""
     apps = [pod_store.find_app(state, app)] if app else pod_store.read_apps(state)
     if not app:
         processes.require_running(state)

@@ -1,0 +1,126 @@
+"""``pumice play``: run the pod that a file describes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import confirmation, network_options, output, pod_arguments, registries
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.progress import Progress
+    from pumice.runtime.pod_inputs.model import PodInput
+    from pumice.runtime.run_options import PodOptions
+
+_EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
+Container pod manifest; - is standard input. What FILE asks for and Pumice does not have is named in a
+warning. The pod ends when all apps have ended, with the exit code of the app that failed first, or 0."""
+
+
+def parser() -> command_line.Parser:
+    """Return the parser of ``pumice play``."""
+    parser = command_line.make_parser(
+        "play",
+        "Run the pod that a file describes.",
+        epilog=_EPILOG,
+        examples=("pumice play --detach compose.yaml", "pumice play --strict pod.yaml"),
+    )
+    parser.add_argument("file", metavar="FILE", help="file that describes the pod, - for standard input")
+    pods = parser.add_argument_group("pods")
+    pods.add_argument(
+        "-d", "--detach", action="store_true", help="run the pod in the background, and print its id"
+    )
+    pods.add_argument(
+        "--name",
+        dest="pod_name",
+        default="",
+        metavar="NAME",
+        help="name of the pod (default: the name in FILE)",
+    )
+    pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
+    pod_arguments.add_label_option(pods)
+    pods.add_argument("--strict", action="store_true", help="fail if FILE asks for what Pumice does not have")
+    network_options.add_options(parser.add_argument_group("network"))
+    command_line.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    registries.options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the pod; return its exit code, 0 if it runs in the background."""
+    options = parser().parse_args(arguments)
+    from pumice.cli.run import exit_on_signals
+    from pumice.runtime.pod_inputs.files import read_pod_file
+    from pumice.runtime.run import run_apps
+    from pumice.runtime.run_options import ImageOptions, PodApp
+    from pumice.store.home import Home, locate
+
+    progress = output.make_progress(options.progress)
+    pod_input = read_pod_file(options.file, os.environ, sys.stdin.buffer)
+    _report_ignored(pod_input, progress, strict=options.strict)
+    pod = _plan_pod(pod_input, options, arguments)
+    exit_on_signals()
+    home = Home(locate(os.environ))
+    with ExitStack() as stack:
+        apps = []
+        for app in pod_input.apps:
+            image = stack.enter_context(registries.open_image(app.reference, home, progress, options))
+            source = ImageOptions(
+                reference=app.reference,
+                is_insecure="image" in options.insecure_options,
+                allow_older=options.allow_older,
+                confirm=confirmation.unsigned_image_question(),
+            )
+            apps.append(PodApp(image, app.options, source))
+        code = run_apps(apps, pod, home=home, progress=progress)
+    if pod.detached:
+        print(pod.id)
+    return code
+
+
+def _report_ignored(pod: PodInput, progress: Progress, *, strict: bool) -> None:
+    """Name what the file asks for and the pod will not have; with ``strict``, raise UsageError."""
+    if pod.ignored and strict:
+        raise UsageError(f"{pod.ignored[0]} is not supported", hint="omit --strict to run the pod without it")
+    for text in pod.ignored:
+        progress.warn(f"ignored {text}")
+
+
+def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[str]) -> PodOptions:
+    """Return the pod of a file with the changes of the command line."""
+    import msgspec
+
+    from pumice.runtime.container import HOSTNAME
+    from pumice.runtime.pods import pod_store
+    from pumice.runtime.run_options import PodOptions
+
+    if pod.network and not options.network:
+        options.network = pod.network
+    network = network_options.plan_network(options, has_ports=bool(pod.publish))
+    network = msgspec.structs.replace(network, publish=(*network.publish, *pod.publish))
+    return PodOptions(
+        network=network,
+        hostname=pod.hostname or HOSTNAME,
+        names=pod.names,
+        strict=options.strict,
+        id=pod_store.new_id(),
+        name=pod_store.check_name(options.pod_name or pod.name),
+        labels={**pod.labels, **pod_arguments.parse_labels(options.label)},
+        detached=options.detach,
+        # Without a name in the foreground, nothing is left.
+        remove=options.rm or not (options.detach or options.pod_name),
+        run_options=tuple(arguments[: len(arguments) - 1]),
+        run_arguments=(os.path.abspath(options.file) if options.file != "-" else "-",),  # noqa: PTH100 - links stay
+        run_directory=os.getcwd(),  # noqa: PTH109 - as text
+        run_verb="play",
+        volumes=pod.volumes,
+        is_pod_of_several=True,
+        shares_pids=pod.shares_pids,
+    )

@@ -184,6 +184,12 @@ def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'name: example.com/x\nversion: "1.0"\nfrom: {debian: bookworm}\n'
         f'packages: ["{_yaml(EVIL)}"]\n"{_yaml(EVIL)}": 1\n'
     )
+    head = f'apiVersion: v1\nkind: Pod\nmetadata: {{name: "{_yaml(EVIL)}"}}\n'
+    spec = f'spec: {{"{_yaml(EVIL)}": 1, containers: [{{name: a, image: "{_yaml(EVIL)}"}}]}}\n'
+    (root / "pod.yaml").write_text(head + spec)
+    (root / "compose.yaml").write_text(
+        f'services: {{a: {{image: "{_yaml(EVIL)}", "{_yaml(EVIL)}": "{_yaml(EVIL)}"}}}}\n'
+    )
     (root / "text").write_text(EVIL)
     (root / f"key{EVIL}.pub").write_text(EVIL)
     return root
@@ -246,6 +252,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "build": [["recipe.yaml"], ["text"], [EVIL], ["recipe.yaml", "-o", EVIL]],
     "explain": [["recipe.yaml", EVIL], ["text", EVIL]],
     "images": [[], ["--json"], [EVIL]],
+    "play": [["recipe.yaml"], ["text"], [EVIL], ["pod.yaml"], ["compose.yaml"]],
     "ps": [["--all"], ["--all", "--json"], ["--filter", EVIL], ["--filter", f"name={EVIL}"]],
     "status": [["evil"], ["evil", "--json"], [EVIL]],
     "logs": [[EVIL], ["evil", "--since", EVIL]],

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
+from pumice.cli import output, pod_arguments, pod_views
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ def parser() -> command_line.Parser:
     parser = command_line.make_action_parser(
         "generate", "Write the files with which other programs run a pod."
     )
+    kube = command_line.add_action(
+        parser,
+        "kube",
+        _generate_kube,
+        "print a Kubernetes Pod",
+        description="Print a Kubernetes Pod that does what this pod does.",
+        epilog="What a Kubernetes Pod cannot say is named in a warning. 'pumice play' runs the file.",
+        examples=("pumice generate kube web > web.yaml",),
+    )
+    pod_arguments.add_pod(kube)
     systemd = command_line.add_action(
         parser,
         "systemd",
@@ -45,6 +55,18 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     return command_line.run_action(parser(), arguments)
+
+
+def _generate_kube(options: argparse.Namespace) -> int:
+    from pumice.runtime.pod_inputs.kubernetes_writer import write_pod
+    from pumice.runtime.pods.specifications import read_specification
+
+    progress = output.make_progress("auto")
+    text, omitted = write_pod(read_specification(pod_arguments.find_pod(options.pod)))
+    for sentence in omitted:
+        progress.warn(f"omitted {sentence}")
+    sys.stdout.write(text)
+    return 0
 
 
 def _generate_systemd(options: argparse.Namespace) -> int:

@@ -105,6 +105,8 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
         options.network = pod.network
     network = network_options.plan_network(options, has_ports=bool(pod.publish))
     network = msgspec.structs.replace(network, publish=(*network.publish, *pod.publish))
+    words = list(arguments)
+    del words[len(words) - 1 - words[::-1].index(options.file)]
     return PodOptions(
         network=network,
         hostname=pod.hostname or HOSTNAME,
@@ -116,7 +118,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
         detached=options.detach,
         # Without a name in the foreground, nothing is left.
         remove=options.rm or not (options.detach or options.pod_name),
-        run_options=tuple(arguments[: len(arguments) - 1]),
+        run_options=tuple(words),
         run_arguments=(os.path.abspath(options.file) if options.file != "-" else "-",),  # noqa: PTH100 - links stay
         run_directory=os.getcwd(),  # noqa: PTH109 - as text
         run_verb="play",

@@ -80,7 +80,9 @@ class Interpolation:
             (word for word in (":-", ":?", ":+", "-", "?", "+") if text.startswith(word, position)), ""
         )
         if not operator:
-            self._add(node, f"the variable {name[:60]!r} has an unknown operator")
+            is_open = position >= len(text)
+            text_of_problem = "has no '}' at its end" if is_open else "has an unknown operator"
+            self._add(node, f"the variable {name[:60]!r} {text_of_problem}")
             return "", len(text)
         argument, position = self._expand(text, position + len(operator), "}", node, depth + 1)
         value = self._values.get(name)

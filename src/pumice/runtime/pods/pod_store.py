@@ -48,6 +48,8 @@ FILTER = "filter"
 """The file with the filter of system calls, if there is one."""
 APPS, VOLUMES = "apps", "volumes"
 """The directories of the apps, and of the volumes that exist as long as the pod."""
+SPEC = "spec.json"
+"""The file with what was asked for: `pod_inputs.model.PodInput`."""
 _POD = "pod.json"
 _LOCK = "pods"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")

@@ -14,6 +14,7 @@ from pumice.runtime import run
 from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.isolation.control_groups import LimitedApp
+from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.launch import Launch
 from pumice.runtime.pods.pod_store import PodContent
@@ -62,9 +63,26 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
     )
 
 
+def describe_pod(options: PodOptions, apps: Sequence[PlannedApp], name: str) -> PodInput:
+    """Return what was asked for, as a file would say it."""
+    network = options.network
+    return PodInput(
+        name=name,
+        apps=tuple(InputApp(app.reference, app.options) for app in apps),
+        labels=options.labels,
+        hostname=options.hostname,
+        names=options.names,
+        network=network.mode if network and network.mode == "host" else "",
+        publish=network.publish if network else (),
+        volumes=options.volumes,
+        shares_pids=options.shares_pids,
+    )
+
+
 def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Path) -> PodContent:
     """Return what the directory of a pod contains."""
     pod = make_pod(options, apps[0])
+    spec = {pod_store.SPEC: msgspec.json.encode(describe_pod(options, apps, pod.name))}
     volumes = tuple(volume.name for volume in options.volumes)
     volume_files = {
         f"{pod_store.VOLUMES}/{volume.name}/{name}": data
@@ -73,7 +91,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Pat
     }
     if not options.is_pod_of_several:
         plan = plan_files(apps[0].container, directory)
-        return PodContent(pod, {**plan, **volume_files}, volumes)
+        return PodContent(pod, {**plan, **spec, **volume_files}, volumes)
     pod = msgspec.structs.replace(
         pod,
         labels=options.labels,
@@ -93,7 +111,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Pat
         # The log exists from the beginning, so that it can be followed while the app waits for others.
         files = {**plan_files(app.container, directory), log_writer.NAME: b""}
         contents.append(PodContent(record, files))
-    return PodContent(pod, volume_files, volumes, tuple(contents))
+    return PodContent(pod, {**spec, **volume_files}, volumes, tuple(contents))
 
 
 def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:

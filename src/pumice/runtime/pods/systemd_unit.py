@@ -26,7 +26,7 @@ def make_unit(
     Raises PodError if the command contains a character that a unit cannot have.
     """
     options = select_options(pod.run_options)
-    words = [*program, "run", "--rm", "--name", pod.name, *options, *pod.run_arguments]
+    words = [*program, pod.run_verb, "--rm", "--name", pod.name, *options, *pod.run_arguments]
     settings = [
         *(
             f"Environment={_quote(f'{name}={value}').replace('$$', '$')}"

@@ -153,6 +153,40 @@ def test_a_lock_without_the_list_keeps_everything(world: World) -> None:
     assert installed(read_image(world, "--locked")) == {"server"} | TOOLS
 
 
+def locked_names(world: World, key: str) -> list[str]:
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    names: list[str] = lock.get(key, {}).get("amd64", [])
+    return names
+
+
+def test_a_build_records_in_the_lock_what_it_left_out(world: World) -> None:
+    world.run("lock", "recipe.yaml")
+    assert locked_names(world, "omitted") == [], "only a build knows it"
+    world.build()
+    assert locked_names(world, "omitted") == sorted(TOOLS)
+    written = (world.project / "recipe.lock").read_bytes()
+    world.run("lock", "recipe.yaml", "--upgrade")
+    world.build()
+    assert (world.project / "recipe.lock").read_bytes() == written
+    world.write("run: {command: [openssl, version]}\n", packages="[server]")
+    note = "left out other packages than the lock records for amd64: -openssl; 'pumice build' without --locked"
+    assert note in world.run("build", "--locked", "recipe.yaml").stderr
+    assert (world.project / "recipe.lock").read_bytes() == written
+    world.build()
+    assert locked_names(world, "omitted") == sorted(TOOLS - {"openssl"})
+    assert "left out other packages" not in world.run("build", "--locked", "recipe.yaml").stderr
+
+
+def test_the_record_in_the_lock_decides_nothing(world: World) -> None:
+    digest = world.build()
+    path = world.project / "recipe.lock"
+    lock = json.loads(path.read_bytes())
+    lock["omitted"]["amd64"] = ["server", "unknown"]
+    path.write_text(json.dumps(lock))
+    assert world.build("--locked") == world.build() == digest
+    assert locked_names(world, "omitted") == sorted(TOOLS)
+
+
 def test_without_gives_up_a_program_that_files_use(world: World) -> None:
     world.write("run: {command: [/usr/sbin/server]}\n", packages="[server, tool]")
     tool = Deb(

@@ -10,7 +10,7 @@ import msgspec
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.context import BuildContext, default_processors
-from pumice.assembly.image import build_image, save_allocated_ids
+from pumice.assembly.image import build_image, save_build_record, with_build_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +107,21 @@ def build_recipe(
             locked=settings.locked,
             recipe_text=settings.recipe_text,
         )
-    if not settings.locked:
-        save_allocated_ids(lock, path, image)
+    if settings.locked:
+        _report_other_omission(lock, with_build_record(lock, image.platforms), progress)
+    else:
+        save_build_record(lock, path, image)
     return RecipeBuild(recipe, lock, image)
+
+
+def _report_other_omission(lock: Lock, new_lock: Lock, progress: Progress) -> None:
+    """Report where a locked build left out other packages than the lock records."""
+    for architecture, names in lock.omitted.items():
+        left_out = set(new_lock.omitted.get(architecture, ()))
+        changes = [*(f"+{name}" for name in sorted(left_out - {*names}))]
+        changes += [f"-{name}" for name in sorted({*names} - left_out)]
+        if changes:
+            progress.note(
+                f"left out other packages than the lock records for {architecture}: {', '.join(changes)}; "
+                "'pumice build' without --locked records it"
+            )

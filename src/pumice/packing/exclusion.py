@@ -70,12 +70,10 @@ def _mark_partial(fields: Mapping[str, str], excluded_files: int) -> dict[str, s
     if not excluded_files:
         return dict(fields)
     count = f"{excluded_files} {'file' if excluded_files == 1 else 'files'}"
-    marked = {}
-    for name, value in fields.items():
-        if name.lower() == "description":
-            summary, newline, text = value.partition("\n")
-            value = f"{summary} (partial: {count} excluded){newline}{text}"
-        marked[name] = value
+    marked = dict(fields)
+    for name in (name for name in fields if name.lower() == "description"):
+        summary, newline, text = fields[name].partition("\n")
+        marked[name] = f"{summary} (partial: {count} excluded){newline}{text}"
     return {**marked, "X-Pumice-Excluded": count}
 
 

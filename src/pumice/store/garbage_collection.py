@@ -162,7 +162,7 @@ def _find_leftovers(root: str) -> Iterator[str]:
 
 
 def _find_old_filters(root: str, cutoff: float) -> Iterator[str]:
-    """Yield the compiled system call filters from before ``cutoff``; a run that needs one compiles it again."""
+    """Yield the compiled system call filters from before ``cutoff``; a run compiles what it needs again."""
     for entry in _list_directory(os.path.join(root, "seccomp")):
         try:
             is_old = entry.stat(follow_symlinks=False).st_mtime < cutoff

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -245,13 +247,58 @@ def test_evidence_names_what_is_left_out(world: World) -> None:
     assert "perl-base 5.36" in properties["pumice:omitted"]
 
 
-def test_a_warm_build_decides_nothing_again(world: World) -> None:
+READS = """
+import json, sys
+import pumice.omission.uses as uses
+from pumice.cli.main import main
+
+read = []
+original = uses.read_package_uses
+def record(segment, blobs):
+    read.append(segment.facts.name)
+    return original(segment, blobs)
+uses.read_package_uses = record
+code = main(sys.argv[2:])
+open(sys.argv[1], "w").write(json.dumps(sorted(read)))
+sys.exit(code)
+"""
+
+
+def read_packages(world: World) -> list[str]:
+    """Build, and return the packages whose contents were read for what their files use."""
+    subprocess.run(
+        [sys.executable, "-c", READS, "reads.json", "build", "recipe.yaml"],
+        cwd=world.project,
+        env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+        check=True,
+    )
+    names: list[str] = json.loads((world.project / "reads.json").read_bytes())
+    return names
+
+
+def test_the_contents_of_a_package_are_read_once_for_all_builds(world: World) -> None:
+    assert read_packages(world) == ["server"], "packages that are left out are not read"
+    assert read_packages(world) == []
+    world.write("run: {command: [/usr/bin/openssl]}\n", packages="[server]")
+    assert read_packages(world) == ["openssl"], "another recipe needs another decision, by the same facts"
+    world.write("environment: {A: b}\n", packages="[server, openssl]")
+    assert read_packages(world) == []
+
+
+def test_a_build_with_nothing_to_do_loads_no_decision(world: World) -> None:
     world.build()
-    store = world.root / "store"
-    records = sorted(str(path) for path in (store / "records").rglob("*"))
-    assert any("omission" in path for path in records)
-    world.build()
-    assert sorted(str(path) for path in (store / "records").rglob("*")) == records
+    program = (
+        "import sys\nfrom pumice.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "assert 'pumice.omission.uses' not in sys.modules\n"
+        "assert 'pumice.omission.decision' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, "build", "recipe.yaml"],
+        cwd=world.project,
+        env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+        check=True,
+    )
 
 
 def test_files_that_the_recipe_excludes_keep_nothing(world: World) -> None:

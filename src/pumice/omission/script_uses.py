@@ -23,28 +23,31 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"(?<![\w./$}~*-])(?:/[\w.+@-]+)+")
 _MAX_PATHS = 2_000
 
+# Repetitions are bounded, so that no text takes long.
 _NAME = r"([A-Za-z0-9_][\w.+-]*|(?:/[\w.+@-]+)+)"
-_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _COMMAND_POSITION = re.compile(
-    r"(?:^|[;|&({`!]|\b(?:then|do|else|elif|if|while|until|time)\b)[ \t]*(?:\w+=\S*[ \t]+)*" + _NAME,
+    r"(?:^|[;|&({`!]|\b(?:then|do|else|elif|if|while|until|time)\b)[ \t]{0,40}"
+    r"(?:\w{1,40}=\S{0,200}[ \t]{1,8}){0,8}" + _NAME,
     re.MULTILINE,
 )
 _ARGUMENT_POSITION = re.compile(
     r"\b(?:command|which|type|hash|exec|eval|env|xargs|nice|nohup|setsid|sudo|time|timeout|chroot)\b"
-    r"(?:[ \t]+(?:-u[ \t]+\S+|-\S+|\w+=\S*|[0-9]+))*[ \t]+[\"']?" + _NAME
+    r"(?:[ \t]{1,8}(?:-u[ \t]{1,8}[^\s-]\S{0,40}|-(?!u[ \t])\S{1,80}|\w{1,40}=\S{0,200}|[0-9]{1,8})){0,8}"
+    r"[ \t]{1,8}[\"']?" + _NAME
 )
 """The program that another program runs or looks for, after options and variables."""
 
 _CALLED_COMMAND = re.compile(
-    r"\b(?:system|exec\w*|popen\w*|Popen|qx\w*|spawn\w*|open3?|subprocess\.\w+|check_\w+|call|run\w*|"
-    r"(?:complex_)?doit|capture\w*|which|find_executable|can_run)\s*\(?[\s({\[]*"
-    r"(?:[\w \t$*]+,\s*)?(?:['\"][-+|<>]{1,2}['\"],\s*)?[bfru]?[\"'][|\s]*" + _NAME
+    r"\b(?:system|exec\w{0,8}|popen\w?|Popen|qx\w{0,8}|spawn\w{0,8}|open3?|subprocess\.\w{1,20}|check_\w{1,12}|"
+    r"call|run\w{0,12}|(?:complex_)?doit|capture\w{0,12}|which|find_executable|can_run)[\s({\[]{0,8}"
+    r"(?:[\w \t$*]{1,40},\s{0,8})?(?:['\"][-+|<>]{1,2}['\"],\s{0,8})?[bfru]?[\"'][|\s]{0,8}" + _NAME
 )
 """The first word of a string that a Perl, Python or Ruby script passes to a function that runs programs."""
-_BACKTICK_COMMAND = re.compile(r"`\s*" + _NAME + r"(?=[\s`])")
+_BACKTICK_COMMAND = re.compile(r"`\s{0,8}" + _NAME + r"(?=[\s`])")
 
-_PERL_MODULE = re.compile(r"^\s*(?:use|require)\s+([A-Z]\w*(?:::\w+)*)", re.MULTILINE)
-_PYTHON_MODULE = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
+_PERL_MODULE = re.compile(r"^[ \t]*(?:use|require)[ \t]+([A-Z]\w*(?:::\w+)*)", re.MULTILINE)
+_PYTHON_MODULE = re.compile(r"^[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
 
 
 class ScriptUses(msgspec.Struct, frozen=True):

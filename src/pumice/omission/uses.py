@@ -61,7 +61,9 @@ _HELPER = re.compile(
 
 _SHELL = Script("/bin/sh")
 """What runs an executable text without ``#!`` in a directory of programs."""
-_COMMAND_SETTING = re.compile(r"^\s*[\w.-]+\s*[=:]\s*[\"']?([a-z][\w.+]*-[\w.+-]+)[\"']?\s*$", re.MULTILINE)
+_COMMAND_SETTING = re.compile(
+    r"^[ \t]*[\w.-]+[ \t]*[=:][ \t]*[\"']?([a-z][\w.+]*-[\w.+-]+)[\"']?[ \t]*$", re.MULTILINE
+)
 """A setting whose value can only be a program, such as ``editor = sensible-editor``."""
 _PATH_IN_PROGRAM = re.compile(rb"(?<![\w./$}~*:-])/(?:usr/)?(?:local/)?s?bin/[\w.+-]+(?=[\0 \"'\n;])")
 _MAX_TEXT = 1 << 20

@@ -116,3 +116,28 @@ def test_programs_in_settings(text: str, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("path", ["etc/cron.daily/app", "etc/init.d/app", "usr/share/bug/app/script"])
 def test_scripts_that_nothing_starts_use_nothing(path: str) -> None:
     assert read(path, "#!/bin/sh\ntar x\n") is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        " ",
+        "\n",
+        ";a=",
+        "exec ",
+        "exec -exec ",
+        "sudo -u -u ",
+        "system (",
+        "a, ",
+        "system($a ",
+        "`",
+        "/a",
+        "=",
+        "a-",
+    ],
+)
+@pytest.mark.parametrize("line", ["#!/bin/bash\n[[", "#!/usr/bin/perl"])
+def test_no_script_takes_long(line: str, piece: str) -> None:
+    """A text that makes a regular expression slow would take hours."""
+    assert read("usr/bin/app", f"{line}\n{piece * ((1 << 17) // len(piece))}\n") is not None
+    read("etc/app.conf", piece * ((1 << 17) // len(piece)))

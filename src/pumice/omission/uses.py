@@ -51,11 +51,12 @@ _IGNORED_DIRECTORIES = (
 )
 """Directories of files that nothing in a container reads or starts."""
 
+_UNUSED = re.compile(r"select-editor|Config_heavy\.pl|.*\.(?:pc|h|mk|la|a)")
+"""Names of files for builds and for questions at a terminal, which count nowhere."""
 _HELPER = re.compile(
-    r"update-.*|add-shell|remove-shell|c_rehash|py3compile|py3clean|debpython|deb-systemd-.*|dpkg-.*"
-    r"|pam-auth-update|maintscripts-functions|select-editor|sensible-.*|Config_heavy\.pl"
-    r"|clean-up-unmanaged-libraries|.*\.(?:pc|h|mk|la|a)"
-    r"|dh_.*|cpan5\..*|pg_buildext|mariadb-service-convert|tor-instance-create"
+    r"update-.*|add-shell|remove-shell|c_rehash|py3compile|py3clean|debpython|deb-systemd-.*|dpkg-.*|dh_.*"
+    r"|pam-auth-update|maintscripts-functions|sensible-.*|clean-up-unmanaged-libraries|cpan5\..*|instmodsh"
+    r"|pg_buildext|mariadb-service-convert|tor-instance-create"
 )
 """File names of helpers that only package tools and maintainers start."""
 
@@ -115,7 +116,7 @@ def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
     ``read_at(offset, size)`` reads a part of it.
     """
     path = entry.path
-    if path.startswith(_IGNORED_DIRECTORIES) or (is_helper(path) and not _is_program_path(path)):
+    if path.startswith(_IGNORED_DIRECTORIES) or _UNUSED.fullmatch(posixpath.basename(path)):
         return None
     if entry.kind in ("symlink", "hardlink"):
         return FileUses(path, link=_link_target(entry))

@@ -87,7 +87,7 @@ def test_modules_of_a_script() -> None:
         ("usr/bin/cpan5.36-x86_64-linux-gnu", False),
     ],
 )
-def test_directories_of_programs(path: str, is_started: bool) -> None:
+def test_only_a_program_that_something_can_start_by_name_counts(path: str, is_started: bool) -> None:
     assert is_started_by_name(path) is is_started
 
 
@@ -113,7 +113,9 @@ def test_programs_in_settings(text: str, expected: tuple[str, ...]) -> None:
     assert programs("usr/share/app.conf", text, 0o644) == ()
 
 
-@pytest.mark.parametrize("path", ["etc/cron.daily/app", "etc/init.d/app", "usr/share/bug/app/script"])
+@pytest.mark.parametrize(
+    "path", ["usr/bin/select-editor", "etc/cron.daily/app", "etc/init.d/app", "usr/share/bug/app/script"]
+)
 def test_scripts_that_nothing_starts_use_nothing(path: str) -> None:
     assert read(path, "#!/bin/sh\ntar x\n") is None
 

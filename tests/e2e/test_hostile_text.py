@@ -261,7 +261,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "kill": [["evil"], ["evil", "--signal", EVIL], [EVIL]],
     "wait": [[EVIL]],
     "top": [["evil"], [EVIL]],
-    "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
+    "generate": [["systemd", "evil"], ["kube", "evil"], ["kube", EVIL], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
     "trust": [
         ["list"],

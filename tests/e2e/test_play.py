@@ -129,3 +129,15 @@ def test_pods_leave_nothing(person: Person) -> None:
     assert pods.processes_with("sleep 5512345") == []
     store = person.home / "store"
     assert [*(store / "pods").iterdir(), *(store / "tmp").iterdir()] == []
+
+
+def test_a_generated_pod_does_the_same(person: Person) -> None:
+    process = person.pumice("play", "--network", "none", "--detach", "-", input=POD)
+    assert process.returncode == 0, process.stderr
+    assert pods.run_ok(person, "wait", "shop") == "4\n"
+    generated = pods.run_ok(person, "generate", "kube", "shop")
+    pods.run_ok(person, "rm", "shop")
+    process = person.pumice("play", "--network", "none", "-", input=generated)
+    assert process.returncode == 4, process.stderr
+    assert "web   | from-config" in process.stdout
+    assert "web   | 1000" in process.stdout

@@ -22,6 +22,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     # What only the user knows:
     **dict.fromkeys(
         (
+            "APP",
             "ARG",
             "ADDR",
             "CAP",

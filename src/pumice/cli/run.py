@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         examples=(
             "pumice run example.com/hello:1.0",
             "pumice run --volume /srv:/srv --env DEBUG=1 oci:hello serve --port 8080",
-            "pumice run --detach --name shop example.com/web:1.0 --- --env MODE=rw example.com/db:1.0",
+            "pumice run --detach example.com/web:1.0 --- example.com/db:1.0",
         ),
     )
     parser.add_argument(

@@ -321,3 +321,11 @@ def test_slirp4netns_is_used_without_pasta(person: Person, machine: Machine) -> 
         wait_for_release(person)
     finally:
         machine.run("umount", pasta)
+
+
+def test_the_apps_of_a_pod_share_a_network_and_its_ports(person: Person, machine: Machine) -> None:
+    ports = ("--publish", "127.0.0.1:18093:80", "--publish", "127.0.0.1:18094:81")
+    other = SERVE.replace("-p 80", "-p 81")
+    with running(person, *ports, "web:1", SERVE, "one", "---", "--app", "b", "box:1", other, "two"):
+        assert machine.fetch("http://127.0.0.1:18093/") == "one\n"
+        assert machine.fetch("http://127.0.0.1:18094/") == "two\n"

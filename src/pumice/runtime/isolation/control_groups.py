@@ -21,7 +21,7 @@ from pumice.errors import SandboxError
 from pumice.runtime.isolation.model import DEFAULT_PIDS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.runtime.container import Container
 
@@ -56,7 +56,8 @@ class ControlGroup:
             except FileNotFoundError:  # removed in between
                 continue
             with suppress(OSError):  # a kernel without locks on cgroup files
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Only a collection can hold it, for a moment, and then the group is gone.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             if directory.exists():
                 break
             os.close(descriptor)
@@ -65,7 +66,7 @@ class ControlGroup:
 
     def open_members(self) -> tuple[int, ...]:
         """Return descriptors of the files ``cgroup.procs``, through which processes enter."""
-        return _open_members(self.directories)
+        return open_members_of(self.directories)
 
     def ran_out_of_memory(self) -> bool:
         """Return whether processes were killed, or may have been, because no memory was left.
@@ -110,14 +111,8 @@ class ControlGroup:
         self.directories, self._locks = [], []
 
 
-class LimitedApp(msgspec.Struct, frozen=True):
-    """The container of an app of a pod, with descriptors of its control groups, and their directories."""
-
-    container: Container
-    directories: tuple[Path, ...]
-
-
-def _open_members(directories: Iterable[Path]) -> tuple[int, ...]:
+def open_members_of(directories: Iterable[Path]) -> tuple[int, ...]:
+    """Return descriptors of the files ``cgroup.procs`` of groups."""
     return tuple(os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in directories)
 
 
@@ -149,37 +144,13 @@ def limited(container: Container) -> Iterator[tuple[Container, ControlGroup]]:
     group = ControlGroup()
     limits = container.isolation.limits
     try:
-        _create_or_explain(group, [limits], lambda: _create(group, limits))
+        create_or_explain(group, [limits], lambda: _create(group, limits))
         yield msgspec.structs.replace(container, cgroups=group.open_members()), group
     finally:
         group.close()
 
 
-@contextmanager
-def limited_pod(
-    containers: Mapping[str, Container],
-) -> Iterator[tuple[dict[str, LimitedApp], ControlGroup]]:
-    """Create the control groups of a pod, and in them those of its apps, by their names; see `limited`."""
-    group = ControlGroup()
-    limits = {name: container.isolation.limits for name, container in containers.items()}
-    try:
-        directories: dict[str, list[Path]] = {name: [] for name in containers}
-        _create_or_explain(group, list(limits.values()), lambda: _create_pod(group, limits, directories))
-        yield (
-            {
-                name: LimitedApp(
-                    msgspec.structs.replace(container, cgroups=_open_members(directories[name])),
-                    tuple(directories[name]),
-                )
-                for name, container in containers.items()
-            },
-            group,
-        )
-    finally:
-        group.close()
-
-
-def _create_or_explain(group: ControlGroup, limits: Sequence[Limits], create: Callable[[], None]) -> None:
+def create_or_explain(group: ControlGroup, limits: Sequence[Limits], create: Callable[[], None]) -> None:
     """Call ``create`` unless nothing is limited; raises SandboxError if a limit cannot be set."""
     if all(limit == Limits(pids=0) for limit in limits):
         return
@@ -198,7 +169,7 @@ def _create_or_explain(group: ControlGroup, limits: Sequence[Limits], create: Ca
 def find_obstacle(limits: Limits) -> str:
     """Return why the limits cannot be set here, ``""`` if they can."""
     hierarchies = find_hierarchies()
-    for controller in _needed(limits):
+    for controller in needed_controllers(limits):
         usable = [hierarchy for hierarchy in hierarchies if controller in hierarchy.controllers]
         if not usable:
             return f"this machine has no control group for {controller}"
@@ -209,38 +180,22 @@ def find_obstacle(limits: Limits) -> str:
     return ""
 
 
-def _needed(limits: Limits) -> list[str]:
+def needed_controllers(limits: Limits) -> list[str]:
+    """Return the controllers that limits need."""
     pids = DEFAULT_PIDS if limits.pids is None else limits.pids
     wanted = {"memory": limits.memory, "cpu": limits.cpus or limits.cpu_shares, "pids": pids}
     return [controller for controller, limit in wanted.items() if limit]
 
 
 def _create(group: ControlGroup, limits: Limits) -> None:
-    for hierarchy, controllers, directory in _plan_groups(_needed(limits)):
+    for hierarchy, controllers, directory in plan_groups(needed_controllers(limits)):
         if hierarchy.version == 2:
-            _enable(hierarchy, directory.parent, controllers)
+            enable_controllers(hierarchy, directory.parent, controllers)
         group.add(directory)
-        _set_limits(directory, limits, hierarchy.version, controllers)
+        set_limits(directory, limits, hierarchy.version, controllers)
 
 
-def _create_pod(
-    group: ControlGroup, limits: Mapping[str, Limits], directories: Mapping[str, list[Path]]
-) -> None:
-    """Create a group for the pod, and in it one for each app, which is added to its ``directories``."""
-    needed = list(dict.fromkeys(name for limit in limits.values() for name in _needed(limit)))
-    for hierarchy, controllers, parent in _plan_groups(needed):
-        group.add(parent)
-        if hierarchy.version == 2:
-            _enable(hierarchy, parent, controllers)
-        for name, limit in limits.items():
-            directory = parent / name
-            directory.mkdir(mode=0o755)
-            directories[name].append(directory)
-            own = [controller for controller in controllers if controller in _needed(limit)]
-            _set_limits(directory, limit, hierarchy.version, own)
-
-
-def _plan_groups(needed: list[str]) -> Iterator[tuple[Hierarchy, list[str], Path]]:
+def plan_groups(needed: list[str]) -> Iterator[tuple[Hierarchy, list[str], Path]]:
     """Yield each hierarchy that is needed with its controllers and the directory of a new group in it.
 
     Raises OSError if this machine lacks a controller.
@@ -258,7 +213,8 @@ def _plan_groups(needed: list[str]) -> Iterator[tuple[Hierarchy, list[str], Path
         raise OSError(errno.ENODEV, f"there is no control group for {', '.join(sorted(missing))}")
 
 
-def _set_limits(directory: Path, limits: Limits, version: int, controllers: list[str]) -> None:
+def set_limits(directory: Path, limits: Limits, version: int, controllers: list[str]) -> None:
+    """Write limits to the files of a group; raises OSError."""
     for file, value in _settings(limits, version, controllers):
         _set(directory / file, value)
 
@@ -296,7 +252,7 @@ def _set(path: Path, value: str) -> None:
         file.write(value)
 
 
-def _enable(hierarchy: Hierarchy, parent: Path, controllers: list[str]) -> None:
+def enable_controllers(hierarchy: Hierarchy, parent: Path, controllers: list[str]) -> None:
     """Enable controllers for the children of each group from the top of ours to ``parent`` (version 2).
 
     A group with processes cannot have them. So the processes of a delegated group move to a child.

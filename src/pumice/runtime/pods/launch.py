@@ -17,7 +17,8 @@ from pumice.runtime.stage1 import external
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.runtime.isolation.control_groups import ControlGroup, LimitedApp
+    from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.isolation.pod_groups import LimitedApp
     from pumice.runtime.pods.pod_store import PodContent
     from pumice.runtime.pods.records import HealthCheck
     from pumice.runtime.run import PlannedApp

@@ -12,8 +12,8 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime import run
 from pumice.runtime.container import IdMaps
-from pumice.runtime.isolation import control_groups
-from pumice.runtime.isolation.control_groups import LimitedApp
+from pumice.runtime.isolation import control_groups, pod_groups
+from pumice.runtime.isolation.pod_groups import LimitedApp
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.launch import Launch
@@ -161,7 +161,7 @@ def start_pod(
         if options.is_pod_of_several:
             _check_pod(options)
             containers = {app.options.name: app.container for app in apps}
-            limits = control_groups.limited_pod(containers)
+            limits = pod_groups.limited_pod(containers)
         else:
             limits = _limit_one(apps[0].container)
         with limits as (limited, group):

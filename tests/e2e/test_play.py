@@ -34,7 +34,7 @@ spec:
   - name: web
     image: box:1
     command: [sh, -c]
-    args: ["cat /data/f /conf/text; echo; echo $(A); hostname; id -u; touch /x"]
+    args: ["cat /data/f /conf/text; echo; echo $(A); hostname; id -u; touch /x; true"]
     env: [{name: A, value: hello}]
     securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}
     volumeMounts: [{name: data, mountPath: /data}, {name: conf, mountPath: /conf}]

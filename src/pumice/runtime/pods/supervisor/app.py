@@ -50,6 +50,8 @@ class App:
         self.has_executed = False
         self.code: int | None = None
         """The exit code, None while it has not ended."""
+        self.was_cancelled = False
+        """Whether it was never started."""
         self.cannot_run = False
         """Whether its program could not be executed."""
         self.reason = ""
@@ -117,6 +119,7 @@ class App:
         """End an app that was not started, for a reason; ``is_failure`` if that is not the end of another."""
         self._close_inherited()
         self.cannot_run = is_failure
+        self.was_cancelled = True
         self.code, self.reason = _SANDBOX_FAILED if is_failure else _NOT_STARTED, reason
         self._write_end()
 

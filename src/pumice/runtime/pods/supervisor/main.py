@@ -112,7 +112,7 @@ class _Supervisor:
         """Record the start of the pod, and which app failed first."""
         apps = self._apps.values()
         for app in apps:
-            if app.code and self._first_failure is None:
+            if app.code and self._first_failure is None and not app.was_cancelled:
                 self._first_failure = app
         if not self._is_pod_of_one and not self._has_started and any(app.has_executed for app in apps):
             pod_files.write_start(self._options.directory, os.getpid())
@@ -160,7 +160,8 @@ class _Supervisor:
         if self._holder:
             self._holder.end()
         unexecuted = next((app for app in self._apps.values() if app.cannot_run), None)
-        culprit = unexecuted or self._first_failure
+        cancelled = next((app for app in self._apps.values() if app.was_cancelled), None)
+        culprit = unexecuted or self._first_failure or cancelled
         code, reason = (culprit.code or 0, culprit.reason) if culprit else (0, "")
         if reason and culprit and not self._is_pod_of_one:
             reason = f"{culprit.options.name}: {reason}"

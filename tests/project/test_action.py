@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,9 @@ def test_the_action_builds_signs_and_reports_the_digest(
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pumice "$@"\n')
     program.chmod(0o755)
     (tmp_path / "my recipe.yaml").write_text(RECIPE)
-    subprocess.run(
-        [program, "key", "generate", "--output", "signing"],
-        cwd=tmp_path,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    subprocess.run([program, "lock", "my recipe.yaml"], cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+    call = partial(subprocess.run, cwd=tmp_path, capture_output=True)
+    call([program, "key", "generate", "--output", "signing"], check=True)
+    call([program, "lock", "my recipe.yaml"], check=True)
 
     inputs = default_inputs(action) | {
         "recipe": "my recipe.yaml",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.color import Color
+from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
@@ -138,9 +139,7 @@ def spans(text: Text) -> str:
     return "".join(parts).rstrip()
 
 
-def _console() -> object:
-    from rich.console import Console
-
+def _console() -> Console:
     return Console(width=COLUMNS, force_terminal=True, color_system="truecolor")
 
 

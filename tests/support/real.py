@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = sorted(
     path.parent.name
     for path in (ROOT / "examples").glob("*/recipe.yaml")
-    if not (path.parent / "prepare.sh").exists()  # it downloads files of the recipe, and has a test of its own
+    if not (path.parent / "prepare.sh").exists()  # it downloads files first, and has a test
 )
 PATIENCE_SECONDS = 600
 

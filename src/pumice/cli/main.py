@@ -176,6 +176,8 @@ def _dispatch(argv: list[str]) -> int:
         first, argv = argv[1], ["help", *argv[2:], "--help"]
         if first in ALIASES:
             sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
+    if first == "run" and (exit_code := _run_by_plan(argv[1:])) is not None:
+        return exit_code
     try:
         command = _import_command(first, argv[1:])
         from pumice.cli.streams import escape_output
@@ -184,6 +186,18 @@ def _dispatch(argv: list[str]) -> int:
             return command(argv[1:])
     except SystemExit as stop:  # argparse ends so after --help
         return stop.code if isinstance(stop.code, int) else 0
+
+
+def _run_by_plan(words: Sequence[str]) -> int | None:
+    """Run an image as it was run before; return None if that is impossible."""
+    from pumice.runtime.quick.start import run_by_plan
+
+    def warn(message: str) -> None:
+        from pumice.cli import output
+
+        output.make_progress("auto").warn(message)
+
+    return run_by_plan(words, warn)
 
 
 def _import_command(verb: str, rest: Sequence[str]) -> Verb:

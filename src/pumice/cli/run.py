@@ -175,6 +175,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.runtime.process import Overrides
+    from pumice.runtime.quick.command_line import read_command
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
@@ -208,6 +209,7 @@ def main(arguments: Sequence[str]) -> int:
             allow_older=options.allow_older,
             confirm=confirmation.unsigned_image_question(),
             pod=pod,
+            command=None if pod else read_command(arguments),
         )
     if pod and pod.detached:
         print(pod.id)

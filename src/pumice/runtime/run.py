@@ -14,6 +14,7 @@ from pumice.runtime.container_request import ContainerRequest
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.launch import execution
+from pumice.runtime.plan_recording import PlanRecorder, RepeatableRun
 from pumice.runtime.stage1 import external
 from pumice.runtime.volume_owners import give_volumes
 from pumice.trust import admission
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.process import Overrides
+    from pumice.runtime.quick.command_line import RunCommand
     from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
-    from pumice.trust.decision import AdmissionRequest
+    from pumice.trust.decision import AdmissionRequest, Decision
     from pumice.trust.unsigned_images import UnsignedImage
 
 
@@ -59,20 +61,25 @@ def run_image(
     container_request: ContainerRequest | None = None,
     confirm: Callable[[UnsignedImage], bool] | None = None,
     pod: PodRequest | None = None,
+    command: RunCommand | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
     of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
     ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
-    about an unsigned image. For ``pod``, see `pods.start.start_pod`. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError (exit code 126 or 127) if it cannot be started.
+    about an unsigned image. For ``pod``, see `pods.start.start_pod`. A plan is kept for ``command``.
+
+    Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError (exit code 126 or
+    127) if it cannot be started.
     """
     progress = progress or Silent()
+    recorder = PlanRecorder(command, progress) if command is not None else None
+    progress = recorder.progress if recorder else progress
     names = container_request or ContainerRequest()
     reference = reference or image.root.digest
     request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
-    _admit(image, home, request, progress, "image" in insecure, confirm)
+    decision = _admit(image, home, request, progress, "image" in insecure, confirm)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config, digest = platform_image.config().config, platform_image.root.digest
@@ -98,8 +105,11 @@ def run_image(
             from pumice.runtime.pods.start import start_pod
 
             return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+        launch = plan_launch(container, runner)
+        if recorder is not None:
+            recorder.record(RepeatableRun(image, platform_image, decision, container, launch), home)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
+        return execute_planned(launch, tree.root.parent, progress=progress, attachment=attachment)
 
 
 def _admit(
@@ -109,9 +119,9 @@ def _admit(
     progress: Progress,
     is_insecure: bool,
     confirm: Callable[[UnsignedImage], bool] | None,
-) -> None:
-    """Raise TrustError if the image must not run."""
-    admission.admit(
+) -> Decision:
+    """Return the decision to run the image; raises TrustError if it must not run."""
+    return admission.admit(
         *(image, "run", home, request),
         environ=os.environ,
         progress=progress,
@@ -216,12 +226,24 @@ def execute(
     progress: Progress | None = None,
     watch: Callable[[int], AbstractContextManager[object]] | None = None,
 ) -> int:
-    """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
+    """Plan a container with ``runner`` and run it as `execute_planned` does."""
+    launch = plan_launch(container, runner)
+    return execute_planned(launch, scratch, streams, attachment, progress, watch)
+
+
+def execute_planned(
+    launch: Launch,
+    scratch: Path,
+    streams: tuple[int, int, int] = (0, 1, 2),
+    attachment: Attachment | None = None,
+    progress: Progress | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] | None = None,
+) -> int:
+    """Run a container and return the exit code of its program; see `run_image`.
 
     ``attachment`` is its private network. ``progress`` learns why the program was killed, if the kernel
     knows. The other arguments are those of `execution.execute_launch`.
     """
-    launch = plan_launch(container, runner)
     return execution.execute_launch(
         *(launch, str(scratch), execution.spawn_sandbox),
         streams=streams,

@@ -24,6 +24,8 @@ def fork_sandbox(start: Start, streams: Streams = (0, 1, 2)) -> tuple[int, int]:
     """Start the sandbox as `execution.spawn_sandbox` does; return the same."""
     reason_reader, reason_writer = os.pipe()
     arguments = (*start.options, "--status-fd", str(reason_writer), "--", *start.program)
+    for descriptor in start.descriptors:
+        os.set_inheritable(descriptor, True)
     pid = os.fork()
     if pid == 0:
         _run_and_exit(arguments, reason_writer, streams)

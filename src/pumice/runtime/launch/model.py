@@ -39,8 +39,8 @@ class Launch:
 
     ``options`` are those of the sandbox, apart from descriptors. ``program`` is the program of the image with
     its arguments, after the engine that executes it, if there is one. ``filter`` is the compiled filter of
-    system calls, empty for none. ``settings`` are the options of bwrap, or the ``config.json`` of a bundle. If
-    the user asked for limits, it is an error (``needs_groups``) that ``groups`` cannot be created.
+    system calls, empty for none. ``settings`` are the options of bwrap, or the ``config.json`` of a bundle.
+    With ``needs_groups``, the user asked for limits, and it is an error if ``groups`` cannot be created.
     """
 
     __slots__ = ("filter", "groups", "kind", "needs_groups", "options", "program", "settings")

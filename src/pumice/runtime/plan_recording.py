@@ -144,6 +144,8 @@ def _list_directories(store: str) -> Iterator[Subject]:
 
 def _configuration() -> Iterator[Subject]:
     """Yield the directories with policies, trusted keys, revocations and configurations."""
+    if path := os.environ.get("PUMICE_CONFIG"):
+        yield "stamp", str(Path(path).absolute())
     for directory in ("/usr/lib/pumice", "/etc/pumice", _user_configuration()):
         yield "files", directory
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     Witness = tuple[str, str, str]
 
 VARIABLES = (
-    *("CNI_PATH", "HOME", "PATH", "PUMICE_DEBUG", "PUMICE_HOME", "PUMICE_NETWORK", "PUMICE_SAFE_DIRECTORIES"),
-    *("TERM", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
+    *("CNI_PATH", "HOME", "PATH", "PUMICE_CONFIG", "PUMICE_HOME", "PUMICE_NETWORK"),
+    *("PUMICE_SAFE_DIRECTORIES", "TERM", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
 )
 """The environment variables that can change what ``pumice run`` does with an image in the store."""
 SWITCH = "PUMICE_RUN_PLANS"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from _blake2 import blake2b
 
 from pumice.runtime.launch.model import GroupPlan, Launch
 from pumice.runtime.quick import circumstances
@@ -122,9 +123,8 @@ def encode_plan(plan: Plan) -> bytes:
         for group in launch.groups
     ]
     numbers = (plan.valid_from, plan.valid_until, plan.arguments_end, int(launch.needs_groups))
-    return encode_fields(
+    content = encode_fields(
         (
-            _MAGIC,
             plan.key,
             encode_arguments((plan.tree, launch.kind, *map(str, numbers))),
             encode_arguments([word for witness in plan.witnesses for word in witness]),
@@ -135,13 +135,19 @@ def encode_plan(plan: Plan) -> bytes:
             *groups,
         )
     )
+    return encode_fields((_MAGIC, _digest(content), content))
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).digest()
 
 
 def decode_plan(data: bytes) -> Plan:
     """Return the plan that `encode_plan` encoded; raises ValueError and IndexError for other bytes."""
-    magic, key, head, witnesses, options, program, seccomp_filter, settings, *groups = decode_fields(data)
-    if magic != _MAGIC:
-        raise ValueError("not a plan, or one of another version")
+    magic, content_digest, content = decode_fields(data)
+    if magic != _MAGIC or content_digest != _digest(content):
+        raise ValueError("damaged, or written by another version")
+    key, head, witnesses, options, program, seccomp_filter, settings, *groups = decode_fields(content)
     tree, kind, *numbers = decode_arguments(head)
     valid_from, valid_until, arguments_end, needs_groups = map(int, numbers)
     words = decode_arguments(witnesses)

@@ -66,7 +66,7 @@ COMMANDS: dict[str, list[str]] = {
     "volume": ["-v", "data:/data", "box:1", "cat /data/file; echo new >> /data/file"],
     "missing volume": ["-v", "nowhere:/data", "box:1", "pwd"],
     "unknown user": ["-u", "nobody-knows", "box:1", "pwd"],
-    "init": ["--init", "box:1", "ps | sed s/--args.*//"],
+    "init": ["--init", "box:1", "grep -c -e --network /proc/1/cmdline"],
     "memory": ["-m", "16m", "box:1", "dd if=/dev/zero of=/dev/null bs=40000000 count=1"],
 }
 

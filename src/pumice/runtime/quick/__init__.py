@@ -6,6 +6,6 @@ reads its command line with `command_line`, looks the plan up, checks with `circ
 changed on which the plan, and the decision to trust the image, depends, checks the files of the image, and
 executes the plan. Whenever one of that fails, it does nothing, and the usual way is taken.
 
-`docs/adr/0019-run-plans.md` says why. Only the standard library, `pumice.runtime.launch` and
+`docs/adr/0020-run-plans.md` says why. Only the standard library, `pumice.runtime.launch` and
 `pumice.runtime.sandbox` may be imported here; `pumice.runtime.plan_recording` writes the plans.
 """

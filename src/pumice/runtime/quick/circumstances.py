@@ -8,7 +8,7 @@ A plan is used only in the circumstances in which it was made:
   marks by which `trust.admission` decided, so every change that could change the decision undoes the plan;
 - it has a time from which and until which it is valid: see `plans.Plan`.
 
-`docs/adr/0019-run-plans.md` lists them for people, and ``tests/unit/runtime/quick`` changes each of them.
+`docs/adr/0020-run-plans.md` lists them for people, and ``tests/e2e/test_run_plans.py`` changes each of them.
 """
 
 from __future__ import annotations

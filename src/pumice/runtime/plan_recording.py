@@ -72,6 +72,7 @@ class PlanRecorder:
         launch, end = _cut_arguments(run, len(self._command.further_arguments))
         is_repeatable = (
             run.image.blobs is home.blobs
+            and _is_named(run.image, self._command.reference, home)
             and run.container.network != "private"
             and not self.progress.was_used
             and not any(mount.owned for mount in run.container.mounts)
@@ -93,6 +94,15 @@ class PlanRecorder:
                 end,
             )
             _save(plan, home)
+
+
+def _is_named(image: Image, reference: str, home: Home) -> bool:
+    """Return whether a reference is the name of the image in the store, and nothing else."""
+    try:
+        descriptor = home.refs.get(reference)
+    except PumiceError:
+        return False
+    return descriptor is not None and descriptor.digest == image.root.digest
 
 
 def _observe(subjects: Iterable[Subject]) -> dict[Subject, str]:

@@ -22,7 +22,6 @@ _OPTIONS = frozenset(
     )
 )
 """Options with a value. `--volume` also names a file, which `circumstances` checks."""
-_SCHEMES = ("dir", "docker", "docker-archive", "oci", "oci-archive", "sha256", "store", "tar")
 _REFERENCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:")
 
 
@@ -93,5 +92,4 @@ def _is_plain(name: str, value: str) -> bool:
 def _is_stored_name(reference: str) -> bool:
     """Return whether a reference can be ``name:version`` of an image in the store."""
     name, colon, version = reference.rpartition("/")[2].partition(":")
-    is_name = bool(name and colon and version) and _REFERENCE.issuperset(reference)
-    return is_name and reference.partition(":")[0] not in _SCHEMES
+    return bool(name and colon and version) and ":" not in version and _REFERENCE.issuperset(reference)

@@ -42,8 +42,6 @@ def test_sources_of_mounts_are_collected() -> None:
             "box",
             "box@sha256:ab",
             "oci:box:1",
-            "sha256:abcd",
-            "docker://h/box:1",
             "box:1 -- x",
         ),
         *("-e NAME box:1", "-e=A=b box:1", "-eA=b box:1", "--env -x box:1", "--rm=true box:1"),

@@ -6,15 +6,17 @@ import os
 from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, stage1
 from pumice.runtime.container import Container, Mount
-from pumice.runtime.container_request import ContainerRequest
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.launch import execution
 from pumice.runtime.plan_recording import PlanRecorder, RepeatableRun
+from pumice.runtime.run_options import ImageOptions, PodOptions
 from pumice.runtime.stage1 import external
 from pumice.runtime.volume_owners import give_volumes
 from pumice.trust import admission
@@ -24,84 +26,55 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from pumice.formats.oci import Platform, RunConfig
+    from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.network.request import NetworkRequest
-    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
-    from pumice.runtime.process import Overrides
-    from pumice.runtime.quick.command_line import RunCommand
+    from pumice.runtime.run_options import AppOptions
     from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
-    from pumice.trust.decision import AdmissionRequest, Decision
-    from pumice.trust.unsigned_images import UnsignedImage
+    from pumice.trust.decision import Decision
 
 
 def run_image(
     image: Image,
-    overrides: Overrides,
+    app: AppOptions,
+    pod: PodOptions | None = None,
     *,
     home: Home,
-    isolation: str = "builtin",
-    network: NetworkRequest | None = None,
-    read_only: bool = False,
-    init: bool = False,
-    mounts: Sequence[Mount] = (),
-    platform: Platform | None = None,
+    source: ImageOptions | None = None,
     progress: Progress | None = None,
-    reference: str = "",
-    name: str = "",
-    insecure: Sequence[str] = (),
-    allow_older: bool = False,
-    container_request: ContainerRequest | None = None,
-    confirm: Callable[[UnsignedImage], bool] | None = None,
-    pod: PodRequest | None = None,
-    command: RunCommand | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
-    of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
-    ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
-    about an unsigned image. For ``pod``, see `pods.start.start_pod`. A plan is kept for ``command``.
-
-    Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError (exit code 126 or
-    127) if it cannot be started.
+    What the stage 1 cannot honor of the options is reported. Changes of the program are discarded when it
+    ends, except on mounts. The image must pass `admission.admit`. For a pod with an id, see
+    `pods.start.start_pod`; of any other run, a plan is kept. Raises ImageError, TrustError and FormatError for an unusable image, and
+    SandboxError (exit code 126 or 127) if it cannot be started.
     """
-    progress = progress or Silent()
-    recorder = PlanRecorder(command, progress) if command is not None else None
+    progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
+    recorder = PlanRecorder(source.command, progress) if source.command and not pod.id else None
     progress = recorder.progress if recorder else progress
-    names = container_request or ContainerRequest()
-    reference = reference or image.root.digest
-    request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
-    decision = _admit(image, home, request, progress, "image" in insecure, confirm)
-    platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
-    runner = stage1.choose(isolation)
+    reference = source.reference or image.root.digest
+    decision = admit_image(image, home, source, progress)
+    platform_image = image.select(source.platform or platforms.from_machine(os.uname().machine))
+    runner = stage1.choose(pod.stage1)
     config, digest = platform_image.config().config, platform_image.root.digest
-    if isolation == "fly" and network and network.mode == "auto":
-        network = None  # it shares the network of the host
     with (
-        prepared_tree.hold(platform_image, home, progress, verify=names.verify) as tree,
-        _prepare_network(network, config, home, names, progress) as attachment,
+        prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
+        prepare_network(pod, config.exposed_ports, home, progress) as attachment,
     ):
         container = plan_container(
-            *(config, tree, overrides, mounts),
-            network=_network_of(network, attachment),
-            attachment=attachment,
-            read_only=read_only,
-            init=init,
-            request=names,
-            filters=str(home.directory("seccomp")),
-            has_terminal=os.isatty(0) and os.isatty(1),
+            config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
         )
-        container = fit_container(container, isolation, progress, strict=names.strict)
+        container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
+        container = fit_container(container, pod.stage1, progress, strict=pod.strict)
         give_volumes(container)
-        if pod is not None:
+        if pod.id:
             from pumice.runtime.pods.start import start_pod
 
             return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
@@ -112,47 +85,45 @@ def run_image(
         return execute_planned(launch, tree.root.parent, progress=progress, attachment=attachment)
 
 
-def _admit(
-    image: Image,
-    home: Home,
-    request: AdmissionRequest,
-    progress: Progress,
-    is_insecure: bool,
-    confirm: Callable[[UnsignedImage], bool] | None,
-) -> Decision:
+def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> Decision:
     """Return the decision to run the image; raises TrustError if it must not run."""
+    request = admission.AdmissionRequest(
+        reference=source.reference or image.root.digest, name=source.name, allow_older=source.allow_older
+    )
     return admission.admit(
         *(image, "run", home, request),
         environ=os.environ,
         progress=progress,
-        insecure=is_insecure,
-        confirm=confirm,
+        insecure=source.is_insecure,
+        confirm=source.confirm,
     )
 
 
-def _network_of(request: NetworkRequest | None, attachment: Attachment | None) -> Network:
-    """Return the network of a container."""
+def choose_network(pod: PodOptions, attachment: Attachment | None) -> Network:
+    """Return the network of the containers of a pod."""
     if attachment is not None:
         return "private"
-    return "none" if request and request.mode == "none" else "host"
+    return "none" if pod.network and pod.network.mode == "none" else "host"
 
 
 @contextmanager
-def _prepare_network(
-    request: NetworkRequest | None,
-    config: RunConfig,
-    home: Home,
-    names: ContainerRequest,
-    progress: Progress,
+def prepare_network(
+    pod: PodOptions, exposed_ports: Iterable[str], home: Home, progress: Progress
 ) -> Iterator[Attachment | None]:
-    """Yield the attachment of a container to a private network, None without one."""
+    """Yield the attachment of a pod to a private network, None without one.
+
+    ``exposed_ports`` are the ports that its images declare.
+    """
+    request = pod.network
+    if pod.stage1 == "fly" and request and request.mode == "auto":
+        request = None  # it shares the network of the host
     if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
         yield None
         return
-    from pumice.runtime.network.start import prepare_network
+    from pumice.runtime.network import start
 
-    attachment = prepare_network(
-        request, config.exposed_ports, home, hostname=names.hostname, names=names.names, progress=progress
+    attachment = start.prepare_network(
+        request, exposed_ports, home, hostname=pod.hostname, names=pod.names, progress=progress
     )
     with closing(attachment) if attachment else nullcontext():
         yield attachment
@@ -161,39 +132,29 @@ def _prepare_network(
 def plan_container(
     config: RunConfig,
     tree: PreparedTree,
-    overrides: Overrides,
-    mounts: Sequence[Mount],
+    app: AppOptions,
+    pod: PodOptions,
     *,
     network: Network,
     attachment: Attachment | None = None,
-    read_only: bool = False,
-    init: bool = False,
-    request: ContainerRequest | None = None,
-    filters: str = "",
-    has_terminal: bool = False,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
-    request = request or ContainerRequest()
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
-        process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=app.terminal),
         mounts=(
-            *(
-                attachment.mounts()
-                if attachment
-                else name_resolution.plan_mounts(str(tree.root), request.names)
-            ),
-            *_volume_mounts(config.volumes, mounts, read_only),
-            *mounts,
+            *(attachment.mounts() if attachment else name_resolution.plan_mounts(str(tree.root), pod.names)),
+            *_volume_mounts(config.volumes, app.mounts, app.read_only),
+            *app.mounts,
         ),
-        files=() if attachment else name_resolution.plan_files(request.hostname, request.names),
-        hostname=request.hostname,
-        isolation=request.isolation,
-        filters=filters,
+        files=() if attachment else name_resolution.plan_files(pod.hostname, pod.names),
+        hostname=pod.hostname,
+        isolation=app.isolation,
         network=network,
-        read_only=read_only,
-        init=init,
+        read_only=app.read_only,
+        init=app.init,
+        setup=app.setup,
     )
 
 

@@ -53,8 +53,10 @@ def run_image(
 
     What the stage 1 cannot honor of the options is reported. Changes of the program are discarded when it
     ends, except on mounts. The image must pass `admission.admit`. For a pod with an id, see
-    `pods.start.start_pod`; of any other run, a plan is kept. Raises ImageError, TrustError and FormatError for an unusable image, and
-    SandboxError (exit code 126 or 127) if it cannot be started.
+    `pods.start.start_pod`; of any other run, a plan is kept.
+
+    Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError (exit code 126 or
+    127) if it cannot be started.
     """
     progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
     recorder = PlanRecorder(source.command, progress) if source.command and not pod.id else None

@@ -187,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
             stack.enter_context(registries.open_image(app.reference, home, progress, options[0]))
             for app in options
         ]
-        sources = [run_plan.plan_source(app) for app in options]
+        sources = [run_plan.plan_source(*parts) for parts in zip(options, command_lines, strict=True)]
         pod_apps = [PodApp(*parts) for parts in zip(images, apps, sources, strict=True)]
         code = run_apps(pod_apps, pod, home=home, progress=progress)
     if pod.id and pod.detached:

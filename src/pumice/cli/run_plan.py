@@ -100,9 +100,10 @@ def plan_app(options: argparse.Namespace, name: str = "") -> AppOptions:
     )
 
 
-def plan_source(options: argparse.Namespace) -> ImageOptions:
+def plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageOptions:
     """Return how the image is chosen and admitted."""
     from pumice.formats import platforms
+    from pumice.runtime.quick.command_line import read_command
     from pumice.runtime.run_options import ImageOptions
 
     return ImageOptions(
@@ -112,6 +113,7 @@ def plan_source(options: argparse.Namespace) -> ImageOptions:
         is_insecure="image" in options.insecure_options,
         allow_older=options.allow_older,
         confirm=confirmation.unsigned_image_question(),
+        command=read_command(arguments),
     )
 
 

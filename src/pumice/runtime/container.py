@@ -64,10 +64,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
-    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree. ``filters``
-    is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
-    files ``cgroup.procs`` that the program enters. ``maps`` are those of its pod, None for the usual
-    ones; with ``pod_pids``, it shares the process ids of its pod. Only the built-in sandbox has these two.
+    network is connected by `network.attachment`. ``filters`` is a directory that keeps compiled filters of
+    system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
+    it shares the process ids of its pod. Only the built-in sandbox has these two.
     """
 
     root: str
@@ -78,12 +77,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
-    network_fd: int = -1
     read_only: bool = False
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()
     filters: str = ""
-    cgroups: tuple[int, ...] = ()
     in_place: bool = False
     last_pid: int = 0
     maps: IdMaps | None = None

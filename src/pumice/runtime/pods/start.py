@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.runtime import run
+from pumice.runtime import run, stage1
 from pumice.runtime.container import IdMaps
-from pumice.runtime.isolation import control_groups, pod_groups
-from pumice.runtime.isolation.pod_groups import LimitedApp
+from pumice.runtime.launch import execution
+from pumice.runtime.launch.control_groups import create_groups
+from pumice.runtime.launch.pod_groups import create_pod_groups
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.pods import pod_store
-from pumice.runtime.pods.launch import Launch
 from pumice.runtime.pods.pod_store import PodContent
 from pumice.runtime.pods.records import HealthCheck, Pod
+from pumice.runtime.pods.supervision import Supervision
 from pumice.runtime.pods.supervisor import log_writer, pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin, map_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from pumice.formats import oci
     from pumice.runtime.container import Container
-    from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Launch
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.run import PlannedApp
     from pumice.runtime.run_options import PodOptions
@@ -47,7 +48,7 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         id=options.id,
         name=pod_store.check_name(name),
         image=app.reference,
-        digest=app.digest,
+        digest=app.image.root.digest,
         created=pod_files.format_time(time.time()),
         command=app.container.process.arguments,
         labels={**config.labels, **options.labels},
@@ -79,7 +80,7 @@ def describe_pod(options: PodOptions, apps: Sequence[PlannedApp], name: str) -> 
     )
 
 
-def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Path) -> PodContent:
+def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
     """Return what the directory of a pod contains."""
     pod = make_pod(options, apps[0])
     spec = {pod_store.SPEC: msgspec.json.encode(describe_pod(options, apps, pod.name))}
@@ -90,7 +91,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Pat
         for name, data in volume.files.items()
     }
     if not options.is_pod_of_several:
-        plan = plan_files(apps[0].container, directory)
+        plan = plan_files(apps[0].container)
         return PodContent(pod, {**plan, **spec, **volume_files}, volumes)
     pod = msgspec.structs.replace(
         pod,
@@ -109,7 +110,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp], directory: Pat
             shares_pids=options.shares_pids,
         )
         # The log exists from the beginning, so that it can be followed while the app waits for others.
-        files = {**plan_files(app.container, directory), log_writer.NAME: b""}
+        files = {**plan_files(app.container), log_writer.NAME: b""}
         contents.append(PodContent(record, files))
     return PodContent(pod, {**spec, **volume_files}, volumes, tuple(contents))
 
@@ -132,15 +133,13 @@ def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
     )
 
 
-def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
+def plan_files(container: Container) -> dict[str, bytes]:
     """Return the files that `execute` needs for every stage 1: the options of the built-in sandbox."""
-    start = Builtin().start(container, directory)
-    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=(), network_fd=-1), start, 2)
-    external.check_arguments(options)
-    plan = {pod_store.PLAN: encode_arguments(options)}
-    for descriptor in start.descriptors:
-        with os.fdopen(descriptor, "rb") as file:
-            plan[pod_store.FILTER] = file.read()
+    launch = Builtin().plan(container)
+    external.check_arguments(launch.options)
+    plan = {pod_store.PLAN: encode_arguments(launch.options)}
+    if launch.filter:
+        plan[pod_store.FILTER] = launch.filter
     return plan
 
 
@@ -153,26 +152,28 @@ def start_pod(
     Raises PodError if the name is in use, and the errors of `run.execute`.
     """
     directory = home.directory("pods") / options.id
-    content = make_content(options, apps, home.root)
+    content = make_content(options, apps)
     descriptors = pod_store.create_pod(home, content)
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        if options.is_pod_of_several:
-            _check_pod(options)
-            containers = {app.options.name: app.container for app in apps}
-            limits = pod_groups.limited_pod(containers)
-        else:
-            limits = _limit_one(apps[0].container)
-        with limits as (limited, group):
-            launch = Launch(content, directory, trash, descriptors, group, foreground=not options.detached)
+        runner = stage1.choose(options.stage1)
+        launches = {app.options.name: run.plan_launch(app.container, runner) for app in apps}
+        groups, directories = _create_groups(options, launches)
+        with closing(groups):
+            supervision = Supervision(
+                content, directory, trash, descriptors, groups, foreground=not options.detached
+            )
+            network = execution.Network(attachment.network_fd, attachment.serve) if attachment else None
             if options.is_pod_of_several:
-                launch.add_holder(_make_holder(options, apps, attachment))
-            for app, limited_app in zip(apps, limited.values(), strict=True):
-                launch.add_app(app, limited_app)
+                supervision.add_holder(*_make_holder(options, apps[0].container, network))
+                network = None
+            for app in apps:
+                name = app.options.name
+                supervision.add_app(launches[name], app.tree.lock, directories[name], network)
             if attachment is not None:
-                attachment.serve_in_background(launch.reason_writer)
-            return launch.run()
+                attachment.serve_in_background(supervision.reason_writer)
+            return supervision.run()
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
         raise
@@ -181,10 +182,16 @@ def start_pod(
             os.close(descriptor)
 
 
-@contextmanager
-def _limit_one(container: Container) -> Iterator[tuple[dict[str, LimitedApp], ControlGroup]]:
-    with control_groups.limited(container) as (limited, group):
-        yield {"": LimitedApp(limited, tuple(group.directories))}, group
+def _create_groups(
+    options: PodOptions, launches: Mapping[str, Launch]
+) -> tuple[ControlGroup, dict[str, list[str]]]:
+    """Create the control groups of a pod, and return them with those of each app."""
+    if options.is_pod_of_several:
+        _check_pod(options)
+        return create_pod_groups(launches)
+    ((name, launch),) = launches.items()
+    groups = create_groups(launch.groups, required=launch.needs_groups)
+    return groups, {name: groups.directories}
 
 
 def _check_pod(options: PodOptions) -> None:
@@ -197,14 +204,12 @@ def _check_pod(options: PodOptions) -> None:
 
 
 def _make_holder(
-    options: PodOptions, apps: Sequence[PlannedApp], attachment: Attachment | None
+    options: PodOptions, container: Container, network: execution.Network | None
 ) -> tuple[list[str], tuple[int, ...]]:
     """Return the options of the process that holds the namespaces, and the descriptors that it inherits."""
-    container = apps[0].container
-    network_fd = attachment.network_fd if attachment else -1
     words = [
         *("--hold", "--hostname", options.hostname, "--network", container.network),
-        *(("--network-fd", str(network_fd)) if attachment else ()),
+        *(("--network-fd", str(network.descriptor)) if network else ()),
         *map_options(container.maps or IdMaps()),
     ]
-    return words, (network_fd,) if attachment else ()
+    return words, (network.descriptor,) if network else ()

@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import run, stage1
+from pumice.runtime.launch import execution
+from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.errors import raise_reason
 from pumice.runtime.pods import processes, supervisor
 from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.options import DEFAULT_PATH
-from pumice.runtime.stage1 import external
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.runtime.isolation.control_groups import ControlGroup
-    from pumice.runtime.isolation.pod_groups import LimitedApp
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Launch
     from pumice.runtime.pods.pod_store import PodContent
     from pumice.runtime.pods.records import HealthCheck
-    from pumice.runtime.run import PlannedApp
 
 _SUPERVISOR = str(Path(supervisor.__file__).with_name("__main__.py"))
 _MAX_REPORT = 1 << 16
 
 
-class Launch:
+class Supervision:
     """A supervisor that is to be started. First its apps are added, then it runs."""
 
     def __init__(
@@ -63,40 +62,39 @@ class Launch:
             ),
             *(("--terminal",) if has_terminal else ()),
             *(("--remove",) if content.pod.remove else ()),
-            *(word for path in group.directories for word in ("--group", str(path))),
+            *(word for path in group.directories for word in ("--group", path)),
         ]
 
-    def add_holder(self, sandbox: tuple[list[str], tuple[int, ...]]) -> None:
+    def add_holder(self, words: list[str], descriptors: tuple[int, ...]) -> None:
         """Add the process that holds the namespaces of several apps: its options and descriptors."""
-        words, descriptors = sandbox
         reasons, executed = self._open_pipes()
-        words += ["--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]), "--die-with-parent"]
+        words = [*words, "--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]), "--die-with-parent"]
         self._apps += [
             *("--holder", "--reasons", *map(str, reasons), "--executed", *map(str, executed)),
             *self._inherit(descriptors),
             *("--sandbox", str(len(words)), *words),
         ]
 
-    def add_app(self, app: PlannedApp, limited: LimitedApp) -> None:
-        """Add an app with its control groups."""
-        container = limited.container
+    def add_app(
+        self, launch: Launch, tree_lock: int, directories: Sequence[str], network: execution.Network | None
+    ) -> None:
+        """Add the next app, with its control groups, and its network unless that is the holder's."""
         number = self._app_count
         self._app_count += 1
         pod = (self._content.apps or (self._content,))[number].pod
         directory = self._locks[number + 1] if self._content.apps else self._locks[0]
         reasons, executed = self._open_pipes()
-        start = stage1.choose(pod.stage1).start(container, self._directory)
-        options = [*run.sandbox_options(container, start, reasons[1]), "--exec-fd", str(executed[1])]
-        external.check_arguments((*options, *start.program))
-        arguments = external.create_memory_file(encode_arguments(options))
-        network = (container.network_fd,) if container.network_fd >= 0 else ()
-        self._retained += [*start.retained, app.tree.lock]
+        start = choose_engine(launch).start(launch, str(self._directory))
+        start = execution.add_descriptors(start, directories, network)
+        reports = ("--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]))
+        arguments = create_memory_file(encode_arguments((*start.options, *reports)))
+        self._retained += [*start.retained, tree_lock]
         program = ("--args", str(arguments), "--", *start.program)
         self._apps += [
             *("--app", pod.name, "--directory", str(directory)),
             *("--reasons", *map(str, reasons), "--executed", *map(str, executed)),
-            *self._inherit((arguments, *start.descriptors, *container.cgroups, *network)),
-            *(word for path in limited.directories for word in ("--cgroup", str(path))),
+            *self._inherit((arguments, *start.descriptors)),
+            *(word for path in directories for word in ("--cgroup", path)),
             *("--depth", str(processes.namespace_depth(pod))),
             *(("--init",) if processes.has_init(pod) else ()),
             *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
@@ -119,13 +117,13 @@ class Launch:
     def run(self) -> int:
         """Become the supervisor, or start it in the background and return 0 when it runs the programs."""
         # In a memory file, because every user can read a command line.
-        options = external.create_memory_file(encode_arguments([*self._pod, *self._apps]))
+        options = create_memory_file(encode_arguments([*self._pod, *self._apps]))
         self._closed.append(options)
         command = [sys.executable, "-I", "-S", _SUPERVISOR, str(options)]
         for number in (*self._retained, *self._closed):
             os.set_inheritable(number, True)
         if self._foreground:
-            os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
+            os.execve(command[0], command, execution.program_environment())  # noqa: S606 - the supervisor needs no shell
         return self._spawn(command)
 
     def _spawn(self, command: list[str]) -> int:
@@ -133,7 +131,7 @@ class Launch:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         os.set_inheritable(self._report[1], True)
         os.posix_spawn(
-            *(command[0], command, _environment()),
+            *(command[0], command, execution.program_environment()),
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
                 (os.POSIX_SPAWN_CLOSE, self._report[0]),
@@ -150,15 +148,10 @@ class Launch:
             return 0
         code, _, reason = text.partition("\n")
         if reason:
-            run.raise_reason(reason, int(code))
+            raise_reason(reason, int(code))
         if not code:
             raise SandboxError("the supervisor of the pod ended unexpectedly")
         return 0  # the program has ended already
-
-
-def _environment() -> dict[str, str]:
-    # The program must not get this environment: it could read it through /proc.
-    return {"PATH": os.environ.get("PATH", DEFAULT_PATH)}
 
 
 def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:

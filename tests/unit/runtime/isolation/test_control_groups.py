@@ -10,7 +10,7 @@ import pytest
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.isolation.control_groups import Hierarchy
 from pumice.runtime.isolation.model import Limits
-from pumice.runtime.launch.control_groups import create_groups, open_members
+from pumice.runtime.launch.control_groups import ControlGroup, create_groups, open_members
 
 CONTROLLERS = ("cpu", "memory", "pids")
 

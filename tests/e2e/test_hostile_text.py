@@ -254,6 +254,10 @@ OTHERS: dict[str, list[list[str]]] = {
     "kill": [["evil"], ["evil", "--signal", EVIL], [EVIL]],
     "wait": [[EVIL]],
     "top": [["evil"], [EVIL]],
+    "stats": [["evil", "--no-stream"], [EVIL]],
+    "port": [["evil"], [EVIL], ["evil", EVIL]],
+    "events": [["--stream=false"], ["--stream=false", "--json"], ["--filter", EVIL], ["--since", EVIL]],
+    "cp": [["evil:/etc/passwd", "-"], [EVIL, "evil:/tmp"], [f"evil:{EVIL}", "x"], [EVIL, EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
     "trust": [

@@ -30,9 +30,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
+    "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
+    "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),
+    "cp": ("pumice.cli.cp", "Copy files into and out of a running pod", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
@@ -86,7 +90,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 """Each command with its module, its line of help, and the group that it is listed under."""
 
 ALIASES: dict[str, str] = {
-    "cp": "copy",
     "digest": "resolve",
     "list-tags": "tags",
     "ls": "images",

@@ -257,6 +257,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "stats": [["evil", "--no-stream"], [EVIL]],
     "port": [["evil"], [EVIL], ["evil", EVIL]],
     "events": [["--stream=false"], ["--stream=false", "--json"], ["--filter", EVIL], ["--since", EVIL]],
+    "commit": [["evil", "a:1"], ["evil", EVIL], ["evil", "a:1", "--change", EVIL], [EVIL, "a:1"]],
     "cp": [["evil:/etc/passwd", "-"], [EVIL, "evil:/tmp"], [f"evil:{EVIL}", "x"], [EVIL, EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],

@@ -22,7 +22,6 @@ COMMANDS: dict[str, str] = {
     "attach": "run 'pumice logs --follow POD' for the output of a pod",
     "builder": "run 'pumice gc' to empty the cache",
     "buildx": _BUILD,
-    "commit": _LAYERS,
     "compose": "run each image with 'pumice run'; a pod of several images is the job of podman or Kubernetes",
     "container": _PODS,
     "context": "there is no daemon to choose; PUMICE_HOME chooses the store",

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
     "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),
     "cp": ("pumice.cli.cp", "Copy files into and out of a running pod", "Pods"),
+    "commit": ("pumice.cli.commit", "Make an image of a running pod", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),

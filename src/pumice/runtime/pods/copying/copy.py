@@ -75,12 +75,13 @@ def copy_files(source: Place, target: Place, options: CopyOptions) -> None:
             raise errors[job]
 
 
-def export_root(state: PodState, sink: int) -> None:
+def export_root(state: PodState, sink: int, *, marks_mounts: bool = False) -> None:
     """Write the root file system of a running pod as a tar archive; raises PodError.
 
     What is mounted in it is left out: /proc, /dev and /sys, volumes, and the files for name resolution.
+    ``marks_mounts`` is as in `ReadRequest`.
     """
-    request = ReadRequest(path="/", whole_root=True, max_bytes=1 << 62)
+    request = ReadRequest(path="/", whole_root=True, marks_mounts=marks_mounts, max_bytes=1 << 62)
     InsideJob(state, lambda root: write_tree(root, request, sink), (sink,)).wait()
 
 

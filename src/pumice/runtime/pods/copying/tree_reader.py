@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+MOUNT_MARK = "pumice.mount"
+"""The name of an attribute that marks the empty file or directory in place of a mount."""
 _CAPABILITIES = "security.capability"
 _KINDS: tuple[tuple[int, Kind], ...] = (
     (stat.S_IFREG, "file"),
@@ -37,12 +39,13 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``name`` is its path in the archive, empty for the root of the archive. With ``whole_root``, it is the
     root file system of an image: other file systems that are mounted in it are left out, devices and file
-    capabilities are included.
+    capabilities are included. With ``marks_mounts``, the mount points have a `MOUNT_MARK`.
     """
 
     path: str
     name: str = ""
     whole_root: bool = False
+    marks_mounts: bool = False
     max_bytes: int = 0
 
 
@@ -73,6 +76,7 @@ class _TreeReader:
     def __init__(self, sink: int, request: ReadRequest) -> None:
         self._sink = sink
         self._whole_root = request.whole_root
+        self._mark = {MOUNT_MARK: b"1"} if request.marks_mounts else {}
         self._limits = CopyLimits(request.max_bytes) if request.max_bytes else CopyLimits()
         self._paths: dict[tuple[int, int], str] = {}
 
@@ -147,7 +151,8 @@ class _TreeReader:
     def _add_mount_point(self, path: str, status: os.stat_result) -> None:
         """Add an empty directory or file: what is mounted there is not part of the image."""
         is_directory = stat.S_ISDIR(status.st_mode)
-        self._put(Entry(path, "dir" if is_directory else "file", 0o755 if is_directory else 0o644))
+        mode = 0o755 if is_directory else 0o644
+        self._put(Entry(path, "dir" if is_directory else "file", mode, xattrs=self._mark))
 
     def _put(self, entry: Entry) -> None:
         write_all(self._sink, tar.encode_header(entry))

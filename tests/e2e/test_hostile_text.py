@@ -259,6 +259,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "events": [["--stream=false"], ["--stream=false", "--json"], ["--filter", EVIL], ["--since", EVIL]],
     "commit": [["evil", "a:1"], ["evil", EVIL], ["evil", "a:1", "--change", EVIL], [EVIL, "a:1"]],
     "cp": [["evil:/etc/passwd", "-"], [EVIL, "evil:/tmp"], [f"evil:{EVIL}", "x"], [EVIL, EVIL]],
+    "volume": [["ls"], ["inspect", EVIL], ["create", EVIL], ["rm", EVIL], ["ls", "--filter", EVIL], [EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
     "trust": [

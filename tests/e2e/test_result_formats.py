@@ -56,6 +56,8 @@ COMMAND_LINES = {
     "tree": ["tree", "oci:out"],
     "trust list": ["trust", "list"],
     "trust why": ["trust", "why", "oci:out"],
+    "volume inspect": ["volume", "inspect", "data"],
+    "volume ls": ["volume", "ls"],
     "verify": ["verify", "oci:out", *KEY],
     "version": ["version"],
 }
@@ -96,6 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
         }
         record = {**fields, "boot": "", "time": "2026-01-02T03:04:06.000000Z"}
         (home.root / "pods" / pod.id / "started").write_text(json.dumps(record))
+    world.must("volume", "create", "data", "--label", "kind=test")
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 

@@ -13,7 +13,6 @@ _LAYERS = "layers are made from packages and the recipe's 'files'; edit the reci
 _RECIPE_PACKAGES = "add the package to 'packages' in the recipe, then run 'pumice lock'"
 _PODS = "a running image is a pod: run 'pumice ps', and 'pumice --help' for what else there is"
 _NO_PAUSE = "stop the pod with 'pumice stop', or freeze its cgroup with systemctl"
-_NO_VOLUMES = "mount a directory: pumice run -v SRC:DST REF"
 _BUILD = "run 'pumice build RECIPE'"
 _KEYS = "run 'pumice key generate'"
 
@@ -59,7 +58,6 @@ COMMANDS: dict[str, str] = {
     "system info": "run 'pumice version'",
     "system prune": "run 'pumice gc'",
     "unpause": _NO_PAUSE,
-    "volume": _NO_VOLUMES,
     # crane and skopeo
     "append": _LAYERS,
     "auth": "run 'pumice login HOST'",

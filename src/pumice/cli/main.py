@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cp": ("pumice.cli.cp", "Copy files into and out of a running pod", "Pods"),
     "commit": ("pumice.cli.commit", "Make an image of a running pod", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
+    "volume": ("pumice.cli.volume", "Create, list and remove volumes", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (

@@ -50,6 +50,8 @@ RESULTS: dict[str, str] = {
     "tree": "pumice.cli.tree:Branch",
     "trust list": "pumice.cli.trust.list:TrustRules",
     "trust why": "pumice.cli.trust.why:TrustExplanation",
+    "volume inspect": "pumice.cli.volume:ListedVolume[]",
+    "volume ls": "pumice.cli.volume:ListedVolume[]",
     "verify": "pumice.cli.verify:Verification",
     "version": "pumice.cli.version:VersionResult",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -11,18 +12,25 @@ from pumice.cli import confirmation, isolation_options, network_options, output,
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from pumice.progress import Progress
     from pumice.runtime.container import Mount
     from pumice.runtime.pods.records import PodRequest
+    from pumice.store.home import Home
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
 on volumes."""
 
 
-_VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
-"""All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
+_VOLUME_FLAGS = frozenset(
+    {
+        *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
+        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind"),
+    }
+)
+"""All but ``ro``, ``U`` and ``nocopy`` ask for what is so anyway."""
 _MAX_ENVIRONMENT = 1 << 20
 
 
@@ -104,7 +112,8 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST; :U gives it to the program's user (repeatable)",
+        help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
+        " user (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -183,7 +192,11 @@ def main(arguments: Sequence[str]) -> int:
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
     pod = _pod_request(options, arguments)
-    with registries.open_image(options.reference, home, progress, options) as image:
+    mounts = (*options.volume, *isolation_options.plan_mounts(options))
+    with (
+        registries.open_image(options.reference, home, progress, options) as image,
+        _hold_images(mounts, options, home, progress) as mounts,
+    ):
         code = run_image(
             image,
             Overrides(
@@ -198,7 +211,7 @@ def main(arguments: Sequence[str]) -> int:
             network=network_options.plan_network(options),
             read_only=options.read_only,
             init=options.init,
-            mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+            mounts=mounts,
             container_request=isolation_options.plan_request(options),
             platform=platforms.parse_platform(options.platform) if options.platform else None,
             progress=progress,
@@ -212,6 +225,38 @@ def main(arguments: Sequence[str]) -> int:
     if pod and pod.detached:
         print(pod.id)
     return code
+
+
+@contextmanager
+def _hold_images(
+    mounts: Sequence[Mount], options: argparse.Namespace, home: Home, progress: Progress
+) -> Iterator[tuple[Mount, ...]]:
+    """Yield the mounts with the files of the images that they mount; raises as `run_image`."""
+    if not any(mount.image for mount in mounts):
+        yield tuple(mounts)
+        return
+    from pumice.formats import platforms
+    from pumice.runtime.image_mounts import hold_mounted_image
+    from pumice.runtime.run import admit
+    from pumice.trust.admission import AdmissionRequest
+
+    platform = (
+        platforms.parse_platform(options.platform)
+        if options.platform
+        else platforms.from_machine(os.uname().machine)
+    )
+    with ExitStack() as stack:
+        held = []
+        for mount in mounts:
+            if not mount.image:
+                held.append(mount)
+            else:
+                image = stack.enter_context(registries.open_image(mount.image, home, progress, options))
+                request = AdmissionRequest(reference=mount.image, allow_older=options.allow_older)
+                question = confirmation.unsigned_image_question()
+                admit(image, home, request, progress, "image" in options.insecure_options, question)
+                held.append(stack.enter_context(hold_mounted_image(image, mount, platform, home, progress)))
+        yield tuple(held)
 
 
 def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
@@ -302,12 +347,25 @@ def read_environment_file(path: str) -> list[str]:
 
 
 def parse_volume(text: str) -> Mount:
-    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
-    source, _, rest = text.partition(":")
+    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError.
+
+    As with podman, SRC is the name of a volume unless it has a slash or begins with a dot; DST alone is an
+    empty directory in memory.
+    """
+    from pumice.runtime.volumes.volume_store import is_volume_name
+
+    source, colon, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     flags = set(filter(None, mode.split(",")))
+    if not colon and source.startswith("/"):
+        return isolation_options.make_empty_volume(source)
     if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
         raise UsageError(
-            f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
+            f"{text!r} is not a volume",
+            hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
+        )
+    if is_volume_name(source):
+        return isolation_options.make_volume_mount(
+            source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
         )
     return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)

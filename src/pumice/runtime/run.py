@@ -18,6 +18,7 @@ from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.container_request import ContainerRequest
+from pumice.runtime.image_mounts import check_other_image
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.sandbox.argument_codec import encode_arguments
@@ -27,6 +28,7 @@ from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
 from pumice.runtime.volume_owners import give_volumes
+from pumice.runtime.volumes.attachment import lock_volumes, prepare_volumes
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def run_image(
     names = container_request or ContainerRequest()
     reference = reference or image.root.digest
     request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
-    _admit(image, home, request, progress, "image" in insecure, confirm)
+    admit(image, home, request, progress, "image" in insecure, confirm)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config, digest = platform_image.config().config, platform_image.root.digest
@@ -96,7 +98,7 @@ def run_image(
         _prepare_network(network, config, home, names, progress) as attachment,
     ):
         container = plan_container(
-            *(config, tree, overrides, mounts),
+            *(config, tree, overrides, lock_volumes(mounts, home)),
             network=_network_of(network, attachment),
             attachment=attachment,
             read_only=read_only,
@@ -106,6 +108,8 @@ def run_image(
             has_terminal=os.isatty(0) and os.isatty(1),
         )
         container = fit_container(container, isolation, progress, strict=names.strict)
+        check_other_image(container.mounts, container.root)
+        prepare_volumes(container, home)
         give_volumes(container)
         if pod is not None:
             from pumice.runtime.pods.start import start_pod
@@ -115,7 +119,7 @@ def run_image(
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 
 
-def _admit(
+def admit(
     image: Image,
     home: Home,
     request: AdmissionRequest,

@@ -152,7 +152,8 @@ class _Launch:
         arguments = external.create_memory_file(encode_arguments(options))
         network = (container.network_fd,) if container.network_fd >= 0 else ()
         self._inherited = (arguments, *start.descriptors, *container.cgroups, *network)
-        self._retained = [*start.retained, tree_lock, *group.locks]
+        volumes = (mount.lock for mount in container.mounts if mount.lock >= 0)
+        self._retained = [*start.retained, tree_lock, *group.locks, *volumes]
         self._program = ("--args", str(arguments), "--", *start.program)
 
     @property

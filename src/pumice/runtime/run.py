@@ -109,8 +109,8 @@ def run_image(
         )
         container = fit_container(container, isolation, progress, strict=names.strict)
         check_other_image(container.mounts, container.root)
-        prepare_volumes(container, home)
-        give_volumes(container)
+        prepare_volumes(container, isolation, home)
+        give_volumes(container, isolation)
         if pod is not None:
             from pumice.runtime.pods.start import start_pod
 

@@ -12,6 +12,7 @@ import msgspec
 
 from pumice.os_errors import translate_os_errors
 from pumice.runtime import tree_lookup
+from pumice.runtime.volume_owners import find_owner
 from pumice.runtime.volumes import volume_store
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _lock(mount: Mount, home: Home) -> Mount:
     return msgspec.structs.replace(mount, source=str(volume.data), lock=lock)
 
 
-def prepare_volumes(container: Container, home: Home) -> None:
+def prepare_volumes(container: Container, stage1: str, home: Home) -> None:
     """Fill the volumes that were never mounted before, so that the program finds what it needs.
 
     As with podman, they get what the image has at their mount points. They belong to the owner of the
@@ -50,20 +51,19 @@ def prepare_volumes(container: Container, home: Home) -> None:
             volume = volume_store.find_volume(home, mount.volume)
             if (volume.directory / volume_store.UNUSED).exists():
                 with home.lock(_FIRST_USE), translate_os_errors(volume.data):
-                    _prepare(volume, mount, container)
+                    _prepare(volume, mount, container, find_owner(container, stage1))
 
 
-def _prepare(volume: Volume, mount: Mount, container: Container) -> None:
+def _prepare(volume: Volume, mount: Mount, container: Container, owner: tuple[int, int] | None) -> None:
     marker = volume.directory / volume_store.UNUSED
     if not marker.exists():
         return
-    owner = (container.process.uid, container.process.gid)
     source = tree_lookup.resolve(Path(container.root), mount.target)
     if mount.copies and source is not None and source.is_dir() and not any(volume.data.iterdir()):
-        _copy_tree(source, volume.data)
+        _copy_tree(source, volume.data, set_owners=owner is not None)
         status = source.stat()
-        owner = (status.st_uid, status.st_gid) if status.st_uid else owner
-    if os.geteuid() == 0:
+        owner = (status.st_uid, status.st_gid) if status.st_uid and owner else owner
+    if owner is not None:
         os.chown(volume.data, *owner)
     elif container.process.uid:
         # Another id of this user may be the program's. The directory above is closed to everybody else.
@@ -72,31 +72,24 @@ def _prepare(volume: Volume, mount: Mount, container: Container) -> None:
         marker.unlink()
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    """Copy the files of an image into an empty directory, with owners if this is root."""
+def _copy_tree(source: Path, target: Path, *, set_owners: bool) -> None:
+    """Copy the files of an image into an empty directory."""
     for path in source.iterdir():
-        _copy(path, target / path.name)
-    _copy_attributes(source, target)
+        copy = target / path.name
+        if path.is_symlink():
+            copy.symlink_to(path.readlink())
+            _copy_attributes(path, copy, set_owners=set_owners)
+        elif path.is_dir():
+            copy.mkdir(0o700)
+            _copy_tree(path, copy, set_owners=set_owners)
+        elif path.is_file():
+            shutil.copyfile(path, copy, follow_symlinks=False)
+            _copy_attributes(path, copy, set_owners=set_owners)
+    _copy_attributes(source, target, set_owners=set_owners)
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_symlink():
-        target.symlink_to(source.readlink())
-        _copy_owner(source, target)
-    elif source.is_dir():
-        target.mkdir(0o700)
-        _copy_tree(source, target)
-    elif source.is_file():
-        shutil.copyfile(source, target, follow_symlinks=False)
-        _copy_attributes(source, target)
-
-
-def _copy_attributes(source: Path, target: Path) -> None:
-    _copy_owner(source, target)
-    shutil.copystat(source, target, follow_symlinks=False)
-
-
-def _copy_owner(source: Path, target: Path) -> None:
-    if os.geteuid() == 0:
+def _copy_attributes(source: Path, target: Path, *, set_owners: bool) -> None:
+    if set_owners:
         status = source.lstat()
         os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    shutil.copystat(source, target, follow_symlinks=False)

@@ -258,6 +258,8 @@ OTHERS: dict[str, list[list[str]]] = {
     "port": [["evil"], [EVIL], ["evil", EVIL]],
     "events": [["--stream=false"], ["--stream=false", "--json"], ["--filter", EVIL], ["--since", EVIL]],
     "commit": [["evil", "a:1"], ["evil", EVIL], ["evil", "a:1", "--change", EVIL], [EVIL, "a:1"]],
+    "prepare": [[EVIL], ["--name", EVIL, "oci:evil"]],
+    "run-prepared": [["evil"], [EVIL]],
     "cp": [["evil:/etc/passwd", "-"], [EVIL, "evil:/tmp"], [f"evil:{EVIL}", "x"], [EVIL, EVIL]],
     "volume": [["ls"], ["inspect", EVIL], ["create", EVIL], ["rm", EVIL], ["ls", "--filter", EVIL], [EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],

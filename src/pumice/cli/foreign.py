@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "compose": "run each image with 'pumice run'; a pod of several images is the job of podman or Kubernetes",
     "container": _PODS,
     "context": "there is no daemon to choose; PUMICE_HOME chooses the store",
-    "create": "run 'pumice run REF'",
+    "create": "run 'pumice prepare REF', then 'pumice run-prepared POD'",
     "image": "run 'pumice images', or 'pumice --help' for all commands",
     "image build": _BUILD,
     "image history": "run 'pumice history REF'",

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "prepare": ("pumice.cli.prepare", "Verify and unpack an image for a pod that is started later", "Pods"),
+    "run-prepared": ("pumice.cli.run_prepared", "Start a pod that was prepared", "Pods"),
     "ps": ("pumice.cli.ps", "List pods", "Pods"),
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.runtime.container import Mount
     from pumice.runtime.pods.records import PodRequest
+    from pumice.runtime.process import Overrides
     from pumice.store.home import Home
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
@@ -36,7 +37,7 @@ _MAX_ENVIRONMENT = 1 << 20
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice run``."""
-    parser = command_line.make_parser(
+    return make_run_parser(
         "run",
         "Run an image without root or a daemon.",
         epilog=_EPILOG,
@@ -45,6 +46,13 @@ def parser() -> argparse.ArgumentParser:
             "pumice run --volume /srv:/srv --env DEBUG=1 oci:hello serve --port 8080",
         ),
     )
+
+
+def make_run_parser(
+    verb: str, description: str, *, epilog: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command that has the options of ``pumice run``."""
+    parser = command_line.make_parser(verb, description, epilog=epilog, examples=examples)
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
@@ -136,6 +144,8 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         help="add a label to the pod (repeatable)",
     )
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -183,29 +193,28 @@ def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.runtime.process import Overrides
+    from pumice.runtime.pods import preparation
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
-    environment = [line for file in options.env_file for line in read_environment_file(file)]
+    overrides = plan_overrides(options)
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _pod_request(options, arguments)
+    keeps_pod = options.detach or options.pod_name or options.cidfile or options.prepared
+    pod = make_pod_request(options, arguments, home) if keeps_pod else None
+    prepared = preparation.find_prepared(home, options.prepared).root if options.prepared else ""
+    # An image outside of the store is read from where it was, and must be the same.
+    reference = prepared if prepared and home.blobs.size(prepared) is not None else options.reference
     mounts = (*options.volume, *isolation_options.plan_mounts(options))
     with (
-        registries.open_image(options.reference, home, progress, options) as image,
+        registries.open_image(reference, home, progress, options) as image,
         _hold_images(mounts, options, home, progress) as mounts,
     ):
+        preparation.check_image(image, prepared, options.reference)
         code = run_image(
             image,
-            Overrides(
-                arguments=tuple(options.arguments),
-                entrypoint=options.entrypoint,
-                user=isolation_options.choose_user(options),
-                directory=options.workdir,
-                environment=(*environment, *options.env),
-            ),
+            overrides,
             home=home,
             isolation=options.stage1,
             network=network_options.plan_network(options),
@@ -225,6 +234,20 @@ def main(arguments: Sequence[str]) -> int:
     if pod and pod.detached:
         print(pod.id)
     return code
+
+
+def plan_overrides(options: argparse.Namespace) -> Overrides:
+    """Return the changes to the config of the image; raises UsageError."""
+    from pumice.runtime.process import Overrides
+
+    environment = [line for file in options.env_file for line in read_environment_file(file)]
+    return Overrides(
+        arguments=tuple(options.arguments),
+        entrypoint=options.entrypoint,
+        user=isolation_options.choose_user(options),
+        directory=options.workdir,
+        environment=(*environment, *options.env),
+    )
 
 
 @contextmanager
@@ -259,18 +282,19 @@ def _hold_images(
         yield tuple(held)
 
 
-def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
-    """Return what the options ask of a pod, None if the program runs without leaving anything."""
-    if not (options.detach or options.pod_name or options.cidfile):
-        return None
+def make_pod_request(options: argparse.Namespace, arguments: Sequence[str], home: Home) -> PodRequest:
+    """Return what the options ask of a pod; ``arguments`` are those of the command line."""
     from pathlib import Path
 
-    from pumice.runtime.pods import pod_store
+    from pumice.runtime.pods import pod_store, preparation
     from pumice.runtime.pods.records import PodRequest
 
     if options.pod_name:
         pod_store.check_name(options.pod_name)
-    pod_id = pod_store.new_id()
+    pod_id, name = pod_store.new_id(), options.pod_name
+    if options.prepared:
+        prepared = preparation.find_prepared(home, options.prepared)
+        pod_id, name = prepared.state.pod.id, prepared.state.pod.name
     if options.cidfile:
         _write_id(options.cidfile, pod_id)
     option_count = len(arguments) - len(options.arguments) - 1
@@ -279,7 +303,7 @@ def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRe
         run_arguments=tuple(arguments[option_count:]),
         run_directory=str(Path.cwd()),
         id=pod_id,
-        name=options.pod_name,
+        name=name,
         labels=dict(label.partition("=")[::2] for label in options.label),
         detached=options.detach,
         remove=options.rm,

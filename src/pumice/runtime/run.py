@@ -18,7 +18,6 @@ from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.container_request import ContainerRequest
-from pumice.runtime.image_mounts import check_other_image
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
 from pumice.runtime.sandbox.argument_codec import encode_arguments
@@ -27,8 +26,7 @@ from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
-from pumice.runtime.volume_owners import give_volumes
-from pumice.runtime.volumes.attachment import lock_volumes, prepare_volumes
+from pumice.runtime.volumes.attachment import lock_volumes, prepare_mounts
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -108,9 +106,7 @@ def run_image(
             has_terminal=os.isatty(0) and os.isatty(1),
         )
         container = fit_container(container, isolation, progress, strict=names.strict)
-        check_other_image(container.mounts, container.root)
-        prepare_volumes(container, isolation, home)
-        give_volumes(container, isolation)
+        prepare_mounts(container, isolation, home)
         if pod is not None:
             from pumice.runtime.pods.start import start_pod
 

@@ -12,7 +12,8 @@ import msgspec
 
 from pumice.os_errors import translate_os_errors
 from pumice.runtime import tree_lookup
-from pumice.runtime.volume_owners import find_owner
+from pumice.runtime.image_mounts import check_other_image
+from pumice.runtime.volume_owners import find_owner, give_volumes
 from pumice.runtime.volumes import volume_store
 
 if TYPE_CHECKING:
@@ -39,7 +40,17 @@ def _lock(mount: Mount, home: Home) -> Mount:
     return msgspec.structs.replace(mount, source=str(volume.data), lock=lock)
 
 
-def prepare_volumes(container: Container, stage1: str, home: Home) -> None:
+def prepare_mounts(container: Container, stage1: str, home: Home) -> None:
+    """Fill new volumes, and give to the program what it shall own.
+
+    Raises StoreError, and UsageError for an image that cannot be mounted.
+    """
+    check_other_image(container.mounts, container.root)
+    _prepare_volumes(container, stage1, home)
+    give_volumes(container, stage1)
+
+
+def _prepare_volumes(container: Container, stage1: str, home: Home) -> None:
     """Fill the volumes that were never mounted before, so that the program finds what it needs.
 
     As with podman, they get what the image has at their mount points. They belong to the owner of the

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments, pod_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         examples=("pumice commit web example.com/debug:1", "pumice commit -c 'USER web' web debug:2"),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     parser.add_argument("name", metavar="NAME[:VERSION]", help="name of the image (default version: latest)")
     parser.add_argument("-a", "--author", default="", metavar="NAME", help="record the author of the image")
     parser.add_argument("-m", "--message", default="", metavar="TEXT", help="record a comment in the history")

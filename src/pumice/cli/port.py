@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views, results
+from pumice.cli import pod_arguments, pod_views, results
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="A pod that uses the network of the machine has no published ports.",
         examples=("pumice port web", "pumice port web 80/tcp"),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     parser.add_argument(
         "port",
         metavar="PORT[/PROTOCOL]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import confirmation, isolation_options, output, registries
+from pumice.cli import output, registries
 from pumice.cli import run as run_command
 from pumice.errors import UsageError
 
@@ -36,37 +36,28 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.formats import platforms
     from pumice.runtime import prepared_tree, process
     from pumice.runtime.pods import preparation
-    from pumice.runtime.run import admit
+    from pumice.runtime.run import admit_image
     from pumice.store.home import Home, locate
-    from pumice.trust.admission import AdmissionRequest
 
-    isolation_options.plan_request(options)  # a mistake is reported now
+    app, source = run_command.plan_app(options), run_command.plan_source(options)
+    pod_options = run_command.plan_pod(options, arguments, keeps_pod=True)
     progress = output.make_progress(options.progress)
-    request = AdmissionRequest(
-        reference=options.reference, name=options.name, allow_older=options.allow_older
-    )
-    with Home(locate(os.environ)) as home:
-        pod_request = run_command.make_pod_request(options, arguments, home)
-        with registries.open_image(options.reference, home, progress, options) as image:
-            question = confirmation.unsigned_image_question()
-            admit(image, home, request, progress, "image" in options.insecure_options, question)
-            platform = (
-                platforms.parse_platform(options.platform)
-                if options.platform
-                else platforms.from_machine(os.uname().machine)
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, progress, options) as image,
+    ):
+        admit_image(image, home, source, progress)
+        chosen = image.select(source.platform or platforms.from_machine(os.uname().machine))
+        config = chosen.config().config
+        with prepared_tree.hold(chosen, home, progress, verify=options.verify) as tree:
+            planned = process.plan_process(config, tree.root, app.process, os.environ)
+            pod = preparation.write_prepared_pod(
+                home,
+                pod_options,
+                planned,
+                config,
+                image=options.reference,
+                digests=(image.root.digest, chosen.root.digest),
             )
-            chosen = image.select(platform)
-            config = chosen.config().config
-            with prepared_tree.hold(chosen, home, progress, verify=options.verify) as tree:
-                overrides = run_command.plan_overrides(options)
-                planned = process.plan_process(config, tree.root, overrides, os.environ)
-                pod = preparation.write_prepared_pod(
-                    home,
-                    pod_request,
-                    planned,
-                    config,
-                    image=options.reference,
-                    digests=(image.root.digest, chosen.root.digest),
-                )
     print(pod.id)
     return 0

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, isolation_options, network_options, output, registries
+from pumice.cli import (
+    confirmation,
+    isolation_options,
+    mounted_images,
+    network_options,
+    output,
+    pod_arguments,
+    registries,
+)
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from pumice.progress import Progress
     from pumice.runtime.container import Mount
-    from pumice.runtime.pods.records import PodRequest
-    from pumice.runtime.process import Overrides
-    from pumice.store.home import Home
+    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -56,13 +60,7 @@ def make_run_parser(
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
-    program_arguments = parser.add_argument(
-        "arguments",
-        metavar="ARG",
-        nargs=argparse.REMAINDER,
-        help="program arguments, instead of those in the image",
-    )
-    program_arguments.required = False  # argparse always requires a REMAINDER argument
+    pod_arguments.add_program_arguments(parser, "program arguments, instead of those in the image")
     container = parser.add_argument_group("container")
     _add_container_options(container)
     isolation_options.add_groups(parser)
@@ -94,17 +92,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="NAME",
         help="isolate with builtin, bwrap, runc, crun or fly (default: builtin)",
     )
-    parser.add_argument(
-        "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
-    )
-    parser.add_argument(
-        "-e",
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set an environment variable; NAME alone copies its current value (repeatable)",
-    )
+    pod_arguments.add_program_options(parser)
     parser.add_argument(
         "--env-file",
         action="append",
@@ -112,7 +100,6 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="FILE",
         help="set the environment variables in FILE, one NAME=VALUE or NAME per line (repeatable)",
     )
-    parser.add_argument("-w", "--workdir", metavar="DIR", help="working directory inside the image")
     parser.add_argument(
         "-v",
         "--volume",
@@ -192,123 +179,102 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
-    from pumice.formats import platforms
     from pumice.runtime.pods import preparation
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
-    overrides = plan_overrides(options)
+    app, source = plan_app(options), plan_source(options)
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    keeps_pod = options.detach or options.pod_name or options.cidfile or options.prepared
-    pod = make_pod_request(options, arguments, home) if keeps_pod else None
-    prepared = preparation.find_prepared(home, options.prepared).root if options.prepared else ""
-    # An image outside of the store is read from where it was, and must be the same.
-    reference = prepared if prepared and home.blobs.size(prepared) is not None else options.reference
-    mounts = (*options.volume, *isolation_options.plan_mounts(options))
+    prepared = preparation.find_prepared(home, options.prepared) if options.prepared else None
+    keeps_pod = bool(options.detach or options.pod_name or options.cidfile)
+    pod = preparation.adopt(plan_pod(options, arguments, keeps_pod=keeps_pod), prepared)
+    reference = preparation.choose_reference(options.reference, prepared, home)
     with (
         registries.open_image(reference, home, progress, options) as image,
-        _hold_images(mounts, options, home, progress) as mounts,
+        mounted_images.hold_images(app, source, home, progress, options) as app,
     ):
         preparation.check_image(image, prepared, options.reference)
-        code = run_image(
-            image,
-            overrides,
-            home=home,
-            isolation=options.stage1,
-            network=network_options.plan_network(options),
-            read_only=options.read_only,
-            init=options.init,
-            mounts=mounts,
-            container_request=isolation_options.plan_request(options),
-            platform=platforms.parse_platform(options.platform) if options.platform else None,
-            progress=progress,
-            reference=options.reference,
-            name=options.name,
-            insecure=tuple(options.insecure_options),
-            allow_older=options.allow_older,
-            confirm=confirmation.unsigned_image_question(),
-            pod=pod,
-        )
-    if pod and pod.detached:
+        code = run_image(image, app, pod, home=home, source=source, progress=progress)
+    if pod.id and pod.detached:
         print(pod.id)
     return code
 
 
-def plan_overrides(options: argparse.Namespace) -> Overrides:
-    """Return the changes to the config of the image; raises UsageError."""
+def plan_app(options: argparse.Namespace) -> AppOptions:
+    """Return what the options ask of the program."""
     from pumice.runtime.process import Overrides
+    from pumice.runtime.run_options import AppOptions
 
     environment = [line for file in options.env_file for line in read_environment_file(file)]
-    return Overrides(
-        arguments=tuple(options.arguments),
-        entrypoint=options.entrypoint,
-        user=isolation_options.choose_user(options),
-        directory=options.workdir,
-        environment=(*environment, *options.env),
+    return AppOptions(
+        process=Overrides(
+            arguments=tuple(options.arguments),
+            entrypoint=options.entrypoint,
+            user=isolation_options.choose_user(options),
+            directory=options.workdir,
+            environment=(*environment, *options.env),
+        ),
+        isolation=isolation_options.plan_isolation(options),
+        mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+        read_only=options.read_only,
+        init=options.init,
+        terminal=os.isatty(0) and os.isatty(1),
     )
 
 
-@contextmanager
-def _hold_images(
-    mounts: Sequence[Mount], options: argparse.Namespace, home: Home, progress: Progress
-) -> Iterator[tuple[Mount, ...]]:
-    """Yield the mounts with the files of the images that they mount; raises as `run_image`."""
-    if not any(mount.image for mount in mounts):
-        yield tuple(mounts)
-        return
+def plan_source(options: argparse.Namespace) -> ImageOptions:
+    """Return how the image is chosen and admitted."""
     from pumice.formats import platforms
-    from pumice.runtime.image_mounts import hold_mounted_image
-    from pumice.runtime.run import admit
-    from pumice.trust.admission import AdmissionRequest
+    from pumice.runtime.run_options import ImageOptions
 
-    platform = (
-        platforms.parse_platform(options.platform)
-        if options.platform
-        else platforms.from_machine(os.uname().machine)
+    return ImageOptions(
+        reference=options.reference,
+        name=options.name,
+        platform=platforms.parse_platform(options.platform) if options.platform else None,
+        is_insecure="image" in options.insecure_options,
+        allow_older=options.allow_older,
+        confirm=confirmation.unsigned_image_question(),
     )
-    with ExitStack() as stack:
-        held = []
-        for mount in mounts:
-            if not mount.image:
-                held.append(mount)
-            else:
-                image = stack.enter_context(registries.open_image(mount.image, home, progress, options))
-                request = AdmissionRequest(reference=mount.image, allow_older=options.allow_older)
-                question = confirmation.unsigned_image_question()
-                admit(image, home, request, progress, "image" in options.insecure_options, question)
-                held.append(stack.enter_context(hold_mounted_image(image, mount, platform, home, progress)))
-        yield tuple(held)
 
 
-def make_pod_request(options: argparse.Namespace, arguments: Sequence[str], home: Home) -> PodRequest:
-    """Return what the options ask of a pod; ``arguments`` are those of the command line."""
+def plan_pod(options: argparse.Namespace, arguments: Sequence[str], *, keeps_pod: bool) -> PodOptions:
+    """Return what the options ask of the pod; it has no id if the program leaves nothing behind."""
     from pathlib import Path
 
-    from pumice.runtime.pods import pod_store, preparation
-    from pumice.runtime.pods.records import PodRequest
+    from pumice.runtime.run_options import PodOptions
 
-    if options.pod_name:
-        pod_store.check_name(options.pod_name)
-    pod_id, name = pod_store.new_id(), options.pod_name
-    if options.prepared:
-        prepared = preparation.find_prepared(home, options.prepared)
-        pod_id, name = prepared.state.pod.id, prepared.state.pod.name
-    if options.cidfile:
-        _write_id(options.cidfile, pod_id)
+    pod_id = _choose_id(options) if keeps_pod else ""
     option_count = len(arguments) - len(options.arguments) - 1
-    return PodRequest(
-        run_options=tuple(arguments[:option_count]),
-        run_arguments=tuple(arguments[option_count:]),
-        run_directory=str(Path.cwd()),
+    return PodOptions(
+        stage1=options.stage1,
+        network=network_options.plan_network(options),
+        hostname=isolation_options.parse_hostname(options),
+        names=isolation_options.plan_names(options),
+        strict=options.strict,
+        verify=options.verify,
         id=pod_id,
-        name=name,
+        name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),
         detached=options.detach,
         remove=options.rm,
-        stage1=options.stage1,
+        run_options=tuple(arguments[:option_count]),
+        run_arguments=tuple(arguments[option_count:]),
+        run_directory=str(Path.cwd()) if pod_id else "/",
     )
+
+
+def _choose_id(options: argparse.Namespace) -> str:
+    """Return the id of a new pod."""
+    from pumice.runtime.pods import pod_store
+
+    if options.pod_name:
+        pod_store.check_name(options.pod_name)
+    pod_id = pod_store.new_id()
+    if options.cidfile:
+        _write_id(options.cidfile, pod_id)
+    return pod_id
 
 
 def _write_id(path: str, pod_id: str) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments, pod_views
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 prepared pod is started once; if it cannot be started, it stays prepared if nothing of it has run.""",
         examples=("pumice run-prepared web", "pumice run-prepared --detach web"),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     parser.add_argument(
         "-d", "--detach", action="store_true", help="run the pod in the background, and print its id"
     )

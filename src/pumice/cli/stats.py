@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_views, results
+from pumice.cli import output, pod_arguments, pod_views, results
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import pod_store, processes
 
+    named = pod_arguments.find_pods(options.pods)
+    for state in named:
+        processes.require_running(state)
     with pod_views.open_home() as home:
-        named = pod_views.find_named_pods(home, options.pods)
-        for state in named:
-            processes.require_running(state)
         home.directory("pods")
         home.close()
         previous: dict[str, Usage] = {}

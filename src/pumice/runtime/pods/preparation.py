@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.runtime.container import Process
-    from pumice.runtime.pods.records import PodRequest
+    from pumice.runtime.run_options import PodOptions
     from pumice.store.home import Home
 
 _MAX_RECORD = 1 << 16
@@ -41,7 +41,7 @@ class PreparedPod(msgspec.Struct, frozen=True):
 
 def write_prepared_pod(
     home: Home,
-    request: PodRequest,
+    request: PodOptions,
     process: Process,
     config: RunConfig,
     *,
@@ -73,9 +73,30 @@ def write_prepared_pod(
     return pod
 
 
-def check_image(image: Image, root: str, reference: str) -> None:
-    """Raise PodError unless an image is the one that was prepared, if one was: ``root`` is not empty."""
-    if root and image.root.digest != root:
+def adopt(pod: PodOptions, prepared: PreparedPod | None) -> PodOptions:
+    """Return the options of a pod with the id and the name of a prepared one, if there is one."""
+    if prepared is None:
+        return pod
+    record = prepared.state.pod
+    return msgspec.structs.replace(
+        pod,
+        id=record.id,
+        name=record.name,
+        run_options=record.run_options,
+        run_arguments=record.run_arguments,
+        run_directory=record.run_directory,
+    )
+
+
+def choose_reference(reference: str, prepared: PreparedPod | None, home: Home) -> str:
+    """Return the digest of the image of a prepared pod if the store has it, else its reference."""
+    is_stored = prepared is not None and home.blobs.size(prepared.root) is not None
+    return prepared.root if prepared and is_stored else reference
+
+
+def check_image(image: Image, prepared: PreparedPod | None, reference: str) -> None:
+    """Raise PodError unless an image is the one that was prepared, if one was."""
+    if prepared and image.root.digest != prepared.root:
         raise PodError(
             f"the image {reference[:200]} has changed since the pod was prepared",
             hint="prepare the pod again",

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.run import admit_image
     from pumice.store.home import Home, locate
 
-    app, source = run_command.plan_app(options), run_command.plan_source(options)
+    app, source = run_command.plan_app(options), run_command.plan_source(options, arguments)
     pod_options = run_command.plan_pod(options, arguments, keeps_pod=True)
     progress = output.make_progress(options.progress)
     with (

@@ -183,7 +183,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
-    app, source = plan_app(options), plan_source(options)
+    app, source = plan_app(options), plan_source(options, arguments)
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
@@ -224,9 +224,10 @@ def plan_app(options: argparse.Namespace) -> AppOptions:
     )
 
 
-def plan_source(options: argparse.Namespace) -> ImageOptions:
+def plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageOptions:
     """Return how the image is chosen and admitted."""
     from pumice.formats import platforms
+    from pumice.runtime.quick.command_line import read_command
     from pumice.runtime.run_options import ImageOptions
 
     return ImageOptions(
@@ -236,6 +237,7 @@ def plan_source(options: argparse.Namespace) -> ImageOptions:
         is_insecure="image" in options.insecure_options,
         allow_older=options.allow_older,
         confirm=confirmation.unsigned_image_question(),
+        command=read_command(arguments),
     )
 
 

@@ -86,7 +86,11 @@ def _is_plain(name: str, value: str) -> bool:
     if name in ("-v", "--volume"):
         source, _, rest = value.partition(":")
         # A name is that of a volume, which has a lock and a first use; U changes files.
-        return bool("/" in source and rest) and rest.partition(":")[2] in ("", "ro", "rw")
+        return bool(rest and ("/" in source or source[:1] == ".")) and rest.partition(":")[2] in (
+            "",
+            "ro",
+            "rw",
+        )
     return True
 
 

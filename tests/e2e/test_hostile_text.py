@@ -256,6 +256,15 @@ OTHERS: dict[str, list[list[str]]] = {
     "top": [["evil"], [EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
+    "slice": [
+        ["list", EVIL],
+        ["find", EVIL],
+        ["info", EVIL],
+        ["check", EVIL],
+        ["check", "--release", EVIL],
+        ["list", "--overlay", EVIL],
+        [EVIL],
+    ],
     "trust": [
         ["list"],
         ["add", "--root", "text"],

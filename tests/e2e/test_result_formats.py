@@ -43,6 +43,8 @@ COMMAND_LINES = {
     "resolve": ["resolve", "oci:out"],
     "sbom": ["sbom", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "slice find": ["slice", "find", "openssl"],
+    "slice list": ["slice", "list"],
     "status": ["status", "box"],
     "store path": ["store", "path"],
     "store verify": ["store", "verify"],

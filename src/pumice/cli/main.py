@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "schema": ("pumice.cli.schema", "Print the JSON Schema of recipes", "Recipes"),
     "lock": ("pumice.cli.lock", "Resolve a recipe and write its lock file", "Recipes"),
+    "slice": ("pumice.cli.slice", "List, show and check the slices of packages", "Recipes"),
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),

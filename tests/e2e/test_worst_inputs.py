@@ -323,7 +323,7 @@ TABLE = [
     ("slice list nosuch", 2, "the release has no slices of 'nosuch'"),
     ("slice info openssl_nosuch", 2, "the release has no 'openssl_nosuch'"),
     ("slice check --release noise", 2, "there is no release 'noise'"),
-    ("slice check --release ./noise", 8, "./noise: "),
+    ("slice check --release ./noise", 8, "noise: a tar header is damaged"),
     ("slice check --release ./folder", 8, "there is no chisel.yaml"),
     ("slice check --release ./nothing", 9, "the release does not exist"),
     ("slice check --overlay plain", 9, "the overlay is not a directory"),

@@ -40,7 +40,7 @@ def load(options: argparse.Namespace, home: Home, *, check_all: bool = True) -> 
     from pumice.slices.release import load_release
     from pumice.slices.releases import find_release
 
-    location = find_release(options.release, Path.cwd())
+    location = find_release(options.release, Path())
     return load_release(location, options.overlay, home, check_all=check_all)
 
 

@@ -173,7 +173,7 @@ class _Interpreter:
             self._budget.allocate(1)
             container[operators.check_key(key)] = value
         elif isinstance(container, list):
-            container[_index(container, key)] = value
+            container[operators.index_of(container, key)] = value
         else:
             raise ScriptError(f"the items of a {operators.type_name(container)} cannot change")
 
@@ -313,25 +313,7 @@ class _Interpreter:
 
     def _evaluate_Subscript(self, node: ast.Subscript, scope: Scope) -> Any:
         container, key = self._evaluate(node.value, scope), self._evaluate(node.slice, scope)
-        if isinstance(container, dict) and not isinstance(key, slice):
-            if operators.check_key(key) not in container:
-                raise ScriptError(
-                    f"the dict has no key {operators.text_of(key, self._budget, quote=True)[:80]}"
-                )
-            return container[key]
-        if not isinstance(container, str | list | tuple | range):
-            raise ScriptError(f"a value of type {operators.type_name(container)} has no items")
-        sequence: Any = container
-        if isinstance(container, str) and not container.isascii():
-            sequence = operators.encode(container)
-        is_bytes = sequence is not container
-        if isinstance(key, slice):
-            self._budget.allocate(len(sequence))
-            part = sequence[key]
-        else:
-            number = _index(sequence, key)
-            part = sequence[number : number + 1] if is_bytes else sequence[number]
-        return operators.decode(part) if is_bytes else part
+        return operators.item_of(container, key, self._budget)
 
     def _evaluate_Call(self, node: ast.Call, scope: Scope) -> Any:
         line = node.lineno
@@ -406,14 +388,3 @@ def _as_load(target: ast.expr) -> ast.expr:
     if isinstance(target, ast.Subscript):
         return ast.Subscript(target.value, target.slice, ast.Load())
     raise ScriptError("cannot assign to this")
-
-
-def _index(sequence: Sequence[Any], key: Any) -> int:
-    if type(key) is not int:
-        raise ScriptError(f"an index must be a number, not {operators.type_name(key)}")
-    number = key + len(sequence) if key < 0 else key
-    if not 0 <= number < len(sequence):
-        raise ScriptError(
-            f"the index {key} is out of range" if key.bit_length() < 64 else "the index is out of range"
-        )
-    return number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pumice.slices.starlark.budget import CELLS_PER_ITEM, ScriptError, check_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pumice.slices.starlark.budget import Budget
 
@@ -140,6 +140,39 @@ def _text_of(value: Any, budget: Budget, *, quote: bool, depth: int) -> str:
 def _quote(text: str) -> str:
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return '"' + "".join(escapes.get(character, character) for character in text) + '"'
+
+
+def item_of(container: Any, key: Any, budget: Budget) -> Any:
+    """Return ``container[key]``; ``key`` may be a slice."""
+    if isinstance(container, dict) and not isinstance(key, slice):
+        if check_key(key) not in container:
+            raise ScriptError(f"the dict has no key {text_of(key, budget, quote=True)[:80]}")
+        return container[key]
+    if not isinstance(container, str | list | tuple | range):
+        raise ScriptError(f"a value of type {type_name(container)} has no items")
+    sequence: Any = container
+    if isinstance(container, str) and not container.isascii():
+        sequence = encode(container)
+    is_bytes = sequence is not container
+    if isinstance(key, slice):
+        budget.allocate(len(sequence))
+        part = sequence[key]
+    else:
+        number = index_of(sequence, key)
+        part = sequence[number : number + 1] if is_bytes else sequence[number]
+    return decode(part) if is_bytes else part
+
+
+def index_of(sequence: Sequence[Any], key: Any) -> int:
+    """Return the position of an item from an index, which may count from the end."""
+    if type(key) is not int:
+        raise ScriptError(f"an index must be a number, not {type_name(key)}")
+    number = key + len(sequence) if key < 0 else key
+    if not 0 <= number < len(sequence):
+        raise ScriptError(
+            f"the index {key} is out of range" if key.bit_length() < 64 else "the index is out of range"
+        )
+    return number
 
 
 def add(left: Any, right: Any, budget: Budget) -> Any:

@@ -256,6 +256,13 @@ OTHERS: dict[str, list[list[str]]] = {
     "top": [["evil"], [EVIL]],
     "generate": [["systemd", "evil"], ["systemd", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
+    "cut": [
+        ["--root", EVIL],
+        ["--root", "root", EVIL],
+        ["--root", "root", "openssl_bins", "--release", EVIL],
+        ["--root", "root", "openssl_bins", "--mirror", EVIL],
+        ["--root", "root", "openssl_bins", "--arch", EVIL],
+    ],
     "slice": [
         ["list", EVIL],
         ["find", EVIL],

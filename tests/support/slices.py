@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.formats.openpgp import read_keyring
 from pumice.slices import conflicts
 from pumice.slices.release import parse_release, read_files, sort_problems
+from tests.support.archive import KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEY_ID = "6817143D493CC0CB"
-ARMOR = """\
------BEGIN PGP PUBLIC KEY BLOCK-----
-
-mQENBGsMpLIBCADQmQSCn/7LLjHMPJZfd3chCz5FiLCpnozgawibDr7WuqhvnBye
-mq77SClnlUbr3MAN5NHgYJCXd+5L0UMMaTK5sCaUXb6nvUuxU+bzS5aHBJzk2Q7+
-nxb7kez9euPlz1cYWEfSplMoevZocnjHxtsmFFQoSty6xPTW+UBkS/whHrJAo1IB
-bDDxkfLSqw1l1dPGuTIeTyhaJrS88b6q31JL6arZYu6ypwabq+Bsn9uvIWcLglcA
-DdtCCol972PgiItmLPW9xrzeWz28cQ06MyIp8STBZ61gxxfbM886Uh0NgboAkAs2
-zQsxXnqO4jlDwCdiN39xy4Q3p4Um78ivkeIFABEBAAG0H1Rlc3QgYXJjaGl2ZSA8
-dGVzdEBleGFtcGxlLmNvbT6JAU4EEwEKADgWIQTQ4zlJ5WQZ9k8Hv+toFxQ9STzA
-ywUCawyksgIbAwULCQgHAgYVCgkICwIEFgIDAQIeAQIXgAAKCRBoFxQ9STzAy8+9
-CACrL7YyCrH8dLfV4tyGbfjRGaRbARqaZTlGNx3ORBW5mUBKLl2zED1fs+FlTakA
-NxmjlstiJMYH56bz9uKw9HA7s/AtAb9osquS9Xb99DixLbtWWcrXGy+zJCKx0DHt
-kmbjntLP8/kAsG+RTDmZr6Rp1O1qm1lk0kA5QXLeA2Rm1uZ48zT8lvXBDTiE7KNr
-TWYfuyecPcgyeSXb1orRd3ax5k0KeOXycz4idX5EvCXEJxRxA3uxlTWFlHDsjLqb
-9rO5Zj3OlTGNazAT1FH1047bwJaEWNGR3h+Pkz/JSVq22NbzQRv+qzDVrHIFBaau
-32YYtkY26+bUQVQLTm+d7w2M
-=vjdf
------END PGP PUBLIC KEY BLOCK-----"""
+ARMOR = (KEYS / "good.asc").read_text().strip()
+KEY_ID = read_keyring(ARMOR.encode()).certificates[0].fingerprint[-16:].upper()
 
 _KEYS = "public-keys:\n  test-key:\n    id: {id}\n    armor: |\n{armor}\n"
 

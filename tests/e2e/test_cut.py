@@ -158,7 +158,7 @@ def test_the_manifest_lists_packages_slices_paths_and_contents_in_order(
     assert list(paths["/usr/bin/tool"]) == ["kind", "path", "mode", "slices", "sha256", "size", "inode"]
     assert paths["/usr/bin/tool"]["inode"] == paths["/usr/bin/tool2"]["inode"] == 1
     assert paths["/usr/bin/tool"]["sha256"] == paths["/usr/bin/tool2"]["sha256"]
-    assert paths["/usr/bin/tool"]["mode"] == "04755"
+    assert paths["/usr/bin/tool"]["mode"] == paths["/usr/bin/tool2"]["mode"] == "04755"
     assert paths["/usr/bin/link"] == {
         "kind": "path", "path": "/usr/bin/link", "mode": "0777", "slices": ["tool_bins"], "link": "tool",
     }  # fmt: skip

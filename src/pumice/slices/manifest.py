@@ -87,8 +87,8 @@ def _list_records(tree: SlicedTree, selected: SlicedPackages) -> Iterator[dict[s
             continue
         if entry.entry.kind == "hardlink" and f"/{entry.entry.link}" in tree:
             target = tree[f"/{entry.entry.link}"]
-            size = msgspec.structs.replace(entry.entry, size=target.entry.size)
-            entry = msgspec.structs.replace(entry, entry=size, sha256=target.sha256)  # noqa: PLW2901
+            attributes = msgspec.structs.replace(entry.entry, size=target.entry.size, mode=target.entry.mode)
+            entry = msgspec.structs.replace(entry, entry=attributes, sha256=target.sha256)  # noqa: PLW2901
         yield _path_record(path, entry, inodes.get(path, 0), is_manifest=path in manifests)
         for name in entry.slices:
             yield {"kind": "content", "slice": name, "path": path}

@@ -66,6 +66,8 @@ _ALL = (
         "runtime/network/keeper/",
         "runtime/pods/",
         "runtime/pods/supervisor/",
+        "slices/",
+        "slices/starlark/",
     ),
 )
 
@@ -97,7 +99,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "registry/",
         "trust/",
     ),
-    "slices": ("decoding.py", "formats/yaml.py", "slices/"),
+    "slices": ("decoding.py", "digest.py", "formats/", "packing/", "slices/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """The modules that shape each kind, below the package; a name ending with ``/`` is a whole directory."""

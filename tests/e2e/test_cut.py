@@ -60,7 +60,7 @@ slices:
       directory = "/usr/share/tool/"
       files = [name for name in content.list(directory) if not name.endswith("/")]
       content.write("/etc/all.txt", ",".join([content.read(directory + name) for name in files]))
-      content.write("/etc/tool.link", content.read("/etc/tool.conf").replace("1", "2"))
+      content.write("/etc/tool.conf", content.read("/etc/tool.link").replace("1", "2"))
   manifest:
     contents:
       /var/lib/chisel/**: {generate: manifest}
@@ -238,6 +238,7 @@ def test_every_missing_path_is_reported(
         ('content.read("/etc/../../etc/passwd")', "no selected slice has it"),
         ('content.write("/usr/bin/tool", "")', "cannot write /usr/bin/tool: it is not mutable"),
         ('content.write("/etc/out", "")', "cannot write /etc/out: no selected slice has it"),
+        ('content.write("/etc/tool.link", "")', "cannot write /etc/tool.link: it is not mutable"),
         ('content.read("/usr/bin")', "/usr/bin is not a file"),
         ('content.list("/usr/bin/tool")', "/usr/bin/tool is not a directory"),
         ('content.list("/home")', "cannot list /home: no selected slice has it"),
@@ -249,12 +250,13 @@ def test_scripts_do_only_what_their_slices_list(
     release: Path, capsys: pytest.CaptureFixture[str], script: str, problem: str
 ) -> None:
     contents = "      /usr/bin/tool:\n      /etc/out: {symlink: ../../../etc/hostname}\n"
+    contents += "      /etc/tool.conf: {mutable: true}\n      /etc/tool.link: {symlink: tool.conf}\n"
     text = f"package: tool\nslices:\n  bins:\n    contents:\n{contents}    mutate: |\n      x = 1\n      {script}\n"
     write_release(release, {"tool": text})
     cut("tool_bins", code=8)
     error = capsys.readouterr().err
     assert problem in error
-    assert "slices/tool.yaml:9:1: " in error
+    assert "slices/tool.yaml:11:1: " in error
 
 
 def test_a_release_that_is_not_maintained_is_refused(

@@ -22,8 +22,7 @@ def add_release_options(parser: OptionGroup) -> None:
         "--release",
         metavar="DIR|NAME",
         default=DEFAULT,
-        help="directory or tar archive of the release, or one that comes with Pumice: bookworm or trixie"
-        f" (default: {DEFAULT})",
+        help=f"directory or tar archive of the release, or one that comes with Pumice (default: {DEFAULT})",
     )
     parser.add_argument(
         "--overlay",

@@ -69,6 +69,7 @@ _ALL = (
         "runtime/pods/supervisor/",
         "slices/",
         "slices/starlark/",
+        "runtime/volumes/",
     ),
 )
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> int:
-    """Run the program; only the modules for what the options ask are imported, while the root is the host's."""
+    """Run the program; import only the modules for that, while the root is still the one of the host."""
     if options.join >= 0:
         from pumice.runtime.sandbox.join import run_in_container
 

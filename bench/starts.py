@@ -210,7 +210,7 @@ def measure_figures(shop: Workshop, runs: int) -> Iterator[dict[str, object]]:
 
 
 def measure_end(shop: Workshop) -> tuple[int, float]:
-    """Return the resident memory of a waiting ``run`` in kB, and how many seconds it ends after its sandbox."""
+    """Return the resident memory of a waiting ``run`` in kB, and for how long it outlives its sandbox."""
     reader, writer = os.pipe()
     command = (*PUMICE, "run", "--network", "host", "--entrypoint", "/bin/cat", "bench:1")
     shop.call(*command)  # so that there is a plan

@@ -26,14 +26,22 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "prepare": ("pumice.cli.prepare", "Verify and unpack an image for a pod that is started later", "Pods"),
+    "run-prepared": ("pumice.cli.run_prepared", "Start a pod that was prepared", "Pods"),
     "ps": ("pumice.cli.ps", "List pods", "Pods"),
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
+    "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
+    "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),
+    "cp": ("pumice.cli.cp", "Copy files into and out of a running pod", "Pods"),
+    "commit": ("pumice.cli.commit", "Make an image of a running pod", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
+    "volume": ("pumice.cli.volume", "Create, list and remove volumes", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
@@ -86,7 +94,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 """Each command with its module, its line of help, and the group that it is listed under."""
 
 ALIASES: dict[str, str] = {
-    "cp": "copy",
     "digest": "resolve",
     "list-tags": "tags",
     "ls": "images",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pumice.cli import arguments as command_line
 from pumice.cli import (
     isolation_options,
+    mounted_images,
     network_options,
     output,
     pod_arguments,
@@ -32,13 +33,18 @@ the host name and IPC, and each has its own files, limits, log and exit code. Th
 ended, with the exit code of the app that failed first, or 0."""
 
 
-_VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
-"""All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
+_VOLUME_FLAGS = frozenset(
+    {
+        *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
+        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind"),
+    }
+)
+"""All but ``ro``, ``U`` and ``nocopy`` ask for what is so anyway."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice run``."""
-    parser = command_line.make_parser(
+    return make_run_parser(
         "run",
         "Run an image without root or a daemon.",
         epilog=_EPILOG,
@@ -48,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
             "pumice run --detach example.com/web:1.0 --- example.com/db:1.0",
         ),
     )
+
+
+def make_run_parser(
+    verb: str, description: str, *, epilog: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command that has the options of ``pumice run``."""
+    parser = command_line.make_parser(verb, description, epilog=epilog, examples=examples)
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
@@ -98,7 +111,8 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST; :U gives it to the program's user (repeatable)",
+        help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
+        " user (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -124,6 +138,8 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
     )
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -173,22 +189,27 @@ def main(arguments: Sequence[str]) -> int:
     command_lines = run_plan.split_apps(arguments)
     options = [parser().parse_args(words) for words in command_lines]
     run_plan.check_app_options(parser(), options)
+    from pumice.runtime.pods import preparation
     from pumice.runtime.run import run_apps
     from pumice.runtime.run_options import PodApp
     from pumice.store.home import Home, locate
 
+    first = options[0]
     apps = run_plan.plan_apps(options)
+    sources = [run_plan.plan_source(*parts) for parts in zip(options, command_lines, strict=True)]
     exit_on_signals()
     home = Home(locate(os.environ))
-    progress = output.make_progress(options[0].progress)
-    pod = run_plan.plan_pod(options, command_lines)
+    progress = output.make_progress(first.progress)
+    prepared = preparation.find_prepared(home, first.prepared) if first.prepared else None
+    pod = preparation.adopt(run_plan.plan_pod(options, command_lines), prepared)
     with ExitStack() as stack:
-        images = [
-            stack.enter_context(registries.open_image(app.reference, home, progress, options[0]))
-            for app in options
-        ]
-        sources = [run_plan.plan_source(*parts) for parts in zip(options, command_lines, strict=True)]
-        pod_apps = [PodApp(*parts) for parts in zip(images, apps, sources, strict=True)]
+        pod_apps = []
+        for app, source, app_options in zip(apps, sources, options, strict=True):
+            reference = preparation.choose_reference(app_options.reference, prepared, home)
+            image = stack.enter_context(registries.open_image(reference, home, progress, first))
+            mounted = stack.enter_context(mounted_images.hold_images(app, source, home, progress, first))
+            preparation.check_image(image, prepared, app_options.reference)
+            pod_apps.append(PodApp(image, mounted, source))
         code = run_apps(pod_apps, pod, home=home, progress=progress)
     if pod.id and pod.detached:
         print(pod.id)
@@ -206,12 +227,25 @@ def exit_on_signals() -> None:
 
 
 def parse_volume(text: str) -> Mount:
-    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
-    source, _, rest = text.partition(":")
+    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError.
+
+    As with podman, SRC is the name of a volume unless it has a slash or begins with a dot; DST alone is an
+    empty directory in memory.
+    """
+    from pumice.runtime.volumes.volume_store import is_volume_name
+
+    source, colon, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     flags = set(filter(None, mode.split(",")))
+    if not colon and source.startswith("/"):
+        return isolation_options.make_empty_volume(source)
     if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
         raise UsageError(
-            f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
+            f"{text!r} is not a volume",
+            hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
+        )
+    if is_volume_name(source):
+        return isolation_options.make_volume_mount(
+            source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
         )
     return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)

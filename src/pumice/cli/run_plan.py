@@ -117,14 +117,19 @@ def plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageO
     )
 
 
-def plan_pod(apps: Sequence[argparse.Namespace], command_lines: Sequence[Sequence[str]]) -> PodOptions:
-    """Return what the options ask of the pod; it has no id if one program leaves nothing behind."""
+def plan_pod(
+    apps: Sequence[argparse.Namespace], command_lines: Sequence[Sequence[str]], *, is_kept: bool = False
+) -> PodOptions:
+    """Return what the options ask of the pod; it has no id if one program leaves nothing behind.
+
+    A pod that ``is_kept`` has one in any case.
+    """
     from pathlib import Path
 
     from pumice.runtime.run_options import PodOptions
 
     options, words = apps[0], command_lines[0]
-    pod_id = _choose_id(options, is_kept=len(apps) > 1)
+    pod_id = _choose_id(options, is_kept=is_kept or len(apps) > 1)
     option_count = len(words) - len(options.arguments) - 1
     others = [word for line in command_lines[1:] for word in (SEPARATOR, *line)]
     return PodOptions(
@@ -139,7 +144,7 @@ def plan_pod(apps: Sequence[argparse.Namespace], command_lines: Sequence[Sequenc
         labels=pod_arguments.parse_labels(options.label),
         detached=options.detach,
         # Without a name in the foreground, nothing is left of a pod either.
-        remove=options.rm or not _is_kept(options),
+        remove=options.rm or (len(apps) > 1 and not _is_kept(options)),
         run_options=tuple(words[:option_count]),
         run_arguments=(*words[option_count:], *others),
         run_directory=str(Path.cwd()) if pod_id else "/",

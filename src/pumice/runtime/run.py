@@ -19,7 +19,7 @@ from pumice.runtime.launch import execution
 from pumice.runtime.plan_recording import PlanRecorder, RepeatableRun
 from pumice.runtime.run_options import ImageOptions, PodApp, PodOptions
 from pumice.runtime.stage1 import external
-from pumice.runtime.volume_owners import give_volumes
+from pumice.runtime.volumes.attachment import lock_volumes, prepare_mounts
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run_apps(apps: Sequence[PodApp], pod: PodOptions, *, home: Home, progress: P
     progress = recorder.progress if recorder else progress
     with plan_apps(apps, pod, home, progress) as (planned, attachment):
         for app in planned:
-            give_volumes(app.container)
+            prepare_mounts(app.container, pod.stage1, home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
@@ -119,7 +119,8 @@ def plan_apps(
         containers = []
         for app, config, tree in zip(apps, configs, trees, strict=True):
             network = choose_network(pod, attachment)
-            container = plan_container(config, tree, app.options, pod, network=network, attachment=attachment)
+            options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
+            container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
             mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
             filters = str(home.directory("seccomp"))
             container = msgspec.structs.replace(container, filters=filters, mounts=mounts)

@@ -170,7 +170,8 @@ def start_pod(
                 network = None
             for app in apps:
                 name = app.options.name
-                supervision.add_app(launches[name], app.tree.lock, directories[name], network)
+                locks = (app.tree.lock, *(mount.lock for mount in app.container.mounts if mount.lock >= 0))
+                supervision.add_app(launches[name], locks, directories[name], network)
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
             return supervision.run()

@@ -76,7 +76,11 @@ class Supervision:
         ]
 
     def add_app(
-        self, launch: Launch, tree_lock: int, directories: Sequence[str], network: execution.Network | None
+        self,
+        launch: Launch,
+        locks: Sequence[int],
+        directories: Sequence[str],
+        network: execution.Network | None,
     ) -> None:
         """Add the next app, with its control groups, and its network unless that is the holder's."""
         number = self._app_count
@@ -88,7 +92,7 @@ class Supervision:
         start = execution.add_descriptors(start, directories, network)
         reports = ("--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]))
         arguments = create_memory_file(encode_arguments((*start.options, *reports)))
-        self._retained += [*start.retained, tree_lock]
+        self._retained += [*start.retained, *locks]
         program = ("--args", str(arguments), "--", *start.program)
         self._apps += [
             *("--app", pod.name, "--directory", str(directory)),

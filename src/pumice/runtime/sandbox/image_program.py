@@ -7,6 +7,7 @@ import sys
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
+from pumice.runtime.sandbox.descriptors import close_if_open
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
@@ -50,7 +51,7 @@ def run_image_program(options: Options) -> int:
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
 
@@ -84,7 +85,7 @@ def _supervise(options: Options, streams: Streams) -> int:
         if child == 0:
             syscalls.end_with_parent()
             os._exit(_run_with_init(options, streams))
-        close_exec_descriptor(options)
+        close_if_open(options.exec_fd)
         return wait_and_forward(child)
     if options.init or options.pod_pids:
         return _run_with_init(options, streams)
@@ -94,7 +95,7 @@ def _supervise(options: Options, streams: Streams) -> int:
     if child == 0:
         _confine(options, streams)
         execute_as_user(options, streams)
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
 
@@ -109,7 +110,7 @@ def _run_with_init(options: Options, streams: Streams) -> int:
     child = os.fork()
     if child == 0:
         execute_as_user(options, streams)
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     code = wait_and_forward(child)
     if options.pod_pids:
@@ -122,12 +123,6 @@ def _kill_descendants() -> None:
     while child := find_child("/proc/self"):
         os.kill(int(child.removeprefix("/proc/")), signal.SIGKILL)
         os.waitpid(-1, 0)
-
-
-def close_exec_descriptor(options: Options) -> None:
-    """Close the pipe that only the program keeps, until it is executed."""
-    if options.exec_fd >= 0:
-        os.close(options.exec_fd)
 
 
 def _set_last_pid(number: int) -> None:

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
+    "identity": ("pumice.cli.identity", "Issue and verify the tokens of pods, and manage their keys", "Pods"),
+    "metadata-service": ("pumice.cli.metadata_service", "Run the metadata service of pods", "More"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",

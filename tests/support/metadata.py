@@ -7,7 +7,6 @@ import http.client
 import os
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pumice.formats import appc_manifests, oci
 from pumice.runtime.metadata import records
 from pumice.runtime.metadata.records import AppMetadata, PodMetadata
+from pumice.runtime.metadata.registration import service_command
 from pumice.runtime.metadata.relay.connection import connect, connect_to_service
 
 if TYPE_CHECKING:
@@ -77,15 +77,10 @@ def running_pod(home: Path, pod: PodMetadata) -> Iterator[Path]:
         os.close(lock)
 
 
-def service_command(home: Path, idle_seconds: float = 0) -> list[str]:
-    """Return the command that starts the service."""
-    return [sys.executable, "-I", "-m", "pumice.runtime.metadata", str(home), str(idle_seconds)]
-
-
 @contextmanager
 def running_service(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the service, and wait until it answers."""
-    process = subprocess.Popen(service_command(home))
+    process = subprocess.Popen(service_command(home, 0))
     try:
         connect_to_service(str(home), ["/bin/true"]).close()
         yield process

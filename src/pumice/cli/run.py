@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
-    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
+    from pumice.runtime.run_options import AppOptions, ImageOptions, MetadataRequest, PodOptions
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -117,6 +117,20 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         help="add a label to the pod (repeatable)",
     )
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+    parser.add_argument(
+        "--mds",
+        "--mds-register",
+        dest="mds",
+        action="store_true",
+        help="give the pod access to the metadata service, which tells and proves who it is",
+    )
+    parser.add_argument(
+        "--mds-audience",
+        action="append",
+        default=[],
+        metavar="AUDIENCE",
+        help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
+    )
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -234,16 +248,31 @@ def _plan_pod(options: argparse.Namespace, arguments: Sequence[str]) -> PodOptio
         name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),
         detached=options.detach,
-        remove=options.rm,
+        remove=options.rm or not _is_kept(options),
+        metadata=_plan_metadata(options),
         run_options=tuple(arguments[:option_count]),
         run_arguments=tuple(arguments[option_count:]),
         run_directory=str(Path.cwd()) if pod_id else "/",
     )
 
 
+def _plan_metadata(options: argparse.Namespace) -> MetadataRequest | None:
+    """Return the access to the metadata service, None without one."""
+    if not (options.mds or options.mds_audience):
+        return None
+    from pumice.runtime.run_options import MetadataRequest
+
+    return MetadataRequest(audiences=tuple(options.mds_audience))
+
+
+def _is_kept(options: argparse.Namespace) -> bool:
+    """Return whether the pod stays when it has ended."""
+    return bool(options.detach or options.pod_name or options.cidfile)
+
+
 def _choose_id(options: argparse.Namespace) -> str:
-    """Return the id of the pod, ``""`` if the program leaves nothing behind."""
-    if not (options.detach or options.pod_name or options.cidfile):
+    """Return the id of the pod, ``""`` if the program needs no pod and leaves nothing behind."""
+    if not (_is_kept(options) or options.mds or options.mds_audience):
         return ""
     from pumice.runtime.pods import pod_store
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
@@ -74,17 +75,24 @@ def run_image(
     with (
         prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
         prepare_network(pod, config.exposed_ports, home, progress) as attachment,
+        prepare_metadata(pod, home, attachment) as registration,
     ):
         container = plan_container(
             config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
         )
         container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
         container = fit_container(container, pod.stage1, progress, strict=pod.strict)
+        if registration is not None:
+            container = registration.add_app((platform_image.config(), reference, digest), app, container)
         give_volumes(container)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
-            return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+            return start_pod(
+                *(pod, (reference, digest), config, container, runner, tree, home),
+                attachment=attachment,
+                registration=registration,
+            )
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 
@@ -131,6 +139,20 @@ def prepare_network(
     )
     with closing(attachment) if attachment else nullcontext():
         yield attachment
+
+
+@contextmanager
+def prepare_metadata(
+    pod: PodOptions, home: Home, attachment: Attachment | None
+) -> Iterator[Registration | None]:
+    """Yield the access of a pod to the metadata service, None without one."""
+    if pod.metadata is None:
+        yield None
+        return
+    from pumice.runtime.metadata.registration import Registration
+
+    with closing(Registration(home.root.absolute(), pod, attachment)) as registration:
+        yield registration
 
 
 def plan_container(

@@ -10,74 +10,135 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pumice.errors import SandboxError
+from pumice.formats import appc_manifests
 from pumice.os_errors import translate_os_errors
 from pumice.runtime import container_network
 from pumice.runtime.container import Mount
-from pumice.runtime.metadata import records, relay, service
+from pumice.runtime.metadata import records, reification, relay, service
+from pumice.runtime.metadata.records import AppMetadata, PodMetadata
 from pumice.runtime.metadata.relay.connection import connect_to_service
+from pumice.runtime.network.handshake import Handshake
+from pumice.runtime.network.request import NONE
+from pumice.runtime.run_options import MetadataRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+    from pumice.formats.oci import ImageConfig
+    from pumice.runtime.container import Container
+    from pumice.runtime.network.attachment import Attachment
+    from pumice.runtime.run_options import AppOptions, PodOptions
 
 PORT = 18112
 """The port in the network of a pod; it is the one that rkt used."""
 MOUNT_POINT = "/run/pumice/metadata.sock"
 """The Unix socket in a pod."""
 _RELAY = str(Path(relay.__file__).with_name("__main__.py"))
+_SERVICE = str(Path(service.__file__).with_name("__main__.py"))
 _IDLE_SECONDS = 600
 
 
 class Registration:
     """The metadata access of one pod that is being started; `close` it when the pod runs or has failed."""
 
-    def __init__(self, home: Path, uuid: str, apps: Sequence[str], *, shares_host_network: bool) -> None:
+    def __init__(self, home: Path, pod: PodOptions, attachment: Attachment | None) -> None:
+        """``attachment`` is that of the pod to a private network, None without one."""
         self._home = home
-        self._directory = home / "pods" / uuid
-        self._uuid = uuid
-        self._listener = _listen_on_loopback() if shares_host_network else None
+        self._pod = pod
+        self._directory = home / "pods" / pod.id
         self._channel, self._relay_channel = socket.socketpair()
-        self.tokens = {app: records.new_token() for app in apps}
-        """The secrets in the URLs of the apps."""
+        self._handshake: Handshake | None = None
+        self._listener: socket.socket | None = None
+        self._apps: dict[str, tuple[AppMetadata, dict[str, Any], list[dict[str, Any]]]] = {}
+        if attachment is not None:
+            attachment.add_step(self.connect)
+        elif pod.network and pod.network.mode == NONE:
+            self._handshake = Handshake()
+        else:
+            self._listener = _listen_on_loopback()
 
-    def environment(self, app: str) -> tuple[str, ...]:
-        """Return the variables of an app (ace.md, "Execution Environment")."""
+    def add_app(
+        self, image: tuple[ImageConfig, str, str], app: AppOptions, container: Container
+    ) -> Container:
+        """Register an app, and return its container with access to the service.
+
+        ``image`` is the config of its image, its reference and the digest of its manifest.
+        """
+        config, reference, digest = image
+        name = _choose_name(appc_manifests.name_app(reference), self._apps)
+        manifest = appc_manifests.make_image_manifest(config, reference, digest)
+        runtime_app, volumes = reification.describe_app(config, app, container)
+        token = records.new_token()
+        metadata = AppMetadata(token, reference, digest, appc_manifests.image_id(manifest), manifest)
+        self._apps[name] = (metadata, runtime_app, volumes)
+        return self._give_access(container, name, token)
+
+    def _give_access(self, container: Container, name: str, token: str) -> Container:
+        """Return a container with the socket and the variables of an app (ace.md)."""
         port = self._listener.getsockname()[1] if self._listener else PORT
-        return (
-            f"AC_APP_NAME={app}",
-            f"AC_METADATA_URL=http://127.0.0.1:{port}/{self.tokens[app]}",
-            "container=pumice",
+        variables = {
+            "AC_APP_NAME": name,
+            "AC_METADATA_URL": f"http://127.0.0.1:{port}/{token}",
+            "container": "pumice",
+        }
+        process = msgspec.structs.replace(
+            container.process, environment={**container.process.environment, **variables}
         )
+        mount = Mount(str(self._directory / records.SOCKET), MOUNT_POINT)
+        container = msgspec.structs.replace(container, process=process, mounts=(*container.mounts, mount))
+        if self._handshake is None:
+            return container
+        # A network of its own that nobody connects: loopback is all that there is, as without the service.
+        return msgspec.structs.replace(container, network="private", network_fd=self._handshake.network_fd)
 
-    def mounts(self) -> tuple[Mount, ...]:
-        """Return the mount of the Unix socket."""
-        return (Mount(str(self._directory / records.SOCKET), MOUNT_POINT),)
+    def files(self, name: str) -> dict[str, bytes]:
+        """Return the file that registers the pod of this name, for its directory."""
+        manifest = appc_manifests.make_pod_manifest(
+            {app: (entry[0].image_manifest, entry[1]) for app, entry in self._apps.items()},
+            annotations=self._pod.labels,
+            volumes=tuple(volume for entry in self._apps.values() for volume in entry[2]),
+        )
+        request = self._pod.metadata or MetadataRequest()
+        pod = PodMetadata(
+            self._pod.id,
+            name,
+            manifest,
+            {app: entry[0] for app, entry in self._apps.items()},
+            request.audiences,
+        )
+        return {records.FILE: records.encode_metadata(pod)}
 
-    def start(self) -> None:
+    def start(self, reasons: int) -> None:
         """Start the relay, and the service if it does not run; the directory of the pod exists and is locked.
 
-        Raises StoreError and SandboxError.
+        Another process writes the reason of a later failure to ``reasons``. Raises StoreError and
+        SandboxError.
         """
-        command = [
-            *(sys.executable, "-I", "-m", "pumice.runtime.metadata"),
-            *(str(self._home), str(_IDLE_SECONDS)),
-        ]
+        command = service_command(self._home, _IDLE_SECONDS)
         path = self._directory / records.SOCKET
         with translate_os_errors(path):
             listener = service.listen_unix(str(path), 0o666)
         with listener:
             listeners = (listener, *((self._listener,) if self._listener else ()))
-            spawn_relay(str(self._home), self._uuid, self._directory, self._relay_channel, listeners, command)
+            process = spawn_relay(
+                (str(self._home), self._pod.id), self._directory, self._relay_channel, listeners, command
+            )
+            process.returncode = 0  # it outlives this process
+        self._relay_channel.close()
         try:
             connect_to_service(str(self._home), command).close()
         except OSError:
             raise SandboxError(
                 "the metadata service does not start", hint="run 'pumice metadata-service' to see why"
             ) from None
+        if self._handshake is not None:
+            self._handshake.serve_in_background(reasons, self.connect, self.close)
 
     def connect(self, process: int) -> None:
         """Listen on the loopback address in the network of ``process``; raises SandboxError."""
@@ -96,10 +157,21 @@ class Registration:
 
     def close(self) -> None:
         """Close the descriptors of this process."""
-        for each in (self._listener, self._channel, self._relay_channel):
+        for each in (self._listener, self._channel, self._relay_channel, self._handshake):
             if each is not None:
-                with suppress(OSError):
-                    each.close()
+                each.close()
+
+
+def _choose_name(name: str, taken: Collection[str]) -> str:
+    """Return a name for an app that no other app of the pod has."""
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(each for each in names if each not in taken)
+
+
+def service_command(home: Path, idle_seconds: float) -> list[str]:
+    """Return the command that starts the service in the background."""
+    paths = [str(Path(path).absolute()) for path in sys.path if path]
+    return [sys.executable, "-I", _SERVICE, str(home), str(idle_seconds), *paths]
 
 
 def _listen_on_loopback() -> socket.socket:
@@ -110,18 +182,20 @@ def _listen_on_loopback() -> socket.socket:
 
 
 def spawn_relay(
-    home: str,
-    uuid: str,
+    pod: tuple[str, str],
     directory: Path,
     channel: socket.socket,
     listeners: Sequence[socket.socket],
     service_command: Sequence[str],
 ) -> subprocess.Popen[bytes]:
-    """Start the relay of a pod, which outlives this process; ``channel`` is as in `relay.main`."""
+    """Start the relay of a pod, which outlives this process; ``channel`` is as in `relay.main`.
+
+    ``pod`` is the directory of the store, and the UUID of the pod.
+    """
     descriptors = [channel.fileno(), *(listener.fileno() for listener in listeners)]
     return subprocess.Popen(
         [
-            *(sys.executable, "-I", "-S", _RELAY, home, uuid, str(directory)),
+            *(sys.executable, "-I", "-S", _RELAY, *pod, str(directory)),
             *map(str, descriptors),
             "--",
             *service_command,

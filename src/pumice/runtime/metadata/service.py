@@ -210,13 +210,12 @@ def stop_on_signals() -> Iterator[socket.socket]:
                 signal.signal(number, handler)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the service in the background for relays: ``HOME IDLE-SECONDS``."""
+def main(home: str, idle_seconds: float) -> int:
+    """Run the service in the background; return the exit code."""
     from pumice.errors import PumiceError
 
-    home, idle_seconds = arguments
     try:
-        serve(home, idle_seconds=float(idle_seconds))
+        serve(home, idle_seconds=idle_seconds)
     except PumiceError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

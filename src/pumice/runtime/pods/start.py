@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import PodOptions
@@ -97,7 +98,9 @@ def start_pod(
     runner: Stage1,
     tree: PreparedTree,
     home: Home,
+    *,
     attachment: Attachment | None = None,
+    registration: Registration | None = None,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
@@ -106,7 +109,10 @@ def start_pod(
     PodError if the name is in use, and the errors of `run.execute`.
     """
     pod = make_pod(request, container, config, image=source[0], digest=source[1])
-    descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
+    files = plan_files(container, home.root)
+    if registration is not None:
+        files |= registration.files(pod.name)
+    descriptor = pod_store.create_pod(home, pod, files)
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
@@ -116,6 +122,8 @@ def start_pod(
             command = launch.command(pod, trash, foreground=not request.detached)
             if attachment is not None:
                 attachment.serve_in_background(launch.reason_writer)
+            if registration is not None:
+                registration.start(launch.reason_writer)
             if not request.detached:
                 launch.become(command)
             return launch.spawn(command)

@@ -87,7 +87,7 @@ def test_a_service_that_is_killed_while_it_signs_leaves_nothing_broken(home: Pat
 
 def test_the_second_service_leaves(home: Path) -> None:
     with metadata.running_service(home):
-        second = subprocess.run(metadata.service_command(home), timeout=60, check=False)
+        second = subprocess.run(registration.service_command(home, 0), timeout=60, check=False)
         assert second.returncode == 0
         assert sign(home)
 
@@ -143,7 +143,9 @@ def test_the_service_is_small(home: Path) -> None:
 
 
 def test_no_token_is_in_a_command_line_or_in_the_log(home: Path) -> None:
-    process = subprocess.Popen(metadata.service_command(home), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        registration.service_command(home, 0), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     connect_to_service(str(home), ["/bin/true"]).close()
     metadata.request(home, UUID, "GET", f"{BASE}/pod/uuid")
     metadata.request(home, UUID, "GET", f"{BASE}/%ff")
@@ -284,7 +286,11 @@ def start_relay(home: Path, directory: Path, idle_seconds: float) -> subprocess.
     ours, theirs = socket.socketpair()
     with ours, theirs, service.listen_unix(str(directory / records.SOCKET), 0o666) as listener:
         return registration.spawn_relay(
-            str(home), UUID, directory, theirs, (listener,), metadata.service_command(home, idle_seconds)
+            (str(home), UUID),
+            directory,
+            theirs,
+            (listener,),
+            registration.service_command(home, idle_seconds),
         )
 
 

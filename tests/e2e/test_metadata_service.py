@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -37,10 +36,10 @@ def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]
             config = oci.RunConfig(entrypoint=("sh", "-c"), env=("COLOR=blue",), user="65532")
             images.make(home, [images.shell()], name="example.com/box:1", config=config)
         someone.give(someone.home)
-        someone = machine.host(someone)
-        yield someone
-        pods.remove_all(someone)
-        end_services(someone)
+        on_machine = machine.host(someone)
+        yield on_machine
+        pods.remove_all(on_machine)
+        end_services(on_machine)
 
 
 def end_services(person: Person) -> None:

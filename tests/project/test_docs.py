@@ -55,7 +55,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_has_its_page_and_its_test(verb: str) -> None:
     assert (REFERENCE / f"{verb}.md").is_file()
-    assert (ROOT / "tests" / "e2e" / f"test_{verb}.py").is_file()
+    assert (ROOT / "tests" / "e2e" / f"test_{verb.replace('-', '_')}.py").is_file()
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pumice.formats import appc_manifests, oci
 from pumice.runtime.metadata import records
+from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.records import AppMetadata, PodMetadata
-from pumice.runtime.metadata.registration import service_command
 from pumice.runtime.metadata.relay.connection import connect, connect_to_service
 
 if TYPE_CHECKING:

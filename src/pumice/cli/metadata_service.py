@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import addresses
@@ -12,8 +11,6 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pumice.runtime.metadata.service import Sockets
 
 _EPILOG = """'pumice run --mds' starts the service in the background when it is needed, so this command
 is for service managers and for publishing the keys of the issuer. A service manager can pass the
@@ -46,45 +43,16 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until a signal comes; return the exit code."""
+    """Become the service, which serves until a signal comes."""
     options = parser().parse_args(arguments)
-    from pumice.runtime.metadata import service
-    from pumice.store.location import locate
+    from pumice.runtime.metadata import command
+    from pumice.store.home import check_owner, locate
 
-    home = locate(os.environ)
-    _check_owner(str(home))
-    is_served = service.serve(
-        str(home.absolute()),
-        listen=options.listen,
-        idle_seconds=options.idle_exit,
-        environ=os.environ,
-        ready=_announce,
-        log=_log,
-    )
-    if not is_served:
-        raise UsageError(
-            "the metadata service of this store runs already", hint="stop it, or do without this one"
-        )
-    return 0
-
-
-def _check_owner(home: str) -> None:
-    if os.geteuid() == 0:
-        from pumice.store.home import check_owner
-
-        check_owner(home, os.environ)
-
-
-def _announce(sockets: Sockets) -> None:
-    for listener in sockets.public:
-        print(addresses.format_url(*listener.getsockname()[:2]), flush=True)
-    print("serving the pods of this store; press Ctrl-C to stop", file=sys.stderr, flush=True)
-
-
-def _log(message: str) -> None:
-    from pumice.terminal import printable_line
-
-    print(f"warning: {printable_line(message)}", file=sys.stderr, flush=True)
+    home = locate(os.environ).absolute()
+    check_owner(home, os.environ)
+    # A process of its own needs half the memory, because it imports no more than it uses.
+    service = command.service_command(home, options.idle_exit, listen=options.listen, verbose=True)
+    os.execv(service[0], service)  # noqa: S606 - it needs no shell
 
 
 def _parse_seconds(text: str) -> int:

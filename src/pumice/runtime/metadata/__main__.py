@@ -1,13 +1,11 @@
-"""Start the metadata service in the background: ``HOME IDLE-SECONDS DIRECTORY …``.
-
-The directories are where modules are found: the process has no environment to say so.
-"""
+"""Start the metadata service; see `command`."""
 
 import sys
 
 if __name__ == "__main__":
-    home, idle_seconds, *sys.path[:] = sys.argv[1:]
+    # The directories where modules are found follow the settings.
+    settings, sys.path[:] = sys.argv[1:6], sys.argv[6:]
 
-    from pumice.runtime.metadata.service import main
+    from pumice.runtime.metadata.command import run
 
-    sys.exit(main(home, float(idle_seconds)))
+    sys.exit(run(settings))

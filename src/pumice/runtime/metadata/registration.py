@@ -21,6 +21,7 @@ from pumice.os_errors import translate_os_errors
 from pumice.runtime import container_network
 from pumice.runtime.container import Mount
 from pumice.runtime.metadata import records, reification, relay, service
+from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.records import AppMetadata, PodMetadata
 from pumice.runtime.metadata.relay.connection import connect_to_service
 from pumice.runtime.network.handshake import Handshake
@@ -40,7 +41,6 @@ PORT = 18112
 MOUNT_POINT = "/run/pumice/metadata.sock"
 """The Unix socket in a pod."""
 _RELAY = str(Path(relay.__file__).with_name("__main__.py"))
-_SERVICE = str(Path(service.__file__).with_name("__main__.py"))
 _IDLE_SECONDS = 600
 
 
@@ -166,12 +166,6 @@ def _choose_name(name: str, taken: Collection[str]) -> str:
     """Return a name for an app that no other app of the pod has."""
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(each for each in names if each not in taken)
-
-
-def service_command(home: Path, idle_seconds: float) -> list[str]:
-    """Return the command that starts the service in the background."""
-    paths = [str(Path(path).absolute()) for path in sys.path if path]
-    return [sys.executable, "-I", _SERVICE, str(home), str(idle_seconds), *paths]
 
 
 def _listen_on_loopback() -> socket.socket:

@@ -210,13 +210,40 @@ def stop_on_signals() -> Iterator[socket.socket]:
                 signal.signal(number, handler)
 
 
-def main(home: str, idle_seconds: float) -> int:
-    """Run the service in the background; return the exit code."""
+def main(
+    home: str, idle_seconds: float, *, listen: tuple[str, int] | None = None, verbose: bool = False
+) -> int:
+    """Run the service as a program; return the exit code. Only a ``verbose`` one writes anything."""
     from pumice.errors import PumiceError
+    from pumice.terminal import printable, printable_line
+
+    def log(message: str) -> None:
+        sys.stderr.write(f"warning: {printable_line(message)}\n")
+        sys.stderr.flush()
 
     try:
-        serve(home, idle_seconds=idle_seconds)
+        is_served = serve(
+            home,
+            listen=listen,
+            idle_seconds=idle_seconds,
+            environ=os.environ,
+            ready=_announce if verbose else lambda _: None,
+            log=log if verbose else lambda _: None,
+        )
+        if not is_served and verbose:
+            raise UsageError(
+                "the metadata service of this store runs already", hint="stop it, or do without this one"
+            )
     except PumiceError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         return error.exit_code
     return 0
+
+
+def _announce(sockets: Sockets) -> None:
+    for listener in sockets.public:
+        host, port = listener.getsockname()[:2]
+        sys.stdout.write(f"http://{f'[{host}]' if ':' in host else host}:{port}\n")
+        sys.stdout.flush()
+    sys.stderr.write("serving the pods of this store; press Ctrl-C to stop\n")
+    sys.stderr.flush()

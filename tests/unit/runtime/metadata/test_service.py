@@ -17,6 +17,7 @@ import pytest
 
 from pumice.formats.http1 import Request, Response
 from pumice.runtime.metadata import records, registration, service
+from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.relay.connection import connect, connect_to_service, connect_unix
 from pumice.runtime.metadata.server import Limits, Server
 from tests.support import metadata
@@ -87,7 +88,7 @@ def test_a_service_that_is_killed_while_it_signs_leaves_nothing_broken(home: Pat
 
 def test_the_second_service_leaves(home: Path) -> None:
     with metadata.running_service(home):
-        second = subprocess.run(registration.service_command(home, 0), timeout=60, check=False)
+        second = subprocess.run(service_command(home, 0), timeout=60, check=False)
         assert second.returncode == 0
         assert sign(home)
 
@@ -143,9 +144,7 @@ def test_the_service_is_small(home: Path) -> None:
 
 
 def test_no_token_is_in_a_command_line_or_in_the_log(home: Path) -> None:
-    process = subprocess.Popen(
-        registration.service_command(home, 0), stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen(service_command(home, 0), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     connect_to_service(str(home), ["/bin/true"]).close()
     metadata.request(home, UUID, "GET", f"{BASE}/pod/uuid")
     metadata.request(home, UUID, "GET", f"{BASE}/%ff")
@@ -290,7 +289,7 @@ def start_relay(home: Path, directory: Path, idle_seconds: float) -> subprocess.
             directory,
             theirs,
             (listener,),
-            registration.service_command(home, idle_seconds),
+            service_command(home, idle_seconds),
         )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -167,3 +168,27 @@ def test_mistakes_are_explained(person: Person, arguments: tuple[str, ...]) -> N
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith("error: ")
     assert "Traceback" not in process.stderr
+
+
+def test_slirp4netns_has_the_service_too(person: Person, machine: Machine) -> None:
+    if person.name == "root":
+        pytest.skip("root uses CNI")
+    peers.need("slirp4netns")
+    pasta = peers.need("pasta")
+    machine.run("mount", "--bind", "/dev/null", pasta)
+    try:
+        output = run(person, "example.com/box:1", f"{ASK}pod/uuid; cat /proc/net/dev", network="private")
+    finally:
+        machine.run("umount", pasta)
+    assert len(output.partition("Inter-")[0]) == 36
+    assert "tap0:" in output
+
+
+def test_a_full_disk_is_an_error(person: Person) -> None:
+    """The limit of a file's size fails as a full disk does."""
+    limited = ("prlimit", "--fsize=0:0", *person.command("metadata-service"))
+    environment = person.environment({"PUMICE_HOME": str(person.home / "full")})
+    process = subprocess.run(limited, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 9
+    assert "the file would be larger than the limit" in process.stderr
+    assert not (person.home / "full" / "metadata" / "keys.json").exists()

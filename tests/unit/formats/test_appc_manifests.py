@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pumice.appc.image_manifest import read_image_manifest
+from pumice.appc.pod_manifest import read_pod_manifest
 from pumice.formats import appc_manifests as appc
 from pumice.formats import oci
 from tests.support.metadata import CONFIG, DIGEST
@@ -41,6 +44,36 @@ def test_an_image_manifest_has_what_the_config_says() -> None:
     assert [each["name"] for each in manifest["annotations"]] == [
         *("appc.io/docker/manifesthash", "appc.io/docker/originalname", "created", "authors")
     ]
+
+
+def test_the_manifests_are_strictly_valid() -> None:
+    image = appc.make_image_manifest(CONFIG, "example.com/web:1.0", DIGEST)
+    _, warnings = read_image_manifest(json.dumps(image).encode(), strict=True)
+    assert warnings == ()
+    app = {**appc.make_app(CONFIG.config), "mountPoints": [{"name": "data", "path": "/data"}]}
+    runtime_app = {"app": app, "mounts": [{"volume": "data", "path": "/data"}], "annotations": []}
+    volume = {"name": "data", "kind": "host", "source": "/srv", "readOnly": True}
+    annotations = {"ip": "10.0.0.1", "Größe": "x"}
+    pod = appc.make_pod_manifest({"web": (image, runtime_app)}, annotations=annotations, volumes=(volume,))
+    _, warnings = read_pod_manifest(json.dumps(pod).encode(), strict=True)
+    assert warnings == ()
+
+
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=60)
+"""Images with other characters in their config are not run."""
+
+
+@given(TEXT, TEXT, st.lists(TEXT, max_size=5))
+def test_the_manifest_of_any_image_is_strictly_valid(reference: str, text: str, texts: list[str]) -> None:
+    run_config = oci.RunConfig(
+        user=text,
+        env=tuple(texts),
+        entrypoint=(text or "x",),
+        exposed_ports={each: oci.Empty() for each in texts},
+        volumes={f"/{each}": oci.Empty() for each in texts},
+    )
+    config = msgspec.structs.replace(CONFIG, config=run_config)
+    read_image_manifest(json.dumps(appc.make_image_manifest(config, reference, DIGEST)).encode(), strict=True)
 
 
 def test_an_image_without_a_program_has_no_app() -> None:

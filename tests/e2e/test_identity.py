@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,6 +217,35 @@ def test_a_pod_pushes_and_pulls_without_a_password(person: Person, pod: str, tmp
             person, "run", "--progress", "none", "--mds", "--name", "x", IMAGE, script + "; :"
         )
         assert stranger == ""
+
+
+def test_a_registry_gets_the_keys_from_the_url_of_the_issuer(
+    person: Person, pod: str, tmp_path: Path
+) -> None:
+    """Two machines: one publishes its keys with the metadata service, the other only knows the URL."""
+    previous = pods.run_ok(person, "identity", "issuer").strip()
+    for pid in pods.processes_with(f"runtime/metadata/__main__.py\0{person.home}"):
+        os.kill(pid, signal.SIGTERM)
+    while (person.home / "store" / "metadata" / "socket").exists():
+        time.sleep(0.01)
+    command = person.command("metadata-service", "--listen", "127.0.0.1:0")
+    identities = tmp_path / "identities.yaml"
+    identities.write_text("builder: {sub: pod:builder-1:*}\n")
+    with subprocess.Popen(command, env=person.environment(), stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout is not None
+            url = service.stdout.readline().strip()
+            pods.run_ok(person, "identity", "issuer", url)
+            options = ("--identity-issuer", url, "--identity-audience", AUDIENCE)
+            with serving(tmp_path / "root", *options, "--identities", str(identities)) as server:
+                text = token(person, pod)
+                pods.run_ok(person, "identity", "keys", "--rotate")
+                for each in (text, token(person, pod)):
+                    assert server.ask("GET", "/v2/", headers=basic(each)).status == 200
+        finally:
+            pods.run_ok(person, "identity", "issuer", previous)
+            service.terminate()
+    assert service.returncode == 0
 
 
 def basic(text: str) -> dict[str, str]:

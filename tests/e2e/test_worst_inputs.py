@@ -448,6 +448,27 @@ TABLE = [
     (f"verify {IMAGE} --identity a@b", 2, "--identity needs --issuer"),
     (f"verify {IMAGE} --trusted-root noise", 2, "need --identity"),
     (f"verify {IMAGE} --identity a@b --issuer https://c --trusted-root plain", 8, "is not valid strict JSON"),
+    # identity and metadata-service
+    ("identity", 2, "ACTION is missing"),
+    ("identity token nothing", 2, "--audience is missing"),
+    ("identity token nothing --audience a", 10, "there is no pod 'nothing'"),
+    ("identity issuer ''", 2, "'' is not an issuer"),
+    ("identity issuer https://example.com?x", 2, "is not an issuer"),
+    ("identity verify --audience a --issuer noise", 8, "is not valid strict JSON"),
+    ("identity verify --audience a --issuer folder", 9, "is a directory"),
+    ("identity verify --audience a --issuer nowhere", 9, "no such file"),
+    ("identity verify --audience a --issuer http://keys.invalid", 2, "is not the URL of an issuer"),
+    ("identity verify --audience a --require =x", 2, "'=x' is not CLAIM=PATTERN"),
+    ("identity verify --audience a --listen 127.0.0.1:99999", 2, "is not HOST:PORT"),
+    ("metadata-service --listen ''", 2, "'' is not HOST:PORT"),
+    ("metadata-service --listen ::1:80", 2, "'::1:80' is not HOST:PORT"),
+    ("metadata-service --listen 127.0.0.1:99999", 2, "is not HOST:PORT"),
+    ("metadata-service --idle-exit -1", 2, "'-1' is not a number of seconds"),
+    ("metadata-service --idle-exit 1e3", 2, "'1e3' is not a number of seconds"),
+    ("metadata-service more", 2, "'more' is an unexpected argument"),
+    ("serve --identity-issuer noise", 2, "must be given together"),
+    ("serve --identity-issuer noise --identity-audience a --identities folder", 2, "is a directory"),
+    ("serve --identity-issuer plain --identity-audience a --identities plain", 2, "must be a mapping"),
 ]
 
 

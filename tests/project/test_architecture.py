@@ -168,6 +168,7 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
         "pasta": "passt",
         "xz": "xz-utils",
         "man": "man-db",
+        "nginx": "nginx-light",
         "apt-ftparchive": "apt-utils",
         "systemd-analyze": "systemd",
     }

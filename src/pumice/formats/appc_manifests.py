@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pumice import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pumice.formats.oci import ImageConfig, RunConfig
 
@@ -43,6 +43,16 @@ def name_app(reference: str) -> str:
     repository = reference.partition("@")[0]
     head, slash, last = repository.rpartition("/")
     return make_name((last if slash or head else repository).partition(":")[0])
+
+
+def name_volumes(paths: Iterable[str]) -> dict[str, str]:
+    """Return the absolute paths of volumes by unique names, which are made from them as docker2aci does."""
+    volumes: dict[str, str] = {}
+    for path in sorted({path for path in paths if path.startswith("/")}):
+        stem = f"volume-{make_name(path)}"
+        names = (stem, *(f"{stem}-{number}" for number in range(2, len(volumes) + 3)))
+        volumes[next(name for name in names if name not in volumes)] = path
+    return volumes
 
 
 def make_image_manifest(config: ImageConfig, reference: str, digest: str) -> dict[str, Any]:
@@ -78,9 +88,7 @@ def make_app(config: RunConfig) -> dict[str, Any]:
         "group": group or user or "0",
         "workingDirectory": config.working_dir or "/",
         "environment": _environment(config.env),
-        "mountPoints": [
-            {"name": f"volume-{make_name(path)}", "path": path} for path in sorted(config.volumes)
-        ],
+        "mountPoints": [{"name": name, "path": path} for name, path in name_volumes(config.volumes).items()],
         "ports": _ports(config.exposed_ports),
         **({"userLabels": dict(sorted(config.labels.items()))} if config.labels else {}),
     }

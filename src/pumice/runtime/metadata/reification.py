@@ -24,7 +24,9 @@ def describe_app(
     can read the manifest.
     """
     process = container.process
-    mounts = {f"volume-{appc_manifests.make_name(mount.target)}": mount for mount in app.mounts}
+    mounts_by_path = {mount.target: mount for mount in app.mounts}
+    names = appc_manifests.name_volumes(mounts_by_path)
+    mounts = {name: mounts_by_path[path] for name, path in names.items()}
     runtime_app = {
         "app": {
             **appc_manifests.make_app(config.config),

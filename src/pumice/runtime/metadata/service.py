@@ -60,10 +60,10 @@ def serve(
     UsageError for an address or for inherited sockets that cannot be used, and StoreError.
     """
     key_file = KeyFile(home, log)
+    key_file.current(int(time.time()))  # who can connect can also get a token
     with _open_sockets(home, listen, environ or {}) as sockets, stop_on_signals() as stop:
         if sockets is None:
             return False
-        key_file.current(int(time.time()))  # so that problems are reported now
         server = Server(
             lambda request, source: _respond(home, key_file, request, source),
             sockets.public,

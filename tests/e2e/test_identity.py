@@ -86,9 +86,9 @@ def test_a_token_says_which_instance_runs_which_image(person: Person, pod: str) 
     assert decoded.claims["exp"] - decoded.claims["iat"] == 600
 
 
-def test_verify_prints_the_claims(person: Person, pod: str, tmp_path: Path) -> None:
+def test_verify_prints_the_claims(person: Person, pod: str) -> None:
     text = token(person, pod)
-    for issuer in ((), ("--issuer", write_keys(person, tmp_path))):
+    for issuer in ((), ("--issuer", write_keys(person))):
         process = person.pumice("identity", "verify", "--audience", AUDIENCE, *issuer, input=f"{text}\n")
         assert process.returncode == 0, process.stderr
         assert json.loads(process.stdout) == claims_of(text)
@@ -101,11 +101,10 @@ def test_verify_prints_the_claims(person: Person, pod: str, tmp_path: Path) -> N
         )
 
 
-def write_keys(person: Person, tmp_path: Path) -> str:
-    path = tmp_path / "keys.json"
+def write_keys(person: Person) -> str:
+    path = person.home / "keys.json"
     path.write_text(pods.run_ok(person, "identity", "keys"))
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    path.chmod(0o644)
     return str(path)
 
 
@@ -176,7 +175,7 @@ def registry(person: Person, tmp_path: Path) -> Iterator[Any]:
         "builder:\n  image: example.com/team/builder:*\n  sub: pod:builder-*\nother: {app: x}\n"
     )
     rules.write_text("team: {read: [users], write: [builder]}\n")
-    options = ("--identity-issuer", write_keys(person, tmp_path), "--identity-audience", AUDIENCE)
+    options = ("--identity-issuer", write_keys(person), "--identity-audience", AUDIENCE)
     with serving(
         tmp_path / "root",
         *options,
@@ -306,6 +305,7 @@ def test_options_for_identities_belong_together(tmp_path: Path) -> None:
 
 NGINX = """
 daemon off;
+master_process off;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
 events {{}}
@@ -337,7 +337,7 @@ http {{
 
 @pytest.mark.peer("nginx", "curl")
 def test_nginx_accepts_tokens_through_auth_request(person: Person, pod: str, tmp_path: Path) -> None:
-    issuer = write_keys(person, tmp_path)
+    issuer = write_keys(person)
     command = [sys.executable, "-m", "pumice", "identity", "verify", "--listen", "127.0.0.1:0"]
     conditions = ("--issuer", issuer, "--audience", "web.example", "--require", "image=example.com/team/*")
     (tmp_path / "content").mkdir()

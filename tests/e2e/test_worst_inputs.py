@@ -453,7 +453,7 @@ TABLE = [
     ("identity token nothing", 2, "--audience is missing"),
     ("identity token nothing --audience a", 10, "there is no pod 'nothing'"),
     ("identity issuer ''", 2, "'' is not an issuer"),
-    ("identity issuer https://example.com?x", 2, "is not an issuer"),
+    ("identity issuer https://example.com/?x", 2, "is not an issuer"),
     ("identity verify --audience a --issuer noise", 8, "is not valid strict JSON"),
     ("identity verify --audience a --issuer folder", 9, "is a directory"),
     ("identity verify --audience a --issuer nowhere", 9, "no such file"),

@@ -72,8 +72,13 @@ class TokenVerifier:
         return jwt.verify_token(token, keys.keys, jwt.Expectation(keys.issuer, self._audiences), now)
 
     def _current(self, now: int, max_age: int) -> IssuerKeys:
-        """Return the keys; load them if they are older than ``max_age``, unless that was just tried."""
-        with self._lock:
+        """Return the keys; load them if they are older than ``max_age``, unless that was just tried.
+
+        While one thread loads them, the others use those that there are.
+        """
+        if not self._lock.acquire(blocking=self._keys is None) and self._keys is not None:
+            return self._keys
+        try:
             is_fresh = self._keys is not None and now - self._loaded < max_age
             is_usable = self._keys is not None and now - self._loaded < _MAX_AGE_SECONDS
             if self._keys is not None and (is_fresh or (is_usable and now - self._tried < _RETRY_SECONDS)):
@@ -86,6 +91,8 @@ class TokenVerifier:
                 if self._keys is None or not is_usable:
                     raise
             return self._keys
+        finally:
+            self._lock.release()
 
 
 def key_loader(source: str, fetch: FetchDocument) -> Callable[[], IssuerKeys]:

@@ -165,17 +165,7 @@ class App:
         is_known, user = self._access.look_up(authorization)
         if is_known and user is not None:
             return user, None
-        if self._access.has_token(authorization or ""):
-            return await self._check_token(authorization or "")
         return await self._passwords.authenticate(authorization or "", scope.client)
-
-    async def _check_token(self, authorization: str) -> tuple[str | None, ServerResponse | None]:
-        """Return the user of a token, or the response that says why it is refused."""
-        user, reason = await self._threads.run(lambda: self._access.check_token(authorization))
-        if user is not None:
-            return user, None
-        headers = [request_checks.CHALLENGE, request_checks.VERSION]
-        return None, responses.error(responses.UNAUTHORIZED, reason, headers=headers)
 
     def _cached_response(self, scope: Scope, user: str | None, now: float) -> ServerResponse | None:
         entry = self._cache.entries.get(scope.path)

@@ -20,6 +20,7 @@ from pumice.formats import appc_manifests
 from pumice.os_errors import translate_os_errors
 from pumice.runtime import container_network
 from pumice.runtime.container import Mount
+from pumice.runtime.launch.execution import Network
 from pumice.runtime.metadata import records, reification, relay, service
 from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.records import AppMetadata, PodMetadata
@@ -95,7 +96,15 @@ class Registration:
         if self._handshake is None:
             return container
         # A network of its own that nobody connects: loopback is all that there is, as without the service.
-        return msgspec.structs.replace(container, network="private", network_fd=self._handshake.network_fd)
+        return msgspec.structs.replace(container, network="private")
+
+    @property
+    def network(self) -> Network | None:
+        """How a network that nobody else connects gets the service, None if there is no such network."""
+        if self._handshake is None:
+            return None
+        handshake = self._handshake
+        return Network(handshake.network_fd, lambda: handshake.serve(self.connect))
 
     def files(self, name: str) -> dict[str, bytes]:
         """Return the file that registers the pod of this name, for its directory."""

@@ -66,6 +66,7 @@ _ALL = (
         "runtime/network/keeper/",
         "runtime/pods/",
         "runtime/pods/supervisor/",
+        "runtime/volumes/",
     ),
 )
 

@@ -55,8 +55,8 @@ def test_a_page_names_files_that_exist(page: str) -> None:
 def test_each_table_has_a_module_for_every_row() -> None:
     commands = SOURCE / "cli"
     assert all(
-        (commands / f"{module}.py").is_file() or (commands / module / "__init__.py").is_file()
-        for module in (verb.replace("-", "_") for verb in COMMANDS)
+        (commands / f"{verb}.py").is_file() or (commands / verb / "__init__.py").is_file()
+        for verb in (name.replace("-", "_") for name in COMMANDS)
     )
     assert all(effect.__module__.startswith("pumice.packing.effects.") for effect in EFFECTS)
     modules = [effect.__module__ for effect in EFFECTS]

@@ -276,6 +276,22 @@ OTHERS: dict[str, list[list[str]]] = {
     ],
     "metadata-service": [["--listen", EVIL], ["--idle-exit", EVIL], [EVIL]],
     "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
+    "cut": [
+        ["--root", EVIL],
+        ["--root", "root", EVIL],
+        ["--root", "root", "openssl_bins", "--release", EVIL],
+        ["--root", "root", "openssl_bins", "--mirror", EVIL],
+        ["--root", "root", "openssl_bins", "--arch", EVIL],
+    ],
+    "slice": [
+        ["list", EVIL],
+        ["find", EVIL],
+        ["info", EVIL],
+        ["check", EVIL],
+        ["check", "--release", EVIL],
+        ["list", "--overlay", EVIL],
+        [EVIL],
+    ],
     "trust": [
         ["list"],
         ["add", "--root", "text"],

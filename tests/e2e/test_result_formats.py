@@ -46,6 +46,8 @@ COMMAND_LINES = {
     "resolve": ["resolve", "oci:out"],
     "sbom": ["sbom", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "slice find": ["slice", "find", "openssl"],
+    "slice list": ["slice", "list"],
     "status": ["status", "box"],
     "stats": ["stats", "box", "--no-stream"],
     "store path": ["store", "path"],

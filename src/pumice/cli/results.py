@@ -40,6 +40,8 @@ RESULTS: dict[str, str] = {
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
+    "slice find": "pumice.cli.slice.list:ListedSlice[]",
+    "slice list": "pumice.cli.slice.list:ListedSlice[]",
     "stats": "pumice.cli.stats:PodStats[]",
     "status": "pumice.cli.pod_views:ListedPod[]",
     "store path": "pumice.cli.store:StorePath",

@@ -36,6 +36,8 @@ _EXPANSION = 200
 """As for layers: an image may have 1 GiB plus 200 times its compressed size."""
 _ZERO_BLOCK = bytes(tar.BLOCK)
 _BZIP2 = b"BZh"
+_PGP_PACKETS = {0x84: (3,), 0x85: (3,), 0xC1: (3, 6), 0x8C: (4,), 0xC3: (4, 5, 6)}
+"""The first bytes of packets with the session key of a message, and their versions."""
 _PGP_MESSAGE = b"-----BEGIN PGP MESSAGE"
 
 
@@ -265,11 +267,20 @@ def _detect(start: bytes) -> str:
         return "bzip2"
     kind = detect_compression(start[:6])
     if kind == "plain" and start[257:262] != b"ustar":
-        # A packet of OpenPGP begins with a set bit, a header of tar with a name.
-        if start.startswith(_PGP_MESSAGE) or start[:1] >= b"\x80":
+        if _is_encrypted(start):
             raise FormatError("the image is encrypted", hint="decrypt it first: gpg --decrypt FILE")
         raise FormatError("the file is not an App Container image: it is not a tar archive")
     return kind
+
+
+def _is_encrypted(start: bytes) -> bool:
+    """Return whether data begins with an encrypted message of OpenPGP (RFC 9580, 4.2, 5.1 and 5.3)."""
+    if start.startswith(_PGP_MESSAGE):
+        return True
+    if len(start) < 4 or start[0] not in _PGP_PACKETS:
+        return False
+    length_size = 2 if start[0] == 0x85 else 1
+    return start[1 + length_size] in _PGP_PACKETS[start[0]]
 
 
 def _strip_prefix(entry: Entry) -> Entry:

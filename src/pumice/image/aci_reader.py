@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tempfile
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import canonical, digest
+from pumice import digest
 from pumice.appc.aci_archive import AciReader
 from pumice.appc.image_manifest import encode_document, read_image_manifest
 from pumice.appc.streams import BackgroundHash, open_compressor
@@ -140,10 +141,8 @@ def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[WrittenL
     config, annotations = aci_conversion.make_config(_resolve_owners(manifest, layers))
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     config.pop("history", None)
-    try:
-        config_data = canonical.dumps(config)
-    except TypeError as error:
-        raise FormatError(f"the config of the image cannot be written ({error})") from None
+    # Unlike canonical JSON, this has floating-point numbers, which other tools may have in a config.
+    config_data = json.dumps(config, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     oci.read_config(config_data)
     annotations = {
         **annotations,

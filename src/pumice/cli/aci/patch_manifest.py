@@ -51,9 +51,10 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument("target", metavar="NEW", nargs="?", help="image to write; - is standard output")
     action.add_argument("--replace", action="store_true", help="replace FILE instead of writing NEW")
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
-    action.add_argument("--manifest", metavar="MANIFEST", help="use the manifest in the file MANIFEST")
+    action.add_argument("--manifest", metavar="FILE", help="use the manifest in another file")
+    group = action.add_argument_group("changes")
     for name, metavar, text in _FIELDS:
-        action.add_argument(name, metavar=metavar, help=text)
+        group.add_argument(name, metavar=metavar, help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -94,6 +95,9 @@ def _patch(options: argparse.Namespace, validated: ValidatedAci) -> ImageManifes
         manifest, warnings = read_image_manifest(data)
         image_options.print_warnings(options.manifest, warnings)
     values = {name: getattr(options, name.lstrip("-").replace("-", "_")) for name, _, _ in _FIELDS}
+    for name, value in values.items():
+        if value == "":
+            raise UsageError(f"{name} is empty")
     patch = manifest_patch.ManifestPatch(
         **{name.lstrip("-").replace("-", "_"): value for name, value in values.items() if value is not None}
     )

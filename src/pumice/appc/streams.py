@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     class _Hash(Protocol):
-        def update(self, data: bytes, /) -> None: ...
+        def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
 
         def hexdigest(self) -> str: ...
 
@@ -30,6 +30,7 @@ NON_STANDARD: tuple[Compression, ...] = ("zstd",)
 """Compressions that the specification does not have."""
 
 _BATCH = 1 << 18
+_LEAST_ALONE = 1 << 16
 _DEPTH = 8
 _XZ_PRESET = 6
 _ZSTD_LEVEL = 3
@@ -41,20 +42,24 @@ class BackgroundHash:
     def __init__(self, *states: _Hash) -> None:
         self._states = states
         self._batch = bytearray()
-        self._batches: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
+        self._batches: queue.Queue[bytes | bytearray | memoryview | None] = queue.Queue(_DEPTH)
         self._thread = threading.Thread(target=self._hash_batches, daemon=True)
         self._thread.start()
 
-    def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Append ``data``."""
-        self._batch += data
-        if len(self._batch) >= _BATCH:
-            self._batches.put(bytes(self._batch))
-            self._batch.clear()
+    def update(self, data: bytes | memoryview) -> None:
+        """Append ``data``, which must not change any more."""
+        if len(data) < _LEAST_ALONE:
+            self._batch += data
+            if len(self._batch) < _BATCH:
+                return
+            self._flush()
+        else:
+            self._flush()
+            self._batches.put(data)  # without a copy
 
     def finish(self) -> tuple[str, ...]:
         """Return the hexadecimal digests of everything; nothing can follow."""
-        self._batches.put(bytes(self._batch))
+        self._flush()
         self._batches.put(None)
         self._thread.join()
         return tuple(state.hexdigest() for state in self._states)
@@ -66,6 +71,11 @@ class BackgroundHash:
         if self._thread.is_alive():
             self._batches.put(None)
             self._thread.join()
+
+    def _flush(self) -> None:
+        if self._batch:
+            self._batches.put(self._batch)
+            self._batch = bytearray()
 
     def _hash_batches(self) -> None:
         while (batch := self._batches.get()) is not None:

@@ -18,6 +18,7 @@ from pumice.appc.image_manifest import ImageManifest, encode_image_manifest, rea
 from pumice.appc.labels import Annotation, Label, Variable, find_value
 from pumice.errors import FormatError, UsageError
 from pumice.formats import oci, strictjson
+from pumice.formats.platforms import format_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,16 +149,21 @@ def _without_owner(config: dict[str, Any], manifest: ImageManifest) -> dict[str,
     return compared
 
 
-def _make_labels(config: dict[str, Any], version: str) -> tuple[Label, ...]:
-    platform = (config["os"], config["architecture"], config.get("variant") or "")
-    architecture = _ARCHITECTURES.get(platform)
+def find_architecture(platform: oci.Platform) -> str:
+    """Return the name that App Container has for a platform's architecture; raises FormatError if none."""
+    architecture = _ARCHITECTURES.get((platform.os, platform.architecture, platform.variant))
     if architecture is None:
         known = sorted({f"{system}/{arch}" for system, arch, _ in _ARCHITECTURES})
         raise FormatError(
-            f"App Container has no platform {'/'.join(part for part in platform if part)[:60]!r}",
+            f"App Container has no platform {format_platform(platform)[:60]!r}",
             hint=f"it has {', '.join(known)}",
         )
-    labels = [Label("arch", architecture), Label("os", config["os"])]
+    return architecture
+
+
+def _make_labels(config: dict[str, Any], version: str) -> tuple[Label, ...]:
+    platform = oci.Platform(config["architecture"], config["os"], config.get("variant") or "")
+    labels = [Label("arch", find_architecture(platform)), Label("os", platform.os)]
     return tuple([*labels, Label("version", version)] if version else labels)
 
 

@@ -37,6 +37,8 @@ _KEPT_RUN = "dev.pumice.oci.config."
 _KEPT_ANNOTATION = "dev.pumice.oci.annotation."
 _NATIVE_RUN = ("User", "Entrypoint", "Cmd", "Env", "ExposedPorts", "Volumes", "WorkingDir", "Labels")
 _DERIVED = ("architecture", "os", "rootfs", "config")
+_MAX_PORTS = 131_072
+"""All ports of TCP and UDP. A port may stand for a range, so a small manifest could have billions."""
 _RESERVED_ANNOTATIONS = ("authors", "created", "homepage", "documentation")
 _ARCHITECTURES = {
     ("linux", "amd64", ""): "amd64",
@@ -360,6 +362,8 @@ def _make_run(app: App) -> dict[str, Any]:
         run["Env"] = [f"{variable.name}={variable.value}" for variable in app.environment]
     if app.mount_points:
         run["Volumes"] = {point.path: {} for point in app.mount_points}
+    if sum(port.count for port in app.ports) > _MAX_PORTS:
+        raise FormatError(f"the image declares more than {_MAX_PORTS} ports")
     ports: dict[str, dict[str, str]] = {
         f"{port.port + number}/{port.protocol}": {} for port in app.ports for number in range(port.count)
     }

@@ -18,6 +18,7 @@ from pumice.appc.image_manifest import ImageManifest, encode_image_manifest, rea
 from pumice.appc.labels import Annotation, Label, Variable, find_value
 from pumice.errors import FormatError, UsageError
 from pumice.formats import oci, strictjson
+from pumice.formats.platforms import format_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ _KEPT_RUN = "dev.pumice.oci.config."
 _KEPT_ANNOTATION = "dev.pumice.oci.annotation."
 _NATIVE_RUN = ("User", "Entrypoint", "Cmd", "Env", "ExposedPorts", "Volumes", "WorkingDir", "Labels")
 _DERIVED = ("architecture", "os", "rootfs", "config")
+_MAX_PORTS = 131_072
+"""All ports of TCP and UDP. A port may stand for a range, so a small manifest could have billions."""
 _RESERVED_ANNOTATIONS = ("authors", "created", "homepage", "documentation")
 _ARCHITECTURES = {
     ("linux", "amd64", ""): "amd64",
@@ -148,16 +151,21 @@ def _without_owner(config: dict[str, Any], manifest: ImageManifest) -> dict[str,
     return compared
 
 
-def _make_labels(config: dict[str, Any], version: str) -> tuple[Label, ...]:
-    platform = (config["os"], config["architecture"], config.get("variant") or "")
-    architecture = _ARCHITECTURES.get(platform)
+def find_architecture(platform: oci.Platform) -> str:
+    """Return the name that App Container has for a platform's architecture; raises FormatError if none."""
+    architecture = _ARCHITECTURES.get((platform.os, platform.architecture, platform.variant))
     if architecture is None:
         known = sorted({f"{system}/{arch}" for system, arch, _ in _ARCHITECTURES})
         raise FormatError(
-            f"App Container has no platform {'/'.join(part for part in platform if part)[:60]!r}",
+            f"App Container has no platform {format_platform(platform)[:60]!r}",
             hint=f"it has {', '.join(known)}",
         )
-    labels = [Label("arch", architecture), Label("os", config["os"])]
+    return architecture
+
+
+def _make_labels(config: dict[str, Any], version: str) -> tuple[Label, ...]:
+    platform = oci.Platform(config["architecture"], config["os"], config.get("variant") or "")
+    labels = [Label("arch", find_architecture(platform)), Label("os", platform.os)]
     return tuple([*labels, Label("version", version)] if version else labels)
 
 
@@ -354,6 +362,8 @@ def _make_run(app: App) -> dict[str, Any]:
         run["Env"] = [f"{variable.name}={variable.value}" for variable in app.environment]
     if app.mount_points:
         run["Volumes"] = {point.path: {} for point in app.mount_points}
+    if sum(port.count for port in app.ports) > _MAX_PORTS:
+        raise FormatError(f"the image declares more than {_MAX_PORTS} ports")
     ports: dict[str, dict[str, str]] = {
         f"{port.port + number}/{port.protocol}": {} for port in app.ports for number in range(port.count)
     }

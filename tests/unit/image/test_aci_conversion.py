@@ -273,6 +273,14 @@ def test_an_app_container_image_survives_a_conversion_to_oci_and_back(tmp_path: 
     assert manifests[0] == manifests[1]
 
 
+def test_ranges_of_ports_are_limited_together() -> None:
+    ports = [{"name": f"p{number}", "protocol": "tcp", "port": 1, "count": 65000} for number in range(1000)]
+    app = {"user": "0", "group": "0", "ports": ports}
+    manifest, _ = read_image_manifest(aci.manifest(app=app))
+    with pytest.raises(FormatError, match="more than 131072 ports"):
+        aci_conversion.make_config(manifest)
+
+
 def test_whiteouts_cannot_be_converted(tmp_path: Path) -> None:
     aci.image(tmp_path / "a.aci", [folder(""), file(".wh.x")])
     with pytest.raises(FormatError, match=r"begins with \.wh\."):

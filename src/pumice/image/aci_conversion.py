@@ -18,7 +18,7 @@ from pumice.appc.image_manifest import ImageManifest, encode_image_manifest, rea
 from pumice.appc.labels import Annotation, Label, Variable, find_value
 from pumice.errors import FormatError, UsageError
 from pumice.formats import oci, strictjson
-from pumice.formats.platforms import format_platform
+from pumice.image.aci_platforms import ARCHITECTURES, OCI_PLATFORMS, find_architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,33 +40,6 @@ _DERIVED = ("architecture", "os", "rootfs", "config")
 _MAX_PORTS = 131_072
 """All ports of TCP and UDP. A port may stand for a range, so a small manifest could have billions."""
 _RESERVED_ANNOTATIONS = ("authors", "created", "homepage", "documentation")
-_ARCHITECTURES = {
-    ("linux", "amd64", ""): "amd64",
-    ("linux", "386", ""): "i386",
-    ("linux", "arm64", ""): "aarch64",
-    ("linux", "arm64", "v8"): "aarch64",
-    ("linux", "arm", ""): "armv7l",
-    ("linux", "arm", "v6"): "armv6l",
-    ("linux", "arm", "v7"): "armv7l",
-    ("linux", "ppc64", ""): "ppc64",
-    ("linux", "ppc64le", ""): "ppc64le",
-    ("linux", "s390x", ""): "s390x",
-    ("freebsd", "amd64", ""): "amd64",
-    ("freebsd", "386", ""): "i386",
-    ("freebsd", "arm", ""): "arm",
-    ("darwin", "amd64", ""): "x86_64",
-}
-_OCI_PLATFORMS = {
-    **{
-        (system, name): oci.Platform(arch, system, variant)
-        for (system, arch, variant), name in reversed(_ARCHITECTURES.items())
-    },
-    ("linux", "aarch64_be"): oci.Platform("arm64be", "linux"),
-    ("linux", "armv7b"): oci.Platform("armbe", "linux", "v7"),
-    ("linux", "armv6l"): oci.Platform("arm", "linux", "v6"),
-    ("linux", "armv7l"): oci.Platform("arm", "linux", "v7"),
-    ("darwin", "i386"): oci.Platform("386", "darwin"),
-}
 
 
 class OciDocuments(msgspec.Struct, frozen=True):
@@ -149,18 +122,6 @@ def _without_owner(config: dict[str, Any], manifest: ImageManifest) -> dict[str,
     if manifest.app and "/" in (manifest.app.user[:1], manifest.app.group[:1]):
         compared["config"] = {**config.get("config", {}), "User": ""}
     return compared
-
-
-def find_architecture(platform: oci.Platform) -> str:
-    """Return the name that App Container has for a platform's architecture; raises FormatError if none."""
-    architecture = _ARCHITECTURES.get((platform.os, platform.architecture, platform.variant))
-    if architecture is None:
-        known = sorted({f"{system}/{arch}" for system, arch, _ in _ARCHITECTURES})
-        raise FormatError(
-            f"App Container has no platform {format_platform(platform)[:60]!r}",
-            hint=f"it has {', '.join(known)}",
-        )
-    return architecture
 
 
 def _make_labels(config: dict[str, Any], version: str) -> tuple[Label, ...]:
@@ -297,13 +258,13 @@ def make_config(manifest: ImageManifest) -> tuple[dict[str, Any], dict[str, str]
     """
     system = find_value(manifest.labels, "os") or "linux"
     architecture = find_value(manifest.labels, "arch") or "amd64"
-    platform = _OCI_PLATFORMS.get((system, architecture))
+    platform = OCI_PLATFORMS.get((system, architecture))
     if platform is None:
         raise FormatError(f"OCI has no platform for {system[:40]}/{architecture[:40]}")
     kept = _read_kept(manifest)
     config: dict[str, Any] = {"architecture": platform.architecture, "os": platform.os}
     variant = kept.pop("variant", platform.variant)
-    if _ARCHITECTURES.get((platform.os, platform.architecture, str(variant))) != architecture:
+    if ARCHITECTURES.get((platform.os, platform.architecture, str(variant))) != architecture:
         variant = platform.variant  # the label was changed after the image was converted
     if variant:
         config["variant"] = variant

@@ -285,7 +285,7 @@ def check_destinations(
         if location.address.transport.has_one_platform and len(platforms) > 1:
             raise _make_platforms_error(location.address, platforms)
         if location.address.transport.is_converted:
-            from pumice.image.aci_conversion import find_architecture
+            from pumice.image.aci_platforms import find_architecture
 
             for platform in platforms:
                 find_architecture(platform)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import tree_lookup
+from pumice.runtime.launch import model
+from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
-from pumice.runtime.stage1 import Start, external
-from pumice.runtime.stage1.builtin import limit_options
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options, limit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.runtime.container import Container
 
-_MAX_STATUS = 1 << 16
 _KERNEL_MOUNTS = ("/proc", "/dev", "/sys")
 # Below these are links that only the kernel can follow, and they lead out of the root.
 _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
@@ -27,60 +27,20 @@ _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stde
 class Bwrap:
     """The stage 1 that runs ``bwrap``, always with one user id."""
 
-    def __init__(self) -> None:
-        self._status = -1
-        self._report = b""
-
-    def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
-        """Translate the container to options of bwrap, which are passed in a memory file."""
+    def plan(self, container: Container) -> Launch:
+        """Translate the container to options of bwrap."""
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
-        self._status, status = os.pipe()
-        options = [*_options(container), "--json-status-fd", str(status)]
-        filters, filter_options = external.open_filter(container)
-        descriptors = [status, *filters]
-        options += filter_options
-        descriptors.append(external.create_memory_file(external.join_arguments(options)))
-        command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
-        keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
-        limits = limit_options(container.isolation)
-        sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep, *limits)
-        return Start(sandbox_options, command, tuple(descriptors), (self._status,))
-
-    def target(self, pid: int) -> int:
-        """Return ``pid``, which forwards signals."""
-        return pid
-
-    def finish(self, code: int) -> int:
-        """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
-        self._read_report()
-        if self._report_value("exit-code") is None and code < 128:
-            raise SandboxError("bwrap could not start the program", hint="see its message above")
-        return code
-
-    def close(self) -> None:
-        """Close the pipe on which bwrap reports."""
-        if self._status >= 0:
-            os.close(self._status)
-            self._status = -1
-
-    def _read_report(self) -> None:
-        os.set_blocking(self._status, False)
-        with suppress(BlockingIOError):
-            while len(self._report) < _MAX_STATUS and (data := os.read(self._status, 4096)):
-                self._report += data
-
-    def _report_value(self, key: str) -> int | None:
-        import msgspec
-
-        for line in self._report.splitlines():
-            with suppress(msgspec.MsgspecError):
-                record = msgspec.json.decode(line)
-                if isinstance(record, dict) and isinstance(record.get(key), int):
-                    return int(record[key])
-        return None
+        own_options = ("--only-root", "--signal-child", "--terminal", *init)
+        return Launch(
+            model.BWRAP,
+            (*common_options(container), *own_options, *limit_options(container.isolation)),
+            (bwrap, *container.process.arguments),
+            filter=external.load_filter(container),
+            settings=external.join_arguments([*_options(container)]),
+        )
 
 
 def _options(container: Container) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pumice.errors import SandboxError
 from pumice.runtime import tree_lookup
 from pumice.runtime.isolation import seccomp_filter
+from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.sandbox import errors, options, program_check
 
 if TYPE_CHECKING:
@@ -30,24 +31,10 @@ def find_program(program: str, package: str) -> str:
     return path
 
 
-def create_memory_file(data: bytes) -> int:
-    """Return an inheritable descriptor of a memory file with ``data``."""
-    descriptor = os.memfd_create("pumice", 0)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def open_filter(container: Container) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the descriptor of the filter of system calls and its option; both empty if there is none."""
+def load_filter(container: Container) -> bytes:
+    """Return the compiled filter of system calls, empty if there is none."""
     cache = Path(container.filters) if container.filters else None
-    program = seccomp_filter.load_filter(container.isolation, cache)
-    if not program:
-        return (), ()
-    descriptor = create_memory_file(program)
-    return (descriptor,), ("--seccomp", str(descriptor))
+    return seccomp_filter.load_filter(container.isolation, cache)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -70,14 +57,6 @@ def join_arguments(arguments: Sequence[str]) -> bytes:
 def writable_root(container: Container) -> str:
     """Return the path at which ``--only-root`` creates the writable root."""
     return f"{container.root}/root"
-
-
-class NotRunnableError(SandboxError):
-    """The program of the image cannot be executed; the exit code is that of a shell."""
-
-    def __init__(self, program: str, code: int, reason: str) -> None:
-        super().__init__(f"{program}: {reason}")
-        self.exit_code = code
 
 
 def check_program(container: Container) -> None:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pumice import ownership
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps
 from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import seccomp_profile
 from pumice.runtime.isolation.model import UNCONFINED
+from pumice.runtime.launch import model
+from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
-from pumice.runtime.stage1 import Start, bundles, external
-from pumice.runtime.stage1.builtin import map_options
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options, map_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.model import Isolation
 
 _VERSION = "1.0.2"
-_MAX_LOG = 1 << 20
 
 
 class Runc:
@@ -32,11 +30,9 @@ class Runc:
 
     def __init__(self, program: str) -> None:
         self._program = program
-        self._bundle: Path | None = None
-        self._lock = -1
 
-    def start(self, container: Container, scratch: Path) -> Start:
-        """Write the bundle below ``scratch``; raises SandboxError if the user cannot be mapped."""
+    def plan(self, container: Container) -> Launch:
+        """Translate the container to a bundle; raises SandboxError if the user cannot be mapped."""
         import msgspec
 
         if container.init:
@@ -47,59 +43,19 @@ class Runc:
         program = external.find_program(self._program, self._program)
         external.check_program(container)
         maps = _choose_maps(container)
-        self._bundle, self._lock = bundles.create_bundle(scratch)
-        ownership.make_directory(self._bundle / "state", private=True)
         try:
             config = msgspec.json.encode(make_config(container))
         except UnicodeEncodeError:
             raise SandboxError(
                 f"{self._program} only supports UTF-8 text", hint="use --stage1 builtin"
             ) from None
-        (self._bundle / "config.json").write_bytes(config)
-        log = ("--log", str(self._bundle / "log"), "--log-format", "json")
-        name = self._bundle.name
-        command = (
-            program,
-            "--root",
-            str(self._bundle / "state"),
-            *log,
-            "run",
-            "--bundle",
-            str(self._bundle),
-            name,
-        )
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
-        return Start(("--only-root", *map_options(maps), *owners), command, retained=(self._lock,))
-
-    def target(self, pid: int) -> int:
-        """Return ``pid``: runc forwards signals."""
-        return pid
-
-    def finish(self, code: int) -> int:
-        """Return ``code``; raises SandboxError if the log says that the engine failed."""
-        message = self._logged_error() if code else ""
-        if message:
-            raise SandboxError(f"{self._program} could not run the program ({message})")
-        return code
-
-    def close(self) -> None:
-        """Remove the bundle with the state of the engine."""
-        if self._bundle is not None:
-            shutil.rmtree(self._bundle, ignore_errors=True)
-            os.close(self._lock)
-            self._bundle = None
-
-    def _logged_error(self) -> str:
-        import msgspec
-
-        message = ""
-        with suppress(OSError, AttributeError):
-            for line in (self._bundle / "log").read_bytes()[:_MAX_LOG].splitlines():  # type: ignore[operator]  # None raises AttributeError
-                with suppress(msgspec.MsgspecError):
-                    record = msgspec.json.decode(line)
-                    if isinstance(record, dict) and record.get("level") in ("error", "fatal"):
-                        message = str(record.get("msg", ""))
-        return message
+        return Launch(
+            model.BUNDLE,
+            (*common_options(container), "--only-root", *map_options(maps), *owners),
+            (program, *container.process.arguments),
+            settings=config,
+        )
 
 
 def _choose_maps(container: Container) -> IdMaps:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.descriptors import inherit_only
+from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
-from pumice.runtime.sandbox.image_program import close_exec_descriptor
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.signals import release_signals
@@ -44,9 +43,9 @@ def run_host_program(options: Options) -> int:
         program = os.fork()
         if program == 0:
             _execute(options, streams)
-        close_exec_descriptor(options)
+        close_if_open(options.exec_fd)
         os._exit(_wait_for_program(program, options))
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
 

@@ -234,6 +234,7 @@ ON_IMAGES: dict[str, list[list[str]]] = {
     "pull": [[]],
     "push": [["docker://HOST/a:1"]],
     "copy": [["oci:copied"], ["docker://HOST/a:1"], [EVIL]],
+    "convert": [["aci:out.aci"], [f"aci:{EVIL}", "--name", EVIL]],
     "explain": [[EVIL]],
 }
 """Verbs that take an image, and what else to give them."""
@@ -302,6 +303,16 @@ OTHERS: dict[str, list[list[str]]] = {
         ["revoke", EVIL, "--reason", EVIL],
         [EVIL],
     ],
+    "aci": [
+        ["validate", "text", EVIL],
+        ["cat-manifest", EVIL],
+        ["patch-manifest", "--name", EVIL, "text", "new"],
+        ["build", EVIL, "x.aci"],
+        ["extract", "text", EVIL],
+        ["render", "text", EVIL],
+        [EVIL],
+    ],
+    "convert": [["aci:text", "oci:x"], [f"aci:{EVIL}", EVIL]],
     "tags": [["HOST/a"], [EVIL]],
     "tag": [["docker://HOST/a:1", "docker://HOST/a:2"]],
     "untag": [[EVIL], ["example.com/hello:1.0", EVIL]],

@@ -280,6 +280,28 @@ TABLE = [
     ("export oci:plain", 10, "not an OCI layout"),
     (f"export {IMAGE} -o folder", 10, "a directory exists where a file would be written"),
     (f"export {IMAGE} -o nowhere/x.tar", 10, "the parent directory does not exist"),
+    # aci, convert
+    ("aci", 2, "ACTION is missing"),
+    ("aci nosuch", 2, "unknown action 'nosuch'"),
+    ("aci validate", 2, "FILE is missing"),
+    ("aci validate noise", 8, "not an App Container image"),
+    ("aci validate nowhere", 10, "nowhere: the file does not exist"),
+    ("aci validate folder", 10, "folder: the directory has no manifest"),
+    ("aci validate /dev/zero", 10, "not a regular file"),
+    ("aci cat-manifest empty", 8, "not an App Container image"),
+    ("aci patch-manifest plain", 2, "pass either NEW or --replace"),
+    ("aci build folder x.aci", 10, "the directory has no manifest"),
+    ("aci extract noise out", 8, "not an App Container image"),
+    ("aci render noise dir:out", 8, "not an App Container image"),
+    ("aci render noise out", 2, "destination 'out' has no transport"),
+    ("convert", 2, "required: SRC, DST"),
+    ("convert nothing:1 aci:x.aci", 10, "nothing:1 is not in the local store"),
+    (f"convert {IMAGE} oci:out", 2, "neither image is an App Container image"),
+    (f"convert {IMAGE} aci:folder", 10, "a directory exists where a file would be written"),
+    (f"convert {IMAGE} aci:nowhere/x.aci", 10, "the parent directory does not exist"),
+    (f"convert {IMAGE} aci:x.aci --name A", 2, "'A' is not a name of App Container"),
+    (f"convert {IMAGE} aci:x.aci --compression zstd", 2, "App Container does not have zstd"),
+    ("convert aci:noise oci:out", 8, "not an App Container image"),
     # history, manifest, config, check, blob, catalog, version
     *(
         row

@@ -251,8 +251,8 @@ def test_only_the_terminal_module_prints() -> None:
 
 
 SCHEMES = {transport.scheme for transport in TRANSPORTS}
-AMBIGUOUS_NAMES = {"dir", "tar", "store", "docker"}
-"""Names of transports that are also names of other things, such as kinds of tar entries."""
+AMBIGUOUS_NAMES = {"aci", "dir", "tar", "store", "docker"}
+"""Names of transports that are also names of other things, such as kinds of tar entries and commands."""
 WITH_SCHEMES = {
     "image/transports/": "the table of transports, and hints that name another one",
     "registry/reference.py": "the client accepts docker:// before the name of an image",

@@ -138,6 +138,20 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
     )
+    parser.add_argument(
+        "--mds",
+        "--mds-register",
+        dest="mds",
+        action="store_true",
+        help="give the pod access to the metadata service, which tells and proves who it is",
+    )
+    parser.add_argument(
+        "--mds-audience",
+        action="append",
+        default=[],
+        metavar="AUDIENCE",
+        help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
+    )
     # Only 'pumice run-prepared' passes it.
     parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
+    from pumice.runtime.run_options import AppOptions, ImageOptions, MetadataRequest, PodOptions
 
 SEPARATOR = "---"
 """What is between the apps of a pod, as in rkt."""
@@ -129,7 +129,8 @@ def plan_pod(
     from pumice.runtime.run_options import PodOptions
 
     options, words = apps[0], command_lines[0]
-    pod_id = _choose_id(options, is_kept=is_kept or len(apps) > 1)
+    metadata = _plan_metadata(options)
+    pod_id = _choose_id(options, is_kept=is_kept or len(apps) > 1 or metadata is not None)
     option_count = len(words) - len(options.arguments) - 1
     others = [word for line in command_lines[1:] for word in (SEPARATOR, *line)]
     return PodOptions(
@@ -144,13 +145,23 @@ def plan_pod(
         labels=pod_arguments.parse_labels(options.label),
         detached=options.detach,
         # Without a name in the foreground, nothing is left of a pod either.
-        remove=options.rm or (len(apps) > 1 and not _is_kept(options)),
+        remove=options.rm or not (is_kept or _is_kept(options) or options.prepared),
+        metadata=metadata,
         run_options=tuple(words[:option_count]),
         run_arguments=(*words[option_count:], *others),
         run_directory=str(Path.cwd()) if pod_id else "/",
         is_pod_of_several=len(apps) > 1,
         shares_pids=options.pid == "pod",
     )
+
+
+def _plan_metadata(options: argparse.Namespace) -> MetadataRequest | None:
+    """Return the access to the metadata service, None without one."""
+    if not (options.mds or options.mds_audience):
+        return None
+    from pumice.runtime.run_options import MetadataRequest
+
+    return MetadataRequest(audiences=tuple(options.mds_audience))
 
 
 def _is_kept(options: argparse.Namespace) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Network
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
@@ -68,13 +69,13 @@ def run_apps(apps: Sequence[PodApp], pod: PodOptions, *, home: Home, progress: P
     command = apps[0].source.command
     recorder = PlanRecorder(command, progress) if command and not pod.id else None
     progress = recorder.progress if recorder else progress
-    with plan_apps(apps, pod, home, progress) as (planned, attachment):
+    with plan_apps(apps, pod, home, progress) as (planned, attachment, registration):
         for app in planned:
             prepare_mounts(app.container, pod.stage1, home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
-            return start_pod(pod, planned, home, attachment)
+            return start_pod(pod, planned, home, attachment=attachment, registration=registration)
         app = planned[0]
         launch = plan_launch(app.container, stage1.choose(pod.stage1))
         if recorder is not None:
@@ -99,8 +100,8 @@ class PlannedApp(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def plan_apps(
     apps: Sequence[PodApp], pod: PodOptions, home: Home, progress: Progress
-) -> Iterator[tuple[list[PlannedApp], Attachment | None]]:
-    """Yield the apps of a pod with their containers, and the attachment of the pod to its network.
+) -> Iterator[tuple[list[PlannedApp], Attachment | None, Registration | None]]:
+    """Yield the apps of a pod with their containers, its attachment to a network, and its registration.
 
     Raises the errors of `run_image`.
     """
@@ -116,15 +117,21 @@ def plan_apps(
         ]
         ports = [port for config in configs for port in config.exposed_ports]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
+        registration = stack.enter_context(prepare_metadata(pod, home, attachment))
         containers = []
-        for app, config, tree in zip(apps, configs, trees, strict=True):
+        for app, image, config, tree in zip(apps, images, configs, trees, strict=True):
             network = choose_network(pod, attachment)
             options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
             container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
             mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
             filters = str(home.directory("seccomp"))
             container = msgspec.structs.replace(container, filters=filters, mounts=mounts)
-            containers.append(fit_container(container, pod.stage1, progress, strict=pod.strict))
+            container = fit_container(container, pod.stage1, progress, strict=pod.strict)
+            if registration is not None:
+                reference = app.source.reference or app.image.root.digest
+                source = (image.config(), reference, image.root.digest)
+                container = registration.add_app(source, options, container)
+            containers.append(container)
         if pod.is_pod_of_several:
             containers = share_namespaces(containers, pod)
         planned = [
@@ -141,7 +148,7 @@ def plan_apps(
                 apps, images, decisions, configs, trees, containers, strict=True
             )
         ]
-        yield planned, attachment
+        yield planned, attachment, registration
 
 
 def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:
@@ -207,6 +214,20 @@ def prepare_network(
     )
     with closing(attachment) if attachment else nullcontext():
         yield attachment
+
+
+@contextmanager
+def prepare_metadata(
+    pod: PodOptions, home: Home, attachment: Attachment | None
+) -> Iterator[Registration | None]:
+    """Yield the access of a pod to the metadata service, None without one."""
+    if pod.metadata is None:
+        yield None
+        return
+    from pumice.runtime.metadata.registration import Registration
+
+    with closing(Registration(home.root.absolute(), pod, attachment)) as registration:
+        yield registration
 
 
 def plan_container(

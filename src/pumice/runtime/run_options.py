@@ -68,6 +68,12 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
 
 
+class MetadataRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Access to the metadata service; with ``audiences``, the pod can have tokens only for these."""
+
+    audiences: tuple[str, ...] = ()
+
+
 class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A pod: what its applications share, and how it is kept.
 
@@ -78,6 +84,8 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     A ``name`` is chosen if it is empty. A ``detached`` pod runs in the background, another one in the
     foreground; ``remove`` removes it at its end. The fields from ``run_options`` are as in `records.Pod`.
     ``volumes`` exist as long as the pod. A pod of several apps can share process ids among them.
+    foreground; ``remove`` removes it at its end. The last three are as in `records.Pod`. Only a pod with an
+    id can have ``metadata``.
     """
 
     stage1: str = "builtin"
@@ -91,6 +99,7 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     detached: bool = False
     remove: bool = False
+    metadata: MetadataRequest | None = None
     run_options: tuple[str, ...] = ()
     run_arguments: tuple[str, ...] = ()
     run_directory: str = "/"

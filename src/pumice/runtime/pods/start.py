@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.run import PlannedApp
     from pumice.runtime.run_options import PodOptions
@@ -144,7 +145,12 @@ def plan_files(container: Container) -> dict[str, bytes]:
 
 
 def start_pod(
-    options: PodOptions, apps: Sequence[PlannedApp], home: Home, attachment: Attachment | None = None
+    options: PodOptions,
+    apps: Sequence[PlannedApp],
+    home: Home,
+    *,
+    attachment: Attachment | None = None,
+    registration: Registration | None = None,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as its programs were executed.
 
@@ -153,6 +159,9 @@ def start_pod(
     """
     directory = home.directory("pods") / options.id
     content = make_content(options, apps)
+    if registration is not None:
+        added = registration.files(content.pod.name)
+        content = msgspec.structs.replace(content, files={**content.files, **added})
     descriptors = pod_store.create_pod(home, content)
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
@@ -164,7 +173,7 @@ def start_pod(
             supervision = Supervision(
                 content, directory, trash, descriptors, groups, foreground=not options.detached
             )
-            network = execution.Network(attachment.network_fd, attachment.serve) if attachment else None
+            network = _choose_network(attachment, registration)
             if options.is_pod_of_several:
                 supervision.add_holder(*_make_holder(options, apps[0].container, network))
                 network = None
@@ -174,6 +183,8 @@ def start_pod(
                 supervision.add_app(launches[name], locks, directories[name], network)
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
+            if registration is not None:
+                registration.start(supervision.reason_writer)
             return supervision.run()
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
@@ -181,6 +192,15 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _choose_network(
+    attachment: Attachment | None, registration: Registration | None
+) -> execution.Network | None:
+    """Return what connects the network of a pod, None if it needs no connection."""
+    if attachment is not None:
+        return execution.Network(attachment.network_fd, attachment.serve)
+    return registration.network if registration is not None else None
 
 
 def _create_groups(

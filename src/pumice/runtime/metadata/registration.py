@@ -72,7 +72,7 @@ class Registration:
         ``image`` is the config of its image, its reference and the digest of its manifest.
         """
         config, reference, digest = image
-        name = _choose_name(appc_manifests.name_app(reference), self._apps)
+        name = app.name or _choose_name(appc_manifests.name_app(reference), self._apps)
         manifest = appc_manifests.make_image_manifest(config, reference, digest)
         runtime_app, volumes = reification.describe_app(config, app, container)
         token = records.new_token()

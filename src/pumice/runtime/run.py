@@ -87,6 +87,7 @@ def run_image(
     request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
     _admit(image, home, request, progress, "image" in insecure, confirm)
     platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
+    isolation = stage1.resolve_name(isolation)
     runner = stage1.choose(isolation)
     config, digest = platform_image.config().config, platform_image.root.digest
     if isolation == "fly" and network and network.mode == "auto":

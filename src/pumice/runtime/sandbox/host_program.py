@@ -8,13 +8,15 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.image_program import close_exec_descriptor
+from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID
-from pumice.runtime.sandbox.user_namespace import enter_namespaces
+from pumice.runtime.sandbox.user_namespace import enter_namespaces, enter_user_namespace
 from pumice.runtime.sandbox.writable_root import mount_writable_root
 
 TYPE_CHECKING = False
@@ -28,26 +30,43 @@ if TYPE_CHECKING:
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     is_root = os.geteuid() == 0
+    options.shifted = is_root and bool(options.maps["uid"])
     streams = prepare_streams(options)
     prepare_limits(options)
-    enter_namespaces(options, CLONE_NEWPID | namespace_flag(options))
+    flags = CLONE_NEWPID | namespace_flag(options)
+    if options.shifted:
+        enter_user_namespace(options, flags, prepare_sources(options))
+    else:
+        enter_namespaces(options, flags)
     announce_namespace(options)
     child = os.fork()
     if child == 0:
+        if options.shifted:
+            become_root()
         syscalls.end_with_parent()
         mount_writable_root(options)
-        if is_root:
+        if is_root and not options.shifted:
             freeze_devices()
             reopen_devices(streams.descriptors)
+        if options.hide:
+            syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         wait_for_network(options)
         program = os.fork()
         if program == 0:
             _execute(options, streams)
-        close_exec_descriptor(options)
+        _close_inherited(options)
+        map_child(options)
         os._exit(_wait_for_program(program, options))
-    close_exec_descriptor(options)
+    _close_inherited(options)
     return streams.wait_for(child)
+
+
+def _close_inherited(options: Options) -> None:
+    """Close what only the program keeps, so that its end can be seen."""
+    close_exec_descriptor(options)
+    for descriptor in options.keep:
+        os.close(descriptor)
 
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
@@ -55,6 +74,7 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     set_limits(options)
     inherit_only(options.keep)
     streams.install(options.terminal)
+    become_user(options)
     release_signals()
     os.execvp(options.argv[0], options.argv)
 

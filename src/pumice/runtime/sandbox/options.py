@@ -44,6 +44,8 @@ class Options:
         self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
         self.shifted = False  # set by the sandbox: root gives up its rights, see `shifted_root`
+        # --map-info FD --map-ready FD: give all ids to the child that PROGRAM names on a pipe; then answer
+        self.map_info = self.map_ready = -1
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.capabilities = list(CAPABILITIES.values())  # --capabilities N,N… of root; the bounding set
         self.ambient: list[int] = []  # --ambient N,N…: what other users than root get
@@ -56,6 +58,7 @@ class Options:
         self.shm_size = 0  # --shm-size BYTES: the size of /dev/shm
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
+        self.hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
         self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
@@ -100,7 +103,7 @@ _SWITCHES = (
     "new_privileges",
     "fly",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
+_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide")
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",
@@ -111,6 +114,8 @@ _NUMBERS = {
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
     "network_fd": "network_fd",
+    "map_info": "map_info",
+    "map_ready": "map_ready",
 }
 _NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
 

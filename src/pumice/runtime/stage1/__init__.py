@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Container
 
-NAMES = ("builtin", "bwrap", "runc", "crun", "fly")
+NAMES = ("builtin", "bwrap", "oci", "runc", "crun", "fly")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -51,8 +51,18 @@ class Stage1(Protocol):
         """Remove what `start` created."""
 
 
+def resolve_name(name: str) -> str:
+    """Return the name of the stage 1 that ``oci`` stands for on this machine, or ``name``."""
+    if name != "oci":
+        return name
+    from pumice.runtime.stage1.runc import choose_engine
+
+    return choose_engine()
+
+
 def choose(name: str) -> Stage1:
     """Return a stage 1 by name; raises UsageError for an unknown name."""
+    name = resolve_name(name)
     if name == "builtin":
         from pumice.runtime.stage1.builtin import Builtin
 

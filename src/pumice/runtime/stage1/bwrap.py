@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import tree_lookup
+from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import Start, external
 from pumice.runtime.stage1.builtin import limit_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from pumice.runtime.container import Container
+    from pumice.runtime.container import Container, Mount
+    from pumice.runtime.stage1.external import HostPaths
 
 _MAX_STATUS = 1 << 16
 _KERNEL_MOUNTS = ("/proc", "/dev", "/sys")
@@ -25,7 +26,7 @@ _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stde
 
 
 class Bwrap:
-    """The stage 1 that runs ``bwrap``, always with one user id."""
+    """The stage 1 that runs ``bwrap``; the ids of the container are those of the built-in sandbox."""
 
     def __init__(self) -> None:
         self._status = -1
@@ -35,19 +36,28 @@ class Bwrap:
         """Translate the container to options of bwrap, which are passed in a memory file."""
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
+        maps = id_maps.choose_maps(container)
+        paths = external.host_paths(container, maps)
         self._status, status = os.pipe()
-        options = [*_options(container), "--json-status-fd", str(status)]
+        options = [*_options(container, paths), "--json-status-fd", str(status)]
         filters, filter_options = external.open_filter(container)
-        descriptors = [status, *filters]
-        options += filter_options
+        inner = _InnerNamespace(container) if maps.users else None
+        options += (*filter_options, *(inner.bwrap_options if inner else ()))
+        descriptors = [status, *filters, *(inner.kept if inner else ())]
         descriptors.append(external.create_memory_file(external.join_arguments(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
         keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
-        limits = limit_options(container.isolation)
-        sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep, *limits)
-        return Start(sandbox_options, command, tuple(descriptors), (self._status,))
+        sandbox_options = (
+            *("--only-root", "--signal-child", "--terminal", *init, *keep),
+            *limit_options(container.isolation),
+            *paths.options,
+            *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
+            *(inner.options if inner else ()),
+        )
+        own = inner.own if inner else ()
+        return Start(sandbox_options, command, (*descriptors, *own), (self._status,))
 
     def target(self, pid: int) -> int:
         """Return ``pid``, which forwards signals."""
@@ -83,7 +93,24 @@ class Bwrap:
         return None
 
 
-def _options(container: Container) -> Iterator[str]:
+class _InnerNamespace:
+    """The pipes over which the sandbox maps all ids of the container in the user namespace of bwrap."""
+
+    def __init__(self, container: Container) -> None:
+        info_reader, info_writer = os.pipe()
+        ready_reader, ready_writer = os.pipe()
+        self.kept = (info_writer, ready_reader)
+        self.own = (info_reader, ready_writer)
+        self.bwrap_options = ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
+        process = container.process
+        self.options = (
+            *("--map-info", str(info_reader), "--map-ready", str(ready_writer)),
+            *("--uid", str(process.uid), "--gid", str(process.gid)),
+            *(word for group in process.groups for word in ("--group", str(group))),
+        )
+
+
+def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     process = container.process
     if not container.init:
         yield "--as-pid-1"
@@ -96,21 +123,21 @@ def _options(container: Container) -> Iterator[str]:
     isolation = container.isolation
     for name in isolation.capabilities if process.uid == 0 else isolation.added_capabilities:
         yield from ("--cap-add", f"CAP_{name}")
-    yield from _root_options(container)
-    yield from _mount_options(container)
+    yield from _root_options(container, paths.root)
+    yield from _mount_options(container, paths.mounts)
     yield "--clearenv"
     for name, value in process.environment.items():
         yield from ("--setenv", name, value)
 
 
-def _root_options(container: Container) -> Iterator[str]:
+def _root_options(container: Container, root: str) -> Iterator[str]:
     """Yield the options for the root and the file systems of the kernel, with sensitive paths masked."""
     for path in _KERNEL_MOUNTS:
         if tree_lookup.resolve_with_mounts(Path(container.root), path, {}) != path:
             raise SandboxError(
                 f"bwrap cannot run an image whose {path} is a symbolic link", hint="use --stage1 builtin"
             )
-    yield from ("--bind", external.writable_root(container), "/", "--proc", "/proc", "--dev", "/dev")
+    yield from ("--bind", root, "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
     if container.isolation.shm_size:
         yield from ("--size", str(container.isolation.shm_size), "--perms", "1777", "--tmpfs", "/dev/shm")
@@ -128,11 +155,11 @@ def _root_options(container: Container) -> Iterator[str]:
             yield from ("--ro-bind", "/dev/null", path)
 
 
-def _mount_options(container: Container) -> Iterator[str]:
+def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[str]:
     mount_points = _MountPoints(Path(container.root))
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():
         yield from ("--tmpfs", mount_points.add(directory, ""))
-    for mount in container.mounts:
+    for mount in mounts:
         target = mount_points.add(mount.target, mount.source)
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)

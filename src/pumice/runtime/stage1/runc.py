@@ -17,13 +17,15 @@ from pumice.runtime.isolation import seccomp_profile
 from pumice.runtime.isolation.model import UNCONFINED
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import Start, bundles, external
-from pumice.runtime.stage1.builtin import map_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.model import Isolation
+    from pumice.runtime.stage1.external import HostPaths
 
 _VERSION = "1.0.2"
+HYBRID = "/sys/fs/cgroup/unified"
+"""Where version 2 of control groups is mounted if version 1 is used."""
 _MAX_LOG = 1 << 20
 
 
@@ -48,28 +50,26 @@ class Runc:
         external.check_program(container)
         maps = _choose_maps(container)
         self._bundle, self._lock = bundles.create_bundle(scratch)
+        paths = external.host_paths(container, maps, str(self._bundle))
         ownership.make_directory(self._bundle / "state", private=True)
         try:
-            config = msgspec.json.encode(make_config(container))
+            config = msgspec.json.encode(make_config(container, paths))
         except UnicodeEncodeError:
             raise SandboxError(
                 f"{self._program} only supports UTF-8 text", hint="use --stage1 builtin"
             ) from None
         (self._bundle / "config.json").write_bytes(config)
-        log = ("--log", str(self._bundle / "log"), "--log-format", "json")
-        name = self._bundle.name
-        command = (
-            program,
-            "--root",
-            str(self._bundle / "state"),
-            *log,
-            "run",
-            "--bundle",
-            str(self._bundle),
-            name,
+        bundle = paths.sources[0]
+        command: tuple[str, ...] = (
+            *(program, "--root", f"{bundle}/state", "--log", f"{bundle}/log", "--log-format", "json"),
+            *("run", "--bundle", bundle, self._bundle.name),
         )
+        if self._program == "crun":
+            command = _adapt_to_crun(command, paths)
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
-        return Start(("--only-root", *map_options(maps), *owners), command, retained=(self._lock,))
+        hidden = ("--hide", HYBRID) if self._program == "crun" and is_hybrid() else ()
+        sandbox_options = ("--only-root", *hidden, *paths.options, *owners)
+        return Start(sandbox_options, command, retained=(self._lock,))
 
     def target(self, pid: int) -> int:
         """Return ``pid``: runc forwards signals."""
@@ -102,9 +102,30 @@ class Runc:
         return message
 
 
+def choose_engine() -> str:
+    """Return the faster of the installed engines that works with the control groups of this machine.
+
+    crun uses no controller of version 1 if version 2 is mounted as well.
+    """
+    preferred = ("runc", "crun") if is_hybrid() else ("crun", "runc")
+    return next((name for name in preferred if external.is_installed(name)), preferred[0])
+
+
+def is_hybrid() -> bool:
+    """Return whether both versions of control groups are mounted."""
+    return Path(HYBRID, "cgroup.procs").exists()
+
+
+def _adapt_to_crun(command: tuple[str, ...], paths: HostPaths) -> tuple[str, ...]:
+    """Return the command line for crun, which cannot create control groups without the rights of root."""
+    if not paths.is_in_user_namespace:
+        return command
+    return (command[0], "--cgroup-manager", "disabled", *command[1:])
+
+
 def _choose_maps(container: Container) -> IdMaps:
     if not id_maps.is_ordinary_user():
-        return IdMaps()
+        return id_maps.choose_maps(container)
     process = container.process
     maps = id_maps.subordinate_maps()
     if maps:
@@ -117,8 +138,8 @@ def _choose_maps(container: Container) -> IdMaps:
     return IdMaps(((0, os.getuid(), 1),), ((0, os.getgid(), 1),))
 
 
-def make_config(container: Container) -> dict[str, Any]:
-    """Return the ``config.json`` of the container."""
+def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
+    """Return the ``config.json`` of the container, with the paths that the engine sees."""
     process = container.process
     isolation = container.isolation
     capabilities = [f"CAP_{name}" for name in isolation.capabilities]
@@ -160,9 +181,9 @@ def make_config(container: Container) -> dict[str, Any]:
             **({"apparmorProfile": isolation.apparmor} if isolation.apparmor else {}),
             **({"selinuxLabel": isolation.selinux} if isolation.selinux else {}),
         },
-        "root": {"path": external.writable_root(container), "readonly": container.read_only},
+        "root": {"path": paths.root, "readonly": container.read_only},
         "hostname": container.hostname,
-        "mounts": _mounts(container),
+        "mounts": _mounts(container, paths),
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces],
             "maskedPaths": masked_paths.select_paths(masked_paths.list_masked_paths(), isolation.unmasked),
@@ -181,7 +202,7 @@ def _terminal() -> dict[str, Any]:
     return {"terminal": True, "consoleSize": {"height": size.lines, "width": size.columns}}
 
 
-def _mounts(container: Container) -> list[dict[str, Any]]:
+def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
     def memory(target: str, *options: str) -> dict[str, Any]:
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
@@ -191,7 +212,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
     shm = (f"size={size}",) if size else ()
-    own_view = container.network != "host" or not id_maps.is_ordinary_user()
+    own_view = container.network != "host" or not paths.is_in_user_namespace
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
         memory("/dev", "nosuid", "strictatime", "mode=755"),
@@ -211,7 +232,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]
         mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]
         mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
-    for mount in container.mounts:
+    for mount in paths.mounts:
         if mount.source:
             mounts.append(
                 bind(mount.source, mount.target, "nosuid", "nodev", "ro" if mount.read_only else "rw")

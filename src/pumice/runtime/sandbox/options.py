@@ -27,6 +27,7 @@ class Options:
         # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
         self.only_root = False
         self.fly = False  # --fly: share all but the root with the host
+        self.own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
@@ -97,6 +98,7 @@ _SWITCHES = (
     "only_root",
     "map_helpers",
     "die_with_parent",
+    "own_streams",
     "signal_child",
     "init",
     "terminal",

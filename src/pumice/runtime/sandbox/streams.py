@@ -98,7 +98,7 @@ def _owner(options: Options) -> int | None:
 
 def _is_host_program(options: Options) -> bool:
     """Return whether the streams go to a program of the host, which opens none by its name."""
-    return options.only_root and not (options.shifted and options.terminal)
+    return options.only_root and not options.own_streams
 
 
 def _is_foreground() -> bool:

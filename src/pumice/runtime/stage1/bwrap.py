@@ -104,6 +104,7 @@ class _InnerNamespace:
         self.bwrap_options = ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
         process = container.process
         self.options = (
+            "--own-streams",
             *("--map-info", str(info_reader), "--map-ready", str(ready_writer)),
             *("--uid", str(process.uid), "--gid", str(process.gid)),
             *(word for group in process.groups for word in ("--group", str(group))),

@@ -67,8 +67,8 @@ class Runc:
         if self._program == "crun":
             command = _adapt_to_crun(command, paths)
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
-        hidden = ("--hide", HYBRID) if self._program == "crun" and is_hybrid() else ()
-        sandbox_options = ("--only-root", *hidden, *paths.options, *owners)
+        crun_options = _crun_options(container) if self._program == "crun" else ()
+        sandbox_options = ("--only-root", *crun_options, *paths.options, *owners)
         return Start(sandbox_options, command, retained=(self._lock,))
 
     def target(self, pid: int) -> int:
@@ -121,6 +121,21 @@ def _adapt_to_crun(command: tuple[str, ...], paths: HostPaths) -> tuple[str, ...
     if not paths.is_in_user_namespace:
         return command
     return (command[0], "--cgroup-manager", "disabled", *command[1:])
+
+
+def _crun_options(container: Container) -> tuple[str, ...]:
+    """Return the options of the sandbox for crun, which passes streams on as they are."""
+    hidden = ("--hide", HYBRID) if is_hybrid() else ()
+    if _terminal()["terminal"]:
+        return hidden
+    return (
+        *hidden,
+        "--own-streams",
+        "--uid",
+        str(container.process.uid),
+        "--gid",
+        str(container.process.gid),
+    )
 
 
 def _choose_maps(container: Container) -> IdMaps:

@@ -7,6 +7,7 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
 from pumice.runtime.sandbox.image_program import close_exec_descriptor
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
@@ -31,6 +32,8 @@ def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     is_root = os.geteuid() == 0
     options.shifted = is_root and bool(options.maps["uid"])
+    if options.guest_outputs:
+        copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
     flags = CLONE_NEWPID | namespace_flag(options)
@@ -75,11 +78,15 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     inherit_only(options.keep)
     streams.install(options.terminal)
     become_user(options)
+    if options.guest_outputs:
+        os.setsid()  # keys that are typed go to the program in the machine
     release_signals()
     os.execvp(options.argv[0], options.argv)
 
 
 def _wait_for_program(program: int, options: Options) -> int:
+    if options.guest_outputs:
+        return wait_for_machine(program, options)
     if not options.signal_child:
         return wait_and_forward(program)
 

@@ -59,6 +59,11 @@ class Options:
         self.shm_size = 0  # --shm-size BYTES: the size of /dev/shm
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
+        # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
+        # --guest-output FD … --guest-control FD --guest-name NAME
+        self.guest_outputs: list[int] = []
+        self.guest_control = -1
+        self.guest_name = ""
         self.hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
@@ -105,7 +110,7 @@ _SWITCHES = (
     "new_privileges",
     "fly",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide")
+_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "guest_name")
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",
@@ -117,9 +122,10 @@ _NUMBERS = {
     "seccomp": "seccomp_fd",
     "network_fd": "network_fd",
     "map_info": "map_info",
+    "guest_control": "guest_control",
     "map_ready": "map_ready",
 }
-_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
+_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_output": "guest_outputs"}
 
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Container
 
-NAMES = ("builtin", "bwrap", "oci", "runc", "crun", "fly")
+NAMES = ("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -71,6 +71,10 @@ def choose(name: str) -> Stage1:
         from pumice.runtime.stage1.bwrap import Bwrap
 
         return Bwrap()
+    if name == "kvm":
+        from pumice.runtime.stage1.kvm import Kvm
+
+        return Kvm()
     if name == "fly":
         from pumice.runtime.stage1.fly import Fly
 

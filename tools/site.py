@@ -1,96 +1,119 @@
-"""``make docs``: render the Markdown pages as a small static site that works from a folder.
+"""``make docs``: build the documentation site.
+
+The site is in FOLDER/VERSION, so that a server can keep the sites of several versions; FOLDER/index.html
+leads to the newest. A broken link or anchor is an error.
 
 Usage: python tools/site.py FOLDER
 """
 
 from __future__ import annotations
 
-import html
-import posixpath
+import json
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from markdown_it import MarkdownIt
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a program, only tools/ is on the path
+
+import pumice
+from pumice.version import __version__
+from tools import site_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md", "bench/README.md")
-
-STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
-body { font: 17px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }
-nav { display: flex; gap: 1rem; padding-bottom: .75rem; border-bottom: 1px solid var(--line); }
-h1, h2, h3 { line-height: 1.25; margin-top: 2rem; }
-a { color: light-dark(#0b5fa5, #7cc0ff); }
-code, pre { font: 14px/1.5 ui-monospace, monospace; }
-code { background: var(--line); padding: .1em .3em; border-radius: 4px; }
-pre { overflow-x: auto; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 8px; }
-pre code { background: none; padding: 0; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: left; }
-img { max-width: 100%; }
-"""
-
-PAGE = """<!doctype html>
+REDIRECT = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-<nav>{nav}</nav>
-<main>
-{body}</main>
+<meta http-equiv="refresh" content="0; url={version}/index.html">
+<title>Pumice</title>
+<a href="{version}/index.html">The documentation of Pumice {version}</a>
 </html>
 """
 
 
 def main(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    sources = [ROOT / name for name in PAGES if (ROOT / name).exists()]
-    sources += sorted((ROOT / "docs").rglob("*.md"))
-    renderer = MarkdownIt("commonmark", {"html": True}).enable("table")
-    for source in sources:
-        name = source.relative_to(ROOT).as_posix()
-        target = folder / page_path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(render(renderer, source.read_text(), name))
-    for picture in sorted([*(ROOT / "docs").rglob("*.svg"), *(ROOT / "bench").rglob("*.svg")]):
-        copy = folder / picture.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, copy)
-    print(f"{len(sources)} pages; begin with {folder / 'index.html'}")
+    """Build the site of this version below the folder, and list the versions there."""
+    with tempfile.TemporaryDirectory() as workplace:
+        count = write_sources(Path(workplace))
+        generate(Path(workplace))
+        target = folder / __version__
+        shutil.rmtree(target, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(Path(workplace) / "site", target)
+    list_versions(folder)
+    print(f"{count} pages; to read and search them: python3 -m http.server --directory {folder}")
 
 
-def page_path(path: str) -> str:
-    """Return the path of the page of a Markdown file: README.md becomes index.html."""
-    return re.sub(r"(^|/)README\.md$", r"\1index.html", path).replace(".md", ".html")
+def write_sources(workplace: Path) -> int:
+    """Write the settings and the pages that the generator reads; return the number of pages."""
+    docs = workplace / "docs"
+    texts = site_pages.read_pages(ROOT)
+    for name, text in texts.items():
+        write(docs / site_pages.page_of(name), site_pages.site_text(name, text))
+    for name in sorted(site_pages.linked_files(texts, ROOT)):
+        target = docs / site_pages.page_of(name)
+        if target.suffix == ".md":
+            write(target, site_pages.code_page(name, (ROOT / name).read_text(encoding="utf-8")))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+    write(docs / site_pages.API_PAGE, api_page())
+    write(docs / "assets" / "site.css", (ROOT / "tools" / "site.css").read_text())
+    settings = (ROOT / "tools" / "site.yml").read_text()
+    nav = yaml.safe_dump({"nav": site_pages.navigation(texts)}, sort_keys=False)
+    write(workplace / "mkdocs.yml", settings + nav)
+    return len(texts)
 
 
-def render(renderer: MarkdownIt, text: str, name: str) -> str:
-    text = re.sub(r"^<!-- .*? -->\n", "", text, flags=re.MULTILINE)
-    body = renderer.render(text)
-    body = re.sub(
-        r'href="(?!https?:|#)([^"#]+\.md)(#[^"]*)?"', lambda m: f'href="{page_path(m[1])}{m[2] or ""}"', body
-    )
-    body = re.sub(r"<(h[1-6])>(.*?)</\1>", lambda m: f'<{m[1]} id="{anchor(m[2])}">{m[2]}</{m[1]}>', body)
-    first = re.search(r"^# (.+)$", text, re.MULTILINE)
-    title = html.escape(first[1] if first else "Pumice")
-    up = posixpath.relpath(".", posixpath.dirname(name) or ".")
-    links = [
-        ("index.html", "Pumice"),
-        ("docs/index.html", "Documentation"),
-        ("examples/index.html", "Examples"),
+def api_page() -> str:
+    """Return a page that shows the docstrings of the Python API, in the order of ``pumice.__all__``."""
+    objects = [
+        f"::: {module}.{attribute}\n" if attribute else f"::: {module}\n"
+        for module, attribute in (pumice._SOURCES[name] for name in pumice.__all__ if name in pumice._SOURCES)
     ]
-    nav = " ".join(f'<a href="{posixpath.join(up, target)}">{label}</a>' for target, label in links)
-    return PAGE.format(title=title, style=STYLE, nav=nav, body=body)
+    return "\n".join(["# The Python API, from its docstrings\n", *objects])
 
 
-def anchor(heading: str) -> str:
-    """Return the anchor of a heading, like GitHub's."""
-    words = html.unescape(re.sub(r"<[^>]+>", "", heading)).lower()
-    return re.sub(r"[^\w -]", "", words).replace(" ", "-")
+def generate(workplace: Path) -> None:
+    """Run the site generator, which fails on a broken link.
+
+    Raises:
+        SystemExit: the generator found a fault; it has printed it.
+    """
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", "mkdocs.yml"]
+    process = subprocess.run(
+        command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if process.returncode:
+        messages = re.sub(r"\x1b\[[0-9;]*m", "", process.stdout)
+        sys.exit(messages.partition("Traceback")[0] + "cannot build the site: see the messages above")
+
+
+def list_versions(folder: Path) -> None:
+    """Write what the version selector reads, and a page that leads to the newest version."""
+    versions = sorted(
+        (path.parent.name for path in folder.glob("*/index.html")), key=_version_key, reverse=True
+    )
+    entries = [
+        {"version": version, "title": version, "aliases": ["latest"] if version == versions[0] else []}
+        for version in versions
+    ]
+    write(folder / "versions.json", json.dumps(entries, indent=2) + "\n")
+    write(folder / "index.html", REDIRECT.format(version=versions[0]))
+
+
+def _version_key(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

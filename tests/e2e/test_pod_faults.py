@@ -12,9 +12,9 @@ import pytest
 
 from pumice.image.model import Image
 from pumice.runtime.pods import collection, pod_store, removal
-from pumice.runtime.pods.records import PodRequest
 from pumice.runtime.process import Overrides
 from pumice.runtime.run import run_image
+from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 from pumice.store.home import Home
 from tests.support import peers, pods
 
@@ -170,9 +170,9 @@ def test_a_hundred_pods_leave_nothing() -> None:
         before = snapshot()
         image = Image(reference, home.blobs)
         for _ in range(_MANY):
-            request = PodRequest(id=pod_store.new_id(), detached=True)
-            overrides = Overrides(arguments=(marker,))
-            assert run_image(image, overrides, home=home, reference="box:1", pod=request) == 0
+            pod = PodOptions(id=pod_store.new_id(), detached=True)
+            app = AppOptions(process=Overrides(arguments=(marker,)))
+            assert run_image(image, app, pod, home=home, source=ImageOptions(reference="box:1")) == 0
         states = pod_store.list_pods(home)
         assert [state.state for state in states] == [pod_store.RUNNING] * _MANY
         assert len(pods.processes_with(marker)) >= _MANY

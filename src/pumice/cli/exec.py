@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,24 +22,10 @@ def parser() -> argparse.ArgumentParser:
 executed and 127 if it does not exist. It ends with the pod.""",
         examples=("pumice exec -it web sh", "pumice exec --user root web cat /etc/hosts"),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     parser.add_argument("program", metavar="PROGRAM", help="program in the image")
-    program_arguments = parser.add_argument(
-        "arguments", metavar="ARG", nargs=argparse.REMAINDER, help="arguments of the program"
-    )
-    program_arguments.required = False  # argparse always requires a REMAINDER argument
-    parser.add_argument(
-        "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
-    )
-    parser.add_argument(
-        "-e",
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set an environment variable; NAME alone copies its current value (repeatable)",
-    )
-    parser.add_argument("-w", "--workdir", metavar="DIR", help="working directory inside the image")
+    pod_arguments.add_program_arguments(parser, "arguments of the program")
+    pod_arguments.add_program_options(parser)
     for names in (("-i", "--interactive"), ("-t", "--tty")):
         parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -48,15 +34,13 @@ executed and 127 if it does not exist. It ends with the pod.""",
 def main(arguments: Sequence[str]) -> int:
     """Run the program; return its exit code."""
     options = parser().parse_args(arguments)
-    from pumice.runtime.pods import execute, pod_store
+    from pumice.runtime.pods import execute
 
-    with pod_views.open_home() as home:
-        state = pod_store.find_pod(home, options.pod)
-        home.close()
-        request = execute.ExecRequest(
-            arguments=(options.program, *options.arguments),
-            user=options.user,
-            directory=options.workdir,
-            environment=tuple(options.env),
-        )
-        return execute.execute_in_pod(state, request)
+    state = pod_arguments.find_pod(options.pod)
+    request = execute.ExecRequest(
+        arguments=(options.program, *options.arguments),
+        user=options.user,
+        directory=options.workdir,
+        environment=tuple(options.env),
+    )
+    return execute.execute_in_pod(state, request)

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, pod_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,14 +38,14 @@ def parser() -> argparse.ArgumentParser:
     )
     cache_options.add_argument(
         "--keep-cache",
-        type=_days,
+        type=pod_arguments.whole_number(100_000, "days"),
         default=_DEFAULT_DAYS,
         metavar="DAYS",
         help="keep cached data for DAYS days after its last use (default: 30)",
     )
     parser.add_argument(
         "--grace-period",
-        type=_hours,
+        type=pod_arguments.whole_number(100_000, "hours"),
         default=_DEFAULT_HOURS,
         metavar="HOURS",
         help="remove pods that ended, or were created and never started, HOURS hours ago (default: 24)",
@@ -54,23 +54,6 @@ def parser() -> argparse.ArgumentParser:
     # Nothing is asked, so nothing needs to be forced.
     parser.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _days(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 100_000:
-        raise ValueError(text)
-    return number
-
-
-_days.__name__ = "days"  # argparse prints the name in errors
-
-
-def _hours(text: str) -> int:
-    return _days(text)
-
-
-_hours.__name__ = "hours"  # as above
 
 
 def main(arguments: Sequence[str]) -> int:

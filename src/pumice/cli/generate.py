@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments, pod_views
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def parser() -> command_line.Parser:
 /etc/systemd/system/NAME.service, or as ~/.config/systemd/user/NAME.service.""",
         examples=("pumice generate systemd web > ~/.config/systemd/user/web.service",),
     )
-    systemd.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(systemd)
     systemd.add_argument(
         "--restart-policy",
         choices=("no", "on-success", "on-failure", "on-abnormal", "on-abort", "always"),

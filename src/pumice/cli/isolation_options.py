@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from pumice.cli.arguments import OptionGroup
     from pumice.runtime.container import Mount
-    from pumice.runtime.container_request import ContainerRequest
     from pumice.runtime.isolation.model import Isolation, UserNamespace
     from pumice.runtime.name_resolution import NameResolution
 
@@ -117,19 +116,12 @@ def _add_list(parser: OptionGroup, name: str, metavar: str, text: str) -> None:
     parser.add_argument(name, action="append", default=[], metavar=metavar, help=text)
 
 
-def plan_request(options: argparse.Namespace) -> ContainerRequest:
-    """Return what the options ask of the container; raises UsageError."""
+def parse_hostname(options: argparse.Namespace) -> str:
+    """Return the host name of the container; raises UsageError."""
     from pumice.runtime.container import HOSTNAME
-    from pumice.runtime.container_request import ContainerRequest
-    from pumice.runtime.isolation.option_values import parse_hostname
+    from pumice.runtime.isolation import option_values
 
-    return ContainerRequest(
-        isolation=plan_isolation(options),
-        names=plan_names(options),
-        hostname=parse_hostname(options.hostname) if options.hostname else HOSTNAME,
-        strict=options.strict,
-        verify=options.verify,
-    )
+    return option_values.parse_hostname(options.hostname) if options.hostname else HOSTNAME
 
 
 def plan_isolation(options: argparse.Namespace) -> Isolation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice kill web", "pumice kill --signal HUP web"),
     )
-    pod_views.add_pod_arguments(parser)
+    pod_arguments.add_pods(parser)
     parser.add_argument(
         "-s",
         "--signal",
@@ -37,12 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.pods import processes
 
     number = processes.parse_signal(options.signal)
-    with pod_views.open_home() as home:
-        states = pod_views.find_named_pods(home, options.pods)
-        home.close()
-        for state in states:
-            processes.require_running(state)
-        for state in states:
-            processes.send_signal(state, number)
-            print(state.pod.name)
+    states = pod_arguments.find_pods(options.pods)
+    for state in states:
+        processes.require_running(state)
+    for state in states:
+        processes.send_signal(state, number)
+        print(state.pod.name)
     return 0

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 has at most 20 MB; older lines are dropped.""",
         examples=("pumice logs --follow --tail 10 web", "pumice logs --since 10m web"),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the pod ends")
     parser.add_argument(
         "--since",
@@ -37,7 +37,12 @@ has at most 20 MB; older lines are dropped.""",
         metavar="TIME",
         help="print only lines since this time (RFC 3339), or of the last 30s, 10m or 2h",
     )
-    parser.add_argument("--tail", type=_count, metavar="N", help="print only the last N lines")
+    parser.add_argument(
+        "--tail",
+        type=pod_arguments.whole_number(1_000_000_000),
+        metavar="N",
+        help="print only the last N lines",
+    )
     parser.add_argument("-t", "--timestamps", action="store_true", help="print the time before each line")
     return parser
 
@@ -58,24 +63,12 @@ def parse_since(text: str) -> str:
         ) from None
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 1_000_000_000:
-        raise ValueError(text)
-    return number
-
-
-_count.__name__ = "number"  # argparse prints the name in errors
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.runtime.pods import logs, pod_store
+    from pumice.runtime.pods import logs
 
-    with pod_views.open_home() as home:
-        directory = pod_store.find_pod(home, options.pod).directory
-        home.close()
+    directory = pod_arguments.find_pod(options.pod).directory
     lines = logs.read_log(directory, since=options.since or "", tail=options.tail, follow=options.follow)
     for line in lines:
         _write(line, with_time=options.timestamps, flush=options.follow)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from typing import TYPE_CHECKING
@@ -12,8 +11,6 @@ import msgspec
 from pumice.digest import hex_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pumice.runtime.pods.pod_store import PodState
     from pumice.runtime.pods.records import Health
     from pumice.store.home import Home
@@ -127,21 +124,6 @@ def parse_time(text: str) -> float:
 def short_digest(pod: ListedPod) -> str:
     """Return the beginning of the digest of a pod's image."""
     return hex_of(pod.digest)[:SHORT_ID]
-
-
-def add_pod_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments POD… as ``pods``."""
-    parser.add_argument(
-        "pods", metavar="POD", nargs="+", help="name of a pod, its id or the beginning of its id"
-    )
-
-
-def find_named_pods(home: Home, names: Sequence[str]) -> list[PodState]:
-    """Return the pods that are named, each once; raises PodError before anything is done to one."""
-    from pumice.runtime.pods import pod_store
-
-    pods = [pod_store.find_pod(home, name) for name in names]
-    return list({state.pod.id: state for state in pods}.values())
 
 
 def open_home() -> Home:

@@ -7,14 +7,21 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, isolation_options, network_options, output, registries
+from pumice.cli import (
+    confirmation,
+    isolation_options,
+    network_options,
+    output,
+    pod_arguments,
+    registries,
+)
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
-    from pumice.runtime.pods.records import PodRequest
+    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -40,13 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
-    program_arguments = parser.add_argument(
-        "arguments",
-        metavar="ARG",
-        nargs=argparse.REMAINDER,
-        help="program arguments, instead of those in the image",
-    )
-    program_arguments.required = False  # argparse always requires a REMAINDER argument
+    pod_arguments.add_program_arguments(parser, "program arguments, instead of those in the image")
     container = parser.add_argument_group("container")
     _add_container_options(container)
     isolation_options.add_groups(parser)
@@ -78,17 +79,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="NAME",
         help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
     )
-    parser.add_argument(
-        "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
-    )
-    parser.add_argument(
-        "-e",
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set an environment variable; NAME alone copies its current value (repeatable)",
-    )
+    pod_arguments.add_program_options(parser)
     parser.add_argument(
         "--env-file",
         action="append",
@@ -96,7 +87,6 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         metavar="FILE",
         help="set the environment variables in FILE, one NAME=VALUE or NAME per line (repeatable)",
     )
-    parser.add_argument("-w", "--workdir", metavar="DIR", help="working directory inside the image")
     parser.add_argument(
         "-v",
         "--volume",
@@ -173,73 +163,96 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
-    from pumice.formats import platforms
-    from pumice.runtime.process import Overrides
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
-    environment = [line for file in options.env_file for line in read_environment_file(file)]
+    app = _plan_app(options)
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _pod_request(options, arguments)
+    pod = _plan_pod(options, arguments)
     with registries.open_image(options.reference, home, progress, options) as image:
-        code = run_image(
-            image,
-            Overrides(
-                arguments=tuple(options.arguments),
-                entrypoint=options.entrypoint,
-                user=isolation_options.choose_user(options),
-                directory=options.workdir,
-                environment=(*environment, *options.env),
-            ),
-            home=home,
-            isolation=options.stage1,
-            network=network_options.plan_network(options),
-            read_only=options.read_only,
-            init=options.init,
-            mounts=(*options.volume, *isolation_options.plan_mounts(options)),
-            container_request=isolation_options.plan_request(options),
-            platform=platforms.parse_platform(options.platform) if options.platform else None,
-            progress=progress,
-            reference=options.reference,
-            name=options.name,
-            insecure=tuple(options.insecure_options),
-            allow_older=options.allow_older,
-            confirm=confirmation.unsigned_image_question(),
-            pod=pod,
-        )
-    if pod and pod.detached:
+        code = run_image(image, app, pod, home=home, source=_plan_source(options), progress=progress)
+    if pod.id and pod.detached:
         print(pod.id)
     return code
 
 
-def _pod_request(options: argparse.Namespace, arguments: Sequence[str]) -> PodRequest | None:
-    """Return what the options ask of a pod, None if the program runs without leaving anything."""
-    if not (options.detach or options.pod_name or options.cidfile):
-        return None
+def _plan_app(options: argparse.Namespace) -> AppOptions:
+    """Return what the options ask of the program."""
+    from pumice.runtime.process import Overrides
+    from pumice.runtime.run_options import AppOptions
+
+    environment = [line for file in options.env_file for line in read_environment_file(file)]
+    return AppOptions(
+        process=Overrides(
+            arguments=tuple(options.arguments),
+            entrypoint=options.entrypoint,
+            user=isolation_options.choose_user(options),
+            directory=options.workdir,
+            environment=(*environment, *options.env),
+        ),
+        isolation=isolation_options.plan_isolation(options),
+        mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+        read_only=options.read_only,
+        init=options.init,
+        terminal=os.isatty(0) and os.isatty(1),
+    )
+
+
+def _plan_source(options: argparse.Namespace) -> ImageOptions:
+    """Return how the image is chosen and admitted."""
+    from pumice.formats import platforms
+    from pumice.runtime.run_options import ImageOptions
+
+    return ImageOptions(
+        reference=options.reference,
+        name=options.name,
+        platform=platforms.parse_platform(options.platform) if options.platform else None,
+        is_insecure="image" in options.insecure_options,
+        allow_older=options.allow_older,
+        confirm=confirmation.unsigned_image_question(),
+    )
+
+
+def _plan_pod(options: argparse.Namespace, arguments: Sequence[str]) -> PodOptions:
+    """Return what the options ask of the pod; it has no id if the program leaves nothing behind."""
     from pathlib import Path
 
+    from pumice.runtime.run_options import PodOptions
+
+    pod_id = _choose_id(options)
+    option_count = len(arguments) - len(options.arguments) - 1
+    return PodOptions(
+        stage1=options.stage1,
+        network=network_options.plan_network(options),
+        hostname=isolation_options.parse_hostname(options),
+        names=isolation_options.plan_names(options),
+        strict=options.strict,
+        verify=options.verify,
+        id=pod_id,
+        name=options.pod_name,
+        labels=dict(label.partition("=")[::2] for label in options.label),
+        detached=options.detach,
+        remove=options.rm,
+        run_options=tuple(arguments[:option_count]),
+        run_arguments=tuple(arguments[option_count:]),
+        run_directory=str(Path.cwd()) if pod_id else "/",
+    )
+
+
+def _choose_id(options: argparse.Namespace) -> str:
+    """Return the id of the pod, ``""`` if the program leaves nothing behind."""
+    if not (options.detach or options.pod_name or options.cidfile):
+        return ""
     from pumice.runtime.pods import pod_store
-    from pumice.runtime.pods.records import PodRequest
 
     if options.pod_name:
         pod_store.check_name(options.pod_name)
     pod_id = pod_store.new_id()
     if options.cidfile:
         _write_id(options.cidfile, pod_id)
-    option_count = len(arguments) - len(options.arguments) - 1
-    return PodRequest(
-        run_options=tuple(arguments[:option_count]),
-        run_arguments=tuple(arguments[option_count:]),
-        run_directory=str(Path.cwd()),
-        id=pod_id,
-        name=options.pod_name,
-        labels=dict(label.partition("=")[::2] for label in options.label),
-        detached=options.detach,
-        remove=options.rm,
-        stage1=options.stage1,
-    )
+    return pod_id
 
 
 def _write_id(path: str, pod_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views, results
+from pumice.cli import pod_arguments, pod_views, results
 from pumice.cli.output import printable_line
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice status web", "pumice status --wait --format '{{.ExitCode}}' job"),
     )
-    pod_views.add_pod_arguments(parser)
+    pod_arguments.add_pods(parser)
     parser.add_argument("--wait", action="store_true", help="wait until the pods have ended")
     results.add_format_options(parser, "status", default="text", example="State")
     return parser
@@ -34,13 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import pod_store, waiting
 
-    with pod_views.open_home() as home:
-        states = pod_views.find_named_pods(home, options.pods)
-        home.close()
-        if options.wait:
-            states = [waiting.wait_for_end(state) for state in states]
-        else:
-            states = [pod_store.read_pod(state.directory) or state for state in states]
+    states = pod_arguments.find_pods(options.pods)
+    if options.wait:
+        states = [waiting.wait_for_end(state) for state in states]
+    else:
+        states = [pod_store.read_pod(state.directory) or state for state in states]
     now = pod_views.current_time()
     pods = [pod_views.describe_pod(state, now) for state in states]
     results.write_result(pods, options.format, lambda: _lines(pods))

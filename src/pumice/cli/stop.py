@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -20,11 +20,11 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice stop web", "pumice stop --time 60 db"),
     )
-    pod_views.add_pod_arguments(parser)
+    pod_arguments.add_pods(parser)
     parser.add_argument(
         "-t",
         "--time",
-        type=_seconds,
+        type=pod_arguments.whole_number(1_000_000),
         default=10,
         metavar="SECONDS",
         help="how long a program may take before it is killed (default: 10)",
@@ -32,25 +32,12 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seconds(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 1_000_000:
-        raise ValueError(text)
-    return number
-
-
-_seconds.__name__ = "number"  # argparse prints the name in errors
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names of the pods."""
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import removal
 
-    with pod_views.open_home() as home:
-        states = pod_views.find_named_pods(home, options.pods)
-        home.close()
-        for state in states:
-            removal.stop_pod(state, options.time)
-            print(state.pod.name)
+    for state in pod_arguments.find_pods(options.pods):
+        removal.stop_pod(state, options.time)
+        print(state.pod.name)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_views, results
+from pumice.cli import output, pod_arguments, results
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice top web",),
     )
-    parser.add_argument("pod", metavar="POD", help="name of a pod, its id or the beginning of its id")
+    pod_arguments.add_pod(parser)
     results.add_format_options(parser, "top", example="Pid")
     return parser
 
@@ -30,12 +30,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    from pumice.runtime.pods import pod_store, process_list
+    from pumice.runtime.pods import process_list
 
-    with pod_views.open_home() as home:
-        state = pod_store.find_pod(home, options.pod)
-        home.close()
-    processes = process_list.list_processes(state)
+    processes = process_list.list_processes(pod_arguments.find_pod(options.pod))
     results.write_result(processes, options.format, lambda: _table(processes))
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice wait job",),
     )
-    pod_views.add_pod_arguments(parser)
+    pod_arguments.add_pods(parser)
     return parser
 
 
@@ -29,10 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import waiting
 
-    with pod_views.open_home() as home:
-        states = pod_views.find_named_pods(home, options.pods)
-        home.close()
-        for state in states:
-            ended = waiting.wait_for_end(state).ended
-            print(ended.exit_code if ended else 0, flush=True)
+    for state in pod_arguments.find_pods(options.pods):
+        ended = waiting.wait_for_end(state).ended
+        print(ended.exit_code if ended else 0, flush=True)
     return 0

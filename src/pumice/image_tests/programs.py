@@ -18,6 +18,7 @@ from pumice.progress import Silent
 from pumice.runtime import background, prepared_tree, run, stage1
 from pumice.runtime.background import BackgroundContainer
 from pumice.runtime.process import Overrides
+from pumice.runtime.run_options import AppOptions, PodOptions
 from pumice.runtime.stage1.external import NotRunnableError
 
 if TYPE_CHECKING:
@@ -168,11 +169,9 @@ def _start(
         directory=test.directory or None,
         environment=tuple(f"{name}={value}" for name, value in variables.items()),
     )
+    app = AppOptions(process=overrides, init=bool(test.setup), setup=test.setup)
     with prepared_tree.hold(image, home, Silent()) as tree:
-        container = run.plan_container(
-            config, tree, overrides, (), network=_network(test, settings), init=bool(test.setup)
-        )
-        container = msgspec.structs.replace(container, setup=test.setup)
+        container = run.plan_container(config, tree, app, PodOptions(), network=_network(test, settings))
         start = background.start_container(
             container,
             stage1.choose(settings.isolation),

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation
+from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation, Limits
 
 Network = Literal["host", "none", "private"]
 HOSTNAME = DEFAULT_HOSTNAME
@@ -65,7 +65,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
     network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree, and ``ports``
-    that are published, such as ``80/tcp``. ``filters``
+    that are published, such as ``80/tcp``. ``machine`` is the size of a virtual machine. ``filters``
     is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
     files ``cgroup.procs`` that the program enters.
     """
@@ -83,6 +83,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()
+    machine: Limits = Limits()
     filters: str = ""
     cgroups: tuple[int, ...] = ()
     in_place: bool = False

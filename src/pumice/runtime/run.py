@@ -17,9 +17,9 @@ from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import Container, Mount
-from pumice.runtime.container_request import ContainerRequest
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
+from pumice.runtime.run_options import ImageOptions, PodOptions
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -34,19 +34,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import NoReturn
 
-    from pumice.formats.oci import Platform, RunConfig
+    from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.network.request import NetworkRequest
-    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
-    from pumice.runtime.process import Overrides
+    from pumice.runtime.run_options import AppOptions
     from pumice.runtime.stage1 import Stage1, Start
     from pumice.store.home import Home
-    from pumice.trust.decision import AdmissionRequest
-    from pumice.trust.unsigned_images import UnsignedImage
 
 MAX_REASON = 1 << 16
 """Bytes of a failure reason that are read."""
@@ -55,60 +51,38 @@ _SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
 
 def run_image(
     image: Image,
-    overrides: Overrides,
+    app: AppOptions,
+    pod: PodOptions | None = None,
     *,
     home: Home,
-    isolation: str = "builtin",
-    network: NetworkRequest | None = None,
-    read_only: bool = False,
-    init: bool = False,
-    mounts: Sequence[Mount] = (),
-    platform: Platform | None = None,
+    source: ImageOptions | None = None,
     progress: Progress | None = None,
-    reference: str = "",
-    name: str = "",
-    insecure: Sequence[str] = (),
-    allow_older: bool = False,
-    container_request: ContainerRequest | None = None,
-    confirm: Callable[[UnsignedImage], bool] | None = None,
-    pod: PodRequest | None = None,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; what it cannot honor of ``container_request`` is reported. Changes
-    of the program are discarded when it ends, except on ``mounts``. The image must pass `admission.admit`:
-    ``reference`` is the requested reference, ``name`` the name that it must be signed as; ``confirm`` asks
-    about an unsigned image. For ``pod``, see `pods.start.start_pod`. Raises ImageError, TrustError and
-    FormatError for an unusable image, and SandboxError (exit code 126 or 127) if it cannot be started.
+    What the stage 1 cannot honor of the options is reported. Changes of the program are discarded when it
+    ends, except on mounts. The image must pass `admission.admit`. For a pod with an id, see
+    `pods.start.start_pod`. Raises ImageError, TrustError and FormatError for an unusable image, and
+    SandboxError (exit code 126 or 127) if it cannot be started.
     """
-    progress = progress or Silent()
-    names = container_request or ContainerRequest()
-    reference = reference or image.root.digest
-    request = admission.AdmissionRequest(reference=reference, name=name, allow_older=allow_older)
-    _admit(image, home, request, progress, "image" in insecure, confirm)
-    platform_image = image.select(platform or platforms.from_machine(os.uname().machine))
-    isolation = stage1.resolve_name(isolation)
-    runner = stage1.choose(isolation)
+    progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
+    reference = source.reference or image.root.digest
+    admit_image(image, home, source, progress)
+    platform_image = image.select(source.platform or platforms.from_machine(os.uname().machine))
+    backend = stage1.resolve_name(pod.stage1)
+    runner = stage1.choose(backend)
     config, digest = platform_image.config().config, platform_image.root.digest
-    if isolation == "fly" and network and network.mode == "auto":
-        network = None  # it shares the network of the host
     with (
-        prepared_tree.hold(platform_image, home, progress, verify=names.verify) as tree,
-        _prepare_network(network, config, home, names, progress) as attachment,
+        prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
+        prepare_network(pod, config.exposed_ports, home, progress) as attachment,
     ):
         container = plan_container(
-            *(config, tree, overrides, mounts),
-            network=_network_of(network, attachment),
-            attachment=attachment,
-            read_only=read_only,
-            init=init,
-            request=names,
-            filters=str(home.directory("seccomp")),
-            has_terminal=os.isatty(0) and os.isatty(1),
+            config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
         )
-        container = fit_container(container, isolation, progress, strict=names.strict)
+        container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
+        container = fit_container(container, backend, progress, strict=pod.strict)
         give_volumes(container)
-        if pod is not None:
+        if pod.id:
             from pumice.runtime.pods.start import start_pod
 
             return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
@@ -116,47 +90,45 @@ def run_image(
         return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
 
 
-def _admit(
-    image: Image,
-    home: Home,
-    request: AdmissionRequest,
-    progress: Progress,
-    is_insecure: bool,
-    confirm: Callable[[UnsignedImage], bool] | None,
-) -> None:
+def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> None:
     """Raise TrustError if the image must not run."""
+    request = admission.AdmissionRequest(
+        reference=source.reference or image.root.digest, name=source.name, allow_older=source.allow_older
+    )
     admission.admit(
         *(image, "run", home, request),
         environ=os.environ,
         progress=progress,
-        insecure=is_insecure,
-        confirm=confirm,
+        insecure=source.is_insecure,
+        confirm=source.confirm,
     )
 
 
-def _network_of(request: NetworkRequest | None, attachment: Attachment | None) -> Network:
-    """Return the network of a container."""
+def choose_network(pod: PodOptions, attachment: Attachment | None) -> Network:
+    """Return the network of the containers of a pod."""
     if attachment is not None:
         return "private"
-    return "none" if request and request.mode == "none" else "host"
+    return "none" if pod.network and pod.network.mode == "none" else "host"
 
 
 @contextmanager
-def _prepare_network(
-    request: NetworkRequest | None,
-    config: RunConfig,
-    home: Home,
-    names: ContainerRequest,
-    progress: Progress,
+def prepare_network(
+    pod: PodOptions, exposed_ports: Iterable[str], home: Home, progress: Progress
 ) -> Iterator[Attachment | None]:
-    """Yield the attachment of a container to a private network, None without one."""
+    """Yield the attachment of a pod to a private network, None without one.
+
+    ``exposed_ports`` are the ports that its images declare.
+    """
+    request = pod.network
+    if pod.stage1 == "fly" and request and request.mode == "auto":
+        request = None  # it shares the network of the host
     if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
         yield None
         return
-    from pumice.runtime.network.start import prepare_network
+    from pumice.runtime.network import start
 
-    attachment = prepare_network(
-        request, config.exposed_ports, home, hostname=names.hostname, names=names.names, progress=progress
+    attachment = start.prepare_network(
+        request, exposed_ports, home, hostname=pod.hostname, names=pod.names, progress=progress
     )
     with closing(attachment) if attachment else nullcontext():
         yield attachment
@@ -165,40 +137,31 @@ def _prepare_network(
 def plan_container(
     config: RunConfig,
     tree: PreparedTree,
-    overrides: Overrides,
-    mounts: Sequence[Mount],
+    app: AppOptions,
+    pod: PodOptions,
     *,
     network: Network,
     attachment: Attachment | None = None,
-    read_only: bool = False,
-    init: bool = False,
-    request: ContainerRequest | None = None,
-    filters: str = "",
-    has_terminal: bool = False,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
-    request = request or ContainerRequest()
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
-        process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=app.terminal),
         mounts=(
-            *(
-                attachment.mounts()
-                if attachment
-                else name_resolution.plan_mounts(str(tree.root), request.names)
-            ),
-            *_volume_mounts(config.volumes, mounts, read_only),
-            *mounts,
+            *(attachment.mounts() if attachment else name_resolution.plan_mounts(str(tree.root), pod.names)),
+            *_volume_mounts(config.volumes, app.mounts, app.read_only),
+            *app.mounts,
         ),
-        files=() if attachment else name_resolution.plan_files(request.hostname, request.names),
-        hostname=request.hostname,
-        isolation=request.isolation,
-        filters=filters,
+        files=() if attachment else name_resolution.plan_files(pod.hostname, pod.names),
+        hostname=pod.hostname,
+        isolation=app.isolation,
         network=network,
         network_fd=attachment.network_fd if attachment else -1,
-        read_only=read_only,
-        init=init,
+        ports=tuple(f"{port.container}/{port.protocol}" for port in attachment.ports) if attachment else (),
+        read_only=app.read_only,
+        init=app.init,
+        setup=app.setup,
     )
 
 

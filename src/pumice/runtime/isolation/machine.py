@@ -27,7 +27,15 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
     isolation, complaints = fit_isolation(container.isolation)
     container = msgspec.structs.replace(container, isolation=isolation)
     isolators.report((*isolators.find_complaints(container, backend), *complaints), progress, strict=strict)
+    if backend == "kvm":
+        container = _size_machine(container)
     return container
+
+
+def _size_machine(container: Container) -> Container:
+    """Return the container with its limits as the size of a virtual machine instead of control groups."""
+    isolation = msgspec.structs.replace(container.isolation, limits=Limits(pids=0))
+    return msgspec.structs.replace(container, isolation=isolation, machine=container.isolation.limits)
 
 
 def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:

@@ -5,25 +5,6 @@ from __future__ import annotations
 import msgspec
 
 
-class PodRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asks for besides the container.
-
-    ``id`` is that of `pod_store.new_id`; a ``name`` is chosen if it is empty. A ``detached`` pod runs in the
-    background, another one in the foreground. ``remove`` removes it at its end. The last three are as in
-    `Pod`.
-    """
-
-    name: str = ""
-    labels: dict[str, str] = {}
-    detached: bool = False
-    remove: bool = False
-    id: str = ""
-    stage1: str = "builtin"
-    run_options: tuple[str, ...] = ()
-    run_arguments: tuple[str, ...] = ()
-    run_directory: str = "/"
-
-
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
     """A health check: a command in the container, and its times in seconds (image-spec, "Healthcheck")."""
 

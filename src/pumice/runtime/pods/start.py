@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.control_groups import ControlGroup
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.pods.records import PodRequest
     from pumice.runtime.prepared_tree import PreparedTree
+    from pumice.runtime.run_options import PodOptions
     from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
 
@@ -37,7 +37,7 @@ _NANOSECONDS = 1_000_000_000
 _MAX_REPORT = 1 << 16
 
 
-def make_pod(request: PodRequest, container: Container, config: RunConfig, *, image: str, digest: str) -> Pod:
+def make_pod(request: PodOptions, container: Container, config: RunConfig, *, image: str, digest: str) -> Pod:
     """Return the record of a pod that runs ``container``, which an image with ``config`` led to."""
     name = request.name or pod_store.choose_name(image, request.id)
     return Pod(
@@ -90,7 +90,7 @@ def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
 
 
 def start_pod(
-    request: PodRequest,
+    request: PodOptions,
     source: tuple[str, str],
     config: RunConfig,
     container: Container,

@@ -36,8 +36,8 @@ class Kvm:
 
     def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
         """Write the files of the machine; raises SandboxError if there is no qemu or no kernel."""
-        if container.init:
-            raise UsageError("kvm has an init of its own", hint="omit --init")
+        if container.init or container.setup:
+            raise UsageError("kvm has an init of its own", hint="omit --init, or use another --stage1")
         if os.uname().machine != "x86_64":
             raise SandboxError("kvm is only for x86-64 machines", hint="use another --stage1")
         qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
@@ -89,7 +89,7 @@ class _Machine:
 
     def options(self) -> Iterator[str]:
         _, archive, control, *outputs = self._kept
-        limits = self._container.isolation.limits
+        limits = self._container.machine
         memory = limits.memory or _MEMORY
         least = max(_LEAST_MEMORY, 2 * self._archive_size + (96 << 20))
         if limits.memory and memory < least:

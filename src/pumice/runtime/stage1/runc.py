@@ -155,58 +155,66 @@ def _choose_maps(container: Container) -> IdMaps:
 
 def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
     """Return the ``config.json`` of the container, with the paths that the engine sees."""
-    process = container.process
-    isolation = container.isolation
-    capabilities = [f"CAP_{name}" for name in isolation.capabilities]
-    added = [f"CAP_{name}" for name in isolation.added_capabilities]
-    effective, ambient = (capabilities, []) if process.uid == 0 else (added, added)
-    namespaces = [
-        "pid",
-        "ipc",
-        "uts",
-        "mount",
-        "cgroup",
-        *(["network"] if container.network == "none" else []),
-    ]
     return {
         "ociVersion": _VERSION,
-        "process": {
-            **_terminal(),
-            "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
-            "args": list(process.arguments),
-            "env": [f"{name}={value}" for name, value in process.environment.items()],
-            "cwd": process.directory,
-            "capabilities": {
-                "bounding": capabilities,
-                "effective": effective,
-                "permitted": effective,
-                "inheritable": ambient,
-                "ambient": ambient,
-            },
-            "noNewPrivileges": isolation.no_new_privileges,
-            "rlimits": [
-                {
-                    "type": f"RLIMIT_{limit.name.upper()}",
-                    "soft": _unsigned(limit.soft),
-                    "hard": _unsigned(limit.hard),
-                }
-                for limit in isolation.rlimits
-            ],
-            **({} if isolation.oom_score is None else {"oomScoreAdj": isolation.oom_score}),
-            **({"apparmorProfile": isolation.apparmor} if isolation.apparmor else {}),
-            **({"selinuxLabel": isolation.selinux} if isolation.selinux else {}),
-        },
+        "process": _process(container),
         "root": {"path": paths.root, "readonly": container.read_only},
         "hostname": container.hostname,
         "mounts": _mounts(container, paths),
-        "linux": {
-            "namespaces": [{"type": kind} for kind in namespaces],
-            "maskedPaths": masked_paths.select_paths(masked_paths.list_masked_paths(), isolation.unmasked),
-            "readonlyPaths": masked_paths.select_paths(masked_paths.READ_ONLY_PATHS, isolation.unmasked),
-            **_seccomp(isolation),
-            "sysctl": dict(isolation.sysctls),
-            "resources": {"devices": [{"allow": False, "access": "rwm"}, *_allowed_devices(isolation)]},
-        },
+        "linux": _linux(container),
+    }
+
+
+def _process(container: Container) -> dict[str, Any]:
+    """Return the program with its user and its limits (runtime-spec, config.md, "Process")."""
+    process, isolation = container.process, container.isolation
+    return {
+        **_terminal(),
+        "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
+        "args": list(process.arguments),
+        "env": [f"{name}={value}" for name, value in process.environment.items()],
+        "cwd": process.directory,
+        "capabilities": _capabilities(container),
+        "noNewPrivileges": isolation.no_new_privileges,
+        "rlimits": [
+            {
+                "type": f"RLIMIT_{limit.name.upper()}",
+                "soft": _unsigned(limit.soft),
+                "hard": _unsigned(limit.hard),
+            }
+            for limit in isolation.rlimits
+        ],
+        **({} if isolation.oom_score is None else {"oomScoreAdj": isolation.oom_score}),
+        **({"apparmorProfile": isolation.apparmor} if isolation.apparmor else {}),
+        **({"selinuxLabel": isolation.selinux} if isolation.selinux else {}),
+    }
+
+
+def _capabilities(container: Container) -> dict[str, list[str]]:
+    """Return the sets of capabilities: root has all in the bounding set, others those that were added."""
+    capabilities = [f"CAP_{name}" for name in container.isolation.capabilities]
+    added = [f"CAP_{name}" for name in container.isolation.added_capabilities]
+    effective, ambient = (capabilities, []) if container.process.uid == 0 else (added, added)
+    return {
+        "bounding": capabilities,
+        "effective": effective,
+        "permitted": effective,
+        "inheritable": ambient,
+        "ambient": ambient,
+    }
+
+
+def _linux(container: Container) -> dict[str, Any]:
+    """Return the namespaces and restrictions of the container (runtime-spec, config-linux.md)."""
+    isolation = container.isolation
+    kinds = ["pid", "ipc", "uts", "mount", "cgroup", *(["network"] if container.network == "none" else [])]
+    return {
+        "namespaces": [{"type": kind} for kind in kinds],
+        "maskedPaths": masked_paths.select_paths(masked_paths.list_masked_paths(), isolation.unmasked),
+        "readonlyPaths": masked_paths.select_paths(masked_paths.READ_ONLY_PATHS, isolation.unmasked),
+        **_seccomp(isolation),
+        "sysctl": dict(isolation.sysctls),
+        "resources": {"devices": [{"allow": False, "access": "rwm"}, *_allowed_devices(isolation)]},
     }
 
 

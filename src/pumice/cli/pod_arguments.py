@@ -1,0 +1,78 @@
+"""The arguments that commands on pods and their programs share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pumice.cli.arguments import OptionGroup
+    from pumice.runtime.pods.pod_store import PodState
+
+_HELP = "name of a pod, its id or the beginning of its id"
+
+
+def add_pod(parser: argparse.ArgumentParser) -> None:
+    """Add the argument POD as ``pod``."""
+    parser.add_argument("pod", metavar="POD", help=_HELP)
+
+
+def add_pods(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments POD… as ``pods``."""
+    parser.add_argument("pods", metavar="POD", nargs="+", help=_HELP)
+
+
+def find_pod(name: str) -> PodState:
+    """Return the pod that is named; raises PodError if there is none. The store is closed again."""
+    return find_pods([name])[0]
+
+
+def find_pods(names: Sequence[str]) -> list[PodState]:
+    """Return the pods that are named, each once; raises PodError before anything is done to one.
+
+    The store is closed again, because commands on pods may take long, and what they find may disappear at
+    any time anyway.
+    """
+    from pumice.cli import pod_views
+    from pumice.runtime.pods import pod_store
+
+    with pod_views.open_home() as home:
+        pods = [pod_store.find_pod(home, name) for name in names]
+    return list({state.pod.id: state for state in pods}.values())
+
+
+def add_program_options(parser: OptionGroup) -> None:
+    """Add the options for the user, the environment and the working directory of a program."""
+    parser.add_argument(
+        "-u", "--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id"
+    )
+    parser.add_argument(
+        "-e",
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set an environment variable; NAME alone copies its current value (repeatable)",
+    )
+    parser.add_argument("-w", "--workdir", metavar="DIR", help="working directory inside the image")
+
+
+def add_program_arguments(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the arguments ARG… of a program as ``arguments``: all that follows, options included."""
+    action = parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help=text)
+    action.required = False  # argparse always requires a REMAINDER argument
+
+
+def whole_number(largest: int, noun: str = "number") -> Callable[[str], int]:
+    """Return a type of arguments: a number from 0 to ``largest``, which errors call ``noun``."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not 0 <= number <= largest:
+            raise ValueError(text)
+        return number
+
+    parse.__name__ = noun  # argparse prints the name in errors
+    return parse

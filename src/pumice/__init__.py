@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pumice import errors as errors
     from pumice import registry as registry
     from pumice.api.building import build as build
+    from pumice.api.building import build_all as build_all
     from pumice.api.building import lock as lock
     from pumice.api.image import Image as Image
     from pumice.api.image import open_image as open  # noqa: A004 - a name of the package, used as pumice.open
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SOURCES = {
     "Recipe": ("pumice.api.recipe", "Recipe"),
     "build": ("pumice.api.building", "build"),
+    "build_all": ("pumice.api.building", "build_all"),
     "BuiltImage": ("pumice.api.values", "BuiltImage"),
     "lock": ("pumice.api.building", "lock"),
     "Lock": ("pumice.api.values", "Lock"),
@@ -50,8 +52,9 @@ _SOURCES = {
 """The module and the name in it of each public name; a module has no name."""
 
 __all__ = [  # noqa: RUF022 - strings, which __getattr__ defines; in the order of the reference
-    "Recipe", "build", "BuiltImage", "lock", "Lock", "open", "Image", "Config", "Layer", "Package", "File",
-    "verify", "Verification", "Signer", "Progress", "Task", "errors", "registry", "__version__",
+    "Recipe", "build", "build_all", "BuiltImage", "lock", "Lock", "open", "Image", "Config", "Layer",
+    "Package", "File", "verify", "Verification", "Signer", "Progress", "Task", "errors", "registry",
+    "__version__",
 ]  # fmt: skip
 
 

@@ -121,6 +121,12 @@ def test_dpkg_finds_nothing_missing(world: World, tmp_path: Path) -> None:
             [need("dpkg"), f"--root={root}", option], capture_output=True, text=True, check=False
         )
         assert (ran.stdout, ran.stderr) == ("", "")
+    query = [need("dpkg-query"), f"--admindir={root / 'var/lib/dpkg'}", "--show", "--showformat"]
+    form = "${binary:Package}: ${X-Pumice-Excluded}, ${binary:Summary}\n"
+    lines = subprocess.run([*query, form], capture_output=True, text=True, check=True).stdout.splitlines()
+    (partial,) = [line for line in lines if line.startswith("tool:")]
+    assert partial == "tool: 6 files, synthetic package tool (partial: 6 files excluded)"
+    assert not [line for line in lines if "partial" in line and line != partial]
 
 
 def test_a_hard_link_to_an_excluded_file_keeps_its_content(world: World) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +155,40 @@ def test_a_lock_without_the_list_keeps_everything(world: World) -> None:
     assert installed(read_image(world, "--locked")) == {"server"} | TOOLS
 
 
+def locked_names(world: World, key: str) -> list[str]:
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    names: list[str] = lock.get(key, {}).get("amd64", [])
+    return names
+
+
+def test_a_build_records_in_the_lock_what_it_left_out(world: World) -> None:
+    world.run("lock", "recipe.yaml")
+    assert locked_names(world, "omitted") == [], "only a build knows it"
+    world.build()
+    assert locked_names(world, "omitted") == sorted(TOOLS)
+    written = (world.project / "recipe.lock").read_bytes()
+    world.run("lock", "recipe.yaml", "--upgrade")
+    world.build()
+    assert (world.project / "recipe.lock").read_bytes() == written
+    world.write("run: {command: [openssl, version]}\n", packages="[server]")
+    note = "left out other packages than the lock records for amd64: -openssl; 'pumice build'"
+    assert note in world.run("build", "--locked", "recipe.yaml").stderr
+    assert (world.project / "recipe.lock").read_bytes() == written
+    world.build()
+    assert locked_names(world, "omitted") == sorted(TOOLS - {"openssl"})
+    assert "left out other packages" not in world.run("build", "--locked", "recipe.yaml").stderr
+
+
+def test_the_record_in_the_lock_decides_nothing(world: World) -> None:
+    digest = world.build()
+    path = world.project / "recipe.lock"
+    lock = json.loads(path.read_bytes())
+    lock["omitted"]["amd64"] = ["server", "unknown"]
+    path.write_text(json.dumps(lock))
+    assert world.build("--locked") == world.build() == digest
+    assert locked_names(world, "omitted") == sorted(TOOLS)
+
+
 def test_without_gives_up_a_program_that_files_use(world: World) -> None:
     world.write("run: {command: [/usr/sbin/server]}\n", packages="[server, tool]")
     tool = Deb(
@@ -211,13 +247,58 @@ def test_evidence_names_what_is_left_out(world: World) -> None:
     assert "perl-base 5.36" in properties["pumice:omitted"]
 
 
-def test_a_warm_build_decides_nothing_again(world: World) -> None:
+READS = """
+import json, sys
+import pumice.omission.uses as uses
+from pumice.cli.main import main
+
+read = []
+original = uses.read_package_uses
+def record(segment, blobs):
+    read.append(segment.facts.name)
+    return original(segment, blobs)
+uses.read_package_uses = record
+code = main(sys.argv[2:])
+open(sys.argv[1], "w").write(json.dumps(sorted(read)))
+sys.exit(code)
+"""
+
+
+def read_packages(world: World) -> list[str]:
+    """Build, and return the packages whose contents were read for what their files use."""
+    subprocess.run(
+        [sys.executable, "-c", READS, "reads.json", "build", "recipe.yaml"],
+        cwd=world.project,
+        env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+        check=True,
+    )
+    names: list[str] = json.loads((world.project / "reads.json").read_bytes())
+    return names
+
+
+def test_the_contents_of_a_package_are_read_once_for_all_builds(world: World) -> None:
+    assert read_packages(world) == ["server"], "packages that are left out are not read"
+    assert read_packages(world) == []
+    world.write("run: {command: [/usr/bin/openssl]}\n", packages="[server]")
+    assert read_packages(world) == ["openssl"], "another recipe needs another decision, by the same facts"
+    world.write("environment: {A: b}\n", packages="[server, openssl]")
+    assert read_packages(world) == []
+
+
+def test_a_build_with_nothing_to_do_loads_no_decision(world: World) -> None:
     world.build()
-    store = world.root / "store"
-    records = sorted(str(path) for path in (store / "records").rglob("*"))
-    assert any("omission" in path for path in records)
-    world.build()
-    assert sorted(str(path) for path in (store / "records").rglob("*")) == records
+    program = (
+        "import sys\nfrom pumice.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "assert 'pumice.omission.uses' not in sys.modules\n"
+        "assert 'pumice.omission.decision' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, "build", "recipe.yaml"],
+        cwd=world.project,
+        env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+        check=True,
+    )
 
 
 def test_files_that_the_recipe_excludes_keep_nothing(world: World) -> None:

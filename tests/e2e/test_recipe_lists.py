@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -229,3 +232,32 @@ def test_json_is_one_list_with_all_locks(images: World) -> None:
     assert checked.code == 1
     changes = [item["changes"][0]["new_version"] for item in json.loads(checked.stdout)]
     assert changes == ["1.3", "1.3", "1.3"]
+
+
+KEPT_INDEXES = """
+import gc, sys
+from pumice.assembly import package_segments, pipeline
+from pumice.assembly.connection import SharedArchives
+from pumice.cli.main import main
+
+def cut_packages(*arguments):
+    (archives,) = [item for item in gc.get_objects() if isinstance(item, SharedArchives)]
+    assert archives._setup, "the archives were used"
+    assert not archives._indexes
+    return package_segments.cut_packages(*arguments)
+
+pipeline.cut_packages = cut_packages
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_indexes_are_forgotten_before_packages_are_cut(images: World) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-c", KEPT_INDEXES, "build", "images/*"],
+        cwd=images.project,
+        env={**os.environ, "PUMICE_HOME": str(images.root / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr

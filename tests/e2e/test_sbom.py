@@ -145,8 +145,12 @@ def test_packages_are_listed_as_json_and_by_templates(world: World) -> None:
     packages = json.loads(world.run("sbom", "example.com/hello", "--json").stdout)
     assert [package["name"] for package in packages] == ["hello", "libhello"]
     assert packages[0]["purl"].startswith("pkg:deb/debian/hello@")
-    assert all(package["files"] > 0 for package in packages)
-    assert all(package["sha256"] == "" for package in packages)  # layers do not say it
+    assert all(len(package["sha256"]) == 64 and package["files"] > 0 for package in packages)
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    locked = {package["name"]: package["sha256"] for package in lock["packages"]["amd64"]}
+    assert all(package["sha256"] == locked[package["name"]] for package in packages)
+    scanned = json.loads(world.run("sbom", "example.com/hello", "--json", "--scan").stdout)
+    assert {package["sha256"] for package in scanned} == {""}, "layers do not say it"
     lines = world.run("sbom", "example.com/hello", "--format", "{{.Name}} {{.Version}}").stdout.splitlines()
     assert lines == [f"{package['name']} {package['version']}" for package in packages]
 

@@ -89,6 +89,40 @@ def test_a_build_without_save_leaves_no_name_in_the_store(world: World) -> None:
         pumice.open("store:example.com/hello:1.0")
 
 
+def test_several_recipes_are_built_at_once(world: World) -> None:
+    world.write("environment: {A: b}\n", name="other.yaml")
+    other = world.project / "other.yaml"
+    other.write_text(other.read_text().replace("example.com/hello", "example.com/other"))
+    built = pumice.build_all(
+        ["recipe.yaml", pumice.Recipe.load("other.yaml")],
+        outputs=lambda recipe: [f"oci:{recipe.path.stem}"],
+    )
+    assert [image.name for image in built] == ["example.com/hello:1.0", "example.com/other:1.0"]
+    assert built[0].digest == world.build("-o", "oci:command", store="other")
+    assert [image.lock.exists() for image in built] == [True, True]
+    for image, location in zip(built, ("oci:recipe", "oci:other"), strict=True):
+        with pumice.open(location) as opened:
+            assert opened.digest == image.digest
+
+
+def test_a_recipe_that_fails_does_not_stop_the_others(world: World) -> None:
+    world.write(packages="[nothing]", name="other.yaml")
+    other = world.project / "other.yaml"
+    other.write_text(other.read_text().replace("example.com/hello", "example.com/other"))
+    with pytest.raises(pumice.errors.ResolveError, match="nothing"):
+        pumice.build_all(["other.yaml", "recipe.yaml"])
+    with pumice.open("example.com/hello:1.0") as image:
+        assert image.name == "example.com/hello:1.0"
+
+
+def test_recipes_that_write_the_same_are_refused(world: World) -> None:
+    world.write("environment: {A: b}\n", name="other.yaml")
+    with pytest.raises(pumice.errors.UsageError, match=r"would both write example\.com/hello:1\.0"):
+        pumice.build_all(["recipe.yaml", "other.yaml"])
+    with pytest.raises(pumice.errors.UsageError, match=r"would both write recipe\.lock"):
+        pumice.build_all(["recipe.yaml", "recipe.yaml"])
+
+
 def test_an_image_is_described(world: World) -> None:
     world.write(
         "run: {user: root, command: [/bin/hello], arguments: [-v], ports: {http: 80}}\nlabels: {a: b}\n"

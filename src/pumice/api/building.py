@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pumice.api.recipe import load
 from pumice.api.surroundings import open_home, open_registries
 from pumice.api.values import BuiltImage, Lock
-from pumice.errors import UsageError
+from pumice.errors import PumiceError, UsageError
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pumice.api.recipe import Recipe
     from pumice.assembly import image as assembly_image
+    from pumice.assembly.recipe_build import BuildSettings, RecipeBuild
     from pumice.assembly.signing import SigningKey
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
@@ -48,36 +51,142 @@ def build(
     ``rounds`` is how often the commands of ``generate`` run, to compare what they write.
     """
     environ = os.environ if environ is None else environ
-    from pumice.assembly import image_writer, locking
-    from pumice.assembly.context import read_source_date_epoch
-    from pumice.assembly.recipe_build import MAX_ROUNDS, BuildSettings, build_recipe
+    from pumice.assembly.recipe_build import MAX_ROUNDS, build_recipe
 
     if not 1 <= rounds <= MAX_ROUNDS:
         raise UsageError(f"{rounds} is not a number of rounds", hint=f"from 1 to {MAX_ROUNDS}")
+    flags = {"locked": locked, "offline": offline, "bundle": bundle, "rounds": rounds}
+    plan = _make_plan(recipe, platforms, outputs, environ, flags)
+    signing_key = None if key is None else _find_signing_key(key, environ)
+    with open_home(store, environ, progress) as home:
+        built = build_recipe(
+            *(plan.recipe.effective, plan.settings, home), environ=environ, progress=progress or Silent()
+        )
+        delivery = _Delivery(
+            home=home, environ=environ, progress=progress, signing_key=signing_key, save=save
+        )
+        return _deliver(plan, built, delivery)
+
+
+def build_all(
+    recipes: Sequence[Recipe | StrPath],
+    *,
+    platforms: Sequence[str] = (),
+    outputs: Callable[[Recipe], Sequence[str]] | None = None,
+    save: bool = True,
+    key: StrPath | None = None,
+    locked: bool = False,
+    offline: bool = False,
+    bundle: StrPath | None = None,
+    store: StrPath | None = None,
+    progress: Progress | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> list[BuiltImage]:
+    """Build the images of several recipes at once, as ``pumice build`` does, and return them in order.
+
+    They share indexes, connections and threads. ``outputs`` returns the destinations of a recipe's image; the
+    other arguments are as for `build`. Raises the PumiceError of the first recipe that failed, when the
+    others are finished.
+    """
+    environ = os.environ if environ is None else environ
+    from pumice.assembly.recipe_builds import BuildJob, reject_collisions, start_builds
+
+    flags = {"locked": locked, "offline": offline, "bundle": bundle, "rounds": 1}
+    loaded = [load(recipe) for recipe in recipes]
+    plans = [
+        _make_plan(recipe, platforms, outputs(recipe) if outputs else (), environ, flags) for recipe in loaded
+    ]
+    reject_collisions((plan.recipe.path, _list_targets(plan)) for plan in plans)
+    signing_key = None if key is None else _find_signing_key(key, environ)
+    reporter = progress or Silent()
+    images: list[BuiltImage] = []
+    errors: list[PumiceError] = []
+    jobs = [BuildJob(plan.recipe.effective, plan.settings, reporter) for plan in plans]
+    with (
+        open_home(store, environ, progress) as home,
+        start_builds(jobs, home, environ=environ, offline=offline, progress=reporter) as builds,
+    ):
+        delivery = _Delivery(
+            home=home, environ=environ, progress=progress, signing_key=signing_key, save=save
+        )
+        for plan, future in zip(plans, builds, strict=True):
+            try:
+                images.append(_deliver(plan, future.result().build, delivery))
+            except PumiceError as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    return images
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """A recipe with the settings of its build and its destinations."""
+
+    recipe: Recipe
+    settings: BuildSettings
+    destinations: list[Location]
+
+
+class _Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to images that are built."""
+
+    home: Home
+    environ: Mapping[str, str]
+    progress: Progress | None
+    signing_key: SigningKey | None
+    save: bool
+
+
+def _make_plan(
+    recipe: Recipe | StrPath,
+    platforms: Sequence[str],
+    outputs: Sequence[str],
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+) -> _Plan:
+    """Return the plan for a recipe; raises PumiceError for destinations that cannot hold the image."""
+    from pumice.assembly import image_writer, locking
+    from pumice.assembly.context import read_source_date_epoch
+    from pumice.assembly.recipe_build import BuildSettings
+
     recipe = load(recipe)
     destinations = _parse_destinations(outputs)
+    bundle = flags["bundle"]
     settings = BuildSettings(
         architectures=locking.choose_architectures(recipe.effective, _architectures(platforms)),
-        locked=locked,
-        offline=offline,
+        locked=flags["locked"],
+        offline=flags["offline"],
         bundle=None if bundle is None else Path(bundle),
-        rounds=rounds,
+        rounds=flags["rounds"],
         source_date_epoch=read_source_date_epoch(environ),
         recipe_text=recipe.text,
     )
     image_writer.check_destinations(destinations, recipe.effective, settings.architectures)
-    signing_key = None if key is None else _find_signing_key(key, environ)
-    reporter = progress or Silent()
-    with open_home(store, environ, progress) as home:
-        build = build_recipe(recipe.effective, settings, home, environ=environ, progress=reporter)
-        image, effective = build.image, build.recipe
-        if signing_key:
-            _sign(image, effective, signing_key, destinations, home, environ)
-        with open_registries(home, environ, progress) as access:
-            image_writer.write_image(image, effective, destinations, access)
-        if save:
-            for tag in (effective.version, *effective.tags):
-                image.save(f"{effective.name}:{tag}", home)
+    return _Plan(recipe, settings, destinations)
+
+
+def _list_targets(plan: _Plan) -> list[str]:
+    """Return what a build writes: its lock, its destinations and, if they are known, its names."""
+    from pumice.assembly.locking import lock_path
+
+    recipe = plan.recipe.effective
+    tags = () if recipe.version_from else (recipe.version, *recipe.tags)
+    destinations = (str(destination.address) for destination in plan.destinations)
+    return [str(lock_path(plan.recipe.path)), *destinations, *(f"{recipe.name}:{tag}" for tag in tags)]
+
+
+def _deliver(plan: _Plan, built: RecipeBuild, delivery: _Delivery) -> BuiltImage:
+    """Sign, write and save an image, and return its digests."""
+    from pumice.assembly import image_writer
+
+    image, effective, home = built.image, built.recipe, delivery.home
+    if delivery.signing_key:
+        _sign(image, effective, delivery.signing_key, plan.destinations, home, delivery.environ)
+    with open_registries(home, delivery.environ, delivery.progress) as access:
+        image_writer.write_image(image, effective, plan.destinations, access)
+    if delivery.save:
+        for tag in (effective.version, *effective.tags):
+            image.save(f"{effective.name}:{tag}", home)
     return _describe(image, effective)
 
 

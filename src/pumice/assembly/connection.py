@@ -48,6 +48,11 @@ class SharedArchives:
         if self._setup:
             self._setup[2].close()
 
+    def forget_indexes(self) -> None:
+        """Free the memory of the indexes; they are loaded again if a recipe needs them."""
+        with self._lock:
+            self._indexes.clear()
+
     def open_sources(self, recipe: Recipe) -> tuple[Sequence[Source], Session]:
         """Return the sources of ``recipe``, and the session, which is opened once; raises PumiceError."""
         from pumice.distro.debian import sources

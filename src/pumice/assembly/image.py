@@ -15,7 +15,7 @@ from pumice.errors import ImageError, StoreError
 from pumice.recipe.lock import Ids, Lock, encode_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.evidence import AttachedArtifacts
@@ -76,7 +76,7 @@ def build_image(
 ) -> BuiltImage:
     """Build the image of ``recipe`` from ``lock``; with several architectures it is an index.
 
-    Its evidence names the lock with the ids that were allocated, as `save_allocated_ids` writes it, or
+    Its evidence names the lock with the ids that were allocated, as `save_build_record` writes it, or
     with ``locked`` the lock as it is; and ``recipe_text`` as the text of the recipe file, which is read if it
     is None. Raises PumiceError; finished parts stay in the store for the next build.
     """
@@ -93,7 +93,7 @@ def build_image(
         context.home.build_marks.add(descriptor.digest)
     sources = evidence.EvidenceSources.of(
         recipe,
-        lock if locked else with_allocated_ids(lock, images.values()),
+        lock if locked else with_build_record(lock, images),
         recipe_files.digest,
         context.source_date_epoch,
         recipe_text,
@@ -135,19 +135,23 @@ def _write_root(recipe: Recipe, images: Sequence[PlatformImage], blobs: Blobs) -
     return write_index(recipe, [image.manifest for image in images], newest, blobs)
 
 
-def save_allocated_ids(lock: Lock, path: Path, image: BuiltImage) -> None:
-    """Write the ids that a build allocated into the lock file, so that later builds use the same ones."""
-    complete_lock = with_allocated_ids(lock, image.platforms.values())
-    if complete_lock.ids != lock.ids:
+def save_build_record(lock: Lock, path: Path, image: BuiltImage) -> None:
+    """Write into the lock file the ids that a build allocated, for later builds, and what it left out."""
+    complete_lock = with_build_record(lock, image.platforms)
+    if complete_lock != lock:
         files.replace(path, encode_lock(complete_lock))
 
 
-def with_allocated_ids(lock: Lock, images: Iterable[PlatformImage]) -> Lock:
-    """Return the lock with the ids that the builds of ``images`` allocated."""
+def with_build_record(lock: Lock, images: Mapping[str, PlatformImage]) -> Lock:
+    """Return the lock with what the builds of ``images``, by architecture, allocated and left out."""
     ids = lock.ids
-    for image in images:
+    omitted = dict(lock.omitted)
+    for architecture, image in images.items():
         ids = _merge_ids(ids, image.ids)
-    return msgspec.structs.replace(lock, ids=ids)
+        omitted[architecture] = tuple(sorted(image.omission.names))
+    return msgspec.structs.replace(
+        lock, ids=ids, omitted={name: packages for name, packages in omitted.items() if packages}
+    )
 
 
 def _merge_ids(ids: Ids, new_ids: Ids) -> Ids:

@@ -24,13 +24,20 @@ def add_omission(
 ) -> Lock:
     """Return ``lock`` with what may be left out on the architectures ``resolved``, else as in ``old_lock``.
 
-    A lock of an older format keeps everything.
+    What the last build left out stays recorded, as far as the packages are still there. A lock of an older
+    format keeps everything.
     """
     if lock.format < _FIRST_FORMAT:
         return lock
     omittable: dict[str, tuple[str, ...]] = {}
     without: dict[str, tuple[str, ...]] = {}
+    omitted: dict[str, tuple[str, ...]] = {}
     for architecture, packages in lock.packages.items():
+        if old_lock:
+            locked_names = _installed_names(packages)
+            omitted[architecture] = tuple(
+                name for name in old_lock.omitted.get(architecture, ()) if name in locked_names
+            )
         if architecture in resolved:
             names = _installed_names(packages)
             omittable[architecture] = tables.find_omittable(names)
@@ -42,6 +49,7 @@ def add_omission(
         lock,
         omittable={name: rows for name, rows in omittable.items() if rows},
         without={name: rows for name, rows in without.items() if rows},
+        omitted={name: rows for name, rows in omitted.items() if rows},
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.context import BuildContext, default_processors
-from pumice.assembly.image import build_image, save_allocated_ids
+from pumice.assembly.image import build_image, save_build_record, with_build_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,20 @@ class RecipeBuild(msgspec.Struct, frozen=True):
     image: BuiltImage
 
 
+def lock_recipe(
+    recipe: Recipe,
+    settings: BuildSettings,
+    home: Home,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress,
+    shared: SharedWork | None = None,
+) -> Lock:
+    """Return the lock of ``recipe``, written beside it if it changed; raises PumiceError."""
+    with _connect(recipe, settings, home, environ, progress, shared) as connection:
+        return _ensure_lock(recipe, settings, connection, progress)
+
+
 def build_recipe(
     recipe: Recipe,
     settings: BuildSettings,
@@ -74,21 +88,8 @@ def build_recipe(
     image yet. Raises PumiceError.
     """
     path = locking.lock_path(Path(recipe.path))
-    with ArchiveConnection(
-        *(recipe, home, environ),
-        offline=settings.offline,
-        progress=progress,
-        bundle=settings.bundle,
-        archives=shared.archives if shared else None,
-    ) as connection:
-        lock = locking.ensure_lock(
-            recipe,
-            path,
-            connection,
-            architectures=settings.architectures,
-            locked=settings.locked,
-            progress=progress,
-        )
+    with _connect(recipe, settings, home, environ, progress, shared) as connection:
+        lock = _ensure_lock(recipe, settings, connection, progress)
         if recipe.version_from:
             from pumice.assembly.package_version import resolve_version
 
@@ -107,6 +108,51 @@ def build_recipe(
             locked=settings.locked,
             recipe_text=settings.recipe_text,
         )
-    if not settings.locked:
-        save_allocated_ids(lock, path, image)
+    if settings.locked:
+        _report_other_omission(lock, with_build_record(lock, image.platforms), progress)
+    else:
+        save_build_record(lock, path, image)
     return RecipeBuild(recipe, lock, image)
+
+
+def _connect(
+    recipe: Recipe,
+    settings: BuildSettings,
+    home: Home,
+    environ: Mapping[str, str],
+    progress: Progress,
+    shared: SharedWork | None,
+) -> ArchiveConnection:
+    return ArchiveConnection(
+        *(recipe, home, environ),
+        offline=settings.offline,
+        progress=progress,
+        bundle=settings.bundle,
+        archives=shared.archives if shared else None,
+    )
+
+
+def _ensure_lock(
+    recipe: Recipe, settings: BuildSettings, connection: ArchiveConnection, progress: Progress
+) -> Lock:
+    return locking.ensure_lock(
+        recipe,
+        locking.lock_path(Path(recipe.path)),
+        connection,
+        architectures=settings.architectures,
+        locked=settings.locked,
+        progress=progress,
+    )
+
+
+def _report_other_omission(lock: Lock, new_lock: Lock, progress: Progress) -> None:
+    """Report where a locked build left out other packages than the lock records."""
+    for architecture, names in lock.omitted.items():
+        left_out = set(new_lock.omitted.get(architecture, ()))
+        changes = [*(f"+{name}" for name in sorted(left_out - {*names}))]
+        changes += [f"-{name}" for name in sorted({*names} - left_out)]
+        if changes:
+            progress.note(
+                f"left out other packages than the lock records for {architecture}: {', '.join(changes)}; "
+                "'pumice build' without --locked records it"
+            )

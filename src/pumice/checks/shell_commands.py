@@ -99,19 +99,32 @@ def _join(names: Iterable[str]) -> str:
 
 def find_commands(text: str) -> list[str]:
     """Return the programs that a script runs without asking whether they exist; none if it is not POSIX."""
-    try:
-        script = shell.parse_script(text.encode("utf-8", "replace"))
-    except FormatError:
-        return []
-    commands = list(_simple_commands(script))
-    functions = {name for name, _ in commands if name.startswith("()")}
+    commands = _read_commands(text) or []
     looked_up = {argument for name, arguments in commands if name in _LOOKUPS for argument in arguments}
-    names = dict.fromkeys(name for name, _ in commands if name not in functions)
+    return [name for name in _list_programs(commands) if name not in looked_up]
+
+
+def list_commands(text: str) -> list[str] | None:
+    """Return all programs that a script runs; None if it is not POSIX."""
+    commands = _read_commands(text)
+    return None if commands is None else _list_programs(commands)
+
+
+def _read_commands(text: str) -> list[tuple[str, tuple[str, ...]]] | None:
+    try:
+        return list(_simple_commands(shell.parse_script(text.encode("utf-8", "replace"))))
+    except FormatError:
+        return None
+
+
+def _list_programs(commands: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Return the names of commands that are neither functions nor builtins of the shell."""
+    names = dict.fromkeys(name for name, _ in commands)
     builtins = shell_builtins()
     return [
         name
         for name in names
-        if name and name not in builtins and name not in looked_up and f"(){name}" not in functions
+        if name and not name.startswith("()") and name not in builtins and f"(){name}" not in names
     ]
 
 

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly.connection import SharedArchives
-from pumice.assembly.context import default_processors
-from pumice.assembly.cutting_pool import CuttingPool
-from pumice.assembly.recipe_build import SharedWork, build_recipe
+from pumice.assembly import recipe_builds
+from pumice.assembly.recipe_builds import BuildJob, start_builds
 from pumice.cli import build_delivery, build_result, output
 from pumice.cli.build_delivery import BuildKeys
 from pumice.cli.build_plan import NAME_FIELD, BuildPlan, make_plan
 from pumice.cli.recipe_list import Failures, RecipeProgress
 from pumice.cli.summaries import Summary, format_count, format_seconds
 from pumice.errors import UsageError
-from pumice.fetch.thread_pool import thread_pool
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pumice.assembly.recipe_build import RecipeBuild
+    from pumice.assembly.recipe_builds import FinishedBuild
     from pumice.cli.build_result import BuildOutcome
     from pumice.cli.presenters import Quiet
 
@@ -78,15 +75,17 @@ def _check_options(options: argparse.Namespace) -> None:
 
 def _check_collisions(prepared: Sequence[_PreparedRecipe]) -> None:
     """Raise UsageError if two images have the same name or the same destination."""
-    owners: dict[str, Path] = {}
-    for item in prepared:
-        targets = [str(destination.address) for destination in item.plan.destinations]
-        if not item.plan.recipe.version_from:  # its names are known only when it is locked
-            targets += item.plan.names
-        for target in targets:
-            owner = owners.setdefault(target, item.path)
-            if owner != item.path:
-                raise UsageError(f"{owner} and {item.path} would both write {target}")
+    recipe_builds.reject_collisions(
+        (
+            item.path,
+            [
+                *(str(destination.address) for destination in item.plan.destinations),
+                # The names of an image with the version of a package are known only when it is locked.
+                *(() if item.plan.recipe.version_from else item.plan.names),
+            ],
+        )
+        for item in prepared
+    )
 
 
 def _build_prepared(
@@ -97,16 +96,15 @@ def _build_prepared(
     progress: Quiet,
 ) -> dict[Path, BuildOutcome]:
     """Build the recipes in parallel, and deliver the images in the order of the recipes."""
-    processors = default_processors()
     outcomes: dict[Path, BuildOutcome] = {}
+    jobs = [
+        BuildJob(item.plan.recipe, item.plan.settings, RecipeProgress(progress, item.path))
+        for item in prepared
+    ]
     with (
         progress.task("building", len(prepared), unit="images" if len(prepared) > 1 else "image") as task,
-        SharedArchives(home, os.environ, offline=options.offline, progress=progress) as archives,
-        CuttingPool(processors) as cutting_pool,
-        thread_pool(processors, "build") as builders,
+        start_builds(jobs, home, environ=os.environ, offline=options.offline, progress=progress) as builds,
     ):
-        shared = SharedWork(archives, cutting_pool)
-        builds = [builders.submit(_build, item, home, progress, shared) for item in prepared]
         for item, future in zip(prepared, builds, strict=True):
             with failures.catch(item.path):
                 outcome = _deliver(options, item, future, home, progress)
@@ -118,30 +116,18 @@ def _build_prepared(
     return outcomes
 
 
-def _build(
-    item: _PreparedRecipe, home: Home, progress: Quiet, shared: SharedWork
-) -> tuple[RecipeBuild, float]:
-    """Build one recipe; return it with the seconds that it took."""
-    started = time.monotonic()
-    build = build_recipe(
-        *(item.plan.recipe, item.plan.settings, home),
-        environ=os.environ,
-        progress=RecipeProgress(progress, item.path),
-        shared=shared,
-    )
-    return build, time.monotonic() - started
-
-
 def _deliver(
     options: argparse.Namespace,
     item: _PreparedRecipe,
-    future: Future[tuple[RecipeBuild, float]],
+    future: Future[FinishedBuild],
     home: Home,
     progress: Quiet,
 ) -> BuildOutcome:
-    build, seconds = future.result()
-    started = time.monotonic() - seconds
-    return build_delivery.deliver(options, item.plan, item.keys, build, home, progress, started=started)
+    finished = future.result()
+    started = time.monotonic() - finished.seconds
+    return build_delivery.deliver(
+        options, item.plan, item.keys, finished.build, home, progress, started=started
+    )
 
 
 def _format_line(path: Path, outcome: BuildOutcome) -> str:

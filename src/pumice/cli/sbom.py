@@ -13,7 +13,7 @@ from pumice.cli import output, reading, registries, results
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pumice.cli.arguments import Parser
     from pumice.evidence.facts import Facts
@@ -27,8 +27,8 @@ _JSON_HELP = "list the packages as JSON: short for --format json"
 class SbomPackage(msgspec.Struct, frozen=True, kw_only=True):
     """An installed package: ``license`` is an SPDX expression, ``purl`` its package URL.
 
-    ``sha256`` is the digest of the package file in hexadecimal, empty if it is unknown. ``layer`` counts
-    from 1, ``files`` is the number of files that the package owns.
+    ``sha256`` is the digest of the package file in hexadecimal, from the attached SBOM; empty if it is
+    unknown. ``layer`` counts from 1, ``files`` is the number of files that the package owns.
     """
 
     type: str
@@ -81,7 +81,11 @@ def main(arguments: Sequence[str]) -> int:
         if data is None:
             facts = _gather_facts(image, home, options.reference, options.layer)
             if not is_document:
-                results.write_result(_list_packages(facts), options.format, lambda: _format_table(facts))
+                needs_digests = options.format.name != "table" and not options.scan
+                digests = _read_attached_digests(image, home, options.reference) if needs_digests else {}
+                results.write_result(
+                    _list_packages(facts, digests), options.format, lambda: _format_table(facts)
+                )
                 return 0
             data = _format_document(facts, options.format.name)
     sys.stdout.write(
@@ -115,6 +119,24 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     return data
 
 
+def _read_attached_digests(image: Image, home: Home, reference: str) -> dict[str, str]:
+    """Return the digests of package files by package URL, which only an attached SBOM knows."""
+    from pumice.errors import FormatError
+    from pumice.formats import spdx
+
+    data = _read_attached_sbom(image, home, reference, "spdx")
+    try:
+        digests = spdx.read_sha256_by_purl(data) if data else {}
+    except FormatError:  # the SBOM of another tool
+        return {}
+    return {_without_distribution(url): digest for url, digest in digests.items()}
+
+
+def _without_distribution(package_url: str) -> str:
+    """Return a package URL that is the same if only the build knows the distribution's version."""
+    return package_url.partition("&distro=")[0]
+
+
 def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:
     facts = reading.read_facts(image, home, reference)
     if layer is None:
@@ -138,12 +160,13 @@ def _format_document(facts: Facts, sbom_format: str) -> bytes:
     return cyclonedx_document.format_cyclonedx(facts)
 
 
-def _list_packages(facts: Facts) -> list[SbomPackage]:
+def _list_packages(facts: Facts, digests: Mapping[str, str]) -> list[SbomPackage]:
     from collections import Counter
 
     from pumice.evidence import identifiers
 
     file_counts = Counter(file.package for file in facts.files)
+    urls = [identifiers.format_package_url(package, facts.system) for package in facts.packages]
     return [
         SbomPackage(
             type=package.type,
@@ -153,8 +176,8 @@ def _list_packages(facts: Facts) -> list[SbomPackage]:
             source=package.source,
             source_version=package.source_version,
             license=package.license,
-            purl=identifiers.format_package_url(package, facts.system),
-            sha256=package.sha256,
+            purl=urls[number],
+            sha256=package.sha256 or digests.get(_without_distribution(urls[number]), ""),
             layer=package.layer + 1,
             files=file_counts[number],
         )

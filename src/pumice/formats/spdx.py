@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice.decoding import decode_json
+from pumice.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,8 +24,29 @@ NO_ASSERTION = "NOASSERTION"
 
 Element = dict[str, Any]
 
+
+class _Checksum(msgspec.Struct, frozen=True):
+    algorithm: str = ""
+    value: str = msgspec.field(default="", name="checksumValue")
+
+
+class _Reference(msgspec.Struct, frozen=True):
+    kind: str = msgspec.field(default="", name="referenceType")
+    locator: str = msgspec.field(default="", name="referenceLocator")
+
+
+class _Package(msgspec.Struct, frozen=True):
+    checksums: tuple[_Checksum, ...] = ()
+    references: tuple[_Reference, ...] = msgspec.field(default=(), name="externalRefs")
+
+
+class _Document(msgspec.Struct, frozen=True):
+    packages: tuple[_Package, ...] = ()
+
+
 _NAMESPACE = uuid.UUID("6f0d6e5c-2a0e-5d0e-9f0b-7d1d7f1d6c11")
 """The UUID namespace for document identities."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 _NOT_ID_CHARACTER = re.compile(r"[^A-Za-z0-9.-]")
 _PERSON = re.compile(r"\s*(?P<name>[^<]*?)\s*(?:<(?P<mail>[^<>]*)>)?\s*")
 _ORGANIZATION = re.compile(
@@ -52,6 +76,25 @@ def format_actor(text: str) -> str:
 def make_checksums(**digests: str) -> list[Element]:
     """Return checksums by algorithm, in lower-case hexadecimal; empty ones are omitted (7.10)."""
     return [{"algorithm": name.upper(), "checksumValue": value} for name, value in digests.items() if value]
+
+
+def read_sha256_by_purl(data: bytes) -> dict[str, str]:
+    """Return the SHA-256 digests of the packages of a document, in hexadecimal, by package URL (7.10, 7.21).
+
+    Raises FormatError for what is not such a document.
+    """
+    try:
+        document = decode_json(data, _Document)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"cannot read the SPDX document: {error}") from None
+    return {
+        reference.locator: checksum.value
+        for package in document.packages
+        for checksum in package.checksums
+        if checksum.algorithm == "SHA256" and _SHA256.fullmatch(checksum.value)
+        for reference in package.references
+        if reference.kind == "purl"
+    }
 
 
 def make_package(

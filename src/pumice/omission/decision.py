@@ -14,8 +14,8 @@ import msgspec
 
 from pumice.omission.graph import Graph, make_graph
 from pumice.omission.model import RECIPE, Decision, OmittedPackage, Use
-from pumice.omission.tables import expand_family, is_unused_path
-from pumice.omission.uses import PROGRAM_DIRECTORIES, FileUses, PackageUses
+from pumice.omission.tables import expand_family, hidden_uses, is_unused_path
+from pumice.omission.uses import FileUses, PackageUses, is_started_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,10 +93,13 @@ class _Fixpoint:
             pending.extend(self._graph.strong[package])
 
     def follow(self, user: str, uses: PackageUses) -> None:
-        """Add the packages that the files of ``user`` use."""
+        """Add the packages that the files of ``user`` use, and those that it uses in another way."""
+        for tool, how in hidden_uses(user):
+            if tool in self._segments:
+                self._use(user, FileUses(""), tool, how)
         for file in uses.files:
             if file.link:
-                if file.path.startswith(PROGRAM_DIRECTORIES):
+                if is_started_by_name(file.path):
                     self._use(user, file, self._providers.by_path.get(file.link), f"/{file.link}")
                     self._start(file.link)
             elif file.is_script and not self._is_started(user, file.path):
@@ -123,7 +126,7 @@ class _Fixpoint:
         return Decision(omitted=tuple(omitted), kept=tuple(self._kept[name] for name in sorted(self._kept)))
 
     def _is_started(self, user: str, path: str) -> bool:
-        return user == RECIPE or path.startswith(PROGRAM_DIRECTORIES) or path in self._started
+        return user == RECIPE or is_started_by_name(path) or path in self._started
 
     def _start(self, path: str) -> None:
         """Let the script at ``path`` count, because something starts it."""
@@ -135,8 +138,7 @@ class _Fixpoint:
         for package, thing in self._things(user, file):
             self._use(user, file, package, thing)
         for program in file.programs:
-            if "/" in program:
-                self._start(program)
+            self._start(self._providers.find_path(program))
 
     def _things(self, user: str, file: FileUses) -> Iterator[tuple[str, str]]:
         """Yield the packages that a file uses, and what it uses of them."""
@@ -184,7 +186,7 @@ class _Providers:
         self.by_path: dict[str, str] = {}
         self.by_soname: dict[str, str] = {}
         self.by_module: dict[str, str] = {}
-        self._by_command: dict[str, str] = {}
+        self._path_by_command: dict[str, str] = {}
         for name in sorted(segments, reverse=True):
             for item in segments[name].items:
                 self._add_path(name, item.entry.path, is_program=bool(item.entry.mode & 0o111))
@@ -193,7 +195,11 @@ class _Providers:
 
     def find_program(self, name: str) -> str | None:
         """Return the package of a program, by its path or by the name of a command."""
-        return self.by_path.get(name) if "/" in name else self._by_command.get(name)
+        return self.by_path.get(self.find_path(name))
+
+    def find_path(self, name: str) -> str:
+        """Return the path of a program, by its path or by the name of a command; empty if there is none."""
+        return name if "/" in name else self._path_by_command.get(name, "")
 
     def _add_path(self, package: str, path: str, *, is_program: bool) -> None:
         name = posixpath.basename(path)
@@ -201,7 +207,7 @@ class _Providers:
         if ".so" in name:
             self.by_soname[name] = package
         if is_program and path.startswith(("usr/bin/", "usr/sbin/", "usr/games/")):
-            self._by_command[name] = package
+            self._path_by_command[name] = path
         if path.endswith(".pm") and "/perl" in path:
             self.by_module[_module_of(path)] = package
         elif path.startswith("usr/lib/python3/dist-packages/"):

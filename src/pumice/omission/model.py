@@ -11,7 +11,8 @@ RECIPE = ""
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """A file that uses a package: ``file`` of package ``user`` runs, loads or reads ``thing`` of ``package``.
 
-    ``user`` is `RECIPE` for the recipe's own command and files.
+    ``user`` is `RECIPE` for the recipe's own command and files. Without a file, ``thing`` says how
+    the package is used.
     """
 
     package: str

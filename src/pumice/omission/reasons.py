@@ -28,4 +28,6 @@ def describe_use(use: Use) -> str:
     """Return how a file uses a package, as a sentence without a full stop."""
     if not use.user:
         return f"the recipe's {f'file /{use.file}' if use.file else 'command'} uses {use.thing}"
+    if not use.file:
+        return f"{use.user} uses it: {use.thing}"
     return f"/{use.file} of {use.user} uses {use.thing}"

@@ -21,18 +21,15 @@ def reasons() -> dict[str, str]:
 
 
 def find_omittable(names: Collection[str]) -> tuple[str, ...]:
-    """Return the rows of the table that apply to an image with the packages ``names``, sorted.
+    """Return the rows of the table that apply to an image with the packages ``names``, sorted."""
+    return tuple(sorted(row for row in reasons() if all(name in names for name in row.split(SEPARATOR))))
 
-    A tool that one of the packages runs in a way that no file shows is not among them.
-    """
-    hidden = {tool for user, tool, _ in _rows("hidden_uses.tsv") if user in names}
-    return tuple(
-        sorted(
-            row
-            for row in reasons()
-            if all(name in names for name in row.split(SEPARATOR)) and row not in hidden
-        )
-    )
+
+def hidden_uses(package: str) -> Iterator[tuple[str, str]]:
+    """Yield the tools that a package uses in a way that no file shows, and how."""
+    for pattern, tool, how in _rows("hidden_uses.tsv"):
+        if fnmatchcase(package, pattern):
+            yield tool, how
 
 
 def expand_family(name: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.checks.programs import parse_first_line
-from pumice.checks.shell_commands import find_commands
+from pumice.checks.programs import Script, parse_first_line
 from pumice.formats import gzip
 from pumice.formats.elf_program import read_program
+from pumice.omission.script_uses import find_paths, normalize, read_script_uses
 from pumice.packing.segments import DOC_DIRECTORY, DPKG_INFO_DIRECTORY
 from pumice.packing.selection import merged_usr_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pumice.checks.programs import Script
     from pumice.formats.tar import Entry
     from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
@@ -32,9 +31,13 @@ if TYPE_CHECKING:
 
 PROGRAM_DIRECTORIES = (
     *("usr/bin/", "usr/sbin/", "usr/games/", "usr/local/bin/", "usr/local/sbin/"),
-    *("usr/libexec/", "usr/lib/git-core/"),
+    *("usr/libexec/", "usr/lib/git-core/", "usr/lib/cgi-bin/"),
+    *(f"usr/lib/cups/{name}/" for name in ("backend", "cgi-bin", "driver", "filter", "notifier")),
+    *("usr/lib/nagios/plugins/", "usr/share/munin/plugins/"),
 )
 """Directories whose scripts people and programs start by name."""
+_PROGRAM_DIRECTORY = re.compile(r"usr/(?:lib|share)/(?:[^/]+/)+s?bin/[^/]+")
+"""Programs in directories of their own, such as those of PostgreSQL, R and Tomcat."""
 
 _IGNORED_DIRECTORIES = (
     *(f"{DOC_DIRECTORY}/", f"{DPKG_INFO_DIRECTORY}/", "usr/share/man/", "usr/share/info/"),
@@ -48,21 +51,24 @@ _IGNORED_DIRECTORIES = (
 )
 """Directories of files that nothing in a container reads or starts."""
 
+_UNUSED = re.compile(r"select-editor|Config_heavy\.pl|.*\.(?:pc|h|mk|la|a)")
+"""Names of files for builds and for questions at a terminal, which count nowhere."""
 _HELPER = re.compile(
-    r"update-.*|add-shell|remove-shell|c_rehash|py3compile|py3clean|debpython|deb-systemd-.*|dpkg-.*"
-    r"|pam-auth-update|maintscripts-functions|select-editor|sensible-.*|Config_heavy\.pl"
-    r"|clean-up-unmanaged-libraries|.*\.(?:pc|h|mk|la|a)"
+    r"update-.*|add-shell|remove-shell|c_rehash|py3compile|py3clean|debpython|deb-systemd-.*|dpkg-.*|dh_.*"
+    r"|pam-auth-update|maintscripts-functions|sensible-.*|clean-up-unmanaged-libraries|cpan5\..*|instmodsh"
+    r"|pg_buildext|mariadb-service-convert|tor-instance-create"
 )
 """File names of helpers that only package tools and maintainers start."""
 
-_PATH_IN_TEXT = re.compile(r"(?<![\w./$}~*-])(?:/[\w.+@-]+)+")
+_SHELL = Script("/bin/sh")
+"""What runs an executable text without ``#!`` in a directory of programs."""
+_COMMAND_SETTING = re.compile(
+    r"^[ \t]*[\w.-]+[ \t]*[=:][ \t]*[\"']?([a-z][\w.+]*-[\w.+-]+)[\"']?[ \t]*$", re.MULTILINE
+)
+"""A setting whose value can only be a program, such as ``editor = sensible-editor``."""
 _PATH_IN_PROGRAM = re.compile(rb"(?<![\w./$}~*:-])/(?:usr/)?(?:local/)?s?bin/[\w.+-]+(?=[\0 \"'\n;])")
-_PERL_MODULE = re.compile(r"^\s*(?:use|require)\s+([A-Z]\w*(?:::\w+)*)", re.MULTILINE)
-_PYTHON_MODULE = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
-
 _MAX_TEXT = 1 << 20
 _MAX_ELF = 24 << 20
-_MAX_PATHS = 2_000
 _CHUNK = 1 << 20
 _BEFORE, _AFTER = 16, 80
 """Bytes before and after a ``bin/`` that can be parts of one path."""
@@ -110,7 +116,7 @@ def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
     ``read_at(offset, size)`` reads a part of it.
     """
     path = entry.path
-    if path.startswith(_IGNORED_DIRECTORIES) or _HELPER.fullmatch(posixpath.basename(path)):
+    if path.startswith(_IGNORED_DIRECTORIES) or _UNUSED.fullmatch(posixpath.basename(path)):
         return None
     if entry.kind in ("symlink", "hardlink"):
         return FileUses(path, link=_link_target(entry))
@@ -118,15 +124,30 @@ def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
         return None
     head = read_at(0, min(entry.size, 256))
     if head.startswith(b"\x7fELF"):
-        return _read_elf(path, entry.size, read_at)
+        return None if is_helper(path) else _read_elf(path, entry.size, read_at)
     if entry.size > _MAX_TEXT or b"\0" in head:
         return None
-    if head.startswith(b"#!") and entry.mode & 0o111:
-        return _read_script(path, read_at(0, entry.size).decode("utf-8", "replace"), parse_first_line(head))
+    if entry.mode & 0o111 and (head.startswith(b"#!") or _is_program_path(path)):
+        script = parse_first_line(head) if head.startswith(b"#!") else _SHELL
+        return _read_script(path, read_at(0, entry.size).decode("utf-8", "replace"), script)
     if not path.startswith("etc/"):
         return None
-    programs = _paths_in_text(read_at(0, entry.size).decode("utf-8", "replace"), is_script=False)
+    programs = _programs_in_settings(read_at(0, entry.size).decode("utf-8", "replace"))
     return FileUses(path, programs=programs) if programs else None
+
+
+def is_helper(path: str) -> bool:
+    """Whether a file counts only if something starts it, although it is in a directory of programs."""
+    return _HELPER.fullmatch(posixpath.basename(path)) is not None
+
+
+def is_started_by_name(path: str) -> bool:
+    """Whether people and programs start the program at ``path``, so that it counts."""
+    return _is_program_path(path) and not is_helper(path)
+
+
+def _is_program_path(path: str) -> bool:
+    return path.startswith(PROGRAM_DIRECTORIES) or _PROGRAM_DIRECTORY.fullmatch(path) is not None
 
 
 def _may_count(entry: Entry) -> bool:
@@ -155,7 +176,7 @@ def _read_elf(path: str, size: int, read_at: ReadAt) -> FileUses | None:
         path,
         libraries=tuple(posixpath.basename(name) for name in program.needed),
         dlopen=dlopen,
-        interpreter=_normalize(program.interpreter) if program.interpreter else "",
+        interpreter=normalize(program.interpreter) if program.interpreter else "",
         programs=tuple(sorted(programs)),
     )
 
@@ -180,38 +201,24 @@ def _find_paths(data: bytes, first: int, last: int) -> Iterator[str]:
     while 0 <= position < last:
         found = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + _AFTER)
         if found is not None:
-            yield _normalize(found[0].decode())
+            yield normalize(found[0].decode())
         position = data.find(b"bin/", position + 4)
 
 
 def _read_script(path: str, text: str, script: Script | None) -> FileUses | None:
     if script is None:
         return None
-    name = script.env_command or script.interpreter
-    base = posixpath.basename(name)
-    programs = dict.fromkeys(_paths_in_text(text, is_script=True))
-    modules: list[str] = []
-    if script.is_shell:
-        programs |= dict.fromkeys(map(_normalize, find_commands(text)))
-    elif base.startswith("perl"):
-        modules = [module.replace("::", "/") + ".pm" for module in _PERL_MODULE.findall(text)]
-    elif base.startswith("python"):
-        modules = _PYTHON_MODULE.findall(text)
+    uses = read_script_uses(text, script)
     return FileUses(
         path,
-        interpreter=_normalize(name),
-        programs=tuple(programs),
-        modules=tuple(dict.fromkeys(modules)),
+        interpreter=normalize(script.env_command or script.interpreter) if script is not _SHELL else "",
+        programs=uses.programs,
+        modules=uses.modules,
         is_script=True,
     )
 
 
-def _paths_in_text(text: str, *, is_script: bool) -> tuple[str, ...]:
-    paths = list(dict.fromkeys(_PATH_IN_TEXT.findall(text)))[:_MAX_PATHS]
-    normalized = map(_normalize, paths)
-    return tuple(path for path in normalized if is_script or path.startswith(PROGRAM_DIRECTORIES))
-
-
-def _normalize(path: str) -> str:
-    """Return an absolute path as the tree has it, and the name of a command as it is."""
-    return merged_usr_path(path.lstrip("/")) if path.startswith("/") else path
+def _programs_in_settings(text: str) -> tuple[str, ...]:
+    """Return the paths below ``/usr`` in a configuration file, and values that can only be commands."""
+    paths = [path for path in find_paths(text) if path.startswith("usr/")]
+    return tuple(dict.fromkeys((*paths, *_COMMAND_SETTING.findall(text))))

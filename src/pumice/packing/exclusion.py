@@ -11,7 +11,7 @@ from pumice.packing.segments import DPKG_INFO_DIRECTORY, SegmentChanges, change_
 from pumice.packing.selection import merged_usr_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pumice.digest import Digest
     from pumice.packing.excluded_paths import ExcludedPaths
@@ -27,7 +27,8 @@ def excluded_segment_key(original_key: Digest, excluded: ExcludedPaths) -> Diges
 def exclude_paths(segment: Segment, excluded: ExcludedPaths, blobs: Blobs) -> Segment:
     """Return ``segment`` without the ``excluded`` paths, which dpkg's files no longer list either.
 
-    Raises FormatError for a damaged segment.
+    The package's paragraph in dpkg's ``status`` says that it is partial. Raises FormatError for a damaged
+    segment.
     """
     paths = {*excluded.files, *excluded.directories}
 
@@ -54,8 +55,26 @@ def exclude_paths(segment: Segment, excluded: ExcludedPaths, blobs: Blobs) -> Se
     changes = SegmentChanges(hide=tuple(sorted(hidden)), contents=contents)
     return msgspec.structs.replace(
         change_segment(segment, changes, blobs),
-        facts=msgspec.structs.replace(facts, files=files, conffiles=conffiles),
+        facts=msgspec.structs.replace(
+            facts, fields=_mark_partial(facts.fields, len(excluded.files)), files=files, conffiles=conffiles
+        ),
     )
+
+
+def _mark_partial(fields: Mapping[str, str], excluded_files: int) -> dict[str, str]:
+    """Return a control paragraph that says how many files of the package are left out.
+
+    dpkg keeps a field that it does not know; ``dpkg --list`` and SBOM tools show the first line of the
+    description.
+    """
+    if not excluded_files:
+        return dict(fields)
+    count = f"{excluded_files} {'file' if excluded_files == 1 else 'files'}"
+    marked = dict(fields)
+    for name in (name for name in fields if name.lower() == "description"):
+        summary, newline, text = fields[name].partition("\n")
+        marked[name] = f"{summary} (partial: {count} excluded){newline}{text}"
+    return {**marked, "X-Pumice-Excluded": count}
 
 
 _DPKG_LISTS = ("list", "md5sums", "conffiles")

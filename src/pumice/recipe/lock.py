@@ -92,6 +92,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     leaves out what nothing in the image uses; without a list it keeps everything."""
     without: dict[str, tuple[str, ...]] = {}
     """By architecture: the packages that the recipe gives up."""
+    omitted: dict[str, tuple[str, ...]] = {}
+    """By architecture: the packages that the last build left out. It is a record, and decides nothing."""
     ids: Ids = Ids()
     args: dict[str, str] = {}
     """The values of the recipe's arguments."""
@@ -121,6 +123,7 @@ def encode_lock(lock: Lock) -> bytes:
         _block('"packages"', "{}", packages),
         *_name_members("omittable", lock.omittable),
         *_name_members("without", lock.without),
+        *_name_members("omitted", lock.omitted),
         _block('"ids"', "{}", ids),
     ]
     return f"{_block('', '{}', members)}\n".encode()

@@ -64,6 +64,7 @@ def _omission_problems(lock: Lock) -> Iterator[_Finding]:
     for key, pattern, names in (
         ("omittable", _OMITTABLE, lock.omittable),
         ("without", _NAME, lock.without),
+        ("omitted", _NAME, lock.omitted),
     ):
         for name in (name for items in names.values() for name in items):
             if not pattern.fullmatch(name):

@@ -68,7 +68,7 @@ def collect(
         )
         unneeded_blobs, cache_size = _select_unneeded_blobs(home, needed_blobs, cached_blobs, cutoff)
         freed_size = sum(record.size for record in stale_records) + sum(unneeded_blobs.values())
-        leftovers = list(_find_leftovers(str(home.root)))
+        leftovers = [*_find_leftovers(str(home.root)), *_find_old_filters(str(home.root), cutoff)]
         freed_size += sum(_measure_disk_size(path) for path in leftovers)
         if not dry_run:
             _sweep(home, stale_records, unneeded_blobs, leftovers)
@@ -159,6 +159,17 @@ def _find_leftovers(root: str) -> Iterator[str]:
             yield entry.path
         elif entry.is_dir(follow_symlinks=False) and entry.name not in ("tmp", "locks", "trees", "pods"):
             yield from (file.path for file in _list_directory(entry.path) if _LEFTOVER.fullmatch(file.name))
+
+
+def _find_old_filters(root: str, cutoff: float) -> Iterator[str]:
+    """Yield the compiled system call filters from before ``cutoff``; a run compiles what it needs again."""
+    for entry in _list_directory(os.path.join(root, "seccomp")):
+        try:
+            is_old = entry.stat(follow_symlinks=False).st_mtime < cutoff
+        except OSError:
+            continue
+        if is_old and not _LEFTOVER.fullmatch(entry.name):
+            yield entry.path
 
 
 def _list_directory(folder: str) -> list[os.DirEntry[str]]:

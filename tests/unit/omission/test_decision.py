@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pumice.formats.tar import Entry
-from pumice.omission import tables
+from pumice.omission import reasons, tables
 from pumice.omission.decision import Question, decide
 from pumice.omission.model import Decision
 from pumice.omission.uses import FileUses, PackageUses
@@ -218,6 +218,44 @@ def test_a_path_that_says_how_a_program_was_built_does_not_count() -> None:
     assert packages.decide("postgresql-15").names == {"tar"}
 
 
-def test_a_use_that_no_file_shows_removes_the_row() -> None:
-    assert "debianutils" in tables.find_omittable({"debianutils"})
-    assert "debianutils" not in tables.find_omittable({"debianutils", "r-base-core"})
+@pytest.mark.parametrize(
+    ("user", "tool"),
+    [
+        ("r-base-core", "debianutils"),
+        ("r-base-core", "tar"),
+        ("libperl5.40", "perl-base"),
+        ("perl-modules-5.36", "perl-base"),
+        ("dpkg-dev", "dpkg"),
+        ("dpkg-dev", "tar"),
+        ("dpkg-dev", "perl"),
+        ("debhelper", "dpkg"),
+        ("debhelper", "po-debconf"),
+        ("debhelper", "perl"),
+        ("samba-common", "passwd"),
+    ],
+)
+def test_a_use_that_no_file_shows_keeps_its_package_where_the_user_stays(user: str, tool: str) -> None:
+    assert tool in [row[0] for row in tables.hidden_uses(user)]
+    packages = Packages(
+        segment("app", f"adduser, {tool}"), segment("adduser", user), segment(user), segment(tool)
+    )
+    assert packages.decide("app").names == {"adduser", user, tool}, "the user of the tool is not in"
+    decision = packages.decide("app", user)
+    assert decision.names == {"adduser"}
+    (use,) = decision.kept
+    assert reasons.describe_use(use).startswith(f"{user} uses it: ")
+
+
+def test_a_helper_counts_only_where_something_starts_it() -> None:
+    rehash = FileUses(
+        "usr/sbin/update-certs", interpreter="usr/bin/sh", programs=("openssl",), is_script=True
+    )
+    packages = Packages(
+        segment("certs", "openssl", ["usr/sbin/update-certs"]),
+        segment("openssl", "", ["usr/bin/openssl"]),
+        uses={"certs": [rehash]},
+    )
+    assert packages.decide("certs").names == {"openssl"}
+    for program in ("update-certs", "usr/sbin/update-certs"):
+        command = FileUses("", programs=(program,))
+        assert packages.decide("certs", recipe=[command]).omitted == ()

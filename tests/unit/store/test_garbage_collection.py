@@ -166,6 +166,18 @@ def test_collection_removes_leftovers_of_killed_processes(home: Home) -> None:
     assert (home.root / "version").exists()
 
 
+def test_filters_of_system_calls_go_when_they_are_old(home: Home) -> None:
+    filters = home.directory("seccomp")
+    for name, days in (("old", 31), ("young", 29), (".young.77-0123456789abcdef", 29)):
+        (filters / name).write_bytes(b"filter")
+        os.utime(filters / name, (NOW.now() - days * DAY,) * 2)
+    assert garbage_collection.collect(home, NOW, dry_run=True).freed == 12
+    assert garbage_collection.collect(home, NOW).freed == 12
+    assert [path.name for path in filters.iterdir()] == ["young"]
+    garbage_collection.collect(home, NOW, keep_days=None)
+    assert not any(filters.iterdir())
+
+
 def test_collection_keeps_locked_directories_in_tmp(home: Home) -> None:
     fcntl = pytest.importorskip("fcntl")
     bundle = home.directory("tmp") / "bundle"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,8 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
         with Home(someone.home / "store") as home:
             config = oci.RunConfig(entrypoint=("sh", "-c"), env=("GREETING=hello",))
             images.make(home, [content], name="box:1", config=config)
-        shutil.copytree(kernel, someone.home / "kernel", symlinks=True)
+        for name in ("boot", "lib"):
+            shutil.copytree(Path(kernel) / name, someone.home / "kernel" / name, symlinks=True)
         someone.give(someone.home)
         yield someone
 
@@ -101,9 +104,6 @@ def test_signals_sizes_and_big_outputs(person: Person) -> None:
         " while :; do sleep 0.1; done"
     )
     options = ("--stage1", "kvm", "--network", "none", "--memory", "200m", "--cpus", "1.5")
-    import signal
-    import subprocess
-
     running = subprocess.Popen(
         person.command("run", "--progress", "none", *options, "box:1", script),
         env=person.environment({"PUMICE_KERNEL": str(person.home / "kernel")}),
@@ -116,10 +116,10 @@ def test_signals_sizes_and_big_outputs(person: Person) -> None:
         assert messages[2] == b"ready\n", messages
         assert b"--memory is modified: it is the size of the virtual machine" in messages[0]
         running.send_signal(signal.SIGTERM)
-        out, _ = running.communicate(timeout=120)
+        out, errors = running.communicate(timeout=120)
     finally:
         running.kill()
-    assert running.returncode == 9
+    assert running.returncode == 9, errors
     processors, memory, zeros = out.split(b"\n", 2)
     assert processors == b"2"
     assert 100_000 < int(memory) < 200 * 1024

@@ -80,6 +80,8 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     become_user(options)
     if options.guest_outputs:
         os.setsid()  # keys that are typed go to the program in the machine
+        # qemu writes nothing there, but it would make the stream of the caller non-blocking.
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
     release_signals()
     os.execvp(options.argv[0], options.argv)
 

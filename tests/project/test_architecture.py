@@ -35,6 +35,7 @@ HOSTS = re.compile(
     | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
     | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
     | (www\.)?(gnu|kernel|apache)\.org
+    | token\.actions\.githubusercontent\.com       # the issuer of identities of workflows
     """
 )
 URL = re.compile(r"https?://([^/\s\"'`<>(){}|\\,;:]+)")

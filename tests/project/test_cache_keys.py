@@ -41,7 +41,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
-    "pumice.decoding",
+    *("pumice.decoding", "pumice.installation"),
     "pumice.os_errors",
     "pumice.progress",
     "pumice.terminal",

@@ -114,3 +114,13 @@ def test_the_readme_shows_the_recipe_that_the_demo_builds() -> None:
         block for block in docs.blocks((ROOT / "README.md").read_text()) if block.kind == "yaml"
     )
     assert recipe_block.text in recipe
+
+
+def test_the_messages_of_the_troubleshooting_page_exist() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text()
+    quoted = re.findall(
+        r'"([^"\n]+)"', "\n".join(line.split("|")[1] for line in page.splitlines() if "|" in line)
+    )
+    texts = (ROOT / "tests" / "golden" / "messages" / "texts.txt").read_text()
+    assert len(quoted) > 20
+    assert [message for message in quoted if message not in texts] == []

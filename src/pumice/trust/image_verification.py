@@ -281,7 +281,7 @@ def _explain_rejection(
     if any(item.claim.certified for item in evaluated_claims):
         from pumice.trust import keyless
 
-        hint = keyless.HINT if keyless.MISSING in reasons else hint
+        hint = keyless.installation_hint() if keyless.MISSING in reasons else hint
     error = UntrustedSignerError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
     error.fingerprints = fingerprints
     return error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import canonical, digest
+from pumice import canonical, digest, installation
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.trust.keys import PublicKey
 
@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 KIND = "identity"
 MISSING = "cannot verify a keyless signature: the Python package sigstore is not installed"
-HINT = "install it: pip install 'pumice[keyless]'"
+
+
+def installation_hint() -> str:
+    """Return how to install what verifies keyless signatures."""
+    return f"install it: {installation.command_for_extra('keyless')}"
+
+
 _MAX_ROOT = 1 << 20
 _MAX_LENGTH = 1000
 _PUBLIC = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
@@ -116,7 +122,7 @@ def is_sigstore_installed() -> bool:
 def require_sigstore() -> None:
     """Raise TrustError unless the extra ``keyless`` is installed."""
     if not is_sigstore_installed():
-        raise TrustError(MISSING, hint=HINT)
+        raise TrustError(MISSING, hint=installation_hint())
 
 
 def find_signers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[TrustedKey], str]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pumice import installation
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import dsse, intoto, sigstore, simplesigning
 from pumice.image.model import Image
@@ -144,7 +145,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     with pytest.raises(TrustError) as caught:
         checked(image, trusted())
     assert "the Python package sigstore is not installed" in caught.value.message
-    assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
+    assert caught.value.hint == f"install it: {installation.command_for_extra('keyless')}"
     signed_images.sign_folder(layout_folder, 0)  # and it is in nobody's way
     assert checked(layout.read_layout(layout_folder), trusted(), signed_images.trusted()).signatures
 

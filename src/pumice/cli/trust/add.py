@@ -84,5 +84,5 @@ def _read_new_key(options: argparse.Namespace, prefix: str) -> tuple[PublicKey, 
     if options.fingerprint:
         raise UsageError("an identity has no fingerprint", hint="remove --fingerprint")
     if not keyless.is_sigstore_installed():
-        print(f"note: {keyless.MISSING}; {keyless.HINT}", file=sys.stderr)
+        print(f"note: {keyless.MISSING}; {keyless.installation_hint()}", file=sys.stderr)
     return identity, ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import terminal
+from pumice import installation, terminal
 from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.access_log import AccessLog
@@ -169,7 +169,7 @@ def _check_installed() -> None:
     try:
         import granian  # noqa: F401 - only its presence matters here
     except ImportError:
-        hint = "pip install 'pumice[serve]'"
+        hint = f"install them: {installation.command_for_extra('serve')}"
         raise UsageError("the packages of the server are not installed", hint=hint) from None
 
 

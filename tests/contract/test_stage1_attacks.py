@@ -136,7 +136,8 @@ def test_limits_that_read_only_control_groups_cannot_have_are_reported() -> None
             images.make(home, [images.shell()], name="box:1", config=oci.RunConfig(entrypoint=("sh", "-c")))
         command = root.command("run", "--progress", "none", "--memory", "64m", "box:1", "echo started")
         script = (
-            "while read a b c d path rest; do case $rest in *' - cgroup'*) mount -o remount,bind,ro $path;; esac;"
+            "while read a b c d path rest; do case $rest in"
+            " *' - cgroup'*) mount -o remount,bind,ro $path;; esac;"
             ' done < /proc/self/mountinfo; exec "$@"'
         )
         process = subprocess.run(

@@ -44,7 +44,18 @@ def location(tmp_path_factory: pytest.TempPathFactory, shared_home: Path) -> str
 
 
 def run(location: str, home: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "pumice", "run", "--progress", "none", "--network", "none", *options)
+    command = (
+        sys.executable,
+        "-m",
+        "pumice",
+        "run",
+        "--progress",
+        "none",
+        "--network",
+        "none",
+        "--allow-unsigned",
+        *options,
+    )
     return subprocess.run(
         [*command, "--entrypoint", "/bin/busybox", location, "sh", "-c", script],
         env={**os.environ, "PUMICE_HOME": str(home)},
@@ -55,16 +66,16 @@ def run(location: str, home: Path, script: str, *options: str) -> subprocess.Com
     )
 
 
-def test_sshd_needs_chroot(location: str, tmp_path: Path) -> None:
-    process = run(location, tmp_path, SSHD, "--cap-add", "SYS_CHROOT")
+def test_sshd_needs_chroot(location: str, shared_home: Path) -> None:
+    process = run(location, shared_home, SSHD, "--cap-add", "SYS_CHROOT")
     assert "[127.0.0.1]:2222 ssh-ed25519 " in process.stdout, process.stderr
-    process = run(location, tmp_path, SSHD)
+    process = run(location, shared_home, SSHD)
     assert "ssh-ed25519" not in process.stdout
 
 
-def test_tcpdump_needs_raw_sockets(location: str, tmp_path: Path) -> None:
-    process = run(location, tmp_path, TCPDUMP, "--cap-add", "NET_RAW")
+def test_tcpdump_needs_raw_sockets(location: str, shared_home: Path) -> None:
+    process = run(location, shared_home, TCPDUMP, "--cap-add", "NET_RAW")
     assert process.stdout.count("ICMP echo") == 2, process.stderr
-    process = run(location, tmp_path, TCPDUMP)
+    process = run(location, shared_home, TCPDUMP)
     assert "ICMP" not in process.stdout
     assert "Operation not permitted" in process.stderr or "permission" in process.stderr

@@ -32,11 +32,12 @@ def test_limits_are_set_enforced_and_removed(tmp_path: Path, shared_home: Path) 
     process = subprocess.run(
         [
             *(sys.executable, "-m", "pumice", "run", "--stage1", "kvm", "--network", "none", "--user", "0"),
+            "--allow-unsigned",
             *("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--env", "PYTHONPATH=/code"),
             *(word for source, target in volumes.items() for word in ("--volume", f"{source}:{target}:ro")),
             *("--entrypoint", "/usr/bin/python3", location, "/guest/control_groups.py"),
         ],
-        env={**os.environ, "PUMICE_HOME": str(tmp_path / "store"), "PUMICE_KERNEL": kernel},
+        env={**os.environ, "PUMICE_HOME": str(shared_home), "PUMICE_KERNEL": kernel},
         capture_output=True,
         text=True,
         check=False,

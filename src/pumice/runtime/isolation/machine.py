@@ -24,12 +24,12 @@ _CAP_SYS_RESOURCE = 24
 
 def fit_container(container: Container, backend: str, progress: Progress, *, strict: bool) -> Container:
     """Return the container as it can run here, and report what it cannot have; see `isolators.report`."""
-    isolation, complaints = fit_isolation(container.isolation)
-    container = msgspec.structs.replace(container, isolation=isolation)
-    isolators.report((*isolators.find_complaints(container, backend), *complaints), progress, strict=strict)
+    unsupported = isolators.find_complaints(container, backend)
     if backend == "kvm":
         container = _size_machine(container)
-    return container
+    isolation, complaints = fit_isolation(container.isolation)
+    isolators.report((*unsupported, *complaints), progress, strict=strict)
+    return msgspec.structs.replace(container, isolation=isolation)
 
 
 def _size_machine(container: Container) -> Container:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Container
 
-NAMES = ("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm")
+_ANY_ENGINE = "oci"
+NAMES = ("builtin", "bwrap", _ANY_ENGINE, "runc", "crun", "fly", "kvm")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ class Stage1(Protocol):
 
 def resolve_name(name: str) -> str:
     """Return the name of the stage 1 that ``oci`` stands for on this machine, or ``name``."""
-    if name != "oci":
+    if name != _ANY_ENGINE:
         return name
     from pumice.runtime.stage1.runc import choose_engine
 

@@ -61,6 +61,7 @@ _ALL = (
     *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
     *(
         "decoding.py",
+        "runtime/guest/",
         "runtime/network/",
         "runtime/network/keeper/",
         "runtime/pods/",

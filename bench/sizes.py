@@ -70,7 +70,12 @@ def measure(recipe: Path, folder: Path) -> dict[str, object]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    subprocess.run([*pumice, "test", str(copy)], check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*pumice, "test", "--timeout", "300", str(copy)],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
     (platform,) = json.loads(report.read_bytes())["platforms"].values()
     return {
         "bytes": platform["size"],

@@ -58,7 +58,8 @@ _OWN_FILES = (
 )
 _ALL = (
     *(*_TREES, "assembly/", "checks/", "checks/data/", "omission/", "omission/data/", "evidence/", "image/"),
-    *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/sandbox/", "runtime/stage1/"),
+    *("runtime/", "runtime/isolation/", "runtime/isolation/data/", "runtime/launch/", "runtime/quick/"),
+    *("runtime/sandbox/", "runtime/stage1/"),
     *(
         "decoding.py",
         "runtime/guest/",

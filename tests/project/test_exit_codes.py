@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pumice
 from pumice.cli import main
 from pumice.errors import EXIT_CODES, PumiceError
-from pumice.runtime.stage1.external import NotRunnableError
+from pumice.runtime.launch.errors import NotRunnableError
 from tests.support.docs import ROOT
 
 OPTIONAL = {"pumice.__main__"}

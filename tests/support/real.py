@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recipe.yaml"))
+EXAMPLES = sorted(
+    path.parent.name
+    for path in (ROOT / "examples").glob("*/recipe.yaml")
+    if not (path.parent / "prepare.sh").exists()  # it downloads files first, and has a test
+)
 PATIENCE_SECONDS = 600
 
 

@@ -187,7 +187,7 @@ def _limit_error(command: GenerateCommand, limits: CommandLimits, exceeded: str)
 
 def _sandbox_failure(command: GenerateCommand, error: SandboxError) -> PumiceError:
     """Return the error for a command that could not be started, or for a sandbox that does not work."""
-    from pumice.runtime.stage1.external import NotRunnableError
+    from pumice.runtime.launch.errors import NotRunnableError
 
     if isinstance(error, NotRunnableError):
         return ImageError(

@@ -10,15 +10,15 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.assembly.package_segments import CutPackages
 from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
-from pumice.checks.shell_commands import find_commands
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import ImageError
 from pumice.omission.command_chain import find_needs
 from pumice.omission.decision import Question, decide
 from pumice.omission.model import Decision
 from pumice.omission.reasons import describe_use
+from pumice.omission.script_uses import find_shell_commands
 from pumice.omission.tables import kept_paths
-from pumice.omission.uses import FileUses, PackageUses, read_file_uses, read_package_uses
+from pumice.omission.uses import FileUses, PackageUses, read_own_file_uses, read_package_uses
 from pumice.packing.segments import content_reader
 from pumice.packing.selection import Selection, merged_usr_path
 from pumice.packing.tree import GeneratedEntry, PackageFacts
@@ -163,7 +163,7 @@ def _command_uses(recipe: Recipe) -> Iterator[FileUses]:
         programs = [command[0]] if command else []
         programs += [word for word in command[1:] if word.startswith("/")]
         if "-c" in command[:-1]:
-            programs += find_commands(command[command.index("-c") + 1])
+            programs += find_shell_commands(command[command.index("-c") + 1])
         if programs:
             yield FileUses("", programs=tuple(map(_normalize, programs)))
     values = [value for value in recipe.environment.values() if value.startswith("/") and ":" not in value]
@@ -183,7 +183,7 @@ def _file_uses(entries: Sequence[RecipeEntry], digests: dict[str, str]) -> Itera
         if recipe_entry.entry.path not in digests or recipe_entry.entry.kind != "file":
             continue
         try:
-            uses = read_file_uses(recipe_entry.entry, _part_reader(recipe_entry.content))
+            uses = read_own_file_uses(recipe_entry.entry, _part_reader(recipe_entry.content))
         except OSError as error:
             raise ImageError(
                 f"cannot read {recipe_entry.content!s}: {error.strerror}", where=recipe_entry.location or None

@@ -172,7 +172,9 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.make_progress(options.progress)
     pod = _plan_pod(options, arguments)
     with registries.open_image(options.reference, home, progress, options) as image:
-        code = run_image(image, app, pod, home=home, source=_plan_source(options), progress=progress)
+        code = run_image(
+            image, app, pod, home=home, source=_plan_source(options, arguments), progress=progress
+        )
     if pod.id and pod.detached:
         print(pod.id)
     return code
@@ -200,9 +202,10 @@ def _plan_app(options: argparse.Namespace) -> AppOptions:
     )
 
 
-def _plan_source(options: argparse.Namespace) -> ImageOptions:
+def _plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageOptions:
     """Return how the image is chosen and admitted."""
     from pumice.formats import platforms
+    from pumice.runtime.quick.command_line import read_command
     from pumice.runtime.run_options import ImageOptions
 
     return ImageOptions(
@@ -212,6 +215,7 @@ def _plan_source(options: argparse.Namespace) -> ImageOptions:
         is_insecure="image" in options.insecure_options,
         allow_older=options.allow_older,
         confirm=confirmation.unsigned_image_question(),
+        command=read_command(arguments),
     )
 
 

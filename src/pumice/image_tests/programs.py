@@ -17,9 +17,9 @@ from pumice.image_tests.outcome import Failure
 from pumice.progress import Silent
 from pumice.runtime import background, prepared_tree, run, stage1
 from pumice.runtime.background import BackgroundContainer
+from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.process import Overrides
 from pumice.runtime.run_options import AppOptions, PodOptions
-from pumice.runtime.stage1.external import NotRunnableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -62,6 +62,17 @@ _HELPER = re.compile(
 
 _SHELL = Script("/bin/sh")
 """What runs an executable text without ``#!`` in a directory of programs."""
+_INTERPRETERS = {
+    ".sh": _SHELL,
+    ".py": Script("/usr/bin/python3"),
+    ".pl": Script("/usr/bin/perl"),
+    ".rb": Script("/usr/bin/ruby"),
+    ".js": Script("/usr/bin/node"),
+    ".php": Script("/usr/bin/php"),
+}
+"""What runs a file of the recipe without ``#!``, by its suffix."""
+_LIBRARIES = re.compile(r"(?:^|/)(?:node_modules|site-packages|dist-packages)/")
+"""Directories with very many files of others, whose scripts count only if they are executable."""
 _COMMAND_SETTING = re.compile(
     r"^[ \t]*[\w.-]+[ \t]*[=:][ \t]*[\"']?([a-z][\w.+]*-[\w.+-]+)[\"']?[ \t]*$", re.MULTILINE
 )
@@ -108,6 +119,22 @@ def read_package_uses(segment: Segment, blobs: Blobs) -> PackageUses:
         return read_file_uses(item.entry, lambda offset, size: read_plain(item.offset + offset, size))
 
     return PackageUses(tuple(uses for uses in map(read_item, segment.items) if uses is not None))
+
+
+def read_own_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
+    """Return what a file of the recipe uses, None if it uses nothing that counts.
+
+    A script counts even if it is not executable, because a command may pass it to its interpreter.
+    """
+    path = entry.path
+    interpreter = _INTERPRETERS.get(posixpath.splitext(path)[1])
+    if entry.kind != "file" or not 0 < entry.size <= _MAX_TEXT or _LIBRARIES.search(path):
+        return read_file_uses(entry, read_at)
+    head = read_at(0, min(entry.size, 256))
+    if path.startswith(_IGNORED_DIRECTORIES) or b"\0" in head or not (interpreter or head.startswith(b"#!")):
+        return read_file_uses(entry, read_at)
+    script = parse_first_line(head) if head.startswith(b"#!") else interpreter
+    return _read_script(path, read_at(0, entry.size).decode("utf-8", "replace"), script)
 
 
 def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:

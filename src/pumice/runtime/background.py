@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import run
-from pumice.runtime.stage1 import external
+from pumice.runtime.launch import execution
+from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.errors import raise_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.runtime.container import Container
+    from pumice.runtime.launch.engines import Engine
     from pumice.runtime.stage1 import Stage1
 
 _KILL_SECONDS = 10
@@ -69,14 +72,14 @@ class BackgroundContainer:
         self,
         pid: int,
         reasons: int,
-        runner: Stage1,
+        engine: Engine,
         outputs: tuple[CapturedStream, CapturedStream],
         overflow: int,
     ) -> None:
         self.pid = pid
         """The process of the sandbox; those of the container are below it."""
         self.stdout, self.stderr = outputs
-        self._runner = runner
+        self._engine = engine
         self._reasons = reasons
         self._overflow = overflow
         self._descriptor = os.pidfd_open(pid)
@@ -104,12 +107,9 @@ class BackgroundContainer:
         return self._code
 
     def _raise_failure(self) -> None:
-        os.set_blocking(self._reasons, False)
-        with suppress(BlockingIOError):
-            text = os.read(self._reasons, run.MAX_REASON).decode(errors="replace").strip()
-            if text:
-                run.raise_reason(text, self._code or 0)
-        self._code = self._runner.finish(self._code or 0)
+        if text := execution.read_reason(self._reasons):
+            raise_reason(text, self._code or 0)
+        self._code = self._engine.finish(self._code or 0)
 
     @property
     def wrote_too_much(self) -> bool:
@@ -119,7 +119,7 @@ class BackgroundContainer:
     def send_signal(self, number: int) -> None:
         """Send a signal to the program."""
         if self._code is None:
-            os.kill(self._runner.target(self.pid), number)
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kill everything in the container, and wait for its end."""
@@ -145,7 +145,7 @@ class BackgroundContainer:
         """Kill what still runs, and free everything."""
         try:
             self.kill()
-            self._runner.close()
+            self._engine.close()
         finally:
             for output in (self.stdout, self.stderr):
                 output.finish()
@@ -198,20 +198,24 @@ def start_container(
     """
     overflow = os.eventfd(0, os.EFD_CLOEXEC)
     outputs = (CapturedStream(limit, overflow), CapturedStream(limit, overflow))
-    source = external.create_memory_file(stdin)
+    source = create_memory_file(stdin)
     try:
-        start = runner.start(container, scratch)
-        streams = (source, outputs[0].writer, outputs[1].writer)
-        reasons, pid = run.spawn_sandbox(container, start, streams)
+        launch = run.plan_launch(container, runner)
+        engine = choose_engine(launch)
+        try:
+            streams = (source, outputs[0].writer, outputs[1].writer)
+            reasons, pid = execution.spawn_sandbox(engine.start(launch, str(scratch)), streams)
+        except BaseException:
+            engine.close()
+            raise
     except BaseException:
         os.close(overflow)
-        runner.close()
         raise
     finally:
         os.close(source)
         for output in outputs:
             output.close_writer()
-    started = BackgroundContainer(pid, reasons, runner, outputs, overflow)
+    started = BackgroundContainer(pid, reasons, engine, outputs, overflow)
     try:
         yield started
     finally:

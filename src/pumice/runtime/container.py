@@ -64,10 +64,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
-    network has a socket ``network_fd``, over which the sandbox and `network.attachment` agree, and ``ports``
-    that are published, such as ``80/tcp``. ``machine`` is the size of a virtual machine. ``filters``
-    is a directory that keeps compiled filters of system calls, empty for none. ``cgroups`` are descriptors of
-    files ``cgroup.procs`` that the program enters.
+    network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
+    ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
+    system calls, empty for none.
     """
 
     root: str
@@ -78,13 +77,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
-    network_fd: int = -1
     ports: tuple[str, ...] = ()
     read_only: bool = False
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()
     machine: Limits = Limits()
     filters: str = ""
-    cgroups: tuple[int, ...] = ()
     in_place: bool = False
     last_pid: int = 0

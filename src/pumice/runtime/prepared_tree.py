@@ -21,6 +21,7 @@ from pumice import digest, files
 from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
 from pumice.runtime import tree_fingerprint
+from pumice.runtime.launch.trees import BOOT, FINGERPRINT, lock_tree, read_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 Verification = Literal["fast", "full"]
 _NAME = frozenset("0123456789abcdef")
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PreparedTree(msgspec.Struct, frozen=True):
@@ -76,31 +76,13 @@ def hold(
     """
     while True:
         tree = prepare(image, home, progress, verify=verify)
-        descriptor = _lock_tree(tree.root.parent)
+        descriptor = lock_tree(str(tree.root.parent))
         if descriptor is not None:
             break  # else a collection removed it in between, which happens at most once per collection
     try:
         yield msgspec.structs.replace(tree, lock=descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock_tree(directory: Path) -> int | None:
-    """Return a descriptor that locks a tree against `remove_unused`, None if the tree is gone."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    try:
-        # The locked directory must be the one that has the name now, not one that was replaced.
-        if os.path.samestat(os.fstat(descriptor), directory.stat()):
-            return descriptor
-    except FileNotFoundError:
-        pass
-    os.close(descriptor)
-    return None
 
 
 def remove_unused(home: Home, is_needed: Callable[[Digest], bool]) -> int:
@@ -141,7 +123,7 @@ def _remove_if_unused(directory: Path, scratch: Path) -> bool:
 def _is_ready(directory: Path) -> bool:
     try:
         # Earlier versions made trees without a fingerprint.
-        return (directory / "boot").read_bytes() == _read_boot_id() and (directory / "fingerprint").exists()
+        return (directory / BOOT).read_bytes() == read_boot_id() and (directory / FINGERPRINT).exists()
     except OSError:
         return False
 
@@ -155,12 +137,6 @@ def _is_usable(directory: Path, verify: Verification, progress: Progress | None 
         paths = ", ".join(f"/{path}"[:100] for path in changes)
         progress.warn(f"the unpacked files of the image were changed ({paths}), so they are unpacked again")
     return not changes
-
-
-def _read_boot_id() -> bytes:
-    with suppress(OSError):
-        return _BOOT.read_bytes()
-    return b""
 
 
 def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) -> None:
@@ -177,7 +153,7 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", entries, progress)
             tree_fingerprint.record(temporary)
-            (temporary / "boot").write_bytes(_read_boot_id())
+            (temporary / BOOT).write_bytes(read_boot_id())
             temporary.rename(directory)
     except BaseException:
         _remove(temporary)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import time
-from contextlib import closing, contextmanager, nullcontext, suppress
-from pathlib import Path
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import PumiceError, SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
-from pumice.runtime import name_resolution, prepared_tree, process, sandbox, stage1
+from pumice.runtime import name_resolution, prepared_tree, process, stage1
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
+from pumice.runtime.launch import execution
+from pumice.runtime.plan_recording import PlanRecorder, RepeatableRun
 from pumice.runtime.run_options import ImageOptions, PodOptions
-from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
-from pumice.runtime.sandbox.options import DEFAULT_PATH
-from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
-from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.stage1 import external
 from pumice.runtime.volume_owners import give_volumes
 from pumice.trust import admission
@@ -32,21 +24,20 @@ from pumice.trust import admission
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from typing import NoReturn
+    from pathlib import Path
 
     from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.container import Network
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Launch
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
-    from pumice.runtime.stage1 import Stage1, Start
+    from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
-
-MAX_REASON = 1 << 16
-"""Bytes of a failure reason that are read."""
-_SANDBOX = str(Path(sandbox.__file__).with_name("__main__.py"))
+    from pumice.trust.decision import Decision
 
 
 def run_image(
@@ -62,12 +53,17 @@ def run_image(
 
     What the stage 1 cannot honor of the options is reported. Changes of the program are discarded when it
     ends, except on mounts. The image must pass `admission.admit`. For a pod with an id, see
-    `pods.start.start_pod`. Raises ImageError, TrustError and FormatError for an unusable image, and
-    SandboxError (exit code 126 or 127) if it cannot be started.
+    `pods.start.start_pod`; of any other run, a plan is kept.
+
+    Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError (exit code 126 or
+    127) if it cannot be started.
     """
     progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
+    recorder = PlanRecorder(source.command, progress) if source.command and not pod.id else None
+    recorder = None if pod.stage1 == "kvm" else recorder  # its files are not part of a plan
+    progress = recorder.progress if recorder else progress
     reference = source.reference or image.root.digest
-    admit_image(image, home, source, progress)
+    decision = admit_image(image, home, source, progress)
     platform_image = image.select(source.platform or platforms.from_machine(os.uname().machine))
     backend = stage1.resolve_name(pod.stage1)
     runner = stage1.choose(backend)
@@ -86,16 +82,19 @@ def run_image(
             from pumice.runtime.pods.start import start_pod
 
             return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+        launch = plan_launch(container, runner)
+        if recorder is not None:
+            recorder.record(RepeatableRun(image, platform_image, decision, container, launch), home)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
-        return execute(container, runner, tree.root.parent, progress=progress, attachment=attachment)
+        return execute_planned(launch, tree.root.parent, progress=progress, attachment=attachment)
 
 
-def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> None:
-    """Raise TrustError if the image must not run."""
+def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> Decision:
+    """Return the decision to run the image; raises TrustError if it must not run."""
     request = admission.AdmissionRequest(
         reference=source.reference or image.root.digest, name=source.name, allow_older=source.allow_older
     )
-    admission.admit(
+    return admission.admit(
         *(image, "run", home, request),
         environ=os.environ,
         progress=progress,
@@ -157,7 +156,6 @@ def plan_container(
         hostname=pod.hostname,
         isolation=app.isolation,
         network=network,
-        network_fd=attachment.network_fd if attachment else -1,
         ports=tuple(f"{port.container}/{port.protocol}" for port in attachment.ports) if attachment else (),
         read_only=app.read_only,
         init=app.init,
@@ -175,6 +173,16 @@ def _volume_mounts(
             yield Mount("", path)
 
 
+def plan_launch(container: Container, runner: Stage1) -> Launch:
+    """Return how to start a container; raises SandboxError if that is impossible here."""
+    launch = runner.plan(container)
+    limits = container.isolation.limits
+    launch.groups = control_groups.plan_groups(limits)
+    launch.needs_groups = control_groups.are_required(limits)
+    external.check_arguments((*launch.options, *launch.program))
+    return launch
+
+
 def execute(
     container: Container,
     runner: Stage1,
@@ -182,129 +190,35 @@ def execute(
     streams: tuple[int, int, int] = (0, 1, 2),
     attachment: Attachment | None = None,
     progress: Progress | None = None,
-    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
+    watch: Callable[[int], AbstractContextManager[object]] | None = None,
 ) -> int:
-    """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
-
-    ``streams`` are the descriptors that become its standard input, output and error; ``attachment`` is its
-    private network. ``progress`` learns why the program was killed, if the kernel knows. ``watch`` takes the
-    process id of the sandbox, and returns a context that is open while it runs.
-    """
-    started = time.monotonic_ns() // 1000
-    with control_groups.limited(container) as (limited, group), closing(runner), blocked_signals():
-        start = runner.start(limited, scratch)
-        reasons, pid = spawn_sandbox(limited, start, streams)
-        if attachment is not None:
-            _connect_network(attachment, pid, reasons)
-        code = runner.finish(wait_for_sandbox(reasons, pid, lambda: runner.target(pid), watch))
-        if explanation := ending.explain_end(code, container.isolation, group, started):
-            (progress or Silent()).warn(explanation)
-        return code
+    """Plan a container with ``runner`` and run it as `execute_planned` does."""
+    launch = plan_launch(container, runner)
+    return execute_planned(launch, scratch, streams, attachment, progress, watch)
 
 
-def _connect_network(attachment: Attachment, pid: int, reasons: int) -> None:
-    """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
-    try:
-        attachment.serve()
-    except PumiceError:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        wait_for_sandbox(reasons, pid)
-        raise
-
-
-def wait_for_sandbox(
-    reasons: int,
-    pid: int,
-    target: Callable[[], int] | None = None,
-    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
+def execute_planned(
+    launch: Launch,
+    scratch: Path,
+    streams: tuple[int, int, int] = (0, 1, 2),
+    attachment: Attachment | None = None,
+    progress: Progress | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] | None = None,
 ) -> int:
-    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason.
+    """Run a container and return the exit code of its program; see `run_image`.
 
-    Signals go to the process that ``target`` returns, by default to the sandbox. ``watch`` is as in
-    `execute`.
+    ``attachment`` is its private network. ``progress`` learns why the program was killed, if the kernel
+    knows. The other arguments are those of `execution.execute_launch`.
     """
-    with os.fdopen(reasons, "rb") as file:
-        with watch(pid):
-            code = wait_and_forward(pid, target)
-        os.set_blocking(reasons, False)
-        text = (file.read(MAX_REASON) or b"").decode(errors="replace").strip()
-    if text:
-        raise_reason(text, code)
-    return code
+    return execution.execute_launch(
+        *(launch, str(scratch), execution.spawn_sandbox),
+        streams=streams,
+        network=execution.Network(attachment.network_fd, attachment.serve) if attachment else None,
+        watch=watch,
+        explain=lambda code, group, started: _explain(code, launch, group, started, progress or Silent()),
+    )
 
 
-def raise_reason(text: str, code: int) -> NoReturn:
-    """Raise the error for the reason that a sandbox gave for not starting its program."""
-    message, _, hint = text.partition("\n  hint: ")
-    if code in (NOT_FOUND, NOT_EXECUTABLE):
-        program, _, reason = message.rpartition(": ")
-        raise external.NotRunnableError(program, code, reason)
-    raise SandboxError(message, hint=hint or None)
-
-
-def spawn_sandbox(container: Container, start: Start, streams: tuple[int, int, int]) -> tuple[int, int]:
-    """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
-
-    ``streams`` are as for `execute`.
-    """
-    network = (container.network_fd,) if container.network_fd >= 0 else ()
-    start = msgspec.structs.replace(start, descriptors=(*start.descriptors, *container.cgroups, *network))
-    return spawn_with_options(lambda reasons: sandbox_options(container, start, reasons), start, streams)
-
-
-def spawn_with_options(
-    make_options: Callable[[int], Sequence[str]], start: Start, streams: tuple[int, int, int]
-) -> tuple[int, int]:
-    """Start the sandbox as `spawn_sandbox` does, with the options made for the descriptor of reasons.
-
-    Options are passed in a memory file, because every user can read a command line.
-    """
-    reason_reader, reason_writer = os.pipe()
-    inherited = [reason_writer, *start.descriptors]
-    try:
-        options = make_options(reason_writer)
-        external.check_arguments((*options, *start.program))
-        inherited.append(external.create_memory_file(encode_arguments(options)))
-        for descriptor in inherited:
-            os.set_inheritable(descriptor, True)
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", _SANDBOX, "--args", str(inherited[-1]), "--", *start.program],
-            # The program must not get this environment: it could read it through /proc.
-            {"PATH": os.environ.get("PATH", DEFAULT_PATH)},
-            file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE,),
-        )
-    except BaseException:
-        os.close(reason_reader)
-        raise
-    finally:
-        for descriptor in inherited:
-            os.close(descriptor)
-    return reason_reader, pid
-
-
-def sandbox_options(container: Container, start: Start, status_fd: int) -> list[str]:
-    """Return the options of the sandbox; reasons of failures go to ``status_fd``."""
-    files = [argument for name, text in container.files for argument in ("--file", name, text)]
-    return [
-        *("--root", container.root, "--status-fd", str(status_fd), "--die-with-parent"),
-        *files,
-        *(("--network", container.network) if container.network == "private" else ()),
-        *(("--network-fd", str(container.network_fd)) if container.network_fd >= 0 else ()),
-        *(word for descriptor in container.cgroups for word in ("--cgroup", str(descriptor))),
-        *start.options,
-    ]
-
-
-@contextmanager
-def blocked_signals() -> Iterator[None]:
-    """Block the signals that `wait_and_forward` handles, so that none ends this process early."""
-    blocked = FORWARDED_SIGNALS | {signal.SIGCHLD}
-    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+def _explain(code: int, launch: Launch, group: ControlGroup, started: int, progress: Progress) -> None:
+    if explanation := ending.explain_end(code, launch, group, started):
+        progress.warn(explanation)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.formats.oci import Platform
+    from pumice.runtime.quick.command_line import RunCommand
     from pumice.trust.unsigned_images import UnsignedImage
 
 
@@ -71,6 +72,7 @@ class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``reference`` is the requested reference (default: its digest), ``name`` the name that it must be signed
     as. ``platform`` is that of this machine by default. ``confirm`` asks about an unsigned image.
+    ``command`` is the command line for which a plan of the run is kept.
     """
 
     reference: str = ""
@@ -79,3 +81,4 @@ class ImageOptions(msgspec.Struct, frozen=True, kw_only=True):
     is_insecure: bool = False
     allow_older: bool = False
     confirm: Callable[[UnsignedImage], bool] | None = None
+    command: RunCommand | None = None

@@ -13,12 +13,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pumice import files
+from pumice.runtime.launch.trees import FINGERPRINT, SUMMARY_LENGTH, list_files, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-NAME = "fingerprint"
 _MAX_CHANGES = 5
 _CHUNK = 1 << 20
 _NOTHING = "-"
@@ -28,7 +27,7 @@ _NOTHING = "-"
 def record(directory: Path) -> None:
     """Write the fingerprint of the tree ``directory/root``, whose contents have just been verified."""
     root = str(directory / "root")
-    entries = [(path, metadata, _digest(f"{root}/{path}")) for path, metadata in _walk(root)]
+    entries = [(path, metadata, _digest(f"{root}/{path}")) for path, metadata in list_files(root)]
     _write(directory, entries)
 
 
@@ -39,14 +38,14 @@ def find_changes(directory: Path, *, full: bool = False) -> list[str]:
     """
     root = str(directory / "root")
     try:
-        data = (directory / NAME).read_bytes()
-        current = list(_walk(root))
-        head = data[:64].decode()
-        if not full and _summarize(current) == head:
+        data = (directory / FINGERPRINT).read_bytes()
+        current = list(list_files(root))
+        head = data[:SUMMARY_LENGTH].decode()
+        if not full and summarize(current) == head:
             return []
         recorded = _parse(data)
     except (OSError, ValueError):
-        return [NAME]
+        return [FINGERPRINT]
     existing = dict(current)
     changes = [path for path in recorded if path not in existing][:_MAX_CHANGES]
     entries = []
@@ -58,38 +57,9 @@ def find_changes(directory: Path, *, full: bool = False) -> list[str]:
             entries.append((path, metadata, content))
         elif len(changes) < _MAX_CHANGES:
             changes.append(path)
-    if not changes and _summarize(current) != head:
+    if not changes and summarize(current) != head:
         _write(directory, entries)  # only times differ, as after a copy of the store
     return changes
-
-
-def _walk(root: str) -> Iterator[tuple[str, str]]:
-    """Yield each path below ``root`` and its metadata, always in the same order."""
-    yield "", _format(os.lstat(root), with_times=False)
-    pending = [""]
-    while pending:
-        directory = pending.pop()
-        try:
-            with os.scandir(f"{root}/{directory}") as entries:
-                children = sorted(entries, key=_name)
-        except PermissionError:  # the image's mode forbids it, also to a program without privileges
-            continue
-        for entry in children:
-            path = f"{directory}{entry.name}"
-            yield path, _format(entry.stat(follow_symlinks=False))
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(f"{path}/")
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
-
-
-def _format(status: os.stat_result, *, with_times: bool = True) -> str:
-    text = f"{status.st_mode} {status.st_uid} {status.st_gid} {status.st_size} {status.st_rdev}"
-    if not with_times:  # the root was renamed when it was ready
-        return text
-    return f"{text} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _without_times(metadata: str) -> list[str]:
@@ -97,11 +67,6 @@ def _without_times(metadata: str) -> list[str]:
     mode, uid, gid, size, device = metadata.split(" ")[:5] if metadata else [""] * 5
     is_directory = mode.isdigit() and stat.S_ISDIR(int(mode))
     return [mode, uid, gid, "" if is_directory else size, device]
-
-
-def _summarize(entries: list[tuple[str, str]]) -> str:
-    text = "\0".join([part for entry in entries for part in entry])
-    return sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _digest(path: str) -> str:
@@ -125,11 +90,11 @@ def _digest(path: str) -> str:
 
 
 def _write(directory: Path, entries: list[tuple[str, str, str]]) -> None:
-    head = _summarize([(path, metadata) for path, metadata, _ in entries])
+    head = summarize([(path, metadata) for path, metadata, _ in entries])
     body = "".join(f"{path}\0{metadata}\0{content}\0" for path, metadata, content in entries)
     temporary = directory / f".{files.scratch_name()}"
     temporary.write_bytes(f"{head}\0{body}".encode(errors="surrogateescape"))
-    temporary.rename(directory / NAME)
+    temporary.rename(directory / FINGERPRINT)
 
 
 def _parse(data: bytes) -> dict[str, tuple[str, str]]:

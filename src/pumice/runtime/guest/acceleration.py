@@ -16,8 +16,7 @@ HARDWARE = ("-accel", "kvm", "-cpu", "host")
 def choose(qemu: str, kernel: str, cache: Path) -> tuple[str, ...]:
     """Return the options of qemu for KVM if a guest starts with it, else those for emulation.
 
-    The answer is kept in ``cache`` until the next boot. ``kernel`` is the path of the kernel as this process
-    sees it.
+    The answer is kept in ``cache`` until the next boot. ``kernel`` is the path of the kernel.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATION
@@ -42,7 +41,6 @@ def _starts_guest(qemu: str, kernel: str) -> bool:
         *(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc"),
         *("-m", "128", "-kernel", kernel, "-append", "quiet panic=-1", *HARDWARE),
     ]
-    descriptor = int(kernel.rpartition("/")[2])
     try:
         process = subprocess.run(
             command,
@@ -50,7 +48,6 @@ def _starts_guest(qemu: str, kernel: str) -> bool:
             capture_output=True,
             timeout=_SECONDS,
             check=False,
-            pass_fds=(descriptor,),
         )
     except subprocess.TimeoutExpired:
         return False

@@ -33,14 +33,13 @@ from pumice.runtime.guest.system_calls import (
     WAIT4,
     WRITE,
 )
+from pumice.runtime.launch.machine import PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.runtime.container import Container
 
-PORTS = ("stdin", "stdout", "stderr", "control", "status")
-"""The serial ports, in the order of their numbers, which start at 1."""
 _O_RDWR, _O_RDONLY, _O_CLOEXEC = 2, 0, 0o2000000
 _CLONE_NEWPID, _CLONE_NEWCGROUP, _SIGCHLD = 0x20000000, 0x2000000, 17
 _BUFFER = 1 << 16

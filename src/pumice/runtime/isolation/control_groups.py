@@ -1,34 +1,28 @@
-"""Control groups (cgroups(7)): version 1, also in hybrid mode, and version 2.
+"""Which control groups a container gets (cgroups(7)): version 1, also in hybrid mode, and version 2.
 
-Every container has groups of its own below a group ``pumice``, which is below that of the caller. Whoever
-made a group holds a lock on it, so groups that a killed process left behind are recognized and removed.
+Every container has groups of its own below a group ``pumice``, which is below that of the caller;
+`launch.control_groups` creates and removes them.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import files
 from pumice.errors import SandboxError
 from pumice.runtime.isolation.model import DEFAULT_PIDS, Limits
+from pumice.runtime.launch.control_groups import SUPERVISOR, remove_abandoned
+from pumice.runtime.launch.model import GroupPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pumice.runtime.container import Container
-
 PARENT = "pumice"
 _PERIOD = 100_000
-_REMOVAL_TRIES = 200
-_SUPERVISOR = "pumice-supervisor"
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
@@ -40,120 +34,29 @@ class Hierarchy(msgspec.Struct, frozen=True):
     mount_point: Path
 
 
-class ControlGroup:
-    """The control groups of one container, which are removed when its context ends."""
+def plan_groups(limits: Limits) -> tuple[GroupPlan, ...]:
+    """Return the control groups for ``limits``; raises SandboxError if this machine cannot have one of them.
 
-    def __init__(self) -> None:
-        self.directories: list[Path] = []
-        self._locks: list[int] = []
-
-    def add(self, directory: Path) -> None:
-        """Create a group; its lock tells `remove_abandoned` that it is in use."""
-        while True:
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except FileNotFoundError:  # removed in between
-                continue
-            with suppress(OSError):  # a kernel without locks on cgroup files
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if directory.exists():
-                break
-            os.close(descriptor)
-        self.directories.append(directory)
-        self._locks.append(descriptor)
-
-    def open_members(self) -> tuple[int, ...]:
-        """Return descriptors of the files ``cgroup.procs``, through which processes enter."""
-        return tuple(
-            os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in self.directories
-        )
-
-    def ran_out_of_memory(self) -> bool:
-        """Return whether processes were killed, or may have been, because no memory was left.
-
-        In version 1, kills in the group of an engine below ours count there only, and it is gone by now.
-        """
-        count = 0
-        for directory in self.directories:
-            for name in ("memory.oom_control", "memory.events"):
-                with suppress(OSError, ValueError):
-                    for line in (directory / name).read_text().splitlines():
-                        key, _, value = line.partition(" ")
-                        count += int(value) if key == "oom_kill" else 0
-            with suppress(OSError, ValueError):
-                usage, limit = (
-                    int((directory / f"memory.{name}_in_bytes").read_text())
-                    for name in ("max_usage", "limit")
-                )
-                count += usage >= limit
-        return count > 0
-
-    @property
-    def locks(self) -> tuple[int, ...]:
-        """The descriptors that lock the groups; a process that inherits them holds the locks, too."""
-        return tuple(self._locks)
-
-    def release(self) -> None:
-        """Leave the groups to a process that has inherited the locks: `close` does not remove them."""
-        for descriptor in self._locks:
-            os.close(descriptor)
-        self.directories, self._locks = [], []
-
-    def close(self) -> None:
-        """Remove the groups, the deepest first, and the parent of the last container."""
-        for directory in self.directories:
-            _remove(directory)
-        for descriptor in self._locks:
-            os.close(descriptor)
-        for directory in self.directories:
-            with suppress(OSError):  # another container uses it
-                directory.parent.rmdir()
-        self.directories, self._locks = [], []
-
-
-def _remove(directory: Path) -> None:
-    """Remove a group and those that an engine created in it, the deepest first."""
-    with suppress(OSError):
-        for child in [entry for entry in directory.iterdir() if entry.is_dir()]:
-            _remove(child)
-    for _ in range(_REMOVAL_TRIES):
-        try:
-            directory.rmdir()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                return
-            time.sleep(0.002)  # the kernel still ends the last processes
-        else:
-            return
-
-
-@contextmanager
-def limited(container: Container) -> Iterator[tuple[Container, ControlGroup]]:
-    """Create the control groups of a container, and yield it with the descriptors of their files.
-
-    The groups are removed when the context ends. Without limits, or where only the default ones apply and
-    cannot be set, there are none. Raises SandboxError if a limit cannot be set.
+    Where only the default limits apply and cannot be set, there are none.
     """
-    limits = container.isolation.limits
-    group = ControlGroup()
-    try:
-        if limits != Limits(pids=0):
-            try:
-                _create(group, limits, find_hierarchies())
-            except OSError as error:
-                group.close()
-                if limits != Limits():
-                    raise SandboxError(
-                        f"cannot limit the container with control groups: {(error.strerror or '').lower()}",
-                        where=str(error.filename or "")[:200] or None,
-                        hint="omit --memory, --cpus, --cpu-shares and --pids-limit",
-                    ) from None
-        yield msgspec.structs.replace(container, cgroups=group.open_members()), group
-    finally:
-        group.close()
+    if limits == Limits(pids=0):
+        return ()
+    hierarchies = find_hierarchies()
+    missing = set(_needed(limits)) - {name for item in hierarchies for name in item.controllers}
+    if not missing:
+        return tuple(_plan(limits, hierarchies))
+    if limits == Limits():
+        return ()
+    raise SandboxError(
+        "cannot limit the container with control groups: there is no control group for"
+        f" {', '.join(sorted(missing))}",
+        hint="omit --memory, --cpus, --cpu-shares and --pids-limit",
+    )
+
+
+def are_required(limits: Limits) -> bool:
+    """Return whether it is an error that the groups of `plan_groups` cannot be created."""
+    return limits != Limits()
 
 
 def find_obstacle(limits: Limits) -> str:
@@ -176,22 +79,14 @@ def _needed(limits: Limits) -> list[str]:
     return [controller for controller, limit in wanted.items() if limit]
 
 
-def _create(group: ControlGroup, limits: Limits, hierarchies: list[Hierarchy]) -> None:
-    name = f"{os.getpid()}-{files.scratch_name()}"
+def _plan(limits: Limits, hierarchies: list[Hierarchy]) -> Iterator[GroupPlan]:
     for hierarchy in hierarchies:
         controllers = [name for name in _needed(limits) if name in hierarchy.controllers]
-        if not controllers:
-            continue
-        parent = _parent(hierarchy)
-        remove_abandoned(parent)
-        if hierarchy.version == 2:
-            _enable(hierarchy, parent, controllers)
-        group.add(parent / name)
-        for file, value in _settings(limits, hierarchy.version, controllers):
-            _set(group.directories[-1] / file, value)
-    missing = set(_needed(limits)) - {name for item in hierarchies for name in item.controllers}
-    if missing:
-        raise OSError(errno.ENODEV, f"there is no control group for {', '.join(sorted(missing))}")
+        if controllers:
+            parent = _parent(hierarchy)
+            top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
+            settings = tuple(_settings(limits, hierarchy.version, controllers))
+            yield GroupPlan(hierarchy.version, str(parent), str(top), controllers, settings)
 
 
 def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[tuple[str, str]]:
@@ -219,45 +114,6 @@ def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[
         yield "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142)
 
 
-def _set(path: Path, value: str) -> None:
-    # A kernel without accounting of swap has no such file, and then swap is not limited.
-    if path.name in ("memory.memsw.limit_in_bytes", "memory.swap.max") and not path.exists():
-        return
-    with path.open("w") as file:
-        file.write(value)
-
-
-def _enable(hierarchy: Hierarchy, parent: Path, controllers: list[str]) -> None:
-    """Enable controllers for the children of each group from the top of ours to ``parent`` (version 2).
-
-    A group with processes cannot have them. So the processes of a delegated group move to a child.
-    """
-    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
-    words = " ".join(f"+{name}" for name in controllers)
-    for directory in reversed([parent, *parent.parents]):
-        if directory != top and top not in directory.parents:
-            continue
-        control = directory / "cgroup.subtree_control"
-        if set(controllers) <= set(control.read_text().split()):
-            continue
-        try:
-            _set(control, words)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            _move_processes(directory)
-            _set(control, words)
-
-
-def _move_processes(directory: Path) -> None:
-    child = directory / _SUPERVISOR
-    child.mkdir(mode=0o755, exist_ok=True)
-    for process in (directory / "cgroup.procs").read_text().split():
-        with suppress(ProcessLookupError):
-            _set(child / "cgroup.procs", process)
-
-
 def _parent(hierarchy: Hierarchy) -> Path:
     """Return the group of which those of containers are children.
 
@@ -267,31 +123,14 @@ def _parent(hierarchy: Hierarchy) -> Path:
     if hierarchy.version == 2 and os.access(hierarchy.mount_point / "cgroup.procs", os.W_OK):
         return hierarchy.mount_point / PARENT
     own = hierarchy.own
-    return (own.parent if own.name == _SUPERVISOR else own) / PARENT
-
-
-def remove_abandoned(parent: Path) -> int:
-    """Remove the groups below ``parent`` whose containers and makers are gone; return their number."""
-    count = 0
-    with suppress(OSError):
-        for directory in [entry for entry in parent.iterdir() if entry.is_dir()]:
-            with suppress(OSError):
-                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if not any(path.read_text() for path in directory.rglob("cgroup.procs")):
-                        _remove(directory)
-                        count += 1
-                finally:
-                    os.close(descriptor)
-    return count
+    return (own.parent if own.name == SUPERVISOR else own) / PARENT
 
 
 def remove_all_abandoned() -> None:
     """Remove the abandoned groups of all hierarchies, and their parents if nothing else is in them."""
     for hierarchy in find_hierarchies():
         parent = _parent(hierarchy)
-        if remove_abandoned(parent):
+        if remove_abandoned(str(parent)):
             with suppress(OSError):
                 parent.rmdir()
 

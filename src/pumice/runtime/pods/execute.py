@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import PodError, UsageError
-from pumice.runtime import process, run
+from pumice.runtime import process
+from pumice.runtime.launch import execution
+from pumice.runtime.launch.model import Start
 from pumice.runtime.pods import pod_store, processes
 from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.runtime.sandbox.options import parse_options
-from pumice.runtime.stage1 import Start
+from pumice.runtime.stage1 import external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,19 +53,13 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
     plan = _read_plan(state)
     with processes.open_program(state) as program:
         filters = _open_filter(state)
-        start = Start((), request.arguments, (os.dup(program), *filters))
         changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))
-
-        def make_options(reasons: int) -> list[str]:
-            joined = (
-                "--join",
-                str(start.descriptors[0]),
-                *(("--seccomp", str(filters[0])) if filters else ()),
-            )
-            return [*plan, *joined, "--die-with-parent", "--status-fd", str(reasons), *changes]
-
-        with run.blocked_signals():
-            return run.wait_for_sandbox(*run.spawn_with_options(make_options, start, (0, 1, 2)))
+        descriptors = (os.dup(program), *filters)
+        joined = ("--join", str(descriptors[0]), *(("--seccomp", str(filters[0])) if filters else ()))
+        external.check_arguments((*changes, *request.arguments))
+        execution.block_signals()
+        start = Start((*plan, *joined, *changes), request.arguments, descriptors)
+        return execution.wait_for_sandbox(*execution.spawn_sandbox(start))
 
 
 def _read_plan(state: PodState) -> list[str]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice.errors import SandboxError
 from pumice.runtime import run
-from pumice.runtime.isolation import control_groups
+from pumice.runtime.launch import execution
+from pumice.runtime.launch.control_groups import create_groups
+from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.errors import raise_reason
 from pumice.runtime.pods import pod_store, processes, supervisor
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pumice.formats import oci
     from pumice.formats.oci import RunConfig
     from pumice.runtime.container import Container
-    from pumice.runtime.isolation.control_groups import ControlGroup
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Start
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import PodOptions
@@ -77,15 +79,13 @@ def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
     )
 
 
-def plan_files(container: Container, directory: Path) -> dict[str, bytes]:
+def plan_files(container: Container) -> dict[str, bytes]:
     """Return the files that `execute` needs for every stage 1: the options of the built-in sandbox."""
-    start = Builtin().start(container, directory)
-    options = run.sandbox_options(msgspec.structs.replace(container, cgroups=(), network_fd=-1), start, 2)
-    external.check_arguments(options)
-    plan = {pod_store.PLAN: encode_arguments(options)}
-    for descriptor in start.descriptors:
-        with os.fdopen(descriptor, "rb") as file:
-            plan[pod_store.FILTER] = file.read()
+    launch = Builtin().plan(container)
+    external.check_arguments(launch.options)
+    plan = {pod_store.PLAN: encode_arguments(launch.options)}
+    if launch.filter:
+        plan[pod_store.FILTER] = launch.filter
     return plan
 
 
@@ -106,19 +106,24 @@ def start_pod(
     PodError if the name is in use, and the errors of `run.execute`.
     """
     pod = make_pod(request, container, config, image=source[0], digest=source[1])
-    descriptor = pod_store.create_pod(home, pod, plan_files(container, home.root))
+    descriptor = pod_store.create_pod(home, pod, plan_files(container))
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        with control_groups.limited(container) as (limited, group):
-            launch = _Launch(limited, runner, directory, (descriptor, tree.lock), group)
-            command = launch.command(pod, trash, foreground=not request.detached)
+        launch = run.plan_launch(container, runner)
+        with closing(create_groups(launch.groups, required=launch.needs_groups)) as group:
+            network = execution.Network(attachment.network_fd, attachment.serve) if attachment else None
+            start = choose_engine(launch).start(launch, str(directory))
+            supervision = _Supervision(
+                execution.add_descriptors(start, group, network), directory, (descriptor, tree.lock), group
+            )
+            command = supervision.command(pod, trash, foreground=not request.detached)
             if attachment is not None:
-                attachment.serve_in_background(launch.reason_writer)
+                attachment.serve_in_background(supervision.reason_writer)
             if not request.detached:
-                launch.become(command)
-            return launch.spawn(command)
+                supervision.become(command)
+            return supervision.spawn(command)
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
         raise
@@ -126,13 +131,12 @@ def start_pod(
         os.close(descriptor)
 
 
-class _Launch:
+class _Supervision:
     """The descriptors that a supervisor inherits."""
 
     def __init__(
         self,
-        container: Container,
-        runner: Stage1,
+        start: Start,
         directory: Path,
         locks: tuple[int, int],
         group: ControlGroup,
@@ -143,15 +147,9 @@ class _Launch:
         self._reasons = os.pipe()
         self._executed = os.pipe()
         self._report = os.pipe()
-        start = runner.start(container, directory)
-        options = [
-            *run.sandbox_options(container, start, self._reasons[1]),
-            *("--exec-fd", str(self._executed[1])),
-        ]
-        external.check_arguments((*options, *start.program))
-        arguments = external.create_memory_file(encode_arguments(options))
-        network = (container.network_fd,) if container.network_fd >= 0 else ()
-        self._inherited = (arguments, *start.descriptors, *container.cgroups, *network)
+        reports = ("--status-fd", str(self._reasons[1]), "--exec-fd", str(self._executed[1]))
+        arguments = create_memory_file(encode_arguments((*start.options, *reports)))
+        self._inherited = (arguments, *start.descriptors)
         self._retained = [*start.retained, tree_lock, *group.locks]
         self._program = ("--args", str(arguments), "--", *start.program)
 
@@ -193,7 +191,7 @@ class _Launch:
         """Execute the supervisor in this process, with its streams."""
         for number in self._all(foreground=True):
             os.set_inheritable(number, True)
-        os.execve(command[0], command, _environment())  # noqa: S606 - the supervisor needs no shell
+        os.execve(command[0], command, execution.program_environment())  # noqa: S606 - the supervisor needs no shell
 
     def spawn(self, command: list[str]) -> int:
         """Start the supervisor in a session of its own; return 0 when it has executed the program."""
@@ -201,7 +199,7 @@ class _Launch:
         for number in self._all(foreground=False):
             os.set_inheritable(number, True)
         os.posix_spawn(
-            *(command[0], command, _environment()),
+            *(command[0], command, execution.program_environment()),
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
                 (os.POSIX_SPAWN_CLOSE, self._report[0]),
@@ -218,15 +216,10 @@ class _Launch:
             return 0
         code, _, reason = text.partition("\n")
         if reason:
-            run.raise_reason(reason, int(code))
+            raise_reason(reason, int(code))
         if not code:
             raise SandboxError("the supervisor of the pod ended unexpectedly")
         return 0  # the program has ended already
-
-
-def _environment() -> dict[str, str]:
-    # The program must not get this environment: it could read it through /proc.
-    return {"PATH": os.environ.get("PATH", DEFAULT_PATH)}
 
 
 def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:

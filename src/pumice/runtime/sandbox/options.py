@@ -64,6 +64,7 @@ class Options:
         self.guest_outputs: list[int] = []
         self.guest_control = -1
         self.guest_name = ""
+        self.bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
         self.hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
@@ -110,7 +111,7 @@ _SWITCHES = (
     "new_privileges",
     "fly",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "guest_name")
+_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "bundle", "guest_name")
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",

@@ -48,6 +48,8 @@ def prepare_sources(options: Options) -> list[tuple[int, str]]:
         else:
             mounts.append((kind, f"volumes/{number}", target))
             sources.append((_clone(source), f"volumes/{number}"))
+    if options.bundle:
+        sources.append((_clone(options.bundle), "bundle"))
     options.mounts = mounts
     mode = stat.S_IMODE(os.stat(sources[0][0]).st_mode)
     directory = HOST_SCRATCH if options.only_root else options.root

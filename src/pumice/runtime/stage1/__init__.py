@@ -1,55 +1,28 @@
 """Stage 1: the executors that isolate a program, behind one protocol.
 
 The sandbox program (`pumice.runtime.sandbox`) starts every stage 1, and gives it a writable root in memory,
-so that none leaves files behind.
+so that none leaves files behind. A stage 1 only plans; `pumice.runtime.launch` starts what it planned.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pumice.runtime.container import Container
+    from pumice.runtime.launch.model import Launch
 
 _ANY_ENGINE = "oci"
 NAMES = ("builtin", "bwrap", _ANY_ENGINE, "runc", "crun", "fly", "kvm")
 
 
-class Start(msgspec.Struct, frozen=True):
-    """How to start: options of the sandbox program, the program that it executes, inherited descriptors.
-
-    ``retained`` are descriptors that stay open in the process that waits for the sandbox.
-    """
-
-    options: tuple[str, ...]
-    program: tuple[str, ...]
-    descriptors: tuple[int, ...] = ()
-    retained: tuple[int, ...] = ()
-
-
 class Stage1(Protocol):
-    """An executor that isolates a program; each object runs one container, from start to close."""
+    """An executor that isolates a program."""
 
-    def start(self, container: Container, scratch: Path) -> Start:
-        """Prepare the start; raises SandboxError if this executor cannot work here.
-
-        ``scratch`` is a directory for temporary files.
-        """
-
-    def target(self, pid: int) -> int:
-        """Return the process that receives signals; ``pid`` is the started process."""
-
-    def finish(self, code: int) -> int:
-        """Return the exit code of the program; raises SandboxError if it was not started."""
-
-    def close(self) -> None:
-        """Remove what `start` created."""
+    def plan(self, container: Container) -> Launch:
+        """Return how to start the container; raises SandboxError if this executor cannot work here."""
 
 
 def resolve_name(name: str) -> str:

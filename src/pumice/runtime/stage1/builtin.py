@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
 from pumice.runtime.isolation import capabilities
-from pumice.runtime.stage1 import Start, external
+from pumice.runtime.launch import model
+from pumice.runtime.launch.model import Launch
+from pumice.runtime.stage1 import external
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.model import Isolation
@@ -20,22 +21,21 @@ if TYPE_CHECKING:
 class Builtin:
     """The stage 1 in which `pumice.runtime.sandbox` does everything itself."""
 
-    def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
+    def plan(self, container: Container) -> Launch:
         """Translate the container to options of the sandbox."""
-        descriptors, filter_options = external.open_filter(container)
-        options = (*_options(container), *_isolation_options(container), *filter_options)
-        return Start(options, container.process.arguments, descriptors)
+        options = (*common_options(container), *_options(container), *_isolation_options(container))
+        return Launch(
+            model.SANDBOX, options, container.process.arguments, filter=external.load_filter(container)
+        )
 
-    def target(self, pid: int) -> int:
-        """Return ``pid``, which forwards signals."""
-        return pid
 
-    def finish(self, code: int) -> int:
-        """Return ``code``, which is that of the program."""
-        return code
-
-    def close(self) -> None:
-        """Do nothing."""
+def common_options(container: Container) -> Iterator[str]:
+    """Yield the options of the sandbox that do not depend on what isolates the program."""
+    yield from ("--root", container.root, "--die-with-parent")
+    for name, text in container.files:
+        yield from ("--file", name, text)
+    if container.network == "private":
+        yield from ("--network", container.network)
 
 
 def _options(container: Container) -> Iterator[str]:

@@ -1,37 +1,16 @@
-"""The bundle directories of runc and crun, and what they leave if they are killed.
-
-An engine's bundle is locked as long as the process that made it, or one that inherited the lock, lives. The
-container's id is the name of the bundle, and engines create a control group with that name in every
-hierarchy.
-"""
+"""What runc and crun leave if they are killed: bundles (`launch.bundles`) and control groups."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-PREFIX = "run-"
+from pumice.runtime.launch.bundles import PREFIX, remove_bundle
+
 _CGROUPS = Path("/sys/fs/cgroup")
 _MAX_DEPTH = 12
-
-
-def create_bundle(parent: Path) -> tuple[Path, int]:
-    """Return a new directory below ``parent``, and the descriptor that locks it."""
-    while True:
-        bundle = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        try:
-            descriptor = os.open(bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if bundle.is_dir():
-            return bundle, descriptor
-        os.close(descriptor)  # a collection removed it before it was locked
 
 
 def remove_stale_bundles(parent: Path) -> None:
@@ -47,7 +26,7 @@ def remove_stale_bundles(parent: Path) -> None:
             continue
         else:
             _remove_control_groups(bundle.name)
-            shutil.rmtree(bundle, ignore_errors=True)
+            remove_bundle(str(bundle))
         finally:
             os.close(descriptor)
 

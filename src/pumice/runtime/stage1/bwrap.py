@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import id_maps, tree_lookup
+from pumice.runtime.launch import model
+from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
-from pumice.runtime.stage1 import Start, external
-from pumice.runtime.stage1.builtin import limit_options
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options, limit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container, Mount
     from pumice.runtime.stage1.external import HostPaths
 
-_MAX_STATUS = 1 << 16
 _KERNEL_MOUNTS = ("/proc", "/dev", "/sys")
 # Below these are links that only the kernel can follow, and they lead out of the root.
 _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
@@ -28,87 +28,36 @@ _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stde
 class Bwrap:
     """The stage 1 that runs ``bwrap``; the ids of the container are those of the built-in sandbox."""
 
-    def __init__(self) -> None:
-        self._status = -1
-        self._report = b""
-
-    def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
-        """Translate the container to options of bwrap, which are passed in a memory file."""
+    def plan(self, container: Container) -> Launch:
+        """Translate the container to options of bwrap."""
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
         maps = id_maps.choose_maps(container)
         paths = external.host_paths(container, maps)
-        self._status, status = os.pipe()
-        options = [*_options(container, paths), "--json-status-fd", str(status)]
-        filters, filter_options = external.open_filter(container)
-        inner = _InnerNamespace(container) if maps.users else None
-        options += (*filter_options, *(inner.bwrap_options if inner else ()))
-        descriptors = [status, *filters, *(inner.kept if inner else ())]
-        descriptors.append(external.create_memory_file(external.join_arguments(options)))
-        command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
-        keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
-        sandbox_options = (
-            *("--only-root", "--signal-child", "--terminal", *init, *keep),
+        own_options = (
+            *("--only-root", "--signal-child", "--terminal", *init),
             *limit_options(container.isolation),
             *paths.options,
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
-            *(inner.options if inner else ()),
+            *(_user_options(container) if maps.users else ()),
         )
-        own = inner.own if inner else ()
-        return Start(sandbox_options, command, (*descriptors, *own), (self._status,))
-
-    def target(self, pid: int) -> int:
-        """Return ``pid``, which forwards signals."""
-        return pid
-
-    def finish(self, code: int) -> int:
-        """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
-        self._read_report()
-        if self._report_value("exit-code") is None and code < 128:
-            raise SandboxError("bwrap could not start the program", hint="see its message above")
-        return code
-
-    def close(self) -> None:
-        """Close the pipe on which bwrap reports."""
-        if self._status >= 0:
-            os.close(self._status)
-            self._status = -1
-
-    def _read_report(self) -> None:
-        os.set_blocking(self._status, False)
-        with suppress(BlockingIOError):
-            while len(self._report) < _MAX_STATUS and (data := os.read(self._status, 4096)):
-                self._report += data
-
-    def _report_value(self, key: str) -> int | None:
-        import msgspec
-
-        for line in self._report.splitlines():
-            with suppress(msgspec.MsgspecError):
-                record = msgspec.json.decode(line)
-                if isinstance(record, dict) and isinstance(record.get(key), int):
-                    return int(record[key])
-        return None
-
-
-class _InnerNamespace:
-    """The pipes over which the sandbox maps all ids of the container in the user namespace of bwrap."""
-
-    def __init__(self, container: Container) -> None:
-        info_reader, info_writer = os.pipe()
-        ready_reader, ready_writer = os.pipe()
-        self.kept = (info_writer, ready_reader)
-        self.own = (info_reader, ready_writer)
-        self.bwrap_options = ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
-        process = container.process
-        self.options = (
-            "--own-streams",
-            *("--map-info", str(info_reader), "--map-ready", str(ready_writer)),
-            *("--uid", str(process.uid), "--gid", str(process.gid)),
-            *(word for group in process.groups for word in ("--group", str(group))),
+        return Launch(
+            model.MAPPED_BWRAP if maps.users else model.BWRAP,
+            (*common_options(container), *own_options),
+            (bwrap, *container.process.arguments),
+            filter=external.load_filter(container),
+            settings=external.join_arguments([*_options(container, paths)]),
         )
+
+
+def _user_options(container: Container) -> Iterator[str]:
+    """Yield the options that start bwrap as the user of the program, see `sandbox.inner_namespace`."""
+    process = container.process
+    yield from ("--own-streams", "--uid", str(process.uid), "--gid", str(process.gid))
+    for group in process.groups:
+        yield from ("--group", str(group))
 
 
 def _options(container: Container, paths: HostPaths) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.id_maps import map_options
 from pumice.runtime.isolation import seccomp_filter
+from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.sandbox import errors, options, program_check
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
@@ -44,24 +45,10 @@ def _look_up(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
-def create_memory_file(data: bytes) -> int:
-    """Return an inheritable descriptor of a memory file with ``data``."""
-    descriptor = os.memfd_create("pumice", 0)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def open_filter(container: Container) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the descriptor of the filter of system calls and its option; both empty if there is none."""
+def load_filter(container: Container) -> bytes:
+    """Return the compiled filter of system calls, empty if there is none."""
     cache = Path(container.filters) if container.filters else None
-    program = seccomp_filter.load_filter(container.isolation, cache)
-    if not program:
-        return (), ()
-    descriptor = create_memory_file(program)
-    return (descriptor,), ("--seccomp", str(descriptor))
+    return seccomp_filter.load_filter(container.isolation, cache)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -84,25 +71,25 @@ def join_arguments(arguments: Sequence[str]) -> bytes:
 class HostPaths(msgspec.Struct, frozen=True):
     """The paths that a program of the host sees, and the options with which the sandbox arranges that.
 
-    ``root`` is the writable root. ``mounts`` are those of the container, and ``sources`` what is available
-    besides. In a user namespace, the program has no rights of the host's root.
+    ``root`` is the writable root, and ``mounts`` are those of the container. In a user namespace, the program
+    has no rights of the host's root. ``is_shifted``: root of the host has given them up.
     """
 
     root: str
     mounts: tuple[Mount, ...]
-    sources: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     is_in_user_namespace: bool = True
+    is_shifted: bool = False
 
 
-def host_paths(container: Container, maps: IdMaps, *sources: str) -> HostPaths:
+def host_paths(container: Container, maps: IdMaps) -> HostPaths:
     """Return the paths of a container whose ids are ``maps``; see `sandbox.shifted_root`."""
     if id_maps.is_ordinary_user() or not maps.users:
         is_ordinary, own = id_maps.is_ordinary_user(), tuple(map_options(maps))
-        return HostPaths(f"{container.root}/root", container.mounts, sources, own, is_ordinary)
+        return HostPaths(f"{container.root}/root", container.mounts, own, is_ordinary)
     options = list(map_options(maps))
     mounts: list[Mount] = []
-    for mount in (*(Mount(source, "/") for source in sources), *container.mounts):
+    for mount in container.mounts:
         if mount.source.startswith(f"{container.root}/"):
             source = f"{HOST_SCRATCH}/{mount.source[len(container.root) + 1 :]}"
         elif mount.source:
@@ -111,17 +98,7 @@ def host_paths(container: Container, maps: IdMaps, *sources: str) -> HostPaths:
             source = ""
         options += ("--bind", mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
         mounts.append(msgspec.structs.replace(mount, source=source))
-    count = len(sources)
-    new_sources = tuple(mount.source for mount in mounts[:count])
-    return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts[count:]), new_sources, tuple(options))
-
-
-class NotRunnableError(SandboxError):
-    """The program of the image cannot be executed; the exit code is that of a shell."""
-
-    def __init__(self, program: str, code: int, reason: str) -> None:
-        super().__init__(f"{program}: {reason}")
-        self.exit_code = code
+    return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), tuple(options), is_shifted=True)
 
 
 def check_program(container: Container) -> None:

@@ -10,10 +10,8 @@ from pumice.errors import SandboxError, UsageError
 from pumice.runtime.stage1.builtin import Builtin
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pumice.runtime.container import Container
-    from pumice.runtime.stage1 import Start
+    from pumice.runtime.launch.model import Launch
 
 
 class Fly(Builtin):
@@ -23,7 +21,7 @@ class Fly(Builtin):
     the built-in sandbox. Processes that the program leaves behind go on, as those of a service do.
     """
 
-    def start(self, container: Container, scratch: Path) -> Start:
+    def plan(self, container: Container) -> Launch:
         """Translate the container to options of the sandbox; raises SandboxError for what it cannot have."""
         if container.network != "host":
             raise SandboxError(
@@ -35,5 +33,6 @@ class Fly(Builtin):
                 "fly does not support --init", hint="omit --init, or use --stage1 builtin or bwrap"
             )
         isolation = msgspec.structs.replace(container.isolation, user_namespace="host")
-        start = super().start(msgspec.structs.replace(container, isolation=isolation), scratch)
-        return msgspec.structs.replace(start, options=(*start.options, "--fly"))
+        launch = super().plan(msgspec.structs.replace(container, isolation=isolation))
+        launch.options += ("--fly",)
+        return launch

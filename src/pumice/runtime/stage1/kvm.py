@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,14 @@ import msgspec
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.guest import acceleration, initramfs, kernel
-from pumice.runtime.guest.init_program import NAME_SERVER, PORTS, Guest, assemble_init
+from pumice.runtime.guest.init_program import NAME_SERVER, Guest, assemble_init
 from pumice.runtime.guest.program_start import ROOT
 from pumice.runtime.isolation import seccomp_filter
-from pumice.runtime.stage1 import Start, external
+from pumice.runtime.launch import model
+from pumice.runtime.launch.machine import PORTS
+from pumice.runtime.launch.model import Launch
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 _MEMORY, _LEAST_MEMORY = 512 << 20, 128 << 20
 _MODULES = ("virtio_pci", "virtio_console")
-_OUTPUTS = ("stdout", "stderr", "status")
 _NETWORK_MODULES = ("virtio_net",)
 _APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reliable rdinit=/init"
 
@@ -34,8 +36,8 @@ _APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reli
 class Kvm:
     """The stage 1 that runs a virtual machine, by KVM or, where that does not work, by emulation."""
 
-    def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
-        """Write the files of the machine; raises SandboxError if there is no qemu or no kernel."""
+    def plan(self, container: Container) -> Launch:
+        """Make the files of the machine; raises SandboxError if there is no qemu or no kernel."""
         if container.init or container.setup:
             raise UsageError("kvm has an init of its own", hint="omit --init, or use another --stage1")
         if os.uname().machine != "x86_64":
@@ -44,87 +46,48 @@ class Kvm:
         external.check_program(container)
         cache = Path(container.filters or container.root).with_name("guest")
         found = kernel.find_kernel(os.environ)
-        image = os.open(kernel.unpack_kernel(found, cache), os.O_RDONLY | os.O_CLOEXEC)
-        archive, size = _write_archive(container, found)
-        outputs = [os.pipe() for _ in _OUTPUTS]
-        control, machine_control = (end.detach() for end in socket.socketpair())
-        kept = (image, archive, machine_control, *(writer for _, writer in outputs))
-        readers = [reader for reader, _ in outputs]
-        machine = _Machine(container, size, kept)
-        accelerator = acceleration.choose(qemu, machine.kernel_path, cache)
-        command = (qemu, *machine.options(), *accelerator)
-        sandbox_options = (
-            "--only-root",
-            *(word for descriptor in kept for word in ("--keep", str(descriptor))),
-            *(word for reader in readers for word in ("--guest-output", str(reader))),
-            *("--guest-control", str(control)),
-            *("--guest-name", container.process.arguments[0]),
-            *id_maps.map_options(id_maps.choose_maps(container)),
+        image = str(kernel.unpack_kernel(found, cache))
+        archive = _make_archive(container, found)
+        options = (*_machine_options(container, len(archive)), *acceleration.choose(qemu, image, cache))
+        return Launch(
+            model.MACHINE,
+            (
+                *common_options(container),
+                *("--only-root", "--guest-name", container.process.arguments[0]),
+                *id_maps.map_options(id_maps.choose_maps(container)),
+            ),
+            (qemu, image, *options),
+            settings=archive,
         )
-        return Start(sandbox_options, command, (*kept, *readers, control))
-
-    def target(self, pid: int) -> int:
-        """Return ``pid``, which forwards signals."""
-        return pid
-
-    def finish(self, code: int) -> int:
-        """Return ``code``, which is that of the program."""
-        return code
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
-class _Machine:
-    """The command line of qemu."""
-
-    def __init__(self, container: Container, archive_size: int, kept: tuple[int, ...]) -> None:
-        self._container = container
-        self._archive_size = archive_size
-        self._kept = kept
-
-    @property
-    def kernel_path(self) -> str:
-        return f"/proc/self/fd/{self._kept[0]}"
-
-    def options(self) -> Iterator[str]:
-        _, archive, control, *outputs = self._kept
-        limits = self._container.machine
-        memory = limits.memory or _MEMORY
-        least = max(_LEAST_MEMORY, 2 * self._archive_size + (96 << 20))
-        if limits.memory and memory < least:
-            raise SandboxError(
-                f"the virtual machine needs {-(-least >> 20)} MiB of --memory, for its files too",
-                hint="raise --memory, or use another --stage1",
-            )
-        yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc")
-        yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-        yield from ("-m", str(-(-max(memory, least) >> 20)), "-smp", str(max(1, -(-limits.cpus // 1000))))
-        yield from ("-kernel", self.kernel_path, "-initrd", f"/proc/self/fd/{archive}", "-append", _APPEND)
-        yield from ("-device", f"virtio-serial-pci,addr=2,max_ports={len(PORTS) + 1}")
-        paths = dict(zip(_OUTPUTS, outputs, strict=True))
-        inputs = {"stdin": "stdio,id=stdin,signal=off", "control": f"socket,id=control,fd={control}"}
-        for number, name in enumerate(PORTS, 1):
-            if name in inputs:
-                yield from ("-chardev", inputs[name])
-            else:
-                yield from ("-chardev", f"file,id={name},path=/proc/self/fd/{paths[name]},append=on")
-            yield from ("-device", f"virtserialport,nr={number},chardev={name},name={name}")
-        yield from self._network()
-
-    def _network(self) -> Iterator[str]:
-        if self._container.network == "none":
-            return
-        forwards = (
-            f",hostfwd={protocol}::{number}-:{number}"
-            for number, _, protocol in (port.partition("/") for port in self._container.ports)
+def _machine_options(container: Container, archive_size: int) -> Iterator[str]:
+    """Yield the options of qemu that need no descriptors."""
+    limits = container.machine
+    least = max(_LEAST_MEMORY, 2 * archive_size + (96 << 20))
+    if limits.memory and limits.memory < least:
+        raise SandboxError(
+            f"the virtual machine needs {-(-least >> 20)} MiB of --memory, for its files too",
+            hint="raise --memory, or use another --stage1",
         )
-        yield from ("-netdev", f"user,id=net,ipv6=off{''.join(forwards)}")
-        yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
+    memory = max(limits.memory or _MEMORY, least)
+    yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc")
+    yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+    yield from ("-m", str(-(-memory >> 20)), "-smp", str(max(1, -(-limits.cpus // 1000))))
+    yield from ("-append", _APPEND)
+    yield from ("-device", f"virtio-serial-pci,addr=2,max_ports={len(PORTS) + 1}")
+    if container.network == "none":
+        return
+    forwards = (
+        f",hostfwd={protocol}::{number}-:{number}"
+        for number, _, protocol in (port.partition("/") for port in container.ports)
+    )
+    yield from ("-netdev", f"user,id=net,ipv6=off{''.join(forwards)}")
+    yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
 
 
-def _write_archive(container: Container, found: kernel.Kernel) -> tuple[int, int]:
-    """Return the descriptor of a memory file with all files of the machine, and its size."""
+def _make_archive(container: Container, found: kernel.Kernel) -> bytes:
+    """Return an archive with all files of the machine."""
     has_network = container.network != "none"
     modules = kernel.read_modules(found, (*_MODULES, *(_NETWORK_MODULES if has_network else ())))
     placed, copies, directories = _place_mounts(container)
@@ -137,8 +100,7 @@ def _write_archive(container: Container, found: kernel.Kernel) -> tuple[int, int
         has_network=has_network,
         read_only_paths=tuple(copies),
     )
-    descriptor = os.memfd_create("initramfs", 0)
-    with io.open(descriptor, "wb", closefd=False) as file:  # noqa: UP020 - a descriptor
+    with io.BytesIO() as file:
         archive = initramfs.Archive(file)
         archive.add("init", stat.S_IFREG | 0o755, assemble_init(guest))
         archive.add_directories("dev")
@@ -155,7 +117,8 @@ def _write_archive(container: Container, found: kernel.Kernel) -> tuple[int, int
             archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
         for path, source in copies.items():
             _add_copy(archive, source, path)
-        return descriptor, archive.finish()
+        archive.finish()
+        return file.getvalue()
 
 
 def _in_memory(container: Container) -> tuple[Mount, ...]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pumice import ownership
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps
 from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import seccomp_profile
 from pumice.runtime.isolation.model import UNCONFINED
+from pumice.runtime.launch import model
+from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
-from pumice.runtime.stage1 import Start, bundles, external
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _VERSION = "1.0.2"
 HYBRID = "/sys/fs/cgroup/unified"
 """Where version 2 of control groups is mounted if version 1 is used."""
-_MAX_LOG = 1 << 20
 
 
 class Runc:
@@ -34,11 +33,9 @@ class Runc:
 
     def __init__(self, program: str) -> None:
         self._program = program
-        self._bundle: Path | None = None
-        self._lock = -1
 
-    def start(self, container: Container, scratch: Path) -> Start:
-        """Write the bundle below ``scratch``; raises SandboxError if the user cannot be mapped."""
+    def plan(self, container: Container) -> Launch:
+        """Translate the container to a bundle; raises SandboxError if the user cannot be mapped."""
         import msgspec
 
         if container.init:
@@ -49,57 +46,21 @@ class Runc:
         program = external.find_program(self._program, self._program)
         external.check_program(container)
         maps = _choose_maps(container)
-        self._bundle, self._lock = bundles.create_bundle(scratch)
-        paths = external.host_paths(container, maps, str(self._bundle))
-        ownership.make_directory(self._bundle / "state", private=True)
+        paths = external.host_paths(container, maps)
         try:
             config = msgspec.json.encode(make_config(container, paths))
         except UnicodeEncodeError:
             raise SandboxError(
                 f"{self._program} only supports UTF-8 text", hint="use --stage1 builtin"
             ) from None
-        (self._bundle / "config.json").write_bytes(config)
-        bundle = paths.sources[0]
-        command: tuple[str, ...] = (
-            *(program, "--root", f"{bundle}/state", "--log", f"{bundle}/log", "--log-format", "json"),
-            *("run", "--bundle", bundle, self._bundle.name),
-        )
-        if self._program == "crun":
-            command = _adapt_to_crun(command, paths)
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
         crun_options = _crun_options(container) if self._program == "crun" else ()
-        sandbox_options = ("--only-root", *crun_options, *paths.options, *owners)
-        return Start(sandbox_options, command, retained=(self._lock,))
-
-    def target(self, pid: int) -> int:
-        """Return ``pid``: runc forwards signals."""
-        return pid
-
-    def finish(self, code: int) -> int:
-        """Return ``code``; raises SandboxError if the log says that the engine failed."""
-        message = self._logged_error() if code else ""
-        if message:
-            raise SandboxError(f"{self._program} could not run the program ({message})")
-        return code
-
-    def close(self) -> None:
-        """Remove the bundle with the state of the engine."""
-        if self._bundle is not None:
-            shutil.rmtree(self._bundle, ignore_errors=True)
-            os.close(self._lock)
-            self._bundle = None
-
-    def _logged_error(self) -> str:
-        import msgspec
-
-        message = ""
-        with suppress(OSError, AttributeError):
-            for line in (self._bundle / "log").read_bytes()[:_MAX_LOG].splitlines():  # type: ignore[operator]  # None raises AttributeError
-                with suppress(msgspec.MsgspecError):
-                    record = msgspec.json.decode(line)
-                    if isinstance(record, dict) and record.get("level") in ("error", "fatal"):
-                        message = str(record.get("msg", ""))
-        return message
+        return Launch(
+            model.SHIFTED_BUNDLE if paths.is_shifted else model.BUNDLE,
+            (*common_options(container), "--only-root", *crun_options, *paths.options, *owners),
+            (program, *container.process.arguments),
+            settings=config,
+        )
 
 
 def choose_engine() -> str:
@@ -114,13 +75,6 @@ def choose_engine() -> str:
 def is_hybrid() -> bool:
     """Return whether both versions of control groups are mounted."""
     return Path(HYBRID, "cgroup.procs").exists()
-
-
-def _adapt_to_crun(command: tuple[str, ...], paths: HostPaths) -> tuple[str, ...]:
-    """Return the command line for crun, which cannot create control groups without the rights of root."""
-    if not paths.is_in_user_namespace:
-        return command
-    return (command[0], "--cgroup-manager", "disabled", *command[1:])
 
 
 def _crun_options(container: Container) -> tuple[str, ...]:

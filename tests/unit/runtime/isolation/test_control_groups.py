@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from pumice.runtime.container import Container, Process
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.isolation.control_groups import ControlGroup, Hierarchy
-from pumice.runtime.isolation.model import Isolation, Limits
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pumice.runtime.isolation.control_groups import Hierarchy
+from pumice.runtime.isolation.model import Limits
+from pumice.runtime.launch.control_groups import ControlGroup, create_groups
 
 CONTROLLERS = ("cpu", "memory", "pids")
 
@@ -70,9 +68,9 @@ class FakeKernel:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, controllers: str = "cpu memory pids") -> None:
         add = ControlGroup.add
 
-        def add_with_files(group: ControlGroup, directory: Path) -> None:
+        def add_with_files(group: ControlGroup, directory: str) -> None:
             add(group, directory)
-            make_group(directory, controllers)
+            make_group(Path(directory), controllers)
 
         monkeypatch.setattr(ControlGroup, "add", add_with_files)
 
@@ -85,13 +83,10 @@ def test_limits_are_written_in_the_form_of_version_2(tmp_path: Path, monkeypatch
     hierarchy = Hierarchy(2, frozenset(CONTROLLERS), root / "system.slice", root)
     monkeypatch.setattr(control_groups, "find_hierarchies", lambda: [hierarchy])
     limits = Limits(memory=64 << 20, cpus=1500, cpu_shares=1024, pids=10)
-    container = Container(
-        root="/", process=Process(arguments=("x",), environment={}), isolation=Isolation(limits=limits)
-    )
-    with control_groups.limited(container) as (limited, group):
-        directory = group.directories[0]
+    with closing(create_groups(control_groups.plan_groups(limits), required=True)) as group:
+        directory = Path(group.directories[0])
         assert directory.parent == root / "pumice"
-        assert len(limited.cgroups) == 1
+        assert len(group.open_members()) == 1
         values = {name: (directory / name).read_text() for name in ("memory.max", "cpu.max", "pids.max")}
         assert values == {"memory.max": str(64 << 20), "cpu.max": "150000 100000", "pids.max": "10"}
         assert (directory / "cpu.weight").read_text() == "39"
@@ -104,13 +99,7 @@ def test_limits_are_written_in_the_form_of_version_2(tmp_path: Path, monkeypatch
 
 def test_a_container_without_limits_has_no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_groups, "find_hierarchies", lambda: pytest.fail("not needed"))
-    container = Container(
-        root="/",
-        process=Process(arguments=("x",), environment={}),
-        isolation=Isolation(limits=Limits(pids=0)),
-    )
-    with control_groups.limited(container) as (limited, group):
-        assert (limited.cgroups, group.directories) == ((), [])
+    assert control_groups.plan_groups(Limits(pids=0)) == ()
 
 
 def test_missing_controllers_are_an_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,192 @@
+"""The three ways to isolate a program: their descriptors and files, and what their exit codes mean.
+
+Each engine runs one container, from `start` to `close`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pumice.errors import SandboxError
+from pumice.runtime.launch import bundles
+from pumice.runtime.launch.model import BUNDLE, BWRAP, MACHINE, MAPPED_BWRAP, SHIFTED_BUNDLE, Start
+from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from pumice.runtime.launch.model import Launch
+
+    class Engine(Protocol):
+        """What runs one container."""
+
+        def start(self, launch: Launch, scratch: str) -> Start:
+            """Open what the launch needs; ``scratch`` is a directory for temporary files."""
+
+        def finish(self, code: int) -> int:
+            """Return the exit code of the program; raises SandboxError if it was not started."""
+
+        def close(self) -> None:
+            """Remove what `start` created."""
+
+
+_MAX_STATUS = 1 << 16
+_MAX_LOG = 1 << 20
+
+
+def choose_engine(launch: Launch) -> Engine:
+    """Return a new engine for a launch."""
+    if launch.kind in (BWRAP, MAPPED_BWRAP):
+        return BwrapEngine()
+    if launch.kind in (BUNDLE, SHIFTED_BUNDLE):
+        return BundleEngine()
+    if launch.kind == MACHINE:
+        from pumice.runtime.launch.machine import MachineEngine
+
+        return MachineEngine()
+    return SandboxEngine()
+
+
+def create_memory_file(data: bytes) -> int:
+    """Return an inheritable descriptor of a memory file with ``data``."""
+    descriptor = os.memfd_create("pumice", 0)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def open_filter(launch: Launch) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the descriptor of the filter of system calls and its option; both empty if there is none."""
+    if not launch.filter:
+        return (), ()
+    descriptor = create_memory_file(launch.filter)
+    return (descriptor,), ("--seccomp", str(descriptor))
+
+
+class SandboxEngine:
+    """The built-in sandbox, which does everything itself."""
+
+    def start(self, launch: Launch, scratch: str) -> Start:  # noqa: ARG002 - all in memory
+        """Open the filter."""
+        descriptors, options = open_filter(launch)
+        return Start((*launch.options, *options), launch.program, descriptors)
+
+    def finish(self, code: int) -> int:
+        """Return ``code``, which is that of the program."""
+        return code
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class BwrapEngine:
+    """bubblewrap, which reads its options from a memory file and reports in JSON."""
+
+    def __init__(self) -> None:
+        self._status = -1
+
+    def start(self, launch: Launch, scratch: str) -> Start:  # noqa: ARG002 - all in memory
+        """Open the pipe of the report, the filter and the options."""
+        self._status, status = os.pipe()
+        filters, filter_options = open_filter(launch)
+        words: tuple[str, ...] = ("--json-status-fd", str(status), *filter_options)
+        kept: tuple[int, ...] = ()
+        own: tuple[int, ...] = ()
+        own_options: tuple[str, ...] = ()
+        if launch.kind == MAPPED_BWRAP:
+            (info, info_writer), (ready_reader, ready) = os.pipe(), os.pipe()
+            words += ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
+            kept, own = (info_writer, ready_reader), (info, ready)
+            own_options = ("--map-info", str(info), "--map-ready", str(ready))
+        settings = launch.settings + b"".join(word.encode() + b"\0" for word in words)
+        descriptors = (status, *filters, *kept, create_memory_file(settings))
+        keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
+        bwrap, *program = launch.program
+        command = (bwrap, "--args", str(descriptors[-1]), "--", *program)
+        options = (*launch.options, *own_options, *keep)
+        return Start(options, command, (*descriptors, *own), (self._status,))
+
+    def finish(self, code: int) -> int:
+        """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
+        os.set_blocking(self._status, False)
+        report = b""
+        try:
+            while len(report) < _MAX_STATUS and (data := os.read(self._status, 4096)):
+                report += data
+        except BlockingIOError:
+            pass
+        if b'"exit-code"' not in report and code < 128:
+            raise SandboxError("bwrap could not start the program", hint="see its message above")
+        return code
+
+    def close(self) -> None:
+        """Close the pipe on which bwrap reports."""
+        if self._status >= 0:
+            os.close(self._status)
+            self._status = -1
+
+
+class BundleEngine:
+    """runc or crun, with its own bundle and state directory."""
+
+    def __init__(self) -> None:
+        self._bundle = ""
+        self._lock = -1
+        self._name = ""
+
+    def start(self, launch: Launch, scratch: str) -> Start:
+        """Write the bundle below ``scratch``."""
+        self._bundle, self._lock = bundles.create_bundle(scratch)
+        os.mkdir(f"{self._bundle}/state", 0o700)
+        with open(f"{self._bundle}/config.json", "wb") as file:
+            file.write(launch.settings)
+        engine = launch.program[0]
+        self._name = os.path.basename(engine)
+        is_shifted = launch.kind == SHIFTED_BUNDLE
+        bundle = f"{HOST_SCRATCH}/bundle" if is_shifted else self._bundle
+        # crun cannot create control groups without the rights of root.
+        is_disabled = self._name == "crun" and (is_shifted or os.geteuid() != 0)
+        command = (
+            *(engine, *(("--cgroup-manager", "disabled") if is_disabled else ())),
+            *("--root", f"{bundle}/state", "--log", f"{bundle}/log"),
+            *("--log-format", "json", "run", "--bundle", bundle, os.path.basename(self._bundle)),
+        )
+        options = ("--bundle", self._bundle) if is_shifted else ()
+        return Start((*launch.options, *options), command, retained=(self._lock,))
+
+    def finish(self, code: int) -> int:
+        """Return ``code``; raises SandboxError if the log says that the engine failed."""
+        message = self._logged_error() if code else ""
+        if message:
+            raise SandboxError(f"{self._name} could not run the program ({message})")
+        return code
+
+    def close(self) -> None:
+        """Remove the bundle with the state of the engine."""
+        if self._bundle:
+            bundles.remove_bundle(self._bundle)
+            os.close(self._lock)
+            self._bundle = ""
+
+    def _logged_error(self) -> str:
+        try:
+            with open(f"{self._bundle}/log", "rb") as file:
+                data = file.read(_MAX_LOG)
+        except OSError:
+            return ""
+        if not data:
+            return ""
+        import json  # only after a failure, because it takes longer to import than all of this
+
+        message = ""
+        for line in data.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and record.get("level") in ("error", "fatal"):
+                message = str(record.get("msg", ""))
+        return message

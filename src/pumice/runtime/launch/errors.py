@@ -1,0 +1,27 @@
+"""The errors of a sandbox that did not start its program."""
+
+from __future__ import annotations
+
+from pumice.errors import SandboxError
+from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class NotRunnableError(SandboxError):
+    """The program of the image cannot be executed; the exit code is that of a shell."""
+
+    def __init__(self, program: str, code: int, reason: str) -> None:
+        super().__init__(f"{program}: {reason}")
+        self.exit_code = code
+
+
+def raise_reason(text: str, code: int) -> NoReturn:
+    """Raise the error for the reason that a sandbox gave for not starting its program."""
+    message, _, hint = text.partition("\n  hint: ")
+    if code in (NOT_FOUND, NOT_EXECUTABLE):
+        program, _, reason = message.rpartition(": ")
+        raise NotRunnableError(program, code, reason)
+    raise SandboxError(message, hint=hint or None)

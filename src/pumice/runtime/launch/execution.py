@@ -1,0 +1,173 @@
+"""Start the sandbox of a launch, wait for it, and return the exit code of the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from pumice.runtime.launch.control_groups import create_groups
+from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.errors import raise_reason
+from pumice.runtime.launch.model import Start
+from pumice.runtime.sandbox import __file__ as sandbox_file
+from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, signal
+from pumice.runtime.sandbox.supervision import wait_and_forward
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Launch
+
+    Streams = tuple[int, int, int]
+    Spawn = Callable[[Start, Streams], tuple[int, int]]
+    Watch = Callable[[int], AbstractContextManager[object]]
+
+MAX_REASON = 1 << 16
+"""Bytes of a failure reason that are read."""
+_SANDBOX = f"{os.path.dirname(sandbox_file)}/__main__.py"
+
+
+class Network:
+    """How a container gets a private network: a socket for the sandbox, and what connects the namespace."""
+
+    __slots__ = ("connect", "descriptor")
+
+    def __init__(self, descriptor: int, connect: Callable[[], None]) -> None:
+        self.descriptor = descriptor
+        self.connect = connect
+
+
+def execute_launch(
+    launch: Launch,
+    scratch: str,
+    spawn: Spawn,
+    *,
+    streams: Streams = (0, 1, 2),
+    network: Network | None = None,
+    watch: Watch | None = None,
+    explain: Callable[[int, ControlGroup, int], None] | None = None,
+) -> int:
+    """Run a container and return the exit code of its program, 128+n for signal n.
+
+    ``spawn`` starts the sandbox: `spawn_sandbox`, or `forking.fork_sandbox`. ``scratch`` is a directory for
+    temporary files. ``streams`` are the descriptors that become standard input, output and error of
+    the program. ``watch`` takes the process id of the sandbox, and returns a context that is open while
+    it runs. ``explain`` gets the exit code, the control groups, and the time of the start on the
+    monotonic clock in microseconds. Raises SandboxError if the program cannot be started.
+    """
+    started = time.monotonic_ns() // 1000
+    engine = choose_engine(launch)
+    previous_mask = block_signals()
+    try:
+        group = create_groups(launch.groups, required=launch.needs_groups)
+        try:
+            start = add_descriptors(engine.start(launch, scratch), group, network)
+            reasons, pid = spawn(start, streams)
+            if network is not None:
+                _connect(network, reasons, pid)
+            code = engine.finish(wait_for_sandbox(reasons, pid, watch))
+            if explain is not None:
+                explain(code, group, started)
+            return code
+        finally:
+            engine.close()
+            group.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+
+
+def add_descriptors(start: Start, group: ControlGroup, network: Network | None) -> Start:
+    """Return the start with the control groups and the network of its container."""
+    members = group.open_members()
+    options = [word for descriptor in members for word in ("--cgroup", str(descriptor))]
+    descriptors = [*start.descriptors, *members]
+    if network is not None:
+        options += ["--network-fd", str(network.descriptor)]
+        descriptors.append(network.descriptor)
+    return Start((*start.options, *options), start.program, descriptors, start.retained)
+
+
+def block_signals() -> set[int]:
+    """Block the signals that `wait_and_forward` handles, so that none ends this process; return the mask."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS | {signal.SIGCHLD})
+
+
+def _connect(network: Network, reasons: int, pid: int) -> None:
+    """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
+    try:
+        network.connect()
+    except Exception:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        wait_for_sandbox(reasons, pid)
+        raise
+
+
+def wait_for_sandbox(reasons: int, pid: int, watch: Watch | None = None) -> int:
+    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason.
+
+    ``watch`` is as in `execute_launch`.
+    """
+    try:
+        if watch is None:
+            code = wait_and_forward(pid)
+        else:
+            with watch(pid):
+                code = wait_and_forward(pid)
+        text = read_reason(reasons)
+    finally:
+        os.close(reasons)
+    if text:
+        raise_reason(text, code)
+    return code
+
+
+def read_reason(reasons: int) -> str:
+    """Return the reason that a sandbox gave for not starting its program, "" if it started it."""
+    os.set_blocking(reasons, False)
+    try:
+        return os.read(reasons, MAX_REASON).decode(errors="replace").strip()
+    except BlockingIOError:
+        return ""
+
+
+def spawn_sandbox(start: Start, streams: Streams = (0, 1, 2)) -> tuple[int, int]:
+    """Start the sandbox in a new interpreter; return the descriptor for failure reasons, and the process id.
+
+    Options are passed in a memory file, because every user can read a command line.
+    """
+    reason_reader, reason_writer = os.pipe()
+    inherited = [reason_writer, *start.descriptors]
+    try:
+        options = (*start.options, "--status-fd", str(reason_writer))
+        inherited.append(create_memory_file(encode_arguments(options)))
+        for descriptor in inherited:
+            os.set_inheritable(descriptor, True)
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", _SANDBOX, "--args", str(inherited[-1]), "--", *start.program],
+            program_environment(),
+            file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE,),
+        )
+    except BaseException:
+        os.close(reason_reader)
+        raise
+    finally:
+        for descriptor in inherited:
+            os.close(descriptor)
+    return reason_reader, pid
+
+
+def program_environment() -> dict[str, str]:
+    """Return the environment of a sandbox: a program could read all of it through /proc."""
+    return {"PATH": os.environ.get("PATH", DEFAULT_PATH)}

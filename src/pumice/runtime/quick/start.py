@@ -1,0 +1,75 @@
+"""The short way of ``pumice run``."""
+
+from __future__ import annotations
+
+import os
+
+from pumice.errors import PumiceError
+from pumice.runtime.launch import execution, forking, trees
+from pumice.runtime.quick import circumstances, plans
+from pumice.runtime.quick.command_line import read_command
+from pumice.store.location import find_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pumice.runtime.launch.control_groups import ControlGroup
+    from pumice.runtime.launch.model import Launch
+    from pumice.runtime.quick.plans import Plan
+
+_EXPLAINED = (128 + 9, 128 + 31)
+"""The exit codes about which the kernel may know more."""
+
+
+def run_by_plan(words: Sequence[str], warn: Callable[[str], None]) -> int | None:
+    """Run the image that the words after ``run`` name, and return the exit code of its program.
+
+    Returns None, without having done anything, if there is no plan for these words that is still right.
+    ``warn`` prints why the program was killed, if the kernel knows. Raises SandboxError if the program cannot
+    be started.
+    """
+    plan = _find_plan(words)
+    lock = trees.lock_tree(plan.tree) if plan is not None else None
+    if plan is None or lock is None:
+        return None
+    try:
+        if not trees.is_unchanged(plan.tree):
+            return None
+        # A program sees the command line of its init, which after a fork is that of this process.
+        is_seen = "--init" in plan.launch.options
+        spawn = execution.spawn_sandbox if is_seen else forking.fork_sandbox
+        return execution.execute_launch(
+            *(plan.launch, plan.tree, spawn),
+            explain=lambda code, group, started: _explain(code, plan.launch, group, started, warn),
+        )
+    finally:
+        os.close(lock)
+
+
+def _find_plan(words: Sequence[str]) -> Plan | None:
+    """Return the plan for a command line, with its arguments, if it is right in these circumstances."""
+    command = read_command(words)
+    if command is None or os.environ.get(circumstances.SWITCH) == "0":
+        return None
+    try:
+        store = find_directory(os.environ)
+        if os.stat(store).st_uid != os.geteuid():
+            return None  # the usual way says whether this user may use another user's store
+        plan = plans.load_plan(store, circumstances.make_key(command, store, os.environ))
+        if plan is not None and plan.is_valid() and plan.add_arguments(command.further_arguments):
+            return plan
+    except (OSError, PumiceError):
+        pass
+    return None
+
+
+def _explain(
+    code: int, launch: Launch, group: ControlGroup, started: int, warn: Callable[[str], None]
+) -> None:
+    if code not in _EXPLAINED:
+        return
+    from pumice.runtime.isolation import ending
+
+    if explanation := ending.explain_end(code, launch, group, started):
+        warn(explanation)

@@ -255,6 +255,9 @@ WITH_SCHEMES = {
     "registry/reference.py": "the client accepts docker:// before the name of an image",
     "cli/complete_values.py": "completion offers them without loading the table",
     "evidence/identifiers.py": "oci is a type of package URL",
+    "runtime/stage1/__init__.py": "oci is a stage 1",
+    "cli/run.py": "oci is a stage 1",
+    "cli/test.py": "oci is a stage 1",
 }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "segment", "effects", "bytecode", "generate", "layer", "image", "uses", "omission", "evidence",
     "findings", "layer-scan", "license", "package-index", "signatures",
+    "slices",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -67,6 +68,9 @@ _ALL = (
         "runtime/network/keeper/",
         "runtime/pods/",
         "runtime/pods/supervisor/",
+        "slices/",
+        "slices/starlark/",
+        "runtime/volumes/",
     ),
 )
 
@@ -98,6 +102,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "registry/",
         "trust/",
     ),
+    "slices": ("decoding.py", "digest.py", "formats/", "packing/", "slices/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """The modules that shape each kind, below the package; a name ending with ``/`` is a whole directory."""

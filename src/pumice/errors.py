@@ -62,7 +62,7 @@ class UsageError(PumiceError):
 
 
 class Problem(PumiceError):  # noqa: N818 - part of a `RecipeError`, never raised on its own outside the recipe reader
-    """One problem in a recipe; a `RecipeError` carries all of them."""
+    """One problem in a recipe or a release; a `RecipeError` or `SliceError` carries all of them."""
 
     exit_code = 3
 
@@ -71,6 +71,20 @@ class RecipeError(PumiceError):
     """A recipe that cannot be used, with every problem in it."""
 
     exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(first.message, where=first.where, hint=first.hint)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class SliceError(PumiceError):
+    """A release of slice definitions that cannot be used, with every problem in it."""
+
+    exit_code = 8
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         first = problems[0]

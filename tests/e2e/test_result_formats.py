@@ -15,6 +15,7 @@ from pumice.cli.main import main
 from pumice.cli.results import RESULTS
 from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.records import Pod
+from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.store.home import Home
 from tests.support import registry as support
 from tests.support import trust_world
@@ -29,6 +30,7 @@ COMMAND_LINES = {
     "catalog": ["catalog", HOST],
     "check": ["check", "oci:out"],
     "diff": ["diff", "example.com/hello:1.0", "oci:out"],
+    "events": ["events", "--stream=false"],
     "explain": ["explain", "recipe.yaml", "hello"],
     "files": ["files", "oci:out"],
     "files by-package": ["files", "oci:out", "--by-package"],
@@ -37,13 +39,17 @@ COMMAND_LINES = {
     "inspect": ["inspect", "oci:out"],
     "key list": ["key", "list"],
     "licenses": ["licenses", "oci:out"],
+    "port": ["port", "box"],
     "ps": ["ps", "--all"],
     "lock": ["lock", "recipe.yaml"],
     "reproduce": ["reproduce", "oci:out"],
     "resolve": ["resolve", "oci:out"],
     "sbom": ["sbom", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "slice find": ["slice", "find", "openssl"],
+    "slice list": ["slice", "list"],
     "status": ["status", "box"],
+    "stats": ["stats", "box", "--no-stream"],
     "store path": ["store", "path"],
     "store verify": ["store", "verify"],
     "tags": ["tags", f"{HOST}/hello"],
@@ -52,6 +58,8 @@ COMMAND_LINES = {
     "tree": ["tree", "oci:out"],
     "trust list": ["trust", "list"],
     "trust why": ["trust", "why", "oci:out"],
+    "volume inspect": ["volume", "inspect", "data"],
+    "volume ls": ["volume", "ls"],
     "verify": ["verify", "oci:out", *KEY],
     "version": ["version"],
 }
@@ -59,8 +67,8 @@ COMMAND_LINES = {
 _DURATION = re.compile(r'(?P<name>"seconds": ?)[-+.e0-9]+')
 """How long a test of an image took, which differs from run to run."""
 
-MAY_BE_EMPTY = frozenset({"check", "top"})
-"""Commands that print an empty list for an image without problems, or for a pod without processes."""
+MAY_BE_EMPTY = frozenset({"check", "port", "top"})
+"""Commands that print an empty list for an image without problems, or a pod without processes or ports."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +90,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
             command=("hello",),
         )
         # The lock that is held, and the process that holds it, make it a pod that runs.
-        pod_store.create_pod(home, pod, {})
+        plan = encode_arguments(["--root", "/"])
+        pod_store.create_pod(home, pod, {pod_store.PLAN: plan})
         fields = {
             "supervisor": os.getpid(),
             "supervisor_start": 1,
@@ -91,6 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
         }
         record = {**fields, "boot": "", "time": "2026-01-02T03:04:06.000000Z"}
         (home.root / "pods" / pod.id / "started").write_text(json.dumps(record))
+    world.must("volume", "create", "data", "--label", "kind=test")
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
 

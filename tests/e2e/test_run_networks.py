@@ -321,3 +321,17 @@ def test_slirp4netns_is_used_without_pasta(person: Person, machine: Machine) -> 
         wait_for_release(person)
     finally:
         machine.run("umount", pasta)
+
+
+def test_published_ports_are_listed(person: Person) -> None:
+    ports = ("--publish", "18470:80", "--publish", "127.0.0.1:18471:81/udp")
+    process = person.pumice("run", "--detach", "--name", "ports", *ports, "web:1", env=PRIVATE)
+    assert process.returncode == 0, process.stderr
+    lines = person.pumice("port", "ports").stdout.splitlines()
+    assert lines == ["80/tcp -> 0.0.0.0:18470", "81/udp -> 127.0.0.1:18471"]
+    assert person.pumice("port", "ports", "81/udp").stdout == "127.0.0.1:18471\n"
+    assert person.pumice("port", "ports", "81").returncode == 10
+    (stats,) = json.loads(person.pumice("stats", "--no-stream", "--json", "ports").stdout)
+    assert stats["network_received"] >= 0
+    assert person.pumice("rm", "--force", "ports").returncode == 0
+    wait_for_release(person)

@@ -63,8 +63,8 @@ COMMANDS: dict[str, list[str]] = {
     "not executable": ["plain:1", "/etc/passwd"],
     "no program": ["plain:1"],
     "signal": ["box:1", "kill -9 $$"],
-    "volume": ["-v", "data:/data", "box:1", "cat /data/file; echo new >> /data/file"],
-    "missing volume": ["-v", "nowhere:/data", "box:1", "pwd"],
+    "volume": ["-v", "./data:/data", "box:1", "cat /data/file; echo new >> /data/file"],
+    "missing volume": ["-v", "./nowhere:/data", "box:1", "pwd"],
     "unknown user": ["-u", "nobody-knows", "box:1", "pwd"],
     "init": ["--init", "box:1", "grep -c -e --network /proc/1/cmdline"],
     "memory": ["-m", "16m", "box:1", "dd if=/dev/zero of=/dev/null bs=40000000 count=1"],
@@ -305,7 +305,7 @@ def test_a_mount_is_looked_up_again(place: Place) -> None:
     (place.folder / "a").mkdir()
     (place.folder / "b").mkdir()
     (place.folder / "link").symlink_to("a")
-    words = ["-v", "link:/data", *COMMAND]
+    words = ["-v", "./link:/data", *COMMAND]
     assert place.run(words) == 0
     assert place.has_plan(words)
     (place.folder / "link").unlink()

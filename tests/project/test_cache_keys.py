@@ -36,6 +36,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "layer-scan": ("pumice.image.layer_scan",),
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
+    "slices": ("pumice.slices.release",),
     "signatures": ("pumice.trust.image_signing",),
 }
 

@@ -56,7 +56,7 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_has_its_page_and_its_test(verb: str) -> None:
     assert (REFERENCE / f"{verb}.md").is_file()
-    assert (ROOT / "tests" / "e2e" / f"test_{verb}.py").is_file()
+    assert (ROOT / "tests" / "e2e" / f"test_{verb.replace('-', '_')}.py").is_file()
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

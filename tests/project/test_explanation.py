@@ -56,7 +56,7 @@ def test_each_table_has_a_module_for_every_row() -> None:
     commands = SOURCE / "cli"
     assert all(
         (commands / f"{verb}.py").is_file() or (commands / verb / "__init__.py").is_file()
-        for verb in COMMANDS
+        for verb in (name.replace("-", "_") for name in COMMANDS)
     )
     assert all(effect.__module__.startswith("pumice.packing.effects.") for effect in EFFECTS)
     modules = [effect.__module__ for effect in EFFECTS]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import deflate
 import msgspec
 import pytest
 
@@ -136,6 +137,7 @@ def _make(name: str, folder: Path, *, become: bool) -> Person:
         Path(pumice.__file__).parent, code / "pumice", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copytree(Path(msgspec.__file__).parent, code / "msgspec")
+    shutil.copytree(Path(deflate.__file__).parent, code / "deflate")
     return Person(name, folder, prefix, _interpreter(prefix), str(code))
 
 

@@ -32,7 +32,7 @@ def person_with_images(name: str) -> Iterator[Person]:
     """
     with people.person(name) as person:
         content = images.shell()
-        for applet in ("dd", "head", "nc", "stat", "true", "tty", "wc", "yes"):
+        for applet in ("chmod", "dd", "head", "ln", "mv", "nc", "stat", "true", "tty", "wc", "yes"):
             content[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
         check = oci.HealthCheck(("CMD-SHELL", "cat /tmp/ok"), NANOSECONDS // 10, 5 * NANOSECONDS, 0, 2)
         with Home(person.home / "store") as home:

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
+def open_session(
+    home: Home, environ: Mapping[str, str], *, offline: bool, progress: Progress
+) -> tuple[AptSetup, Config, Session]:
+    """Return apt's configuration, that of Pumice, and a session to fetch with, which the caller closes."""
+    from pumice.distro.debian import apt_setup
+    from pumice.fetch.session import Session
+    from pumice.recipe import config
+
+    apt_configuration = apt_setup.read_apt_setup()
+    session = Session(home, offline=offline, progress=progress, machine=apt_configuration, environ=environ)
+    return apt_configuration, config.load_config(environ), session
+
+
 class SharedArchives:
     """The session and the indexes that the recipes of one command share; a context manager, thread-safe.
 
@@ -59,27 +72,14 @@ class SharedArchives:
 
         with self._lock:
             if self._setup is None:
-                self._setup = self._open()
+                self._setup = open_session(
+                    self._home, self._environ, offline=self._offline, progress=self._progress
+                )
             apt_configuration, config, session = self._setup
         archive_sources = sources.resolve_sources(
             recipe.origin, recipe_dir=Path(recipe.path).parent, config=config, machine=apt_configuration
         )
         return archive_sources, session
-
-    def _open(self) -> tuple[AptSetup, Config, Session]:
-        from pumice.distro.debian import apt_setup
-        from pumice.fetch.session import Session
-        from pumice.recipe import config
-
-        apt_configuration = apt_setup.read_apt_setup()
-        session = Session(
-            self._home,
-            offline=self._offline,
-            progress=self._progress,
-            machine=apt_configuration,
-            environ=self._environ,
-        )
-        return apt_configuration, config.load_config(self._environ), session
 
     def load_indexes(
         self, sources: Sequence[Source], architectures: Sequence[str], session: Session

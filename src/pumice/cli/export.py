@@ -1,7 +1,8 @@
-"""``pumice export``: write the root file system of an image as a tar file."""
+"""``pumice export``: write the root file system of an image or a running pod as a tar file."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,20 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.cli.arguments import Parser
+    from pumice.runtime.pods.pod_store import PodState
 
 _EPILOG = f"""{reading.REFERENCES}
-The file is the same as that of 'pumice copy REF tar:FILE': without whiteouts, and equal for equal images."""
+The file is the same as that of 'pumice copy REF tar:FILE': without whiteouts, and equal for equal images.
+A running pod is exported with the changes that its programs made, without volumes and other mounts."""
 
 
 def parser() -> Parser:
     """Return the parser of the command."""
     verb_parser = command_line.make_parser(
         "export",
-        "Write the root file system of an image as a tar file.",
+        "Write the root file system of an image or a running pod as a tar file.",
         epilog=_EPILOG,
-        examples=("pumice export example.com/hello:1.0 > hello.tar",),
+        examples=("pumice export example.com/hello:1.0 > hello.tar", "pumice export -o web.tar web"),
     )
-    verb_parser.add_argument("reference", metavar="REF", help="image to read")
+    verb_parser.add_argument("reference", metavar="REF", help="image to read, or the name or id of a pod")
     verb_parser.add_argument("file", metavar="FILE", nargs="?", help="same as --output")
     verb_parser.add_argument(
         "-o", "--output", metavar="FILE", help="file to write; - is standard output (default: -)"
@@ -44,10 +47,29 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image.output import Output
     from pumice.image.rootfs import write_tar
 
+    target = options.output or options.file or "-"
+    if state := _find_pod(options.reference):
+        from pumice.runtime.pods.copying.copy import export_root
+
+        with Output(target, sys.stdout.buffer) as file:
+            file.file.flush()
+            export_root(state, os.dup(file.file.fileno()))
+        return 0
     progress = output.make_progress(options.progress)
     with (
         reading.open_platform(options, progress) as (image, _),
-        Output(options.output or options.file or "-", sys.stdout.buffer) as file,
+        Output(target, sys.stdout.buffer) as file,
     ):
         write_tar(image, file, progress=progress)
     return 0
+
+
+def _find_pod(text: str) -> PodState | None:
+    """Return the pod that the argument names, None if it is an image."""
+    from pumice.cli import pod_views
+    from pumice.cli.pod_or_image import find_pod_or_image
+
+    if ":" in text or "/" in text:  # no pod has such a name
+        return None
+    with pod_views.open_home() as home:
+        return find_pod_or_image(text, home.refs.names(), home)

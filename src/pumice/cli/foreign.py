@@ -13,7 +13,6 @@ _LAYERS = "layers are made from packages and the recipe's 'files'; edit the reci
 _RECIPE_PACKAGES = "add the package to 'packages' in the recipe, then run 'pumice lock'"
 _PODS = "a running image is a pod: run 'pumice ps', and 'pumice --help' for what else there is"
 _NO_PAUSE = "stop the pod with 'pumice stop', or freeze its cgroup with systemctl"
-_NO_VOLUMES = "mount a directory: pumice run -v SRC:DST REF"
 _BUILD = "run 'pumice build RECIPE'"
 _KEYS = "run 'pumice key generate'"
 
@@ -22,12 +21,10 @@ COMMANDS: dict[str, str] = {
     "attach": "run 'pumice logs --follow POD' for the output of a pod",
     "builder": "run 'pumice gc' to empty the cache",
     "buildx": _BUILD,
-    "commit": _LAYERS,
     "compose": "run each image with 'pumice run'; a pod of several images is the job of podman or Kubernetes",
     "container": _PODS,
     "context": "there is no daemon to choose; PUMICE_HOME chooses the store",
-    "create": "run 'pumice run REF'",
-    "events": "run 'pumice ps --watch'",
+    "create": "run 'pumice prepare REF', then 'pumice run-prepared POD'",
     "image": "run 'pumice images', or 'pumice --help' for all commands",
     "image build": _BUILD,
     "image history": "run 'pumice history REF'",
@@ -49,7 +46,6 @@ COMMANDS: dict[str, str] = {
     "pause": _NO_PAUSE,
     "play": "run each image with 'pumice run'",
     "pod": _PODS,
-    "port": "run 'pumice inspect REF' for the ports of an image",
     "rename": "run 'pumice tag REF NAME', then 'pumice untag'",
     "restart": "run 'pumice stop POD', then 'pumice run' again",
     "scan": "run 'pumice sbom REF', and give the document to a scanner such as grype or trivy",
@@ -57,14 +53,11 @@ COMMANDS: dict[str, str] = {
     "search": "Pumice searches no registry; 'pumice tags HOST/NAME' lists the tags of a repository",
     "secret": "mount the file: pumice run -v SRC:DST:ro REF",
     "start": "run 'pumice run REF'",
-    "stats": "run the program with systemd-run, and see systemd-cgtop",
     "system": "run 'pumice gc' to free space, or 'pumice version' for versions and the store",
     "system df": "run 'pumice images' for sizes, and 'pumice store path' for the directory",
     "system info": "run 'pumice version'",
     "system prune": "run 'pumice gc'",
-    "top": "run 'pumice status POD', or 'pumice exec POD ps'",
     "unpause": _NO_PAUSE,
-    "volume": _NO_VOLUMES,
     # crane and skopeo
     "append": _LAYERS,
     "auth": "run 'pumice login HOST'",

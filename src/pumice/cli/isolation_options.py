@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _SECURITY_OPTIONS = (
     "seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], apparmor=PROFILE, label=LABEL"
 )
-_MOUNT_OPTIONS = "type=bind|tmpfs, source=PATH, target=PATH, readonly, tmpfs-size=SIZE and tmpfs-mode=MODE"
+_MOUNT_OPTIONS = (
+    "type=bind|volume|tmpfs|image, source=PATH|NAME|REF, target=PATH, readonly, U, nocopy, subpath=PATH,"
+    " tmpfs-size=SIZE and tmpfs-mode=MODE"
+)
 
 
 def add_options(parser: OptionGroup) -> None:
@@ -258,25 +261,92 @@ def check_target(target: str) -> None:
         raise UsageError(f"the mount point {target!r} is not an absolute path below /", hint=hint)
 
 
-_SYNONYMS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_SYNONYMS = {
+    "src": "source",
+    "dst": "target",
+    "destination": "target",
+    "ro": "readonly",
+    "rw": "readwrite",
+    "U": "chown",
+    "volume-nocopy": "nocopy",
+    "image-subpath": "subpath",
+}
+_KINDS = {
+    "bind": ("source", "target", "readonly", "readwrite", "chown", "relabel", "bind-propagation"),
+    "volume": ("source", "target", "readonly", "readwrite", "chown", "nocopy"),
+    "tmpfs": ("target", "readonly", "readwrite", "tmpfs-size", "tmpfs-mode", "notmpcopyup"),
+    "image": ("source", "target", "readonly", "subpath"),
+}
+_FLAGS = ("readonly", "readwrite", "chown", "nocopy", "notmpcopyup")
+_PROPAGATION = ("private", "rprivate")
 
 
 def _parse_mount(text: str) -> Mount:
+    fields = _parse_mount_fields(text)
+    kind, source, target = fields["type"], fields.get("source", ""), fields.get("target", "")
+    read_only = fields.get("readonly") == "true" or fields.get("readwrite") == "false"
+    owned = fields.get("chown") == "true"
+    if kind == "bind":
+        return make_bind_mount(source, target, read_only=read_only, owned=owned)
+    if kind == "volume" and not source:
+        return make_empty_volume(target)
+    if kind == "volume":
+        copies = fields.get("nocopy") != "true"
+        return make_volume_mount(source, target, read_only=read_only, owned=owned, copies=copies)
+    if kind == "image":
+        return _make_image_mount(source, target, fields.get("subpath", ""))
+    values = [f"{name}={fields[f'tmpfs-{name}']}" for name in ("size", "mode") if f"tmpfs-{name}" in fields]
+    return _tmpfs("--mount", target, ",".join([*values, *(["ro"] if read_only else []), "exec"]))
+
+
+def _parse_mount_fields(text: str) -> dict[str, str]:
+    """Return the options of a mount by their first names; raises UsageError."""
     fields: dict[str, str] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
-        name = _SYNONYMS.get(name, name)
-        if name not in ("type", "source", "target", "readonly", "tmpfs-size", "tmpfs-mode"):
-            raise UsageError(f"--mount: unknown option {part[:60]!r}", hint=f"use {_MOUNT_OPTIONS}")
-        fields[name] = value if equals else "true"
-    kind, target = fields.get("type", "bind"), fields.get("target", "")
-    if kind not in ("bind", "tmpfs") or fields.get("readonly", "true") not in ("true", "false"):
+        fields[_SYNONYMS.get(name, name)] = value if equals else "true"
+    # Without a type, it is what --volume would mean.
+    kind = fields.setdefault("type", "bind" if set("/.") & set(fields.get("source", "")) else "volume")
+    if kind not in _KINDS:
         raise UsageError(f"--mount: {text[:80]!r} is not a mount", hint=f"use {_MOUNT_OPTIONS}")
-    read_only = fields.get("readonly") == "true"
-    if kind == "bind":
-        return make_bind_mount(fields.get("source", ""), target, read_only=read_only)
-    values = [f"{name}={fields[f'tmpfs-{name}']}" for name in ("size", "mode") if f"tmpfs-{name}" in fields]
-    return _tmpfs("--mount", target, ",".join([*values, *(["ro"] if read_only else []), "exec"]))
+    for name, value in fields.items():
+        if name != "type" and name not in _KINDS[kind]:
+            raise UsageError(
+                f"--mount: unknown option {name[:60]} of type={kind}", hint=f"use {_MOUNT_OPTIONS}"
+            )
+        if (name in _FLAGS and value not in ("true", "false")) or (
+            name == "bind-propagation" and value not in _PROPAGATION
+        ):
+            raise UsageError(f"--mount: {name} cannot be {value[:40]!r}", hint=f"use {_MOUNT_OPTIONS}")
+    return fields
+
+
+def make_volume_mount(
+    name: str, target: str, *, read_only: bool = False, owned: bool = False, copies: bool = True
+) -> Mount:
+    """Return the mount of a named volume, which is created when it is mounted; raises UsageError."""
+    from pumice.runtime.container import Mount
+    from pumice.runtime.volumes.volume_store import check_name
+
+    check_target(target)
+    return Mount("", target, read_only, owned=owned, volume=check_name(name), copies=copies)
+
+
+def make_empty_volume(target: str) -> Mount:
+    """Return an empty directory that everybody can write to, and that ends with the container."""
+    from pumice.runtime.container import Mount
+
+    check_target(target)
+    return Mount("", target)
+
+
+def _make_image_mount(reference: str, target: str, subpath: str) -> Mount:
+    from pumice.runtime.container import Mount
+
+    check_target(target)
+    if not reference:
+        raise UsageError("--mount: type=image has no source", hint="write source=REF, such as box:1")
+    return Mount("", target, read_only=True, image=reference, subpath=subpath)
 
 
 def make_bind_mount(source: str, target: str, *, read_only: bool, owned: bool = False) -> Mount:

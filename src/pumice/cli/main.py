@@ -23,17 +23,27 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "schema": ("pumice.cli.schema", "Print the JSON Schema of recipes", "Recipes"),
     "lock": ("pumice.cli.lock", "Resolve a recipe and write its lock file", "Recipes"),
+    "slice": ("pumice.cli.slice", "List, show and check the slices of packages", "Recipes"),
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
+    "cut": ("pumice.cli.cut", "Cut slices of packages into a directory", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "prepare": ("pumice.cli.prepare", "Verify and unpack an image for a pod that is started later", "Pods"),
+    "run-prepared": ("pumice.cli.run_prepared", "Start a pod that was prepared", "Pods"),
     "ps": ("pumice.cli.ps", "List pods", "Pods"),
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
+    "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
+    "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),
+    "cp": ("pumice.cli.cp", "Copy files into and out of a running pod", "Pods"),
+    "commit": ("pumice.cli.commit", "Make an image of a running pod", "Pods"),
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
+    "volume": ("pumice.cli.volume", "Create, list and remove volumes", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
@@ -86,7 +96,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 """Each command with its module, its line of help, and the group that it is listed under."""
 
 ALIASES: dict[str, str] = {
-    "cp": "copy",
     "digest": "resolve",
     "list-tags": "tags",
     "ls": "images",
@@ -98,6 +107,8 @@ ALIASES: dict[str, str] = {
 _BRIEF_GROUP = "More"
 """The group whose commands the overview lists without their lines of help."""
 
+_QUICK = ("run", "exec")
+"""Commands that start a program, and have a short way to do that."""
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
 
@@ -109,7 +120,8 @@ def run() -> None:
         # Not every terminal encoding has all characters of a path, which must not make a command fail.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO lacks it
     code = main(sys.argv[1:])
-    if code == INTERRUPTED or sys.argv[1:2] == ["run"]:  # whose caller waits for the program, not for Python
+    # Whoever waits for a program should not wait for Python, too.
+    if code == INTERRUPTED or (len(sys.argv) > 1 and sys.argv[1] in _QUICK):
         _exit_at_once(code)
     sys.exit(code)
 
@@ -179,7 +191,7 @@ def _dispatch(argv: list[str]) -> int:
         first, argv = argv[1], ["help", *argv[2:], "--help"]
         if first in ALIASES:
             sys.stdout.write(f"'{first}' is another name of '{ALIASES[first]}'.\n\n")
-    if first == "run" and (exit_code := _run_by_plan(argv[1:])) is not None:
+    if first in _QUICK and (exit_code := _run_quickly(first, argv[1:])) is not None:
         return exit_code
     try:
         command = _import_command(first, argv[1:])
@@ -191,12 +203,11 @@ def _dispatch(argv: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0
 
 
-def _run_by_plan(words: Sequence[str]) -> int | None:
-    """Run an image as it was run before; return None if that is impossible."""
+def _run_quickly(verb: str, words: Sequence[str]) -> int | None:
+    """Run a program the short way; return None if that is impossible."""
     import gc
 
     gc.disable()  # it would write to memory that processes share after a fork, and so copy it
-    from pumice.runtime.quick.start import run_by_plan
 
     def warn(message: str) -> None:
         from pumice.cli import output
@@ -204,6 +215,12 @@ def _run_by_plan(words: Sequence[str]) -> int | None:
         output.make_progress("auto").warn(message)
 
     try:
+        if verb == "exec":
+            from pumice.runtime.quick.join import exec_in_pod
+
+            return exec_in_pod(words)
+        from pumice.runtime.quick.start import run_by_plan
+
         return run_by_plan(words, warn)
     finally:
         gc.enable()

@@ -73,10 +73,10 @@ def format_error(error: PumiceError, *, color: bool = False) -> str:
 
 
 def list_problems(error: PumiceError) -> Sequence[PumiceError]:
-    """Return what is wrong: the problems of a recipe, or else the error itself."""
-    from pumice.errors import RecipeError
+    """Return what is wrong: the problems of a recipe or a release, or else the error itself."""
+    from pumice.errors import RecipeError, SliceError
 
-    return error.problems if isinstance(error, RecipeError) else (error,)
+    return error.problems if isinstance(error, RecipeError | SliceError) else (error,)
 
 
 def format_table(

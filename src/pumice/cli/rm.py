@@ -7,18 +7,14 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.errors import ImageError, UsageError
+from pumice.cli.pod_or_image import find_names_of_digest, find_pod_or_image
+from pumice.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.runtime.pods.pod_store import PodState
     from pumice.store.home import Home
-    from pumice.store.refs import Refs
-
-_HEX = frozenset("0123456789abcdef")
-_SHORTEST = 4
-"""Digits that are enough of a digest, as in `pumice.image.transports.reference`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         names_to_remove: dict[str, None] = {}
         pods_to_remove: dict[str, PodState] = {}
         for text in options.references:
-            if pod := _find_pod(text, names, home):
+            if pod := find_pod_or_image(text, names, home):
                 pods_to_remove[pod.pod.id] = pod
                 continue
             reference = references.parse_stored_name(text)
@@ -62,25 +58,6 @@ def main(arguments: Sequence[str]) -> int:
             if home.refs.remove(name):
                 print(name)
     return 0
-
-
-def _find_pod(text: str, names: Sequence[str], home: Home) -> PodState | None:
-    """Return the pod that ``text`` means, None if there is none; raises UsageError if it is an image, too."""
-    if not (home.root / "pods").is_dir():
-        return None
-    from pumice.runtime.pods import pod_store
-
-    pods = pod_store.find_pods(home, text)
-    if not pods:
-        return None
-    pod = pod_store.find_pod(home, text)
-    is_image = any(text in (name, name.rpartition(":")[0]) for name in names)
-    if is_image or _find_names_of_digest(text, home.refs):
-        raise UsageError(
-            f"both a pod and an image are called {text[:200]!r}",
-            hint=f"write the id of the pod, {pod.pod.id}, or the image with its version",
-        )
-    return pod
 
 
 def _remove_pod(home: Home, pod: PodState, *, force: bool) -> None:
@@ -100,23 +77,10 @@ def _find_names(reference: str, names: Sequence[str], home: Home) -> Iterable[st
             f"there are {len(matches)} versions of {reference}, so each must be named",
             hint="write " + " ".join(matches[:10]),
         )
-    matches = matches or _find_names_of_digest(reference, home.refs)
+    matches = matches or find_names_of_digest(reference, home.refs)
     if not matches:
         from pumice.image.transports import mistakes
 
         mistakes.check_stored_name(reference)
         raise mistakes.explain_absence(reference, home, can_pull=False)
     return matches
-
-
-def _find_names_of_digest(reference: str, refs: Refs) -> list[str]:
-    digits = reference.removeprefix("sha256:")
-    if not _HEX.issuperset(digits) or not _SHORTEST <= len(digits) <= 64:
-        return []
-    start = f"sha256:{digits}"
-    matches = {name: root.digest for name, root in refs.all().items() if root.digest.startswith(start)}
-    if len(set(matches.values())) > 1:
-        raise ImageError(
-            f"several images have a digest that begins with {digits}", hint="write more of the digest"
-        )
-    return list(matches)

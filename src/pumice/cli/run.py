@@ -10,6 +10,7 @@ from pumice.cli import arguments as command_line
 from pumice.cli import (
     confirmation,
     isolation_options,
+    mounted_images,
     network_options,
     output,
     pod_arguments,
@@ -28,14 +29,19 @@ executed and 127 if it does not exist. Files that it writes are discarded when i
 on volumes."""
 
 
-_VOLUME_FLAGS = frozenset({"ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent"})
-"""All but ``ro`` and ``U`` ask for what is so anyway: the program has the rights and labels of its user."""
+_VOLUME_FLAGS = frozenset(
+    {
+        *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
+        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind"),
+    }
+)
+"""All but ``ro``, ``U`` and ``nocopy`` ask for what is so anyway."""
 _MAX_ENVIRONMENT = 1 << 20
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice run``."""
-    parser = command_line.make_parser(
+    return make_run_parser(
         "run",
         "Run an image without root or a daemon.",
         epilog=_EPILOG,
@@ -44,6 +50,13 @@ def parser() -> argparse.ArgumentParser:
             "pumice run --volume /srv:/srv --env DEBUG=1 oci:hello serve --port 8080",
         ),
     )
+
+
+def make_run_parser(
+    verb: str, description: str, *, epilog: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command that has the options of ``pumice run``."""
+    parser = command_line.make_parser(verb, description, epilog=epilog, examples=examples)
     parser.add_argument(
         "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
@@ -94,7 +107,8 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST; :U gives it to the program's user (repeatable)",
+        help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
+        " user (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -117,6 +131,8 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         help="add a label to the pod (repeatable)",
     )
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -163,24 +179,30 @@ def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the image; return the exit code of its program."""
     options = parser().parse_args(arguments)
+    from pumice.runtime.pods import preparation
     from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
-    app = _plan_app(options)
+    app, source = plan_app(options), plan_source(options, arguments)
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    pod = _plan_pod(options, arguments)
-    with registries.open_image(options.reference, home, progress, options) as image:
-        code = run_image(
-            image, app, pod, home=home, source=_plan_source(options, arguments), progress=progress
-        )
+    prepared = preparation.find_prepared(home, options.prepared) if options.prepared else None
+    keeps_pod = bool(options.detach or options.pod_name or options.cidfile)
+    pod = preparation.adopt(plan_pod(options, arguments, keeps_pod=keeps_pod), prepared)
+    reference = preparation.choose_reference(options.reference, prepared, home)
+    with (
+        registries.open_image(reference, home, progress, options) as image,
+        mounted_images.hold_images(app, source, home, progress, options) as app,
+    ):
+        preparation.check_image(image, prepared, options.reference)
+        code = run_image(image, app, pod, home=home, source=source, progress=progress)
     if pod.id and pod.detached:
         print(pod.id)
     return code
 
 
-def _plan_app(options: argparse.Namespace) -> AppOptions:
+def plan_app(options: argparse.Namespace) -> AppOptions:
     """Return what the options ask of the program."""
     from pumice.runtime.process import Overrides
     from pumice.runtime.run_options import AppOptions
@@ -202,7 +224,7 @@ def _plan_app(options: argparse.Namespace) -> AppOptions:
     )
 
 
-def _plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageOptions:
+def plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> ImageOptions:
     """Return how the image is chosen and admitted."""
     from pumice.formats import platforms
     from pumice.runtime.quick.command_line import read_command
@@ -219,13 +241,13 @@ def _plan_source(options: argparse.Namespace, arguments: Sequence[str]) -> Image
     )
 
 
-def _plan_pod(options: argparse.Namespace, arguments: Sequence[str]) -> PodOptions:
+def plan_pod(options: argparse.Namespace, arguments: Sequence[str], *, keeps_pod: bool) -> PodOptions:
     """Return what the options ask of the pod; it has no id if the program leaves nothing behind."""
     from pathlib import Path
 
     from pumice.runtime.run_options import PodOptions
 
-    pod_id = _choose_id(options)
+    pod_id = _choose_id(options) if keeps_pod else ""
     option_count = len(arguments) - len(options.arguments) - 1
     return PodOptions(
         stage1=options.stage1,
@@ -246,9 +268,7 @@ def _plan_pod(options: argparse.Namespace, arguments: Sequence[str]) -> PodOptio
 
 
 def _choose_id(options: argparse.Namespace) -> str:
-    """Return the id of the pod, ``""`` if the program leaves nothing behind."""
-    if not (options.detach or options.pod_name or options.cidfile):
-        return ""
+    """Return the id of a new pod."""
     from pumice.runtime.pods import pod_store
 
     if options.pod_name:
@@ -319,12 +339,25 @@ def read_environment_file(path: str) -> list[str]:
 
 
 def parse_volume(text: str) -> Mount:
-    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
-    source, _, rest = text.partition(":")
+    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError.
+
+    As with podman, SRC is the name of a volume unless it has a slash or begins with a dot; DST alone is an
+    empty directory in memory.
+    """
+    from pumice.runtime.volumes.volume_store import is_volume_name
+
+    source, colon, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     flags = set(filter(None, mode.split(",")))
+    if not colon and source.startswith("/"):
+        return isolation_options.make_empty_volume(source)
     if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
         raise UsageError(
-            f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
+            f"{text!r} is not a volume",
+            hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
+        )
+    if is_volume_name(source):
+        return isolation_options.make_volume_mount(
+            source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
         )
     return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)

@@ -29,6 +29,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 class Mount(msgspec.Struct, frozen=True):
     """A mount of a host file or directory at ``target``; an empty ``source`` is a tmpfs.
 
+    A ``volume`` is a named one, and an ``image`` a reference: their ``source`` is found when the container
+    starts, and ``lock`` is a descriptor that protects it while a process has it. A new volume gets what the
+    image has at ``target`` if it ``copies``; ``subpath`` is a path in an image.
+
     ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
     to it. With ``no_exec``, programs in a tmpfs cannot be executed. With
     ``owned``, the files of ``source`` are given to the user of the program.
@@ -40,6 +44,11 @@ class Mount(msgspec.Struct, frozen=True):
     data: str = ""
     no_exec: bool = False
     owned: bool = False
+    volume: str = ""
+    copies: bool = True
+    image: str = ""
+    subpath: str = ""
+    lock: int = -1
 
 
 class IdMaps(msgspec.Struct, frozen=True):

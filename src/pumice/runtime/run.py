@@ -18,7 +18,7 @@ from pumice.runtime.launch import execution
 from pumice.runtime.plan_recording import PlanRecorder, RepeatableRun
 from pumice.runtime.run_options import ImageOptions, PodOptions
 from pumice.runtime.stage1 import external
-from pumice.runtime.volume_owners import give_volumes
+from pumice.runtime.volumes.attachment import lock_volumes, prepare_mounts
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -72,12 +72,13 @@ def run_image(
         prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
         prepare_network(pod, config.exposed_ports, home, progress) as attachment,
     ):
+        app = msgspec.structs.replace(app, mounts=lock_volumes(app.mounts, home))
         container = plan_container(
             config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
         )
         container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
         container = fit_container(container, backend, progress, strict=pod.strict)
-        give_volumes(container)
+        prepare_mounts(container, backend, home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 

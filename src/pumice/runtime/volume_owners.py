@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
 
 
-def give_volumes(container: Container) -> None:
-    """Change the owners of the volumes that are ``owned``; raises StoreError if that fails.
+def find_owner(container: Container, stage1: str) -> tuple[int, int] | None:
+    """Return the user and the group that the program has in volumes, None if they are those of the caller.
 
-    Only root can and needs to: an ordinary user's volumes belong to the program anyway, and ids inside are
-    those outside in a volume, because its mount shifts them where the container's are others.
+    Ids inside are those outside in a volume, because its mount shifts them where the container's are others.
+    With bwrap, and for an ordinary user, the program has the ids of the caller.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or stage1 == "bwrap":
+        return None
+    return container.process.uid, container.process.gid
+
+
+def give_volumes(container: Container, stage1: str) -> None:
+    """Change the owners of the volumes that are ``owned``; raises StoreError if that fails."""
+    owner = find_owner(container, stage1)
+    if owner is None:
         return
-    uid, gid = container.process.uid, container.process.gid
+    uid, gid = owner
     for mount in container.mounts:
         if mount.owned and mount.source:
             with translate_os_errors(mount.source):

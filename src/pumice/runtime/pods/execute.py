@@ -50,7 +50,7 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
             f"cannot run a program in the virtual machine of the pod {state.pod.name}",
             hint="use another --stage1 for a pod that needs exec",
         )
-    plan = _read_plan(state)
+    plan = read_plan(state)
     with processes.open_program(state) as program:
         filters = _open_filter(state)
         changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))
@@ -62,7 +62,13 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
         return execution.wait_for_sandbox(*execution.spawn_sandbox(start))
 
 
-def _read_plan(state: PodState) -> list[str]:
+def read_options(state: PodState) -> Options:
+    """Return the options of the sandbox of a pod's own program; raises PodError if they are damaged."""
+    return parse_options([*read_plan(state), "--", *state.pod.command])
+
+
+def read_plan(state: PodState) -> list[str]:
+    """Return the arguments of the sandbox of a pod's own program; raises PodError if they are damaged."""
     try:
         with (state.directory / pod_store.PLAN).open("rb") as file:
             return decode_arguments(file.read(_MAX_PLAN))

@@ -9,7 +9,7 @@ exclusive flock(2) on the directory, which the kernel releases when that process
 | no | held | yes | running |
 | no | held | no | starting |
 | no | free | yes | exited: the supervisor was killed, or the machine was restarted |
-| no | free | no | created |
+| no | free | no | created; prepared if the file ``prepared`` exists |
 
 No process keeps a list, and nothing has to be repaired after a crash.
 """
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 
     _Record = TypeVar("_Record", Started, Ended, Health)
 
-CREATED, STARTING, RUNNING, EXITED = "created", "starting", "running", "exited"
+CREATED, PREPARED, STARTING, RUNNING, EXITED = "created", "prepared", "starting", "running", "exited"
 """The states of a pod, in their order."""
 PLAN = "plan"
 """The file with the options of the sandbox, in the format of `sandbox.argument_codec`."""
+MARK_OF_PREPARED = "prepared"
+"""The file with the record of a pod that was prepared; see `preparation`."""
 FILTER = "filter"
 """The file with the filter of system calls, if there is one."""
 _POD = "pod.json"
@@ -96,7 +98,9 @@ def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
     temporary = home.directory("tmp") / f"pod-{pod.id}"
     with home.lock(_LOCK):
         for other in list_pods(home):
-            if other.pod.name == pod.name:
+            if other.pod.id == pod.id and other.state == PREPARED:
+                _give_way(home, other)
+            elif other.pod.name == pod.name:
                 raise PodError(
                     f"the name {pod.name!r} is in use by the pod {other.pod.id[:12]}",
                     hint=f"remove it with 'pumice rm {pod.name}', or use another name",
@@ -117,6 +121,12 @@ def create_pod(home: Home, pod: Pod, files_by_name: Mapping[str, bytes]) -> int:
                 pod_files.remove_directory(str(temporary), str(temporary.parent))
                 raise
     return descriptor
+
+
+def _give_way(home: Home, prepared: PodState) -> None:
+    """Remove the directory of a prepared pod that starts now; raises PodError if it has started."""
+    if not remove_pod(home, prepared):
+        raise PodError(f"the pod {prepared.pod.name} is started by another command")
 
 
 def list_pods(home: Home) -> list[PodState]:
@@ -170,7 +180,7 @@ def read_pod(directory: Path) -> PodState | None:
     elif started:
         state, ended = EXITED, _explain_end(started)
     else:
-        state = CREATED
+        state = PREPARED if (directory / MARK_OF_PREPARED).exists() else CREATED
     return PodState(directory, pod, state, started, ended, health)
 
 

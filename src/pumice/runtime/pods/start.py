@@ -115,8 +115,9 @@ def start_pod(
         with closing(create_groups(launch.groups, required=launch.needs_groups)) as group:
             network = execution.Network(attachment.network_fd, attachment.serve) if attachment else None
             start = choose_engine(launch).start(launch, str(directory))
+            locks = (descriptor, tree.lock, *(mount.lock for mount in container.mounts if mount.lock >= 0))
             supervision = _Supervision(
-                execution.add_descriptors(start, group, network), directory, (descriptor, tree.lock), group
+                execution.add_descriptors(start, group, network), directory, locks, group
             )
             command = supervision.command(pod, trash, foreground=not request.detached)
             if attachment is not None:
@@ -138,11 +139,11 @@ class _Supervision:
         self,
         start: Start,
         directory: Path,
-        locks: tuple[int, int],
+        locks: tuple[int, ...],
         group: ControlGroup,
     ) -> None:
         self._directory = directory
-        self._descriptor, tree_lock = locks
+        self._descriptor, *retained_locks = locks
         self._group = group
         self._reasons = os.pipe()
         self._executed = os.pipe()
@@ -150,7 +151,7 @@ class _Supervision:
         reports = ("--status-fd", str(self._reasons[1]), "--exec-fd", str(self._executed[1]))
         arguments = create_memory_file(encode_arguments((*start.options, *reports)))
         self._inherited = (arguments, *start.descriptors)
-        self._retained = [*start.retained, tree_lock, *group.locks]
+        self._retained = [*start.retained, *retained_locks, *group.locks]
         self._program = ("--args", str(arguments), "--", *start.program)
 
     @property

@@ -85,7 +85,12 @@ def _is_plain(name: str, value: str) -> bool:
         return value.find("=") > 0  # a name alone copies a variable
     if name in ("-v", "--volume"):
         source, _, rest = value.partition(":")
-        return bool(source) and rest.partition(":")[2] in ("", "ro", "rw")  # U changes files
+        # A name is that of a volume, which has a lock and a first use; U changes files.
+        return bool(rest and ("/" in source or source[:1] == ".")) and rest.partition(":")[2] in (
+            "",
+            "ro",
+            "rw",
+        )
     return True
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.quick.plans import Plan
 
-_EXPLAINED = (128 + 9, 128 + 31)
+_KILLED, _BAD_CALL = 128 + 9, 128 + 31
 """The exit codes about which the kernel may know more."""
 
 
@@ -67,7 +67,7 @@ def _find_plan(words: Sequence[str]) -> Plan | None:
 def _explain(
     code: int, launch: Launch, group: ControlGroup, started: int, warn: Callable[[str], None]
 ) -> None:
-    if code not in _EXPLAINED:
+    if code != _BAD_CALL and not (code == _KILLED and group.ran_out_of_memory()):
         return
     from pumice.runtime.isolation import ending
 

@@ -11,7 +11,7 @@ Exit code: that of the program, 128+n if signal n ended it, 126 if it is not exe
 exist, 125 if the sandbox cannot be set up (the reason goes to ``--status-fd``, by default standard error).
 
 With ``-I -S``, modules come from the standard library and from this folder only, so no installed package can
-run code in the process that sets up the isolation. Every module is imported at the top of another one:
-once the root has changed, an import would read the files of the image. Therefore nothing here may import
-inside a function, or import another part of Pumice.
+run code in the process that sets up the isolation. Every module is imported at the top of another one,
+or by `main` at the start: once the root has changed, an import would read the files of the image. Therefore
+nothing else here may import inside a function, or import another part of Pumice.
 """

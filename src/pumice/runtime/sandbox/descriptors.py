@@ -16,6 +16,12 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def close_if_open(descriptor: int) -> None:
+    """Close a descriptor that an option may have named; -1 is none."""
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
 def close_others(kept_descriptors: Collection[int]) -> None:
     """Close every descriptor of this process that is not in ``kept``."""
     for descriptor in map(int, os.listdir("/proc/self/fd")):

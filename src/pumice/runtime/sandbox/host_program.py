@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.descriptors import inherit_only
+from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
-from pumice.runtime.sandbox.image_program import close_exec_descriptor
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
@@ -67,7 +66,7 @@ def run_host_program(options: Options) -> int:
 
 def _close_inherited(options: Options) -> None:
     """Close what only the program keeps, so that its end can be seen."""
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     for descriptor in options.keep:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ import sys
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
+from pumice.runtime.sandbox.descriptors import close_if_open
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
@@ -45,7 +46,7 @@ def run_image_program(options: Options) -> int:
     child = os.fork()
     if child == 0:
         os._exit(_supervise(options, streams))
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
 
@@ -85,17 +86,11 @@ def _supervise(options: Options, streams: Streams) -> int:
         if not options.init:
             _confine(options, streams)
         execute_as_user(options, streams)
-    close_exec_descriptor(options)
+    close_if_open(options.exec_fd)
     syscalls.set_capabilities([CAPABILITIES["KILL"]])
     if options.init:
         return wait_and_forward(child)
     return wait_and_forward(child, first_process=lambda: find_child("/proc/self"))
-
-
-def close_exec_descriptor(options: Options) -> None:
-    """Close the pipe that only the program keeps, until it is executed."""
-    if options.exec_fd >= 0:
-        os.close(options.exec_fd)
 
 
 def _set_last_pid(number: int) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
-from pumice.runtime.sandbox.host_program import run_host_program
-from pumice.runtime.sandbox.image_program import run_image_program
-from pumice.runtime.sandbox.join import run_in_container
 from pumice.runtime.sandbox.options import Options, parse_options
 from pumice.runtime.sandbox.signals import block_signals
 
@@ -23,10 +20,23 @@ def main(arguments: Sequence[str]) -> int:
         if options.die_with_parent:
             syscalls.end_with_parent()
         block_signals()
-        if options.join >= 0:
-            return run_in_container(options)
-        return run_host_program(options) if options.only_root else run_image_program(options)
+        return _run(options)
     except SetupError as error:
         exit_with_reason(options.status_fd, error)
     except (OSError, ValueError, OverflowError) as error:
         exit_with_reason(options.status_fd, SetupError(f"cannot set up the sandbox: {error}"))
+
+
+def _run(options: Options) -> int:
+    """Run the program; import only the modules for that, while the root is still the one of the host."""
+    if options.join >= 0:
+        from pumice.runtime.sandbox.join import run_in_container
+
+        return run_in_container(options)
+    if options.only_root:
+        from pumice.runtime.sandbox.host_program import run_host_program
+
+        return run_host_program(options)
+    from pumice.runtime.sandbox.image_program import run_image_program
+
+    return run_image_program(options)

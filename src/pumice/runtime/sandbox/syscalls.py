@@ -31,7 +31,7 @@ _SECCOMP_MODE_FILTER = 2
 # linux/fcntl.h
 _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 # linux/openat2.h
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 0x01, 0x02, 0x04, 0x10
 # These have the same number on every architecture.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 # linux/mount.h
@@ -99,10 +99,18 @@ def attach_mount(mount_copy: int, path: str) -> None:
     _check_result(path, _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
 
 
-def open_in_root(root: int, path: str) -> int:
-    """Return an O_PATH descriptor of ``path``, which the kernel resolves inside the directory ``root``."""
-    how = struct.pack("3Q", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:
+    """Return a descriptor of ``path``, which the kernel resolves inside the directory ``root``."""
+    how = struct.pack("3Q", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     return _check_result(path, _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, len(how)))
+
+
+def open_on_mount(directory: int, name: str) -> int:
+    """Return an O_PATH descriptor of a file in a directory, a link itself; EXDEV if it is a mount point."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    # A link may be the last component, with O_PATH and O_NOFOLLOW.
+    how = struct.pack("3Q", flags, 0, _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS)
+    return _check_result(name, _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(name), how, len(how)))
 
 
 def enter_root() -> None:

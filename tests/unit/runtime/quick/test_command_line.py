@@ -27,9 +27,9 @@ def test_words_are_split_at_the_image(line: str, arguments: tuple[str, ...]) -> 
 
 
 def test_sources_of_mounts_are_collected() -> None:
-    command = read_command(["-v", "data:/a", "--volume=/srv:/b:ro", "box:1"])
+    command = read_command(["-v", "./data:/a", "--volume=/srv:/b:ro", "box:1"])
     assert command is not None
-    assert command.sources == ("data", "/srv")
+    assert command.sources == ("./data", "/srv")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,15 @@ def test_sources_of_mounts_are_collected() -> None:
             "box:1 -- x",
         ),
         *("-e NAME box:1", "-e=A=b box:1", "-eA=b box:1", "--env -x box:1", "--rm=true box:1"),
-        *("-v data:/a:U box:1", "-v :/a box:1", "-d box:1", "--name web box:1", "--progress json box:1"),
+        *(
+            "-v ./data:/a:U box:1",
+            "-v data:/a box:1",
+            "-v /a box:1",
+            "-v :/a box:1",
+            "-d box:1",
+            "--name web box:1",
+            "--progress json box:1",
+        ),
         *(
             "--env-file f box:1",
             "--device /dev/null box:1",

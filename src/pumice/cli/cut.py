@@ -1,0 +1,126 @@
+"""``pumice cut``: cut slices of packages into a directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.cli.slice import releases
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.progress import Progress
+    from pumice.slices.model import Release
+
+_EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory was cut before and
+has a manifest, its slices are cut again with the new ones, and what no slice has any longer is removed.
+Owners, modes, times and extended attributes are those of the packages, as far as this user may set them."""
+
+
+def parser() -> command_line.Parser:
+    """Return the parser of ``pumice cut``."""
+    parser = command_line.make_parser(
+        "cut",
+        "Cut slices of packages into a directory.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice cut --root rootfs openssl_bins ca-certificates_data",
+            "pumice cut --root rootfs --release ./release --mirror https://mirror.example/debian tool_bins",
+            "pumice cut --root rootfs",
+        ),
+    )
+    parser.add_argument("slices", metavar="SLICE", nargs="*", help="slice to cut, with all it requires")
+    parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="directory to write into")
+    releases.add_release_options(parser)
+    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
+    parser.add_argument(
+        "--mirror",
+        metavar="[ARCHIVE=]URL",
+        action="append",
+        default=[],
+        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
+    )
+    parser.add_argument(
+        "--ignore",
+        choices=("unmaintained", "unstable"),
+        action="append",
+        default=[],
+        help="cut from a release that is no longer supported, or not yet; can be repeated",
+    )
+    command_line.add_offline_option(parser)
+    command_line.add_quiet_option(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    from pumice.assembly.slice_cut import CutSettings, cut_slices
+    from pumice.assembly.slice_root import find_manifest, write_root
+    from pumice.errors import UsageError
+
+    options = parser().parse_args(arguments)
+    progress = output.make_progress(options.progress)
+    with releases.open_home() as home:
+        release = releases.load(options, home)
+        _check_maintenance(release, options.ignore)
+        manifest = find_manifest(options.root, release)
+        names = sorted({*options.slices, *(manifest.slices if manifest else ())})
+        if not names:
+            raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
+        settings = CutSettings(
+            architecture=options.arch or _own_architecture(),
+            mirrors=_parse_mirrors(options.mirror),
+            offline=options.offline,
+        )
+        cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
+        for note in (*release.notes, *cut.notes):
+            progress.warn(note)
+        write_root(cut, options.root, manifest, progress)
+    _summarize(options, progress, len(cut.selected.slices), len(cut.selected.packages))
+    return 0
+
+
+def _summarize(options: argparse.Namespace, progress: Progress, slices: int, packages: int) -> None:
+    packages_text = "1 package" if packages == 1 else f"{packages} packages"
+    slices_text = "1 slice" if slices == 1 else f"{slices} slices"
+    progress.note(f"cut {slices_text} of {packages_text} into {options.root}")
+
+
+def _own_architecture() -> str:
+    from pumice.formats import platforms
+
+    return platforms.to_debian(platforms.from_machine(os.uname().machine))
+
+
+def _parse_mirrors(texts: Sequence[str]) -> dict[str, str]:
+    """Return the URLs of ``--mirror`` by archive, with the empty name for all archives."""
+    from pumice.errors import UsageError
+
+    mirrors: dict[str, str] = {}
+    for text in texts:
+        name, equals, url = text.partition("=")
+        if not equals or ":" in name or "/" in name:
+            name, url = "", text
+        if not url.startswith(("https://", "http://", "file:/")):
+            raise UsageError(f"{text[:100]!r} is not a mirror", hint="start with https://, http:// or file:/")
+        mirrors[name] = url
+    return mirrors
+
+
+def _check_maintenance(release: Release, ignored: Sequence[str]) -> None:
+    from pumice.clock import SystemClock, format_rfc3339
+    from pumice.errors import UsageError
+
+    today = format_rfc3339(SystemClock().now())[:10]
+    dates = release.maintenance
+    if today < dates.standard and "unstable" not in ignored:
+        message = f"the release is not stable before {dates.standard}"
+        raise UsageError(message, hint="pass --ignore unstable to cut from it")
+    if today >= dates.supported_until and "unmaintained" not in ignored:
+        message = f"the release is not maintained since {dates.supported_until}"
+        raise UsageError(message, hint="pass --ignore unmaintained to cut from it")

@@ -1,0 +1,99 @@
+"""``pumice port``: list the published ports of a running pod."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.cli import arguments as command_line
+from pumice.cli import pod_arguments, pod_views, results
+from pumice.errors import PodError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.runtime.network.host_ports import PublishedPort
+
+_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?", re.ASCII)
+
+
+class ListedPort(msgspec.Struct, frozen=True, kw_only=True):
+    """A published port: ``host_port`` at ``host_ip`` leads to ``container_port``.
+
+    ``host_ip`` is ``0.0.0.0`` for all addresses of this machine.
+    """
+
+    container_port: int
+    protocol: str
+    host_ip: str
+    host_port: int
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice port``."""
+    parser = command_line.make_parser(
+        "port",
+        "List the ports of this machine at which a running pod is reachable.",
+        progress=False,
+        epilog="A pod that uses the network of the machine has no published ports.",
+        examples=("pumice port web", "pumice port web 80/tcp"),
+    )
+    pod_arguments.add_pod(parser)
+    parser.add_argument(
+        "port",
+        metavar="PORT[/PROTOCOL]",
+        nargs="?",
+        type=_parse_port,
+        help="print only the addresses of this port of the pod (default: tcp)",
+    )
+    results.add_format_options(parser, "port", example="HostPort")
+    return parser
+
+
+def _parse_port(text: str) -> tuple[int, str]:
+    match = _PORT.fullmatch(text)
+    if not match or not 0 < int(match[1]) < 1 << 16:
+        raise UsageError(
+            f"{text[:60]!r} is not a port", hint="write a number from 1 to 65535, such as 80/tcp"
+        )
+    return int(match[1]), match[2] or "tcp"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    from pumice.runtime.pods import pod_store
+    from pumice.runtime.pods.ports import list_ports
+
+    with pod_views.open_home() as home:
+        state = pod_store.find_pod(home, options.pod)
+        ports = list_ports(state, home)
+        home.close()
+    if options.port:
+        ports = [port for port in ports if (port.container, port.protocol) == options.port]
+        if not ports:
+            raise PodError(
+                f"the pod {state.pod.name} has no published port {options.port[0]}/{options.port[1]}",
+                hint=f"list its ports with 'pumice port {state.pod.name}'",
+            )
+    listed = [_describe(port) for port in ports]
+    results.write_result(listed, options.format, lambda: [_line(port, options.port) for port in listed])
+    return 0
+
+
+def _describe(port: PublishedPort) -> ListedPort:
+    return ListedPort(
+        container_port=port.container,
+        protocol=port.protocol,
+        host_ip=port.address or "0.0.0.0",  # noqa: S104 - as podman shows it
+        host_port=port.host,
+    )
+
+
+def _line(port: ListedPort, only: tuple[int, str] | None) -> str:
+    address = f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip
+    target = f"{address}:{port.host_port}"
+    return target if only else f"{port.container_port}/{port.protocol} -> {target}"

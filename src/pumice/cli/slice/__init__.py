@@ -1,0 +1,30 @@
+"""``pumice slice``: list, show and check the slices of packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli.slice import check, find, info
+from pumice.cli.slice import list as list_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """A release is a directory with chisel.yaml and slices/*.yaml, in the formats v1 to v3 of
+Chisel, or a tar archive of one. Without --release, the slices for Debian that come with Pumice are used."""
+
+
+def parser() -> command_line.Parser:
+    """Return the parser of ``pumice slice``."""
+    parser = command_line.make_action_parser(
+        "slice", "List, show and check the slices of packages.", epilog=_EPILOG
+    )
+    for action in (list_slices, info, find, check):
+        action.add_parser(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    return command_line.run_action(parser(), arguments)

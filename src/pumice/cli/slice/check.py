@@ -1,0 +1,53 @@
+"""``pumice slice check``: check the definitions of a release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli.slice import releases
+
+if TYPE_CHECKING:
+    import argparse
+
+_EPILOG = """All problems are printed, each with its file, line and column; then the exit code is 8. With
+the names of slices, conflicts are looked for only between these and what they require."""
+
+
+def add_parser(parser: command_line.Parser) -> None:
+    """Add the action to the parser of ``pumice slice``."""
+    action = command_line.add_action(
+        parser,
+        "check",
+        run,
+        "check the definitions of a release",
+        epilog=_EPILOG,
+        examples=(
+            "pumice slice check --release ./chisel-releases",
+            "pumice slice check openssl_bins --release ./chisel-releases",
+        ),
+    )
+    action.add_argument("slices", metavar="SLICE", nargs="*", help="check only these slices together")
+    releases.add_release_options(action)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a release and print what it consists of."""
+    from pumice.cli import output
+    from pumice.slices import closure
+    from pumice.slices.release import check_closure
+    from pumice.slices.scripts import check_scripts
+
+    progress = output.make_progress("plain")
+    with releases.open_home() as home:
+        release = releases.load(options, home, check_all=not options.slices)
+    slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())
+    if options.slices:
+        check_closure(release, slices)
+    check_scripts(release, slices)
+    for note in release.notes:
+        progress.warn(note)
+    packages = len({item.package for item in slices})
+    paths = sum(len(item.contents) for item in slices)
+    print(f"{len(slices)} slices of {packages} packages with {paths} paths: no problems")
+    return 0

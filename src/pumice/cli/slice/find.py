@@ -1,0 +1,42 @@
+"""``pumice slice find``: find slices by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import results
+from pumice.cli.slice import releases
+from pumice.cli.slice.list import write_slices
+
+if TYPE_CHECKING:
+    import argparse
+
+_EPILOG = """A query is the name of a package, _SLICE, or PACKAGE_SLICE. It may contain * and ?, and one
+character may be wrong. A slice is printed if it matches all queries. The exit code is 1 if there is none."""
+
+
+def add_parser(parser: command_line.Parser) -> None:
+    """Add the action to the parser of ``pumice slice``."""
+    action = command_line.add_action(
+        parser,
+        "find",
+        run,
+        "find slices by their names",
+        epilog=_EPILOG,
+        examples=("pumice slice find openssl", "pumice slice find 'lib*' _libs"),
+    )
+    action.add_argument("queries", metavar="QUERY", nargs="+", help="name or pattern to find")
+    releases.add_release_options(action)
+    results.add_format_options(action, "slice find", example="Slice")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the slices that match."""
+    from pumice.slices.search import find_slices
+
+    with releases.open_home() as home:
+        release = releases.load(options, home)
+    found = find_slices(release, options.queries)
+    write_slices(found, options.format)
+    return 0 if found else 1

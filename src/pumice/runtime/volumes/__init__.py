@@ -1,0 +1,1 @@
+"""Named volumes: directories of the store that pods mount, and that no collection removes."""

@@ -1,0 +1,118 @@
+"""Patterns of paths: ``?`` is one character, ``*`` any number, both without ``/``; ``**`` is any text.
+
+Nothing here compiles patterns to regular expressions, which take exponential time for some: sets of
+positions advance over the text instead, in time proportional to the product of the lengths.
+"""
+
+from __future__ import annotations
+
+import re
+
+_WILD = re.compile("[*?]")
+_TOKENS = re.compile(r"\*\*+|[^*]|\*", re.DOTALL)
+_ANY, _STAR, _ONE = "**", "*", "?"
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path contains wildcards."""
+    return _WILD.search(path) is not None
+
+
+def literal_prefix(pattern: str) -> str:
+    """Return the text before the first wildcard."""
+    wildcard = _WILD.search(pattern)
+    return pattern[: wildcard.start()] if wildcard else pattern
+
+
+def literal_suffix(pattern: str) -> str:
+    """Return the text after the last wildcard."""
+    return pattern[max(pattern.rfind("*"), pattern.rfind("?")) + 1 :]
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern matches a whole path without wildcards."""
+    prefix, suffix = literal_prefix(pattern), literal_suffix(pattern)
+    if not path.startswith(prefix) or not path.endswith(suffix):
+        return False
+    tokens = _tokens(pattern)
+    positions = {0}
+    for token in tokens:
+        if token == _ANY:
+            positions = set(range(min(positions), len(path) + 1))
+        elif token == _STAR:
+            positions = _advance_star(positions, path)
+        else:
+            positions = {
+                at + 1
+                for at in positions
+                if at < len(path) and (path[at] == token or (token == _ONE and path[at] != "/"))
+            }
+        if not positions:
+            return False
+    return len(path) in positions
+
+
+def _advance_star(positions: set[int], path: str) -> set[int]:
+    reached: set[int] = set()
+    for start in sorted(positions):
+        if start in reached:
+            continue
+        end = path.find("/", start)
+        reached.update(range(start, (len(path) if end < 0 else end) + 1))
+    return reached
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether there is a path that both patterns match; both may be paths without wildcards."""
+    if first == second:
+        return True
+    if not is_pattern(first):
+        return matches(second, first) if is_pattern(second) else False
+    if not is_pattern(second):
+        return matches(first, second)
+    first_prefix, second_prefix = literal_prefix(first), literal_prefix(second)
+    if not (first_prefix.startswith(second_prefix) or second_prefix.startswith(first_prefix)):
+        return False
+    first_suffix, second_suffix = literal_suffix(first), literal_suffix(second)
+    if not (first_suffix.endswith(second_suffix) or second_suffix.endswith(first_suffix)):
+        return False
+    return _overlap_tokens(_tokens(first), _tokens(second))
+
+
+def _overlap_tokens(first: list[str], second: list[str]) -> bool:
+    """Whether two lists of tokens have a common text.
+
+    ``row[j]`` says whether the tokens so far and ``second[:j]`` can stand for the same text; a star that
+    was consumed last can go on.
+    """
+    row = [True]
+    for token in second:
+        row.append(row[-1] and token in (_ANY, _STAR))
+    for token in first:
+        is_star = token in (_ANY, _STAR)
+        new_row = [row[0] and is_star]
+        for column, other in enumerate(second, 1):
+            new_row.append(
+                (row[column - 1] and _have_common_text(token, other))
+                or (row[column] and (is_star or _absorbs(other, token)))
+                or (new_row[column - 1] and (other in (_ANY, _STAR) or _absorbs(token, other)))
+            )
+        row = new_row
+        if True not in row:
+            return False
+    return row[-1]
+
+
+def _have_common_text(token: str, other: str) -> bool:
+    if token == other or _ANY in (token, other):
+        return True
+    return "/" not in (token, other) and not {token, other}.isdisjoint((_STAR, _ONE))
+
+
+def _absorbs(star: str, token: str) -> bool:
+    """Whether a star goes on over a token."""
+    return star == _ANY or (star == _STAR and token != "/")  # noqa: S105 - no password
+
+
+def _tokens(pattern: str) -> list[str]:
+    return [_ANY if token.startswith("**") else token for token in _TOKENS.findall(pattern)]

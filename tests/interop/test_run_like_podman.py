@@ -1,0 +1,243 @@
+"""``pumice run`` does what ``podman run`` does, apart from the differences in docs/reference/podman.md.
+
+The checks are those of docker-library's images and more. Each runs with podman and with every stage 1.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import tempfile
+import termios
+from contextlib import contextmanager
+from fcntl import ioctl
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from pumice.formats import oci
+from pumice.formats.tar import Entry
+from pumice.store.home import Home
+from tests.support import images, people
+from tests.support.peers import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.support.people import Person
+
+PAGE = Path(__file__).parents[2] / "docs/reference/podman.md"
+STAGES = ("builtin", "bwrap", "runc")
+BIG = 3_000_000
+_CAPABILITIES = "grep CapEff /proc/self/status | cut -f2"
+
+
+class Check(NamedTuple):
+    """What is run and what comes of it: the exit code and the standard output, as one text."""
+
+    options: str
+    command: Sequence[str]
+    result: str
+    stdin: str = ""
+
+
+def shell(script: str, result: str, options: str = "", stdin: str = "") -> Check:
+    return Check(options, ("sh", "-c", script), result, stdin)
+
+
+CHECKS: dict[str, Check] = {
+    "the exit code passes through": shell("exit 3", "3"),
+    "a signal is 128 and its number": shell("sleep 9 & kill -9 $!; wait $!", "137"),
+    "a missing program": Check("", ("/nope",), "127"),
+    "a file that is not executable": Check("", ("/etc/passwd",), "126"),
+    "a missing program in PATH": Check("", ("nope",), "127"),
+    "an unknown user": Check("--user nobody-here", ("true",), "126"),
+    "an unknown group": Check("--user web:nobody-here", ("true",), "126"),
+    "an unknown option": Check("--no-such-option", ("true",), "125"),
+    "an invalid mount": Check("--volume /no/such/directory:/x", ("true",), "125"),
+    "no shell is needed": Check("", ("true",), "0"),
+    "the image's command": Check("", (), "0 from the image"),
+    "an entrypoint": Check("--entrypoint echo", ("a", "b"), "0 a b"),
+    "the program is process 1": shell("echo $$", "0 1"),
+    "variables of the image": shell("echo $A", "0 image"),
+    "variables": shell("echo $A $B", "0 x y", "--env A=x --env B=y"),
+    "a variable of the caller": shell("echo $CALLER", "0 here", "--env CALLER"),
+    "the working directory of the image": shell("pwd", "0 /srv"),
+    "a working directory": shell("pwd", "0 /tmp", "--workdir /tmp"),
+    "a working directory that does not exist": shell("pwd", "126", "--workdir /new"),
+    "a user with groups": shell("echo $(id -u) $(id -g) $(id -G)", "0 33 34 34 29 50", "--user web"),
+    "a user and a group": shell("echo $(id -u) $(id -g) $(id -G)", "0 33 50 50", "--user web:staff"),
+    "a user without a name": shell("echo $(id -u):$(id -g) $HOME", "0 1234:0 /srv", "--user 1234"),
+    "the home directory": shell("echo $HOME", "0 /srv", "--user web"),
+    "standard input": shell("cat", "0 typed", "--interactive", "typed"),
+    "standard input without -i": shell("cat", "0", "", "typed"),
+    "much output": shell(f"yes | head -c {BIG} | md5sum; yes | head -c {BIG}", "0 big"),
+    "output by name, not as root": shell("echo out > /dev/stdout", "0 out", "--user web"),
+    "a read-only root": shell("touch /tmp/x; touch /x", "1", "--read-only"),
+    "a file system in memory": shell("stat -c %a /t; touch /t/x", "0 700", "--tmpfs /t:mode=0700,size=1m"),
+    "a full file system in memory": shell(
+        "dd if=/dev/zero of=/t/x bs=1k count=2000 2>/dev/null", "1", "--tmpfs /t:size=1m"
+    ),
+    "an additional host": shell(
+        "grep 10.9.8.7 /etc/hosts | tr -s '\\t ' ' '", "0 10.9.8.7 db", "--add-host db:10.9.8.7"
+    ),
+    "a host name": shell("hostname", "0 box.example", "--hostname box.example"),
+    "the host name in /etc/hosts": shell("grep -c box.example /etc/hosts", "0 1", "--hostname box.example"),
+    "a resource limit": shell("ulimit -Sn; ulimit -Hn", "0 64 128", "--ulimit nofile=64:128"),
+    "no capabilities": shell(_CAPABILITIES, "0 0000000000000000", "--cap-drop ALL"),
+    "the default capabilities": shell(_CAPABILITIES, "0 00000000800405fb"),
+    "one capability": shell(_CAPABILITIES, "0 0000000000002000", "--cap-drop ALL --cap-add NET_RAW"),
+    "no capabilities without root": shell(_CAPABILITIES, "0 0000000000000000", "--user web"),
+    "new privileges": shell("grep NoNewPrivs /proc/self/status | cut -f2", "0 0"),
+    "no new privileges": shell(
+        "grep NoNewPrivs /proc/self/status | cut -f2", "0 1", "--security-opt no-new-privileges"
+    ),
+    "a filter of system calls": shell("grep Seccomp: /proc/self/status | cut -f2", "0 2"),
+    "hidden files of the kernel": shell(
+        "cat /proc/kcore /proc/keys | wc -c; ls /sys/firmware | wc -l", "0 0 0"
+    ),
+    "settings of the kernel are read-only": shell("echo 1 > /proc/sys/vm/swappiness", "1"),
+    "no devices of the machine": shell("ls /dev/sda /dev/vda /dev/mem 2>/dev/null | wc -l", "0 0"),
+    "a named volume for a user": shell("touch /v/x && ls /v", "0 x", "--user web --volume names-a:/v"),
+    "a named volume gets the image's files": shell("ls /srv", "0 data", "--volume names-b:/srv"),
+    "a read-only volume": shell("touch /v/x", "1", "--volume names-c:/v:ro"),
+    "an anonymous volume": shell("touch /v/x && ls /v", "0 x", "--volume /v"),
+    "a mount of type=volume": shell("touch /v/x && ls /v", "0 x", "--mount type=volume,src=names-d,dst=/v"),
+}
+
+
+@contextmanager
+def podman_command(home: Path) -> Iterator[list[str]]:
+    """Yield the command of podman with a store of its own, in which the image is ``box:1``."""
+    with tempfile.TemporaryDirectory(prefix="pod-", dir="/tmp") as short:  # paths have at most 50 characters
+        command = [need("podman"), "--root", f"{short}/r", "--runroot", f"{short}/s", "--runtime", "runc"]
+        command += ["--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+        try:
+            image = subprocess.run(
+                [*command, "pull", "--quiet", f"oci:{home}/layout"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            subprocess.run([*command, "tag", image, "localhost/box:1"], check=True)
+            yield command
+        finally:
+            subprocess.run([*command, "rm", "--all", "--force"], check=False, capture_output=True)
+            subprocess.run([*command, "rmi", "--all", "--force"], check=False, capture_output=True)
+            subprocess.run(["umount", "-l", f"{short}/r/overlay"], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Person]:
+    with people.person("root") as person:
+        content = images.shell()
+        for applet in ("cut", "dd", "head", "hostname", "md5sum", "stat", "stty", "tr", "true", "wc", "yes"):
+            content[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
+        content["srv/data"] = "data\n"
+        config = oci.RunConfig(env=("A=image",), working_dir="/srv", cmd=("echo", "from the image"))
+        with Home(person.home / "store") as home:
+            images.make(home, [content], name="box:1", config=config)
+        assert person.pumice("copy", "box:1", "oci:layout", "--insecure-options=image").returncode == 0
+        yield person
+
+
+@pytest.fixture(scope="module")
+def tools(root: Person) -> Iterator[dict[str, list[str]]]:
+    """The command of each tool up to its options."""
+    with podman_command(root.home) as podman:
+        limits = ["--ulimit", "nproc=1024:1024"]  # this machine may not allow podman's own
+        yield {
+            "podman": [*podman, "run", "--rm", "--network", "none", *limits],
+            **{
+                stage1: root.command("run", "--progress", "none", "--stage1", stage1, "--network", "none")
+                for stage1 in STAGES
+                if stage1 == "builtin" or need(stage1)
+            },
+        }
+
+
+def run(root: Person, tool: str, command: list[str], check: Check) -> str:
+    """Return the result of a check with one tool."""
+    options = check.options.split()
+    if tool == "podman" and "nofile" not in check.options:
+        options += ["--ulimit", "nofile=1024:1024"]
+    if tool != "podman":
+        options = [option.replace("names-", f"names-{tool}-") for option in options]
+    process = subprocess.run(
+        [*command, *options, "localhost/box:1" if tool == "podman" else "box:1", *check.command],
+        env={**os.environ, **root.environment({"CALLER": "here"})},
+        input=check.stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    output = " ".join(process.stdout.split())
+    if len(process.stdout) > BIG and process.stdout.count("y\n") == BIG // 2:
+        output = "big"
+    return f"{process.returncode} {output}".strip()
+
+
+def differences() -> dict[tuple[str, str], str]:
+    """Return the documented results of Pumice that differ from podman's, by check and stage 1."""
+    found = {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == 5 and cells[0] in CHECKS:
+            check, podman, stages, pumice, reason = cells
+            assert CHECKS[check].result == podman.strip("`"), (
+                f"the page has another result of podman for {check}"
+            )
+            assert reason
+            for stage1 in STAGES if stages == "all" else stages.split(", "):
+                found[check, stage1] = pumice.strip("`")
+    return found
+
+
+@pytest.mark.peer("podman", "runc", "bwrap")
+@pytest.mark.parametrize("tool", ["podman", *STAGES])
+def test_every_check_has_its_result(root: Person, tools: dict[str, list[str]], tool: str) -> None:
+    documented = differences()
+    expected = {name: documented.get((name, tool), check.result) for name, check in CHECKS.items()}
+    results = {name: run(root, tool, tools[tool], check) for name, check in CHECKS.items()}
+    assert {name: result for name, result in results.items() if result != expected[name]} == {}
+
+
+@pytest.mark.peer("podman", "runc", "bwrap")
+@pytest.mark.parametrize("tool", ["podman", *STAGES])
+def test_a_terminal_has_its_size_and_signals_pass_through(
+    root: Person, tools: dict[str, list[str]], tool: str
+) -> None:
+    image = "localhost/box:1" if tool == "podman" else "box:1"
+    limits = ["--ulimit", "nofile=1024:1024"] if tool == "podman" else []
+    script = "[ -t 0 ] && [ -t 1 ] && stty size"
+    controller, terminal = pty.openpty()
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
+    process = subprocess.run(
+        [*tools[tool], *limits, "--interactive", "--tty", image, "sh", "-c", script],
+        env={**os.environ, **root.environment()},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        check=False,
+    )
+    os.close(terminal)
+    output = os.read(controller, 4096).decode()
+    os.close(controller)
+    assert (process.returncode, output.strip()) == (0, "33 77")
+    script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+    with subprocess.Popen(
+        [*tools[tool], *limits, image, "sh", "-c", script],
+        env={**os.environ, **root.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        running.terminate()
+        assert running.wait(60) == 5

@@ -7,6 +7,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from pumice.ownership import make_directory
+
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SECONDS = 5
 EMULATION = ("-accel", "tcg,tb-size=256", "-cpu", "max")
@@ -26,7 +28,7 @@ def choose(qemu: str, kernel: str, cache: Path) -> tuple[str, ...]:
     answer = cache / f"kvm-{boot}-{os.geteuid()}"
     if not answer.exists():
         with suppress(OSError):
-            cache.mkdir(parents=True, exist_ok=True)
+            make_directory(cache)
             for old in cache.glob(f"kvm-*-{os.geteuid()}"):
                 old.unlink()
             answer.write_text("yes" if _starts_guest(qemu, kernel) else "no")

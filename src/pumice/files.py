@@ -273,6 +273,29 @@ class FileLock:
                 raise
             self._descriptor = descriptor
 
+    def try_acquire(self) -> bool:
+        """Acquire the lock exclusively if nobody holds it; return whether it is held now.
+
+        Raises StoreError.
+        """
+        if fcntl is None:
+            return True
+        with translate_os_errors(self._path):
+            descriptor = self._open()
+            if descriptor < 0:
+                return False
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    os.close(descriptor)
+                    raise
+            self._descriptor = descriptor
+        return True
+
     def release(self) -> None:
         """Release the lock, if it is held."""
         descriptor, self._descriptor = self._descriptor, -1
@@ -307,8 +330,11 @@ def lock_open(descriptor: int, *, shared: bool = False) -> None:
         _flock(fcntl, descriptor, shared, None)
 
 
-def is_locked(path: str) -> bool:
-    """Return whether another process holds a lock on the file or directory; False if that is unknown."""
+def is_locked(path: str, *, shared: bool = False) -> bool:
+    """Return whether another process holds a lock on the file or directory; False if that is unknown.
+
+    With ``shared``, only an exclusive lock counts, and others that look in this way are not disturbed.
+    """
     if fcntl is None:
         return False
     try:
@@ -316,7 +342,7 @@ def is_locked(path: str) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

@@ -357,3 +357,17 @@ def test_base_essential_installs_the_essential_packages(world: World) -> None:
     assert {package["name"] for package in lock["packages"]["amd64"]} >= {
         package.name for package in (*BASE, HELLO)
     }
+
+
+def test_an_app_container_image_has_the_same_bytes_again(world: World) -> None:
+    world.build("-o", "aci:one.aci")
+    world.build("-o", "aci:two.aci")
+    assert (world.project / "one.aci").read_bytes() == (world.project / "two.aci").read_bytes()
+    assert "valid App Container image" in world.run("aci", "validate", "one.aci").stdout
+
+
+def test_a_platform_that_app_container_does_not_have_is_refused_before_the_build(world: World) -> None:
+    build = world.run("build", "recipe.yaml", "--arch", "riscv64", "-o", "aci:image.aci")
+    assert build.code == 8
+    assert "App Container has no platform 'linux/riscv64'" in build.stderr
+    assert not (world.project / "image.aci").exists()

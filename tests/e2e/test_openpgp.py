@@ -224,3 +224,29 @@ def test_memory_does_not_grow_with_the_archive(world: TrustWorld) -> None:
         check=True,
     )
     large.unlink()
+
+
+@pytest.fixture(scope="module")
+def signed_aci(built: TrustWorld) -> TrustWorld:
+    built.must("build", "recipe.yaml", "--sign", "ada.key", "-o", "aci:image.aci")
+    return built
+
+
+def test_an_app_container_image_is_signed_and_trusted_by_its_name(signed_aci: TrustWorld) -> None:
+    world = signed_aci
+    shutil.rmtree(world.config, ignore_errors=True)
+    assert (world.project / "image.aci.asc").read_bytes().startswith(b"-----BEGIN PGP SIGNATURE-----")
+    assert world.do("verify", "aci:image.aci", store=OTHER).code == 7
+    trust(world, "--prefix", "example.org")
+    assert world.do("verify", "aci:image.aci", store=OTHER).code == 7
+    trust(world, "--prefix", "example.com")
+    assert "user rule for example.com" in world.must("verify", "aci:image.aci", store=OTHER)
+
+
+def test_a_changed_app_container_image_is_not_trusted(signed_aci: TrustWorld) -> None:
+    world = signed_aci
+    world.must("aci", "patch-manifest", "--user", "7", "image.aci", "changed.aci")
+    shutil.copy(world.project / "image.aci.asc", world.project / "changed.aci.asc")
+    pumice_run = world.do("verify", "aci:changed.aci", "--key", "ada.pub", store=OTHER)
+    assert pumice_run.code == 7
+    assert "signature" in pumice_run.stderr

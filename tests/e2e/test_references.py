@@ -47,6 +47,7 @@ FILES = {
     "image.tar": ("is an OCI archive", "write oci-archive:image.tar"),
     "saved.tar": ("is an archive of docker save", "write docker-archive:saved.tar"),
     "absent.tar": ("is the name of an archive", "write oci-archive:absent.tar"),
+    "hello.aci": ("is an App Container image", "write aci:hello.aci"),
     "layout": ("is a directory with an OCI layout", "write oci:layout"),
     "./layout": ("is a directory with an OCI layout", "write oci:./layout"),
     "https://registry.invalid/app:1": ("is a URL", "write docker://registry.invalid/app:1"),
@@ -77,6 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         locations.write(image, "oci:layout", version="1", home=home)
         locations.write(image, "oci-archive:image.tar", version="1", home=home)
         locations.write(image, "docker-archive:saved.tar", name="app", version="1", home=home)
+        locations.write(image, "aci:hello.aci", name="example.com/app", version="1", home=home)
     Path("recipe.yaml").write_text("name: example.com/x\n")
     Path("recipe.lock").write_text("{}")
     Path("predicate.json").write_text("{}")

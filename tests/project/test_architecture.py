@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pumice.image.transports.locations import TRANSPORTS
+from tests.support import sources
 from tests.support.docs import ROOT
 
 SOURCE = ROOT / "src" / "pumice"
@@ -75,7 +76,7 @@ def test_files_have_at_most_400_lines() -> None:
 def test_functions_have_a_limited_length() -> None:
     long = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in sources.nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 if lines > FUNCTION_LINES:
@@ -105,7 +106,7 @@ def test_the_library_neither_prints_nor_exits(word: str) -> None:
         f"{name(path)}:{node.lineno}"
         for path in modules()
         if "cli" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in sources.nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == word
     ]
     assert callers == []
@@ -115,7 +116,7 @@ def test_protocols_are_small() -> None:
     """A protocol has at most five methods, so that a second implementation is little work."""
     wide = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in sources.nodes(path):
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
                 methods = [
                     statement.name
@@ -169,6 +170,7 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
         "pasta": "passt",
         "xz": "xz-utils",
         "man": "man-db",
+        "nginx": "nginx-light",
         "apt-ftparchive": "apt-utils",
         "systemd-analyze": "systemd",
     }
@@ -194,7 +196,7 @@ def test_every_created_directory_has_an_explicit_mode() -> None:
     for path in modules():
         if path.name == "ownership.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in sources.nodes(path):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             if node.func.attr not in ("mkdir", "makedirs"):
@@ -228,7 +230,7 @@ def test_only_the_terminal_module_prints() -> None:
     """Only commands print, through `sys.stdout` and `sys.stderr`; logs come from `terminal.logger`."""
     print_calls = []
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in sources.nodes(path):
             text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call) else ""
             in_cli = "cli" in path.parts
             prints = text in ("sys.stdout", "sys.stderr") or text.startswith("print(")
@@ -241,14 +243,16 @@ def test_only_the_terminal_module_prints() -> None:
     allowed_prints = {
         "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before os._exit
         "src/pumice/registry/server/serve.py: sys.stderr",
+        "src/pumice/runtime/metadata/service.py: sys.stdout",  # a program of its own
+        "src/pumice/runtime/metadata/service.py: sys.stderr",
     }
     silenced = "src/pumice/trust/keyless.py: logging.getLogger('sigstore')"
     assert {line for line in print_calls if not line.startswith(silenced)} - allowed_prints == set()
 
 
 SCHEMES = {transport.scheme for transport in TRANSPORTS}
-AMBIGUOUS_NAMES = {"dir", "tar", "store", "docker"}
-"""Names of transports that are also names of other things, such as kinds of tar entries."""
+AMBIGUOUS_NAMES = {"aci", "dir", "tar", "store", "docker"}
+"""Names of transports that are also names of other things, such as kinds of tar entries and commands."""
 WITH_SCHEMES = {
     "image/transports/": "the table of transports, and hints that name another one",
     "registry/reference.py": "the client accepts docker:// before the name of an image",
@@ -259,7 +263,7 @@ WITH_SCHEMES = {
 
 def _scheme_literals(path: Path) -> list[str]:
     """Return the string literals of a module that are the scheme or the name of a transport."""
-    tree = ast.parse(path.read_text())
+    tree = sources.tree(path)
     words = SCHEMES | {transport.name for transport in TRANSPORTS} - AMBIGUOUS_NAMES
     return [
         f"{path.relative_to(SOURCE)}:{node.lineno}: {node.value!r}"

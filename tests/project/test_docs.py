@@ -10,7 +10,7 @@ import pytest
 
 from pumice import errors
 from pumice.cli.main import COMMANDS
-from tests.support import docs, peers
+from tests.support import docs, peers, sources
 from tests.support.docs import ROOT
 from tools import reference
 
@@ -81,7 +81,7 @@ def test_every_variable_of_the_environment_is_documented() -> None:
     text = (REFERENCE / "environment.md").read_text()
     read = set()
     for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in sources.nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 read |= set(
                     re.findall(

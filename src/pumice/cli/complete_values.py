@@ -24,7 +24,15 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (
             "ARG",
             "ADDR",
+            "CALL,...",
             "CAP",
+            "CAP,...",
+            "COMMAND",
+            "GID,...",
+            "GROUP",
+            "ISOLATOR:...",
+            "MOUNT:...",
+            "PORT:...",
             "DOMAIN",
             "DST[:OPTIONS]",
             "NAME:ADDR",
@@ -71,12 +79,13 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]"))
+_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]"))
 _DIRECTORIES = frozenset(("DIR", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",
     "oci-archive:": "OCI image layout in a tar file",
     "docker-archive:": "archive of docker save or podman save",
+    "aci:": "App Container image",
     "docker://": "image in a registry",
 }
 _DESTINATIONS = {

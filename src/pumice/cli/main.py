@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "top": ("pumice.cli.top", "List the processes of a running pod", "Pods"),
     "volume": ("pumice.cli.volume", "Create, list and remove volumes", "Pods"),
     "generate": ("pumice.cli.generate", "Write the files with which systemd runs a pod", "Pods"),
+    "identity": ("pumice.cli.identity", "Issue and verify the tokens of pods, and manage their keys", "Pods"),
+    "metadata-service": ("pumice.cli.metadata_service", "Run the metadata service of pods", "More"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",
@@ -76,6 +78,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
     "login": ("pumice.cli.login", "Log in to a registry", "Registries"),
     "logout": ("pumice.cli.logout", "Log out of a registry", "Registries"),
+    "convert": ("pumice.cli.convert", "Convert an image between OCI and App Container", "App Container"),
+    "aci": ("pumice.cli.aci", "Validate, build and unpack App Container images", "App Container"),
     "tag": ("pumice.cli.tag", "Add names to an image in the store or in a registry", "Store"),
     "untag": ("pumice.cli.untag", "Remove names of an image in the store", "Store"),
     "load": ("pumice.cli.load", "Load images from an archive into the store", "Store"),

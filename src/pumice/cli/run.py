@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.runtime.container import Mount
-    from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
+    from pumice.runtime.run_options import AppOptions, ImageOptions, MetadataRequest, PodOptions
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -131,6 +131,20 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         help="add a label to the pod (repeatable)",
     )
     parser.add_argument("--cidfile", metavar="FILE", help="write the id of the pod to FILE")
+    parser.add_argument(
+        "--mds",
+        "--mds-register",
+        dest="mds",
+        action="store_true",
+        help="give the pod access to the metadata service, which tells and proves who it is",
+    )
+    parser.add_argument(
+        "--mds-audience",
+        action="append",
+        default=[],
+        metavar="AUDIENCE",
+        help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
+    )
     # Only 'pumice run-prepared' passes it.
     parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
@@ -247,7 +261,8 @@ def plan_pod(options: argparse.Namespace, arguments: Sequence[str], *, keeps_pod
 
     from pumice.runtime.run_options import PodOptions
 
-    pod_id = _choose_id(options) if keeps_pod else ""
+    metadata = _plan_metadata(options)
+    pod_id = _choose_id(options) if keeps_pod or metadata else ""
     option_count = len(arguments) - len(options.arguments) - 1
     return PodOptions(
         stage1=options.stage1,
@@ -260,11 +275,21 @@ def plan_pod(options: argparse.Namespace, arguments: Sequence[str], *, keeps_pod
         name=options.pod_name,
         labels=dict(label.partition("=")[::2] for label in options.label),
         detached=options.detach,
-        remove=options.rm,
+        remove=options.rm or not (keeps_pod or options.prepared),
+        metadata=metadata,
         run_options=tuple(arguments[:option_count]),
         run_arguments=tuple(arguments[option_count:]),
         run_directory=str(Path.cwd()) if pod_id else "/",
     )
+
+
+def _plan_metadata(options: argparse.Namespace) -> MetadataRequest | None:
+    """Return the access to the metadata service, None without one."""
+    if not (options.mds or options.mds_audience):
+        return None
+    from pumice.runtime.run_options import MetadataRequest
+
+    return MetadataRequest(audiences=tuple(options.mds_audience))
 
 
 def _choose_id(options: argparse.Namespace) -> str:

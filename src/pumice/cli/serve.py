@@ -6,17 +6,18 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pumice.cli import addresses
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 from pumice.ownership import resolve_links
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from pumice.registry.server.access import Level, Policy
+    from pumice.registry.server.access import Identity, Level, Policy
     from pumice.registry.server.offer import Offer
     from pumice.registry.server.serve import Settings
     from pumice.registry.server.upstream import Upstream
@@ -86,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--listen",
-        type=_parse_address,
+        type=addresses.parse_address,
         default=("127.0.0.1", 5000),
         metavar="HOST:PORT",
         help="address to listen on (default: 127.0.0.1:5000); port 0 selects a free port",
@@ -115,10 +116,12 @@ def _add_access_options(parser: command_line.OptionGroup) -> None:
         metavar="LEVEL",
         help="what clients may do without a password: read, write or none",
     )
+    _add_identity_options(parser)
     parser.add_argument(
         "--insecure-passwords",
         action="store_true",
-        help="accept passwords over plain HTTP from other machines, where the network can read them",
+        help="accept passwords and tokens over plain HTTP from other machines, where the network can read"
+        " them",
     )
     parser.add_argument(
         "--require-signed",
@@ -132,6 +135,27 @@ def _add_access_options(parser: command_line.OptionGroup) -> None:
         default=[],
         metavar="HOST",
         help="accept requests for HOST, such as the name that a reverse proxy forwards (repeatable)",
+    )
+
+
+def _add_identity_options(parser: command_line.OptionGroup) -> None:
+    parser.add_argument(
+        "--identity-issuer",
+        metavar="URL|FILE",
+        help="accept tokens of this issuer as passwords: its URL, or the output of 'pumice identity keys'",
+    )
+    parser.add_argument(
+        "--identity-audience",
+        action="append",
+        default=[],
+        metavar="AUDIENCE",
+        help="with --identity-issuer: accept only tokens for AUDIENCE (repeatable)",
+    )
+    parser.add_argument(
+        "--identities",
+        type=Path,
+        metavar="FILE",
+        help="with --identity-issuer: read from FILE (YAML) which claims make which user",
     )
 
 
@@ -281,23 +305,45 @@ def _policy(options: argparse.Namespace, *, is_loopback: bool, tls: bool) -> Pol
     from pumice.registry.server.access_files import parse_passwords, parse_rules
 
     users = parse_passwords(_read_file(options.htpasswd), str(options.htpasswd)) if options.htpasswd else {}
-    if users and not (is_loopback or tls or options.insecure_passwords):
+    identities, verify_token = _identities(options, users)
+    has_users = bool(users or identities)
+    if has_users and not (is_loopback or tls or options.insecure_passwords):
         raise UsageError(
             "passwords would be sent over the network unencrypted",
             hint="use --tls-cert and --tls-key, or accept the risk with --insecure-passwords",
         )
-    anonymous: Level = options.anonymous or ("write" if is_loopback and not users else "read")
-    if anonymous == "none" and not users:
+    anonymous: Level = options.anonymous or ("write" if is_loopback and not has_users else "read")
+    if anonymous == "none" and not has_users:
         raise UsageError(
             "--anonymous none denies everything, because there are no users", hint="add --htpasswd FILE"
         )
-    rules = parse_rules(_read_file(options.access), str(options.access), users) if options.access else {}
-    if anonymous != "write" and not (users or rules or options.read_only):
+    names = (*users, *(identity.name for identity in identities))
+    rules = parse_rules(_read_file(options.access), str(options.access), names) if options.access else {}
+    if anonymous != "write" and not (has_users or rules or options.read_only):
         print(
             "warning: nobody can push; add --htpasswd FILE, or --anonymous write to allow everyone",
             file=sys.stderr,
         )
-    return Policy(anonymous=anonymous, passwords=users, rules=rules)
+    return Policy(anonymous, users, rules, identities, verify_token)
+
+
+def _identities(
+    options: argparse.Namespace, users: Collection[str]
+) -> tuple[tuple[Identity, ...], Callable[[str], dict[str, Any]] | None]:
+    """Return who may log in with a token, and what verifies tokens; raises UsageError and AccessError."""
+    given = (options.identity_issuer, options.identity_audience, options.identities)
+    if not any(given):
+        return (), None
+    if not all(given):
+        raise UsageError(
+            "--identity-issuer, --identity-audience and --identities must be given together",
+            hint="pass all of them, or none",
+        )
+    from pumice.cli.tokens import open_verifier
+    from pumice.registry.server.access_files import parse_identities
+
+    identities = parse_identities(_read_file(options.identities), str(options.identities), users)
+    return identities, open_verifier(options.identity_issuer, options.identity_audience).verify
 
 
 def _read_file(path: Path) -> bytes:
@@ -330,17 +376,6 @@ def _open_log(name: str | None) -> Iterator[BinaryIO | None]:
 def _file_error(error: OSError | ValueError, path: str | Path) -> UsageError:
     reason = getattr(error, "strerror", None) or str(error)
     return UsageError(reason.lower(), where=str(path))
-
-
-def _parse_address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise UsageError(f"{text!r} is not HOST:PORT", hint="write an IPv6 address as [::1]:5000")
-    if not (colon and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
-        raise UsageError(f"{text!r} is not HOST:PORT", hint="for example 127.0.0.1:5000")
-    return host or "0.0.0.0", int(port)  # noqa: S104 - the meaning of an empty host
 
 
 def _parse_seconds(text: str) -> float:

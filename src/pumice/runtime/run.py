@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Network
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
@@ -69,6 +70,7 @@ def run_image(
     with (
         prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
         prepare_network(pod, config.exposed_ports, home, progress) as attachment,
+        prepare_metadata(pod, home, attachment) as registration,
     ):
         app = msgspec.structs.replace(app, mounts=lock_volumes(app.mounts, home))
         container = plan_container(
@@ -76,11 +78,17 @@ def run_image(
         )
         container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
         container = fit_container(container, pod.stage1, progress, strict=pod.strict)
+        if registration is not None:
+            container = registration.add_app((platform_image.config(), reference, digest), app, container)
         prepare_mounts(container, pod.stage1, home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
-            return start_pod(pod, (reference, digest), config, container, runner, tree, home, attachment)
+            return start_pod(
+                *(pod, (reference, digest), config, container, runner, tree, home),
+                attachment=attachment,
+                registration=registration,
+            )
         launch = plan_launch(container, runner)
         if recorder is not None:
             recorder.record(RepeatableRun(image, platform_image, decision, container, launch), home)
@@ -130,6 +138,20 @@ def prepare_network(
     )
     with closing(attachment) if attachment else nullcontext():
         yield attachment
+
+
+@contextmanager
+def prepare_metadata(
+    pod: PodOptions, home: Home, attachment: Attachment | None
+) -> Iterator[Registration | None]:
+    """Yield the access of a pod to the metadata service, None without one."""
+    if pod.metadata is None:
+        yield None
+        return
+    from pumice.runtime.metadata.registration import Registration
+
+    with closing(Registration(home.root.absolute(), pod, attachment)) as registration:
+        yield registration
 
 
 def plan_container(

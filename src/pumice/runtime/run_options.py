@@ -40,6 +40,12 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
 
 
+class MetadataRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Access to the metadata service; with ``audiences``, the pod can have tokens only for these."""
+
+    audiences: tuple[str, ...] = ()
+
+
 class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A pod: what its applications share, and how it is kept.
 
@@ -48,7 +54,8 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id`` is that of `pod_store.new_id`; without one, the program runs in the foreground and leaves nothing.
     A ``name`` is chosen if it is empty. A ``detached`` pod runs in the background, another one in the
-    foreground; ``remove`` removes it at its end. The last three are as in `records.Pod`.
+    foreground; ``remove`` removes it at its end. The last three are as in `records.Pod`. Only a pod with an
+    id can have ``metadata``.
     """
 
     stage1: str = "builtin"
@@ -62,6 +69,7 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     detached: bool = False
     remove: bool = False
+    metadata: MetadataRequest | None = None
     run_options: tuple[str, ...] = ()
     run_arguments: tuple[str, ...] = ()
     run_directory: str = "/"

@@ -111,7 +111,7 @@ class _CountingReader:
         return data
 
 
-class _UnnamedFile:
+class UnnamedFile:
     """A file without a name, which exists as long as this object."""
 
     def __init__(self, descriptor: int) -> None:
@@ -132,7 +132,7 @@ def index_archive(path: Path) -> ArchiveIndex:
             if compression == "plain":
                 return _index_members(_CountingReader(file), path, None)
             with _decompress(file, compression) as content:
-                unnamed_file = _UnnamedFile(content.fileno())
+                unnamed_file = UnnamedFile(content.fileno())
                 return _index_members(
                     _CountingReader(cast("BinaryIO", content)), unnamed_file.path, unnamed_file
                 )

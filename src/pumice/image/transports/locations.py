@@ -55,6 +55,8 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """Holds the image of one platform, and no signatures, SBOMs or other referrers."""
     has_detached_signature: bool = False
     """`pumice sign` writes an OpenPGP signature of the file next to it."""
+    is_converted: bool = False
+    """Another format of images: the root file system and the config stay the same, digests do not."""
     is_store: bool = False
     is_registry: bool = False
 
@@ -116,7 +118,17 @@ ROOTFS_DIRECTORY = Transport(
     has_one_platform=True,
 )
 
-TRANSPORTS = (LAYOUT, LAYOUT_ARCHIVE, DOCKER_ARCHIVE, ROOTFS_TAR, ROOTFS_DIRECTORY, STORE, REGISTRY)
+ACI = Transport(
+    scheme="aci:",
+    syntax="aci:FILE",
+    implementation="aci:AciLocation",
+    is_file=True,
+    has_one_platform=True,
+    has_detached_signature=True,
+    is_converted=True,
+)
+
+TRANSPORTS = (LAYOUT, LAYOUT_ARCHIVE, DOCKER_ARCHIVE, ACI, ROOTFS_TAR, ROOTFS_DIRECTORY, STORE, REGISTRY)
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -272,6 +284,11 @@ def check_destinations(
     for location in destinations:
         if location.address.transport.has_one_platform and len(platforms) > 1:
             raise _make_platforms_error(location.address, platforms)
+        if location.address.transport.is_converted:
+            from pumice.image.aci_platforms import find_architecture
+
+            for platform in platforms:
+                find_architecture(platform)
         location.check(name, version)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from pumice import files
 from pumice.errors import ImageError, PumiceError, UsageError
 from pumice.image.transports.locations import (
+    ACI,
     DOCKER_ARCHIVE,
     LAYOUT,
     LAYOUT_ARCHIVE,
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _MAX_SHOWN = 200
-_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst")
+_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".aci")
+_ARCHIVE_NOUNS = {
+    "docker-archive": "an archive of docker save",
+    "oci-archive": "an OCI archive",
+    "aci": "an App Container image",
+}
 _RECIPE_SUFFIXES = (".yaml", ".yml")
 _RECIPES = ("pumice.yaml", "recipe.yaml")
 _FOREIGN_SCHEMES = ("docker-daemon:", "containers-storage:", "ostree:", "sif:")
@@ -244,10 +250,7 @@ def _identify_file(path: str) -> Lookalike | None:
         return Lookalike("a lock file", hint="run 'pumice build RECIPE' first", can_be_replaced=False)
     suggestion = _archive_reference(path)
     if suggestion:
-        noun = (
-            "an archive of docker save" if suggestion.startswith(DOCKER_ARCHIVE.scheme) else "an OCI archive"
-        )
-        return Lookalike(noun, suggestion)
+        return Lookalike(_ARCHIVE_NOUNS[suggestion.partition(":")[0]], suggestion)
     if path.endswith(_ARCHIVE_SUFFIXES):
         return Lookalike("a tar file without an image", hint="run 'pumice images' to list the images")
     if _is_path(path):
@@ -268,7 +271,11 @@ def _archive_reference(path: str) -> str:
         members = index_archive(Path(path)).ranges
     except PumiceError:
         return ""
-    for transport, member in ((DOCKER_ARCHIVE, "manifest.json"), (LAYOUT_ARCHIVE, "oci-layout")):
+    for transport, member in (
+        (DOCKER_ARCHIVE, "manifest.json"),
+        (LAYOUT_ARCHIVE, "oci-layout"),
+        (ACI, "manifest"),
+    ):
         if member in members:
             return f"{transport.scheme}{_shorten(path)}"
     return ""

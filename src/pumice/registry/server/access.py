@@ -1,4 +1,4 @@
-"""Access control: passwords, and rules by repository prefix.
+"""Access control: passwords, tokens, and rules by repository prefix.
 
 Checking a password is slow on purpose (bcrypt), so results are cached by a keyed hash of the header that
 had the password. Access levels are cached by user and repository.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from time import perf_counter
+from time import perf_counter, time
 from typing import Literal
 
 import msgspec
 
+from pumice.errors import PumiceError
+from pumice.formats import jwt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Any
 
 Level = Literal["none", "read", "write"]
 LEVELS: dict[str, int] = {"none": 0, "read": 1, "write": 2}
@@ -39,6 +43,13 @@ class Grants(msgspec.Struct, frozen=True):
     write: frozenset[str] = frozenset()
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """A user without a password: the claims that a token must have, and their patterns."""
+
+    name: str
+    conditions: tuple[tuple[str, str], ...]
+
+
 class Policy(msgspec.Struct, frozen=True):
     """The configuration of access control.
 
@@ -50,11 +61,19 @@ class Policy(msgspec.Struct, frozen=True):
     anonymous: Level
     passwords: Mapping[str, bytes] = {}
     rules: Mapping[str, Grants] = {}
+    identities: tuple[Identity, ...] = ()
+    verify_token: Callable[[str], dict[str, Any]] | None = None
+    """Returns the claims of a token; raises PumiceError."""
+
+    @property
+    def has_users(self) -> bool:
+        """Whether clients can log in."""
+        return bool(self.passwords or self.identities)
 
     @property
     def rewards_login(self) -> bool:
         """Whether users may do more than anonymous clients."""
-        return bool(self.passwords) and (self.anonymous != "write" or bool(self.rules))
+        return self.has_users and (self.anonymous != "write" or bool(self.rules))
 
 
 def access_level(policy: Policy, user: str, repository: str) -> int:
@@ -93,6 +112,8 @@ class Access:
         self._users: dict[bytes, str] = {}
         """Separate from the wrong ones, so that a flood of those does not make users log in again."""
         self._rejected: set[bytes] = set()
+        self._tokens: dict[bytes, tuple[str, int]] = {}
+        """The users of verified tokens, and when those expire."""
         started = perf_counter()
         self._dummy_hash = _create_dummy_hash(policy.passwords.values())
         """A hash to compare with when there is no such user; it takes as long as a user's."""
@@ -102,11 +123,35 @@ class Access:
 
     def look_up(self, authorization: str | None) -> tuple[bool, str | None]:
         """Return whether the result for a header is known, and the user; None if it was rejected."""
-        if authorization is None or not self.policy.passwords or authorization == _EMPTY_CREDENTIALS:
+        if authorization is None or not self.policy.has_users or authorization == _EMPTY_CREDENTIALS:
             return True, ANONYMOUS
         key = self.fingerprint(authorization)
+        token_user, expires = self._tokens.get(key, (None, 0))
+        if token_user is not None and time() < expires:
+            return True, token_user
         user = self._users.get(key)
         return user is not None or key in self._rejected, user
+
+    def has_token(self, authorization: str) -> bool:
+        """Return whether a header has a token that this policy can verify."""
+        return self.policy.verify_token is not None and jwt.find_token(authorization) is not None
+
+    def check_token(self, authorization: str) -> tuple[str | None, str]:
+        """Return the user of a token and ``""``, or None and why it is refused; may take some seconds."""
+        token = jwt.find_token(authorization)
+        if token is None or self.policy.verify_token is None:
+            return None, "there is no token"
+        try:
+            claims = self.policy.verify_token(token)
+        except PumiceError as error:
+            return None, error.message
+        for identity in self.policy.identities:
+            if all(jwt.matches_claim(claims, name, pattern) for name, pattern in identity.conditions):
+                if len(self._tokens) >= _MAX_CACHED:
+                    self._tokens.clear()
+                self._tokens[self.fingerprint(authorization)] = (identity.name, int(claims["exp"]))
+                return identity.name, ""
+        return None, "the token does not belong to a known identity"
 
     def user_name(self, authorization: str) -> str | None:
         """Return the user name in a header, without a check; None if the header is malformed."""

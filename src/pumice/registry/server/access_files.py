@@ -1,4 +1,4 @@
-"""The configuration files of access control: htpasswd, and rules in YAML.
+"""The configuration files of access control: htpasswd, and identities and rules in YAML.
 
 All problems of a file are reported at once.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pumice.errors import Problem, RecipeError, UsageError
 from pumice.formats import yaml
 from pumice.registry.server import grammar
-from pumice.registry.server.access import ALL_USERS, EVERYONE, Grants
+from pumice.registry.server.access import ALL_USERS, EVERYONE, Grants, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,7 @@ _MAX_COST = 15
 
 _ANY_REPOSITORY = "*"
 _KEYS = ("read", "write")
+_CLAIM = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]{0,99}")
 
 
 class AccessError(RecipeError):
@@ -100,6 +101,54 @@ def parse_rules(data: bytes, file: str, users: Iterable[str]) -> dict[str, Grant
     if problems:
         raise AccessError(problems)
     return rules
+
+
+def parse_identities(data: bytes, file: str, users: Iterable[str]) -> tuple[Identity, ...]:
+    """Return identities from claims by user name; ``users`` are names that are taken. Raises AccessError.
+
+    builder:
+      image: example.com/builder:*
+      sub: pod:builder:app:main
+    """
+    document = yaml.read_document(data, file)
+    problems = list(document.problems)
+    identities: list[Identity] = []
+    root = document.root
+    if isinstance(root, yaml.Mapping):
+        taken_names = {*users, EVERYONE, ALL_USERS}
+        for key, value in root.items:
+            if key.text in taken_names or not key.text.isprintable() or ":" in key.text or not key.text:
+                message = f"{key.text[:60]!r} cannot be the name of an identity"
+                hint = "use another name than those of users, without a colon"
+                problems.append(Problem(message, where=yaml.format_location(key), hint=hint))
+            identities.append(Identity(key.text, _parse_conditions(key, value, problems)))
+    elif not problems:
+        message = "identities must be a mapping from names to claims"
+        where = yaml.format_location(root) if root is not None else file
+        problems.append(Problem(message, where=where))
+    if not identities and not problems:
+        problems.append(Problem("the file has no identities", where=file))
+    if problems:
+        raise AccessError(problems)
+    return tuple(identities)
+
+
+def _parse_conditions(
+    key: yaml.Scalar, value: yaml.Node, problems: list[Problem]
+) -> tuple[tuple[str, str], ...]:
+    """Return the conditions of an identity; one without any would be everyone with a token."""
+    conditions: list[tuple[str, str]] = []
+    for claim, pattern in value.items if isinstance(value, yaml.Mapping) else ():
+        if not isinstance(pattern, yaml.Scalar) or not pattern.text or not _CLAIM.fullmatch(claim.text):
+            message = f"expected the name of a claim and a text, at {claim.text[:40]!r}"
+            problems.append(Problem(message, where=yaml.format_location(claim)))
+        else:
+            conditions.append((claim.text, pattern.text))
+    if not conditions:
+        hint = "write for example: image: example.com/builder:*"
+        message = f"the identity {key.text[:60]!r} needs at least one claim"
+        problems.append(Problem(message, where=yaml.format_location(key), hint=hint))
+    return tuple(conditions)
 
 
 def _parse_prefix(key: yaml.Scalar, problems: list[Problem]) -> str | None:

@@ -221,7 +221,7 @@ class App:
         to_write = right is Right.WRITE
         if self._access.is_allowed(user, match.repository, to_write=to_write):
             return self._check_write(scope) if to_write else None
-        if user == ANONYMOUS and self._access.policy.passwords:
+        if user == ANONYMOUS and self._access.policy.has_users:
             return _challenge()
         action = "write to" if to_write else "read"
         message = f"no permission to {action} {grammar.quote(match.repository)}"

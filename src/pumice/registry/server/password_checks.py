@@ -1,4 +1,4 @@
-"""Password checks that withstand floods and do not reveal which users exist.
+"""Checks of passwords and tokens that withstand floods and do not reveal which users exist.
 
 Checking a password is slow on purpose, so a client that sends many could keep all others waiting, and the
 time of a response could tell which users exist. Therefore:
@@ -10,6 +10,7 @@ time of a response could tell which users exist. Therefore:
 - A failure is answered at a fixed time after the request, whenever the result was known. Only a right
   password is answered sooner, which tells its owner nothing new.
 - A pair may have a few checks in progress; more get 429, for users and unknown names alike.
+- Tokens have threads of their own, because the keys of their issuer may have to be fetched.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 MAX_PENDING = 8
 """Passwords that one address may try for one name at once; more get 429."""
 _MAX_THREADS = 4
+_TOKEN_THREADS = 2
 _FAILURE_SECONDS = 1.0
 
 _Key = tuple[str, str]
@@ -51,6 +53,8 @@ class PasswordChecks:
         workers = max(1, min(_MAX_THREADS, (os.cpu_count() or 1) // 2))
         self._pools = [ThreadPoolExecutor(workers, f"passwords-{kind}") for kind in ("known", "unknown")]
         self._user_checks, self._unknown_checks = (_TurnQueue(Threads(pool), workers) for pool in self._pools)
+        self._pools.append(ThreadPoolExecutor(_TOKEN_THREADS, "tokens"))
+        self._token_checks = _TurnQueue(Threads(self._pools[-1]), _TOKEN_THREADS)
         # All checks of a pair must end before their responses are due, or the delay would reveal them.
         self._quantum = max(failure_seconds, 2 * MAX_PENDING * access.check_seconds / workers)
         self._pending: dict[_Key, int] = {}
@@ -72,7 +76,7 @@ class PasswordChecks:
         task = self._tasks.get(fingerprint)
         if task is None:
             is_known, user = self._access.look_up(authorization)
-            name = self._access.user_name(authorization)
+            name = "" if self._access.has_token(authorization) else self._access.user_name(authorization)
             if is_known or name is None:
                 return _result(user)
             key = (name, client.rpartition(":")[0])
@@ -95,6 +99,8 @@ class PasswordChecks:
         return task
 
     async def _check(self, authorization: str, key: _Key) -> AuthenticationResult:
+        if self._access.has_token(authorization):
+            return await self._check_token(authorization, key)
         loop = asyncio.get_running_loop()
         started = loop.time()
         user = None
@@ -109,12 +115,23 @@ class PasswordChecks:
             await asyncio.sleep(started + due - loop.time())
         return _result(user)
 
+    async def _check_token(self, authorization: str, key: _Key) -> AuthenticationResult:
+        """Return the user of a token, or the response that says why it is refused, which is no secret."""
+        reasons: list[str] = []
 
-def _result(user: str | None) -> AuthenticationResult:
+        def check() -> str | None:
+            user, reason = self._access.check_token(authorization)
+            reasons.append(reason)
+            return user
+
+        user = await self._token_checks.run(key, check)
+        return _result(user, reasons[0])
+
+
+def _result(user: str | None, reason: str = "wrong user name or password") -> AuthenticationResult:
     if user is not None:
         return user, None
-    message = "wrong user name or password"
-    return None, responses.error(responses.UNAUTHORIZED, message, headers=[CHALLENGE, VERSION])
+    return None, responses.error(responses.UNAUTHORIZED, reason, headers=[CHALLENGE, VERSION])
 
 
 class _TurnQueue:

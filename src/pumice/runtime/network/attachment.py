@@ -14,10 +14,11 @@ import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from pumice.errors import PumiceError, SandboxError
+from pumice.errors import SandboxError
 from pumice.runtime.network import configurations, host_ports, keeper, name_resolution, user_networks
+from pumice.runtime.network.handshake import Handshake
 from pumice.runtime.network.keeper import cni, hosts, records
 from pumice.runtime.network.keeper.release import SETUP_LOCK
 from pumice.runtime.network.port_options import plan_ports
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Mount
     from pumice.runtime.name_resolution import NameResolution
+    from pumice.runtime.network.handshake import Connect
     from pumice.runtime.network.host_ports import PublishedPort, Reservation
     from pumice.runtime.network.request import NetworkRequest
     from pumice.runtime.network.support import Driver
@@ -45,9 +47,13 @@ class Attachment:
         self._record = record
         self._reservation = reservation
         self._is_kept = False
-        self._channel, sandbox_channel = socket.socketpair()
-        self.network_fd = sandbox_channel.detach()
+        self._handshake = Handshake()
+        self._steps: list[Connect] = []
+
+    @property
+    def network_fd(self) -> int:
         """The socket for the sandbox, which the process that starts it closes."""
+        return self._handshake.network_fd
 
     @property
     def ports(self) -> tuple[PublishedPort, ...]:
@@ -68,38 +74,24 @@ class Attachment:
 
         Raises SandboxError if the network cannot be set up, or if the sandbox ends before that.
         """
-        with self._channel as channel, channel.makefile("rb") as file:
-            line = file.readline(20)
-            if not line:
-                raise SandboxError("the sandbox ended before its network was set up")
-            self.connect(int(line))
-            channel.sendall(b"g")
+        self._handshake.serve(self._connect_and_continue)
 
     def serve_in_background(self, reasons: int) -> None:
         """Let another process do what `serve` does, and write the reason of a failure to ``reasons``.
 
         From then on, that process owns the attachment.
         """
-        child = os.fork()
-        if child == 0:
-            if os.fork() == 0:
-                self._serve_and_exit(reasons)
-            os._exit(0)
-        os.waitpid(child, 0)
+        self._handshake.serve_in_background(reasons, self._connect_and_continue, self.close)
         self._is_kept = True
 
-    def _serve_and_exit(self, reasons: int) -> NoReturn:
-        try:
-            os.close(self.network_fd)
-            self.serve()
-        except PumiceError as error:
-            hint = f"\n  hint: {error.hint}" if error.hint else ""
-            os.write(reasons, f"{error.message}{hint}\n".encode(errors="replace"))
-        finally:
-            try:
-                self.close()
-            finally:
-                os._exit(0)
+    def add_step(self, step: Connect) -> None:
+        """Do something with the process of the network namespace, after that was connected."""
+        self._steps.append(step)
+
+    def _connect_and_continue(self, process: int) -> None:
+        self.connect(process)
+        for step in self._steps:
+            step(process)
 
     def connect(self, process: int) -> None:
         """Connect the network namespace of ``process``, with which the network ends; raises SandboxError."""
@@ -186,7 +178,7 @@ class Attachment:
 
     def close(self) -> None:
         """Close the descriptors of this process; remove the attachment if the pod was not started."""
-        self._channel.close()
+        self._handshake.close()
         self._reservation.close()
         if not self._is_kept:
             from pumice.runtime.network.keeper.release import release

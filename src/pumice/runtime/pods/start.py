@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Start
+    from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import PodOptions
@@ -97,7 +98,9 @@ def start_pod(
     runner: Stage1,
     tree: PreparedTree,
     home: Home,
+    *,
     attachment: Attachment | None = None,
+    registration: Registration | None = None,
 ) -> int:
     """Start a pod; return its exit code in the foreground, else 0 as soon as the program was executed.
 
@@ -106,14 +109,17 @@ def start_pod(
     PodError if the name is in use, and the errors of `run.execute`.
     """
     pod = make_pod(request, container, config, image=source[0], digest=source[1])
-    descriptor = pod_store.create_pod(home, pod, plan_files(container))
+    files = plan_files(container)
+    if registration is not None:
+        files |= registration.files(pod.name)
+    descriptor = pod_store.create_pod(home, pod, files)
     directory = home.root / "pods" / pod.id
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
         launch = run.plan_launch(container, runner)
         with closing(create_groups(launch.groups, required=launch.needs_groups)) as group:
-            network = execution.Network(attachment.network_fd, attachment.serve) if attachment else None
+            network = _choose_network(attachment, registration)
             start = choose_engine(launch).start(launch, str(directory))
             locks = (descriptor, tree.lock, *(mount.lock for mount in container.mounts if mount.lock >= 0))
             supervision = _Supervision(
@@ -122,6 +128,8 @@ def start_pod(
             command = supervision.command(pod, trash, foreground=not request.detached)
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
+            if registration is not None:
+                registration.start(supervision.reason_writer)
             if not request.detached:
                 supervision.become(command)
             return supervision.spawn(command)
@@ -130,6 +138,15 @@ def start_pod(
         raise
     finally:
         os.close(descriptor)
+
+
+def _choose_network(
+    attachment: Attachment | None, registration: Registration | None
+) -> execution.Network | None:
+    """Return what connects the network of a pod, None if it needs no connection."""
+    if attachment is not None:
+        return execution.Network(attachment.network_fd, attachment.serve)
+    return registration.network if registration is not None else None
 
 
 class _Supervision:

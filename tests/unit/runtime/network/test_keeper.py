@@ -108,8 +108,7 @@ def test_a_damaged_record_is_released(tmp_path: Path) -> None:
 def test_connections_are_relayed_in_both_directions() -> None:
     with socket.create_server(("127.0.0.2", 0)) as pod, socket.create_server(("127.0.0.1", 0)) as listener:
         end_reader, end_writer = os.pipe()
-        port = pod.getsockname()[1]
-        relay = Relay({listener.fileno(): port}, lambda: "127.0.0.2")
+        relay = Relay([listener.fileno()], lambda _: socket.create_connection(pod.getsockname()))
         thread = threading.Thread(target=relay.run_until, args=(end_reader,))
         thread.start()
         with socket.create_connection(listener.getsockname()) as client:

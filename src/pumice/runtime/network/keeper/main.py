@@ -44,10 +44,13 @@ def _wait(directory: str, end: int, listeners: dict[int, int]) -> None:
         poll.register(end, select.POLLIN)
         poll.poll()
         return
+    import socket
+
     from pumice.runtime.network.keeper.relay import Relay
 
-    def find_address() -> str:
+    def connect(listener: int) -> socket.socket:
         record = records.read_record(directory)
-        return str(record["addresses"][0]) if record.get("driver") == "cni" else "127.0.0.1"
+        address = str(record["addresses"][0]) if record.get("driver") == "cni" else "127.0.0.1"
+        return socket.create_connection((address, listeners[listener]), timeout=30)
 
-    Relay(listeners, find_address).run_until(end)
+    Relay(listeners, connect).run_until(end)

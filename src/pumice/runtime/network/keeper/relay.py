@@ -9,25 +9,34 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _BLOCK = 1 << 16
 _MAX_CONNECTIONS = 512
 
 
 class Relay:
-    """Accepts connections on listening sockets and copies both directions to the pod."""
+    """Accepts connections on listening sockets and copies both directions to where they lead."""
 
-    def __init__(self, listeners: dict[int, int], find_address: Callable[[], str]) -> None:
-        """``listeners`` are the ports of the pod by descriptor; ``find_address`` returns its address."""
-        self._ports = listeners
-        self._find_address = find_address
-        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+    def __init__(
+        self,
+        listeners: Iterable[int],
+        connect: Callable[[int], socket.socket],
+        *,
+        max_connections: int = _MAX_CONNECTIONS,
+    ) -> None:
+        """``connect`` takes one of the descriptors ``listeners``, and returns the connection to copy to.
+
+        It is called in a thread for each connection, and raises OSError if that cannot be made.
+        """
+        self._listeners = tuple(listeners)
+        self._connect = connect
+        self._slots = threading.BoundedSemaphore(max_connections)
 
     def run_until(self, end: int) -> None:
         """Serve until the descriptor ``end`` is readable."""
         poll = select.poll()
-        for descriptor in (end, *self._ports):
+        for descriptor in (end, *self._listeners):
             poll.register(descriptor, select.POLLIN)
         while True:
             ready = [descriptor for descriptor, _ in poll.poll()]
@@ -47,16 +56,15 @@ class Relay:
         if not self._slots.acquire(blocking=False):
             connection.close()
             return
-        port = self._ports[descriptor]
-        threading.Thread(target=self._serve, args=(connection, port), daemon=True).start()
+        threading.Thread(target=self._serve, args=(connection, descriptor), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, port: int) -> None:
+    def _serve(self, connection: socket.socket, descriptor: int) -> None:
         try:
-            with connection, socket.create_connection((self._find_address(), port), timeout=30) as pod:
-                pod.settimeout(None)
-                back = threading.Thread(target=_copy, args=(pod, connection), daemon=True)
+            with connection, self._connect(descriptor) as target:
+                target.settimeout(None)
+                back = threading.Thread(target=_copy, args=(target, connection), daemon=True)
                 back.start()
-                _copy(connection, pod)
+                _copy(connection, target)
                 back.join()
         except OSError:
             pass

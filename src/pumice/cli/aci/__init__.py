@@ -1,0 +1,27 @@
+"""``pumice aci``: validate, build, change and unpack App Container images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli.aci import build, cat_manifest, extract, patch_manifest, render, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """The actions are called as in actool and rkt. 'pumice convert' and 'pumice copy' convert
+images from and to OCI; other commands read aci:FILE as they read other images."""
+
+
+def parser() -> command_line.Parser:
+    """Return the parser of ``pumice aci``."""
+    parser = command_line.make_action_parser("aci", "Work with App Container images.", epilog=_EPILOG)
+    for action in (validate, cat_manifest, patch_manifest, build, extract, render):
+        action.add_parser(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    return command_line.run_action(parser(), arguments)

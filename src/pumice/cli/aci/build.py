@@ -1,0 +1,61 @@
+"""``pumice aci build``: build an App Container image from an image layout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.cli.aci import image_options
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(parser: command_line.Parser) -> None:
+    """Add the action to the parser of ``pumice aci``."""
+    action = command_line.add_action(
+        parser,
+        "build",
+        run,
+        "build an image from an image layout",
+        progress=True,
+        examples=("pumice aci build layout hello.aci",),
+    )
+    action.add_argument("directory", metavar="DIR", help="directory with a manifest and a rootfs")
+    action.add_argument("file", metavar="FILE", help="image to write; - is standard output")
+    action.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    action.add_argument(
+        "--owner-root", action="store_true", help="write all files as files of root, whoever owns them"
+    )
+    action.add_argument(
+        "--no-compression", action="store_true", help="do not compress: the same as --compression none"
+    )
+    image_options.add_compression_options(action)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the image; print its image ID."""
+    from pumice.assembly.context import read_source_date_epoch
+    from pumice.image import aci_layout
+    from pumice.image.output import Output
+
+    compression = "none" if options.no_compression else image_options.check_compression(options)
+    image_options.check_free(options.file, overwrite=options.overwrite)
+    layout = Path(options.directory)
+    _, warnings = aci_layout.read_layout_manifest(layout)
+    image_options.print_warnings(str(layout), warnings)
+    layout_options = aci_layout.LayoutOptions(
+        compression=compression,
+        owner_root=options.owner_root,
+        newest=read_source_date_epoch(os.environ),
+    )
+    with Output(options.file, sys.stdout.buffer) as file:
+        image_id = aci_layout.write_layout(
+            layout, file, layout_options, output.make_progress(options.progress)
+        )
+    print(image_id, file=sys.stderr if options.file == "-" else sys.stdout)
+    return 0

@@ -1,0 +1,213 @@
+"""The access of a pod to the metadata service, from the plan of the pod to its start.
+
+The pod reaches its relay at a Unix socket that is mounted in it, and over TCP: at a loopback address of its
+own network, where no other pod and no other user can connect, or, if it shares the network of the machine,
+at a port of the machine's loopback address.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pumice.errors import SandboxError
+from pumice.formats import appc_manifests
+from pumice.os_errors import translate_os_errors
+from pumice.runtime import container_network
+from pumice.runtime.container import Mount
+from pumice.runtime.launch.execution import Network
+from pumice.runtime.metadata import records, reification, relay, service
+from pumice.runtime.metadata.command import service_command
+from pumice.runtime.metadata.records import AppMetadata, PodMetadata
+from pumice.runtime.metadata.relay.connection import connect_to_service
+from pumice.runtime.network.handshake import Handshake
+from pumice.runtime.network.request import NONE
+from pumice.runtime.run_options import MetadataRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pumice.formats.oci import ImageConfig
+    from pumice.runtime.container import Container
+    from pumice.runtime.network.attachment import Attachment
+    from pumice.runtime.run_options import AppOptions, PodOptions
+
+PORT = 18112
+"""The port in the network of a pod; it is the one that rkt used."""
+MOUNT_POINT = "/run/pumice/metadata.sock"
+"""The Unix socket in a pod."""
+_RELAY = str(Path(relay.__file__).with_name("__main__.py"))
+_IDLE_SECONDS = 600
+
+
+class Registration:
+    """The metadata access of one pod that is being started; `close` it when the pod runs or has failed."""
+
+    def __init__(self, home: Path, pod: PodOptions, attachment: Attachment | None) -> None:
+        """``attachment`` is that of the pod to a private network, None without one."""
+        self._home = home
+        self._pod = pod
+        self._directory = home / "pods" / pod.id
+        self._channel, self._relay_channel = socket.socketpair()
+        self._handshake: Handshake | None = None
+        self._listener: socket.socket | None = None
+        self._apps: dict[str, tuple[AppMetadata, dict[str, Any], list[dict[str, Any]]]] = {}
+        if attachment is not None:
+            attachment.add_step(self.connect)
+        elif pod.network and pod.network.mode == NONE:
+            self._handshake = Handshake()
+        else:
+            self._listener = _listen_on_loopback()
+
+    def add_app(
+        self, image: tuple[ImageConfig, str, str], app: AppOptions, container: Container
+    ) -> Container:
+        """Register an app, and return its container with access to the service.
+
+        ``image`` is the config of its image, its reference and the digest of its manifest.
+        """
+        config, reference, digest = image
+        name = _choose_name(appc_manifests.name_app(reference), self._apps)
+        manifest = appc_manifests.make_image_manifest(config, reference, digest)
+        runtime_app, volumes = reification.describe_app(config, app, container)
+        token = records.new_token()
+        metadata = AppMetadata(token, reference, digest, appc_manifests.image_id(manifest), manifest)
+        self._apps[name] = (metadata, runtime_app, volumes)
+        return self._give_access(container, name, token)
+
+    def _give_access(self, container: Container, name: str, token: str) -> Container:
+        """Return a container with the socket and the variables of an app (ace.md)."""
+        port = self._listener.getsockname()[1] if self._listener else PORT
+        variables = {
+            "AC_APP_NAME": name,
+            "AC_METADATA_URL": f"http://127.0.0.1:{port}/{token}",
+            "container": "pumice",
+        }
+        process = msgspec.structs.replace(
+            container.process, environment={**container.process.environment, **variables}
+        )
+        mount = Mount(str(self._directory / records.SOCKET), MOUNT_POINT)
+        container = msgspec.structs.replace(container, process=process, mounts=(*container.mounts, mount))
+        if self._handshake is None:
+            return container
+        # A network of its own that nobody connects: loopback is all that there is, as without the service.
+        return msgspec.structs.replace(container, network="private")
+
+    @property
+    def network(self) -> Network | None:
+        """How a network that nobody else connects gets the service, None if there is no such network."""
+        if self._handshake is None:
+            return None
+        handshake = self._handshake
+        return Network(handshake.network_fd, lambda: handshake.serve(self.connect))
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Return the file that registers the pod of this name, for its directory."""
+        manifest = appc_manifests.make_pod_manifest(
+            {app: (entry[0].image_manifest, entry[1]) for app, entry in self._apps.items()},
+            annotations=self._pod.labels,
+            volumes=tuple(volume for entry in self._apps.values() for volume in entry[2]),
+        )
+        request = self._pod.metadata or MetadataRequest()
+        pod = PodMetadata(
+            self._pod.id,
+            name,
+            manifest,
+            {app: entry[0] for app, entry in self._apps.items()},
+            request.audiences,
+        )
+        return {records.FILE: records.encode_metadata(pod)}
+
+    def start(self, reasons: int) -> None:
+        """Start the relay, and the service if it does not run; the directory of the pod exists and is locked.
+
+        Another process writes the reason of a later failure to ``reasons``. Raises StoreError and
+        SandboxError.
+        """
+        command = service_command(self._home, _IDLE_SECONDS)
+        path = self._directory / records.SOCKET
+        with translate_os_errors(path):
+            listener = service.listen_unix(str(path), 0o666)
+        with listener:
+            listeners = (listener, *((self._listener,) if self._listener else ()))
+            process = spawn_relay(
+                (str(self._home), self._pod.id), self._directory, self._relay_channel, listeners, command
+            )
+            process.returncode = 0  # it outlives this process
+        self._relay_channel.close()
+        try:
+            connect_to_service(str(self._home), command).close()
+        except OSError:
+            raise SandboxError(
+                "the metadata service does not start", hint="run 'pumice metadata-service' to see why"
+            ) from None
+        if self._handshake is not None:
+            self._handshake.serve_in_background(reasons, self.connect, self.close)
+
+    def connect(self, process: int) -> None:
+        """Listen on the loopback address in the network of ``process``; raises SandboxError."""
+        listener = container_network.open_socket(process)
+        if listener is None:
+            raise SandboxError("the sandbox ended before its network was set up")
+        with listener:
+            try:
+                listener.bind(("127.0.0.1", PORT))
+                listener.listen(service.BACKLOG)
+                socket.send_fds(self._channel, [b"."], [listener.fileno()])
+            except OSError as error:
+                raise SandboxError(
+                    f"the metadata service cannot listen in the network of the pod: {error.strerror}"
+                ) from None
+
+    def close(self) -> None:
+        """Close the descriptors of this process."""
+        for each in (self._listener, self._channel, self._relay_channel, self._handshake):
+            if each is not None:
+                each.close()
+
+
+def _choose_name(name: str, taken: Collection[str]) -> str:
+    """Return a name for an app that no other app of the pod has."""
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(each for each in names if each not in taken)
+
+
+def _listen_on_loopback() -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", 0), backlog=service.BACKLOG)
+    except OSError as error:
+        raise SandboxError(f"cannot listen on 127.0.0.1: {(error.strerror or 'error').lower()}") from None
+
+
+def spawn_relay(
+    pod: tuple[str, str],
+    directory: Path,
+    channel: socket.socket,
+    listeners: Sequence[socket.socket],
+    service_command: Sequence[str],
+) -> subprocess.Popen[bytes]:
+    """Start the relay of a pod, which outlives this process; ``channel`` is as in `relay.main`.
+
+    ``pod`` is the directory of the store, and the UUID of the pod.
+    """
+    descriptors = [channel.fileno(), *(listener.fileno() for listener in listeners)]
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-I", "-S", _RELAY, *pod, str(directory)),
+            *map(str, descriptors),
+            "--",
+            *service_command,
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        env={},
+        cwd="/",
+        start_new_session=True,
+    )

@@ -118,7 +118,7 @@ def list_witnesses(command: RunCommand, run: RepeatableRun, store: str) -> Itera
     for source in command.sources:
         yield "link", source
     for group in run.launch.groups:
-        yield "writable", group.parent if Path(group.parent).exists() else str(Path(group.parent).parent)
+        yield "creatable", group.parent
     if run.launch.kind != SANDBOX:
         yield "stamp", run.launch.program[0]
         yield "masked", ""

@@ -61,11 +61,13 @@ def run_image(
     """
     progress, pod, source = progress or Silent(), pod or PodOptions(), source or ImageOptions()
     recorder = PlanRecorder(source.command, progress) if source.command and not pod.id else None
+    recorder = None if pod.stage1 == "kvm" else recorder  # its files are not part of a plan
     progress = recorder.progress if recorder else progress
     reference = source.reference or image.root.digest
     decision = admit_image(image, home, source, progress)
     platform_image = image.select(source.platform or platforms.from_machine(os.uname().machine))
-    runner = stage1.choose(pod.stage1)
+    backend = stage1.resolve_name(pod.stage1)
+    runner = stage1.choose(backend)
     config, digest = platform_image.config().config, platform_image.root.digest
     with (
         prepared_tree.hold(platform_image, home, progress, verify=pod.verify) as tree,
@@ -77,10 +79,10 @@ def run_image(
             config, tree, app, pod, network=choose_network(pod, attachment), attachment=attachment
         )
         container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")))
-        container = fit_container(container, pod.stage1, progress, strict=pod.strict)
+        container = fit_container(container, backend, progress, strict=pod.strict)
         if registration is not None:
             container = registration.add_app((platform_image.config(), reference, digest), app, container)
-        prepare_mounts(container, pod.stage1, home)
+        prepare_mounts(container, backend, home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
@@ -177,6 +179,7 @@ def plan_container(
         hostname=pod.hostname,
         isolation=app.isolation,
         network=network,
+        ports=tuple(f"{port.container}/{port.protocol}" for port in attachment.ports) if attachment else (),
         read_only=app.read_only,
         init=app.init,
         setup=app.setup,

@@ -132,7 +132,12 @@ def list_container_processes(state: PodState) -> list[PodProcess]:
 
 
 def namespace_depth(pod: Pod) -> int:
-    """Return how many PID namespaces there are: two, unless the sandbox's init is process 1 of the first."""
+    """Return how many PID namespaces there are: two, unless the sandbox's init is process 1 of the first.
+
+    Process 1 of a virtual machine's sandbox forwards signals to the program.
+    """
+    if pod.stage1 == "kvm":
+        return 1
     return 1 if pod.init and pod.stage1 == "builtin" else 2
 
 

@@ -101,6 +101,11 @@ def _resolve(path: str) -> str:
     return os.path.realpath(path) if os.path.exists(path) else ""
 
 
+def _can_create(group: str) -> str:
+    """Return whether children of a control group can be created, which may not exist itself at the moment."""
+    return str(os.access(group if os.path.exists(group) else os.path.dirname(group), os.W_OK))
+
+
 def _list_names(directory: str) -> str:
     try:
         return "/".join(sorted(os.listdir(directory)))
@@ -118,7 +123,7 @@ _OBSERVERS: dict[str, Callable[[str], str]] = {
     "files": _summarize_files,
     "names": _list_names,
     "link": _resolve,
-    "writable": lambda path: str(os.access(path, os.W_OK)),
+    "creatable": _can_create,
     "masked": lambda _: "/".join(list_masked_paths()),
 }
 """What a witness observes, by its kind."""

@@ -63,6 +63,7 @@ _ALL = (
     *("runtime/sandbox/", "runtime/stage1/"),
     *(
         "decoding.py",
+        "runtime/guest/",
         "runtime/network/",
         "runtime/network/keeper/",
         "runtime/pods/",

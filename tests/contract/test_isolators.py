@@ -90,6 +90,8 @@ ELSEWHERE = {
     "--security-opt apparmor=": "refused where AppArmor is not enabled",
     "--security-opt label=": "ignored where SELinux is not enabled",
     "--userns": "ids",
+    "--volume": "only kvm does not share them",
+    "--network host": "only kvm cannot have it",
 }
 
 

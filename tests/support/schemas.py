@@ -11,8 +11,9 @@ import jsonschema_rs
 
 _OURS = Path(__file__).parent.parent / "data" / "schemas"
 _HOST = "http://cyclonedx.org/schema"
+_RUNTIME = "http://schemas.example/runtime-spec"
 
-Kind = Literal["spdx", "cyclonedx", "provenance"]
+Kind = Literal["spdx", "cyclonedx", "provenance", "runtime"]
 
 
 def find_violations(kind: Kind, document: bytes) -> list[str]:
@@ -22,7 +23,13 @@ def find_violations(kind: Kind, document: bytes) -> list[str]:
 
 
 @cache
-def _validator(kind: Kind) -> jsonschema_rs.Draft7Validator:
+def _validator(kind: Kind) -> jsonschema_rs.Draft4Validator | jsonschema_rs.Draft7Validator:
+    if kind == "runtime":
+        files = list((_OURS / "runtime-spec").glob("*.json"))
+        registry = jsonschema_rs.Registry(
+            [(f"{_RUNTIME}/{file.name}", _read_runtime_schema(file)) for file in files], draft=4
+        )
+        return jsonschema_rs.Draft4Validator({"$ref": f"{_RUNTIME}/config-schema.json"}, registry=registry)
     if kind == "cyclonedx":
         return jsonschema_rs.Draft7Validator(
             _read_json(_library_folder() / "bom-1.6.SNAPSHOT.schema.json"),
@@ -31,6 +38,11 @@ def _validator(kind: Kind) -> jsonschema_rs.Draft7Validator:
         )
     name = {"spdx": "spdx-2.3.schema.json", "provenance": "provenance-v1.schema.json"}[kind]
     return jsonschema_rs.Draft7Validator(_read_json(_OURS / name), validate_formats=True)
+
+
+def _read_runtime_schema(path: Path) -> Any:
+    """Return a schema of runtime-spec 1.3.0, in which one reference lacks a slash."""
+    return json.loads(path.read_bytes().replace(b'"#definitions/', b'"#/definitions/'))
 
 
 def _registry() -> jsonschema_rs.Registry:

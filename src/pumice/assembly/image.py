@@ -114,6 +114,7 @@ def platform_inputs(
         format=lock.format,
         omittable=lock.omittable.get(architecture, ()),
         without=lock.without.get(architecture, ()),
+        slices=lock.slices,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from pumice import files
 from pumice.assembly.lock_omission import add_omission
+from pumice.assembly.recipe_slices import find_records, load_recipe_release, select_slices
 from pumice.distro.preferences import archive_name, canonical_archive
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb, deb822
@@ -58,18 +59,26 @@ def update_lock(
         if architecture in old_packages and architecture not in resolve_architectures
     }
     indexes = old_lock.indexes if old_lock and packages else ()
+    release = load_recipe_release(recipe) if recipe.selected_slices else None
     if resolve_architectures:
         current_indexes = connection.load_indexes(resolve_architectures)
         indexes = tuple(dict.fromkeys((*current_indexes.locked, *indexes)))
         for architecture in resolve_architectures:
             pins = _packages_to_keep(old_packages, architecture, unpinned)
             needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
-            resolved = _resolve(current_indexes.universe(architecture), needs, progress)
+            universe = current_indexes.universe(architecture)
+            resolved = _resolve(universe, needs, progress)
+            if release:
+                slices = select_slices(recipe, release, architecture)
+                whole = {record.name for record, _ in resolved}
+                records = find_records(slices, universe, whole, {pin.name: pin for pin in pins})
+                resolved = sorted([*resolved, *((record, "slice") for record in records)], key=_record_name)
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
         packages={architecture: packages[architecture] for architecture in sorted(packages)},
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
+        slices=release.digest if release else "",
         ids=old_lock.ids if old_lock else Ids(),
         args=recipe.args,
         format=old_lock.format if old_lock and upgrade != frozenset() else FORMAT,
@@ -78,11 +87,15 @@ def update_lock(
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
 
 
+def _record_name(item: tuple[PackageRecord, Role]) -> str:
+    return item[0].name
+
+
 def _has_same_packages(lock: Lock, old_lock: Lock) -> bool:
     """Return whether two locks differ at most in the indexes that they were resolved with."""
     return all(
         getattr(lock, field) == getattr(old_lock, field)
-        for field in ("packages", "requirements", "args", "format", "omittable", "without")
+        for field in ("packages", "requirements", "args", "format", "omittable", "without", "slices")
     )
 
 

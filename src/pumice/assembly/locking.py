@@ -112,6 +112,7 @@ def renew_lock(
         old_lock is None
         or upgrade is not None
         or old_lock.requirements != requirements.requirements_digest(recipe)
+        or old_lock.slices != _find_slices_digest(recipe)
         or bool(_find_changed_package(recipe, old_lock, connection.recipe_directory))
     )
     resolve_architectures = [
@@ -141,11 +142,21 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
         return f"recipe arguments changed: {changes}"
     if lock.requirements != requirements.requirements_digest(recipe):
         return "recipe changed"
+    if lock.slices != _find_slices_digest(recipe):
+        return "the definitions of slices changed"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
         return f"no packages for {', '.join(missing)} yet"
     changed_package = _find_changed_package(recipe, lock, directory)
     return f"the local package {changed_package} has changed" if changed_package else ""
+
+
+def _find_slices_digest(recipe: Recipe) -> str:
+    if not recipe.selected_slices:
+        return ""
+    from pumice.assembly.recipe_slices import release_digest
+
+    return release_digest(recipe)
 
 
 def preview_upgrade(

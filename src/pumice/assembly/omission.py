@@ -90,7 +90,8 @@ def _decision_key(inputs: PlatformInputs) -> Digest:
     packages = [msgspec.structs.replace(package, suite="") for package in inputs.packages]
     return _DECISIONS.key(
         *(inputs.format, inputs.architecture, packages, _make_question(inputs), recipe.include),
-        *(recipe.environment, recipe.run, [rule.command for rule in recipe.generate], inputs.files.digest),
+        *(inputs.slices, recipe.selected_slices, recipe.environment, recipe.run),
+        *([rule.command for rule in recipe.generate], inputs.files.digest),
         [(rule.package, rule.paths) for rule in recipe.exclude],
     )
 
@@ -98,7 +99,7 @@ def _decision_key(inputs: PlatformInputs) -> Digest:
 def _make_question(inputs: PlatformInputs) -> Question:
     recipe = inputs.recipe
     requested = [request.name for request in recipe.packages if not request.exclude and request.name]
-    local = [package.name for package in inputs.packages if package.role == "local"]
+    local = [package.name for package in inputs.packages if package.role in ("local", "slice")]
     return Question(
         named=tuple(sorted({*requested, *local, *recipe.keep})),
         omittable=() if keeps_all(recipe) else inputs.omittable,

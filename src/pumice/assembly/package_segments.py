@@ -10,7 +10,7 @@ from pumice.assembly.segment_cutter import CACHE, SegmentRequest, cut_segments
 from pumice.distro.universe import LOCALE_DATA
 from pumice.packing import segments
 from pumice.packing.link_targets import find_link_targets
-from pumice.packing.selection import LOCALE_DIRECTORIES, Selection
+from pumice.packing.selection import LOCALE_DIRECTORIES, OPTIONAL_TREES, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
+
+
+ALL_TREES = tuple(sorted(OPTIONAL_TREES))
+"""What is included of packages for slices: everything, because slices decide what to keep."""
 
 
 class CutPackages(msgspec.Struct, frozen=True):
@@ -85,7 +89,7 @@ def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[Segmen
         SegmentRequest(
             package,
             Selection(
-                include=include,
+                include=ALL_TREES if package.role == "slice" else include,
                 only=_locale_directories(package),
                 includes_dpkg_info=package.role != "base-data",
                 has_own_layer=package.name in alone,

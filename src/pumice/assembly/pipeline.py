@@ -16,6 +16,7 @@ from pumice.assembly.omission import omit_packages
 from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
 from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
+from pumice.assembly.slice_image import slice_packages
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.effects.diversions import diversions_by_path
@@ -49,7 +50,8 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     groups = layer_plan.plan_layers(
         [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
     )
-    cut = cut_packages(inputs, groups, context)
+    sliced = slice_packages(inputs, cut_packages(inputs, groups, context), context)
+    cut = sliced.cut
     recipe_entries = recipe_files.collect_items(inputs.files)
     lean = omit_packages(inputs, cut, recipe_entries, context)
     inputs, cut = lean.inputs, lean.cut
@@ -58,10 +60,12 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
     )
     settings = _effect_settings(inputs)
-    effect_tree = merged.tree.with_packages(lean.script_facts).with_entries(lean.account_files)
+    effect_tree = merged.tree.with_packages(lean.script_facts).with_entries(
+        [*sliced.entries, *lean.account_files]
+    )
     draft = _draft_tree(inputs, recipe_entries, effect_tree, settings)
     outcome = apply_effects(settings, cut.keys | lean.omitted_keys, effect_tree, draft, context.home)
-    generated = _generated_entries(merged, cut.segments, outcome, blobs)
+    generated = _generated_entries(merged, cut.segments, outcome, sliced.entries, blobs)
     tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
     resolved = recipe_files.resolve_entries(inputs.files, recipe_entries, owners.resolve_ids, tree)
@@ -183,12 +187,18 @@ def _effect_settings(inputs: PlatformInputs) -> effects.EffectSettings:
 
 
 def _generated_entries(
-    merged: MergedTree, package_segments: Mapping[str, Segment], outcome: AppliedEffects, blobs: Blobs
+    merged: MergedTree,
+    package_segments: Mapping[str, Segment],
+    outcome: AppliedEffects,
+    slice_entries: Sequence[GeneratedEntry],
+    blobs: Blobs,
 ) -> list[GeneratedEntry]:
-    """Return the entries of the tree that are in no package under their path."""
+    """Return the entries of the tree that are in no package under their path; effects come last."""
+    replaced = {item.entry.path for item in outcome.generated} | set(outcome.removed_paths)
     return [
         *_diverted_files(merged, package_segments, blobs),
         *_link_directories(merged, outcome),
+        *(item for item in slice_entries if item.entry.path not in replaced),
         *outcome.generated,
     ]
 

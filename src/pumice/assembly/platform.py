@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
 
-_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags", "tests")
+_INDIFFERENT = ("path", "args", "packages", "origin", "archs", "files", "checks", "tags", "tests", "slices")
 """Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
@@ -55,6 +55,8 @@ class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     """The install tools, and dependencies on them, that the image leaves out where nothing uses them."""
     without: tuple[str, ...] = ()
     """The packages that the recipe gives up."""
+    slices: str = ""
+    """Digest of the release of slices; empty without slices."""
 
 
 class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +110,7 @@ def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Diges
     return _CACHE.key(
         *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
         *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),
-        *(inputs.omittable, inputs.without),
+        *(inputs.omittable, inputs.without, inputs.slices),
     )
 
 

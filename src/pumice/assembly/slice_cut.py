@@ -9,22 +9,22 @@ import msgspec
 from pumice.assembly.context import BuildContext, default_processors
 from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
 from pumice.assembly.slice_archives import choose_packages, find_sources
+from pumice.assembly.slice_tree import make_tree
 from pumice.packing.segments import content_reader
 from pumice.packing.selection import OPTIONAL_TREES, Selection
 from pumice.slices import closure
-from pumice.slices.manifest import add_manifests
-from pumice.slices.mutation import run_scripts
 from pumice.slices.package_files import list_package_files
-from pumice.slices.selection import SlicedPackages, collect_packages, select_entries
+from pumice.slices.selection import SlicedPackages, collect_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pumice.assembly.slice_tree import CutTree
     from pumice.packing.segments import Segment
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.slices.model import Release
-    from pumice.slices.tree import PackageFiles, SlicedEntry, SlicedTree
+    from pumice.slices.tree import PackageFiles
     from pumice.store.home import Home
 
 WHOLE_PACKAGE = Selection(include=tuple(sorted(OPTIONAL_TREES)))
@@ -37,15 +37,6 @@ class CutSettings(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     mirrors: dict[str, str] = {}
     offline: bool = False
-
-
-class CutTree(msgspec.Struct, frozen=True):
-    """A tree of slices, ready to be written; ``read`` returns the content of an entry."""
-
-    selected: SlicedPackages
-    tree: SlicedTree
-    read: Callable[[SlicedEntry], bytes]
-    notes: tuple[str, ...] = ()
 
 
 def cut_slices(
@@ -107,14 +98,3 @@ def _list_files(
         name: list_package_files(segment, locked[name].sha256, readers[name], merged_usr=False)
         for name, segment in segments.items()
     }
-
-
-def make_tree(selected: SlicedPackages, readers: Mapping[str, Callable[[str], bytes]]) -> CutTree:
-    """Return the tree of selected slices after their scripts ran; raises SliceError."""
-
-    def read(item: SlicedEntry) -> bytes:
-        return readers[item.package](item.source) if item.source else item.content
-
-    entries, notes = select_entries(selected)
-    tree = add_manifests(run_scripts(entries, selected, read), selected)
-    return CutTree(selected, tree, read, tuple(notes))

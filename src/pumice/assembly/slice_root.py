@@ -24,7 +24,7 @@ from pumice.slices.selection import MANIFEST_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.assembly.slice_cut import CutTree
+    from pumice.assembly.slice_tree import CutTree
     from pumice.image.rootfs import RootfsWriter
     from pumice.progress import Progress
     from pumice.slices.model import Release

@@ -102,10 +102,10 @@ def parser() -> Parser:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     group.add_argument(
         "--stage1",
-        choices=("builtin", "bwrap", "runc", "crun", "fly"),
+        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
         default="builtin",
         metavar="NAME",
-        help="isolate with builtin, bwrap, runc, crun or fly (default: builtin)",
+        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
     )
     group.add_argument(
         "--network",

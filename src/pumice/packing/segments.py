@@ -128,6 +128,7 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     parents = _change_directories(segment.parents, changed_directories, hidden)
     attributes = {entry.path: entry for entry in (*parents, *directories)}
     promoted_links: dict[str, str] = {}
+    originals = {item.entry.path: item.entry for item in segment.items}
     read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
@@ -138,7 +139,8 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
             if entry.kind == "dir":
                 stream.add_directory(changed_directories.get(entry.path, entry), attributes)
             elif entry.kind == "hardlink" and entry.link in hidden:
-                _promote_hard_link(stream, entry, attributes, promoted_links, read_content)
+                linked = _with_attributes_of(entry, originals.get(entry.link, entry))
+                _promote_hard_link(stream, linked, attributes, promoted_links, read_content)
             elif entry.path in changes.contents:
                 new_content = changes.contents[entry.path]
                 entry = msgspec.structs.replace(entry, size=len(new_content))

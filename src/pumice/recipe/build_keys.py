@@ -32,6 +32,24 @@ EXCLUDE = Table(
     shorthand="paths",
 )
 
+SLICES = Table(
+    model.SliceSource,
+    (
+        Key(
+            "release",
+            Text(grammar.RELEASE, path="dotted"),
+            "The directory or archive of the release, or one that comes with Pumice (default: the suite's).",
+            "./chisel-releases",
+        ),
+        Key(
+            "overlay",
+            ListOf(Text(grammar.FILE, path="always"), identity="value"),
+            "Directories with definitions that replace those of the release.",
+            "[slices]",
+        ),
+    ),
+)
+
 PYTHON = Table(
     model.Python,
     (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),

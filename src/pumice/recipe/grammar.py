@@ -69,8 +69,14 @@ PACKAGE_PATTERN = Grammar(
 REQUEST = Grammar(
     "a package",
     r"-?[a-z0-9][a-z0-9+.-]+|[a-z0-9][a-z0-9+.-]+=([0-9]+:)?[0-9*][A-Za-z0-9.+~:*-]*"
-    r"|\.\.?/([^\x00-\x1f\x7f]*/)?[^/\x00-\x1f\x7f]+\.deb",
-    "use name, name=version, name=1.2.*, -name to exclude it, or ./file.deb",
+    r"|\.\.?/([^\x00-\x1f\x7f]*/)?[^/\x00-\x1f\x7f]+\.deb"
+    r"|[a-z0-9](-?[.a-z0-9+])+_[a-z](-?[a-z0-9]){2,}",
+    "use name, name=version, name=1.2.*, -name to exclude it, name_slice, or ./file.deb",
+)
+RELEASE = Grammar(
+    "a release of slices",
+    r"[a-z][a-z0-9-]*|(\.\.?)?/[^\x00-\x1f\x7f]+",
+    "a path that starts with './', '../' or '/', or a release that comes with Pumice",
 )
 PATH = Grammar(
     "an absolute path",
@@ -142,6 +148,9 @@ def parse_request(text: str) -> Request:
     if text.startswith("-"):
         return Request(name=text[1:], exclude=True)
     name, _, version = text.partition("=")
+    if "_" in name:
+        name, _, slice_name = name.partition("_")
+        return Request(name=name, slice=slice_name)
     return Request(name=name, version=version)
 
 

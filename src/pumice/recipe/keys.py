@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pumice.recipe import grammar, model
-from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, EXCLUDE, GENERATE, PYTHON
+from pumice.recipe.build_keys import ANY_TEXT, CHECKS, COMMAND, EXCLUDE, GENERATE, PYTHON, SLICES
 from pumice.recipe.image_test_keys import TESTS
 from pumice.recipe.kinds import (
     Choice,
@@ -236,8 +236,14 @@ RECIPE = Table(
             ListOf(
                 Text(grammar.REQUEST, grammar.parse_request, loose=True, path="dotted"), identity="package"
             ),
-            "The packages to install, with their dependencies.",
+            "The packages to install, with their dependencies, and slices of packages.",
             "[python3, ca-certificates]",
+        ),
+        Key(
+            "slices",
+            SLICES,
+            "Where the slices in `packages`, such as `openssl_bins`, are defined.",
+            "{release: ./chisel-releases, overlay: [slices]}",
         ),
         Key("files", ListOf(FILE), "Your own files, links and directories.", "[{from: app, to: /app}]"),
         Key(

@@ -53,7 +53,17 @@ def load_effective(
         recipe = RecipeReader(files.problems, files.folders(), main=os.fspath(path)).read_table(root, RECIPE)
     if files.problems or recipe is None or recipe is BAD or root is None:
         raise RecipeError(_sort_problems(files.problems, list(files.folders())))
-    return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root, files.argument_uses)
+    recipe = msgspec.structs.replace(_split_slices(recipe), path=os.fspath(path))
+    return EffectiveRecipe(recipe, root, files.argument_uses)
+
+
+def _split_slices(recipe: Recipe) -> Recipe:
+    """Return a recipe whose slices are not among its packages."""
+    slices = [f"{request.name}_{request.slice}" for request in recipe.packages if request.slice]
+    if not slices:
+        return recipe
+    packages = tuple(request for request in recipe.packages if not request.slice)
+    return msgspec.structs.replace(recipe, packages=packages, selected_slices=tuple(sorted(slices)))
 
 
 def locate_key(root: Mapping, key: str) -> str:

@@ -29,7 +29,7 @@ LOCK_VERSION = 1
 FORMAT = 2
 """The version of the rules that decide the bytes of an image; an older lock keeps its own."""
 
-Role = Literal["package", "base-data", "local"]
+Role = Literal["package", "base-data", "local", "slice"]
 
 
 class LockedPackage(
@@ -38,7 +38,8 @@ class LockedPackage(
     """An exact package.
 
     ``path`` is relative to a mirror of ``archive`` (the lock names no hosts), or to the recipe for the
-    role ``local``. ``source`` and ``source_version`` are omitted if they equal name and version.
+    role ``local``. Only slices are used of a package with the role ``slice``. ``source`` and
+    ``source_version`` are omitted if they equal name and version.
     """
 
     name: str
@@ -94,6 +95,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """By architecture: the packages that the recipe gives up."""
     omitted: dict[str, tuple[str, ...]] = {}
     """By architecture: the packages that the last build left out. It is a record, and decides nothing."""
+    slices: str = ""
+    """Digest of the release of slices; empty without slices."""
     ids: Ids = Ids()
     args: dict[str, str] = {}
     """The values of the recipe's arguments."""
@@ -121,6 +124,7 @@ def encode_lock(lock: Lock) -> bytes:
         *_argument_members(lock.args),
         _block('"indexes"', "[]", map(_line, sorted(lock.indexes, key=_index_key))),
         _block('"packages"', "{}", packages),
+        *((f'"slices": {_line(lock.slices)}',) if lock.slices else ()),
         *_name_members("omittable", lock.omittable),
         *_name_members("without", lock.without),
         *_name_members("omitted", lock.omitted),

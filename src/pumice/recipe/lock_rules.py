@@ -37,6 +37,8 @@ def find_problems(lock: Lock) -> Iterator[_Finding]:
         yield "the lock's 'lock' and 'format' are numbers from 1", None
     if not _DIGEST.fullmatch(lock.requirements):
         yield "the lock's 'requirements' is not a sha256 digest", None
+    if lock.slices and not _DIGEST.fullmatch(lock.slices):
+        yield "the lock's 'slices' is not a sha256 digest", None
     for index in lock.indexes:
         yield from _index_problems(index)
     yield from _list_problems(lock)

@@ -57,7 +57,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""
     exclude: bool = False
     file: str = ""
+    slice: str = ""
+    """The name of a slice of the package, for ``openssl_bins``."""
     where: str = ""
+
+
+class SliceSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the slices of a recipe are defined.
+
+    ``release`` is a path relative to the recipe or a release that comes with Pumice, by default that of the
+    recipe's suite. The definitions in ``overlay`` replace those of the release.
+    """
+
+    release: str = ""
+    overlay: tuple[str, ...] = ()
 
 
 class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -215,6 +228,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base: Base = "data"
     recommends: bool = False
     packages: tuple[Request, ...] = ()
+    selected_slices: tuple[str, ...] = ()
+    """The slices among the items of ``packages``, such as ``openssl_bins``, sorted."""
+    slices: SliceSource = SliceSource()
     files: tuple[FileRule, ...] = ()
     permissions: tuple[PermissionRule, ...] = ()
     users: tuple[User, ...] = ()

@@ -27,6 +27,7 @@ def requirements_digest(recipe: Recipe) -> str:
             ),
             "archs": sorted(recipe.archs),
             # Omit newer keys that are not used, so that older locks stay current.
+            **({"slices": sorted(recipe.selected_slices)} if recipe.selected_slices else {}),
             **({"without": sorted(recipe.without)} if recipe.without else {}),
         }
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation
+from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, Isolation, Limits
 
 Network = Literal["host", "none", "private"]
 HOSTNAME = DEFAULT_HOSTNAME
@@ -73,7 +73,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
     program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
-    network is connected by `network.attachment`. ``filters`` is a directory that keeps compiled filters of
+    network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
+    ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
     it shares the process ids of its pod. Only the built-in sandbox has these two.
     """
@@ -86,9 +87,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     network: Network = "host"
+    ports: tuple[str, ...] = ()
     read_only: bool = False
     hostname: str = HOSTNAME
     isolation: Isolation = Isolation()
+    machine: Limits = Limits()
     filters: str = ""
     in_place: bool = False
     last_pid: int = 0

@@ -1,4 +1,4 @@
-"""The id maps that an ordinary user can give a container (user_namespaces(7), subuid(5))."""
+"""The id maps of containers (user_namespaces(7), subuid(5))."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pumice.errors import SandboxError
 from pumice.runtime.container import IdMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from pumice.runtime.container import Container
 
 _MAX_IDS = 65536
 Extent = tuple[int, int, int]
@@ -130,3 +132,29 @@ def is_ordinary_user() -> bool:
 def can_set_owners(maps: IdMaps) -> bool:
     """Return whether files can have other owners in a container with these maps."""
     return maps.helpers or not is_ordinary_user()
+
+
+def choose_maps(container: Container) -> IdMaps:
+    """Return the maps of a container; without extents, it has the ids of the host or of one user.
+
+    A program that is root inside may switch to other users; any other program of an ordinary user has one
+    id only.
+    """
+    process = container.process
+    if container.maps is not None:
+        return container.maps
+    if is_ordinary_user():
+        needs_many_ids = (process.uid, process.gid) == (0, 0)
+        return (subordinate_maps() if needs_many_ids else None) or IdMaps()
+    if container.isolation.user_namespace == "auto":
+        return unprivileged_maps(process.uid, process.gid) or IdMaps()
+    return IdMaps()
+
+
+def map_options(maps: IdMaps) -> Iterator[str]:
+    """Yield the options of the sandbox for ``maps``."""
+    for option, extents in (("--uid-map", maps.users), ("--gid-map", maps.groups)):
+        for inside, outside, count in extents:
+            yield from (option, f"{inside}:{outside}:{count}")
+    if maps.helpers:
+        yield "--map-helpers"

@@ -67,11 +67,12 @@ def run_image(
 def run_apps(apps: Sequence[PodApp], pod: PodOptions, *, home: Home, progress: Progress) -> int:
     """Run apps in one pod, as `run_image` runs one; several need a pod with an id."""
     command = apps[0].source.command
-    recorder = PlanRecorder(command, progress) if command and not pod.id else None
+    has_plan = command and not pod.id and pod.stage1 != "kvm"  # its files are not part of a plan
+    recorder = PlanRecorder(command, progress) if command and has_plan else None
     progress = recorder.progress if recorder else progress
     with plan_apps(apps, pod, home, progress) as (planned, attachment, registration):
         for app in planned:
-            prepare_mounts(app.container, pod.stage1, home)
+            prepare_mounts(app.container, stage1.resolve_name(pod.stage1), home)
         if pod.id:
             from pumice.runtime.pods.start import start_pod
 
@@ -108,7 +109,8 @@ def plan_apps(
     decisions = [admit_image(app.image, home, app.source, progress) for app in apps]
     machine = platforms.from_machine(os.uname().machine)
     images = [app.image.select(app.source.platform or machine) for app in apps]
-    stage1.choose(pod.stage1)
+    backend = stage1.resolve_name(pod.stage1)
+    stage1.choose(backend)
     configs = [image.config().config for image in images]
     with ExitStack() as stack:
         trees = [
@@ -126,7 +128,7 @@ def plan_apps(
             mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
             filters = str(home.directory("seccomp"))
             container = msgspec.structs.replace(container, filters=filters, mounts=mounts)
-            container = fit_container(container, pod.stage1, progress, strict=pod.strict)
+            container = fit_container(container, backend, progress, strict=pod.strict)
             if registration is not None:
                 reference = app.source.reference or app.image.root.digest
                 source = (image.config(), reference, image.root.digest)
@@ -253,6 +255,7 @@ def plan_container(
         hostname=pod.hostname,
         isolation=app.isolation,
         network=network,
+        ports=tuple(f"{port.container}/{port.protocol}" for port in attachment.ports) if attachment else (),
         read_only=app.read_only,
         init=app.init,
         setup=app.setup,

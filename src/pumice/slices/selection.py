@@ -171,8 +171,8 @@ class _Selector:
             return msgspec.structs.replace(entry, link=first_path.strip("/"))
         content_paths[source] = path_text(entry)
         target = next((other.entry for other in package.entries if other.source == source), None)
-        size = target.size if target else 0
-        return msgspec.structs.replace(entry, kind="file", link="", size=size)
+        target = target or entry
+        return msgspec.structs.replace(target, path=entry.path, kind="file", link="")
 
     def _make(self, path: str, claims: Sequence[Claim]) -> None:
         """Add what slices define themselves."""

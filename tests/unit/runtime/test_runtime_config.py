@@ -10,7 +10,8 @@ import pytest
 from pumice.runtime.container import Container, Mount, Process
 from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.model import Device, Isolation, Rlimit
-from pumice.runtime.stage1 import runc
+from pumice.runtime.stage1 import external, runc
+from tests.support import schemas
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -165,7 +166,9 @@ def test_config_has_the_structure_of_runtime_spec(name: str, network: Any, uid: 
         read_only=uid == 0,
         isolation=ISOLATIONS[name],
     )
-    data = msgspec.json.encode(runc.make_config(container))
+    paths = external.HostPaths("/store/tree/root/root", container.mounts)
+    data = msgspec.json.encode(runc.make_config(container, paths))
+    assert schemas.find_violations("runtime", data) == []
     config = msgspec.json.decode(data, type=Config)
     assert config.oci_version == "1.0.2"
     assert config.process.cwd.startswith("/")
@@ -179,3 +182,9 @@ def test_config_has_the_structure_of_runtime_spec(name: str, network: Any, uid: 
     else:
         assert config.linux.seccomp is not None
         assert len(config.linux.seccomp.architectures) == 1
+
+
+def test_the_schema_refuses_other_documents() -> None:
+    assert schemas.find_violations("runtime", b'{"ociVersion": "1.0.2", "root": {"path": 1}}') != []
+    namespaces = b'{"ociVersion": "1.0.2", "linux": {"namespaces": [{"type": "space"}]}}'
+    assert schemas.find_violations("runtime", namespaces) != []

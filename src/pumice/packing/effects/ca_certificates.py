@@ -32,6 +32,7 @@ _CONFIGURATION_HEADER = """\
 # line begins with ! is certificate filename to be deselected.
 #
 """
+_BUNDLE = f"{CERTIFICATES_DIRECTORY}/ca-certificates.crt"
 _PEM_NAME = str.maketrans({" ": "_", "(": "=", ")": "=", ",": "_"})
 
 
@@ -44,15 +45,20 @@ def install_ca_certificates(inputs: EffectInput) -> EffectResult:
     if tree.get(CERTIFICATES_DIRECTORY) is None:
         generated.append(directory_entry(CERTIFICATES_DIRECTORY, ORIGIN))
     shipped_paths = _find_certificate_paths(tree, _SHIPPED)
+    local_paths = _find_certificate_paths(tree, _LOCAL)
+    # A slice of the package may have the bundle, and not the certificates that it is made of.
+    has_bundle = not shipped_paths and tree.is_file(_BUNDLE)
+    if has_bundle and not local_paths:
+        return EffectResult()
     if tree.get(_CONFIGURATION) is None:
         lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped_paths)
         generated.append(file_entry(_CONFIGURATION, (_CONFIGURATION_HEADER + lines).encode(), ORIGIN))
         certificate_paths = shipped_paths
     else:
         certificate_paths = _read_configured_paths(tree)
-    bundle: list[bytes] = []
+    bundle = [tree.read(_BUNDLE)] if has_bundle else []
     names: dict[str, bytes] = {}
-    for path in (*certificate_paths, *_find_certificate_paths(tree, _LOCAL)):
+    for path in (*certificate_paths, *local_paths):
         data = tree.read(path)
         bundle.append(data if data.endswith(b"\n") or not data else data + b"\n")
         name = pem_name(path)
@@ -61,7 +67,7 @@ def install_ca_certificates(inputs: EffectInput) -> EffectResult:
     generated += (
         link_entry(f"{CERTIFICATES_DIRECTORY}/{number}", name, ORIGIN) for number, name in hash_links(names)
     )
-    generated.append(file_entry(f"{CERTIFICATES_DIRECTORY}/ca-certificates.crt", b"".join(bundle), ORIGIN))
+    generated.append(file_entry(_BUNDLE, b"".join(bundle), ORIGIN))
     return EffectResult(generated=tuple(generated))
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.progress import Progress
-    from pumice.runtime.container import Container
+    from pumice.runtime.container import Container, Mount
 
 Effect = Literal["ignored", "modified"]
-BACKENDS = ("builtin", "bwrap", "runc", "crun", "fly")
+BACKENDS = ("builtin", "bwrap", "runc", "crun", "fly", "kvm")
 
 
 class Isolator(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,8 @@ class Complaint(msgspec.Struct, frozen=True):
 
 _ENGINE = {name: f"{name} itself counts as well" for name in ("runc", "crun")}
 _SHARED = {"fly": "the program shares all but its root with the host"}
-_NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly"), "only runc and crun can set it")
+_OWN_KERNEL = {"kvm": "the virtual machine has a kernel of its own"}
+_NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
 ISOLATORS = (
     Isolator(name="capabilities", option="--cap-add, --cap-drop"),
@@ -55,13 +56,36 @@ ISOLATORS = (
         option="--security-opt no-new-privileges=false",
         ignored={"bwrap": "bwrap always forbids new privileges"},
     ),
-    Isolator(name="memory", option="--memory", modified=_ENGINE),
-    Isolator(name="processors", option="--cpus", modified=_ENGINE),
-    Isolator(name="share of the processors", option="--cpu-shares"),
-    Isolator(name="processes", option="--pids-limit", modified=_ENGINE),
+    Isolator(
+        name="memory",
+        option="--memory",
+        modified={**_ENGINE, "kvm": "it is the size of the virtual machine, with its kernel and all files"},
+    ),
+    Isolator(
+        name="processors",
+        option="--cpus",
+        modified={**_ENGINE, "kvm": "the virtual machine has whole processors"},
+    ),
+    Isolator(name="share of the processors", option="--cpu-shares", ignored=_OWN_KERNEL),
+    Isolator(name="processes", option="--pids-limit", ignored=_OWN_KERNEL, modified=_ENGINE),
     Isolator(name="resource limits", option="--ulimit"),
     Isolator(name="score for the OOM killer", option="--oom-score-adj"),
-    Isolator(name="devices", option="--device", modified={"fly": "the program has all devices of the host"}),
+    Isolator(
+        name="volumes",
+        option="--volume",
+        modified={"kvm": "the virtual machine gets a copy, and changes are lost"},
+    ),
+    Isolator(
+        name="network of the host",
+        option="--network host",
+        modified={"kvm": "the virtual machine has a network of its own, without reachable ports"},
+    ),
+    Isolator(
+        name="devices",
+        option="--device",
+        ignored=_OWN_KERNEL,
+        modified={"fly": "the program has all devices of the host"},
+    ),
     Isolator(
         name="file systems in memory", option="--tmpfs", modified={"bwrap": "bwrap only knows size and mode"}
     ),
@@ -77,7 +101,7 @@ ISOLATORS = (
     Isolator(
         name="user namespace",
         option="--userns",
-        ignored=_SHARED,
+        ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
 )
@@ -120,6 +144,8 @@ def _list_requested(container: Container) -> list[str]:
         "--cpus": limits.cpus,
         "--cpu-shares": limits.cpu_shares,
         "--pids-limit": limits.pids != no_limits.pids and limits.pids,
+        "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
+        "--network host": container.network == "host",
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,
@@ -137,3 +163,8 @@ def _list_requested(container: Container) -> list[str]:
 
 def _is_size_and_mode(data: str) -> bool:
     return all(part.partition("=")[0] in ("size", "mode", "") for part in data.split(","))
+
+
+def _is_writable_volume(mount: Mount) -> bool:
+    is_own_file = mount.target in ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
+    return bool(mount.source) and not mount.read_only and not is_own_file

@@ -24,10 +24,18 @@ _CAP_SYS_RESOURCE = 24
 
 def fit_container(container: Container, backend: str, progress: Progress, *, strict: bool) -> Container:
     """Return the container as it can run here, and report what it cannot have; see `isolators.report`."""
+    unsupported = isolators.find_complaints(container, backend)
+    if backend == "kvm":
+        container = _size_machine(container)
     isolation, complaints = fit_isolation(container.isolation)
-    container = msgspec.structs.replace(container, isolation=isolation)
-    isolators.report((*isolators.find_complaints(container, backend), *complaints), progress, strict=strict)
-    return container
+    isolators.report((*unsupported, *complaints), progress, strict=strict)
+    return msgspec.structs.replace(container, isolation=isolation)
+
+
+def _size_machine(container: Container) -> Container:
+    """Return the container with its limits as the size of a virtual machine instead of control groups."""
+    isolation = msgspec.structs.replace(container.isolation, limits=Limits(pids=0))
+    return msgspec.structs.replace(container, isolation=isolation, machine=container.isolation.limits)
 
 
 def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:

@@ -9,7 +9,8 @@ import os
 
 from pumice.errors import SandboxError
 from pumice.runtime.launch import bundles
-from pumice.runtime.launch.model import BUNDLE, BWRAP, Start
+from pumice.runtime.launch.model import BUNDLE, BWRAP, MACHINE, MAPPED_BWRAP, SHIFTED_BUNDLE, Start
+from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ _MAX_LOG = 1 << 20
 
 def choose_engine(launch: Launch) -> Engine:
     """Return a new engine for a launch."""
-    if launch.kind == BWRAP:
+    if launch.kind in (BWRAP, MAPPED_BWRAP):
         return BwrapEngine()
-    if launch.kind == BUNDLE:
+    if launch.kind in (BUNDLE, SHIFTED_BUNDLE):
         return BundleEngine()
+    if launch.kind == MACHINE:
+        from pumice.runtime.launch.machine import MachineEngine
+
+        return MachineEngine()
     return SandboxEngine()
 
 
@@ -87,13 +92,22 @@ class BwrapEngine:
         """Open the pipe of the report, the filter and the options."""
         self._status, status = os.pipe()
         filters, filter_options = open_filter(launch)
-        words = ("--json-status-fd", str(status), *filter_options)
+        words: tuple[str, ...] = ("--json-status-fd", str(status), *filter_options)
+        kept: tuple[int, ...] = ()
+        own: tuple[int, ...] = ()
+        own_options: tuple[str, ...] = ()
+        if launch.kind == MAPPED_BWRAP:
+            (info, info_writer), (ready_reader, ready) = os.pipe(), os.pipe()
+            words += ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
+            kept, own = (info_writer, ready_reader), (info, ready)
+            own_options = ("--map-info", str(info), "--map-ready", str(ready))
         settings = launch.settings + b"".join(word.encode() + b"\0" for word in words)
-        descriptors = (status, *filters, create_memory_file(settings))
+        descriptors = (status, *filters, *kept, create_memory_file(settings))
         keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
         bwrap, *program = launch.program
         command = (bwrap, "--args", str(descriptors[-1]), "--", *program)
-        return Start((*launch.options, *keep), command, descriptors, (self._status,))
+        options = (*launch.options, *own_options, *keep)
+        return Start(options, command, (*descriptors, *own), (self._status,))
 
     def finish(self, code: int) -> int:
         """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
@@ -131,11 +145,17 @@ class BundleEngine:
             file.write(launch.settings)
         engine = launch.program[0]
         self._name = os.path.basename(engine)
+        is_shifted = launch.kind == SHIFTED_BUNDLE
+        bundle = f"{HOST_SCRATCH}/bundle" if is_shifted else self._bundle
+        # crun cannot create control groups without the rights of root.
+        is_disabled = self._name == "crun" and (is_shifted or os.geteuid() != 0)
         command = (
-            *(engine, "--root", f"{self._bundle}/state", "--log", f"{self._bundle}/log"),
-            *("--log-format", "json", "run", "--bundle", self._bundle, os.path.basename(self._bundle)),
+            *(engine, *(("--cgroup-manager", "disabled") if is_disabled else ())),
+            *("--root", f"{bundle}/state", "--log", f"{bundle}/log"),
+            *("--log-format", "json", "run", "--bundle", bundle, os.path.basename(self._bundle)),
         )
-        return Start(launch.options, command, retained=(self._lock,))
+        options = ("--bundle", self._bundle) if is_shifted else ()
+        return Start((*launch.options, *options), command, retained=(self._lock,))
 
     def finish(self, code: int) -> int:
         """Return ``code``; raises SandboxError if the log says that the engine failed."""

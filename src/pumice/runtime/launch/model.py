@@ -6,8 +6,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SANDBOX, BWRAP, BUNDLE = "sandbox", "bwrap", "bundle"
-"""The kinds of launches: the built-in sandbox, bubblewrap, and an engine that runs OCI bundles."""
+SANDBOX, BWRAP, BUNDLE, MACHINE = "sandbox", "bwrap", "bundle", "machine"
+"""The kinds of launches: the built-in sandbox, bubblewrap, an engine that runs OCI bundles, and qemu."""
+MAPPED_BWRAP, SHIFTED_BUNDLE = "mapped-bwrap", "shifted-bundle"
+"""bwrap that gets all ids of its container, and a bundle below `sandbox.shifted_root`."""
 
 
 class GroupPlan:
@@ -39,7 +41,8 @@ class Launch:
 
     ``options`` are those of the sandbox, apart from descriptors. ``program`` is the program of the image with
     its arguments, after the engine that executes it, if there is one. ``filter`` is the compiled filter of
-    system calls, empty for none. ``settings`` are the options of bwrap, or the ``config.json`` of a bundle.
+    system calls, empty for none. ``settings`` are the options of bwrap, the ``config.json`` of a bundle or
+    the files of a machine, whose ``program`` has the kernel and the options of qemu.
     With ``needs_groups``, the user asked for limits, and it is an error if ``groups`` cannot be created.
     """
 

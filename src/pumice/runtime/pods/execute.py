@@ -45,6 +45,11 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
     own program. Raises PodError if the pod does not run, UsageError and ImageError for an invalid request,
     and SandboxError if the program cannot be started.
     """
+    if state.pod.stage1 == "kvm":
+        raise PodError(
+            f"cannot run a program in the virtual machine of the pod {state.pod.name}",
+            hint="use another --stage1 for a pod that needs exec",
+        )
     plan = read_plan(state)
     with processes.open_program(state) as program:
         filters = _open_filter(state)

@@ -156,8 +156,11 @@ def list_container_processes(state: PodState) -> list[PodProcess]:
 def namespace_depth(pod: Pod) -> int:
     """Return how many PID namespaces there are.
 
-    Two, unless the sandbox's init is process 1 of the first, or an app shares the first with others.
+    Two, unless the sandbox's init is process 1 of the first, or an app shares the first with others. Process
+    1 of a virtual machine's sandbox forwards signals to the program.
     """
+    if pod.stage1 == "kvm":
+        return 1
     return 1 if pod.shares_pids or (pod.init and pod.stage1 == "builtin" and not pod.app_of) else 2
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.runtime import run, stage1
+from pumice.runtime import id_maps, run, stage1
 from pumice.runtime.container import IdMaps
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.control_groups import create_groups
@@ -23,7 +23,7 @@ from pumice.runtime.pods.supervision import Supervision
 from pumice.runtime.pods.supervisor import log_writer, pod_files
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import Builtin, map_options
+from pumice.runtime.stage1.builtin import Builtin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,6 +231,6 @@ def _make_holder(
     words = [
         *("--hold", "--hostname", options.hostname, "--network", container.network),
         *(("--network-fd", str(network.descriptor)) if network else ()),
-        *map_options(container.maps or IdMaps()),
+        *id_maps.map_options(container.maps or IdMaps()),
     ]
     return words, (network.descriptor,) if network else ()

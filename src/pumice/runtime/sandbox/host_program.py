@@ -7,13 +7,16 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
+from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
 from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID
-from pumice.runtime.sandbox.user_namespace import enter_namespaces
+from pumice.runtime.sandbox.user_namespace import enter_namespaces, enter_user_namespace
 from pumice.runtime.sandbox.writable_root import mount_writable_root
 
 TYPE_CHECKING = False
@@ -27,26 +30,45 @@ if TYPE_CHECKING:
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     is_root = os.geteuid() == 0
+    options.shifted = is_root and bool(options.maps["uid"])
+    if options.guest_outputs:
+        copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
-    enter_namespaces(options, CLONE_NEWPID | namespace_flag(options))
+    flags = CLONE_NEWPID | namespace_flag(options)
+    if options.shifted:
+        enter_user_namespace(options, flags, prepare_sources(options))
+    else:
+        enter_namespaces(options, flags)
     announce_namespace(options)
     child = os.fork()
     if child == 0:
+        if options.shifted:
+            become_root()
         syscalls.end_with_parent()
         mount_writable_root(options)
-        if is_root:
+        if is_root and not options.shifted:
             freeze_devices()
             reopen_devices(streams.descriptors)
+        if options.hide:
+            syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         wait_for_network(options)
         program = os.fork()
         if program == 0:
             _execute(options, streams)
-        close_if_open(options.exec_fd)
+        _close_inherited(options)
+        map_child(options)
         os._exit(_wait_for_program(program, options))
-    close_if_open(options.exec_fd)
+    _close_inherited(options)
     return streams.wait_for(child)
+
+
+def _close_inherited(options: Options) -> None:
+    """Close what only the program keeps, so that its end can be seen."""
+    close_if_open(options.exec_fd)
+    for descriptor in options.keep:
+        os.close(descriptor)
 
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
@@ -54,11 +76,18 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     set_limits(options)
     inherit_only(options.keep)
     streams.install(options.terminal)
+    become_user(options)
+    if options.guest_outputs:
+        os.setsid()  # keys that are typed go to the program in the machine
+        # qemu writes nothing there, but it would make the stream of the caller non-blocking.
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
     release_signals()
     os.execvp(options.argv[0], options.argv)
 
 
 def _wait_for_program(program: int, options: Options) -> int:
+    if options.guest_outputs:
+        return wait_for_machine(program, options)
     if not options.signal_child:
         return wait_and_forward(program)
 

@@ -27,6 +27,7 @@ class Options:
         # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
         self.only_root = False
         self.fly = False  # --fly: share all but the root with the host
+        self.own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
@@ -44,6 +45,8 @@ class Options:
         self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
         self.shifted = False  # set by the sandbox: root gives up its rights, see `shifted_root`
+        # --map-info FD --map-ready FD: give all ids to the child that PROGRAM names on a pipe; then answer
+        self.map_info = self.map_ready = -1
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.capabilities = list(CAPABILITIES.values())  # --capabilities N,N… of root; the bounding set
         self.ambient: list[int] = []  # --ambient N,N…: what other users than root get
@@ -56,14 +59,22 @@ class Options:
         self.shm_size = 0  # --shm-size BYTES: the size of /dev/shm
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
+        # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
+        # --guest-output FD … --guest-control FD --guest-name NAME
+        self.guest_outputs: list[int] = []
+        self.guest_control = -1
+        self.guest_name = ""
+        self.bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
+        self.hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
         self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
         # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
         self.join = -1
-        self.hold = False  # --hold: create the namespaces of a pod and hold them, see `pod`
-        self.pod = -1  # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
-        self.pod_pids = False  # --pod-pids: share the process ids of the pod
+        # --hold: create the namespaces of a pod and hold them, see `pod`
+        # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
+        # --pod-pids: share the process ids of the pod
+        self.hold, self.pod, self.pod_pids = False, -1, False
         self.before: list[
             list[str]
         ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
@@ -97,6 +108,7 @@ _SWITCHES = (
     "only_root",
     "map_helpers",
     "die_with_parent",
+    "own_streams",
     "signal_child",
     "init",
     "terminal",
@@ -105,7 +117,7 @@ _SWITCHES = (
     "hold",
     "pod_pids",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score")
+_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "bundle", "guest_name")
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",
@@ -117,8 +129,11 @@ _NUMBERS = {
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
     "network_fd": "network_fd",
+    "map_info": "map_info",
+    "guest_control": "guest_control",
+    "map_ready": "map_ready",
 }
-_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups"}
+_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_output": "guest_outputs"}
 
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:

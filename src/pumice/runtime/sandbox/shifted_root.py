@@ -2,7 +2,8 @@
 
 The caller is root of the host. Before it gives that up, it attaches the image's tree and the volumes as
 idmapped mounts (mount_setattr(2)), so that files keep their owners inside. All is reached from the working
-directory afterwards, because root inside may not enter the directories above it.
+directory afterwards, because root inside may not enter the directories above it. A program of the host needs
+absolute paths, so its directory is `HOST_SCRATCH`, which everyone may enter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pumice.runtime.sandbox.syscalls import CLONE_NEWNS, MS_NODEV, MS_NOSUID, MS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
+
+HOST_SCRATCH = "/tmp"
 
 
 def outside_id(options: Options, kind: str, number: int) -> int:
@@ -45,10 +48,13 @@ def prepare_sources(options: Options) -> list[tuple[int, str]]:
         else:
             mounts.append((kind, f"volumes/{number}", target))
             sources.append((_clone(source), f"volumes/{number}"))
+    if options.bundle:
+        sources.append((_clone(options.bundle), "bundle"))
     options.mounts = mounts
     mode = stat.S_IMODE(os.stat(sources[0][0]).st_mode)
-    syscalls.mount("tmpfs", options.root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
-    os.chdir(options.root)
+    directory = HOST_SCRATCH if options.only_root else options.root
+    syscalls.mount("tmpfs", directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+    os.chdir(directory)
     for name in ("volumes", "upper", "work", "root"):
         os.mkdir(name, 0o755)
     os.chmod("upper", mode)

@@ -57,7 +57,7 @@ def prepare_streams(options: Options) -> Streams:
     streams = Streams()
     if options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
         _use_own_terminal(streams, options)
-    elif not options.only_root:
+    elif not _is_host_program(options):
         streams.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
     pipes: dict[tuple[int, int], int] = {}
     for number in (0, 1, 2):
@@ -91,7 +91,14 @@ def _use_own_terminal(streams: Streams, options: Options) -> None:
 
 def _owner(options: Options) -> int | None:
     """Return the user that must own the streams, None if it is the caller."""
-    return outside_id(options, "uid", options.uid) if os.geteuid() == 0 and not options.only_root else None
+    if os.geteuid() != 0 or _is_host_program(options):
+        return None
+    return outside_id(options, "uid", options.uid)
+
+
+def _is_host_program(options: Options) -> bool:
+    """Return whether the streams go to a program of the host, which opens none by its name."""
+    return options.only_root and not options.own_streams
 
 
 def _is_foreground() -> bool:
@@ -115,7 +122,7 @@ def _is_anonymous_pipe(status: os.stat_result) -> bool:
 def _needs_copying(number: int, status: os.stat_result, options: Options) -> bool:
     if not stat.S_ISCHR(status.st_mode):
         return True
-    if os.geteuid() != 0 or options.only_root:  # the ids inside are those of the caller
+    if os.geteuid() != 0 or _is_host_program(options):  # the ids inside are those of the caller
         return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
     if not os.isatty(number):
         return not devices.is_device(status)

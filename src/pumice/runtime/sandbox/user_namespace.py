@@ -115,9 +115,9 @@ def _write_maps(options: Options, process: int) -> int:
         return 0
     try:
         if os.geteuid() != 0:  # the kernel's condition for an ordinary user to map its own group
-            _write(f"/proc/{process}/setgroups", "deny")
+            write_map(f"/proc/{process}/setgroups", "deny")
         for kind, extents in options.maps.items():
-            _write(f"/proc/{process}/{kind}_map", "\n".join(extents))
+            write_map(f"/proc/{process}/{kind}_map", "\n".join(extents))
     except OSError:
         return 1
     return 0
@@ -133,7 +133,7 @@ def _attach(sources: Sources, process: int) -> int:
     return 0
 
 
-def _write(path: str, text: str) -> None:
+def write_map(path: str, text: str) -> None:
     """Write ``text`` in one call, as the kernel requires for a map."""
     descriptor = os.open(path, os.O_WRONLY)
     try:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.launch.model import Launch
 
-NAMES = ("builtin", "bwrap", "runc", "crun", "fly")
+_ANY_ENGINE = "oci"
+NAMES = ("builtin", "bwrap", _ANY_ENGINE, "runc", "crun", "fly", "kvm")
 
 
 class Stage1(Protocol):
@@ -24,8 +25,18 @@ class Stage1(Protocol):
         """Return how to start the container; raises SandboxError if this executor cannot work here."""
 
 
+def resolve_name(name: str) -> str:
+    """Return the name of the stage 1 that ``oci`` stands for on this machine, or ``name``."""
+    if name != _ANY_ENGINE:
+        return name
+    from pumice.runtime.stage1.runc import choose_engine
+
+    return choose_engine()
+
+
 def choose(name: str) -> Stage1:
     """Return a stage 1 by name; raises UsageError for an unknown name."""
+    name = resolve_name(name)
     if name == "builtin":
         from pumice.runtime.stage1.builtin import Builtin
 
@@ -34,6 +45,10 @@ def choose(name: str) -> Stage1:
         from pumice.runtime.stage1.bwrap import Bwrap
 
         return Bwrap()
+    if name == "kvm":
+        from pumice.runtime.stage1.kvm import Kvm
+
+        return Kvm()
     if name == "fly":
         from pumice.runtime.stage1.fly import Fly
 

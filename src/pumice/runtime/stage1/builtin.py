@@ -6,7 +6,6 @@ import resource
 from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
-from pumice.runtime.container import IdMaps
 from pumice.runtime.isolation import capabilities
 from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
@@ -100,24 +99,9 @@ def _root_options(container: Container) -> Iterator[str]:
     """Yield how the root becomes writable, and who owns what is in it."""
     if container.in_place:
         yield "--in-place"
-        yield from map_options(id_maps.single_id_maps())
+        yield from id_maps.map_options(id_maps.single_id_maps())
         return
-    # A program that is root inside may switch to other users; any other program has one id only.
-    process = container.process
-    needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
-    maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()
-    if not id_maps.is_ordinary_user() and container.isolation.user_namespace == "auto":
-        maps = id_maps.unprivileged_maps(process.uid, process.gid) or IdMaps()
-    maps = container.maps or maps
-    yield from map_options(maps)
+    maps = id_maps.choose_maps(container)
+    yield from id_maps.map_options(maps)
     if container.owners and id_maps.can_set_owners(maps):
         yield from ("--owners", container.owners)
-
-
-def map_options(maps: IdMaps) -> Iterator[str]:
-    """Yield the options of the sandbox for ``maps``."""
-    for option, extents in (("--uid-map", maps.users), ("--gid-map", maps.groups)):
-        for inside, outside, count in extents:
-            yield from (option, f"{inside}:{outside}:{count}")
-    if maps.helpers:
-        yield "--map-helpers"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import tree_lookup
+from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
@@ -15,9 +15,10 @@ from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import common_options, limit_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from pumice.runtime.container import Container
+    from pumice.runtime.container import Container, Mount
+    from pumice.runtime.stage1.external import HostPaths
 
 _KERNEL_MOUNTS = ("/proc", "/dev", "/sys")
 # Below these are links that only the kernel can follow, and they lead out of the root.
@@ -25,25 +26,41 @@ _UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stde
 
 
 class Bwrap:
-    """The stage 1 that runs ``bwrap``, always with one user id."""
+    """The stage 1 that runs ``bwrap``; the ids of the container are those of the built-in sandbox."""
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to options of bwrap."""
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
+        maps = id_maps.choose_maps(container)
+        paths = external.host_paths(container, maps)
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
-        own_options = ("--only-root", "--signal-child", "--terminal", *init)
+        own_options = (
+            *("--only-root", "--signal-child", "--terminal", *init),
+            *limit_options(container.isolation),
+            *paths.options,
+            *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
+            *(_user_options(container) if maps.users else ()),
+        )
         return Launch(
-            model.BWRAP,
-            (*common_options(container), *own_options, *limit_options(container.isolation)),
+            model.MAPPED_BWRAP if maps.users else model.BWRAP,
+            (*common_options(container), *own_options),
             (bwrap, *container.process.arguments),
             filter=external.load_filter(container),
-            settings=external.join_arguments([*_options(container)]),
+            settings=external.join_arguments([*_options(container, paths)]),
         )
 
 
-def _options(container: Container) -> Iterator[str]:
+def _user_options(container: Container) -> Iterator[str]:
+    """Yield the options that start bwrap as the user of the program, see `sandbox.inner_namespace`."""
+    process = container.process
+    yield from ("--own-streams", "--uid", str(process.uid), "--gid", str(process.gid))
+    for group in process.groups:
+        yield from ("--group", str(group))
+
+
+def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     process = container.process
     if not container.init:
         yield "--as-pid-1"
@@ -56,21 +73,21 @@ def _options(container: Container) -> Iterator[str]:
     isolation = container.isolation
     for name in isolation.capabilities if process.uid == 0 else isolation.added_capabilities:
         yield from ("--cap-add", f"CAP_{name}")
-    yield from _root_options(container)
-    yield from _mount_options(container)
+    yield from _root_options(container, paths.root)
+    yield from _mount_options(container, paths.mounts)
     yield "--clearenv"
     for name, value in process.environment.items():
         yield from ("--setenv", name, value)
 
 
-def _root_options(container: Container) -> Iterator[str]:
+def _root_options(container: Container, root: str) -> Iterator[str]:
     """Yield the options for the root and the file systems of the kernel, with sensitive paths masked."""
     for path in _KERNEL_MOUNTS:
         if tree_lookup.resolve_with_mounts(Path(container.root), path, {}) != path:
             raise SandboxError(
                 f"bwrap cannot run an image whose {path} is a symbolic link", hint="use --stage1 builtin"
             )
-    yield from ("--bind", external.writable_root(container), "/", "--proc", "/proc", "--dev", "/dev")
+    yield from ("--bind", root, "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
     if container.isolation.shm_size:
         yield from ("--size", str(container.isolation.shm_size), "--perms", "1777", "--tmpfs", "/dev/shm")
@@ -88,11 +105,11 @@ def _root_options(container: Container) -> Iterator[str]:
             yield from ("--ro-bind", "/dev/null", path)
 
 
-def _mount_options(container: Container) -> Iterator[str]:
+def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[str]:
     mount_points = _MountPoints(Path(container.root))
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():
         yield from ("--tmpfs", mount_points.add(directory, ""))
-    for mount in container.mounts:
+    for mount in mounts:
         target = mount_points.add(mount.target, mount.source)
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)

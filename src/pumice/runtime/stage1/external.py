@@ -8,27 +8,41 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.errors import SandboxError
-from pumice.runtime import tree_lookup
+from pumice.runtime import id_maps, tree_lookup
+from pumice.runtime.container import Mount
+from pumice.runtime.id_maps import map_options
 from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.sandbox import errors, options, program_check
+from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.runtime.container import Container
+    from pumice.runtime.container import Container, IdMaps
 
 
 def find_program(program: str, package: str) -> str:
     """Return the path of ``program``; raises SandboxError if it is not installed."""
-    path = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+    path = _look_up(program)
     if path is None:
         raise SandboxError(
             f"{program} is not installed",
             hint=f"install {package}, or use --stage1 builtin",
         )
     return path
+
+
+def is_installed(program: str) -> bool:
+    """Return whether ``program`` is installed."""
+    return _look_up(program) is not None
+
+
+def _look_up(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def load_filter(container: Container) -> bytes:
@@ -54,9 +68,37 @@ def join_arguments(arguments: Sequence[str]) -> bytes:
     return b"".join(argument.encode(errors="surrogateescape") + b"\0" for argument in arguments)
 
 
-def writable_root(container: Container) -> str:
-    """Return the path at which ``--only-root`` creates the writable root."""
-    return f"{container.root}/root"
+class HostPaths(msgspec.Struct, frozen=True):
+    """The paths that a program of the host sees, and the options with which the sandbox arranges that.
+
+    ``root`` is the writable root, and ``mounts`` are those of the container. In a user namespace, the program
+    has no rights of the host's root. ``is_shifted``: root of the host has given them up.
+    """
+
+    root: str
+    mounts: tuple[Mount, ...]
+    options: tuple[str, ...] = ()
+    is_in_user_namespace: bool = True
+    is_shifted: bool = False
+
+
+def host_paths(container: Container, maps: IdMaps) -> HostPaths:
+    """Return the paths of a container whose ids are ``maps``; see `sandbox.shifted_root`."""
+    if id_maps.is_ordinary_user() or not maps.users:
+        is_ordinary, own = id_maps.is_ordinary_user(), tuple(map_options(maps))
+        return HostPaths(f"{container.root}/root", container.mounts, own, is_ordinary)
+    options = list(map_options(maps))
+    mounts: list[Mount] = []
+    for mount in container.mounts:
+        if mount.source.startswith(f"{container.root}/"):
+            source = f"{HOST_SCRATCH}/{mount.source[len(container.root) + 1 :]}"
+        elif mount.source:
+            source = f"{HOST_SCRATCH}/volumes/{len(mounts)}"
+        else:
+            source = ""
+        options += ("--bind", mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
+        mounts.append(msgspec.structs.replace(mount, source=source))
+    return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), tuple(options), is_shifted=True)
 
 
 def check_program(container: Container) -> None:

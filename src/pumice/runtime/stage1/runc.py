@@ -16,13 +16,16 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options, map_options
+from pumice.runtime.stage1.builtin import common_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.model import Isolation
+    from pumice.runtime.stage1.external import HostPaths
 
 _VERSION = "1.0.2"
+HYBRID = "/sys/fs/cgroup/unified"
+"""Where version 2 of control groups is mounted if version 1 is used."""
 
 
 class Runc:
@@ -43,24 +46,55 @@ class Runc:
         program = external.find_program(self._program, self._program)
         external.check_program(container)
         maps = _choose_maps(container)
+        paths = external.host_paths(container, maps)
         try:
-            config = msgspec.json.encode(make_config(container))
+            config = msgspec.json.encode(make_config(container, paths))
         except UnicodeEncodeError:
             raise SandboxError(
                 f"{self._program} only supports UTF-8 text", hint="use --stage1 builtin"
             ) from None
         owners = ("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()
+        crun_options = _crun_options(container) if self._program == "crun" else ()
         return Launch(
-            model.BUNDLE,
-            (*common_options(container), "--only-root", *map_options(maps), *owners),
+            model.SHIFTED_BUNDLE if paths.is_shifted else model.BUNDLE,
+            (*common_options(container), "--only-root", *crun_options, *paths.options, *owners),
             (program, *container.process.arguments),
             settings=config,
         )
 
 
+def choose_engine() -> str:
+    """Return the faster of the installed engines that works with the control groups of this machine.
+
+    crun uses no controller of version 1 if version 2 is mounted as well.
+    """
+    preferred = ("runc", "crun") if is_hybrid() else ("crun", "runc")
+    return next((name for name in preferred if external.is_installed(name)), preferred[0])
+
+
+def is_hybrid() -> bool:
+    """Return whether both versions of control groups are mounted."""
+    return Path(HYBRID, "cgroup.procs").exists()
+
+
+def _crun_options(container: Container) -> tuple[str, ...]:
+    """Return the options of the sandbox for crun, which passes streams on as they are."""
+    hidden = ("--hide", HYBRID) if is_hybrid() else ()
+    if _terminal()["terminal"]:
+        return hidden
+    return (
+        *hidden,
+        "--own-streams",
+        "--uid",
+        str(container.process.uid),
+        "--gid",
+        str(container.process.gid),
+    )
+
+
 def _choose_maps(container: Container) -> IdMaps:
     if not id_maps.is_ordinary_user():
-        return IdMaps()
+        return id_maps.choose_maps(container)
     process = container.process
     maps = id_maps.subordinate_maps()
     if maps:
@@ -73,14 +107,14 @@ def _choose_maps(container: Container) -> IdMaps:
     return IdMaps(((0, os.getuid(), 1),), ((0, os.getgid(), 1),))
 
 
-def make_config(container: Container) -> dict[str, Any]:
-    """Return the ``config.json`` of the container."""
+def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
+    """Return the ``config.json`` of the container, with the paths that the engine sees."""
     return {
         "ociVersion": _VERSION,
         "process": _process(container),
-        "root": {"path": external.writable_root(container), "readonly": container.read_only},
+        "root": {"path": paths.root, "readonly": container.read_only},
         "hostname": container.hostname,
-        "mounts": _mounts(container),
+        "mounts": _mounts(container, paths),
         "linux": _linux(container),
     }
 
@@ -145,7 +179,7 @@ def _terminal() -> dict[str, Any]:
     return {"terminal": True, "consoleSize": {"height": size.lines, "width": size.columns}}
 
 
-def _mounts(container: Container) -> list[dict[str, Any]]:
+def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
     def memory(target: str, *options: str) -> dict[str, Any]:
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
@@ -155,7 +189,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
     shm = (f"size={size}",) if size else ()
-    own_view = container.network != "host" or not id_maps.is_ordinary_user()
+    own_view = container.network != "host" or not paths.is_in_user_namespace
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
         memory("/dev", "nosuid", "strictatime", "mode=755"),
@@ -175,7 +209,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]
         mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]
         mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
-    for mount in container.mounts:
+    for mount in paths.mounts:
         if mount.source:
             mounts.append(
                 bind(mount.source, mount.target, "nosuid", "nodev", "ro" if mount.read_only else "rw")

@@ -1,0 +1,166 @@
+"""A virtual machine as stage 1: qemu with Debian's cloud kernel, and all files in its memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import SandboxError, UsageError
+from pumice.runtime import id_maps, tree_lookup
+from pumice.runtime.guest import acceleration, initramfs, kernel
+from pumice.runtime.guest.init_program import NAME_SERVER, Guest, assemble_init
+from pumice.runtime.guest.program_start import ROOT
+from pumice.runtime.isolation import seccomp_filter
+from pumice.runtime.launch import model
+from pumice.runtime.launch.machine import PORTS
+from pumice.runtime.launch.model import Launch
+from pumice.runtime.stage1 import external
+from pumice.runtime.stage1.builtin import common_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.runtime.container import Container, Mount
+
+_MEMORY, _LEAST_MEMORY = 512 << 20, 128 << 20
+_MODULES = ("virtio_pci", "virtio_console")
+_NETWORK_MODULES = ("virtio_net",)
+_APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reliable rdinit=/init"
+
+
+class Kvm:
+    """The stage 1 that runs a virtual machine, by KVM or, where that does not work, by emulation."""
+
+    def plan(self, container: Container) -> Launch:
+        """Make the files of the machine; raises SandboxError if there is no qemu or no kernel."""
+        if container.init or container.setup:
+            raise UsageError("kvm has an init of its own", hint="omit --init, or use another --stage1")
+        if os.uname().machine != "x86_64":
+            raise SandboxError("kvm is only for x86-64 machines", hint="use another --stage1")
+        qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
+        external.check_program(container)
+        cache = Path(container.filters or container.root).with_name("guest")
+        found = kernel.find_kernel(os.environ)
+        image = str(kernel.unpack_kernel(found, cache))
+        archive = _make_archive(container, found)
+        options = (*_machine_options(container, len(archive)), *acceleration.choose(qemu, image, cache))
+        return Launch(
+            model.MACHINE,
+            (
+                *common_options(container),
+                *("--only-root", "--guest-name", container.process.arguments[0]),
+                *id_maps.map_options(id_maps.choose_maps(container)),
+            ),
+            (qemu, image, *options),
+            settings=archive,
+        )
+
+
+def _machine_options(container: Container, archive_size: int) -> Iterator[str]:
+    """Yield the options of qemu that need no descriptors."""
+    limits = container.machine
+    least = max(_LEAST_MEMORY, 2 * archive_size + (96 << 20))
+    if limits.memory and limits.memory < least:
+        raise SandboxError(
+            f"the virtual machine needs {-(-least >> 20)} MiB of --memory, for its files too",
+            hint="raise --memory, or use another --stage1",
+        )
+    memory = max(limits.memory or _MEMORY, least)
+    yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc")
+    yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+    yield from ("-m", str(-(-memory >> 20)), "-smp", str(max(1, -(-limits.cpus // 1000))))
+    yield from ("-append", _APPEND)
+    yield from ("-device", f"virtio-serial-pci,addr=2,max_ports={len(PORTS) + 1}")
+    if container.network == "none":
+        return
+    forwards = (
+        f",hostfwd={protocol}::{number}-:{number}"
+        for number, _, protocol in (port.partition("/") for port in container.ports)
+    )
+    yield from ("-netdev", f"user,id=net,ipv6=off{''.join(forwards)}")
+    yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
+
+
+def _make_archive(container: Container, found: kernel.Kernel) -> bytes:
+    """Return an archive with all files of the machine."""
+    has_network = container.network != "none"
+    modules = kernel.read_modules(found, (*_MODULES, *(_NETWORK_MODULES if has_network else ())))
+    placed, copies, directories = _place_mounts(container)
+    guest = Guest(
+        container=msgspec.structs.replace(container, mounts=_in_memory(container)),
+        modules=len(modules),
+        filter=seccomp_filter.load_filter(
+            container.isolation, Path(container.filters) if container.filters else None
+        ),
+        has_network=has_network,
+        read_only_paths=tuple(copies),
+    )
+    with io.BytesIO() as file:
+        archive = initramfs.Archive(file)
+        archive.add("init", stat.S_IFREG | 0o755, assemble_init(guest))
+        archive.add_directories("dev")
+        for number, module in enumerate(modules):
+            archive.add_directories("modules")
+            archive.add(f"modules/{number}.ko", stat.S_IFREG | 0o644, module)
+        omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
+        owners = initramfs.read_owners(container.owners)
+        initramfs.add_tree(archive, Path(container.root), "", owners, omit)
+        for directory in ("/proc", "/sys", "/dev", *directories):
+            archive.add_directories(f"{ROOT[1:]}{directory}")
+        for path, text in placed.items():
+            archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
+            archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
+        for path, source in copies.items():
+            _add_copy(archive, source, path)
+        archive.finish()
+        return file.getvalue()
+
+
+def _in_memory(container: Container) -> tuple[Mount, ...]:
+    return tuple(mount for mount in container.mounts if not mount.source)
+
+
+def _add_copy(archive: initramfs.Archive, source: str, path: str) -> None:
+    """Add the copy of a volume."""
+    status = Path(source).stat()
+    owner = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+    archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
+    archive.add_file(f"{ROOT[1:]}{path}", source, status, owner)
+    if stat.S_ISDIR(status.st_mode):
+        initramfs.add_tree(archive, Path(source), path, {}, set())
+
+
+def _place_mounts(container: Container) -> tuple[dict[str, bytes], dict[str, str], list[str]]:
+    """Return files with their content, copies of volumes with their source, and directories, by path."""
+    texts = {f"{container.root}/{name}": text for name, text in container.files}
+    placed: dict[str, bytes] = {}
+    copies: dict[str, str] = {}
+    directories = [_resolve(container, container.process.directory)]
+    for mount in container.mounts:
+        target = _resolve(container, mount.target)
+        if not mount.source:
+            directories.append(target)
+        elif target == "/etc/resolv.conf" and container.network != "none":
+            placed[target] = f"nameserver {NAME_SERVER}\n".encode()
+        elif mount.source in texts:
+            placed[target] = texts[mount.source].encode(errors="surrogateescape")
+        else:
+            copies[target] = mount.source
+    if container.read_only:
+        directories += ["/tmp", "/var/tmp", "/run"]
+    return placed, copies, directories
+
+
+def _resolve(container: Container, path: str) -> str:
+    kernel_paths = ("/proc", "/sys", "/dev")
+    target = tree_lookup.resolve_with_mounts(Path(container.root), path, dict.fromkeys(kernel_paths, ""))
+    if target is None or any(f"{target}/".startswith(f"{known}/") for known in kernel_paths):
+        raise SandboxError(
+            f"kvm cannot use {path!r}: it leads to files of the kernel, or through too many links"
+        )
+    return target

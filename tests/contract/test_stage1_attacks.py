@@ -1,0 +1,151 @@
+"""Attacks that other container runtimes had to mend: each stage 1 must withstand the kind."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.formats import oci
+from pumice.formats.tar import Entry
+from pumice.store.home import Home
+from tests.support import images, people, pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+# In the place of the dynamic loader, this gets control in a process that executes a program of the host.
+LOADER = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+  char path[64], target[256] = "";
+  readlink("/proc/self/exe", target, sizeof target - 1);
+  int fd = open("/proc/self/exe", O_RDONLY);
+  sprintf(path, "/proc/self/fd/%d", fd);
+  int direct = open("/proc/self/exe", O_WRONLY), again = open(path, O_WRONLY);
+  printf("%s\n", direct >= 0 || again >= 0 ? "writable" : "not writable");
+  return 0;
+}
+"""
+WRITES = "for p in /proc/[0-9]*; do (: >> $p/exe) 2>/dev/null && echo writable; done; echo looked"
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    with people.person(request.param) as someone:
+        content = images.shell()
+        loader = images.compiled(tmp_path_factory.mktemp("loader"), LOADER)
+        for name in ("lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1"):
+            content[name] = loader
+        content["bin/runtime"] = b"#!/proc/self/exe\n"
+        content["bin/link"] = Entry("bin/link", "symlink", 0o777, link="/proc/self/exe")
+        content["bin/head"] = Entry("bin/head", "symlink", 0o777, link="busybox")
+        config = oci.RunConfig(entrypoint=("sh", "-c"))
+        with Home(someone.home / "store") as home:
+            images.make(home, [content], name="evil:1", config=config)
+            masks = {
+                "dev/null": Entry("dev/null", "symlink", 0o777, link="/proc/sysrq-trigger"),
+                "dev/console": Entry("dev/console", "symlink", 0o777, link="/proc/sysrq-trigger"),
+                "dev/pts": Entry("dev/pts", "symlink", 0o777, link="/proc"),
+            }
+            images.make(home, [images.shell() | masks], name="masks:1", config=config)
+        someone.give(someone.home)
+        yield someone
+        pods.remove_all(someone)
+
+
+def interpreter() -> str:
+    return hashlib.sha256(Path(sys.executable).resolve().read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("program", ["/bin/runtime", "/bin/link", "/proc/self/exe"])
+def test_the_program_of_the_runtime_cannot_be_overwritten(person: Person, stage1: str, program: str) -> None:
+    """CVE-2019-5736: an image makes its runtime execute itself, and writes to that file."""
+    before = interpreter()
+    options = ("--progress", "none", "--stage1", stage1, "--userns", "host", "--entrypoint", program)
+    process = person.pumice("run", *options, "evil:1")
+    assert "not writable" in process.stdout or "writable" not in process.stdout, process.stderr
+    assert interpreter() == before
+
+
+def test_processes_outside_cannot_be_overwritten(person: Person, stage1: str) -> None:
+    for options in ((), ("--userns", "host")):
+        process = person.pumice("run", "--progress", "none", "--stage1", stage1, *options, "evil:1", WRITES)
+        assert process.stdout == "looked\n", process.stderr
+
+
+def test_a_command_in_a_hostile_pod_gives_it_nothing(person: Person) -> None:
+    """The pod replaces the shell, and waits for whoever enters it."""
+    before = interpreter()
+    script = (
+        "cp /bin/runtime /tmp/sh; ln -sf /bin/runtime /bin/sh; echo ready;"
+        " while :; do for p in /proc/[0-9]*; do [ $p = /proc/$$ ] || ls -l $p/fd $p/cwd; (: >> $p/exe); done"
+        " > /tmp/seen 2>/dev/null; done"
+    )
+    pod = pods.start(person, "--userns", "host", "evil:1", script.replace("cp ", "busybox cp "))
+    for command in (("/bin/runtime",), ("/tmp/sh", "-c", "true"), ("busybox", "cat", "/tmp/seen")):
+        process = person.pumice("exec", pod, *command)
+        assert "writable" not in process.stdout.replace("not writable", "")
+        assert str(person.home) not in process.stdout
+    for number in (3, 5, 8, 12):
+        process = person.pumice("exec", "--workdir", f"/proc/self/fd/{number}", pod, "busybox", "pwd")
+        assert process.returncode != 0 or process.stdout == f"/proc/self/fd/{number}\n"
+    assert interpreter() == before
+
+
+@pytest.mark.parametrize("number", [3, 4, 6, 9])
+def test_no_descriptor_of_the_host_becomes_the_working_directory(person: Person, number: int) -> None:
+    """CVE-2024-21626: a working directory below /proc/self/fd."""
+    script = (
+        "ls -a . ../.. 2>/dev/null; [ -e ../../etc/passwd ] && busybox grep -c pumice-test ../../etc/passwd"
+    )
+    options = ("--progress", "none", "--workdir", f"/proc/self/fd/{number}")
+    process = person.pumice("run", *options, "evil:1", script)
+    assert "pumice-test" not in process.stdout
+    assert "trees" not in process.stdout.split()
+    assert process.returncode in (0, 1, 2, 11), process.stderr
+
+
+def test_links_in_dev_cannot_redirect_masks(person: Person, stage1: str) -> None:
+    """CVE-2025-31133, CVE-2025-52565: /dev/null or /dev/console of the image as the source of a mask."""
+    script = (
+        "[ -s /proc/kcore ] && echo kcore; head -c 1 /proc/keys 2>/dev/null;"
+        " echo h > /proc/sysrq-trigger && echo triggered; echo done"
+    )
+    process = person.pumice(
+        *("run", "--progress", "none", "--stage1", stage1, "masks:1"),
+        script.replace("head", "busybox head"),
+    )
+    assert process.stdout in ("done\n", ""), process.stderr
+    assert process.returncode in (0, 11)
+
+
+def test_limits_that_read_only_control_groups_cannot_have_are_reported() -> None:
+    with people.person("root") as root:
+        with Home(root.home / "store") as home:
+            images.make(home, [images.shell()], name="box:1", config=oci.RunConfig(entrypoint=("sh", "-c")))
+        command = root.command("run", "--progress", "none", "--memory", "64m", "box:1", "echo started")
+        script = (
+            "while read a b c d path rest; do case $rest in"
+            " *' - cgroup'*) mount -o remount,bind,ro $path;; esac;"
+            ' done < /proc/self/mountinfo; exec "$@"'
+        )
+        process = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command],
+            env=root.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.stdout == "started\n", process.stderr
+        assert "--memory is ignored" in process.stderr

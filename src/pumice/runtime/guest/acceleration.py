@@ -7,7 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from pumice.ownership import make_directory
+from pumice.ownership import make_directories
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SECONDS = 5
@@ -28,7 +28,7 @@ def choose(qemu: str, kernel: str, cache: Path) -> tuple[str, ...]:
     answer = cache / f"kvm-{boot}-{os.geteuid()}"
     if not answer.exists():
         with suppress(OSError):
-            make_directory(cache)
+            make_directories(cache)
             for old in cache.glob(f"kvm-*-{os.geteuid()}"):
                 old.unlink()
             answer.write_text("yes" if _starts_guest(qemu, kernel) else "no")

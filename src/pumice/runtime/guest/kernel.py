@@ -12,7 +12,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import SandboxError
-from pumice.ownership import make_directory
+from pumice.ownership import make_directories
 from pumice.runtime.guest import lz4
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def unpack_kernel(kernel: Kernel, cache: Path) -> Path:
     path = cache / f"vmlinux-{hashlib.sha256(data).hexdigest()}"
     if not path.exists():
         unpacked = _decompress(_find_payload(data, kernel.image), kernel.image)
-        make_directory(cache)
+        make_directories(cache)
         files.replace(path, unpacked)
     return path
 

@@ -50,7 +50,7 @@ services:
   db:
     image: box:1
     command: ["(sleep 1; touch /tmp/ok) & nc -l -p 7000 -e echo from-db"]
-    healthcheck: {test: cat /tmp/ok, interval: 200ms}
+    healthcheck: {test: cat /tmp/ok, interval: 200ms, retries: 1000}
     restart: always
 """
 

@@ -31,6 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     return _Supervisor(options).run()
 
 
+_UNMET = {"started": "has not started", "healthy": "is not healthy", "succeeded": "has not succeeded"}
+"""What is said of an app that will not meet the condition of another."""
+
+
 class _Supervisor:
     """The apps of a pod, and what they wait for."""
 
@@ -99,7 +103,7 @@ class _Supervisor:
         for name, condition in app.options.after:
             answer = self._apps[name].satisfies(condition)
             if answer is False:
-                return f"the app {name}, which it depends on, has not {condition}"
+                return f"the app {name}, which it depends on, {_UNMET[condition]}"
             is_waiting |= answer is None
         return None if is_waiting else ""
 

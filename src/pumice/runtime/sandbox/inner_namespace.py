@@ -40,7 +40,7 @@ def map_child(options: Options) -> None:
                 write_map(f"/proc/{child}/{kind}_map", text)
             except OSError as error:
                 raise SetupError(f"cannot write the map of user ids ({error.strerror})") from None
-        os.write(options.map_ready, b"1")
+        os.write(options.map_ready, b"11")  # for --userns-block-fd and for --block-fd
     os.close(options.map_ready)
     os.close(options.map_info)
 

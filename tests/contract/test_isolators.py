@@ -212,8 +212,16 @@ WRONG = {
     "read-only device": (("--device", "/dev/full:/dev/full:r"), "would be read-only or write-only", ":rw"),
     "tmpfs": (("--tmpfs", "/x:huge"), "unknown option 'huge' of a tmpfs", "use size=N"),
     "tmpfs place": (("--tmpfs", "x"), "the mount point 'x' is not an absolute path", ""),
-    "mount": (("--mount", "type=nfs,dst=/x"), "'type=nfs,dst=/x' is not a mount", "use type=bind|tmpfs"),
-    "mount option": (("--mount", "type=bind,where=/x"), "unknown option 'where=/x'", "use type=bind|tmpfs"),
+    "mount": (
+        ("--mount", "type=nfs,dst=/x"),
+        "'type=nfs,dst=/x' is not a mount",
+        "use type=bind|volume|tmpfs|image",
+    ),
+    "mount option": (
+        ("--mount", "type=bind,where=/x"),
+        "unknown option where of type=bind",
+        "use type=bind|volume|tmpfs|image",
+    ),
     "hostname": (("--hostname", "a b"), "--hostname: 'a b' is not a host name", "letters"),
     "host": (("--add-host", "db"), "--add-host: '' is not an IP address", ""),
     "dns": (("--dns", "nine"), "--dns: 'nine' is not an IP address", ""),

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.docs import ROOT
+from tests.support.real import EXAMPLES
 
 pytestmark = pytest.mark.mirror
 
-EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recipe.yaml"))
+
 PATIENCE_SECONDS = 120
 
 

@@ -42,7 +42,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
         someone.give(someone.home)
         yield someone
         pods.remove_all(someone)
-        for pid in pods.processes_with(f"runtime/metadata/__main__.py\0{someone.home}"):
+        for pid in pods.processes_with(f"runtime/metadata/__main__.py {someone.home}"):
             os.kill(pid, signal.SIGTERM)
 
 
@@ -223,7 +223,7 @@ def test_a_registry_gets_the_keys_from_the_url_of_the_issuer(
 ) -> None:
     """Two machines: one publishes its keys with the metadata service, the other only knows the URL."""
     previous = pods.run_ok(person, "identity", "issuer").strip()
-    for pid in pods.processes_with(f"runtime/metadata/__main__.py\0{person.home}"):
+    for pid in pods.processes_with(f"runtime/metadata/__main__.py {person.home}"):
         os.kill(pid, signal.SIGTERM)
     while (person.home / "store" / "metadata" / "socket").exists():
         time.sleep(0.01)

@@ -46,7 +46,7 @@ def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]
 
 
 def end_services(person: Person) -> None:
-    for pid in pods.processes_with(f"runtime/metadata/__main__.py\0{person.home}"):
+    for pid in pods.processes_with(f"runtime/metadata/__main__.py {person.home}"):
         os.kill(pid, signal.SIGTERM)
 
 
@@ -114,13 +114,13 @@ def test_the_secret_is_shown_nowhere_and_exec_has_it(person: Person) -> None:
     assert directory.stat().st_mode & 0o077 == 0
     assert (directory / "metadata.json").stat().st_uid == directory.stat().st_uid
     pods.run_ok(person, "rm", "--force", "quiet")
-    assert pods.processes_with(f"runtime/metadata/relay/__main__.py\0{person.home}") == []
+    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
 
 
 def test_a_killed_pod_leaves_no_relay(person: Person) -> None:
     pods.run_ok(person, "run", "--detach", "--mds", "--name", "victim", "example.com/box:1", pods.READY)
     pid = next(iter(pods.processes_with("pods/supervisor/__main__.py")))
-    relays = pods.processes_with(f"runtime/metadata/relay/__main__.py\0{person.home}")
+    relays = pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}")
     assert len(relays) == 1
     end = os.pidfd_open(relays[0])
     os.kill(pid, signal.SIGKILL)
@@ -133,7 +133,7 @@ def test_a_pod_that_cannot_start_leaves_nothing(person: Person) -> None:
     process = person.pumice("run", "--mds", "--entrypoint", "/nothing", "example.com/box:1")
     assert process.returncode == 127
     assert person.pumice("ps", "--all", "--quiet").stdout == ""
-    assert pods.processes_with(f"runtime/metadata/relay/__main__.py\0{person.home}") == []
+    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
 
 
 def test_a_key_file_that_cannot_be_used_fails_the_start(person: Person) -> None:

@@ -23,6 +23,15 @@ _WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             "APP",
+            "AUDIENCE",
+            "CLAIM=PATTERN",
+            "ID",
+            "INSTRUCTION",
+            "NAME[:VERSION]",
+            "PKG|SLICE",
+            "QUERY",
+            "SLICE",
+            "[ARCHIVE=]URL",
             "ARG",
             "ADDR",
             "CALL,...",
@@ -80,8 +89,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]"))
-_DIRECTORIES = frozenset(("DIR", "POLICY"))
+_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
+_DIRECTORIES = frozenset(("DIR", "DIR|NAME", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",
     "oci-archive:": "OCI image layout in a tar file",

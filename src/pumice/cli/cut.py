@@ -30,7 +30,7 @@ def parser() -> command_line.Parser:
         epilog=_EPILOG,
         examples=(
             "pumice cut --root rootfs openssl_bins ca-certificates_data",
-            "pumice cut --root rootfs --release ./release --mirror https://mirror.example/debian tool_bins",
+            "pumice cut --root rootfs --release ./release tool_bins",
             "pumice cut --root rootfs",
         ),
     )

@@ -28,6 +28,17 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
     "cut": ("pumice.cli.cut", "Cut slices of packages into a directory", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
+    "images": ("pumice.cli.images", "List the images in the local store", "Images"),
+    "inspect": (
+        "pumice.cli.inspect",
+        "Show the platforms, config, layers and packages of an image",
+        "Images",
+    ),
+    "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),
+    "check": ("pumice.cli.check", "Check whether the programs of an image can start", "Images"),
+    "test": ("pumice.cli.test", "Run the tests of an image", "Images"),
+    "tree": ("pumice.cli.tree", "Show the layers of an image and its attached artifacts", "Images"),
+    "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "play": ("pumice.cli.play", "Run the pod that a file describes", "Pods"),
     "prepare": ("pumice.cli.prepare", "Verify and unpack an image for a pod that is started later", "Pods"),
     "run-prepared": ("pumice.cli.run_prepared", "Start a pod that was prepared", "Pods"),
@@ -47,18 +58,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "generate": ("pumice.cli.generate", "Write the files with which other programs run a pod", "Pods"),
     "volume": ("pumice.cli.volume", "Create, list and remove volumes", "Pods"),
     "identity": ("pumice.cli.identity", "Issue and verify the tokens of pods, and manage their keys", "Pods"),
-    "metadata-service": ("pumice.cli.metadata_service", "Run the metadata service of pods", "More"),
-    "images": ("pumice.cli.images", "List the images in the local store", "Images"),
-    "inspect": (
-        "pumice.cli.inspect",
-        "Show the platforms, config, layers and packages of an image",
-        "Images",
-    ),
-    "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),
-    "check": ("pumice.cli.check", "Check whether the programs of an image can start", "Images"),
-    "test": ("pumice.cli.test", "Run the tests of an image", "Images"),
-    "tree": ("pumice.cli.tree", "Show the layers of an image and its attached artifacts", "Images"),
-    "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "sbom": ("pumice.cli.sbom", "Print the software bill of materials of an image", "Evidence"),
     "licenses": ("pumice.cli.licenses", "List the licenses of the packages in an image", "Evidence"),
     "reproduce": ("pumice.cli.reproduce", "Rebuild an image from its provenance and compare", "Evidence"),
@@ -90,6 +89,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "store": ("pumice.cli.store", "Verify or locate the local store", "Store"),
     "serve": ("pumice.cli.serve", "Run an OCI registry", "Registry"),
     "completion": ("pumice.cli.completion", "Print a completion script for bash, zsh or fish", "Shell"),
+    "metadata-service": ("pumice.cli.metadata_service", "Run the metadata service of pods", "More"),
     "blob": ("pumice.cli.blob", "Print a blob by its digest", "More"),
     "catalog": ("pumice.cli.catalog", "List the repositories of a registry", "More"),
     "config": ("pumice.cli.config", "Print the config of an image", "More"),
@@ -281,6 +281,7 @@ def format_overview() -> str:
         "",
         "usage: pumice COMMAND [ARGUMENT...]",
     ]
+    width = max(len(verb) for verb, command in COMMANDS.items() if command[2] != _BRIEF_GROUP) + 2
     group = ""
     for verb, (_, summary, command_group) in COMMANDS.items():
         if command_group == _BRIEF_GROUP:
@@ -288,7 +289,7 @@ def format_overview() -> str:
         if command_group != group:
             lines += ["", f"{command_group}:"]
             group = command_group
-        lines.append(f"  {verb:<12}{summary}")
+        lines.append(f"  {verb:<{width}}{summary}")
     brief_verbs = [verb for verb, command in COMMANDS.items() if command[2] == _BRIEF_GROUP]
     lines += ["", "More commands:", f"  {', '.join(brief_verbs)}"]
     aliases = [f"{alias} = {verb}" for alias, verb in ALIASES.items()]

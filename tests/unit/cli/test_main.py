@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import types
+from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -44,8 +45,15 @@ def test_the_table_lists_exactly_the_verbs_that_exist() -> None:
         if "\ndef main(" in module.read_text()
     }
     files -= NOT_VERBS
-    assert files == set(cli.COMMANDS)
-    assert all(module == f"pumice.cli.{verb}" for verb, (module, _, _) in cli.COMMANDS.items())
+    assert files == {verb.replace("-", "_") for verb in cli.COMMANDS}
+    assert all(
+        module == f"pumice.cli.{verb.replace('-', '_')}" for verb, (module, _, _) in cli.COMMANDS.items()
+    )
+
+
+def test_each_group_of_the_table_is_in_one_place() -> None:
+    groups = [group for _, _, group in cli.COMMANDS.values()]
+    assert len(list(groupby(groups))) == len(set(groups))
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])

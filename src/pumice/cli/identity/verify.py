@@ -26,8 +26,8 @@ def add_parser(parser: command_line.Parser) -> None:
         "verify a token, or those of a reverse proxy's requests",
         description=_DESCRIPTION,
         examples=(
-            "pumice identity verify --issuer keys.json --audience registry.example < token",
-            "pumice identity verify --issuer keys.json --audience web.example --listen 127.0.0.1:9090",
+            "pumice identity verify --issuer keys.json --audience registry.example",
+            "pumice identity verify --issuer keys.json --audience web --listen :9090",
         ),
     )
     action.add_argument(

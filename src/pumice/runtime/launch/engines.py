@@ -99,7 +99,7 @@ class BwrapEngine:
         if launch.kind == MAPPED_BWRAP:
             (info, info_writer), (ready_reader, ready) = os.pipe(), os.pipe()
             words += ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
-            # bwrap would leave that descriptor to the program. With this option, it reads once more and closes it.
+            # bwrap would leave that descriptor to the program. With this option, it reads on and closes it.
             words += ("--block-fd", str(ready_reader))
             kept, own = (info_writer, ready_reader), (info, ready)
             own_options = ("--map-info", str(info), "--map-ready", str(ready))

@@ -46,6 +46,7 @@ class Handshake:
                 self._serve_and_exit(reasons, connect, close)
             os._exit(0)
         os.waitpid(child, 0)
+        self._channel.close()  # so that the sandbox ends if that process does
 
     def _serve_and_exit(self, reasons: int, connect: Connect, close: Callable[[], object]) -> NoReturn:
         try:
@@ -54,6 +55,8 @@ class Handshake:
         except PumiceError as error:
             hint = f"\n  hint: {error.hint}" if error.hint else ""
             os.write(reasons, f"{error.message}{hint}\n".encode(errors="replace"))
+        except Exception as error:  # noqa: BLE001 - nobody else could report it
+            os.write(reasons, f"cannot set up the network: {error!r}\n".encode(errors="replace"))
         finally:
             try:
                 close()

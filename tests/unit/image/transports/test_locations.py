@@ -27,7 +27,7 @@ from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 SYNTAXES = (
-    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR, "
+    "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], aci:FILE, tar:FILE, dir:DIR, "
     "store:NAME[:VERSION], docker://HOST/NAME[:TAG]"
 )
 TAGS = "tags are letters and digits joined by one of -._: and a path has no colon"

@@ -28,7 +28,6 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("system prune -a", 2, "unknown command 'system'", "pumice gc"),
     ("system df", 2, "unknown command 'system'", "pumice images"),
     ("buildx build .", 2, "unknown command 'buildx'", "pumice build RECIPE"),
-    ("volume ls", 2, "unknown command 'volume'", "pumice run -v SRC:DST"),
     ("compose up", 2, "unknown command 'compose'", "pumice run"),
     ("commit x y", 2, "unknown command 'commit'", "recipe"),
     ("search nginx", 2, "unknown command 'search'", "pumice tags HOST/NAME"),

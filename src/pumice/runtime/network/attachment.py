@@ -83,6 +83,7 @@ class Attachment:
         """
         self._handshake.serve_in_background(reasons, self._connect_and_continue, self.close)
         self._is_kept = True
+        self._reservation.close()  # that process has its own, and pasta binds the ports after closing those
 
     def add_step(self, step: Connect) -> None:
         """Do something with the process of the network namespace, after that was connected."""

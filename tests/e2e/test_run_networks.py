@@ -248,7 +248,8 @@ def test_gc_releases_what_a_killed_keeper_left(person: Person, machine: Machine)
     assert machine.network_state() == before
     folder = person.home / "store/networks/attachments"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
-    assert "pumice" not in machine.run("ip", "-brief", "link")
+    if person.name == "root":  # the collection of another user does not remove the bridges of root
+        assert "pumice" not in machine.run("ip", "-brief", "link")
 
 
 def find_keeper(person: Person) -> int:

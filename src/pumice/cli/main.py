@@ -148,7 +148,7 @@ def _exit_at_once(code: int) -> None:
     It also takes several milliseconds less. Standard output has been flushed.
     """
     if sys.stderr is not None:
-        if sys.stderr.isatty():
+        if code == INTERRUPTED and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # a progress display hides the cursor
         sys.stderr.flush()
     os._exit(code)

@@ -45,7 +45,7 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
         ("packing/effects/shells.py", built),
         ("packing/effects/data/users.tsv", built),
         ("evidence/spdx_document.py", {"image", "evidence", "bytecode", "generate", "omission", "license"}),
-        ("packing/selection.py", {"segment", "layer"} | built),
+        ("packing/selection.py", {"segment", "layer", "slices"} | built),
     ]:
         with (checkout / path).open("a") as file:
             file.write("# edited\n")

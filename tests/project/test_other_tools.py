@@ -35,7 +35,7 @@ def test_the_command_and_its_options_exist(command: str) -> None:
     assert verb in COMMANDS
     name = f"{verb} {words[0]}" if words and f"{verb} {words[0]}" in PARSERS else verb
     known = {option for action in PARSERS[name]._actions for option in action.option_strings}
-    options = [word for word in words if word.startswith("-") and len(word) > 1]
+    options = [word for word in words if word.startswith("-") and word.strip("-")]
     assert [word for word in options if word not in known and word.partition("=")[0] not in known] == []
 
 

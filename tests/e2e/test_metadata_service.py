@@ -119,7 +119,7 @@ def test_the_secret_is_shown_nowhere_and_exec_has_it(person: Person) -> None:
 
 def test_a_killed_pod_leaves_no_relay(person: Person) -> None:
     pods.run_ok(person, "run", "--detach", "--mds", "--name", "victim", "example.com/box:1", pods.READY)
-    pid = next(iter(pods.processes_with("pods/supervisor/__main__.py")))
+    pid = pods.find_supervisor(pods.status(person, "victim")["pid"])
     relays = pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}")
     assert len(relays) == 1
     end = os.pidfd_open(relays[0])

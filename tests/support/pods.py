@@ -90,7 +90,7 @@ def processes_with(text: str) -> list[int]:
 
 
 def find_supervisor(pid: int) -> int:
-    """Return the supervisor of the pod to which a process belongs; its children have its command line, too."""
+    """Return the supervisor of the pod of a process; its children have its command line, too."""
     supervisor = 0
     while pid > 1:
         if b"pods/supervisor/__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes():

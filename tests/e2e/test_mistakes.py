@@ -28,7 +28,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("system prune -a", 2, "unknown command 'system'", "pumice gc"),
     ("system df", 2, "unknown command 'system'", "pumice images"),
     ("buildx build .", 2, "unknown command 'buildx'", "pumice build RECIPE"),
-    ("compose up", 2, "unknown command 'compose'", "pumice run"),
+    ("compose up", 2, "unknown command 'compose'", "pumice play"),
     ("commit x y", 2, "unknown command 'commit'", "recipe"),
     ("search nginx", 2, "unknown command 'search'", "pumice tags HOST/NAME"),
     ("info", 2, "unknown command 'info'", "pumice version"),

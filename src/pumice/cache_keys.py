@@ -66,6 +66,7 @@ _ALL = (
         "runtime/guest/",
         "runtime/network/",
         "runtime/network/keeper/",
+        "runtime/pod_inputs/",
         "runtime/pods/",
         "runtime/pods/supervisor/",
         "slices/",

@@ -34,8 +34,7 @@ class Options:
         self.network = "host"  # --network host|none|private
         self.network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
         self.hostname = "pumice"  # --hostname NAME
-        self.uid = 0  # --uid N
-        self.gid = 0  # --gid N
+        self.uid = self.gid = 0  # --uid N --gid N
         self.groups: list[int] = []  # --group N …
         self.cwd = "/"  # --cwd DIR, created if it does not exist
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
@@ -75,9 +74,8 @@ class Options:
         # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
         # --pod-pids: share the process ids of the pod
         self.hold, self.pod, self.pod_pids = False, -1, False
-        self.before: list[
-            list[str]
-        ] = []  # --before COUNT WORD …: commands to run before PROGRAM, with --init
+        # --before COUNT WORD …: commands to run before PROGRAM, with --init
+        self.before: list[list[str]] = []
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.argv: list[str] = []
 

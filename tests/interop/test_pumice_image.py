@@ -47,8 +47,8 @@ def test_the_image_of_pumice_builds_the_same_image_as_this_machine(tmp_path: Pat
         for path, target in [
             ("/etc/apt", "/etc/apt"),
             ("/usr/share/keyrings", "/usr/share/keyrings"),
-            (str(recipe), "/work/recipe.yaml"),
-            (str(recipe.with_suffix(".lock")), "/work/recipe.lock"),
+            (str(recipe), "/build/recipe.yaml"),
+            (str(recipe.with_suffix(".lock")), "/build/recipe.lock"),
         ]
     ]
     inside = run(

@@ -9,6 +9,7 @@ import msgspec
 
 from pumice import files
 from pumice.assembly.lock_omission import add_omission
+from pumice.assembly.locked_package import lock_package
 from pumice.assembly.recipe_slices import find_records, load_recipe_release, select_slices
 from pumice.distro.preferences import archive_name, canonical_archive
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
@@ -191,21 +192,7 @@ def _lock_packages(
 ) -> tuple[LockedPackage, ...]:
     packages: list[LockedPackage] = []
     for record, role in resolved:
-        archive, _, suite = record.suite.partition("/")
-        package = LockedPackage(
-            name=record.name,
-            version=record.version,
-            architecture=record.architecture,
-            archive=archive,
-            suite=suite,
-            path=record.filename,
-            size=record.size,
-            sha256=record.sha256,
-            sha512=record.sha512,
-            source=record.source if record.source != record.name else "",
-            source_version=record.source_version if record.source_version != record.version else "",
-            role=role,
-        )
+        package = lock_package(record, role)
         if not package.sha256:  # the archive lists only SHA-512: compute it from the package
             package = msgspec.structs.replace(
                 package, sha256=connection.fetch_package(package).removeprefix("sha256:")

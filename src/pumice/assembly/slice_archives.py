@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.assembly.locked_package import lock_package
 from pumice.distro.debian import sources
 from pumice.distro.debian.sources import KeyringFile, Mirror, Source
 from pumice.errors import FetchError
@@ -85,7 +86,7 @@ def choose_packages(
         if record is None:
             missing.append(name)
         else:
-            chosen[name] = _lock(record)
+            chosen[name] = lock_package(record)
     if missing:
         raise FetchError(f"the archives of the release do not have {', '.join(sorted(missing))}")
     return chosen
@@ -104,18 +105,3 @@ def _choose(
     usable = [archive for archive in candidates if archive.priority >= 0]
     best = max(usable, key=lambda archive: archive.priority, default=None)
     return records[best.name] if best else None
-
-
-def _lock(record: PackageRecord) -> LockedPackage:
-    archive, _, suite = record.suite.partition("/")
-    return LockedPackage(
-        name=record.name,
-        version=record.version,
-        architecture=record.architecture,
-        archive=archive,
-        suite=suite,
-        path=record.filename,
-        size=record.size,
-        sha256=record.sha256,
-        sha512=record.sha512,
-    )

@@ -33,6 +33,13 @@ class ListedVolume(msgspec.Struct, frozen=True, kw_only=True):
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice volume``."""
     parser = command_line.make_action_parser("volume", "Create, list and remove volumes.")
+    _add_changes(parser)
+    _add_queries(parser)
+    return parser
+
+
+def _add_changes(parser: command_line.Parser) -> None:
+    """Add the actions that create and remove volumes."""
     create = command_line.add_action(
         parser,
         "create",
@@ -45,25 +52,6 @@ def parser() -> command_line.Parser:
         "-l", "--label", action="append", default=[], metavar="NAME=VALUE", help="add a label (repeatable)"
     )
     create.add_argument("--ignore", action="store_true", help="succeed if the volume exists already")
-    listing = command_line.add_action(
-        parser, "ls", _list, "list volumes", examples=("pumice volume ls --filter dangling=true",)
-    )
-    listing.add_argument("-q", "--quiet", action="store_true", help="print only the names")
-    listing.add_argument(
-        "-f",
-        "--filter",
-        action="append",
-        default=[],
-        type=_parse_filter,
-        metavar="NAME=VALUE",
-        help="list only volumes with this name, label or dangling=true|false: unused or used (repeatable)",
-    )
-    results.add_format_options(listing, "volume ls", example="Name")
-    inspect = command_line.add_action(
-        parser, "inspect", _inspect, "show volumes as JSON", examples=("pumice volume inspect db",)
-    )
-    inspect.add_argument("names", metavar="NAME", nargs="+", help="name of a volume")
-    results.add_format_options(inspect, "volume inspect", default="json", example="Mountpoint")
     remove = command_line.add_action(
         parser, "rm", _remove, "remove volumes with their files", examples=("pumice volume rm db",)
     )
@@ -85,11 +73,33 @@ def parser() -> command_line.Parser:
         metavar="NAME=VALUE",
         help="remove only volumes with this name or label (repeatable)",
     )
+
+
+def _add_queries(parser: command_line.Parser) -> None:
+    """Add the actions that show volumes."""
+    listing = command_line.add_action(
+        parser, "ls", _list, "list volumes", examples=("pumice volume ls --filter dangling=true",)
+    )
+    listing.add_argument("-q", "--quiet", action="store_true", help="print only the names")
+    listing.add_argument(
+        "-f",
+        "--filter",
+        action="append",
+        default=[],
+        type=_parse_filter,
+        metavar="NAME=VALUE",
+        help="list only volumes with this name, label or dangling=true|false: unused or used (repeatable)",
+    )
+    results.add_format_options(listing, "volume ls", example="Name")
+    inspect = command_line.add_action(
+        parser, "inspect", _inspect, "show volumes as JSON", examples=("pumice volume inspect db",)
+    )
+    inspect.add_argument("names", metavar="NAME", nargs="+", help="name of a volume")
+    results.add_format_options(inspect, "volume inspect", default="json", example="Mountpoint")
     exists = command_line.add_action(
         parser, "exists", _exists, "exit with 1 unless a volume exists", examples=("pumice volume exists db",)
     )
     exists.add_argument("name", metavar="NAME", help="name of a volume")
-    return parser
 
 
 def _parse_filter(text: str) -> tuple[str, str]:

@@ -40,6 +40,7 @@ RESULTS: dict[str, str] = {
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
+    "slice draft": "pumice.cli.slice.draft:SliceDraft[]",
     "slice find": "pumice.cli.slice.list:ListedSlice[]",
     "slice list": "pumice.cli.slice.list:ListedSlice[]",
     "stats": "pumice.cli.stats:PodStats[]",

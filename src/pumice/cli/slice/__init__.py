@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli.slice import check, find, info
+from pumice.cli.slice import check, draft, find, info
 from pumice.cli.slice import list as list_slices
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def parser() -> command_line.Parser:
     parser = command_line.make_action_parser(
         "slice", "List, show and check the slices of packages.", epilog=_EPILOG
     )
-    for action in (list_slices, info, find, check):
+    for action in (list_slices, info, find, check, draft):
         action.add_parser(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""The options that name a release of slices, and its loading."""
+"""The options that name a release of slices and the archives of its packages, and its loading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from pumice.assembly.slice_cut import CutSettings
     from pumice.cli.arguments import OptionGroup
     from pumice.slices.model import Release
     from pumice.store.home import Home
@@ -34,6 +36,29 @@ def add_release_options(parser: OptionGroup) -> None:
     )
 
 
+def add_source_options(parser: OptionGroup) -> None:
+    """Add ``--arch`` and ``--mirror``, which say where packages come from."""
+    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
+    parser.add_argument(
+        "--mirror",
+        metavar="[ARCHIVE=]URL",
+        action="append",
+        default=[],
+        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
+    )
+
+
+def cut_settings(options: argparse.Namespace) -> CutSettings:
+    """Return the architecture and the mirrors that the options name; raises UsageError."""
+    from pumice.assembly.slice_cut import CutSettings
+
+    return CutSettings(
+        architecture=options.arch or _own_architecture(),
+        mirrors=_parse_mirrors(options.mirror),
+        offline=options.offline,
+    )
+
+
 def load(options: argparse.Namespace, home: Home, *, check_all: bool = True) -> Release:
     """Return the release that the options name; raises SliceError with all its problems."""
     from pumice.slices.release import load_release
@@ -48,3 +73,24 @@ def open_home() -> Home:
     from pumice.store.home import Home, locate
 
     return Home(locate(os.environ))
+
+
+def _own_architecture() -> str:
+    from pumice.formats import platforms
+
+    return platforms.to_debian(platforms.from_machine(os.uname().machine))
+
+
+def _parse_mirrors(texts: Sequence[str]) -> dict[str, str]:
+    """Return the URLs of ``--mirror`` by archive, with the empty name for all archives."""
+    from pumice.errors import UsageError
+
+    mirrors: dict[str, str] = {}
+    for text in texts:
+        name, equals, url = text.partition("=")
+        if not equals or ":" in name or "/" in name:
+            name, url = "", text
+        if not url.startswith(("https://", "http://", "file:/")):
+            raise UsageError(f"{text[:100]!r} is not a mirror", hint="start with https://, http:// or file:/")
+        mirrors[name] = url
+    return mirrors

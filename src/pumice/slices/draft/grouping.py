@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ SCRIPTS = "-scripts"
 """The end of the name of a slice with scripts of one language, beside compiled programs."""
 _ORDER = (ALL, BINS, SCRIPTS, "services", MODULES, LIBS, "gconv", "locale", DATA, CONFIG, COPYRIGHT)
 _LANGUAGES = {"sh": "shell", "bash": "shell", "dash": "shell", "python": "python", "perl": "perl"}
+_NO_SCRIPT = "none"
 _STATE_DIRECTORIES = ("/etc/", "/var/")
 
 
@@ -98,23 +100,27 @@ def _move_own_libraries(files: dict[str, DraftFile], names: dict[str, str]) -> N
 
 
 def _split_programs(files: dict[str, DraftFile], names: dict[str, str]) -> None:
-    """Give scripts beside compiled programs slices of their own, so that these need no interpreter."""
+    """Give scripts beside compiled programs slices of their own, so that these need no interpreter.
+
+    Without compiled programs, those in the most common language are the programs of the package.
+    """
     languages = {
         path: "" if file.is_elf else _language(file)
         for path, file in files.items()
         if names[path] == BINS and file.kind == "file"
     }
-    if len(set(languages.values()) - {"data"}) > 1:
-        for path, language in languages.items():
-            if language and language != "data":
-                names[path] = language + SCRIPTS
+    counts = Counter(language for language in languages.values() if language != _NO_SCRIPT)
+    main = "" if counts[""] or not counts else min(counts, key=lambda language: (-counts[language], language))
+    for path, language in languages.items():
+        if language not in (main, _NO_SCRIPT):
+            names[path] = language + SCRIPTS
 
 
 def _language(file: DraftFile) -> str:
-    """Return the language of a script, ``data`` for a file that is none."""
+    """Return the language of a script, `_NO_SCRIPT` for a file that is none."""
     name = posixpath.basename(file.interpreter) or ("sh" if file.programs else "")
     if not name:
-        return "data"
+        return _NO_SCRIPT
     base = name.rstrip("0123456789.")
     return _LANGUAGES.get(base, base if base.isalpha() and base.isascii() and base.islower() else "other")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from fnmatch import fnmatchcase
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ INTERPRETER, DEPENDENCY, PATH, MODULE, FIRM = range(5)
 """How sure a use is: the dependency of a library on programs, another dependency that no file shows, a path in
 a text, a module, or what the loader needs."""
 
+_DOCUMENTATION = re.compile(r"usr/share/doc/([^/]+)")
 _PROGRAMS = (BINS, SCRIPTS)
 _OWN_PARTS = (LIBS, MODULES, DATA, CONFIG)
 _MODULE_PACKAGES = {"perl": "lib*-perl", "python": "python3-*", "ruby": "ruby-*"}
@@ -103,6 +105,8 @@ class UseFinder:
             target = index.find_library(package, soname, self._reachable(package))
             if target and target[0] in self._reachable(package):
                 yield MODULE, target, soname
+        if (match := _DOCUMENTATION.fullmatch(file.link)) and match[1] != package:
+            yield FIRM, (match[1], f"{file.link}/copyright"), f"/{file.link}"
         if file.link and (owner := index.find_owner(file.link)):
             yield FIRM, (owner, file.link), f"/{file.link}"
         if not (file.is_elf or slice_name.endswith(_PROGRAMS)):

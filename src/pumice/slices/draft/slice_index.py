@@ -76,6 +76,8 @@ class SliceIndex:
 
     def find(self, package: str, path: str) -> str:
         """Return the full name of the slice with a file, empty if none has it."""
+        if package not in self._paths:
+            return ""
         slices = self._slices.setdefault(package, {})
         if path not in slices:
             slices[path] = self._find(package, path)

@@ -50,9 +50,7 @@ class Providers:
             self._path_by_command[name] = path
         if path.endswith(".pm") and "/perl" in path:
             self.by_module[_module_of(path)] = package
-        elif match := _PYTHON_MODULE.match(path):
-            self.by_module[match[1]] = package
-        elif match := _RUBY_MODULE.fullmatch(path):
+        elif (match := _PYTHON_MODULE.match(path)) or (match := _RUBY_MODULE.fullmatch(path)):
             self.by_module[match[1]] = package
 
 

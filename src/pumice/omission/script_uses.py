@@ -70,7 +70,7 @@ def read_script_uses(text: str, script: Script) -> ScriptUses:
 
 
 def find_modules(text: str, interpreter: str) -> tuple[str, ...]:
-    """Return the modules that a text loads, by the name of its interpreter: those of Perl and Ruby as files."""
+    """Return the modules that a text loads, by the name of its interpreter; for Perl and Ruby, files."""
     modules: list[str] = []
     if interpreter.startswith("perl"):
         modules = [module.replace("::", "/") + ".pm" for module in _PERL_MODULE.findall(text)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
     from pumice.slices.draft.drafting import DraftedPackage
 
-_EPILOG = """The result are definitions for a person to review: of the packages, and of those they require that
-the release does not define. Comments say what is left out and why. With --output, each definition is a file
+_EPILOG = """The result is for a person to review: definitions of the packages, and of those they require that
+the release lacks. Comments say what is left out and why. With --output, each definition is a file
 in the directory, which is then an overlay for recipes and commands."""
 
 

@@ -53,11 +53,7 @@ def write_contents(
     ``others_near`` returns the files of other packages in the directory of a path.
     """
     names = {file.path: name for name, files in groups.slices.items() for file in files}
-    names |= {
-        path: name
-        for name, paths in groups.directories.items()
-        for path in paths
-    }
+    names |= {path: name for name, paths in groups.directories.items() for path in paths}
     names |= {item.path: "" for item in groups.left_out}
     below: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
@@ -88,10 +84,14 @@ def write_contents(
 
 def is_shared(directory: str, package: str, owners: Owners) -> bool:
     """Whether other packages may have files in a directory."""
+    path = merged_usr_path(directory[1:]).rstrip("/")
+    return has_other_owners(directory, package, owners) or bool(_shared_directories()(path))
+
+
+def has_other_owners(directory: str, package: str, owners: Owners) -> bool:
+    """Whether other packages that are known have a directory, or files in it."""
     merged = "/" + merged_usr_path(_TRIPLET.sub("*-linux-*", directory)[1:])
-    return bool(owners.get(merged, set()) - {package}) or _shared_directories()(
-        merged_usr_path(directory[1:]).rstrip("/")
-    )
+    return bool(owners.get(merged, set()) - {package})
 
 
 @functools.lru_cache

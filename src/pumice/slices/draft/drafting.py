@@ -163,11 +163,12 @@ def _dependency_notes(
     closure: Closure, name: str, required: Mapping[str, Sequence[Requirement]]
 ) -> list[str]:
     """Return notes about dependencies that no file shows, and about those that are left out."""
-    notes = []
-    for slice_name in sorted(required):
-        for item in required[slice_name]:
-            if item.thing and not item.file:
-                notes.append(f"{slice_name} requires {item.name} because the package depends on it")
+    notes = [
+        f"{slice_name} requires {item.name} because the package depends on it"
+        for slice_name in sorted(required)
+        for item in required[slice_name]
+        if item.thing and not item.file
+    ]
     packages = {item.name.partition("_")[0] for found in required.values() for item in found}
     table = reasons()
     for other in sorted({*closure.graph.weak.get(name, ()), *closure.graph.strong.get(name, ())}):

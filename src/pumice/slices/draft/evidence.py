@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pumice.store.blobs import Blobs
 
 _MODULE_SUFFIXES = {".py": "python", ".pm": "perl", ".pl": "perl", ".rb": "ruby"}
-_LANGUAGE_DIRECTORY = re.compile(r"usr/(?:lib|share)/(?:[^/]+/)?(?:python3?|perl|perl5|perl-base|ruby)[^/]*/.*")
+_LANGUAGE_DIRECTORY = re.compile(
+    r"usr/(?:lib|share)/(?:[^/]+/)?(?:python3?|perl|perl5|perl-base|ruby)[^/]*/.*"
+)
 _MAX_TEXT = 1 << 20
 
 

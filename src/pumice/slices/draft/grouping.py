@@ -61,9 +61,9 @@ def group_files(package: PackageEvidence, is_shared: Callable[[str], bool]) -> G
     _split_programs(files, names)
     left_out += _follow_links(package, files, names)
     slices: dict[str, list[DraftFile]] = {}
-    for path in files:
+    for path, file in files.items():
         if path in names:
-            slices.setdefault(names[path], []).append(files[path])
+            slices.setdefault(names[path], []).append(file)
     directories = _empty_directories(package, is_shared)
     left_out.sort(key=lambda item: item.path)
     return Groups({name: tuple(slices[name]) for name in sorted(slices)}, directories, tuple(left_out))

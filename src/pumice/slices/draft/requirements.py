@@ -7,7 +7,7 @@ import posixpath
 import re
 from fnmatch import fnmatchcase
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from pumice.omission.tables import is_unused_path
 from pumice.slices.draft.grouping import ALL, BINS, CONFIG, COPYRIGHT, DATA, LIBS, MODULES, SCRIPTS, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from pumice.omission.graph import Graph
     from pumice.omission.providers import Providers
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pumice.slices.draft.slice_index import SliceIndex
 
 INTERPRETER, DEPENDENCY, PATH, MODULE, FIRM = range(5)
-"""How sure a use is: the dependency of a library on programs, another dependency that no file shows, a path in
-a text, a module, or what the loader needs."""
+"""How sure a use is: the dependency of a library on programs, another dependency that no file shows, a path
+in a text, a module, or what the loader needs."""
 
 _DOCUMENTATION = re.compile(r"usr/share/doc/([^/]+)")
 _PROGRAMS = (BINS, SCRIPTS)
@@ -40,6 +40,15 @@ class Requirement(msgspec.Struct, frozen=True):
     strength: int
     file: str = ""
     thing: str = ""
+
+
+class _Use(NamedTuple):
+    """A use of a file of ``package``, and the name that it is used by."""
+
+    strength: int
+    package: str
+    path: str
+    thing: str
 
 
 class UseFinder:
@@ -67,62 +76,65 @@ class UseFinder:
         used: set[str] = set()
         for name, files in groups.slices.items():
             for file in files:
-                for strength, target, thing in self._uses(package.name, file, name):
-                    owner, path = target
-                    full_name = self._index.find(owner, path)
-                    used.add(owner)
-                    if not full_name:
-                        if strength == FIRM:
-                            notes.add(f"{file.path} uses {thing}, which no slice of {owner} has")
-                    elif _may_require(package.name, name, full_name, strength):
-                        found = Requirement(full_name, strength, file.path, thing)
-                        _add(required[name], found)
-        for name in groups.slices:
+                for use in self._uses(package.name, file, name):
+                    used.add(use.package)
+                    full_name = self._index.find(use.package, use.path)
+                    if not full_name and use.strength == FIRM:
+                        notes.add(f"{file.path} uses {use.thing}, which no slice of {use.package} has")
+                    elif full_name and _may_require(package.name, name, full_name, use.strength):
+                        _add(required[name], Requirement(full_name, use.strength, file.path, use.thing))
             for part in _own_parts(name, groups):
                 _add(required[name], Requirement(f"{package.name}_{part}", FIRM))
-        for other in self._graph.strong.get(package.name, ()):
-            if other in used or find_unused(package.name, other):
+        for top, requirement in self._unseen_dependencies(package.name, groups, used):
+            _add(required.setdefault(top, {}), requirement)
+        return {name: sorted(found.values(), key=_by_name) for name, found in required.items()}, sorted(notes)
+
+    def _unseen_dependencies(
+        self, package: str, groups: Groups, used: Collection[str]
+    ) -> Iterator[tuple[str, Requirement]]:
+        """Yield what a package requires although no file shows it, with the slice that requires it."""
+        for other in self._graph.strong.get(package, ()):
+            if other in used or find_unused(package, other):
                 continue
             for main in self._index.find_main(other):
                 top = _top_slice(groups, other)
                 is_program = main.endswith(f"_{BINS}") and top in (LIBS, MODULES)
                 strength = INTERPRETER if is_program else DEPENDENCY
-                _add(required.setdefault(top, {}), Requirement(main, strength, thing=other))
-        return {name: sorted(found.values(), key=_by_name) for name, found in required.items()}, sorted(notes)
+                yield top, Requirement(main, strength, thing=other)
 
-    def _uses(
-        self, package: str, file: DraftFile, slice_name: str
-    ) -> Iterator[tuple[int, tuple[str, str], str]]:
-        """Yield what a file of a slice uses: how sure that is, the package and path, and its name.
+    def _uses(self, package: str, file: DraftFile, slice_name: str) -> Iterator[_Use]:
+        """Yield what a file of a slice uses.
 
         Scripts that nobody starts by their name, such as those among data, use nothing.
         """
         index = self._index
+        reachable = self._reachable(package)
         for soname in file.libraries:
-            if target := index.find_library(package, soname, self._reachable(package)):
-                yield FIRM, target, soname
+            if target := index.find_library(package, soname, reachable):
+                yield _Use(FIRM, *target, soname)
         for soname in file.dlopen:
-            target = index.find_library(package, soname, self._reachable(package))
-            if target and target[0] in self._reachable(package):
-                yield MODULE, target, soname
+            target = index.find_library(package, soname, reachable)
+            if target and target[0] in reachable:
+                yield _Use(MODULE, *target, soname)
         if (match := _DOCUMENTATION.fullmatch(file.link)) and match[1] != package:
-            yield FIRM, (match[1], f"{file.link}/copyright"), f"/{file.link}"
+            yield _Use(FIRM, match[1], f"{file.link}/copyright", f"/{file.link}")
         if file.link and (owner := index.find_owner(file.link)):
-            yield FIRM, (owner, file.link), f"/{file.link}"
+            yield _Use(FIRM, owner, file.link, f"/{file.link}")
         if not (file.is_elf or slice_name.endswith(_PROGRAMS)):
             file = msgspec.structs.replace(file, interpreter="", programs=())
         if file.interpreter:
             path = self._providers.find_path(file.interpreter)
             if owner := index.find_owner(path):
-                yield FIRM, (owner, path), f"/{path}"
+                yield _Use(FIRM, owner, path, f"/{path}")
         yield from self._weak_uses(package, file)
 
-    def _weak_uses(self, package: str, file: DraftFile) -> Iterator[tuple[int, tuple[str, str], str]]:
+    def _weak_uses(self, package: str, file: DraftFile) -> Iterator[_Use]:
+        """Yield the modules, and the programs and paths in texts, that a file uses of its dependencies."""
         reachable = self._reachable(package)
         for module in file.modules:
             target = self._index.find_module(package, module)
             if target and target[0] in reachable:
-                yield MODULE, target, module
+                yield _Use(MODULE, *target, module)
         is_shell = posixpath.basename(file.interpreter) in ("sh", "bash", "dash", "")
         scope = {*self._graph.strong.get(package, ()), package} if file.is_elf else reachable
         if is_shell and not file.is_elf:
@@ -131,7 +143,7 @@ class UseFinder:
             path = self._providers.find_path(program)
             owner = self._index.find_owner(path) if path else None
             if owner and owner in scope and not is_unused_path(package, path):
-                yield PATH, (owner, path), f"/{path}"
+                yield _Use(PATH, owner, path, f"/{path}")
 
     def _reachable(self, package: str) -> set[str]:
         """Return a package and all that it depends on."""
@@ -241,7 +253,7 @@ def _own_parts(name: str, groups: Groups) -> list[str]:
 
 
 def _top_slice(groups: Groups, dependency: str) -> str:
-    """Return the slice that stands for a package as a whole, or that with scripts for modules of their language."""
+    """Return the slice that stands for a package; for modules of a language, that with its scripts."""
     for language, pattern in _MODULE_PACKAGES.items():
         if fnmatchcase(dependency, pattern) and language + SCRIPTS in groups.slices:
             return language + SCRIPTS

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.slices import patterns
-from pumice.slices.draft.contents import is_shared
+from pumice.slices.draft.contents import has_other_owners
 from pumice.slices.draft.grouping import ALL, BINS, CONFIG, COPYRIGHT, DATA, LIBS, MODULES, group_files
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SliceIndex:
         """Return the drafted slices of a package."""
         if package not in self._groups:
             self._groups[package] = group_files(
-                self._read(package), lambda path: is_shared(path, package, self._directory_owners)
+                self._read(package), lambda path: has_other_owners(path, package, self._directory_owners)
             )
         return self._groups[package]
 
@@ -111,10 +111,8 @@ class SliceIndex:
         """Return the package with a file."""
         return self._owners.get(path)
 
-    def find_library(
-        self, package: str, soname: str, reachable: Collection[str]
-    ) -> tuple[str, str] | None:
-        """Return the package and path of a library: its own, that of a dependency, or any in a library directory."""
+    def find_library(self, package: str, soname: str, reachable: Collection[str]) -> tuple[str, str] | None:
+        """Return the package and path of a library: its own, that of a dependency, or any other."""
         candidates = self._libraries.get(soname, [])
 
         def preference(candidate: tuple[str, str]) -> tuple[bool, bool, bool]:

@@ -45,7 +45,7 @@ def _comments(draft: DraftedPackage) -> Iterator[str]:
 def _slice_lines(item: Slice, copyright_name: str) -> Iterator[str]:
     yield f"  {quote(item.name)}:"
     if item.hint:
-        yield f"    hint: {quote(item.hint)}"
+        yield f"    hint: {item.hint}"  # one of ours, which needs no quotation marks
     needed = [essential.name for essential in item.essential if essential.name != copyright_name]
     if needed:
         yield "    essential:"

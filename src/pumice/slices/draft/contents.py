@@ -25,7 +25,7 @@ _SONAME = re.compile(r"(?<=\.so)\.[0-9][^/]*$")
 _SONAME_END = re.compile(r"(?<=\.so)(\.[0-9]+)(?:\.[^/]*)?$")
 _PYTHON_TAG = re.compile(r"(?<=\.cpython-)[0-9]+\w*-")
 _DISTRIBUTION = re.compile(r"-[0-9][\w.+~!-]*(?=\.(?:egg-info|dist-info|gemspec))")
-_ARCHITECTURE = re.compile(r"-(?:amd64|arm64|armhf|i386|ppc64el|riscv64|s390x)(?=/|$)")
+_ARCHITECTURE = re.compile(r"-(?:amd64|arm64|armhf|i386|ppc64el|riscv64|s390x)(?=[/.]|$)")
 _MAX_PATTERN = 500
 _FEW = 2
 
@@ -61,6 +61,9 @@ def write_contents(
         for parent in parents_of(path):
             below.setdefault(parent, set()).add(name)
             counts[parent] = counts.get(parent, 0) + 1
+    direct: dict[str, set[str]] = {}
+    for path, name in names.items():
+        direct.setdefault(parents_of(path)[0], set()).add(name)
     version = _upstream_version(package.version)
 
     def is_whole(directory: str) -> bool:
@@ -71,13 +74,17 @@ def write_contents(
             and not is_shared(directory, package.name, owners)
         )
 
+    def is_flat(directory: str) -> bool:
+        return len(direct[directory]) == 1 and not is_shared(directory, package.name, owners)
+
     contents: dict[str, set[str]] = {}
     for path, name in names.items():
         if not name:
             continue
         directories = reversed(parents_of(path))
         whole = next((directory for directory in directories if is_whole(directory)), None)
-        wanted = f"{whole}**" if whole else path
+        nearest = parents_of(path)[0]
+        wanted = f"{whole}**" if whole else f"{nearest}*" if is_flat(nearest) and path[-1] != "/" else path
         contents.setdefault(name, set()).add(_choose_pattern(wanted, version, names, others_near))
     return {name: sorted(contents[name]) for name in sorted(contents)}
 

@@ -26,6 +26,7 @@ _MODULE_SUFFIXES = {".py": "python", ".pm": "perl", ".pl": "perl", ".rb": "ruby"
 _LANGUAGE_DIRECTORY = re.compile(
     r"usr/(?:lib|share)/(?:[^/]+/)?(?:python3?|perl|perl5|perl-base|ruby)[^/]*/.*"
 )
+_ENV = re.compile(rb"#![ \t]*/usr/bin/env[ \t]")
 _MAX_TEXT = 1 << 20
 
 
@@ -34,6 +35,7 @@ class DraftFile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``path`` is that in the package, ``merged`` that of a merged ``/usr`` without a slash in front. ``link``
     is the target of a link, in the form of ``merged``. ``paths`` are those that a configuration file names.
+    ``is_started_by_env``: env(1) looks for the interpreter of a script.
     """
 
     path: str
@@ -45,6 +47,7 @@ class DraftFile(msgspec.Struct, frozen=True, kw_only=True):
     libraries: tuple[str, ...] = ()
     dlopen: tuple[str, ...] = ()
     interpreter: str = ""
+    is_started_by_env: bool = False
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -112,6 +115,8 @@ def _read_file(item: PackageEntry, read_at: Callable[[int, int], bytes], *, with
     uses = read_file_uses(entry, read_at)
     if uses is not None:
         file = _with_uses(file, uses)
+        is_started_by_env = _ENV.match(read_at(0, min(entry.size, 64))) is not None
+        file = msgspec.structs.replace(file, is_started_by_env=is_started_by_env)
     if item.source.startswith("etc/") and not is_elf and entry.size <= _MAX_TEXT:
         text = read_at(0, entry.size).decode("utf-8", "replace")
         settings = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pumice.omission.tables import is_unused_path
+from pumice.omission.tables import is_unused_path, reasons
 from pumice.slices.draft.grouping import ALL, BINS, CONFIG, COPYRIGHT, DATA, LIBS, MODULES, SCRIPTS, rank
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ INTERPRETER, DEPENDENCY, PATH, MODULE, FIRM = range(5)
 """How sure a use is: the dependency of a library on programs, another dependency that no file shows, a path
 in a text, a module, or what the loader needs."""
 
+_ENV = "usr/bin/env"
+_PACKAGE_TOOLS = reasons().keys() - {"tar"}
+"""Essential packages whose programs count only for packages that depend on them."""
 _DOCUMENTATION = re.compile(r"usr/share/doc/([^/]+)")
 _PROGRAMS = (BINS, SCRIPTS)
 _OWN_PARTS = (LIBS, MODULES, DATA, CONFIG)
@@ -65,7 +68,7 @@ class UseFinder:
         self._graph = graph
         self._essential = essential
         self._index = index
-        self._closures: dict[str, set[str]] = {}
+        self._closures: dict[tuple[str, bool], set[str]] = {}
 
     def find_required(
         self, package: PackageEvidence, groups: Groups
@@ -76,6 +79,7 @@ class UseFinder:
         used: set[str] = set()
         for name, files in groups.slices.items():
             for file in files:
+                notes.update(self._missing_libraries(package.name, file))
                 for use in self._uses(package.name, file, name):
                     used.add(use.package)
                     full_name = self._index.find(use.package, use.path)
@@ -88,6 +92,12 @@ class UseFinder:
         for top, requirement in self._unseen_dependencies(package.name, groups, used):
             _add(required.setdefault(top, {}), requirement)
         return {name: sorted(found.values(), key=_by_name) for name, found in required.items()}, sorted(notes)
+
+    def _missing_libraries(self, package: str, file: DraftFile) -> Iterator[str]:
+        """Yield a note for each library that no package of the closure has."""
+        for soname in file.libraries:
+            if self._index.find_library(package, soname, ()) is None:
+                yield f"{file.path} is linked with {soname}, which no dependency has"
 
     def _unseen_dependencies(
         self, package: str, groups: Groups, used: Collection[str]
@@ -126,6 +136,8 @@ class UseFinder:
             path = self._providers.find_path(file.interpreter)
             if owner := index.find_owner(path):
                 yield _Use(FIRM, owner, path, f"/{path}")
+            if file.is_started_by_env and (owner := index.find_owner(_ENV)):
+                yield _Use(FIRM, owner, _ENV, f"/{_ENV}")
         yield from self._weak_uses(package, file)
 
     def _weak_uses(self, package: str, file: DraftFile) -> Iterator[_Use]:
@@ -133,21 +145,22 @@ class UseFinder:
         reachable = self._reachable(package)
         for module in file.modules:
             target = self._index.find_module(package, module)
-            if target and target[0] in reachable:
+            if target and target[0] in self._reachable(package, weak=True):
                 yield _Use(MODULE, *target, module)
         is_shell = posixpath.basename(file.interpreter) in ("sh", "bash", "dash", "")
         scope = {*self._graph.strong.get(package, ()), package} if file.is_elf else reachable
         if is_shell and not file.is_elf:
-            scope = scope | self._essential
+            scope = scope | (self._essential - _PACKAGE_TOOLS)
         for program in (*file.programs, *file.paths):
             path = self._providers.find_path(program)
             owner = self._index.find_owner(path) if path else None
             if owner and owner in scope and not is_unused_path(package, path):
                 yield _Use(PATH, owner, path, f"/{path}")
 
-    def _reachable(self, package: str) -> set[str]:
-        """Return a package and all that it depends on."""
-        if package not in self._closures:
+    def _reachable(self, package: str, *, weak: bool = False) -> set[str]:
+        """Return a package and all that it depends on; with ``weak``, install tools too."""
+        key = package, weak
+        if key not in self._closures:
             reached: set[str] = set()
             pending = [package]
             while pending:
@@ -155,8 +168,9 @@ class UseFinder:
                 if name not in reached:
                     reached.add(name)
                     pending += self._graph.strong.get(name, ())
-            self._closures[package] = reached
-        return self._closures[package]
+                    pending += self._graph.weak.get(name, ()) if weak else ()
+            self._closures[key] = reached
+        return self._closures[key]
 
 
 def find_unused(package: str, dependency: str) -> str:

@@ -35,7 +35,9 @@ TRIXIE = {
     "libpython3.11": "libpython3.13",
     "  - ruby-sdbm_modules\n": "",
     "  - git_perl-scripts\n": "",
-    "  - php8.4-gd_modules\n": "  - php8.4-gd_modules\n  - libheif-plugin-dav1d_modules\n  - libheif-plugin-libde265_modules\n",
+    "  - php8.4-gd_modules\n": (
+        "  - php8.4-gd_modules\n  - libheif-plugin-dav1d_modules\n  - libheif-plugin-libde265_modules\n"
+    ),
     "libssl3_": "libssl3t64_",
     "  - redis-server_bins": "  - redis-server_bins\n  - valkey-server_bins\n  - valkey-tools_bins",
 }

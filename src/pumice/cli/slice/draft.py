@@ -101,7 +101,7 @@ def _write_files(directory: Path, texts: dict[str, str]) -> None:
     if existing:
         raise UsageError(f"{existing[0]} exists", hint="move it away, or write into another directory")
     with translate_os_errors(str(directory), IMAGE):
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(0o755, parents=True, exist_ok=True)
         for path, text in paths.items():
             path.write_text(text, encoding="utf-8")
 

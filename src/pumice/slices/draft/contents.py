@@ -61,9 +61,9 @@ def write_contents(
         for parent in parents_of(path):
             below.setdefault(parent, set()).add(name)
             counts[parent] = counts.get(parent, 0) + 1
-    direct: dict[str, set[str]] = {}
+    direct: dict[str, list[str]] = {}
     for path, name in names.items():
-        direct.setdefault(parents_of(path)[0], set()).add(name)
+        direct.setdefault(parents_of(path)[0], []).append(name)
     version = _upstream_version(package.version)
 
     def is_whole(directory: str) -> bool:
@@ -75,7 +75,8 @@ def write_contents(
         )
 
     def is_flat(directory: str) -> bool:
-        return len(direct[directory]) == 1 and not is_shared(directory, package.name, owners)
+        is_one = len(set(direct[directory])) == 1 and len(direct[directory]) >= _FEW
+        return is_one and not is_shared(directory, package.name, owners)
 
     contents: dict[str, set[str]] = {}
     for path, name in names.items():

@@ -132,13 +132,17 @@ class UseFinder:
             yield _Use(FIRM, owner, file.link, f"/{file.link}")
         if not (file.is_elf or slice_name.endswith(_PROGRAMS)):
             file = msgspec.structs.replace(file, interpreter="", programs=())
-        if file.interpreter:
-            path = self._providers.find_path(file.interpreter)
-            if owner := index.find_owner(path):
-                yield _Use(FIRM, owner, path, f"/{path}")
-            if file.is_started_by_env and (owner := index.find_owner(_ENV)):
-                yield _Use(FIRM, owner, _ENV, f"/{_ENV}")
+        yield from self._interpreters(file)
         yield from self._weak_uses(package, file)
+
+    def _interpreters(self, file: DraftFile) -> Iterator[_Use]:
+        """Yield what starts a program or a script."""
+        paths = [self._providers.find_path(file.interpreter)] if file.interpreter else []
+        if paths and file.is_started_by_env:
+            paths.append(_ENV)
+        for path in paths:
+            if owner := self._index.find_owner(path):
+                yield _Use(FIRM, owner, path, f"/{path}")
 
     def _weak_uses(self, package: str, file: DraftFile) -> Iterator[_Use]:
         """Yield the modules, and the programs and paths in texts, that a file uses of its dependencies."""

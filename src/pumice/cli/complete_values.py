@@ -65,6 +65,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "NET",
             "PORT[/PROTOCOL]",
             "[ADDR:][HOST:]PORT",
+            "NAME:TAG",
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",

@@ -126,8 +126,11 @@ def _host_of(url: str) -> str:
 def _open_tree(target: str) -> Iterator[Tree]:
     """Give the tree to publish to; a directory gets the configuration for nginx."""
     from pumice import files
-    from pumice.publish import directory_tree, nginx
+    from pumice.publish import bucket_tree, directory_tree, nginx
 
+    if target.startswith(bucket_tree.SCHEME):
+        yield bucket_tree.open_bucket(target, os.environ)
+        return
     with directory_tree.open_directory(Path(target)) as tree:
         configuration = nginx.make_configuration(str(tree.root)).encode()
         path = Path(tree.root, nginx.FILE_NAME)

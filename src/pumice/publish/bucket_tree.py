@@ -193,6 +193,12 @@ def _explain(text: str, where: str) -> PumiceError:
             where=where,
             hint="check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and what the bucket's policy allows",
         )
+    if line.endswith("builder error"):  # what the library says about http://
+        return UsageError(
+            "the endpoint of the object store has no TLS",
+            where=where,
+            hint="set AWS_ENDPOINT to an https URL, or AWS_ALLOW_HTTP=true to connect without",
+        )
     return FetchError(
         f"the object store failed: {reason}",
         where=where,

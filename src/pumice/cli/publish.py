@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         "publish",
         "Publish images as files for a web server.",
         epilog=_EPILOG,
-        examples=("pumice publish --oci /srv/registry --url https://registry.example example.com/hello:1.0",),
+        examples=("pumice publish --oci /srv/registry example.com/hello:1.0",),
     )
     parser.add_argument("references", metavar="REF", nargs="*", help="image to publish")
     kinds = parser.add_mutually_exclusive_group()

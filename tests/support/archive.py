@@ -64,9 +64,7 @@ class Suite:
     """Additional fields of Release; an empty value removes a field."""
 
     def components(self) -> dict[str, Sequence[Deb]]:
-        if isinstance(self.packages, dict):
-            return self.packages
-        return {"main": self.packages}  # type: ignore[dict-item]  # a sequence is enough here
+        return dict(self.packages) if isinstance(self.packages, Mapping) else {"main": self.packages}
 
 
 def keyring(*names: str) -> bytes:

@@ -16,6 +16,8 @@ from pumice.runtime import container_network
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
     from pumice.formats.oci import RunConfig
     from pumice.recipe.image_tests import HttpCheck, ImageTest, Network, TcpCheck
     from pumice.runtime.background import BackgroundContainer
@@ -206,7 +208,7 @@ class _TimedSocket(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed: a Buffer
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read into ``buffer``; raises TimeoutError at the deadline."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:

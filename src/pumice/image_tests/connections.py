@@ -1,4 +1,4 @@
-"""Connects to a started program: waits for its ports, and compares what it answers."""
+"""Connects to a started program: waits for its ports, and checks its responses."""
 
 from __future__ import annotations
 

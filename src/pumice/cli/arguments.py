@@ -228,7 +228,8 @@ def add_action(
     the description of the action if there is no other.
     """
     actions = action_parsers(parser)
-    assert actions is not None, "the parser is not one of make_action_parser"  # noqa: S101 - a bug in the caller
+    if actions is None:
+        raise TypeError("the parser is not one of make_action_parser")
     action_parser: Parser = actions.add_parser(
         name,
         help=summary,

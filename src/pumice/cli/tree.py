@@ -104,7 +104,7 @@ def _read_branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
 
 
 def _is_artifact(manifest: oci.Manifest) -> bool:
-    """Whether a manifest is no image: it says so, is about another, or its config is not an image's."""
+    """Whether a manifest is not an image: it has an artifact type, a subject, or another kind of config."""
     from pumice.formats import oci
 
     return bool(manifest.artifact_type or manifest.subject) or manifest.config.media_type not in oci.CONFIGS

@@ -1,8 +1,8 @@
 """The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
 
 Each row is what a person types and what must come of it. The project has a recipe that is built
-already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``,
-``noise`` (bytes that are no text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
+already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these: ``empty``,
+``noise`` (bytes that are not text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
 itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which extends itself).
 """
 

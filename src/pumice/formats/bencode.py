@@ -21,7 +21,7 @@ _DIGITS = frozenset(b"0123456789")
 
 
 def encode(value: object) -> bytes:
-    """Return the encoding of integers, bytes, text (as UTF-8), lists and mappings with keys of bytes or text."""
+    """Return the encoding of integers, bytes, text (as UTF-8), lists, and mappings from text or bytes."""
     return b"".join(_encode(value))
 
 

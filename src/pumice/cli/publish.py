@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
     command_line.add_quiet_option(parser)
     publish_oci.add_options(parser)
+    publish_oci.add_torrent_options(parser.add_argument_group("torrents"))
     registries.graph_options(parser)
     registries.options(parser)
     return parser

@@ -1,8 +1,8 @@
 """Decides which pieces a downloader fetches from the origin (the HTTP server) and which from other peers.
 
 The origin should send each piece to one downloader only, who gives it to the others. So each downloader
-takes pieces that no peer has, one by one in random order: two rarely take the same one. Pieces that a peer has are left
-to the peers while these make progress. Without peers, or if they are slow, the origin sends everything, in
+takes pieces that no peer has, one by one in random order: two rarely take the same. What a peer has is left
+to the peers while they make progress. Without peers, or if they are slow, the origin sends everything, in
 long runs. Nothing here does input or output; the clock and randomness come from the caller.
 """
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pumice import installation
-from pumice.errors import FetchError, UsageError
+from pumice.errors import FetchError, PumiceError, UsageError
 from pumice.swarm.origin_policy import OriginPolicy, SwarmState
 from pumice.version import __version__
 
@@ -61,8 +61,10 @@ def installation_hint() -> str:
 class SwarmSession:
     """A participant of swarms. A context manager; `download` may be called from several threads."""
 
-    def __init__(self, library: ModuleType, *, listen: str = "0.0.0.0:0,[::]:0") -> None:
-        """``listen`` are addresses and ports for connections of peers."""
+    def __init__(
+        self, library: ModuleType, *, listen: str = "0.0.0.0:0,[::]:0", announce_ip: str = ""
+    ) -> None:
+        """``listen`` are addresses and ports for connections of peers, ``announce_ip`` is for trackers."""
         self._library = library
         self._session = library.session(
             {
@@ -72,6 +74,7 @@ class SwarmSession:
                 "enable_natpmp": False,
                 "webtorrent_stun_server": "",
                 "listen_interfaces": listen,
+                "announce_ip": announce_ip,
                 "user_agent": f"pumice/{__version__}",
                 "min_announce_interval": 15,
                 "announce_to_all_tiers": True,
@@ -84,6 +87,7 @@ class SwarmSession:
             }
         )
 
+        self._closed = threading.Event()
         self._flushed: set[str] = set()
         self._alerts_lock = threading.Lock()
 
@@ -91,6 +95,11 @@ class SwarmSession:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave all swarms; downloads that are still running fail."""
+        self._closed.set()
         for handle in self._session.get_torrents():
             handle.pause()  # tells the trackers that this peer leaves
         self._session.pause()
@@ -100,8 +109,8 @@ class SwarmSession:
         """The port for connections of peers."""
         return int(self._session.listen_port())
 
-    def seed(self, torrent: Torrent, data: bytes, file: Path, trackers: Sequence[str]) -> None:
-        """Offer a file that has everything; its blocks are verified when peers ask for them."""
+    def seed(self, data: bytes, file: Path, trackers: Sequence[str]) -> None:
+        """Offer the complete file of the torrent ``data``; blocks are verified when peers ask for them."""
         parameters = self._parameters(data, file.parent, trackers)
         parameters.renamed_files = {0: file.name}
         parameters.flags |= self._library.torrent_flags.seed_mode
@@ -119,7 +128,7 @@ class SwarmSession:
         parameters.renamed_files = {0: "content"}
         handle = self._session.add_torrent(parameters)
         try:
-            _Download(handle, torrent, read_range, has_trackers=bool(trackers)).run()
+            _Download(handle, torrent, read_range, self._closed, has_trackers=bool(trackers)).run()
             self._flush(handle)
         except BaseException:
             self._session.remove_torrent(handle)
@@ -166,10 +175,19 @@ class SwarmSession:
 class _Download:
     """One download: asks the policy again and again, and gives libtorrent what the origin sends."""
 
-    def __init__(self, handle: Any, torrent: Torrent, read_range: ReadRange, *, has_trackers: bool) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        torrent: Torrent,
+        read_range: ReadRange,
+        closed: threading.Event,
+        *,
+        has_trackers: bool,
+    ) -> None:
         self._handle = handle
         self._torrent = torrent
         self._read_range = read_range
+        self._closed = closed
         self._has_trackers = has_trackers
         self._policy = OriginPolicy(torrent.piece_size, time.monotonic(), random.Random())  # noqa: S311 - no secret
         self._added: set[int] = set()
@@ -179,7 +197,7 @@ class _Download:
 
     def run(self) -> None:
         """Return when all pieces are complete."""
-        while True:
+        while not self._closed.is_set():
             status = self._handle.status()
             if status.errc.value():
                 raise FetchError(f"cannot write the download: {status.errc.message()}")
@@ -190,7 +208,8 @@ class _Download:
             if pieces and time.monotonic() >= self._origin_pause:
                 self._fetch(pieces, status.num_peers)
             else:
-                time.sleep(_TICK)
+                self._closed.wait(_TICK)
+        raise FetchError("the download was cancelled")
 
     def _state(self, status: Any) -> SwarmState:
         """Return what is known now. A piece that was given to libtorrent counts before it is verified."""
@@ -231,7 +250,9 @@ class _Download:
                         self._added.add(index)
                     if self._handle.status(0).num_peers != peers:
                         return
-        except FetchError:
+        except PumiceError:
+            if not self._handle.status(0).num_peers:
+                raise
             self._origin_pause = time.monotonic() + _ORIGIN_PAUSE
 
     def _cut(self, chunks: Iterator[bytes], first: int) -> Iterator[bytes]:

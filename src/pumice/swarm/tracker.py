@@ -1,7 +1,7 @@
 """A BitTorrent tracker (BEP 3, 7, 23, 48): who else downloads a torrent. Nothing here does input or output.
 
-Only torrents that the tracker was made for are announced, so that nobody can use it for others. The address
-of a peer is that of its connection, whatever it says, so that nobody can point a swarm at a third party.
+Only torrents that were added are announced, so that nobody can use the tracker for others. The address of a
+peer is that of its connection, whatever it says, so that nobody can point a swarm at a third party.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def parse_announce(query: str, address: str) -> Announce:
     port = _number(fields, "port", 0)
     if not 0 < port < 65536:
         raise TrackerError("port is not a port")
+    address = _read_address(fields, address)
     return Announce(
         info_hash=info_hash,
         peer_id=peer_id,
@@ -77,10 +78,14 @@ def parse_announce(query: str, address: str) -> Announce:
 class Tracker:
     """The peers of a set of torrents."""
 
-    def __init__(self, info_hashes: Iterable[bytes], choose: random.Random | None = None) -> None:
-        """``info_hashes`` (20 bytes each) are the torrents to track."""
-        self._swarms: dict[bytes, dict[bytes, _Peer]] = {info_hash: {} for info_hash in info_hashes}
+    def __init__(self, choose: random.Random | None = None) -> None:
+        self._swarms: dict[bytes, dict[bytes, _Peer]] = {}
         self._random = choose or random.SystemRandom()
+
+    def add(self, info_hashes: Iterable[bytes]) -> None:
+        """Track torrents from now on; ``info_hashes`` are 20 bytes each."""
+        for info_hash in info_hashes:
+            self._swarms.setdefault(info_hash, {})
 
     def respond(self, request: Request, address: str, now: float) -> Response:
         """Return the response to a request from ``address`` at the time ``now`` (seconds, monotonic)."""
@@ -155,6 +160,16 @@ def _parse_query(query: str) -> dict[str, bytes]:
     pairs = [part.partition("=") for part in parts]
     # A plus sign is a byte of a digest here, not a space.
     return {name: unquote_to_bytes(value) for name, _, value in pairs}
+
+
+def _read_address(fields: dict[str, bytes], address: str) -> str:
+    """Return the address of a peer: one on this machine may say under which others reach it."""
+    try:
+        source = ipaddress.ip_address(address)
+        stated = ipaddress.ip_address(fields.get("ip", b"").decode()) if source.is_loopback else source
+    except ValueError:
+        return address
+    return str(stated)
 
 
 def _number(fields: dict[str, bytes], name: str, default: int) -> int:

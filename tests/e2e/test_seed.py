@@ -153,3 +153,25 @@ def test_the_others_finish_if_one_is_killed(tmp_path: Path) -> None:
         victim.communicate()
         for number, process in enumerate(others, 1):
             finish(running, process, number)
+
+
+def test_a_peer_that_sends_garbage_is_left(tmp_path: Path) -> None:
+    with swarm(tmp_path, 2) as running, seeding(running, "--only-tracker"):
+        lan.limit_rate(running.origin, 3)
+        torrent_file = next(
+            path
+            for path in (tmp_path / "tree/v2/team/big/blobs").iterdir()
+            if path.read_bytes().startswith(b"d8:announce")
+        )
+        garbage = [sys.executable, "-m", "tests.support.garbage_peer", str(torrent_file)]
+        with subprocess.Popen(
+            [*running.leechers[1].prefix, *garbage], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+                finish(running, start_pull(running, 0), 0)
+            finally:
+                process.kill()
+            assert "sent" in process.stdout.read()
+        assert running.server.sent_size() >= SIZE

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _TICK = 0.1
 _PATIENCE = 60.0
 """Seconds without any progress after which a download is given up."""
+_VERIFICATION = 3.0
+"""Seconds for the verification of a piece of the origin; then it is fetched again."""
 _ORIGIN_PAUSE = 3.0
 """Seconds for which an origin that failed is left alone."""
 
@@ -190,7 +192,7 @@ class _Download:
         self._closed = closed
         self._has_trackers = has_trackers
         self._policy = OriginPolicy(torrent.piece_size, time.monotonic(), random.Random())  # noqa: S311 - no secret
-        self._added: set[int] = set()
+        self._added: dict[int, float] = {}
         self._progress_at = time.monotonic()
         self._done = -1
         self._origin_pause = 0.0
@@ -214,16 +216,18 @@ class _Download:
     def _state(self, status: Any) -> SwarmState:
         """Return what is known now. A piece that was given to libtorrent counts before it is verified."""
         has = list(status.pieces) or [False] * self._torrent.piece_count
-        for index in tuple(self._added):
-            if has[index]:
-                self._added.discard(index)
-            has[index] = True
+        now = time.monotonic()
+        for index, deadline in tuple(self._added.items()):
+            if has[index] or now > deadline:  # blocks of a bad peer can have spoiled it
+                del self._added[index]
+            else:
+                has[index] = True
         return SwarmState(
-            now=time.monotonic(),
+            now=now,
             has=has,
             availability=self._handle.piece_availability(),
             peers=status.num_peers,
-            received=status.total_payload_download,
+            received=status.total_payload_download - status.total_failed_bytes,
             is_alone=not self._has_trackers or (not status.num_peers and self._tracker_named_nobody(status)),
         )
 
@@ -247,7 +251,7 @@ class _Download:
                 for index, piece in zip(pieces, self._cut(chunks, pieces.start), strict=False):
                     if not self._handle.have_piece(index):
                         self._handle.add_piece(index, piece, 0)
-                        self._added.add(index)
+                        self._added[index] = time.monotonic() + _VERIFICATION
                     if self._handle.status(0).num_peers != peers:
                         return
         except PumiceError:

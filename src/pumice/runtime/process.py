@@ -41,12 +41,14 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The ids and the home directory of a user."""
+    """The ids and the home directory of a user; name and shell are empty if the image has no such user."""
 
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
     home: str = "/"
+    login: str = ""
+    shell: str = ""
 
 
 def plan_process(
@@ -155,21 +157,21 @@ def find_identity(user: str, root: Path) -> Identity:
             f"the image has no user {name!r}", hint="see its /etc/passwd, or give a number with --user"
         )
     uid = entry[0] if entry else _number(name)
-    login, home = (entry[2], entry[3]) if entry else ("", "/")
+    login, home, shell = entry[2:] if entry else ("", "/", "")
     if colon and group:
-        return Identity(uid, _group(group, root), (), home)
+        return Identity(uid, _group(group, root), (), home, login, shell)
     gid = entry[1] if entry else 0
-    return Identity(uid, gid, tuple(sorted(_memberships(login, root) - {gid})), home)
+    return Identity(uid, gid, tuple(sorted(_memberships(login, root) - {gid})), home, login, shell)
 
 
-def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
-    """Return uid, gid, name and home directory of the first matching line of passwd."""
+def _user(name: str, root: Path) -> tuple[int, int, str, str, str] | None:
+    """Return uid, gid, name, home directory and shell of the first matching line of passwd."""
     for fields in _read_database(root, "etc/passwd", 7):
         if not (_is_number(fields[2]) and _is_number(fields[3])):
             continue
         if fields[2] == name if _is_number(name) else fields[0] == name:
             home = image_strings.check_name(fields[5], "/etc/passwd (a home directory)")
-            return _number(fields[2]), _number(fields[3]), fields[0], home or "/"
+            return _number(fields[2]), _number(fields[3]), fields[0], home or "/", fields[6]
     return None
 
 

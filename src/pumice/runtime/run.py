@@ -12,6 +12,7 @@ from pumice.errors import UsageError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import id_maps, name_resolution, prepared_tree, process, stage1
+from pumice.runtime.app_container.adoption import adopt_app
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
@@ -111,28 +112,31 @@ def plan_apps(
     images = [app.image.select(app.source.platform or machine) for app in apps]
     backend = stage1.resolve_name(pod.stage1)
     stage1.choose(backend)
-    configs = [image.config().config for image in images]
+    adopted_apps = [adopt_app(*each, pod, home, progress) for each in zip(apps, images, strict=True)]
     with ExitStack() as stack:
         trees = [
             stack.enter_context(prepared_tree.hold(image, home, progress, verify=pod.verify))
             for image in images
         ]
-        ports = [port for config in configs for port in config.exposed_ports]
+        ports = [port for adopted in adopted_apps for port in adopted.config.exposed_ports]
+        configs = [adopted.run_config(tree) for adopted, tree in zip(adopted_apps, trees, strict=True)]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
         containers = []
-        for app, image, config, tree in zip(apps, images, configs, trees, strict=True):
+        for app, image, config, tree, adopted in zip(apps, images, configs, trees, adopted_apps, strict=True):
             network = choose_network(pod, attachment)
-            options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
+            options = adopted.options
+            options = msgspec.structs.replace(options, mounts=lock_volumes(options.mounts, home))
             container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
             mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
             filters = str(home.directory("seccomp"))
             container = msgspec.structs.replace(container, filters=filters, mounts=mounts)
+            container = adopted.complete(container, backend)
             container = fit_container(container, backend, progress, strict=pod.strict)
             if registration is not None:
                 reference = app.source.reference or app.image.root.digest
                 source = (image.config(), reference, image.root.digest)
-                container = registration.add_app(source, options, container)
+                container = registration.add_app(source, adopted, container)
             containers.append(container)
         if pod.is_pod_of_several:
             containers = share_namespaces(containers, pod)

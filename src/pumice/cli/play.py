@@ -117,7 +117,7 @@ def _image_opener(
     def open_image(app: InputApp) -> Iterator[tuple[str, Image]]:
         reference, image_id = app.reference, app.options.image_id
         if files and (file := pod_images.find_file(app, files)):
-            yield f"aci:{file.path}", file.image
+            yield file.path, file.image
             return
         if image_id and reference == image_id:
             from pumice.runtime.app_container import pod_images as images

@@ -41,14 +41,12 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The ids and the home directory of a user; name and shell are empty if the image has no such user."""
+    """The ids and the home directory of a user."""
 
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
     home: str = "/"
-    login: str = ""
-    shell: str = ""
 
 
 def plan_process(
@@ -157,11 +155,17 @@ def find_identity(user: str, root: Path) -> Identity:
             f"the image has no user {name!r}", hint="see its /etc/passwd, or give a number with --user"
         )
     uid = entry[0] if entry else _number(name)
-    login, home, shell = entry[2:] if entry else ("", "/", "")
+    login, home = (entry[2], entry[3]) if entry else ("", "/")
     if colon and group:
-        return Identity(uid, _group(group, root), (), home, login, shell)
+        return Identity(uid, _group(group, root), (), home)
     gid = entry[1] if entry else 0
-    return Identity(uid, gid, tuple(sorted(_memberships(login, root) - {gid})), home, login, shell)
+    return Identity(uid, gid, tuple(sorted(_memberships(login, root) - {gid})), home)
+
+
+def find_account(uid: int, root: Path) -> tuple[str, str]:
+    """Return the name and the shell of a user in the tree at ``root``; both empty if it does not have it."""
+    entry = _user(str(uid), root)
+    return (entry[2], entry[4]) if entry else ("", "")
 
 
 def _user(name: str, root: Path) -> tuple[int, int, str, str, str] | None:

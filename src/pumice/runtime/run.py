@@ -141,20 +141,24 @@ def plan_apps(
         if pod.is_pod_of_several:
             containers = share_namespaces(containers, pod)
         planned = [
-            PlannedApp(
-                options=app.options,
-                reference=app.source.reference or app.image.root.digest,
-                image=image,
-                decision=decision,
-                config=config,
-                tree=tree,
-                container=container,
-            )
-            for app, image, decision, config, tree, container in zip(
-                apps, images, decisions, configs, trees, containers, strict=True
-            )
+            _make_planned_app(*parts)
+            for parts in zip(apps, images, decisions, configs, trees, containers, strict=True)
         ]
         yield planned, attachment, registration
+
+
+def _make_planned_app(
+    app: PodApp, image: Image, decision: Decision, config: RunConfig, tree: PreparedTree, container: Container
+) -> PlannedApp:
+    return PlannedApp(
+        options=app.options,
+        reference=app.source.reference or app.image.root.digest,
+        image=image,
+        decision=decision,
+        config=config,
+        tree=tree,
+        container=container,
+    )
 
 
 def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:

@@ -151,8 +151,8 @@ def _complete(adopted: AdoptedApp, container: Container, backend: str) -> Contai
 
 def _environment(adopted: AdoptedApp, container: Container) -> dict[str, str]:
     """Return the variables of an app; those of its manifest win (ace.md, "Execution Environment")."""
-    identity = process.find_identity(str(container.process.uid), Path(container.root))
-    account = {"USER": identity.login, "LOGNAME": identity.login, "SHELL": identity.shell}
+    login, shell = process.find_account(container.process.uid, Path(container.root))
+    account = {"USER": login, "LOGNAME": login, "SHELL": shell}
     return {
         **{name: value for name, value in account.items() if value},
         **container.process.environment,

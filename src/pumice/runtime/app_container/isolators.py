@@ -61,7 +61,7 @@ def apply_isolators(
     for isolator in isolators:
         value = appc.read_value(isolator)
         changes, outcome = _translate(isolator, value, isolation, directory, from_image=from_image)
-        if any(getattr(chosen, name) != getattr(Isolation(), name) for name in changes if name != "limits"):
+        if _is_chosen(chosen, changes):
             outcome = Outcome(isolator.name, "modified", "an option of the command line replaces it")
             changes = {}
         limits = changes.get("limits")
@@ -70,6 +70,17 @@ def apply_isolators(
         isolation = msgspec.structs.replace(isolation, **changes)
         outcomes.append(outcome)
     return IsolatorPlan(isolation, tuple(outcomes))
+
+
+def _is_chosen(chosen: Isolation, changes: dict[str, object]) -> bool:
+    """Return whether the user chose one of the fields; limits are compared one by one, in `_limit`."""
+    default = Isolation()
+    for name in changes.keys() - {"limits"}:
+        value, usual = getattr(chosen, name), getattr(default, name)
+        # Capabilities that options name are in the order of the kernel.
+        if set(value) != set(usual) if isinstance(value, tuple) else value != usual:
+            return True
+    return False
 
 
 def _limit(isolation: Isolation, chosen: Isolation, limits: dict[str, int]) -> Limits:
@@ -100,7 +111,7 @@ def _translate(
 def _refuse(name: str, value: Value | None) -> Outcome | None:
     """Return why an image cannot have an isolator that loosens its isolation, None if it does not."""
     if name == appc.NO_NEW_PRIVILEGES and not value:
-        return Outcome(name, "modified", "set-id programs of an image take no effect by default")
+        return Outcome(name, "modified", "set-id programs have no effect")
     if name == appc.OOM_SCORE and isinstance(value, int) and value < 0:
         return Outcome(name, "ignored", "an image cannot protect itself from the OOM killer")
     return None

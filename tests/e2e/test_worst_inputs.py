@@ -415,6 +415,13 @@ TABLE = [
     ("trust add noise --root", 8, "expected one public key in PEM"),
     ("trust why nothing:1", 10, "nothing:1 is not in the local store"),
     # Registries: push, pull, copy, tags, resolve, delete, login, logout
+    ("publish", 2, "there is no place to publish to"),
+    ("publish --oci new", 2, "there is nothing to publish"),
+    (f"publish --oci plain {IMAGE}", 10, "a file exists where a directory"),
+    (f"publish --oci no/such/place {IMAGE}", 10, "the parent directory does not exist"),
+    (f"publish --oci new {IMAGE} --name tags/list:1", 2, "cannot have the component 'tags'"),
+    (f"publish --oci new {IMAGE} --url https://a.example/b", 2, "has a path"),
+    (f"publish --oci s3:// {IMAGE}", 2, "'s3://' is not the URL of a bucket"),
     ("push", 2, "REF is missing"),
     (f"push nothing:1 {AWAY}", 10, "nothing:1 is not in the local store"),
     (f"push {IMAGE} 127.0.0.1:1/X", 2, "invalid repository name"),

@@ -7,8 +7,12 @@ only, not those that a program looks for with stat(2) or executes by a link.
 
 from __future__ import annotations
 
+import math
+import os
+import select
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +23,7 @@ from pumice.image_tests.suite import run_tests
 from pumice.slimming import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pumice.image.model import Image
     from pumice.image_tests.outcome import Outcome
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 _STRACE = "strace"
 _FLUSH_SECONDS = 10.0
-_MAX_TRACE = 512 << 20
+_MAX_TRACE = 1 << 30
 _STILL_RUNNING = "still running"
 
 
@@ -48,12 +52,15 @@ def trace_tests(
     with tempfile.TemporaryDirectory(prefix="trace-", dir=home.directory("tmp")) as directory:
         for number, test in enumerate(test for test in tests if test.runs_program):
             output = Path(directory) / str(number)
+            reader = _TraceReader(output)
             tracer = (strace, *trace.OPTIONS, "-o", str(output))
             watched = RunSettings(network=settings.network, timeout=settings.timeout, tracer=tracer)
-            for outcome in run_tests([test], image, home, watched, progress):
-                _check_outcome(outcome)
-            paths.update(dict.fromkeys(trace.read_trace(_read_output(output).splitlines())))
-            output.unlink()
+            try:
+                for outcome in run_tests([test], image, home, watched, progress):
+                    _check_outcome(outcome)
+            finally:
+                used_paths = reader.finish()
+            paths.update(dict.fromkeys(used_paths))
     return list(paths)
 
 
@@ -68,16 +75,43 @@ def _check_outcome(outcome: Outcome) -> None:
         )
 
 
-def _read_output(path: Path) -> str:
-    """Return a trace when strace has written all of it, which may be after the program has ended."""
-    deadline = time.monotonic() + _FLUSH_SECONDS
-    while True:
-        if path.exists():
-            if path.stat().st_size > _MAX_TRACE:
-                raise ImageError(f"a traced run made more than {_MAX_TRACE >> 20} MiB of calls")
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
-            if trace.has_ended(text):
-                return text
-        if time.monotonic() > deadline:
+class _TraceReader:
+    """Reads a trace from a named pipe while it is written: the pipe ends when strace does."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path, 0o600)
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_over = threading.Event()
+        self._has_started = False
+        self._paths: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> list[str]:
+        """Return the paths of the trace when it is complete; raises SandboxError if there was none."""
+        self._is_over.set()
+        self._thread.join()
+        os.close(self._descriptor)
+        if not self._has_started:
             raise SandboxError("strace could not watch the program", hint="is ptrace(2) allowed here?")
-        time.sleep(0.02)
+        return self._paths
+
+    def _read(self) -> None:
+        self._paths = trace.read_trace(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        rest, size, deadline = b"", 0, math.inf
+        while time.monotonic() < deadline and size < _MAX_TRACE:
+            if self._is_over.is_set() and deadline == math.inf:
+                deadline = time.monotonic() + _FLUSH_SECONDS
+            if not poll.poll(100):  # nothing yet, or strace was not started
+                continue
+            data = os.read(self._descriptor, 1 << 16)
+            if not data:
+                break
+            self._has_started = True
+            size += len(data)
+            *lines, rest = (rest + data).split(b"\n")
+            yield from (line.decode("utf-8", "surrogateescape") for line in lines)

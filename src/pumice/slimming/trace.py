@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OPTIONS = (
-    *("-D", "-f", "-y", "-z", "-q", "--seccomp-bpf"),
+    *("-D", "-f", "-y", "-z", "-qq", "--seccomp-bpf"),
     *("-e", "trace=%file,%process", "-e", "signal=none"),
 )
 """Options of strace: as a process beside the program (``-D``), whose signals and exit code stay its own."""
@@ -30,7 +30,6 @@ _PATH_FIRST = frozenset(
 _PATH_SECOND = frozenset(
     ("execveat", "openat", "openat2", "faccessat", "faccessat2", "newfstatat", "statx", "readlinkat")
 )
-_EXITED = re.compile(r"(\d+) +\+\+\+ (?:exited|killed)")
 _MAX_PATHS = 200_000
 
 
@@ -59,12 +58,6 @@ def read_trace(lines: Iterable[str]) -> list[str]:
             continue
         paths.update(dict.fromkeys(_read_call(process, name, rest, directories)))
     return list(paths)
-
-
-def has_ended(text: str) -> bool:
-    """Whether a trace is complete: the first process that it names has ended."""
-    first = _LINE.match(text)
-    return first is not None and any(match[1] == first[1] for match in _EXITED.finditer(text))
 
 
 def _read_call(process: str, name: str, rest: str, directories: dict[str, str]) -> Iterable[str]:

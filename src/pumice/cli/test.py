@@ -57,6 +57,20 @@ def parser() -> Parser:
         examples=("pumice test recipe.yaml", "pumice test example.com/hello:1.0 --file tests.yaml"),
     )
     recipe_or_image.add_target(verb_parser, "test")
+    _add_test_options(verb_parser)
+    results.add_format_options(verb_parser, "test", default="text", example="Failed")
+    _add_container_options(verb_parser.add_argument_group("containers"))
+    recipe = verb_parser.add_argument_group("recipe")
+    command_line.add_recipe_argument_option(recipe)
+    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(recipe)
+    reading.platform_option(verb_parser)
+    recipe_or_image.add_admission_options(verb_parser)
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def _add_test_options(verb_parser: Parser) -> None:
     verb_parser.add_argument(
         "--file",
         action="append",
@@ -75,16 +89,6 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "--junit", metavar="FILE", type=Path, help="write the outcome to FILE as well, as JUnit XML"
     )
-    results.add_format_options(verb_parser, "test", default="text", example="Failed")
-    _add_container_options(verb_parser.add_argument_group("containers"))
-    recipe = verb_parser.add_argument_group("recipe")
-    command_line.add_recipe_argument_option(recipe)
-    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(recipe)
-    reading.platform_option(verb_parser)
-    recipe_or_image.add_admission_options(verb_parser)
-    registries.options(verb_parser)
-    return verb_parser
 
 
 def _add_container_options(group: command_line.OptionGroup) -> None:

@@ -1,4 +1,4 @@
-"""``pumice publish``."""
+"""The command ``pumice publish``."""
 
 from __future__ import annotations
 
@@ -10,101 +10,110 @@ import pytest
 from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import images
+from tests.support.registry import Registry
 
 Out = pytest.CaptureFixture[str]
-IMAGE = "example.com/hello:1.0"
 
 
 def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     assert main(arguments) == code
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+    return capsys.readouterr()
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
-    with Home(tmp_path / "store") as home:
-        images.make(home, [{"etc/motd": "hello"}], name=IMAGE)
-    run(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
-    return tmp_path
-
-
-def publish(capsys: Out, *references: str, code: int = 0) -> tuple[str, str]:
-    tree = ("--appc", "www", "--url", "https://example.com/", "--key", "release.key")
-    return run(capsys, "publish", *tree, *references, code=code)
-
-
-def test_the_tree_has_images_signatures_keys_pages_and_an_index(capsys: Out) -> None:
-    out, err = publish(capsys, IMAGE)
-    assert out == "https://example.com/aci/example.com/hello-1.0-linux-amd64.aci\n"
-    assert "published 1 image to www" in err
-    page = Path("www/hello/index.html").read_text()
-    assert 'content="example.com https://example.com/aci/{name}-{version}-{os}-{arch}.{ext}"' in page
-    assert "pumice fetch example.com/hello:1.0" in page
-    (entry,) = json.loads(Path("www/images.json").read_text())["images"]
-    assert entry["file"] == "aci/example.com/hello-1.0-linux-amd64.aci"
-    assert Path("www", entry["file"]).stat().st_size == entry["size"]
-    assert Path("www", entry["file"] + ".asc").read_text().startswith("-----BEGIN PGP SIGNATURE-----")
-    assert Path(f"www/keys/{entry['signers'][0]}.asc").is_file()
-
-
-def test_publishing_again_changes_nothing(capsys: Out) -> None:
-    publish(capsys, IMAGE)
-    before = {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()}
-    assert "published 0 images to www, 1 unchanged" in publish(capsys, IMAGE)[1]
-    assert {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()} == before
-
-
-def test_a_published_version_changes_only_with_an_option_and_keeps_its_signatures(
-    capsys: Out, folder: Path
+def test_an_image_of_the_store_gets_its_name_without_the_host(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path
 ) -> None:
-    publish(capsys, IMAGE)
-    file = Path("www/aci/example.com/hello-1.0-linux-amd64.aci")
-    with file.open("rb") as open_download:
-        with Home(folder / "store") as home:
-            images.make(home, [{"etc/motd": "changed"}], name=IMAGE)
-        assert "pass --replace" in publish(capsys, IMAGE, code=2)[1]
-        content = file.read_bytes()
-        publish(capsys, "--replace", IMAGE)
-        assert open_download.read() == content
-    assert file.read_bytes() != content
-    from pumice.formats import openpgpsig
+    digest = run(capsys, "resolve", "example.com/hello:1.0")[0].strip()
+    out, err = run(
+        capsys, "publish", "--oci", "tree", "--url", "https://images.example", "example.com/hello:1.0"
+    )
+    assert out == f"images.example/hello:1.0@{digest}\n"
+    assert "published hello:1.0" in err
+    assert json.loads((tmp_path / "tree/v2/hello/tags/list").read_bytes())["tags"] == ["1.0"]
+    configuration = (tmp_path / "tree/nginx.conf").read_bytes()
+    assert str(tmp_path / "tree").encode() in configuration
+    stamp = (tmp_path / "tree/nginx.conf").stat()
+    out, err = run(capsys, "publish", "--oci", "tree", "example.com/hello:1.0", "--name", "team/app:2")
+    assert out == f"team/app:2@{digest}\n"
+    assert "0 written" in err
+    assert (tmp_path / "tree/nginx.conf").stat() == stamp
 
-    signatures = list(openpgpsig.read_signatures(Path(f"{file}.asc").read_bytes()))
-    assert len(signatures) == 2
-    assert Path("www/aci/example.com/hello-latest-linux-amd64.aci").read_bytes() == file.read_bytes()
+
+def test_an_image_of_a_registry_is_published(host: str, capsys: Out, tmp_path: Path) -> None:
+    run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello:1.0")
+    out, _ = run(capsys, "publish", "-q", "--oci", "tree", f"docker://{host}/team/hello:1.0")
+    assert out.startswith("team/hello:1.0@sha256:")
+
+
+def test_tags_are_removed_and_what_they_named_is_pruned(host: str, capsys: Out, tmp_path: Path) -> None:
+    run(capsys, "publish", "--oci", "tree", "example.com/hello:1.0")
+    _, err = run(capsys, "publish", "--oci", "tree", "--untag", "hello:1.0", "--prune")
+    assert "0 files (0 B)" in err
+    assert (tmp_path / "tree/v2/hello/blobs").exists()
+    _, err = run(capsys, "publish", "--oci", "tree", "--prune", "--grace-period", "0")
+    assert "0 in their grace period" in err
+    assert not (tmp_path / "tree/v2/hello").exists()
+
+
+def test_json_progress_has_what_was_written(host: str, capsys: Out, tmp_path: Path) -> None:
+    _, err = run(capsys, "publish", "--progress=json", "--oci", "tree", "example.com/hello:1.0")
+    event = json.loads(err.splitlines()[-1])
+    assert event["event"] == "published"
+    assert event["images"] == ["hello:1.0"]
+    assert event["written"] == 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("--appc", "www", "--key", "release.key", IMAGE), "--appc needs --url URL"),
-        (("--appc", "www", "--url", "http://example.com", IMAGE), "is not a URL to publish at"),
-        (("--appc", "www", "--url", "https://example.com/?a=b", IMAGE), "is not a URL to publish at"),
+        (("example.com/hello:1.0",), 2, "no place to publish to"),
+        (("--oci", "tree"), 2, "nothing to publish"),
+        (("--oci", "tree", "none:1.0"), 10, "none:1.0 is not in the local store"),
+        (("--oci", "none/tree", "example.com/hello:1.0"), 10, "parent directory does not exist"),
+        (("--oci", "file", "example.com/hello:1.0"), 10, "a file exists where"),
+        (("--oci", "tree", "--url", "https://a.example/b", "example.com/hello:1.0"), 2, "has a path"),
+        (
+            ("--oci", "tree", "--url", "ftp://a.example", "example.com/hello:1.0"),
+            2,
+            "not the URL of a registry",
+        ),
+        (("--oci", "tree", "--url", "https://a]", "example.com/hello:1.0"), 2, "not the URL of a registry"),
+        (("--oci", "tree", "--name", "tags/x:1", "example.com/hello:1.0"), 2, "component 'tags'"),
+        (("--oci", "tree", "--name", "../x:1", "example.com/hello:1.0"), 2, "not the name of a repository"),
+        (
+            ("--oci", "tree", "--name", "x:1", "example.com/hello:1.0", "example.com/hello:1.0"),
+            2,
+            "one image",
+        ),
+        (("--oci", "tree", "--untag", "x:1"), 10, "no such tag"),
+        (("--oci", "tree", "--untag", "x"), 2, "'x' has no tag"),
+        (("--oci", 'tr"ee', "example.com/hello:1.0"), 2, "nginx cannot serve"),
+        (("--oci", "tree", "--grace-period", "-1", "--prune"), 2, "grace-period"),
     ],
 )
-def test_mistakes_are_explained(capsys: Out, arguments: tuple[str, ...], message: str) -> None:
-    assert message in run(capsys, "publish", *arguments, code=2)[1]
-    assert not Path("www").exists()
+def test_mistakes_are_explained_and_leave_nothing(
+    host: str,
+    capsys: Out,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "file").write_text("x")
+    err = run(capsys, "publish", *arguments, code=code)[1]
+    assert message in err
+    assert "hint: " in err or code == 10
+    assert not (tmp_path / "tree/v2").exists()
 
 
-def test_an_image_without_a_signature_is_refused(capsys: Out) -> None:
-    _, err = run(capsys, "publish", "--appc", "www", "--url", "https://example.com", IMAGE, code=7)
-    assert "the image is not signed" in err
-    assert "pumice key generate --openpgp" in err
-
-
-def test_a_name_without_a_host_is_refused(capsys: Out) -> None:
-    run(capsys, "tag", IMAGE, "hello:1.0")
-    assert "does not begin with a host" in publish(capsys, "hello:1.0", code=2)[1]
-
-
-def test_a_file_is_published_with_its_signature_and_without_a_key(capsys: Out) -> None:
-    run(capsys, "convert", IMAGE, "aci:hello.aci")
-    run(capsys, "sign", "aci:hello.aci", "--key", "release.key")
-    run(capsys, "publish", "--appc", "www", "--url", "https://example.com", "aci:hello.aci")
-    published = Path("www/aci/example.com/hello-1.0-linux-amd64.aci")
-    assert published.read_bytes() == Path("hello.aci").read_bytes()
+def test_a_damaged_manifest_is_named_and_nothing_is_pruned(host: str, capsys: Out, tmp_path: Path) -> None:
+    run(capsys, "publish", "--oci", "tree", "example.com/hello:1.0")
+    tag = next((tmp_path / "tree/v2/hello/manifests").glob("1.0.*"))
+    tag.write_text("{")
+    err = run(capsys, "publish", "--oci", "tree", "--prune", "--grace-period", "0", code=10)[1]
+    assert "v2/hello/manifests/1.0: a manifest of the registry is damaged" in err
+    assert len(list((tmp_path / "tree/v2/hello/blobs").iterdir())) == 2
+    run(capsys, "publish", "--oci", "tree", "example.com/hello:1.0")
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello again"}], name="example.com/hello:1.1")
+    run(capsys, "publish", "--oci", "tree", "--prune", "--grace-period", "0", "example.com/hello:1.1")

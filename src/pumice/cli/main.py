@@ -7,6 +7,7 @@ with a function ``main(arguments) -> int``; the table below is all that the help
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -73,6 +74,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Copy an image between registries, files and the store",
         "Registries",
     ),
+    "publish": ("pumice.cli.publish", "Publish images as files for a web server", "Registries"),
     "tags": ("pumice.cli.tags", "List the tags of a repository", "Registries"),
     "resolve": ("pumice.cli.resolve", "Print the digest of a reference", "Registries"),
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
@@ -80,7 +82,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logout": ("pumice.cli.logout", "Log out of a registry", "Registries"),
     "discover": ("pumice.cli.discover", "Show where the images and keys of a name are", "Discovery"),
     "fetch": ("pumice.cli.fetch", "Fetch an image by its name into the local store", "Discovery"),
-    "publish": ("pumice.cli.publish", "Publish images as static files for any web server", "Discovery"),
     "convert": ("pumice.cli.convert", "Convert an image between OCI and App Container", "App Container"),
     "aci": ("pumice.cli.aci", "Validate, build and unpack App Container images", "App Container"),
     "tag": ("pumice.cli.tag", "Add names to an image in the store or in a registry", "Store"),
@@ -124,9 +125,9 @@ INTERRUPTED = 130
 def run() -> None:
     """Run the program ``pumice``; never returns."""
     _open_closed_streams()
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # Not every terminal encoding has all characters of a path, which must not make a command fail.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO lacks it
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     # Whoever waits for a program should not wait for Python, too.
     if code == INTERRUPTED or (len(sys.argv) > 1 and sys.argv[1] in _QUICK):

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "slice": ("pumice.cli.slice", "List, show and check the slices of packages", "Recipes"),
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
+    "slim": ("pumice.cli.slim", "Show what an image does not need, and write a smaller recipe", "Images"),
     "cut": ("pumice.cli.cut", "Cut slices of packages into a directory", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),

@@ -42,6 +42,7 @@ RESULTS: dict[str, str] = {
     "show": "pumice.cli.show:EffectiveValues",
     "slice find": "pumice.cli.slice.list:ListedSlice[]",
     "slice list": "pumice.cli.slice.list:ListedSlice[]",
+    "slim": "pumice.cli.slim:SlimReport",
     "stats": "pumice.cli.stats:PodStats[]",
     "status": "pumice.cli.pod_views:ListedPod[]",
     "store path": "pumice.cli.store:StorePath",

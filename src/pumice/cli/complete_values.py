@@ -28,6 +28,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "ID",
             "INSTRUCTION",
             "NAME[:VERSION]",
+            "NAME[:VERSION][,LABEL=VALUE...]",
+            "PORT",
             "PKG|SLICE",
             "QUERY",
             "SLICE",

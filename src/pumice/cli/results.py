@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RESULTS: dict[str, str] = {
     "check": "pumice.cli.check:ImageFinding[]",
     "catalog": "pumice.cli.catalog:CatalogEntry[]",
+    "discover": "pumice.discovery.protocol:Discovery",
     "diff": "pumice.evidence.comparison:Difference",
     "events": "pumice.runtime.pods.events:PodEvent[]",
     "explain": "pumice.resolve.explain:Explanation[]",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +12,6 @@ import pytest
 from tests.support import aci, people
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from tests.support.people import Person
@@ -206,3 +208,116 @@ def test_limits_of_the_command_line_win_over_isolators(person: Person) -> None:
     assert "resource/memory is modified: the limit is enforced, and nothing is reserved" in result.stderr
     assert result.stdout == ""
     assert run(person, app, "--memory", "1g").stdout == "done\n"
+
+
+SOCKETS = {
+    "ports": [
+        {"name": "web", "protocol": "tcp", "port": 8070, "socketActivated": True},
+        {"name": "plain", "protocol": "tcp", "port": 8071},
+        {"name": "dns", "protocol": "udp", "port": 8053, "count": 2, "socketActivated": True},
+    ],
+}
+SHOW = "echo $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID == $$)); ls -l /proc/$$/fd | grep -c socket"
+
+
+@pytest.mark.parametrize("stage", ["builtin", "fly"])
+def test_a_socket_activated_program_gets_sockets_that_listen(person: Person, stage: str) -> None:
+    app = {**SOCKETS, "exec": ["sh", "-c", SHOW + "; grep -c :1F86 /proc/net/tcp6"]}
+    network = () if stage == "fly" else ("--network", "none")
+    result = run(person, app, "--stage1", stage, *network)
+    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3", "1"], result.stderr
+
+
+def test_the_sockets_of_a_service_manager_are_passed_on(person: Person) -> None:
+    app = {**SOCKETS, "exec": ["sh", "-c", SHOW]}
+    aci.shell(person.home / "passed.aci", app, name="example.com/passed", labels=LABELS)
+    person.give(person.home / "passed.aci")
+    command = person.command("run", "--progress", "none", "--insecure-options=image", "aci:passed.aci")
+    with socket.create_server(("127.0.0.1", 8070)) as listener:
+        script = 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        result = subprocess.run(
+            ["bash", "-c", script, str(listener.fileno()), *command],
+            env=person.environment(),
+            cwd=person.home,
+            pass_fds=[listener.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3"], result.stderr
+
+
+def test_other_stages_say_that_they_pass_no_sockets(person: Person) -> None:
+    result = run(person, {**SOCKETS, "exec": ["echo", "hello"]}, "--stage1", "bwrap")
+    assert result.stdout == "hello\n"
+    assert "socketActivated is ignored: only builtin and fly pass sockets" in result.stderr
+
+
+def test_a_program_that_notifies_gets_the_socket_of_the_service_manager(person: Person) -> None:
+    app = {"exec": ["sh", "-c", "echo $NOTIFY_SOCKET; [ -S $NOTIFY_SOCKET ] && echo socket"]}
+    supports = {"name": "appc.io/executor/supports-systemd-notify", "value": "true"}
+    aci.shell(person.home / "n.aci", app, name="example.com/n", labels=LABELS, annotations=[supports])
+    person.give(person.home / "n.aci")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        path = person.home / "notify"
+        channel.bind(str(path))
+        arguments = ("run", "--progress", "none", "--insecure-options=image", "aci:n.aci")
+        result = person.pumice(*arguments, env={"NOTIFY_SOCKET": str(path)})
+    assert result.stdout.splitlines() == ["/run/pumice/notify", "socket"], result.stderr
+
+
+def play(person: Person, app: dict[str, Any], **pod: Any) -> subprocess.CompletedProcess[str]:
+    """Play a pod manifest with one app, whose image ignores what it is told."""
+    image_app = {"exec": ["echo", "image"], "isolators": [isolator("os/linux/oom-score-adj", 800)]}
+    image_id = aci.shell(person.home / "pod.aci", image_app, name="example.com/app", labels=LABELS)
+    runtime_app = {"name": "app", "image": {"id": image_id}, **app}
+    manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [runtime_app], **pod}
+    (person.home / "pod.json").write_text(json.dumps(manifest))
+    person.give(person.home)
+    options = ("--progress", "none", "--insecure-options=image", "--aci", "pod.aci")
+    return person.pumice("play", *options, "pod.json")
+
+
+def test_the_app_of_a_pod_manifest_replaces_that_of_the_image(person: Person) -> None:
+    assert "| image" in play(person, {}).stdout
+    app = {"exec": ["cat", "/proc/self/oom_score_adj"], "user": "/bin/busybox", "group": "/bin"}
+    result = play(person, {"app": app})
+    assert int(result.stdout.partition("| ")[2]) < 800, result.stderr
+    bounded = play(person, {}, isolators=[isolator("resource/memory", {"limit": "500M"})])
+    assert "resource/memory is modified: each app has this limit, not the pod as a whole" in bounded.stderr
+
+
+def test_another_image_behind_an_id_is_refused(person: Person) -> None:
+    other = {"id": "sha512-" + "0" * 128, "name": "example.com/app"}
+    result = play(person, {"image": other})
+    assert "error: pod.aci: the image of the app 'app' is sha512-" in result.stderr
+    unknown = play(person, {"image": {"id": other["id"]}})
+    assert "there is no image sha512-0000000000000000… in the store" in unknown.stderr
+
+
+def test_an_image_is_found_in_the_store_by_its_id(person: Person) -> None:
+    play(person, {})
+    copied = person.pumice("copy", "--insecure-options=image", "aci:pod.aci", "store:app:1")
+    assert copied.returncode == 0, copied.stderr
+    result = person.pumice("play", "--progress", "none", "--insecure-options=image", "pod.json")
+    assert result.stdout == "app | image\n", result.stderr
+
+
+def test_volumes_of_a_pod_are_checked(person: Person) -> None:
+    (person.home / "data").mkdir(exist_ok=True)
+    (person.home / "link").unlink(missing_ok=True)
+    (person.home / "link").symlink_to("data")
+    points = [{"name": "data", "path": "/data", "readOnly": True}]
+    app = {"exec": ["sh", "-c", "touch /data/x; echo $?"], "user": "0", "group": "0", "mountPoints": points}
+
+    def mount(*targets: str, source: str = "data") -> subprocess.CompletedProcess[str]:
+        volume = {"name": "data", "kind": "host", "source": str(person.home / source)}
+        mounts = [{"volume": "data", "path": target} for target in targets]
+        return play(person, {"app": app, "mounts": mounts}, volumes=[volume])
+
+    assert mount("/data").stdout == "app | 1\n"
+    assert "the volumes at '/data/' and '/data/in/' overlap" in mount("/data/in", "/data").stderr
+    assert "is or has a symbolic link" in mount("/data", source="link").stderr
+    assert "does not exist" in mount("/data", source="nothing").stderr
+    assert "warning: the volume at /bin/ of the app app hides files of its image" in mount("/bin").stderr

@@ -74,7 +74,7 @@ def shell(path: Path, app: Mapping[str, Any], *items: Item, **members: Any) -> s
 
     made: list[Item] = [folder(""), *map(folder, ("bin", "etc", "root")), folder("tmp", 0o1777)]
     content = images.shell()
-    for applet in ("cat", "chmod", "chroot", "env", "grep", "head", "mkdir", "nc", "sleep", "tr"):
+    for applet in ("cat", "chmod", "chroot", "env", "grep", "head", "mkdir", "nc", "sleep", "touch", "tr"):
         content[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
     for name in sorted(content):
         value = content[name]

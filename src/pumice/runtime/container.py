@@ -75,7 +75,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     program, as the same user; they need ``init``, and only the built-in sandbox supports them.
     ``pre_start`` and ``post_stop`` are event
     handlers of App Container: commands that run before and after the program, with its user and its output;
-    where there is an init, they need it. A private
+    where there is an init, they need it. ``listen`` are sockets that the program gets: a
+    name, and ``tcp``, ``udp`` or ``fd`` with a port or a descriptor. A private
     network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
@@ -91,6 +92,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     setup: tuple[tuple[str, ...], ...] = ()
     pre_start: tuple[str, ...] = ()
     post_stop: tuple[str, ...] = ()
+    listen: tuple[tuple[str, str, str], ...] = ()
     network: Network = "host"
     ports: tuple[str, ...] = ()
     read_only: bool = False

@@ -128,7 +128,7 @@ def plan_apps(
             mounts = lock_volumes(adopted.options.mounts, home)
             options = msgspec.structs.replace(adopted.options, mounts=mounts)
             container = _plan_app_container(config, tree, options, pod, attachment, home)
-            container = adopted.complete(container, backend)
+            container = adopted.complete(container, backend, progress)
             container = fit_container(container, backend, progress, strict=pod.strict)
             reference = app.source.reference or app.image.root.digest
             if registration is not None:

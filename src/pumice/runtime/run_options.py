@@ -50,7 +50,8 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     `Container`. With a ``terminal``, the process gets a ``TERM``. ``stop_signal`` and ``health_check``
     replace those of the image.
 
-    ``pod_app`` is the app of an App Container pod manifest as JSON, which replaces that of the image, and
+    ``pod_app`` is the app of an App Container pod manifest as JSON, which replaces that of the image,
+    ``pod_isolators`` are those of the pod, and
     ``image_id`` the image ID and ``annotations`` the annotations there.
 
     In a pod of several, the app has a ``name``, starts ``after`` others, and can have ``volumes`` of the pod.
@@ -70,6 +71,7 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: str = ""
     health_check: HealthCheck | None = None
     pod_app: bytes = b""
+    pod_isolators: bytes = b""
     image_id: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
 

@@ -49,9 +49,18 @@ class AdoptedApp(msgspec.Struct, frozen=True, kw_only=True):
         )
         return msgspec.structs.replace(self.config, user=f"{user}:{group}")
 
-    def complete(self, container: Container, backend: str) -> Container:
-        """Return a container with what only App Container has; raises ImageError."""
-        return _complete(self, container, backend) if self.app else container
+    def complete(self, container: Container, backend: str, progress: Progress) -> Container:
+        """Return a container with what only App Container has; raises ImageError and UsageError."""
+        if self.app is None:
+            return container
+        from pumice.runtime.app_container.mounts import check_mounts, mount_missing_points
+
+        root = Path(container.root)
+        if self.options.image_id:
+            check_mounts(self.options, root, progress)
+        missing = mount_missing_points(self.app, container.mounts, root)
+        container = msgspec.structs.replace(container, mounts=(*container.mounts, *missing))
+        return _complete(self, self.app, container, backend)
 
 
 def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: Progress) -> AdoptedApp:
@@ -65,8 +74,9 @@ def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: 
     _check_image_id(app, origin, progress, strict=pod.strict)
     if not options.pod_app and (origin is None or origin.manifest.app is None):
         return AdoptedApp(config=config, options=options, image=origin)
-    from pumice.runtime.app_container.image_app import read_pod_app
-    from pumice.runtime.app_container.isolators import apply_isolators
+    from pumice.runtime.app_container.image_app import read_pod_app, read_pod_isolators
+    from pumice.runtime.app_container.isolators import apply_isolators, bound_by_pod
+    from pumice.runtime.app_container.mounts import restrict_mounts
 
     from_image = not options.pod_app
     if options.pod_app:
@@ -74,13 +84,14 @@ def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: 
         config = _replace_app(config, appc_app)
     else:
         appc_app = origin.manifest.app  # type: ignore[union-attr, assignment]  # checked above
-    plan = apply_isolators(
-        appc_app.isolators, options.isolation, home.directory("seccomp"), from_image=from_image
-    )
+    directory = home.directory("seccomp")
+    plan = apply_isolators(appc_app.isolators, options.isolation, directory, from_image=from_image)
+    plan = bound_by_pod(plan, read_pod_isolators(options.pod_isolators), directory)
     report(_complaints(plan.outcomes), progress, strict=pod.strict)
+    options = msgspec.structs.replace(options, isolation=plan.isolation)
     return AdoptedApp(
         config=config,
-        options=msgspec.structs.replace(options, isolation=plan.isolation),
+        options=restrict_mounts(options, appc_app),
         image=origin,
         app=appc_app,
         name=options.name or name_app(origin.manifest.name if origin else app.source.reference),
@@ -126,16 +137,15 @@ def _replace_app(config: RunConfig, app: App) -> RunConfig:
 # The container -------------------------------------------------------------------------------------
 
 
-def _complete(adopted: AdoptedApp, container: Container, backend: str) -> Container:
-    app = adopted.app
-    if app is None:
-        return container
+def _complete(adopted: AdoptedApp, app: App, container: Container, backend: str) -> Container:
+    from pumice.runtime.app_container import activation, notification
+
     handlers = {handler.name: handler.exec for handler in app.event_handlers if handler.exec}
     pre_start, post_stop = handlers.get("pre-start", ()), handlers.get("post-stop", ())
     _check_directory(container)
     planned = container.process
     groups = {*planned.groups, *app.supplementary_gids} - {planned.gid}
-    return msgspec.structs.replace(
+    container = msgspec.structs.replace(
         container,
         process=msgspec.structs.replace(
             planned,
@@ -146,7 +156,11 @@ def _complete(adopted: AdoptedApp, container: Container, backend: str) -> Contai
         post_stop=post_stop,
         # An init runs them; fly has none, and needs none.
         init=container.init or (backend == "builtin" and bool(pre_start or post_stop)),
+        listen=activation.plan_sockets(app, os.environ),
     )
+    if adopted.image and notification.is_supported(adopted.image.manifest.annotations):
+        container = notification.give_notify_socket(container, os.environ)
+    return container
 
 
 def _environment(adopted: AdoptedApp, container: Container) -> dict[str, str]:

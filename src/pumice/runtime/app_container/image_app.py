@@ -11,6 +11,7 @@ from pumice.formats import oci
 if TYPE_CHECKING:
     from pumice.appc.app import App
     from pumice.appc.image_manifest import ImageManifest
+    from pumice.appc.isolators import Isolator
     from pumice.image.model import Image
 
 
@@ -35,6 +36,13 @@ def find_app_container_image(image: Image) -> AppContainerImage | None:
     if origin is None:
         return None
     return AppContainerImage(origin, annotations.get(aci_conversion.APPC_IMAGE_ID, ""))
+
+
+def read_pod_isolators(data: bytes) -> tuple[Isolator, ...]:
+    """Return the isolators of a whole pod, which `pod_inputs` has read before."""
+    from pumice.appc.isolators import Isolator
+
+    return msgspec.json.decode(data, type=tuple[Isolator, ...]) if data else ()
 
 
 def read_pod_app(data: bytes) -> App:

@@ -18,7 +18,7 @@ from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.model import UNCONFINED, Isolation, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from pumice.appc.isolators import Isolator, Value
@@ -70,6 +70,38 @@ def apply_isolators(
         isolation = msgspec.structs.replace(isolation, **changes)
         outcomes.append(outcome)
     return IsolatorPlan(isolation, tuple(outcomes))
+
+
+def bound_by_pod(plan: IsolatorPlan, isolators: Sequence[Isolator], directory: Path) -> IsolatorPlan:
+    """Return the plan of an app within the isolators of its pod (ace.md, "Isolators")."""
+    if not isolators:
+        return plan
+    pod = apply_isolators(isolators, Isolation(), directory, from_image=False)
+    own, bound = plan.isolation, pod.isolation
+    limits = msgspec.structs.replace(
+        own.limits,
+        cpus=_smaller(own.limits.cpus, bound.limits.cpus),
+        memory=_smaller(own.limits.memory, bound.limits.memory),
+    )
+    isolation = msgspec.structs.replace(
+        own,
+        limits=limits,
+        selinux=own.selinux or bound.selinux,
+        apparmor=own.apparmor or bound.apparmor,
+        sysctls=(*bound.sysctls, *own.sysctls),
+    )
+    outcomes = [
+        Outcome(each.isolator, "modified", "each app has this limit, not the pod as a whole")
+        if each.isolator in (appc.CPU, appc.MEMORY) and each.effect == "enforced"
+        else each
+        for each in pod.outcomes
+    ]
+    return IsolatorPlan(isolation, (*outcomes, *plan.outcomes))
+
+
+def _smaller(first: int, second: int) -> int:
+    """Return the smaller limit; 0 is none."""
+    return min(first, second) if first and second else first or second
 
 
 def _is_chosen(chosen: Isolation, changes: dict[str, object]) -> bool:

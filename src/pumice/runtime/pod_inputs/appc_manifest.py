@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.appc.image_manifest import encode_document
 from pumice.appc.pod_manifest import read_pod_manifest
 from pumice.errors import FormatError
@@ -16,6 +18,7 @@ from pumice.runtime.run_options import AppOptions, Volume, VolumeMount
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pumice.appc.isolators import Isolator
     from pumice.appc.pod_manifest import PodManifest, RuntimeApp
     from pumice.appc.volumes import Volume as ManifestVolume
 
@@ -32,10 +35,9 @@ def read_manifest(data: bytes) -> PodInput:
             if mount.app_volume and mount.app_volume.kind == "empty":
                 name = f"{app.name}-{mount.volume}"
                 pod_volumes[name] = Volume(name=name)
-        apps.append(_plan_app(app, volumes))
+        apps.append(_plan_app(app, volumes, manifest.isolators))
     if not apps:
         raise FormatError("the pod manifest has no apps")
-    ignored += [f"the isolator {isolator.name} of the pod" for isolator in manifest.isolators]
     return PodInput(
         apps=tuple(apps),
         labels=manifest.user_labels,
@@ -47,7 +49,9 @@ def read_manifest(data: bytes) -> PodInput:
     )
 
 
-def _plan_app(app: RuntimeApp, volumes: dict[str, ManifestVolume]) -> InputApp:
+def _plan_app(
+    app: RuntimeApp, volumes: dict[str, ManifestVolume], isolators: tuple[Isolator, ...]
+) -> InputApp:
     version = next((label.value for label in app.image.labels if label.name == "version"), "")
     reference = (f"{app.image.name}:{version}" if version else app.image.name) or app.image.id
     mounts, volume_mounts = [], []
@@ -64,6 +68,7 @@ def _plan_app(app: RuntimeApp, volumes: dict[str, ManifestVolume]) -> InputApp:
         name=app.name,
         isolation=Isolation(user_namespace="auto"),
         pod_app=encode_document(app.app) if app.app else b"",
+        pod_isolators=msgspec.json.encode(isolators) if isolators else b"",
         image_id=app.image.id,
         annotations=tuple((annotation.name, annotation.value) for annotation in app.annotations),
         mounts=tuple(mounts),

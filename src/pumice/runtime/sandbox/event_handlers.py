@@ -48,6 +48,7 @@ def _run(command: Sequence[str], options: Options, streams: Streams) -> int:
     child = os.fork()
     if child == 0:
         options.argv = list(command)
+        options.listen = []
         options.status_fd = 2  # why it cannot be executed is part of the output
         own_streams = Streams()
         own_streams.descriptors = [os.open("/dev/null", os.O_RDONLY), *streams.descriptors[1:]]

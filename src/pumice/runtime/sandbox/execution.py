@@ -39,10 +39,14 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
         exit_with_reason(options.status_fd, reason)
     release_signals()
     set_limits(options)
+    first = 3
+    if options.listen:
+        from pumice.runtime.sandbox.activation import place_sockets
+
+        first = place_sockets(options)
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
     if options.exec_fd >= 0:
         os.set_inheritable(options.exec_fd, False)
-    first = 3
     kept = {options.status_fd, options.exec_fd, options.seccomp_fd if options.exact_filter else -1}
     for descriptor in sorted(kept - {-1, 0, 1, 2}):
         os.closerange(first, descriptor)

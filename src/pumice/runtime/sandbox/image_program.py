@@ -37,6 +37,8 @@ def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"]) and not options.in_place
     streams = prepare_streams(options)
+    if options.listen:
+        from pumice.runtime.sandbox import activation  # noqa: F401 - while its file can be read
     if options.fly:
         return _run_beside_host(options, streams)
     prepare_limits(options)
@@ -166,3 +168,7 @@ def _confine(options: Options, streams: Streams) -> None:
     reopen_devices(streams.descriptors)
     drop_privileges(options)
     wait_for_network(options)
+    if options.listen:
+        from pumice.runtime.sandbox.activation import open_sockets
+
+        open_sockets(options)

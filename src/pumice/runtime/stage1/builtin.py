@@ -25,7 +25,11 @@ class Builtin:
         """Translate the container to options of the sandbox."""
         options = (*common_options(container), *_options(container), *_isolation_options(container))
         return Launch(
-            model.SANDBOX, options, container.process.arguments, filter=external.load_filter(container)
+            model.SANDBOX,
+            options,
+            container.process.arguments,
+            filter=external.load_filter(container),
+            inherited=[int(number) for _, kind, number in container.listen if kind == "fd"],
         )
 
 
@@ -71,6 +75,8 @@ def _command_options(container: Container) -> Iterator[str]:
     for option, handler in (("--pre-start", container.pre_start), ("--post-stop", container.post_stop)):
         if handler:
             yield from (option, str(len(handler)), *handler)
+    for socket in container.listen:
+        yield from ("--listen", *socket)
 
 
 def _isolation_options(container: Container) -> Iterator[str]:

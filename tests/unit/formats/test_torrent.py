@@ -27,7 +27,7 @@ def test_the_digests_are_those_that_libtorrent_computes(size: int, with_v1: bool
     (tmp_path / "content").write_bytes(random_bytes(size, "torrent"))
     data = make(size, with_v1=with_v1)
     parsed = torrent.read_torrent(data)
-    info = libtorrent.torrent_info(libtorrent.bdecode(data))
+    info = libtorrent.torrent_info(data)
     files = libtorrent.list_files(str(tmp_path / "content"))
     flags = 0 if with_v1 else libtorrent.create_torrent.v2_only
     theirs = libtorrent.create_torrent(files, parsed.piece_size, flags)

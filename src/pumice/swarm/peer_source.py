@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from pumice import ownership
 from pumice.errors import PumiceError
 from pumice.image.transports.locations import GatheredImage
 from pumice.swarm import artifact
@@ -118,7 +119,7 @@ class PeerSource:
 
     def _download(self, torrent: Torrent, data: bytes, descriptor: Descriptor) -> Path:
         directory = self._directory / descriptor.digest.partition(":")[2]
-        directory.mkdir()
+        ownership.make_directory(directory, private=True)
 
         def read_range(start: int, length: int) -> Generator[bytes, None, None]:
             return self._client.read_blob_range(self._repository, descriptor.digest, start, length)

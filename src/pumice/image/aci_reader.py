@@ -80,11 +80,14 @@ class ReadAci(msgspec.Struct, frozen=True):
         return make_image(manifest, self.validated.image_id, (self.layer,)).inside(self.archive)
 
 
-def read_aci(path: Path, progress: Progress, *, non_standard: bool = False) -> ReadAci:
-    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies."""
+def read_aci(path: Path, progress: Progress, *, non_standard: bool = False, label: str = "") -> ReadAci:
+    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies.
+
+    ``label`` is what the display of progress calls it (default: its path).
+    """
     status = archive_members.read_status(path)
     with _open(path) as file, _reader(file, path, non_standard=non_standard) as reader:
-        with progress.task(f"reading {path}", status[2] if status else 0) as task:
+        with progress.task(f"reading {label or path}", status[2] if status else 0) as task:
             file.progress = task.advance
             layer = write_layer(reader.entries())
         return ReadAci(_describe(reader), layer, Archive(path, status))

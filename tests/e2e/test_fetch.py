@@ -9,7 +9,7 @@ import pytest
 
 from pumice.store.home import Home
 from tests.support import images, websites
-from tests.support.publishers import NAME, Publisher, run
+from tests.support.publishers import NAME, Publisher, read_fingerprint, run
 from tests.support.websites import Website
 
 Out = pytest.CaptureFixture[str]
@@ -93,7 +93,7 @@ def test_an_image_by_another_key_is_refused_before_it_is_downloaded(
 ) -> None:
     publisher.publish(publisher.write())
     run(capsys, "key", "generate", "--openpgp", "Eve <eve@example.com>", "--output", "other")
-    other = publisher.key_fingerprint("other.pub")
+    other = read_fingerprint("other.pub")
     run(capsys, "trust", "add", "--prefix", "127.0.0.1", "other.pub", "--fingerprint", other)
     _, err = publisher.fetch(f"{NAME}:1.0", code=7)
     assert "is not trusted for 127.0.0.1/hello:1.0" in err

@@ -16,7 +16,7 @@ import pytest
 from pumice.store.home import Home
 from tests.support import images, tls, websites
 from tests.support import registry as registries
-from tests.support.publishers import NAME, Publisher, run
+from tests.support.publishers import NAME, Publisher, read_fingerprint, run
 from tests.support.registry import Registry
 from tests.support.websites import Website
 
@@ -192,7 +192,7 @@ def test_an_image_in_a_registry_must_be_signed_under_the_name_that_was_asked_for
         # --ca is about web servers with TLS, and the registry on this machine has none.
         options = ("--tls-verify=false", "--port", str(publisher.site.port))
         assert "not signed" in run(capsys, "fetch", "127.0.0.1/good:1.0", *options, code=7)[1]
-        fingerprint = publisher.key_fingerprint("cosign.pub")
+        fingerprint = read_fingerprint("cosign.pub")
         trust = ("trust", "add", "--prefix", "127.0.0.1/good", "cosign.pub", "--fingerprint", fingerprint)
         run(capsys, *trust)
         run(

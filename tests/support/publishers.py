@@ -25,6 +25,22 @@ def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
 
 
+def read_fingerprint(key: str) -> str:
+    """Return the fingerprint of a key file."""
+    return read_public_key(Path(key)).fingerprint
+
+
+def write_image(path: Path, name: str, version: str, motd: bytes = b"hello", **members: Any) -> str:
+    """Write an image for linux/amd64, and return its image ID."""
+    labels = [
+        {"name": "version", "value": version},
+        {"name": "os", "value": "linux"},
+        {"name": "arch", "value": "amd64"},
+    ]
+    items = [folder("etc"), file("etc/motd", motd)]
+    return aci.image(path, items, name=name, labels=labels, **members)
+
+
 class Publisher:
     """A publisher with a key, its tree, and a user with an empty store."""
 
@@ -35,23 +51,12 @@ class Publisher:
         self.image_id = ""
         self.connection = ("--ca", str(site.ca), "--port", str(site.port))
         run(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
-        self.fingerprint = self.key_fingerprint("release.pub")
-
-    def key_fingerprint(self, key: str) -> str:
-        """Return the fingerprint of a key file."""
-        return read_public_key(Path(key)).fingerprint
+        self.fingerprint = read_fingerprint("release.pub")
 
     def write(self, version: str = "1.0", *, name: str = NAME, motd: bytes = b"hello", **members: Any) -> str:
-        """Return the file of a new image."""
-        labels = [
-            {"name": "version", "value": version},
-            {"name": "os", "value": "linux"},
-            {"name": "arch", "value": "amd64"},
-        ]
+        """Return the file of a new image, as commands take it."""
         path = self.folder / f"{name.rpartition('/')[2]}-{version}-{len(motd)}.aci"
-        self.image_id = aci.image(
-            path, [folder("etc"), file("etc/motd", motd)], name=name, labels=labels, **members
-        )
+        self.image_id = write_image(path, name, version, motd, **members)
         return f"aci:{path}"
 
     def publish(self, *references: str, options: tuple[str, ...] = (), code: int = 0) -> tuple[str, str]:

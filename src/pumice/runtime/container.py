@@ -76,7 +76,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
-    it shares the process ids of its pod. Only the built-in sandbox has these two.
+    it shares the process ids of its pod. Only the built-in sandbox has these two. ``terminal`` says whether
+    its streams are a terminal; None if they are those of this process.
     """
 
     root: str
@@ -97,3 +98,4 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     last_pid: int = 0
     maps: IdMaps | None = None
     pod_pids: bool = False
+    terminal: bool | None = None

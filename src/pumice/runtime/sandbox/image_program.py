@@ -66,6 +66,7 @@ def _run_beside_host(options: Options, streams: Streams) -> int:
         os.umask(0o022)
         _confine(options, streams)
         execute_as_user(options, streams)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
 

@@ -31,6 +31,7 @@ class Options:
         self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
         self.init = False  # --init: be process 1 inside, forward signals and reap orphans
         self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
+        self.own_terminal = False  # --own-terminal: 0, 1 and 2 are a terminal of PROGRAM's own
         self.network = "host"  # --network host|none|private
         self.network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
         self.hostname = "pumice"  # --hostname NAME
@@ -110,6 +111,7 @@ _SWITCHES = (
     "signal_child",
     "init",
     "terminal",
+    "own_terminal",
     "new_privileges",
     "fly",
     "hold",

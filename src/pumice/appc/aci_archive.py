@@ -1,6 +1,6 @@
 """The archive of an App Container image: what is in it, and how it is read and written (spec/aci.md).
 
-An image is a tar archive with a file ``manifest`` and a directory ``rootfs``, and nothing else beside them.
+An image is a tar archive with a file ``manifest`` and a directory ``rootfs``, and nothing else.
 Its ID is the SHA-512 of the uncompressed archive.
 """
 

@@ -96,7 +96,7 @@ class _OutputReader:
         return LayerEntry(entry=self._make_entry(path, "dir", status.st_mode, node, mtime=0))
 
     def _read_link(self, path: str, node: Node | None) -> LayerEntry | None:
-        target = os.fsdecode(os.readlink(os.fsencode(self._root / path)))  # noqa: PTH115 - it may not be UTF-8
+        target = os.fsdecode(os.readlink(os.fsencode(self._root / path)))  # noqa: PTH115 - a Path would normalize it
         if node is not None and node.entry.kind == "symlink" and node.entry.link == target:
             return None
         return LayerEntry(entry=self._make_entry(path, "symlink", _LINK_MODE, node, link=target))

@@ -66,12 +66,7 @@ def cut_slices(
 
             return packages.fetch_package(package, found.sources, session, recipe_dir=Path())
 
-        locked = {
-            name: package
-            if package.sha256  # an archive may list only SHA-512: compute it from the package
-            else msgspec.structs.replace(package, sha256=fetch(package).removeprefix("sha256:"))
-            for name, package in locked.items()
-        }
+        locked = _add_digests(locked, fetch)
         context = BuildContext(
             home=home, fetch_package=fetch, processors=default_processors(), progress=progress
         )
@@ -80,13 +75,20 @@ def cut_slices(
     finally:
         session.close()
     readers = {name: content_reader(segment, home.blobs) for name, segment in segments.items()}
-    selected = SlicedPackages(
-        release,
-        tuple(slices),
-        settings.architecture,
-        _list_files(segments, locked, readers),
-    )
-    return make_tree(selected, readers)
+    files = _list_files(segments, locked, readers)
+    return make_tree(SlicedPackages(release, tuple(slices), settings.architecture, files), readers)
+
+
+def _add_digests(
+    packages: Mapping[str, LockedPackage], fetch: Callable[[LockedPackage], str]
+) -> dict[str, LockedPackage]:
+    """Return the packages with their SHA-256; an archive may list only SHA-512, so they are fetched."""
+    return {
+        name: package
+        if package.sha256
+        else msgspec.structs.replace(package, sha256=fetch(package).removeprefix("sha256:"))
+        for name, package in packages.items()
+    }
 
 
 def _list_files(

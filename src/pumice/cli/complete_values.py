@@ -67,6 +67,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "NET",
             "PORT[/PROTOCOL]",
             "[ADDR:][HOST:]PORT",
+            "NAME:TAG",
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",
@@ -92,7 +93,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     ),
 }
 _FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
-_DIRECTORIES = frozenset(("DIR", "DIR|NAME", "POLICY"))
+_DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",
     "oci-archive:": "OCI image layout in a tar file",

@@ -30,10 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SRC", help="image to copy")
     parser.add_argument("target", metavar="DST", help="where to copy it")
-    command_line.add_quiet_option(parser)
-    registries.graph_options(parser)
-    registries.store_options(parser)
-    registries.options(parser)
+    registries.transfer_options(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ with a function ``main(arguments) -> int``; the table below is all that the help
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -74,6 +75,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Copy an image between registries, files and the store",
         "Registries",
     ),
+    "publish": ("pumice.cli.publish", "Publish images as files for a web server", "Registries"),
     "tags": ("pumice.cli.tags", "List the tags of a repository", "Registries"),
     "resolve": ("pumice.cli.resolve", "Print the digest of a reference", "Registries"),
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
@@ -122,9 +124,9 @@ INTERRUPTED = 130
 def run() -> None:
     """Run the program ``pumice``; never returns."""
     _open_closed_streams()
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # Not every terminal encoding has all characters of a path, which must not make a command fail.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO lacks it
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     # Whoever waits for a program should not wait for Python, too.
     if code == INTERRUPTED or (len(sys.argv) > 1 and sys.argv[1] in _QUICK):

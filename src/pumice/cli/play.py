@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -120,7 +121,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
         remove=options.rm or not (options.detach or options.pod_name),
         run_options=tuple(words),
         run_arguments=(os.path.abspath(options.file) if options.file != "-" else "-",),  # noqa: PTH100 - links stay
-        run_directory=os.getcwd(),  # noqa: PTH109 - as text
+        run_directory=str(Path.cwd()),
         run_verb="play",
         volumes=pod.volumes,
         is_pod_of_several=True,

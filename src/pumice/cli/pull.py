@@ -32,10 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
-    command_line.add_quiet_option(parser)
-    registries.graph_options(parser)
-    registries.store_options(parser)
-    registries.options(parser)
+    registries.transfer_options(parser)
     return parser
 
 

@@ -97,7 +97,7 @@ def _target(options: argparse.Namespace) -> Location:
     name = references.stored_name(options.reference)
     if "/" not in name:
         with Home(locate(os.environ)) as home:
-            _source(options)(home)  # raises for what is not there, or is no image
+            _source(options)(home)  # raises if the image does not exist
         raise UsageError(
             f"{options.reference[:100]!r} does not name a registry",
             hint="name one: pumice push REF HOST/NAME:TAG",

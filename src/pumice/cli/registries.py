@@ -79,6 +79,14 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     command_line.add_admission_options(parser, "accept the image")
 
 
+def transfer_options(parser: command_line.Parser) -> None:
+    """Add the options of a command that copies images which may enter the store."""
+    command_line.add_quiet_option(parser)
+    graph_options(parser)
+    store_options(parser)
+    options(parser)
+
+
 def client_settings(options: argparse.Namespace | None) -> ClientSettings:
     """Return the settings of a client: those of `options`, then those of the configuration."""
     from pumice.registry import registry_config

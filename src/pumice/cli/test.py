@@ -65,6 +65,24 @@ def parser() -> Parser:
         default=".",
         help="recipe file or its directory, or image to test (default: .)",
     )
+    _add_test_options(verb_parser)
+    results.add_format_options(verb_parser, "test", default="text", example="Failed")
+    _add_container_options(verb_parser.add_argument_group("containers"))
+    recipe = verb_parser.add_argument_group("recipe")
+    command_line.add_recipe_argument_option(recipe)
+    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(recipe)
+    reading.platform_option(verb_parser)
+    admission = verb_parser.add_argument_group("admission")
+    admission.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
+    )
+    command_line.add_admission_options(admission, "run the image")
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def _add_test_options(verb_parser: Parser) -> None:
     verb_parser.add_argument(
         "--file",
         action="append",
@@ -83,20 +101,6 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "--junit", metavar="FILE", type=Path, help="write the outcome to FILE as well, as JUnit XML"
     )
-    results.add_format_options(verb_parser, "test", default="text", example="Failed")
-    _add_container_options(verb_parser.add_argument_group("containers"))
-    recipe = verb_parser.add_argument_group("recipe")
-    command_line.add_recipe_argument_option(recipe)
-    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(recipe)
-    reading.platform_option(verb_parser)
-    admission = verb_parser.add_argument_group("admission")
-    admission.add_argument(
-        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
-    )
-    command_line.add_admission_options(admission, "run the image")
-    registries.options(verb_parser)
-    return verb_parser
 
 
 def _add_container_options(group: command_line.OptionGroup) -> None:

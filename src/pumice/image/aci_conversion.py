@@ -336,7 +336,7 @@ def _make_run(app: App) -> dict[str, Any]:
 
 
 def _read_kept(manifest: ImageManifest) -> dict[str, Any]:
-    """Return the members of an OCI config, beside ``config``, that an image keeps."""
+    """Return the members of an OCI config, besides ``config``, that an image keeps."""
     annotations = manifest.app.user_annotations if manifest.app else {}
     return {
         key.removeprefix(_KEPT): _from_json(value)

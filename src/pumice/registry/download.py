@@ -14,6 +14,8 @@ from pumice.registry.message import Request, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import WriteableBuffer
+
     from pumice.registry.message import Exchange, Response, SendRequest, Stream
     from pumice.registry.retry import Backoff
 
@@ -121,9 +123,9 @@ class BlobReader(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: object, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill ``buffer``; see `read`."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # RawIOBase passes any buffer
+        view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)

@@ -39,8 +39,8 @@ class _LineRecorder:
 class _StrictResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         file = self.fp
-        lines = _LineRecorder(file)
-        self.fp = lines  # type: ignore[assignment]  # http.client only calls readline
+        lines: Any = _LineRecorder(file)
+        self.fp = lines
         try:
             super().begin()
         finally:

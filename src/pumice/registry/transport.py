@@ -93,9 +93,9 @@ class Urllib3Transport:
         with self._lock:
             for manager in self._pools.values():
                 # PoolManager.clear leaves the connections to the garbage collector.
-                pools = (manager.pools.get(key) for key in manager.pools.keys())  # noqa: SIM118 - it is not a mapping, and cannot be iterated
-                for pool in [pool for pool in pools if pool is not None]:
-                    pool.close()
+                for key in list(manager.pools.keys()):  # the container cannot be iterated itself
+                    if pool := manager.pools.get(key):
+                        pool.close()
                 manager.clear()
             self._pools.clear()
 

@@ -120,37 +120,48 @@ def plan_apps(
         ports = [port for config in configs for port in config.exposed_ports]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
-        containers = []
-        for app, image, config, tree in zip(apps, images, configs, trees, strict=True):
-            network = choose_network(pod, attachment)
+        planned = []
+        for app, image, decision, config, tree in zip(apps, images, decisions, configs, trees, strict=True):
             options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
-            container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
-            mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
-            filters = str(home.directory("seccomp"))
-            container = msgspec.structs.replace(container, filters=filters, mounts=mounts)
+            container = _plan_app_container(config, tree, options, pod, attachment, home)
             container = fit_container(container, backend, progress, strict=pod.strict)
+            reference = app.source.reference or app.image.root.digest
             if registration is not None:
-                reference = app.source.reference or app.image.root.digest
                 source = (image.config(), reference, image.root.digest)
                 container = registration.add_app(source, options, container)
-            containers.append(container)
+            planned.append(
+                PlannedApp(
+                    options=app.options,
+                    reference=reference,
+                    image=image,
+                    decision=decision,
+                    config=config,
+                    tree=tree,
+                    container=container,
+                )
+            )
         if pod.is_pod_of_several:
-            containers = share_namespaces(containers, pod)
-        planned = [
-            PlannedApp(
-                options=app.options,
-                reference=app.source.reference or app.image.root.digest,
-                image=image,
-                decision=decision,
-                config=config,
-                tree=tree,
-                container=container,
-            )
-            for app, image, decision, config, tree, container in zip(
-                apps, images, decisions, configs, trees, containers, strict=True
-            )
-        ]
+            containers = share_namespaces([app.container for app in planned], pod)
+            planned = [
+                msgspec.structs.replace(app, container=container)
+                for app, container in zip(planned, containers, strict=True)
+            ]
         yield planned, attachment, registration
+
+
+def _plan_app_container(
+    config: RunConfig,
+    tree: PreparedTree,
+    options: AppOptions,
+    pod: PodOptions,
+    attachment: Attachment | None,
+    home: Home,
+) -> Container:
+    """Return the container of an app, with the volumes of its pod and the directory of its filters."""
+    network = choose_network(pod, attachment)
+    container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
+    mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
+    return msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
 
 
 def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:

@@ -84,13 +84,12 @@ class PatternTree:
         Raises TooManyComparisonsError.
         """
         seen: set[tuple[str, str, str, str]] = set()
-        for first, second in self._join(self._root, self._root):
+        for pair in self._join(self._root, self._root):
+            first, second = sorted(pair, key=lambda item: (item.path, item.owner))
             if first.path == second.path or first.owner == second.owner:
                 continue
             if not (first.is_pattern or second.is_pattern):
                 continue
-            if (second.path, second.owner) < (first.path, first.owner):
-                first, second = second, first  # noqa: PLW2901 - each pair in one order
             key = first.path, first.owner, second.path, second.owner
             if key not in seen:
                 seen.add(key)

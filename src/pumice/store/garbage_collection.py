@@ -57,7 +57,7 @@ def collect(
 
     What references lead to is always kept. Records with their blobs, and other blobs, are kept while
     they are young. Waits for other users of the store. Raises StoreError and removes nothing if a
-    reference is damaged, because it is unknown what it needs.
+    reference is damaged, because its dependencies are unknown.
     """
     with home.lock_exclusively():
         needed_blobs = _find_needed_blobs(home)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# How the test keys beside this file were made, once. They are public knowledge: never trust them.
+# How the test keys in this directory were made, once. They are public knowledge: never trust them.
 # Every key dates from 2020, so that a machine whose clock is behind can use them.
 set -eu
 here=$(dirname "$(readlink -f "$0")")

@@ -16,10 +16,12 @@ images from and to OCI; other commands read aci:FILE as they read other images."
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice aci``."""
-    parser = command_line.make_action_parser("aci", "Work with App Container images.", epilog=_EPILOG)
-    for action in (validate, cat_manifest, patch_manifest, build, extract, render):
-        action.add_parser(parser)
-    return parser
+    return command_line.make_action_parser(
+        "aci",
+        "Work with App Container images.",
+        (validate, cat_manifest, patch_manifest, build, extract, render),
+        epilog=_EPILOG,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

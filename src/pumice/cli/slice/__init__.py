@@ -17,12 +17,12 @@ Chisel, or a tar archive of one. Without --release, the slices for Debian that c
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice slice``."""
-    parser = command_line.make_action_parser(
-        "slice", "List, show and check the slices of packages.", epilog=_EPILOG
+    return command_line.make_action_parser(
+        "slice",
+        "List, show and check the slices of packages.",
+        (list_slices, info, find, check),
+        epilog=_EPILOG,
     )
-    for action in (list_slices, info, find, check):
-        action.add_parser(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

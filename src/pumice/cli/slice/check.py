@@ -32,7 +32,7 @@ def add_parser(parser: command_line.Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check a release and print what it consists of."""
+    """Check a release and print its numbers of packages and slices."""
     from pumice.cli import output
     from pumice.slices import closure
     from pumice.slices.release import check_closure

@@ -181,8 +181,7 @@ def start_pod(
                 network = None
             for app in apps:
                 name = app.options.name
-                locks = (app.tree.lock, *(mount.lock for mount in app.container.mounts if mount.lock >= 0))
-                supervision.add_app(launches[name], locks, directories[name], network)
+                supervision.add_app(launches[name], _find_locks(app), directories[name], network)
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
             if registration is not None:
@@ -194,6 +193,11 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _find_locks(app: PlannedApp) -> tuple[int, ...]:
+    """Return the descriptors that keep the root file system and the volumes of an app."""
+    return (app.tree.lock, *(mount.lock for mount in app.container.mounts if mount.lock >= 0))
 
 
 def _choose_network(

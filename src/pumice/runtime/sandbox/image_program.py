@@ -12,10 +12,8 @@ from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
-from pumice.runtime.sandbox.pod import join_pod
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
-from pumice.runtime.sandbox.setup_commands import run_setup_command
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import signal
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -44,6 +42,8 @@ def run_image_program(options: Options) -> int:
     sources = prepare_sources(options) if options.shifted else ()
     flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options)
     if options.pod >= 0:
+        from pumice.runtime.sandbox.pod import join_pod
+
         join_pod(options, sources)
     else:
         enter_user_namespace(options, flags, sources)
@@ -103,6 +103,8 @@ def _supervise(options: Options, streams: Streams) -> int:
 
 def _run_with_init(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, which forwards signals and reaps orphans."""
+    if options.before:
+        from pumice.runtime.sandbox.setup_commands import run_setup_command
     syscalls.become_subreaper()
     _confine(options, streams)
     syscalls.hide_process()

@@ -10,6 +10,7 @@ from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.group_members import members_path
 from pumice.runtime.sandbox.limits import prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -102,8 +103,8 @@ def _join_cgroups(process: int) -> None:
             "unified" if os.path.isdir(f"{_CGROUPS}/unified") else ""
         )
         try:
-            with open(f"{_CGROUPS}/{name}/{path}/cgroup.procs", "w") as file:
-                file.write(str(os.getpid()))
+            with open(members_path(f"{_CGROUPS}/{name}/{path}"), "w") as file:
+                file.write("0")
         except FileNotFoundError:  # not mounted here
             continue
         except OSError as error:

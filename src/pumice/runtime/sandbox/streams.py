@@ -10,9 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import termios
 
-from pumice.runtime.sandbox import devices, terminal
+from pumice.runtime.sandbox import devices
 from pumice.runtime.sandbox.descriptors import close_others, give_to_program, write_all
 from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
 from pumice.runtime.sandbox.shifted_root import outside_id
@@ -38,6 +37,8 @@ class Streams:
             if descriptor != number:
                 os.dup2(descriptor, number)
         if self.has_own_terminal:
+            from pumice.runtime.sandbox import terminal  # imported when it was opened
+
             terminal.make_controlling(0)
 
     def wait_for(self, child: int) -> int:
@@ -57,6 +58,8 @@ def prepare_streams(options: Options) -> Streams:
     """Return the streams, prepared so that the program can open them by name."""
     streams = Streams()
     if options.own_terminal:
+        from pumice.runtime.sandbox import terminal  # noqa: F401 - later, an import would read the image
+
         streams.console, streams.has_own_terminal = os.ttyname(0), True
         give_to_program(0, _owner(options))
     elif options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
@@ -83,6 +86,8 @@ def prepare_streams(options: Options) -> Streams:
 
 
 def _use_own_terminal(streams: Streams, options: Options) -> None:
+    from pumice.runtime.sandbox import terminal  # most runs have none, and it needs slow modules
+
     own_terminal = terminal.open_terminal(_owner(options), 0 if options.init or options.fly else os.getpid())
     if own_terminal is None:
         streams.console = os.ttyname(0)
@@ -137,11 +142,9 @@ def _needs_copying(number: int, status: os.stat_result, options: Options) -> boo
 def _copy_stream(number: int, options: Options) -> tuple[int, int]:
     """Return a pipe (for a terminal: a terminal) that a helper copies to ``number``, and the helper's id."""
     if os.isatty(number):
-        source, target = os.openpty()
-        attributes = termios.tcgetattr(target)
-        attributes[1] &= ~termios.OPOST  # the real terminal converts line feeds
-        termios.tcsetattr(target, termios.TCSANOW, attributes)
-        terminal.copy_size(number, source)
+        from pumice.runtime.sandbox import terminal
+
+        source, target = terminal.open_output_terminal(number)
     else:
         source, target = os.pipe()
     give_to_program(target, _owner(options))

@@ -14,6 +14,16 @@ _KEYS = (termios.VINTR, termios.VQUIT)
 """The keys of TYPED_SIGNALS, in their order."""
 
 
+def open_output_terminal(outer: int) -> tuple[int, int]:
+    """Create a terminal whose output is copied to the terminal ``outer``; return its outer and inner end."""
+    outer_end, inner_end = os.openpty()
+    attributes = termios.tcgetattr(inner_end)
+    attributes[1] &= ~termios.OPOST  # the real terminal converts line feeds
+    termios.tcsetattr(inner_end, termios.TCSANOW, attributes)
+    copy_size(outer, outer_end)
+    return outer_end, inner_end
+
+
 def open_terminal(owner: int | None, outside: int) -> tuple[int, int] | None:
     """Create a terminal like that of descriptor 0; return the program's end and the id of its helper.
 

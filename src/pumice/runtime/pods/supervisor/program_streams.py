@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.pods.supervisor.program_input import ProgramInput
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pumice.runtime.pods.supervisor.program_input import ProgramInput
     from pumice.runtime.pods.supervisor.watch import Watch
 
 _OUTPUTS = {1: "stdout", 2: "stderr"}
@@ -56,6 +55,8 @@ class ProgramStreams:
         """Return the input of the program, None if it has none; see `ProgramInput`."""
         if self._input < 0:
             return None
+        from pumice.runtime.pods.supervisor.program_input import ProgramInput  # few pods have an input
+
         return ProgramInput(
             *(self._input, watch, sandbox),
             is_terminal=self._is_terminal,

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="""You see what the program writes from now on; 'pumice logs' prints what it wrote before.
 It reads what you type if the pod was started with --detach --interactive, as in 'pumice run -dit'.
 The exit code is that of the program, or 0 if you detach.""",
-        examples=("pumice attach shell", "echo reload | pumice attach server"),
+        examples=("pumice attach shell", "pumice attach --no-stdin server"),
     )
     pod_arguments.add_pod(parser)
     pod_arguments.add_app(parser)

@@ -106,8 +106,12 @@ def _run_with_init(options: Options, streams: Streams) -> int:
     if options.before:
         from pumice.runtime.sandbox.setup_commands import run_setup_command
     syscalls.become_subreaper()
+    if options.record_owners >= 0:
+        from pumice.runtime.sandbox import owner_recorder  # only builds have it
     _confine(options, streams)
     syscalls.hide_process()
+    if options.record_owners >= 0:
+        return owner_recorder.run_recorded(options.record_owners, lambda: execute_as_user(options, streams))
     for command in options.before:
         run_setup_command(command, options)
     child = os.fork()

@@ -28,6 +28,8 @@ _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 8, 36, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 # linux/seccomp.h
 _SECCOMP_MODE_FILTER = 2
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
+_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}
 # linux/fcntl.h
 _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 # linux/openat2.h
@@ -226,6 +228,14 @@ def install_seccomp_filter(program: bytes) -> None:
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
     _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header))
+
+
+def install_notifying_filter(program: bytes) -> int:
+    """Install a filter as above, and return the descriptor on which its notifications arrive."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+    arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER, header)
+    return _check_result("seccomp", _libc.syscall(_SYS_SECCOMP[os.uname().machine], *arguments))
 
 
 def set_hostname(name: str) -> None:

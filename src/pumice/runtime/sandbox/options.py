@@ -30,8 +30,8 @@ class Options:
     signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
     init = False  # --init: be process 1 inside, forward signals and reap orphans
     terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
-    # --record-owners FD: let changes of owners and ids succeed without effect, and record the owners
-    record_owners = -1
+    # --record-owners FILE: let changes of owners and ids succeed without effect, and record the owners
+    record_owners = ""
     own_terminal = False  # --own-terminal: 0, 1 and 2 are a terminal of PROGRAM's own
     network = "host"  # --network host|none|private
     network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
@@ -120,13 +120,23 @@ _SWITCHES = (
     "hold",
     "pod_pids",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "bundle", "guest_name")
+_TEXTS = (
+    "root",
+    "network",
+    "hostname",
+    "cwd",
+    "owners",
+    "oom_score",
+    "record_owners",
+    "hide",
+    "bundle",
+    "guest_name",
+)
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",
     "status_fd": "status_fd",
     "last_pid": "last_pid",
-    "record_owners": "record_owners",
     "exec_fd": "exec_fd",
     "join": "join",
     "pod": "pod",

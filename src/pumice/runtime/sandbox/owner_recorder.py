@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import struct
 
 from pumice.runtime.sandbox import syscalls
@@ -68,20 +69,72 @@ def run_recorded(log: int, execute: Callable[[], NoReturn]) -> int:
     """
     machine = os.uname().machine
     program = make_filter(machine)
-    reader, writer = os.pipe()
+    near, far = socket.socketpair()
     child = os.fork()
     if child == 0:
-        # The filter counts for this process, so the other one takes its descriptor from here.
-        listener = syscalls.install_notifying_filter(program)
-        os.write(writer, b"%d" % listener)
-        os.close(writer)
-        while not os.get_inheritable(reader):  # until the other process has taken it
-            os.read(reader, 1)
-            break
+        # The filter counts for this process, and only that one can serve it.
+        socket.send_fds(far, [b"x"], [syscalls.install_notifying_filter(program)])
         execute()
-    os.close(writer)
-    number = os.read(reader, 20)
-    os.close(reader)
+    far.close()
+    _, (listener,), _, _ = socket.recv_fds(near, 1, 1)
+    near.close()
     process = os.pidfd_open(child)
-    listener = syscalls.take_descriptor(process, int(number))
-    return _serve(listener, process, child, log, machine)
+    poll = select.poll()
+    for descriptor in (listener, process):
+        poll.register(descriptor, select.POLLIN)
+    while True:  # the listener also hangs up, at the end of the last process that has the filter
+        readable = {descriptor for descriptor, event in poll.poll() if event & select.POLLIN}
+        if listener in readable:
+            _answer(listener, log, CHANGE_OWNER[machine])
+        elif process in readable:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return code if code >= 0 else 128 - code
+
+
+def _answer(listener: int, log: int, names: dict[int, str]) -> None:
+    """Record the change of an owner that a process waits for, and let it go on."""
+    buffer = bytearray(_NOTIFICATION.size)
+    try:
+        fcntl.ioctl(listener, _RECEIVE, buffer)
+        number, pid, _, call, _, _, *arguments = _NOTIFICATION.unpack(buffer)
+        try:
+            _record(log, pid, names[call], arguments)
+            error = 0
+        except OSError as failure:
+            error = failure.errno or errno.EIO
+        fcntl.ioctl(listener, _SEND, _ANSWER.pack(number, 0, -error, 0))
+    except OSError:  # the process was killed meanwhile
+        pass
+
+
+def _record(log: int, pid: int, call: str, arguments: list[int]) -> None:
+    directory, path, follows = f"/proc/{pid}/cwd", "", True
+    if call == "fchown":
+        target, owner = f"/proc/{pid}/fd/{arguments[0] & 0xFFFFFFFF}", arguments[1:3]
+    elif call == "fchownat":
+        if arguments[0] & 0xFFFFFFFF != _AT_FDCWD:
+            directory = f"/proc/{pid}/fd/{arguments[0] & 0xFFFFFFFF}"
+        path = _read_path(pid, arguments[1])
+        if not path and not arguments[4] & _AT_EMPTY_PATH:
+            raise FileNotFoundError(errno.ENOENT, "")
+        follows = not arguments[4] & _AT_SYMLINK_NOFOLLOW
+        target, owner = os.path.join(directory, path) if path else directory, arguments[2:4]
+    else:
+        path = _read_path(pid, arguments[0])
+        target, owner, follows = os.path.join(directory, path), arguments[1:3], call == "chown"
+    flags = os.O_PATH | (0 if follows else os.O_NOFOLLOW)
+    descriptor = os.open(target, flags)
+    try:
+        inode = os.fstat(descriptor).st_ino
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    uid, gid = (number & 0xFFFFFFFF for number in owner)
+    os.write(log, os.fsencode(f"{inode} {uid} {gid} {name}\0"))
+
+
+def _read_path(pid: int, address: int) -> str:
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        data = memory.read(_MAX_PATH)
+    return os.fsdecode(data.partition(b"\0")[0])

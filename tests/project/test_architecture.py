@@ -179,7 +179,9 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
     always |= {"apt-get", "apt-cache", "dpkg-query"}
     script = (ROOT / ".ci" / "run").read_text()
     installed = set(script.split("\npeers=(")[1].split(")")[0].split())
-    installed |= set(re.findall(r'^    "([a-z0-9]+) ', script.split("\ngo_peers=(")[1].split("\n)")[0], re.M))
+    installed |= set(
+        re.findall(r'^    "([a-z0-9-]+) ', script.split("\ngo_peers=(")[1].split("\n)")[0], re.M)
+    )
     programs = set()
     for path in (ROOT / "tests").rglob("*.py"):
         text = path.read_text()

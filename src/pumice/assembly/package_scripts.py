@@ -214,7 +214,7 @@ class _ScriptRunner:
         if tree_lookup.resolve_with_mounts(self._root, _INFO, {}) == _INFO and original.is_dir():
             shutil.copytree(original, info, symlinks=True)
         else:
-            info.mkdir()
+            info.mkdir(0o755)
         for package in packages:
             for name, data in package.files.items():
                 path = info / f"{package.name}.{name}"

@@ -30,6 +30,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "ID",
             "INSTRUCTION",
             "NAME[:VERSION]",
+            "NAME[:VERSION][,LABEL=VALUE...]",
+            "PORT",
             "PKG|SLICE",
             "QUERY",
             "SLICE",
@@ -59,6 +61,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "FORMAT",
             "HEX",
             "HOST",
+            "CMD",
             "HOST:PORT",
             "HOST[/PATH]",
             "HOURS",
@@ -71,6 +74,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",
+            "PATH",
             "PATTERN",
             "PACKAGE",
             "PKG",
@@ -79,6 +83,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "REPOSITORY",
             "SECONDS",
             "SIGNAL",
+            "SUITE",
             "TEXT",
             "TIME",
             "TYPE",
@@ -92,7 +97,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
+_FILES = frozenset(("FILE", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
 _DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",

@@ -73,7 +73,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
-    program, as the same user; they need ``init``, and only the built-in sandbox supports them. A private
+    program, as the same user; they need ``init``, and only the built-in sandbox supports them.
+    ``pre_start`` and ``post_stop`` are event
+    handlers of App Container: commands that run before and after the program, with its user and its output;
+    where there is an init, they need it. ``listen`` are sockets that the program gets: a
+    name, and ``tcp``, ``udp`` or ``fd`` with a port or a descriptor. A private
     network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
@@ -88,6 +92,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[tuple[str, str], ...] = ()
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
+    pre_start: tuple[str, ...] = ()
+    post_stop: tuple[str, ...] = ()
+    listen: tuple[tuple[str, str, str], ...] = ()
     network: Network = "host"
     ports: tuple[str, ...] = ()
     read_only: bool = False

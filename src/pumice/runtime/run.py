@@ -12,6 +12,7 @@ from pumice.errors import UsageError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import id_maps, name_resolution, prepared_tree, process, stage1
+from pumice.runtime.app_container.adoption import adopt_app
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
@@ -111,24 +112,28 @@ def plan_apps(
     images = [app.image.select(app.source.platform or machine) for app in apps]
     backend = stage1.resolve_name(pod.stage1)
     stage1.choose(backend)
-    configs = [image.config().config for image in images]
+    adopted_apps = [adopt_app(*each, pod, home, progress) for each in zip(apps, images, strict=True)]
     with ExitStack() as stack:
         trees = [
             stack.enter_context(prepared_tree.hold(image, home, progress, verify=pod.verify))
             for image in images
         ]
-        ports = [port for config in configs for port in config.exposed_ports]
+        ports = [port for adopted in adopted_apps for port in adopted.config.exposed_ports]
+        configs = [adopted.run_config(tree) for adopted, tree in zip(adopted_apps, trees, strict=True)]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
         planned = []
-        for app, image, decision, config, tree in zip(apps, images, decisions, configs, trees, strict=True):
-            options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
+        everything = zip(apps, images, decisions, configs, trees, adopted_apps, strict=True)
+        for app, image, decision, config, tree, adopted in everything:
+            mounts = lock_volumes(adopted.options.mounts, home)
+            options = msgspec.structs.replace(adopted.options, mounts=mounts)
             container = _plan_app_container(config, tree, options, pod, attachment, home)
+            container = adopted.complete(container, backend, progress)
             container = fit_container(container, backend, progress, strict=pod.strict)
             reference = app.source.reference or app.image.root.digest
             if registration is not None:
                 source = (image.config(), reference, image.root.digest)
-                container = registration.add_app(source, options, container)
+                container = registration.add_app(source, adopted, container)
             planned.append(
                 PlannedApp(
                     options=app.options,

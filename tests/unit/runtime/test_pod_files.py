@@ -196,8 +196,9 @@ def test_a_pod_manifest_is_read() -> None:
     pod = read(json.dumps(manifest))
     options = pod.apps[0].options
     assert pod.apps[0].reference == "example.com/web:1"
-    assert (options.process.command, options.process.user) == (("/web",), "0:0")
-    assert (options.isolation.limits.memory, options.isolation.capabilities) == (10**9, ("KILL",))
+    assert json.loads(options.pod_app) == app
+    assert options.image_id == image["id"]
+    assert pod.has_metadata
     assert (options.volumes[0].target, pod.publish[0].candidates) == ("/d", (8080,))
 
 

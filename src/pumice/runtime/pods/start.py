@@ -173,7 +173,9 @@ def start_pod(
         groups, directories = _create_groups(options, launches)
         with closing(groups):
             supervision = Supervision(
-                content, directory, trash, descriptors, groups, foreground=not options.detached
+                *(content, directory, trash, descriptors, groups),
+                foreground=not options.detached,
+                notifies=not any("NOTIFY_SOCKET" in app.container.process.environment for app in apps),
             )
             network = _choose_network(attachment, registration)
             if options.is_pod_of_several:

@@ -39,7 +39,9 @@ class Supervision:
         group: ControlGroup,
         *,
         foreground: bool,
+        notifies: bool = True,
     ) -> None:
+        """``notifies`` says whether the service manager is told when the programs run."""
         self._content = content
         self._directory = directory
         self._locks = list(locks)
@@ -58,7 +60,7 @@ class Supervision:
             *(("--foreground",) if foreground else ("--report", str(self._report[1]))),
             *(
                 ("--notify", os.environ["NOTIFY_SOCKET"])
-                if foreground and "NOTIFY_SOCKET" in os.environ
+                if foreground and notifies and "NOTIFY_SOCKET" in os.environ
                 else ()
             ),
             *(("--terminal",) if has_terminal else ()),

@@ -80,6 +80,11 @@ class Options:
         self.guest_outputs: list[int] = []  # --guest-output FD …
         # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.before: list[list[str]] = []
+        # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly
+        # --listen NAME tcp|udp|fd PORT|FD …: sockets that PROGRAM gets, see `activation`
+        self.listen: list[tuple[str, str, str]] = []
+        # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
+        self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.argv: list[str] = []
 
@@ -119,6 +124,7 @@ _SWITCHES = (
     "fly",
     "hold",
     "pod_pids",
+    "exact_filter",
 )
 _TEXTS = (
     "root",
@@ -175,21 +181,19 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
         case "env":
             key, _, value = remaining.pop().partition("=")
             options.env[key] = value
-        case "bind" | "ro_bind":
-            options.mounts.append((name, remaining.pop(), remaining.pop()))
-        case "tmpfs" | "noexec_tmpfs":
+        case "bind" | "ro_bind" | "tmpfs" | "noexec_tmpfs":
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "rlimit":
             options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))
-        case "device":
-            options.devices.append((remaining.pop(), remaining.pop()))
-        case "sysctl":
-            options.sysctls.append((remaining.pop(), remaining.pop()))
+        case "device" | "sysctl" | "file":
+            getattr(options, f"{name}s").append((remaining.pop(), remaining.pop()))
         case "unmask":
             options.unmasked.append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
-        case "file":
-            options.files.append((remaining.pop(), remaining.pop()))
+        case "pre_start" | "post_stop":
+            setattr(options, name, [remaining.pop() for _ in range(int(remaining.pop()))])
+        case "listen":
+            options.listen.append((remaining.pop(), remaining.pop(), remaining.pop()))
         case _:
             raise SetupError(f"unknown option {option}")

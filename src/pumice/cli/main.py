@@ -77,6 +77,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Registries",
     ),
     "publish": ("pumice.cli.publish", "Publish images as files for a web server", "Registries"),
+    "seed": ("pumice.cli.seed", "Share published images with BitTorrent", "Registries"),
     "tags": ("pumice.cli.tags", "List the tags of a repository", "Registries"),
     "resolve": ("pumice.cli.resolve", "Print the digest of a reference", "Registries"),
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def self_signed(folder: Path, name: str = "server", hosts: Sequence[str] = ()) -> tuple[Path, Path]:
-    """Return a self-signed certificate for 127.0.0.1 and ``hosts``, and its key, in PEM."""
+def self_signed(
+    folder: Path, name: str = "server", *, address: str = "127.0.0.1", hosts: Sequence[str] = ()
+) -> tuple[Path, Path]:
+    """Return a self-signed certificate for an address and names of hosts, and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -32,7 +34,7 @@ def self_signed(folder: Path, name: str = "server", hosts: Sequence[str] = ()) -
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, hosts)]
+                [x509.IPAddress(ipaddress.ip_address(address)), *map(x509.DNSName, hosts)]
             ),
             False,
         )

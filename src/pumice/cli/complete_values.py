@@ -24,6 +24,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (
             "APP",
             "AUDIENCE",
+            "BOOL",
+            "KEYS",
             "CLAIM=PATTERN",
             "ID",
             "INSTRUCTION",
@@ -81,6 +83,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "REPOSITORY",
             "SECONDS",
             "SIGNAL",
+            "SUITE",
             "TEXT",
             "TIME",
             "TYPE",
@@ -94,7 +97,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
+_FILES = frozenset(("FILE", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
 _DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",

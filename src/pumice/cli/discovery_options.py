@@ -51,7 +51,7 @@ def open_session(
     from pumice.discovery.session import DiscoverySession
 
     host = name.partition("/")[0]
-    port = getattr(options, "port", None)
+    port = options.port
     hosts = frozenset({host if port in (None, 443) else f"{host}:{port}"})
     return DiscoverySession(
         home,
@@ -59,5 +59,6 @@ def open_session(
         registries.client_settings(options),
         progress,
         environ=os.environ,
+        port=port,
         peers=peers.download if peers else None,
     )

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "attach": ("pumice.cli.attach", "Connect your terminal to the program of a running pod", "Pods"),
     "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),

@@ -34,15 +34,17 @@ class DiscoverySession:
         progress: Progress,
         *,
         environ: Mapping[str, str],
+        port: int | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         peers: PeerDownload | None = None,
     ) -> None:
-        """``settings`` has the TLS files; ``clock`` returns seconds since the epoch.
+        """``settings`` has the TLS files; ``port`` is that of all discovery pages, None for 443.
 
-        ``peers`` may download large files instead.
+        ``clock`` returns seconds since the epoch. ``peers`` may download large files instead.
         """
+        self.port = port
         self.peers = peers
         self.home = home
         self.progress = progress

@@ -2,8 +2,8 @@
 
     python -m bench slices [--runs N] [--docs]
 
-The release is generated with the counts of the release for Ubuntu 26.04 in July 2026: 682 packages, 2,264 slices,
-7,870 paths, 3,210 of them patterns, 579 with ``**``. Its names have no meaning.
+The release is generated with the counts of the release for Ubuntu 26.04 in July 2026: 682 packages,
+2,264 slices, 7,870 paths, 3,210 of them patterns, 579 with ``**``. Its names have no meaning.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "slices.json"
-PAGE = HERE.parent / "docs" / "explanation" / "slices-and-chisel.md"
+PAGE = HERE.parent / "docs" / "how-to" / "come-from-chisel.md"
 KEYS = HERE.parent / "tests" / "support" / "keys"
 PACKAGES, SLICES, PATHS, PATTERNS, DEEP_PATTERNS = 682, 2264, 7870, 3210, 579
 _DIRECTORIES = ("usr/lib/x86_64-linux-gnu", "usr/bin", "usr/share", "etc", "usr/lib", "usr/include")
@@ -31,7 +33,7 @@ _DIRECTORIES = ("usr/lib/x86_64-linux-gnu", "usr/bin", "usr/share", "etc", "usr/
 
 def generate_release(folder: Path, seed: int = 26_04) -> Path:
     """Write a release with the counts above, without conflicts; equal seeds give equal bytes."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    chance = random.Random(seed)
     _write_release_file(folder)
     slice_counts = _spread(SLICES, PACKAGES, chance)
     path_counts = iter(_spread(PATHS, SLICES, chance))
@@ -49,8 +51,10 @@ def generate_release(folder: Path, seed: int = 26_04) -> Path:
             elif number:
                 lines.append(f"    essential:\n      pkg{chance.randrange(number):03}_part00:")
             lines.append("    contents:")
-            for item in range(next(path_counts)):
-                lines.append(f"      {_path(kinds.pop(), name, f'{position}-{item}', chance)}:")
+            lines += [
+                f"      {_path(kinds.pop(), name, f'{position}-{item}', chance)}:"
+                for item in range(next(path_counts))
+            ]
         (folder / "slices" / f"{name}.yaml").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -101,13 +105,11 @@ def main(words: Sequence[str]) -> None:
     if arguments.docs:
         block = f"<!-- slices -->\n{table(rows)}\n<!-- /slices -->"
         text = PAGE.read_text()
-        PAGE.write_text(
-            re.sub(r"<!-- slices -->.*<!-- /slices -->", lambda _: block, text, flags=re.DOTALL)
-        )
+        PAGE.write_text(re.sub(r"<!-- slices -->.*<!-- /slices -->", lambda _: block, text, flags=re.DOTALL))
 
 
-def measure(folder: Path, runs: int) -> Iterator[dict[str, object]]:
-    """Yield the least time in seconds of each command; chisel is left out if it is not installed."""
+def measure(folder: Path, runs: int) -> Iterator[dict[str, Any]]:
+    """Yield the least times of each command in seconds; chisel is left out if it is not installed."""
     release = generate_release(folder / "release")
     pumice = [sys.executable, "-m", "pumice", "slice", "find", "pkg100", "--release", f"{release}/"]
     store = folder / "store"
@@ -116,29 +118,36 @@ def measure(folder: Path, runs: int) -> Iterator[dict[str, object]]:
     def forget() -> None:
         shutil.rmtree(store, ignore_errors=True)
 
-    yield {"command": "pumice, the first time", "seconds": _least(pumice, environment, runs, forget)}
-    yield {"command": "pumice, again", "seconds": _least(pumice, environment, runs)}
+    yield {"command": "`pumice slice find`, the first time", **_least(pumice, environment, runs, forget)}
+    yield {"command": "`pumice slice find`, again", **_least(pumice, environment, runs)}
     version = [sys.executable, "-m", "pumice", "version"]
-    yield {"command": "pumice version, for comparison", "seconds": _least(version, environment, runs)}
+    yield {"command": "`pumice version`, for comparison", **_least(version, environment, runs)}
     if chisel := shutil.which("chisel"):
         command = [chisel, "find", "--release", f"{release}/", "pkg100"]
-        yield {"command": "chisel 1.4.1, every time", "seconds": _least(command, environment, runs)}
+        yield {"command": "`chisel find` (1.4.1), every time", **_least(command, environment, runs)}
 
 
 def _least(
-    command: Sequence[str], environment: dict[str, str], runs: int, prepare: object = None
-) -> float:
-    times = []
+    command: Sequence[str],
+    environment: dict[str, str],
+    runs: int,
+    prepare: Callable[[], None] | None = None,
+) -> dict[str, float]:
+    """Return the least elapsed and processor times of several runs, which other programs disturb least."""
+    elapsed, processor = [], []
     for _ in range(runs):
-        if callable(prepare):
+        if prepare is not None:
             prepare()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.monotonic()
         subprocess.run(command, env=environment, check=True, capture_output=True)
-        times.append(time.monotonic() - start)
-    return round(min(times), 3)
+        elapsed.append(time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {"seconds": round(min(elapsed), 2), "processor_seconds": round(min(processor), 2)}
 
 
-def table(rows: Sequence[dict[str, object]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a table of Markdown."""
-    lines = [f"| {row['command']} | {row['seconds']} |" for row in rows]
-    return "\n".join(["| command | seconds |", "|---|--:|", *lines])
+    lines = [f"| {row['command']} | {row['seconds']:.2f} | {row['processor_seconds']:.2f} |" for row in rows]
+    return "\n".join(["| command | seconds | processor seconds |", "|---|--:|--:|", *lines])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import subprocess
 import threading
@@ -91,10 +90,10 @@ RSA_ID = read_keyring(RSA_ARMOR.encode()).certificates[0].fingerprint[-16:].uppe
 def use_rsa_key(folder: Path) -> Path:
     """Replace the Ed25519 key of a release, which chisel cannot read."""
     path = folder / "chisel.yaml"
-    indented = [
+    old, new = (
         "\n".join(f"      {line}" for line in armor.splitlines()) for armor in (slices.ARMOR, RSA_ARMOR)
-    ]
-    path.write_text(path.read_text().replace(*indented).replace(slices.KEY_ID, RSA_ID))
+    )
+    path.write_text(path.read_text().replace(old, new).replace(slices.KEY_ID, RSA_ID))
     return folder
 
 
@@ -197,10 +196,9 @@ def contents(root: Path) -> dict[str, tuple[str, bytes]]:
     return found
 
 
-def read_manifest(root: Path) -> list[dict[str, Any]]:
+def read_manifest(root: Path) -> bytes:
     data = (root / "var/lib/chisel/manifest.wall").read_bytes()
-    text = zstandard.ZstdDecompressor().decompressobj().decompress(data).decode()
-    return [json.loads(line) for line in text.splitlines()]
+    return bytes(zstandard.ZstdDecompressor().decompressobj().decompress(data))
 
 
 def test_cut_has_the_content_and_the_manifest_of_chisel(

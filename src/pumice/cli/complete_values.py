@@ -28,6 +28,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "ID",
             "INSTRUCTION",
             "NAME[:VERSION]",
+            "NAME[:VERSION][,LABEL=VALUE...]",
+            "PORT",
             "PKG|SLICE",
             "QUERY",
             "SLICE",
@@ -61,6 +63,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "HOST:PORT",
             "HOST[/PATH]",
             "HOURS",
+            "MIB",
             "N",
             "NAME=VALUE",
             "NET",
@@ -77,8 +80,10 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "PREFIX",
             "PROGRAM",
             "REPOSITORY",
+            "SCHEME:KEY",
             "SECONDS",
             "SIGNAL",
+            "SUITE",
             "TEXT",
             "TIME",
             "TYPE",
@@ -92,7 +97,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
+_FILES = frozenset(
+    ("FILE", "FILE[:PASSPHRASE]", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE")
+)
 _DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",

@@ -37,14 +37,7 @@ def parser() -> command_line.Parser:
     parser.add_argument("slices", metavar="SLICE", nargs="*", help="slice to cut, with all it requires")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="directory to write into")
     releases.add_release_options(parser)
-    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
-    parser.add_argument(
-        "--mirror",
-        metavar="[ARCHIVE=]URL",
-        action="append",
-        default=[],
-        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
-    )
+    releases.add_package_options(parser)
     parser.add_argument(
         "--ignore",
         choices=("unmaintained", "unstable"),
@@ -52,14 +45,13 @@ def parser() -> command_line.Parser:
         default=[],
         help="cut from a release that is no longer supported, or not yet; can be repeated",
     )
-    command_line.add_offline_option(parser)
     command_line.add_quiet_option(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    from pumice.assembly.slice_cut import CutSettings, cut_slices
+    from pumice.assembly.slice_cut import cut_slices
     from pumice.assembly.slice_root import find_manifest, write_root
     from pumice.errors import UsageError
 
@@ -72,11 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         names = sorted({*options.slices, *(manifest.slices if manifest else ())})
         if not names:
             raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
-        settings = CutSettings(
-            architecture=options.arch or _own_architecture(),
-            mirrors=_parse_mirrors(options.mirror),
-            offline=options.offline,
-        )
+        settings = releases.cut_settings(options)
         cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
         for note in (*release.notes, *cut.notes):
             progress.warn(note)
@@ -89,27 +77,6 @@ def _summarize(options: argparse.Namespace, progress: Progress, slices: int, pac
     packages_text = "1 package" if packages == 1 else f"{packages} packages"
     slices_text = "1 slice" if slices == 1 else f"{slices} slices"
     progress.note(f"cut {slices_text} of {packages_text} into {options.root}")
-
-
-def _own_architecture() -> str:
-    from pumice.formats import platforms
-
-    return platforms.to_debian(platforms.from_machine(os.uname().machine))
-
-
-def _parse_mirrors(texts: Sequence[str]) -> dict[str, str]:
-    """Return the URLs of ``--mirror`` by archive, with the empty name for all archives."""
-    from pumice.errors import UsageError
-
-    mirrors: dict[str, str] = {}
-    for text in texts:
-        name, equals, url = text.partition("=")
-        if not equals or ":" in name or "/" in name:
-            name, url = "", text
-        if not url.startswith(("https://", "http://", "file:/")):
-            raise UsageError(f"{text[:100]!r} is not a mirror", hint="start with https://, http:// or file:/")
-        mirrors[name] = url
-    return mirrors
 
 
 def _check_maintenance(release: Release, ignored: Sequence[str]) -> None:

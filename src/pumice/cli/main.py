@@ -81,6 +81,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
     "login": ("pumice.cli.login", "Log in to a registry", "Registries"),
     "logout": ("pumice.cli.logout", "Log out of a registry", "Registries"),
+    "discover": ("pumice.cli.discover", "Show where the images and keys of a name are", "Discovery"),
+    "fetch": ("pumice.cli.fetch", "Fetch an image by its name into the local store", "Discovery"),
     "convert": ("pumice.cli.convert", "Convert an image between OCI and App Container", "App Container"),
     "aci": ("pumice.cli.aci", "Validate, build and unpack App Container images", "App Container"),
     "tag": ("pumice.cli.tag", "Add names to an image in the store or in a registry", "Store"),

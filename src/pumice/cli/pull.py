@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pumice.cli.presenters import Quiet
     from pumice.image.transports.locations import Location, OpenedImage
 
 _EPILOG = """A name without a host is one of Docker Hub, docker.io. The image is named HOST/NAME:TAG
@@ -41,14 +42,18 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
+    return pull(options, options.reference, options.name or "", output.make_progress(options.progress))
+
+
+def pull(options: argparse.Namespace, reference: str, new_name: str, progress: Quiet) -> int:
+    """Pull an image into the store, by default under the name that it has, and print its digest."""
     from pumice.image.transports import locations, references
 
-    source = references.parse_pull_source(options.reference)
+    source = references.parse_pull_source(reference)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
 
     def destination(opened: OpenedImage) -> Location:
-        name = options.name or _name_in_store(opened, source)
+        name = new_name or _name_in_store(opened, source)
         return references.parse_destination(locations.with_scheme(locations.STORE, name))
 
     copied = registries.transfer(options, lambda _: source, destination, progress)

@@ -13,6 +13,7 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from pumice.image.model import Image
@@ -105,7 +106,7 @@ def client(options: argparse.Namespace | None, progress: Progress) -> Iterator[C
     """Give a client with the credentials of this machine; ``options`` has the values of `options`."""
     from pumice.registry.client import Client
 
-    with Client(_credentials(options), client_settings(options), progress=progress) as opened:
+    with Client(find_credentials(options), client_settings(options), progress=progress) as opened:
         yield opened
 
 
@@ -115,8 +116,11 @@ def auth_environment(options: argparse.Namespace | None) -> dict[str, str]:
     return {**os.environ, **({"REGISTRY_AUTH_FILE": file} if file else {})}
 
 
-def _credentials(options: argparse.Namespace | None) -> Credentials:
-    """Return the login of ``--creds``, else the files with logins; raises UsageError."""
+def find_credentials(options: argparse.Namespace | None, hosts: frozenset[str] = frozenset()) -> Credentials:
+    """Return the login of ``--creds``, else the files with logins; raises UsageError.
+
+    ``hosts`` are those that ``--creds`` is for, by default the registries that the command line names.
+    """
     from pumice.registry.credentials import AuthFiles, NamedRegistryLogin
 
     creds = getattr(options, "creds", None)
@@ -124,7 +128,7 @@ def _credentials(options: argparse.Namespace | None) -> Credentials:
     if creds is not None and file is not None:
         raise UsageError("--creds and --authfile exclude each other", hint="pass one of them")
     if options is not None and creds is not None:
-        return NamedRegistryLogin(_read_login(creds), _named_hosts(options))
+        return NamedRegistryLogin(_read_login(creds), hosts or _named_hosts(options))
     if file is not None and not files.is_file(file):
         raise UsageError("there is no such file with logins", where=file[:200], hint="check --authfile")
     return AuthFiles(auth_environment(options))
@@ -172,13 +176,18 @@ def access(
     options: argparse.Namespace | None = None,
     *,
     stdout: BinaryIO | None = None,
+    open_client: Callable[[], AbstractContextManager[Client]] | None = None,
 ) -> Iterator[Access]:
-    """Give what locations are read and written with. No registry is contacted before one is needed."""
+    """Give what locations are read and written with. No registry is contacted before one is needed.
+
+    ``open_client`` opens the client, by default that of `client`.
+    """
     from pumice.image.transports.access import open_access
     from pumice.progress import Silent
 
     progress = progress or Silent()
-    with open_access(home, lambda: client(options, progress), progress, stdout=stdout) as opened:
+    opener = open_client or (lambda: client(options, progress))
+    with open_access(home, opener, progress, stdout=stdout) as opened:
         yield opened
 
 
@@ -258,10 +267,13 @@ def transfer(
     find_source: Callable[[Home], Location],
     find_destination: Callable[[OpenedImage], Location],
     progress: Progress,
+    *,
+    open_client: Callable[[], AbstractContextManager[Client]] | None = None,
 ) -> CopiedImage:
     """Copy an image as `graph_options` say; return where the copy is.
 
-    `store_options` say which images may enter the store. Raises PumiceError.
+    `store_options` say which images may enter the store. ``open_client`` is as for `access`. Raises
+    PumiceError.
     """
     import sys
 
@@ -274,7 +286,7 @@ def transfer(
     platform = platforms.parse_platform(options.platform) if options.platform else None
     with (
         Home(locate(os.environ), progress=progress) as home,
-        access(home, progress, options, stdout=sys.stdout.buffer) as opened,
+        access(home, progress, options, stdout=sys.stdout.buffer, open_client=open_client) as opened,
     ):
         origin = find_source(home)
         image = origin.open(opened)

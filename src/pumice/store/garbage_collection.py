@@ -138,6 +138,7 @@ def _sweep(
     for digest in unneeded_blobs:
         home.blobs.delete(digest)
         home.build_marks.forget(digest)
+        home.archive_marks.forget(digest)
     for subject in home.referrers.subjects():
         if home.blobs.size(subject) is None:
             home.referrers.forget(subject)

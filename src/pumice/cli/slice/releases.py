@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.cli import arguments as command_line
+
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from pumice.assembly.slice_packages import CutSettings
     from pumice.cli.arguments import OptionGroup
     from pumice.slices.model import Release
     from pumice.store.home import Home
@@ -48,3 +52,48 @@ def open_home() -> Home:
     from pumice.store.home import Home, locate
 
     return Home(locate(os.environ))
+
+
+def add_package_options(parser: OptionGroup) -> None:
+    """Add the options that say where the packages of a release come from."""
+    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
+    parser.add_argument(
+        "--mirror",
+        metavar="[ARCHIVE=]URL",
+        action="append",
+        default=[],
+        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
+    )
+    command_line.add_offline_option(parser)
+
+
+def cut_settings(options: argparse.Namespace) -> CutSettings:
+    """Return how to cut, by the options of `add_package_options`; raises UsageError."""
+    from pumice.assembly.slice_packages import CutSettings
+
+    return CutSettings(
+        architecture=options.arch or _own_architecture(),
+        mirrors=_parse_mirrors(options.mirror),
+        offline=options.offline,
+    )
+
+
+def _own_architecture() -> str:
+    from pumice.formats import platforms
+
+    return platforms.to_debian(platforms.from_machine(os.uname().machine))
+
+
+def _parse_mirrors(texts: Sequence[str]) -> dict[str, str]:
+    """Return the URLs of ``--mirror`` by archive, with the empty name for all archives."""
+    from pumice.errors import UsageError
+
+    mirrors: dict[str, str] = {}
+    for text in texts:
+        name, equals, url = text.partition("=")
+        if not equals or ":" in name or "/" in name:
+            name, url = "", text
+        if not url.startswith(("https://", "http://", "file:/")):
+            raise UsageError(f"{text[:100]!r} is not a mirror", hint="start with https://, http:// or file:/")
+        mirrors[name] = url
+    return mirrors

@@ -24,6 +24,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (
             "APP",
             "AUDIENCE",
+            "BOOL",
+            "KEYS",
             "CLAIM=PATTERN",
             "ID",
             "INSTRUCTION",

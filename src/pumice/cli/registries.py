@@ -72,6 +72,16 @@ def graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", metavar="PLATFORM", help="copy one platform only, such as linux/arm64")
 
 
+def peer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that turns off downloads from peers."""
+    parser.add_argument(
+        "--no-peers",
+        dest="peers",
+        action="store_false",
+        help="do not download from others who have the image (BitTorrent)",
+    )
+
+
 def store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the images that may enter the store."""
     parser.add_argument(
@@ -296,9 +306,25 @@ def transfer(
         is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
         image = encryption_options.transform(options, image)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
-        counts = transfer.copy_image(gathered, image, to, opened)
+        with _sharing(options, gathered, home, opened) as shared:
+            counts = transfer.copy_image(shared, image, to, opened)
         names = _list_platforms(origin, to, image_of(gathered), home)
         return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
+
+
+@contextmanager
+def _sharing(
+    options: argparse.Namespace, gathered: GatheredImage, home: Home, access: Access
+) -> Iterator[GatheredImage]:
+    """Give the image with blobs that come from peers too, if the command has `peer_options`."""
+    if gathered.repository is None or not getattr(options, "peers", False):
+        yield gathered
+        return
+    from pumice.swarm import peer_source
+
+    scratch = home.scratch_directory()
+    with peer_source.share_with_peers(gathered, access.client(), scratch, access.progress) as shared:
+        yield shared
 
 
 def _list_platforms(origin: Location, to: Location, image: Image, home: Home) -> tuple[str, ...]:

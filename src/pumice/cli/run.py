@@ -123,6 +123,13 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         "-d", "--detach", action="store_true", help="run the pod in the background, and print its id"
     )
     parser.add_argument(
+        "-i",
+        "--interactive",
+        action="store_true",
+        help="with --detach, keep the input of the program open for 'pumice attach'",
+    )
+    parser.add_argument("-t", "--tty", action="store_true", help="with --detach, give the program a terminal")
+    parser.add_argument(
         "--name", dest="pod_name", default="", metavar="NAME", help="name the pod, and keep it when it ends"
     )
     parser.add_argument("--rm", action="store_true", help="remove the pod when it ends")
@@ -171,12 +178,7 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
 
 def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
     """Add options of docker run that ask for what happens anyway."""
-    for names in (
-        ("-i", "--interactive"),
-        ("-t", "--tty"),
-        ("--no-healthcheck",),
-    ):
-        parser.add_argument(*names, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--no-healthcheck", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:

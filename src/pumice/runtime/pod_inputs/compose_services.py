@@ -75,6 +75,8 @@ class ServicePlanner:
                 read_only=service.read_only,
                 init=service.init,
                 stop_signal=service.stop_signal,
+                interactive=service.stdin_open,
+                terminal=service.tty,
                 health_check=self._health_check(service),
             )
         except PumiceError as error:

@@ -95,6 +95,8 @@ class ContainerPlanner:
             ),
             read_only=container.security_context.read_only_root_filesystem,
             health_check=self._health_check(container),
+            interactive=container.stdin,
+            terminal=container.tty,
         )
         return InputApp(container.image, options)
 

@@ -144,6 +144,8 @@ class Container(_Object, frozen=True, kw_only=True):
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     image_pull_policy: str = ""
+    stdin: bool = False
+    tty: bool = False
 
 
 class HostPath(_Object, frozen=True, kw_only=True):

@@ -100,6 +100,7 @@ class _Writer:
         options = app.options
         process = options.process
         container: dict[str, Any] = {"name": options.name or "app", "image": app.reference}
+        container |= {"stdin": True, "tty": options.terminal} if options.interactive else {}
         command = process.command or ((process.entrypoint,) if process.entrypoint else ())
         if command:
             container["command"] = [_escape(word) for word in command]

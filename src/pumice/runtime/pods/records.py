@@ -37,7 +37,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     ``apps`` are the names of several apps, each of which has a directory below ``apps`` with files like those
     of a pod. Then the image and the command are those of the first. In the record of an app, ``app_of`` is
     the name of its pod, ``after`` names the apps that it waits for, and what they must have done. With
-    ``shares_pids``, the apps share their process ids.
+    ``shares_pids``, the apps share their process ids. Clients can write to the input of an ``interactive``
+    program; with a ``terminal``, it has one of its own. Both are so only in the background.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     app_of: str = ""
     after: tuple[Dependency, ...] = ()
     shares_pids: bool = False
+    interactive: bool = False
+    terminal: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

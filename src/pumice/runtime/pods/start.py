@@ -58,6 +58,8 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         health_check=_health_check(app.options.health_check or config.healthcheck),
         remove=options.remove,
         init=app.container.init,
+        interactive=options.detached and app.options.interactive,
+        terminal=options.detached and app.options.terminal,
         run_options=options.run_options,
         run_arguments=options.run_arguments,
         run_directory=options.run_directory,

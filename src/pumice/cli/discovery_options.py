@@ -44,7 +44,7 @@ def open_session(name: str, options: argparse.Namespace, home: Home, progress: P
     from pumice.discovery.session import DiscoverySession
 
     host = name.partition("/")[0]
-    port = getattr(options, "port", None)
+    port = options.port
     hosts = frozenset({host if port in (None, 443) else f"{host}:{port}"})
     return DiscoverySession(
         home,
@@ -52,4 +52,5 @@ def open_session(name: str, options: argparse.Namespace, home: Home, progress: P
         registries.client_settings(options),
         progress,
         environ=os.environ,
+        port=port,
     )

@@ -105,9 +105,7 @@ def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
         def fetch_oci(endpoint: Endpoint, request: ImageRequest, web: Web) -> FetchedImage:
             return _fetch_oci(endpoint, request, web, session, options)
 
-        return image_fetch.fetch_image(
-            request, session, trust, platform, fetch_oci, pull=options.pull, port=options.port
-        )
+        return image_fetch.fetch_image(request, session, trust, platform, fetch_oci, pull=options.pull)
 
 
 def _fetch_oci(

@@ -33,11 +33,16 @@ class DiscoverySession:
         progress: Progress,
         *,
         environ: Mapping[str, str],
+        port: int | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """``settings`` has the TLS files; ``clock`` returns seconds since the epoch."""
+        """``settings`` has the TLS files; ``port`` is that of all discovery pages, None for 443.
+
+        ``clock`` returns seconds since the epoch.
+        """
+        self.port = port
         self.home = home
         self.progress = progress
         self.environ = environ

@@ -167,6 +167,7 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
         "keytool": "default-jre-headless",
         "java": "default-jre-headless",
         "ip": "iproute2",
+        "tc": "iproute2",
         "pasta": "passt",
         "xz": "xz-utils",
         "man": "man-db",

@@ -5,112 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from pumice.cli.main import main
-from pumice.image.transports import layout
-from pumice.store.home import Home
 from tests.support import handmade, lan, locations, nginx
 from tests.support.handmade import ImageContents, file
-from tests.support.lan import Host
-from tests.support.nginx import Server
-
-SIZE = 24_000_000
-TRACKER_PORT = 6969
+from tests.support.swarms import SIZE, TRACKER_PORT, Swarm, finish, pumice, seeding, start_pull, swarm
 
 pytestmark = pytest.mark.peer("nginx", "ip")
-
-
-class Swarm(NamedTuple):
-    """A server of an image with torrents, and machines that can pull it."""
-
-    server: Server
-    origin: Host
-    leechers: Sequence[Host]
-    folder: Path
-    reference: str
-    digest: str
-
-
-@contextmanager
-def swarm(folder: Path, leechers: int, *options: str) -> Iterator[Swarm]:
-    """Publish an image of `SIZE` bytes on a machine, and give others."""
-    content = handmade.random_bytes(SIZE, "shared")
-    locations.write(
-        handmade.image(ImageContents([[file("data", content)]])), f"oci:{folder}/layout", version="1.0"
-    )
-    with ExitStack() as stack:
-        origin, *others = stack.enter_context(lan.network(leechers + 1))
-        url = f"https://{origin.address}:8443"
-        tracker = f"http://{origin.address}:{TRACKER_PORT}/announce"
-        publish = [
-            "publish",
-            "-q",
-            "--oci",
-            f"{folder}/tree",
-            "--name",
-            "team/big:1.0",
-            f"oci:{folder}/layout",
-        ]
-        assert main([*publish, "--torrent", "--url", url, "--tracker", tracker, *options]) == 0
-        server = stack.enter_context(
-            nginx.serving(
-                folder / "server",
-                f"include {folder}/tree/nginx.conf;",
-                address=origin.address,
-                prefix=origin.prefix,
-            )
-        )
-        digest = layout.read_layout(folder / "layout").root.digest
-        yield Swarm(server, origin, others, folder, f"docker://{server.host}/team/big:1.0", digest)
-
-
-@contextmanager
-def seeding(swarm_: Swarm, *options: str) -> Iterator[None]:
-    """Run ``pumice seed`` on the machine of the server."""
-    command = [
-        *swarm_.origin.prefix,
-        *pumice("seed", f"{swarm_.folder}/tree", "--tracker", f":{TRACKER_PORT}"),
-    ]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().endswith(f":{TRACKER_PORT}/announce\n")
-            yield
-        finally:
-            process.terminate()
-    assert process.returncode == 0
-
-
-def pumice(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pumice", *arguments]
-
-
-def start_pull(swarm_: Swarm, number: int, *options: str) -> subprocess.Popen[str]:
-    store = swarm_.folder / f"store-{number}"
-    arguments = ("pull", "--allow-unsigned", f"--ca={swarm_.server.ca}", *options, swarm_.reference)
-    return subprocess.Popen(
-        [*swarm_.leechers[number].prefix, *pumice(*arguments)],
-        env=os.environ | {"PUMICE_HOME": str(store)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(swarm_: Swarm, process: subprocess.Popen[str], number: int) -> str:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert out.strip() == swarm_.digest
-    with Home(swarm_.folder / f"store-{number}") as home:
-        for name in home.blobs.digests():
-            assert home.blobs.verify(name)
-    return err
 
 
 def test_four_downloaders_take_about_one_copy_from_the_server(tmp_path: Path) -> None:
@@ -175,3 +79,38 @@ def test_a_peer_that_sends_garbage_is_left(tmp_path: Path) -> None:
                 process.kill()
             assert "sent" in process.stdout.read()
         assert running.server.sent_size() >= SIZE
+
+
+def test_app_container_images_are_shared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "a long and secret sentence")
+    monkeypatch.chdir(tmp_path)
+    content = handmade.random_bytes(SIZE, "shared")
+    image = handmade.image(ImageContents([[handmade.folder(""), file("data", content)]]))
+    locations.write(image, f"oci:{tmp_path}/layout", version="1.0")
+    assert main(["key", "generate", "--openpgp", "ada@example.com", "--output", "ada"]) == 0
+    with lan.network(2) as (origin, leecher):
+        name = f"{origin.address}/team/big:1.0"
+        assert main(["copy", "-q", "--allow-unsigned", "oci:layout", f"store:{name}"]) == 0
+        url = f"https://{origin.address}:8443"
+        tracker = f"http://{origin.address}:{TRACKER_PORT}/announce"
+        publish = ["publish", "-q", "--appc", "tree", "--url", url, "--key", "ada.key", "--torrent"]
+        assert main([*publish, "--tracker", tracker, name]) == 0
+        directives = f"root {tmp_path}/tree; location / {{ try_files $uri $uri/index.html =404; }}"
+        with nginx.serving(
+            tmp_path / "server", directives, address=origin.address, prefix=origin.prefix
+        ) as server:
+            shared = Swarm(server, origin, [leecher], tmp_path, name, "")
+            fetch = ["fetch", "--port", "8443", f"--ca={server.ca}", "--insecure-options=image", name]
+            with seeding(shared):
+                fetched = subprocess.run(
+                    [*leecher.prefix, *pumice(*fetch)],
+                    env=os.environ | {"PUMICE_HOME": str(tmp_path / "store-0")},
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                    check=False,
+                )
+            assert fetched.returncode == 0, fetched.stderr
+            assert fetched.stdout.strip() == name
+            assert any(" 200 " in line and ".aci.torrent" in line for line in server.requests())
+            assert server.sent_size() < SIZE / 2

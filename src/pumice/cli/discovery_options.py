@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Platform
     from pumice.progress import Progress
     from pumice.store.home import Home
+    from pumice.swarm.file_peers import FilePeers
 
 
 def add_port_option(parser: OptionGroup) -> None:
@@ -39,7 +40,13 @@ def find_platform(text: str | None) -> Platform:
     return platforms.parse_platform(text) if text else platforms.from_machine(os.uname().machine)
 
 
-def open_session(name: str, options: argparse.Namespace, home: Home, progress: Progress) -> DiscoverySession:
+def open_session(
+    name: str,
+    options: argparse.Namespace,
+    home: Home,
+    progress: Progress,
+    peers: FilePeers | None = None,
+) -> DiscoverySession:
     """Return the connections for a name; the login of ``--creds`` is for its host only."""
     from pumice.discovery.session import DiscoverySession
 
@@ -53,4 +60,5 @@ def open_session(name: str, options: argparse.Namespace, home: Home, progress: P
         progress,
         environ=os.environ,
         port=port,
+        peers=peers.download if peers else None,
     )

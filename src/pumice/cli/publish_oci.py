@@ -119,6 +119,13 @@ def _prune(tree: Tree, options: argparse.Namespace) -> Removed | None:
 def _check_options(options: argparse.Namespace) -> None:
     if options.name and len(options.references) != 1:
         raise UsageError("--name names one image", hint="publish the images one by one")
+    check_torrent_options(options)
+    if not (options.references or options.untag or options.prune):
+        raise UsageError("there is nothing to publish", hint="name an image: pumice publish --oci DIR REF")
+
+
+def check_torrent_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for options of torrents that do not make sense."""
     has_torrents = options.torrent or options.torrent_v2
     if has_torrents and not options.url:
         raise UsageError("torrents need the URL of the registry", hint="add --url https://HOST")
@@ -126,8 +133,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("--tracker is for torrents", hint="add --torrent")
     for tracker in options.tracker:
         _check_tracker(tracker)
-    if not (options.references or options.untag or options.prune):
-        raise UsageError("there is nothing to publish", hint="name an image: pumice publish --oci DIR REF")
 
 
 def _check_tracker(url: str) -> None:

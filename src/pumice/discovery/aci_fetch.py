@@ -137,7 +137,9 @@ class _Fetcher:
         home = self._session.home
         stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
         options = {} if limit is None else {"limit": limit}
-        download = Download(web, endpoint.url, home, self._session.progress, **options)
+        download = Download(
+            web, endpoint.url, home, self._session.progress, peers=self._session.peers, **options
+        )
         downloaded = download.run(known, self._session.clock, str(request))
         if downloaded.is_unchanged:
             return None

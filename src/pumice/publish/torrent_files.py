@@ -1,8 +1,9 @@
-"""Finds the torrents in a published directory, and the files that they are for."""
+"""Torrents in a published directory: finds them with the files that they are for, and makes new ones."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,14 +12,18 @@ from pumice.formats import torrent
 from pumice.image.regular_file import read_small
 from pumice.publish import oci_tree
 from pumice.publish.directory_tree import DirectoryTree
+from pumice.publish.tree_files import write_file
 from pumice.registry.listing import parse_referrers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SUFFIX = ".torrent"
 """The suffix of a torrent that is next to its file."""
+MIN_SIZE = 1 << 20
+"""Bytes of the smallest file that gets a torrent."""
+_CHUNK = 1 << 20
 
 
 class SeedableFile(msgspec.Struct, frozen=True):
@@ -37,6 +42,37 @@ def find_torrents(directory: Path) -> list[SeedableFile]:
     candidates = [*_find_blobs(DirectoryTree(directory)), *_find_beside(directory)]
     found = (_read(torrent_file, file) for torrent_file, file in candidates)
     return [seedable for seedable in found if seedable is not None]
+
+
+def write_torrents(directory: Path, suffix: str, url: str, trackers: Sequence[str], *, with_v1: bool) -> int:
+    """Write a torrent next to each large file with a suffix, as ``FILE.torrent``; return how many are new.
+
+    ``url`` is that of the directory. Raises PumiceError.
+    """
+    count = 0
+    for file in sorted(directory.rglob(f"*{suffix}")):
+        seeds = (f"{url}/{quote(file.relative_to(directory).as_posix())}",)
+        if file.stat().st_size >= MIN_SIZE and not _is_current(file, tuple(trackers), seeds):
+            data = _make(file, trackers, seeds, with_v1=with_v1)
+            count += write_file(file.with_name(file.name + SUFFIX), data)
+    return count
+
+
+def _make(file: Path, trackers: Sequence[str], seeds: Sequence[str], *, with_v1: bool) -> bytes:
+    with file.open("rb") as content:
+        chunks = iter(lambda: content.read(_CHUNK), b"")
+        return torrent.make_torrent(
+            file.name, file.stat().st_size, chunks, trackers=trackers, web_seeds=seeds, with_v1=with_v1
+        )
+
+
+def _is_current(file: Path, trackers: tuple[str, ...], seeds: tuple[str, ...]) -> bool:
+    """Return whether a file has a torrent that is newer, with these trackers and web seeds."""
+    torrent_file = file.with_name(file.name + SUFFIX)
+    seedable = _read(torrent_file, file)
+    if seedable is None or torrent_file.stat().st_mtime_ns < file.stat().st_mtime_ns:
+        return False
+    return (seedable.torrent.trackers, seedable.torrent.web_seeds) == (trackers, seeds)
 
 
 def _find_blobs(tree: DirectoryTree) -> Iterator[tuple[Path, Path]]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from pumice import ownership
 from pumice.errors import PumiceError
 from pumice.image.transports.locations import GatheredImage
 from pumice.swarm import artifact
-from pumice.swarm.session import SwarmSession, installation_hint, load_library
+from pumice.swarm.session import SwarmSession, installation_hint, load_library, trusted_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -118,12 +119,12 @@ class PeerSource:
 
     def _download(self, torrent: Torrent, data: bytes, descriptor: Descriptor) -> Path:
         directory = self._directory / descriptor.digest.partition(":")[2]
-        directory.mkdir()
+        ownership.make_directory(directory, private=True)
 
         def read_range(start: int, length: int) -> Generator[bytes, None, None]:
             return self._client.read_blob_range(self._repository, descriptor.digest, start, length)
 
-        trackers = [url for url in torrent.trackers if self._is_trusted(url)]
+        trackers = trusted_trackers(torrent.trackers, urlsplit(f"//{self._repository.host}").hostname)
         return self._open_session().download(torrent, data, directory, trackers, read_range)
 
     def _open_session(self) -> SwarmSession:
@@ -131,15 +132,6 @@ class PeerSource:
             if self._session is None:
                 self._session = SwarmSession(self._library)
             return self._session
-
-    def _is_trusted(self, tracker: str) -> bool:
-        """Whether a tracker is on the registry's host: a torrent must not make us send requests elsewhere."""
-        try:
-            parts = urlsplit(tracker)
-            host = urlsplit(f"//{self._repository.host}").hostname
-        except ValueError:
-            return False
-        return parts.scheme in {"http", "https"} and parts.hostname == host
 
 
 def _has_digest(path: Path, name: str) -> bool:

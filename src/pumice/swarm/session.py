@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pumice import installation
 from pumice.errors import FetchError, PumiceError, UsageError
@@ -58,6 +59,19 @@ def require_library() -> ModuleType:
 def installation_hint() -> str:
     """Return how to install what peers need."""
     return f"install it: {installation.command_for_extra('p2p')}"
+
+
+def trusted_trackers(urls: Sequence[str], host: str | None) -> list[str]:
+    """Return the trackers on the host that a torrent came from: it must not send our requests elsewhere."""
+    return [url for url in urls if _is_on_host(url, host)]
+
+
+def _is_on_host(url: str, host: str | None) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and parts.hostname == host
 
 
 class SwarmSession:

@@ -113,7 +113,8 @@ def test_a_swarm_is_bounded() -> None:
     ],
 )
 def test_malformed_announcements_are_refused(fields: dict[str, object], reason: bytes) -> None:
-    assert reason in announce(tracker(), 1, **fields)[b"failure reason"]  # type: ignore[operator, arg-type]
+    response = announce(tracker(), 1, **fields)  # type: ignore[arg-type]  # a mapping of several types
+    assert response[b"failure reason"].find(reason) >= 0  # type: ignore[attr-defined]  # bytes
 
 
 def test_other_paths_and_methods_are_refused() -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import encryption_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
     registries.peer_options(parser)
     registries.transfer_options(parser)
+    group = parser.add_argument_group("encryption")
+    encryption_options.add_decryption_option(group, "decrypt the layers with this private key")
     return parser
 
 

@@ -287,6 +287,7 @@ def transfer(
     """
     import sys
 
+    from pumice.cli import encryption_options
     from pumice.formats import platforms
     from pumice.image.transports import transfer
     from pumice.image.transports.local_source import image_of
@@ -303,6 +304,7 @@ def transfer(
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
         is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
+        image = encryption_options.transform(options, image)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
         with _sharing(options, gathered, home, opened) as shared:
             counts = transfer.copy_image(shared, image, to, opened)

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
@@ -67,11 +67,29 @@ def read_manifest(path: Path, *, non_standard: bool = False) -> bytes:
         return reader.read_manifest()
 
 
+class ConvertedLayer(Protocol):
+    """The layer of an image, which an unnamed file has, or will have."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the compressed layer."""
+
+    @property
+    def diff_id(self) -> Digest:
+        """The digest of the layer's tar."""
+
+    def open(self) -> BinaryIO:
+        """Open the compressed layer."""
+
+    def entries(self) -> Iterator[tuple[Entry, Body]]:
+        """Yield the entries."""
+
+
 class ReadAci(msgspec.Struct, frozen=True):
     """An image that was read: what is known about it, its files as a layer, and its archive."""
 
     validated: ValidatedAci
-    layer: WrittenLayer
+    layer: ConvertedLayer
     archive: Archive
 
     def image(self) -> Image:
@@ -146,7 +164,7 @@ def write_layer(entries: Iterator[tuple[Entry, Body]], *, fast: bool = False) ->
     )
 
 
-def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[WrittenLayer]) -> Image:
+def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[ConvertedLayer]) -> Image:
     """Return the image of a manifest and its layers, base first; raises FormatError."""
     config, annotations = aci_conversion.make_config(_resolve_owners(manifest, layers))
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
@@ -173,7 +191,7 @@ def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[WrittenL
 class _AciBlobs:
     """The documents of an image in memory, and its layers in unnamed files."""
 
-    def __init__(self, documents: dict[Digest, bytes], layers: Sequence[WrittenLayer]) -> None:
+    def __init__(self, documents: dict[Digest, bytes], layers: Sequence[ConvertedLayer]) -> None:
         self._documents = documents
         self._layers = {layer.descriptor.digest: layer for layer in layers}
 
@@ -186,7 +204,7 @@ class _AciBlobs:
         return self._layers[digest_].open()
 
 
-def _resolve_owners(manifest: ImageManifest, layers: Iterable[WrittenLayer]) -> ImageManifest:
+def _resolve_owners(manifest: ImageManifest, layers: Iterable[ConvertedLayer]) -> ImageManifest:
     """Replace a user or group that is the path of a file by the number of that file's owner."""
     app = manifest.app
     if app is None or not (app.user.startswith("/") or app.group.startswith("/")):

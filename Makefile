@@ -33,7 +33,7 @@ test: lint unit ## run everything that CI runs: lint, types, layers, docs, unit,
 
 .PHONY: unit
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(PYTEST_OPTIONS) $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 10 $(PYTEST_OPTIONS) $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/ready ## check style, format, types, and that imports only go to lower layers

@@ -81,7 +81,7 @@ def record(folder: Path) -> list[Line]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     lines: list[Line] = []
-    seconds = 0.3
+    seconds = 0.0
     for command in COMMANDS:
         process = subprocess.run(
             command.split(),
@@ -107,8 +107,7 @@ def svg(lines: list[Line]) -> str:
     width = round(COLUMNS * FONT_SIZE * 0.602) + 40
     height = len(lines) * LINE_HEIGHT + 60
     rows = "\n".join(
-        f'<text class="line" x="20" y="{50 + number * LINE_HEIGHT}" '
-        f'style="animation-delay: {line.seconds:.1f}s">{spans(line.text)}</text>'
+        f'<text {_appearance(line.seconds)}x="20" y="{50 + number * LINE_HEIGHT}">{spans(line.text)}</text>'
         for number, line in enumerate(lines)
     )
     return (
@@ -120,6 +119,11 @@ def svg(lines: list[Line]) -> str:
         '<circle cx="60" cy="18" r="6" fill="#82c882"/>\n'
         f"{rows}\n</svg>\n"
     )
+
+
+def _appearance(seconds: float) -> str:
+    """Return the attributes of a line that appears after some time; the first one is always there."""
+    return f'class="line" style="animation-delay: {seconds:.1f}s" ' if seconds else ""
 
 
 def spans(text: Text) -> str:

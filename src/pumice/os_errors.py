@@ -145,7 +145,7 @@ IMAGE = Translation(
 def translate_os_errors(where: str | os.PathLike[str], translation: Translation = STORE) -> Iterator[None]:
     """Raise an OSError of the block as the error that ``translation`` makes of it for ``where``.
 
-    A broken pipe stays what it is: whoever read the output has left, which is no failure.
+    A BrokenPipeError is not translated: the reader of the output has left, which is not a failure.
     """
     try:
         yield

@@ -18,7 +18,8 @@ ITEMS = [folder(""), folder("d", 0o700), file("d/a", b"hello", mtime=1_700_000_0
 
 def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     assert main(("aci", *arguments)) == code
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+    out, err = capsys.readouterr()
+    return out, err
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.mirror
 
 UNCHECKED = b"\x01\x00\x00\x00"
-"""PEP 552: the file is valid by a hash of its source, which nobody needs to compare."""
+"""PEP 552: the file is valid by a hash of its source, which Python does not compare."""
 
 
 class Compiled(NamedTuple):

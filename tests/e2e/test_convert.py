@@ -17,7 +17,8 @@ IMAGE = "example.com/hello:1.0"
 
 def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     assert main(arguments) == code
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+    out, err = capsys.readouterr()
+    return out, err
 
 
 @pytest.fixture

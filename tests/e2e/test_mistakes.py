@@ -39,7 +39,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("triangulate x", 2, "unknown command 'triangulate'", "pumice tree REF"),
     ("download sbom x", 2, "unknown command 'download'", "pumice sbom REF"),
     ("verify-attestation x", 2, "unknown command 'verify-attestation'", "--attestation TYPE"),
-    ("publish recipe.yaml", 2, "unknown command 'publish'", "pumice build --push"),
+    ("publish recipe.yaml", 2, "no place to publish to", "pumice build --push"),
     ("show-config recipe.yaml", 2, "unknown command 'show-config'", "pumice show RECIPE"),
     ("add openssl", 2, "unknown command 'add'", "'packages' in the recipe"),
     ("update", 2, "unknown command 'update'", "pumice lock --upgrade"),

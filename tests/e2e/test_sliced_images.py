@@ -236,3 +236,45 @@ def test_the_sbom_lists_the_files_that_are_there(world: World) -> None:
     files = {file["fileName"] for file in document["files"]}
     assert "./usr/bin/tool2" in files
     assert "./usr/bin/tool" not in files
+
+
+def explain(world: World, name: str, *options: str) -> str:
+    result = world.run("explain", "recipe.yaml", name, *options)
+    assert result.code == 0, result.stderr
+    return result.stdout
+
+
+def test_a_slice_is_explained_by_the_chain_from_the_recipe(world: World) -> None:
+    world.write(SLICES, packages="[hello, tool_bins]")
+    assert explain(world, "tool_libs").splitlines() == [
+        "tool_libs",
+        "  tool_bins: the recipe selects it (recipe.yaml:9:19)",
+        "  tool_libs: tool_bins requires it (slices/tool.yaml:5:17)",
+    ]
+    assert "it is not in the image" in explain(world, "tool_config")
+    assert "did you mean tool_libs" in world.run("explain", "recipe.yaml", "tool_lib").stderr
+
+
+def test_a_path_is_explained_by_the_slices_that_list_it(world: World) -> None:
+    world.write(SLICES, packages="[tool_bins, tool_manifest]")
+    lines = explain(world, "/usr/lib/libtool.so.1").splitlines()
+    assert lines[1] == "  tool_libs lists it as /lib/libtool.so.* (slices/tool.yaml:8:16)"
+    assert "tool_manifest lists it" in explain(world, "/var/lib/chisel/manifest.wall")
+    found = json.loads(explain(world, "/opt/tool", "--json"))
+    assert [(item["slice"], item["presence"], item["rule"]) for item in found] == [
+        ("tool_bins", "selected", "/opt/tool")
+    ]
+    missing = world.run("explain", "recipe.yaml", "/etc/tool.conf")
+    assert (missing.code, "no slice of the recipe lists" in missing.stderr) == (1, True)
+
+
+def test_a_sliced_package_is_explained_by_its_slices(world: World) -> None:
+    world.write(SLICES, packages="[tool_libs]")
+    assert explain(world, "tool").splitlines() == [
+        "tool_copyright",
+        "  tool_libs: the recipe selects it (recipe.yaml:9:12)",
+        "  tool_copyright: tool_libs requires it (slices/tool.yaml:2:13)",
+        "tool_libs",
+        "  tool_libs: the recipe selects it (recipe.yaml:9:12)",
+    ]
+    assert explain(world, "tool", "--format", "{{.Slice}}") == "tool_copyright\ntool_libs"

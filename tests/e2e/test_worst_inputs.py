@@ -1,8 +1,8 @@
 """The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
 
 Each row is what a person types and what must come of it. The project has a recipe that is built
-already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``,
-``noise`` (bytes that are no text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
+already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these: ``empty``,
+``noise`` (bytes that are not text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
 itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which extends itself).
 """
 
@@ -415,6 +415,22 @@ TABLE = [
     ("trust add noise --root", 8, "expected one public key in PEM"),
     ("trust why nothing:1", 10, "nothing:1 is not in the local store"),
     # Registries: push, pull, copy, tags, resolve, delete, login, logout
+    ("publish", 2, "there is no place to publish to"),
+    ("publish --oci new", 2, "there is nothing to publish"),
+    (f"publish --oci plain {IMAGE}", 10, "a file exists where a directory"),
+    (f"publish --oci no/such/place {IMAGE}", 10, "the parent directory does not exist"),
+    (f"publish --oci new {IMAGE} --name tags/list:1", 2, "cannot have the component 'tags'"),
+    (f"publish --oci new {IMAGE} --url https://a.example/b", 2, "has a path"),
+    (f"publish --oci s3:// {IMAGE}", 2, "'s3://' is not the URL of a bucket"),
+    (f"publish --oci new {IMAGE} --torrent", 2, "torrents need the URL"),
+    (f"publish --oci new {IMAGE} --tracker http://a.example/", 2, "--tracker is for torrents"),
+    (f"publish --oci new {IMAGE} --torrent --url https://a.example --tracker x", 2, "'x' is not a tracker"),
+    ("seed", 2, "DIR is missing"),
+    ("seed nowhere", 10, "there is no such directory"),
+    ("seed plain --only-tracker", 10, "there is no such directory"),
+    ("seed folder --tracker 99999999", 2, "is not HOST:PORT"),
+    ("seed folder --no-tracker --only-tracker", 2, "exclude each other"),
+    ("seed folder --only-tracker --tracker 203.0.113.1:1", 2, "203.0.113.1:1"),
     ("push", 2, "REF is missing"),
     (f"push nothing:1 {AWAY}", 10, "nothing:1 is not in the local store"),
     (f"push {IMAGE} 127.0.0.1:1/X", 2, "invalid repository name"),

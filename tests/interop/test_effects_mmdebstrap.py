@@ -27,6 +27,8 @@ from tests.support.peers import need
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.mirror, pytest.mark.long]
+
 SUITE = "bookworm"
 PACKAGES = [
     "apache2",
@@ -159,7 +161,6 @@ def ours(installed: Path) -> Iterator[Tree]:
         yield Tree({**image_tree.nodes, **changed_directories}, image_tree.read, image_tree.packages)
 
 
-@pytest.mark.mirror
 def test_every_difference_is_listed(installed: Path, ours: Tree) -> None:
     with tarfile.open(installed / "root.tar") as archive:
         installed_facts = dict(_installed_facts(archive))
@@ -183,7 +184,6 @@ def test_every_difference_is_listed(installed: Path, ours: Tree) -> None:
     assert not unused_rows, "rows without a difference:\n" + "\n".join(unused_rows)
 
 
-@pytest.mark.mirror
 def test_accounts_are_equal_except_for_their_ids(installed: Path, ours: Tree) -> None:
     with tarfile.open(installed / "root.tar") as archive:
         installed_files = {name: _read(archive, f"./etc/{name}").decode() for name in ("passwd", "group")}
@@ -196,7 +196,6 @@ def test_accounts_are_equal_except_for_their_ids(installed: Path, ours: Tree) ->
     assert _members(installed_files) - _members(image_files) == set()
 
 
-@pytest.mark.mirror
 def test_at_least_sixty_packages_have_a_script(ours: Tree) -> None:
     scripted = {package.name for package in ours.packages if "postinst" in package.files}
     assert len(scripted & set(PACKAGES)) >= 60

@@ -10,6 +10,8 @@ from tests.support import matrix, skopeo
 from tests.support.peers import need
 from tools import interop
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> matrix.Results:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.docs import ROOT
 
-pytestmark = [pytest.mark.pypi, pytest.mark.mirror]
+pytestmark = [pytest.mark.pypi, pytest.mark.mirror, pytest.mark.long]
 
 RECIPE = """\
 name: example.com/inner

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import archive
 from tests.support.archive import Deb, Suite, hardlink, symlink, text
+from tests.support.deb import Compression
 from tests.support.peers import need
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ HELLO = Deb(
 
 
 @pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst", "bz2", "lzma"])
-def test_dpkg_unpacks_synthetic_packages(compression: str, tmp_path: Path) -> None:
+def test_dpkg_unpacks_synthetic_packages(compression: Compression, tmp_path: Path) -> None:
     program = need("dpkg-deb")
-    deb = replace(HELLO, compression=compression)  # type: ignore[arg-type]  # parametrized as text
+    deb = replace(HELLO, compression=compression)
     assert deb.build() == deb.build()
     (tmp_path / deb.filename).write_bytes(deb.build())
     subprocess.run([program, "-R", tmp_path / deb.filename, tmp_path / "tree"], check=True)

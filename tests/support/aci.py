@@ -64,3 +64,24 @@ COMPRESSIONS: Mapping[str, Any] = {
     "bzip2": bz2.compress,
     "xz": lzma.compress,
 }
+
+
+def shell(path: Path, app: Mapping[str, Any], *items: Item, **members: Any) -> str:
+    """Write an image with busybox that runs ``app`` (default: as root); return its image ID."""
+    from tests.support import images
+    from tests.support.handmade import file as make_file
+    from tests.support.handmade import folder
+
+    made: list[Item] = [folder(""), *map(folder, ("bin", "etc", "root")), folder("tmp", 0o1777)]
+    content = images.shell()
+    for applet in ("cat", "chmod", "chroot", "env", "grep", "head", "mkdir", "nc", "sleep", "touch", "tr"):
+        content[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
+    for name in sorted(content):
+        value = content[name]
+        if isinstance(value, Entry):
+            made += [(value, b"")] if name != "tmp" else []
+        else:
+            data = value if isinstance(value, bytes) else value.encode()
+            made.append(make_file(name, data, 0o755))
+    made += items
+    return image(path, made, app={"user": "0", "group": "0", **app}, **members)

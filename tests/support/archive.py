@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import lzma
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from tests.support.deb import EPOCH, Deb, Item, folder, hardlink, paragraph, symlink, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pysequoia import PySigner
 
@@ -64,9 +65,7 @@ class Suite:
     """Additional fields of Release; an empty value removes a field."""
 
     def components(self) -> dict[str, Sequence[Deb]]:
-        if isinstance(self.packages, dict):
-            return self.packages
-        return {"main": self.packages}  # type: ignore[dict-item]  # a sequence is enough here
+        return dict(self.packages) if isinstance(self.packages, Mapping) else {"main": self.packages}
 
 
 def keyring(*names: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,12 +58,12 @@ def sign(folder: Path, wish: Wish | None = None, *, number: int = 0, kind: str =
 
 
 def trusted(
-    identity: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **options: object
+    identity: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **options: Any
 ) -> TrustedKey:
     """Return an identity with the trusted root of an instance (None: the public instance)."""
     root = b"" if number is None else instance(number).trusted_root()
     key = keyless.Identity(b"", keyless.KIND, identity=identity, issuer=issuer, root=root)
-    return TrustedKey(key=key, rule="test", label=key.title, **options)  # type: ignore[arg-type]  # options of several types
+    return TrustedKey(key=key, rule="test", label=key.title, **options)
 
 
 def root_file(path: Path, number: int = 0) -> Path:

@@ -12,7 +12,7 @@ import io
 import lzma
 import tarfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,8 +58,8 @@ def text(path: str, content: str, mode: int = 0o644) -> Item:
     return Item(path, content.encode(), mode=mode)
 
 
-def folder(path: str, mode: int = 0o755, **options: object) -> Item:
-    return Item(path, kind="dir", mode=mode, **options)  # type: ignore[arg-type]  # options of several types
+def folder(path: str, mode: int = 0o755, **options: Any) -> Item:
+    return Item(path, kind="dir", mode=mode, **options)
 
 
 def symlink(path: str, target: str) -> Item:

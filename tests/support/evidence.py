@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, System
 from pumice.formats import oci
@@ -18,7 +19,7 @@ def digest(text: str) -> str:
 
 def package(name: str, version: str = "1.0-1", **other: object) -> Package:
     """Return a package."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "type": "deb",
         "name": name,
         "version": version,
@@ -36,7 +37,7 @@ def package(name: str, version: str = "1.0-1", **other: object) -> Package:
         "sha512": hashlib.sha512(name.encode()).hexdigest(),
         **other,
     }
-    return Package(**values)  # type: ignore[arg-type]  # values of several types
+    return Package(**values)
 
 
 def facts(packages: int = 3, files: int = 30) -> Facts:

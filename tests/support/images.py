@@ -114,14 +114,19 @@ def compiled(folder: Path, source: str) -> bytes:
     return (folder / "program").read_bytes()
 
 
-def shell() -> Files:
-    """Return the content of a layer with busybox as `APPLETS`; skip the test if it is not installed."""
+def busybox() -> bytes:
+    """Return the program busybox, without libraries; skip the test if it is not installed."""
     from tests.support.peers import absent
 
     path = shutil.which("busybox")
     if path is None or b"ld-linux" in Path(path).read_bytes()[:4096]:
         absent("busybox-static is not installed")
-    files: Files = {"bin/busybox": Path(str(path)).read_bytes()}
+    return Path(str(path)).read_bytes()
+
+
+def shell() -> Files:
+    """Return the content of a layer with busybox as `APPLETS`; skip the test if it is not installed."""
+    files: Files = {"bin/busybox": busybox()}
     for applet in APPLETS:
         files[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
     files["etc/passwd"] = (

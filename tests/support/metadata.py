@@ -48,7 +48,11 @@ def make_pod(uuid: str = UUID, *, audiences: tuple[str, ...] = ()) -> PodMetadat
     image = appc_manifests.make_image_manifest(CONFIG, "example.com/web:1.0", DIGEST)
     runtime_app: dict[str, Any] = {"annotations": [{"name": "authors", "value": "Eve"}]}
     manifest = appc_manifests.make_pod_manifest(
-        {"web": (image, runtime_app), "helper": (image, {})}, annotations={"ip": "10.1.2.3"}
+        {
+            "web": (image, runtime_app, appc_manifests.image_id(image)),
+            "helper": (image, {}, appc_manifests.image_id(image)),
+        },
+        annotations={"ip": "10.1.2.3"},
     )
     apps = {
         name: AppMetadata(

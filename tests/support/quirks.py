@@ -403,7 +403,7 @@ COPY = [
     ),
     Quirk(
         "copy",
-        "a token for two repositories is no token",
+        "a token for two repositories is not valid",
         "GitLab",
         "GET",
         r"/token.*scope=.*scope=",

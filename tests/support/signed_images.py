@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pumice.formats import oci
 from pumice.image.model import Image
@@ -28,8 +29,8 @@ def key(number: int = 0) -> keys.PrivateKey:
     return _key(number)
 
 
-def trusted(number: int = 0, **options: object) -> TrustedKey:
-    return TrustedKey(key=key(number).public_key, rule="test", **options)  # type: ignore[arg-type]  # options of several types
+def trusted(number: int = 0, **options: Any) -> TrustedKey:
+    return TrustedKey(key=key(number).public_key, rule="test", **options)
 
 
 def image(

@@ -348,7 +348,7 @@ def compare(registry: Registry, workers: list[Worker]) -> list[str]:
             expect(_list_referrers(registry.ask, repo, subject) == digests, f"{subject} has other referrers")
     last = registry.ask("HEAD", "/v2/everybody/manifests/latest").headers["Docker-Content-Digest"]
     pushed = {digest for worker in workers for digest in worker.shared}
-    expect(not pushed or last in pushed, f"the shared tag is {last}, which nobody pushed")
+    expect(not pushed or last in pushed, f"the shared tag is {last}, which was not pushed")
     return problems
 
 

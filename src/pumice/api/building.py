@@ -16,10 +16,12 @@ from pumice.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from pumice.api.recipe import Recipe
     from pumice.assembly import image as assembly_image
     from pumice.assembly.recipe_build import BuildSettings, RecipeBuild
+    from pumice.assembly.recipe_builds import FinishedBuild
     from pumice.assembly.signing import SigningKey
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
@@ -99,8 +101,6 @@ def build_all(
     reject_collisions((plan.recipe.path, _list_targets(plan)) for plan in plans)
     signing_key = None if key is None else _find_signing_key(key, environ)
     reporter = progress or Silent()
-    images: list[BuiltImage] = []
-    errors: list[PumiceError] = []
     jobs = [BuildJob(plan.recipe.effective, plan.settings, reporter) for plan in plans]
     with (
         open_home(store, environ, progress) as home,
@@ -109,14 +109,7 @@ def build_all(
         delivery = _Delivery(
             home=home, environ=environ, progress=progress, signing_key=signing_key, save=save
         )
-        for plan, future in zip(plans, builds, strict=True):
-            try:
-                images.append(_deliver(plan, future.result().build, delivery))
-            except PumiceError as error:
-                errors.append(error)
-    if errors:
-        raise errors[0]
-    return images
+        return _deliver_all(plans, builds, delivery)
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -173,6 +166,22 @@ def _list_targets(plan: _Plan) -> list[str]:
     tags = () if recipe.version_from else (recipe.version, *recipe.tags)
     destinations = (str(destination.address) for destination in plan.destinations)
     return [str(lock_path(plan.recipe.path)), *destinations, *(f"{recipe.name}:{tag}" for tag in tags)]
+
+
+def _deliver_all(
+    plans: Sequence[_Plan], builds: Sequence[Future[FinishedBuild]], delivery: _Delivery
+) -> list[BuiltImage]:
+    """Deliver each image when it is built; raise the first error when all builds are finished."""
+    images: list[BuiltImage] = []
+    errors: list[PumiceError] = []
+    for plan, future in zip(plans, builds, strict=True):
+        try:
+            images.append(_deliver(plan, future.result().build, delivery))
+        except PumiceError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return images
 
 
 def _deliver(plan: _Plan, built: RecipeBuild, delivery: _Delivery) -> BuiltImage:

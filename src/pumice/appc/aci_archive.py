@@ -1,6 +1,6 @@
 """The archive of an App Container image: what is in it, and how it is read and written (spec/aci.md).
 
-An image is a tar archive with a file ``manifest`` and a directory ``rootfs``, and nothing else beside them.
+An image is a tar archive with a file ``manifest`` and a directory ``rootfs``, and nothing else.
 Its ID is the SHA-512 of the uncompressed archive.
 """
 
@@ -268,7 +268,7 @@ def _detect(start: bytes) -> str:
     kind = detect_compression(start[:6])
     if kind == "plain" and start[257:262] != b"ustar":
         if _is_encrypted(start):
-            raise FormatError("the image is encrypted", hint="decrypt it first: gpg --decrypt FILE")
+            raise FormatError("the image is encrypted", hint="decrypt it first: pumice aci decrypt FILE NEW")
         raise FormatError("the file is not an App Container image: it is not a tar archive")
     return kind
 

@@ -41,16 +41,13 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 def check_identifier(text: str, where: str, findings: Findings) -> str:
     """Return an AC Identifier, such as the name of an image or a label; raises FormatError."""
-    if _IDENTIFIER.fullmatch(text) and len(text) <= _MAX_NAME:
+    if is_identifier(text):
         return text
     parts = text.split("/")
     if len(text) > _MAX_NAME or not _LOOSE_IDENTIFIER.fullmatch(text) or "." in parts or ".." in parts:
-        raise FormatError(
-            f"{text[:100]!r} is not an AC identifier",
-            where=where,
-            hint="use lower-case letters and digits, joined by one of - . _ ~ and /",
-        )
-    findings.warn(where, f"{text[:100]!r} has several separators in a row")
+        hint = "use lower-case letters and digits, joined by one of - . _ ~ and /"
+        raise FormatError(f"{text[:100]!r} is not an AC identifier", where=where, hint=hint)
+    _warn_of_separators(text, where, findings)
     return text
 
 
@@ -64,13 +61,14 @@ def check_name(text: str, where: str, findings: Findings) -> str:
     if _NAME.fullmatch(text) and len(text) <= _MAX_NAME:
         return text
     if len(text) > _MAX_NAME or not _LOOSE_NAME.fullmatch(text):
-        raise FormatError(
-            f"{text[:100]!r} is not an AC name",
-            where=where,
-            hint="use lower-case letters and digits, joined by one -",
-        )
-    findings.warn(where, f"{text[:100]!r} has several separators in a row")
+        hint = "use lower-case letters and digits, joined by one -"
+        raise FormatError(f"{text[:100]!r} is not an AC name", where=where, hint=hint)
+    _warn_of_separators(text, where, findings)
     return text
+
+
+def _warn_of_separators(text: str, where: str, findings: Findings) -> None:
+    findings.warn(where, f"{text[:100]!r} has several separators in a row")
 
 
 def make_name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from pumice.packing.config import PATH
 from pumice.packing.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from pumice.assembly.layer_assembly import LayerContents
@@ -130,14 +131,26 @@ def check_finished_image(image: Image, home: Home, progress: Progress) -> tuple[
 
     Raises the errors of reading and unpacking the image.
     """
+    cached = _CACHE.get(home, _CACHE.key(image.root.digest))
+    if cached is not None:
+        return cached.findings
+    with open_checked_image(image, home, progress) as checked_image:
+        findings = check_image(checked_image)
+    record_findings(image.root.digest, findings, home)
+    return findings
+
+
+@contextmanager
+def open_checked_image(image: Image, home: Home, progress: Progress) -> Iterator[CheckedImage]:
+    """Give the tree and the settings of an image of one platform, whose files are unpacked until the end.
+
+    Raises the errors of reading and unpacking the image.
+    """
     from pumice.image import layer_scan
     from pumice.image.flatten import flatten
     from pumice.packing.tree import Node
     from pumice.runtime import prepared_tree
 
-    cached = _CACHE.get(home, _CACHE.key(image.root.digest))
-    if cached is not None:
-        return cached.findings
     entries = flatten(layer_scan.scan_layer(layer, home.records).entries for layer in image.layers())
     nodes = {
         path: Node(msgspec.structs.replace(item.entry, path=path)) for path, item in entries.items() if path
@@ -146,9 +159,7 @@ def check_finished_image(image: Image, home: Home, progress: Progress) -> tuple[
         root = prepared.root
         tree = Tree(nodes, lambda path: _read_unpacked(root, path, 0, nodes[path].entry.size))
         settings = _settings_of_config(image.config().config)
-        findings = check_image(CheckedImage(tree, lambda *part: _read_unpacked(root, *part), settings))
-    record_findings(image.root.digest, findings, home)
-    return findings
+        yield CheckedImage(tree, lambda *part: _read_unpacked(root, *part), settings)
 
 
 def _read_unpacked(root: Path, path: str, offset: int, size: int) -> bytes:

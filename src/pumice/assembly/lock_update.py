@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.lock import Role
     from pumice.recipe.model import Recipe, Request
+    from pumice.slices.model import Release, Slice
 
 _CONTROL_FIELDS = (
     "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
@@ -71,9 +72,7 @@ def update_lock(
             resolved = _resolve(universe, needs, progress)
             if release:
                 slices = select_slices(recipe, release, architecture)
-                whole = {record.name for record, _ in resolved}
-                records = find_records(slices, universe, whole, {pin.name: pin for pin in pins})
-                resolved = sorted([*resolved, *((record, "slice") for record in records)], key=_record_name)
+                resolved = _add_sliced_packages(resolved, release, slices, universe, pins)
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
@@ -88,8 +87,18 @@ def update_lock(
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
 
 
-def _record_name(item: tuple[PackageRecord, Role]) -> str:
-    return item[0].name
+def _add_sliced_packages(
+    resolved: Sequence[tuple[PackageRecord, Role]],
+    release: Release,
+    slices: Sequence[Slice],
+    universe: Universe,
+    pins: Sequence[LockedPackage],
+) -> list[tuple[PackageRecord, Role]]:
+    """Return the resolved packages, and those of which the image has only slices, by name."""
+    whole = {record.name for record, _ in resolved}
+    records = find_records(release, slices, universe, whole, {pin.name: pin for pin in pins})
+    sliced: list[tuple[PackageRecord, Role]] = [(record, "slice") for record in records]
+    return sorted([*resolved, *sliced], key=lambda item: item[0].name)
 
 
 def _has_same_packages(lock: Lock, old_lock: Lock) -> bool:

@@ -10,7 +10,7 @@ from pumice.assembly.context import BuildContext, default_processors
 from pumice.assembly.locked_package import lock_package
 from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
 from pumice.assembly.slice_archives import find_sources
-from pumice.assembly.slice_cut import WHOLE_PACKAGE
+from pumice.assembly.slice_packages import WHOLE_PACKAGE
 from pumice.omission.graph import make_graph
 from pumice.omission.providers import Providers
 from pumice.omission.tables import find_omittable
@@ -25,7 +25,7 @@ from pumice.slices.package_files import list_package_files
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.assembly.slice_cut import CutSettings
+    from pumice.assembly.slice_packages import CutSettings
     from pumice.packing.segments import Segment
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage

@@ -89,7 +89,7 @@ def _write_tree(cut: CutTree, folder: RootfsWriter) -> None:
     for position, paths in names.items():
         item = items[position]
         body = io.BytesIO(cut.read(item) if item.entry.kind == "file" else b"")
-        folder.add_entry(msgspec.structs.replace(item.entry, path=paths[0]), body)  # type: ignore[arg-type]
+        folder.add_entry(msgspec.structs.replace(item.entry, path=paths[0]), body)  # type: ignore[arg-type]  # a BytesIO is read like a regular file
         for path in paths[1:]:
             folder.add_hardlink(
                 msgspec.structs.replace(item.entry, path=path, kind="hardlink", size=0, link=paths[0])

@@ -65,13 +65,9 @@ def commands(image: CheckedImage) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def follow_commands(image: CheckedImage) -> Reach:
     """Return what the commands of ``image`` reach."""
-    walk = _Walk(image)
+    walk = FileWalk(image)
     for key, words in commands(image):
-        program = image.find_command(words[0])
-        if program is not None:
-            walk.add(program, key)
-        for path in _argument_paths(words[1:]):
-            walk.add(path, key)
+        walk.add_command(words, key)
     for _, words in started_programs(image):
         program = image.find_command(words[0])
         if program is not None:
@@ -88,24 +84,42 @@ def _argument_paths(arguments: tuple[str, ...]) -> Iterator[str]:
             yield value
 
 
-class _Walk:
-    """The state of following files; every file is read once."""
+class FileWalk:
+    """Follows files from those that were added; every file is read once.
+
+    ``files`` are the files that were reached, by path without a slash in front; ``missing`` is what they
+    need and the image does not have.
+    """
 
     def __init__(self, image: CheckedImage) -> None:
         self.files: dict[str, ReachedFile] = {}
         self.missing: list[MissingFile] = []
         self._image = image
         self._pending: list[ReachedFile] = []
+        self._quiet: set[str] = set()
         self._directories = default_directories(image)
 
-    def add(self, path: str, key: str, by: str = "") -> None:
-        """Follow the regular file that ``path`` leads to; ignore anything else."""
+    def add_command(self, words: tuple[str, ...], key: str) -> None:
+        """Follow the program of a command, and the absolute paths among its arguments."""
+        program = self._image.find_command(words[0])
+        if program is not None:
+            self.add(program, key)
+        for path in _argument_paths(words[1:]):
+            self.add(path, key)
+
+    def add(self, path: str, key: str, by: str = "", *, is_quiet: bool = False) -> None:
+        """Follow the regular file that ``path`` leads to; ignore anything else.
+
+        With ``is_quiet``, the paths in its text do not count.
+        """
         real = self._image.real_path(path)
         if real is None or real in self.files or not self._image.size(real) or len(self.files) >= _MAX_FILES:
             return
         file = ReachedFile(path=real, key=key, by=by, executable=read_executable(self._image, real))
         self.files[real] = file
         self._pending.append(file)
+        if is_quiet:
+            self._quiet.add(real)
 
     def run(self) -> None:
         """Follow files until nothing new is reached."""
@@ -116,7 +130,8 @@ class _Walk:
             else:
                 if file.executable is not None:
                     self._follow_script(file, file.executable)
-                self._follow_text(file)
+                if file.path not in self._quiet:
+                    self._follow_text(file)
 
     def _follow_program(self, file: ReachedFile, program: ElfProgram) -> None:
         if program.interpreter:

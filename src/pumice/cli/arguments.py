@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pumice import files
 from pumice.cli.output import PROGRESS_MODES
@@ -17,7 +17,7 @@ from pumice.cli.streams import COLOR_MODES, find_color_mode, has_color, set_colo
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     OptionGroup = argparse._ActionsContainer  # a parser or one of its groups; argparse exports no name for it
 
@@ -170,12 +170,23 @@ class _ColorAction(argparse.Action):
         set_color_mode(values)
 
 
-def make_action_parser(verb: str, description: str, *, epilog: str = "") -> Parser:
-    """Return the parser of a command with actions, such as ``pumice trust add``; see `add_action`."""
+class ActionModule(Protocol):
+    """The module of an action, such as that of ``pumice trust add``."""
+
+    def add_parser(self, parser: Parser) -> None:
+        """Add the action to the parser of its command."""
+
+
+def make_action_parser(
+    verb: str, description: str, actions: Iterable[ActionModule] = (), *, epilog: str = ""
+) -> Parser:
+    """Return the parser of a command with actions, such as ``pumice trust add``; see also `add_action`."""
     parser = make_parser(verb, description, progress=False, epilog=epilog)
     parser.add_subparsers(
         dest="action", metavar="ACTION", title="actions", required=True, prog=parser.prog, parser_class=Parser
     )
+    for action in actions:
+        action.add_parser(parser)
     return parser
 
 
@@ -228,7 +239,8 @@ def add_action(
     the description of the action if there is no other.
     """
     actions = action_parsers(parser)
-    assert actions is not None, "the parser is not one of make_action_parser"  # noqa: S101 - a bug in the caller
+    if actions is None:
+        raise TypeError("the parser is not one of make_action_parser")
     action_parser: Parser = actions.add_parser(
         name,
         help=summary,

@@ -24,10 +24,14 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (
             "APP",
             "AUDIENCE",
+            "BOOL",
+            "KEYS",
             "CLAIM=PATTERN",
             "ID",
             "INSTRUCTION",
             "NAME[:VERSION]",
+            "NAME[:VERSION][,LABEL=VALUE...]",
+            "PORT",
             "PKG|SLICE",
             "QUERY",
             "SLICE",
@@ -57,25 +61,31 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "FORMAT",
             "HEX",
             "HOST",
+            "CMD",
             "HOST:PORT",
             "HOST[/PATH]",
             "HOURS",
+            "MIB",
             "N",
             "NAME=VALUE",
             "NET",
             "PORT[/PROTOCOL]",
             "[ADDR:][HOST:]PORT",
+            "NAME:TAG",
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
             "P",
+            "PATH",
             "PATTERN",
             "PACKAGE",
             "PKG",
             "PREFIX",
             "PROGRAM",
             "REPOSITORY",
+            "SCHEME:KEY",
             "SECONDS",
             "SIGNAL",
+            "SUITE",
             "TEXT",
             "TIME",
             "TYPE",
@@ -89,8 +99,10 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
-_DIRECTORIES = frozenset(("DIR", "DIR|NAME", "POLICY"))
+_FILES = frozenset(
+    ("FILE", "FILE[:PASSPHRASE]", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE")
+)
+_DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",
     "oci-archive:": "OCI image layout in a tar file",

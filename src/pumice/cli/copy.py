@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import encryption_options, output, registries
 
 if TYPE_CHECKING:
     import argparse
@@ -30,10 +30,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SRC", help="image to copy")
     parser.add_argument("target", metavar="DST", help="where to copy it")
-    command_line.add_quiet_option(parser)
-    registries.graph_options(parser)
-    registries.store_options(parser)
-    registries.options(parser)
+    registries.transfer_options(parser)
+    encryption_options.add_options(parser.add_argument_group("encryption"))
     return parser
 
 

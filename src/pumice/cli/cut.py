@@ -37,7 +37,7 @@ def parser() -> command_line.Parser:
     parser.add_argument("slices", metavar="SLICE", nargs="*", help="slice to cut, with all it requires")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="directory to write into")
     releases.add_release_options(parser)
-    releases.add_source_options(parser)
+    releases.add_package_options(parser)
     parser.add_argument(
         "--ignore",
         choices=("unmaintained", "unstable"),
@@ -45,7 +45,6 @@ def parser() -> command_line.Parser:
         default=[],
         help="cut from a release that is no longer supported, or not yet; can be repeated",
     )
-    command_line.add_offline_option(parser)
     command_line.add_quiet_option(parser)
     return parser
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
-from pumice.cli import output, recipes, results
+from pumice.cli import explain_slices, output, recipes, results
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
@@ -31,12 +31,16 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice explain``."""
     parser = command_line.make_parser(
         "explain",
-        "Show why a package is in an image and how much space it takes.",
-        examples=("pumice explain recipe.yaml libssl3",),
+        "Show why a package or slice is in an image, and how much space a package takes.",
+        examples=(
+            "pumice explain recipe.yaml libssl3",
+            "pumice explain recipe.yaml libssl3_libs",
+            "pumice explain recipe.yaml /usr/bin/openssl",
+        ),
     )
     recipes.add_recipe_path(parser)
-    parser.add_argument("package", metavar="PACKAGE", help="package to explain")
-    results.add_format_options(parser, "explain", default="text", example="Version")
+    parser.add_argument("package", metavar="PACKAGE", help="package, slice or path in a slice to explain")
+    results.add_format_options(parser, "explain", default="text", example="Version", has_variants=True)
     command_line.add_recipe_argument_option(parser)
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)
@@ -58,6 +62,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parse(arguments)
+    if explain_slices.is_about_slices(options.package):
+        options.recipe = recipes.find_recipe(options.recipe)
+        return explain_slices.run(options)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = output.make_progress(options.progress)
@@ -70,6 +77,8 @@ def main(arguments: Sequence[str]) -> int:
     ):
         path = locking.lock_path(options.recipe)
         lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
+        if explain_slices.is_sliced(options.package, lock):
+            return explain_slices.run(options)
         from pumice.assembly import lock_update
         from pumice.assembly.omission_explanation import explain_omission
         from pumice.resolve.explain import explain_package
@@ -91,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
         ]
     results.write_result(
         explanations,
-        options.format,
+        results.check_template(options.format, "explain"),
         lambda: _format_all(explanations),
     )
     return 0

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import output, reading, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,12 +60,8 @@ def main(arguments: Sequence[str]) -> int:
         options.format, "files by-package" if options.by_package else "files"
     )
     from pumice.image import inventory
-    from pumice.store.home import Home, locate
 
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as whole_image,
-    ):
+    with reading.open_image(options) as (whole_image, home):
         image = _chosen(whole_image, options.platform)
         image_inventory = inventory.read_inventory(image, home.records)
     key = options.sort or ("size" if options.by_package else "path")

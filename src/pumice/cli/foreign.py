@@ -91,7 +91,6 @@ COMMANDS: dict[str, str] = {
     # apko, and tools for packages
     "add": _RECIPE_PACKAGES,
     "install": _RECIPE_PACKAGES,
-    "publish": "run 'pumice build --push RECIPE', or 'pumice push REF'",
     "remove": "remove the package from 'packages' in the recipe; 'pumice rm REF' removes an image",
     "show-config": "run 'pumice show RECIPE'",
     "show-packages": "run 'pumice explain RECIPE PACKAGE', or read the lock",

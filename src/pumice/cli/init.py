@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NOT_RECIPES = frozenset({".json", ".toml", ".txt", ".xml", ".tar", ".lock"})
-"""Suffixes of files that are no recipes; a directory may have others, such as app-1.0."""
+"""Suffixes of files that are not recipes; a directory may have others, such as app-1.0."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import output, reading, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,13 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.image import summary
-    from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as image,
-    ):
+    with reading.open_image(options) as (image, home):
         image_summary = summary.summarize(image, platform, home.records)
     results.write_result(image_summary, options.format, lambda: _format_text(image_summary))
     return 0

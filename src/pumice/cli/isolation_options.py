@@ -197,7 +197,7 @@ def _apply_security_options(isolation: Isolation, texts: Iterable[str]) -> Isola
     labels: list[str] = []
     unmasked: list[str] = []
     for text in texts:
-        name, value = re.fullmatch(r"([^=:]*)[=:]?(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]  # it always matches
+        name, value = [*re.split("[=:]", text, maxsplit=1), ""][:2]
         if name == "seccomp" and value:
             changes["seccomp"] = value if value in ("unconfined", "default") else os.path.abspath(value)  # noqa: PTH100 - links stay
         elif name == "no-new-privileges" and value in ("", "true", "false"):

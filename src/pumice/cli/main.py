@@ -7,6 +7,7 @@ with a function ``main(arguments) -> int``; the table below is all that the help
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "slice": ("pumice.cli.slice", "List, show and check the slices of packages", "Recipes"),
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build an image from a recipe", "Images"),
+    "slim": ("pumice.cli.slim", "Show what an image does not need, and write a smaller recipe", "Images"),
     "cut": ("pumice.cli.cut", "Cut slices of packages into a directory", "Images"),
     "run": ("pumice.cli.run", "Run an image without root or a daemon", "Images"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
@@ -46,7 +48,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("pumice.cli.status", "Show the state of pods", "Pods"),
     "logs": ("pumice.cli.logs", "Print what the program of a pod wrote", "Pods"),
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
+    "attach": ("pumice.cli.attach", "Connect your terminal to the program of a running pod", "Pods"),
     "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
+    "rename": ("pumice.cli.rename", "Give a pod another name", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
@@ -73,11 +77,15 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Copy an image between registries, files and the store",
         "Registries",
     ),
+    "publish": ("pumice.cli.publish", "Publish images as files for a web server", "Registries"),
+    "seed": ("pumice.cli.seed", "Share published images with BitTorrent", "Registries"),
     "tags": ("pumice.cli.tags", "List the tags of a repository", "Registries"),
     "resolve": ("pumice.cli.resolve", "Print the digest of a reference", "Registries"),
     "delete": ("pumice.cli.delete", "Delete an image from a registry", "Registries"),
     "login": ("pumice.cli.login", "Log in to a registry", "Registries"),
     "logout": ("pumice.cli.logout", "Log out of a registry", "Registries"),
+    "discover": ("pumice.cli.discover", "Show where the images and keys of a name are", "Discovery"),
+    "fetch": ("pumice.cli.fetch", "Fetch an image by its name into the local store", "Discovery"),
     "convert": ("pumice.cli.convert", "Convert an image between OCI and App Container", "App Container"),
     "aci": ("pumice.cli.aci", "Validate, build and unpack App Container images", "App Container"),
     "tag": ("pumice.cli.tag", "Add names to an image in the store or in a registry", "Store"),
@@ -121,9 +129,9 @@ INTERRUPTED = 130
 def run() -> None:
     """Run the program ``pumice``; never returns."""
     _open_closed_streams()
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # Not every terminal encoding has all characters of a path, which must not make a command fail.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # TextIO lacks it
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     # Whoever waits for a program should not wait for Python, too.
     if code == INTERRUPTED or (len(sys.argv) > 1 and sys.argv[1] in _QUICK):

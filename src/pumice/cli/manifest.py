@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,13 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as image,
-    ):
+    with reading.open_image(options) as (image, _):
         chosen_image = image.select(platform) if platform else image
         sys.stdout.buffer.write(chosen_image.document(chosen_image.root))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -13,11 +14,14 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
+    from pumice.image.model import Image
     from pumice.progress import Progress
-    from pumice.runtime.pod_inputs.model import PodInput
+    from pumice.runtime.pod_inputs.model import InputApp, PodInput
     from pumice.runtime.run_options import PodOptions
+    from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
 Container pod manifest; - is standard input. What FILE asks for and Pumice does not have is named in a
@@ -47,6 +51,18 @@ def parser() -> command_line.Parser:
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
     pods.add_argument("--strict", action="store_true", help="fail if FILE asks for what Pumice does not have")
+    pods.add_argument(
+        "--aci",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="App Container image of an app, or a dependency of one (repeatable)",
+    )
+    pods.add_argument(
+        "--mds",
+        action="store_true",
+        help="give the pod access to the metadata service (default: for App Container pod manifests)",
+    )
     network_options.add_options(parser.add_argument_group("network"))
     command_line.add_admission_options(parser.add_argument_group("admission"), "run the images")
     registries.options(parser)
@@ -69,11 +85,12 @@ def main(arguments: Sequence[str]) -> int:
     exit_on_signals()
     home = Home(locate(os.environ))
     with ExitStack() as stack:
+        open_image = _image_opener(options, home, progress)
         apps = []
         for app in pod_input.apps:
-            image = stack.enter_context(registries.open_image(app.reference, home, progress, options))
+            reference, image = stack.enter_context(open_image(app))
             source = ImageOptions(
-                reference=app.reference,
+                reference=reference,
                 is_insecure="image" in options.insecure_options,
                 allow_older=options.allow_older,
                 confirm=confirmation.unsigned_image_question(),
@@ -83,6 +100,34 @@ def main(arguments: Sequence[str]) -> int:
     if pod.detached:
         print(pod.id)
     return code
+
+
+def _image_opener(
+    options: argparse.Namespace, home: Home, progress: Progress
+) -> Callable[[InputApp], AbstractContextManager[tuple[str, Image]]]:
+    """Return what gives the image of an app and its reference; raises PumiceError."""
+    from contextlib import contextmanager
+
+    files = []
+    if options.aci:
+        from pumice.runtime.app_container import pod_images
+
+        files = pod_images.open_files(options.aci, progress)
+
+    @contextmanager
+    def open_image(app: InputApp) -> Iterator[tuple[str, Image]]:
+        reference, image_id = app.reference, app.options.image_id
+        if files and (file := pod_images.find_file(app, files)):
+            yield file.path, file.image
+            return
+        if image_id and reference == image_id:
+            from pumice.runtime.app_container import pod_images as images
+
+            reference = images.find_stored(image_id, home)
+        with registries.open_image(reference, home, progress, options) as image:
+            yield reference, image
+
+    return open_image
 
 
 def _report_ignored(pod: PodInput, progress: Progress, *, strict: bool) -> None:
@@ -99,7 +144,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
 
     from pumice.runtime.container import HOSTNAME
     from pumice.runtime.pods import pod_store
-    from pumice.runtime.run_options import PodOptions
+    from pumice.runtime.run_options import MetadataRequest, PodOptions
 
     if pod.network and not options.network:
         options.network = pod.network
@@ -120,9 +165,11 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
         remove=options.rm or not (options.detach or options.pod_name),
         run_options=tuple(words),
         run_arguments=(os.path.abspath(options.file) if options.file != "-" else "-",),  # noqa: PTH100 - links stay
-        run_directory=os.getcwd(),  # noqa: PTH109 - as text
+        run_directory=str(Path.cwd()),
         run_verb="play",
         volumes=pod.volumes,
+        annotations=pod.annotations,
+        metadata=MetadataRequest() if options.mds or pod.has_metadata else None,
         is_pod_of_several=True,
         shares_pids=pod.shares_pids,
     )

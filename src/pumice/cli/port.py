@@ -88,7 +88,7 @@ def _describe(port: PublishedPort) -> ListedPort:
     return ListedPort(
         container_port=port.container,
         protocol=port.protocol,
-        host_ip=port.address or "0.0.0.0",  # noqa: S104 - as podman shows it
+        host_ip=port.shown_address,
         host_port=port.host,
     )
 

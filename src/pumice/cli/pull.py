@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import encryption_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pumice.cli.presenters import Quiet
     from pumice.image.transports.locations import Location, OpenedImage
 
 _EPILOG = """A name without a host is one of Docker Hub, docker.io. The image is named HOST/NAME:TAG
@@ -32,24 +33,28 @@ def parser() -> argparse.ArgumentParser:
         "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
-    command_line.add_quiet_option(parser)
-    registries.graph_options(parser)
-    registries.store_options(parser)
-    registries.options(parser)
+    registries.peer_options(parser)
+    registries.transfer_options(parser)
+    group = parser.add_argument_group("encryption")
+    encryption_options.add_decryption_option(group, "decrypt the layers with this private key")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
+    return pull(options, options.reference, options.name or "", output.make_progress(options.progress))
+
+
+def pull(options: argparse.Namespace, reference: str, new_name: str, progress: Quiet) -> int:
+    """Pull an image into the store, by default under the name that it has, and print its digest."""
     from pumice.image.transports import locations, references
 
-    source = references.parse_pull_source(options.reference)
+    source = references.parse_pull_source(reference)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
 
     def destination(opened: OpenedImage) -> Location:
-        name = options.name or _name_in_store(opened, source)
+        name = new_name or _name_in_store(opened, source)
         return references.parse_destination(locations.with_scheme(locations.STORE, name))
 
     copied = registries.transfer(options, lambda _: source, destination, progress)

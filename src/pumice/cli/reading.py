@@ -36,12 +36,10 @@ def select_platform(image: Image, platform: str | None) -> Image:
 
 
 @contextmanager
-def open_platform(
-    options: argparse.Namespace, progress: Progress | None = None
-) -> Iterator[tuple[Image, Home]]:
-    """Give the image of one platform that ``reference`` and ``platform`` name, and the store.
+def open_image(options: argparse.Namespace, progress: Progress | None = None) -> Iterator[tuple[Image, Home]]:
+    """Give the image that ``reference`` names, with all its platforms, and the store.
 
-    ``options`` are those of a parser with `platform_option` and the options of `registries`.
+    ``options`` are those of a parser with the options of `registries`.
     """
     from pumice.cli import registries
     from pumice.store.home import Home, locate
@@ -50,6 +48,18 @@ def open_platform(
         Home(locate(os.environ), progress=progress) as home,
         registries.open_image(options.reference, home, progress, options) as image,
     ):
+        yield image, home
+
+
+@contextmanager
+def open_platform(
+    options: argparse.Namespace, progress: Progress | None = None
+) -> Iterator[tuple[Image, Home]]:
+    """Give the image of one platform that ``reference`` and ``platform`` name, and the store.
+
+    ``options`` are those of a parser with `platform_option` and the options of `registries`.
+    """
+    with open_image(options, progress) as (image, home):
         yield select_platform(image, options.platform), home
 
 

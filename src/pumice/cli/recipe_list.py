@@ -40,7 +40,7 @@ class Failures:
             yield
         except PumiceError as error:
             self._add(path, error)
-        except OSError as error:  # expected ones are translated where they occur; others are no bugs either
+        except OSError as error:  # expected ones are translated where they occur; others are not bugs either
             place = f"{error.filename}: " if error.filename else ""
             self._add(path, ImageError(f"{place}{(error.strerror or str(error)).lower()}"))
 

@@ -13,6 +13,7 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from pumice.image.model import Image
@@ -71,12 +72,30 @@ def graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", metavar="PLATFORM", help="copy one platform only, such as linux/arm64")
 
 
+def peer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that turns off downloads from peers."""
+    parser.add_argument(
+        "--no-peers",
+        dest="peers",
+        action="store_false",
+        help="do not download from others who have the image (BitTorrent)",
+    )
+
+
 def store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the images that may enter the store."""
     parser.add_argument(
         "--as", dest="signed_as", default="", metavar="NAME", help="name that the image must be signed as"
     )
     command_line.add_admission_options(parser, "accept the image")
+
+
+def transfer_options(parser: command_line.Parser) -> None:
+    """Add the options of a command that copies images which may enter the store."""
+    command_line.add_quiet_option(parser)
+    graph_options(parser)
+    store_options(parser)
+    options(parser)
 
 
 def client_settings(options: argparse.Namespace | None) -> ClientSettings:
@@ -97,7 +116,7 @@ def client(options: argparse.Namespace | None, progress: Progress) -> Iterator[C
     """Give a client with the credentials of this machine; ``options`` has the values of `options`."""
     from pumice.registry.client import Client
 
-    with Client(_credentials(options), client_settings(options), progress=progress) as opened:
+    with Client(find_credentials(options), client_settings(options), progress=progress) as opened:
         yield opened
 
 
@@ -107,8 +126,11 @@ def auth_environment(options: argparse.Namespace | None) -> dict[str, str]:
     return {**os.environ, **({"REGISTRY_AUTH_FILE": file} if file else {})}
 
 
-def _credentials(options: argparse.Namespace | None) -> Credentials:
-    """Return the login of ``--creds``, else the files with logins; raises UsageError."""
+def find_credentials(options: argparse.Namespace | None, hosts: frozenset[str] = frozenset()) -> Credentials:
+    """Return the login of ``--creds``, else the files with logins; raises UsageError.
+
+    ``hosts`` are those that ``--creds`` is for, by default the registries that the command line names.
+    """
     from pumice.registry.credentials import AuthFiles, NamedRegistryLogin
 
     creds = getattr(options, "creds", None)
@@ -116,7 +138,7 @@ def _credentials(options: argparse.Namespace | None) -> Credentials:
     if creds is not None and file is not None:
         raise UsageError("--creds and --authfile exclude each other", hint="pass one of them")
     if options is not None and creds is not None:
-        return NamedRegistryLogin(_read_login(creds), _named_hosts(options))
+        return NamedRegistryLogin(_read_login(creds), hosts or _named_hosts(options))
     if file is not None and not files.is_file(file):
         raise UsageError("there is no such file with logins", where=file[:200], hint="check --authfile")
     return AuthFiles(auth_environment(options))
@@ -164,13 +186,18 @@ def access(
     options: argparse.Namespace | None = None,
     *,
     stdout: BinaryIO | None = None,
+    open_client: Callable[[], AbstractContextManager[Client]] | None = None,
 ) -> Iterator[Access]:
-    """Give what locations are read and written with. No registry is contacted before one is needed."""
+    """Give what locations are read and written with. No registry is contacted before one is needed.
+
+    ``open_client`` opens the client, by default that of `client`.
+    """
     from pumice.image.transports.access import open_access
     from pumice.progress import Silent
 
     progress = progress or Silent()
-    with open_access(home, lambda: client(options, progress), progress, stdout=stdout) as opened:
+    opener = open_client or (lambda: client(options, progress))
+    with open_access(home, opener, progress, stdout=stdout) as opened:
         yield opened
 
 
@@ -250,13 +277,17 @@ def transfer(
     find_source: Callable[[Home], Location],
     find_destination: Callable[[OpenedImage], Location],
     progress: Progress,
+    *,
+    open_client: Callable[[], AbstractContextManager[Client]] | None = None,
 ) -> CopiedImage:
     """Copy an image as `graph_options` say; return where the copy is.
 
-    `store_options` say which images may enter the store. Raises PumiceError.
+    `store_options` say which images may enter the store. ``open_client`` is as for `access`. Raises
+    PumiceError.
     """
     import sys
 
+    from pumice.cli import encryption_options
     from pumice.formats import platforms
     from pumice.image.transports import transfer
     from pumice.image.transports.local_source import image_of
@@ -265,7 +296,7 @@ def transfer(
     platform = platforms.parse_platform(options.platform) if options.platform else None
     with (
         Home(locate(os.environ), progress=progress) as home,
-        access(home, progress, options, stdout=sys.stdout.buffer) as opened,
+        access(home, progress, options, stdout=sys.stdout.buffer, open_client=open_client) as opened,
     ):
         origin = find_source(home)
         image = origin.open(opened)
@@ -273,10 +304,27 @@ def transfer(
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
         is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
+        image = encryption_options.transform(options, image)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
-        counts = transfer.copy_image(gathered, image, to, opened)
+        with _sharing(options, gathered, home, opened) as shared:
+            counts = transfer.copy_image(shared, image, to, opened)
         names = _list_platforms(origin, to, image_of(gathered), home)
         return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
+
+
+@contextmanager
+def _sharing(
+    options: argparse.Namespace, gathered: GatheredImage, home: Home, access: Access
+) -> Iterator[GatheredImage]:
+    """Give the image with blobs that come from peers too, if the command has `peer_options`."""
+    if gathered.repository is None or not getattr(options, "peers", False):
+        yield gathered
+        return
+    from pumice.swarm import peer_source
+
+    scratch = home.scratch_directory()
+    with peer_source.share_with_peers(gathered, access.client(), scratch, access.progress) as shared:
+        yield shared
 
 
 def _list_platforms(origin: Location, to: Location, image: Image, home: Home) -> tuple[str, ...]:

@@ -68,14 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     """Rebuild an image and compare; return 1 if the result differs."""
     options = parser().parse_args(arguments)
     from pumice.assembly.rebuild_plan import read_rebuild_plan
-    from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
-    with (
-        Home(locate(os.environ), progress=progress) as home,
-        registries.open_image(options.reference, home, progress, options) as whole,
-    ):
-        image = reading.select_platform(whole, options.platform)
+    with reading.open_platform(options, progress) as (image, home):
         plan = read_rebuild_plan(_read_provenance(image, options.provenance))
         if plan.subject != image.root.digest:
             raise TrustError(f"the provenance is for another image, {plan.subject}", where=image.root.digest)

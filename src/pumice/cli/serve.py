@@ -108,7 +108,7 @@ def _add_access_options(parser: command_line.OptionGroup) -> None:
         "--htpasswd", type=Path, metavar="FILE", help="read users and passwords from FILE (htpasswd -B)"
     )
     parser.add_argument(
-        "--access", type=Path, metavar="FILE", help="read rules for who may read and write from FILE (YAML)"
+        "--access", type=Path, metavar="FILE", help="read from FILE (YAML) who may read and write"
     )
     parser.add_argument(
         "--anonymous",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import files
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, recipes, registries, results
+from pumice.cli import confirmation, output, reading, recipe_or_image, registries, results
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -58,13 +56,21 @@ def parser() -> Parser:
         epilog=_EPILOG,
         examples=("pumice test recipe.yaml", "pumice test example.com/hello:1.0 --file tests.yaml"),
     )
-    verb_parser.add_argument(
-        "target",
-        metavar="RECIPE|REF",
-        nargs="?",
-        default=".",
-        help="recipe file or its directory, or image to test (default: .)",
-    )
+    recipe_or_image.add_target(verb_parser, "test")
+    _add_test_options(verb_parser)
+    results.add_format_options(verb_parser, "test", default="text", example="Failed")
+    _add_container_options(verb_parser.add_argument_group("containers"))
+    recipe = verb_parser.add_argument_group("recipe")
+    command_line.add_recipe_argument_option(recipe)
+    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(recipe)
+    reading.platform_option(verb_parser)
+    recipe_or_image.add_admission_options(verb_parser)
+    registries.options(verb_parser)
+    return verb_parser
+
+
+def _add_test_options(verb_parser: Parser) -> None:
     verb_parser.add_argument(
         "--file",
         action="append",
@@ -83,20 +89,6 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "--junit", metavar="FILE", type=Path, help="write the outcome to FILE as well, as JUnit XML"
     )
-    results.add_format_options(verb_parser, "test", default="text", example="Failed")
-    _add_container_options(verb_parser.add_argument_group("containers"))
-    recipe = verb_parser.add_argument_group("recipe")
-    command_line.add_recipe_argument_option(recipe)
-    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(recipe)
-    reading.platform_option(verb_parser)
-    admission = verb_parser.add_argument_group("admission")
-    admission.add_argument(
-        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
-    )
-    command_line.add_admission_options(admission, "run the image")
-    registries.options(verb_parser)
-    return verb_parser
 
 
 def _add_container_options(group: command_line.OptionGroup) -> None:
@@ -142,38 +134,18 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
-    options.recipe_path = _find_recipe(options.target)
-    recipe = _load_recipe(options)
+    options.recipe_path = recipe_or_image.find_recipe(options.target)
+    recipe = recipe_or_image.load_recipe(options)
     tests = _collect_tests(options, recipe)
-    with Home(locate(os.environ), progress=progress) as home, _open(options, recipe, home, progress) as image:
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        recipe_or_image.open_image(options, recipe, home, progress) as image,
+    ):
         report = _run(options, tests, image, home, progress)
     if options.junit:
         options.junit.write_text(junit.format_junit(report.image, report.tests), encoding="utf-8")
     results.write_result(report, options.format, lambda: _format_summary(report))
     return 1 if report.failed else 0
-
-
-def _find_recipe(target: str) -> Path | None:
-    """Return the path of a recipe, which may be that of a directory; None for a reference to an image."""
-    if files.is_directory(target):
-        from pumice.cli.complete_values import list_images
-
-        is_image = target in {name.rpartition(":")[0] for name in list_images()}
-        is_layout = files.is_file(f"{target}/oci-layout")
-        return None if is_image or is_layout else recipes.find_recipe(target)
-    is_file = target.endswith((".yaml", ".yml")) or files.is_file(target)
-    return recipes.find_recipe(target) if is_file else None
-
-
-def _load_recipe(options: argparse.Namespace) -> Recipe | None:
-    if options.recipe_path is None:
-        if options.recipe_arguments or options.locked or options.offline:
-            hint = f"leave them out, or name a recipe instead of {options.target[:200]!r}"
-            raise UsageError("--arg, --locked and --offline need a recipe, not an image", hint=hint)
-        return None
-    from pumice.recipe.load import load_recipe
-
-    return load_recipe(options.recipe_path, dict(options.recipe_arguments))
 
 
 def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[ImageTest, ...]:
@@ -193,46 +165,14 @@ def _collect_tests(options: argparse.Namespace, recipe: Recipe | None) -> tuple[
     return selected
 
 
-@contextmanager
-def _open(
-    options: argparse.Namespace, recipe: Recipe | None, home: Home, progress: Progress
-) -> Iterator[Image]:
-    """Give the image of the reference, or that of the recipe, which is built now."""
-    if recipe is None:
-        with registries.open_image(options.target, home, progress, options=options) as image:
-            yield image
-        return
-    from pumice.assembly import locking
-    from pumice.assembly.context import read_source_date_epoch
-    from pumice.assembly.recipe_build import BuildSettings, build_recipe
-    from pumice.formats import platforms
-
-    architecture = (
-        (platforms.to_debian(platforms.parse_platform(options.platform)),) if options.platform else ()
-    )
-    settings = BuildSettings(
-        architectures=locking.choose_architectures(recipe, architecture),
-        locked=options.locked,
-        offline=options.offline,
-        source_date_epoch=read_source_date_epoch(os.environ),
-    )
-    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
-    yield build.image.open(home)
-
-
 def _run(
     options: argparse.Namespace, tests: Sequence[ImageTest], image: Image, home: Home, progress: Progress
 ) -> TestReport:
     from pumice.formats import platforms
     from pumice.image_tests import suite
     from pumice.image_tests.programs import RunSettings
-    from pumice.trust.admission import AdmissionRequest
 
-    request = AdmissionRequest(
-        reference=image.root.digest if options.recipe_path else options.target,
-        name=options.name,
-        allow_older=options.allow_older,
-    )
+    request = recipe_or_image.admission_request(options, image)
     suite.admit_image(
         *(tests, image, home, request, progress),
         insecure="image" in options.insecure_options,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import output, reading, registries, results
 from pumice.cli.artifact_kinds import describe_artifact
 
 if TYPE_CHECKING:
@@ -55,12 +54,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the tree of an image."""
     options = parser().parse_args(arguments)
-    from pumice.store.home import Home, locate
-
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, options=options) as image,
-    ):
+    with reading.open_image(options) as (image, _):
         root = _read_branch(image, image.root, 0)
     results.write_result(root, options.format, lambda: map(output.printable, _format_tree(root)))
     return 0
@@ -104,7 +98,7 @@ def _read_branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
 
 
 def _is_artifact(manifest: oci.Manifest) -> bool:
-    """Whether a manifest is no image: it says so, is about another, or its config is not an image's."""
+    """Whether a manifest is not an image: it has an artifact type, a subject, or another kind of config."""
     from pumice.formats import oci
 
     return bool(manifest.artifact_type or manifest.subject) or manifest.config.media_type not in oci.CONFIGS

@@ -63,11 +63,11 @@ def _names() -> _Names:
     folder = Path(__file__).parent / "data"
     ids, _, exceptions = (folder / "spdx-ids.txt").read_text(encoding="utf-8").partition("\n\n")
     lines = (folder / "license-names.tsv").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("\t", 1) for line in lines if line and not line.startswith("#"))
+    columns = (line.partition("\t") for line in lines if line and not line.startswith("#"))
     return _Names(
         {name.lower(): name for name in ids.split("\n")[1:]},
         {name.lower(): name for name in exceptions.split("\n") if name},
-        {name: spdx for name, spdx in pairs},  # noqa: C416 - lists, not tuples,
+        {name: spdx for name, _, spdx in columns},
     )
 
 

@@ -154,7 +154,7 @@ def parse_url(url: str) -> SplitResult:
     """Return the parts of a URL; raises FetchError if it is malformed."""
     try:
         split_url = urlsplit(url)
-        split_url.port  # noqa: B018 - urllib parses the port only when it is read
+        _ = split_url.port  # urllib parses the port only when it is read
     except ValueError as error:
         raise FetchError(f"{url[:200]!r} is not a valid URL: {error}") from None
     return split_url

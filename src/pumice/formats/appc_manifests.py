@@ -103,12 +103,12 @@ def image_id(manifest: Mapping[str, Any]) -> str:
 
 
 def make_pod_manifest(
-    apps: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    apps: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]],
     *,
     annotations: Mapping[str, str] = {},
     volumes: tuple[dict[str, Any], ...] = (),
 ) -> dict[str, Any]:
-    """Return the manifest of a pod; ``apps`` are image manifests and runtime apps by name.
+    """Return the manifest of a pod; ``apps`` are image manifests, runtime apps and image IDs by name.
 
     A runtime app has the members that differ from those of its image: ``app``, ``mounts``,
     ``readOnlyRootFS`` and ``annotations``.
@@ -120,13 +120,13 @@ def make_pod_manifest(
             {
                 "name": name,
                 "image": {
-                    "id": image_id(image),
+                    "id": identifier,
                     "name": image["name"],
-                    "labels": image["labels"],
+                    "labels": image.get("labels", []),
                 },
                 **runtime_app,
             }
-            for name, (image, runtime_app) in apps.items()
+            for name, (image, runtime_app, identifier) in apps.items()
         ],
         "volumes": list(volumes),
         "isolators": [],

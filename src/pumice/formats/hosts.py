@@ -40,6 +40,17 @@ def is_local(host: str) -> bool:
     return address is not None and (address.is_loopback or address.is_link_local or address.is_unspecified)
 
 
+def is_private(host: str) -> bool:
+    """Return whether a host (with or without a port) is an address that is not of the public Internet.
+
+    These are the addresses of `is_local`, and those of private networks, also as IPv4 within IPv6.
+    """
+    address = _parse_address(_strip_port(host).rstrip("."))
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return is_local(host) or (address is not None and not address.is_global)
+
+
 def _parse_address(name: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(name)

@@ -151,7 +151,7 @@ def encode_response(response: Response, *, is_head: bool = False) -> bytes:
     reason = HTTPStatus(response.status).phrase
     lines = [
         f"HTTP/1.1 {response.status} {reason}",
-        *([f"Content-Type: {response.content_type}"] if response.body else []),
+        *([f"Content-Type: {response.content_type}"] if response.body or response.status == 200 else []),
         f"Content-Length: {len(response.body)}",
         *(f"{name}: {value}" for name, value in response.headers),
         "Connection: close",

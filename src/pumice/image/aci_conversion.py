@@ -71,7 +71,7 @@ def make_manifest(
     """
     check_image_name(name)
     labels = _make_labels(documents.config, version)
-    if (origin := _find_origin(documents, name, labels)) is not None:
+    if (origin := _find_named_origin(documents, name, labels)) is not None:
         return origin
     run: dict[str, Any] = {
         key: value for key, value in documents.config.get("config", {}).items() if value is not None
@@ -96,24 +96,31 @@ def check_image_name(name: str) -> None:
         )
 
 
-def _find_origin(documents: OciDocuments, name: str, labels: tuple[Label, ...]) -> ImageManifest | None:
-    """Return the manifest that the OCI image was converted from, if it still describes that image."""
+def find_origin(documents: OciDocuments) -> ImageManifest | None:
+    """Return the manifest that an OCI image was converted from, None unless it still describes that image."""
     text = documents.annotations.get(APPC_MANIFEST)
     if text is None:
         return None
     try:
         manifest, _ = read_image_manifest(text.encode())
-        encode_image_manifest(manifest)
         config, annotations = make_config(manifest)
     except (FormatError, UnicodeEncodeError):
         return None
-    is_same = (
-        manifest.name == name
-        and all(label in manifest.labels for label in labels)
-        and _without_owner(config, manifest) == _without_owner(documents.config, manifest)
-        and all(documents.annotations.get(key) == value for key, value in annotations.items())
+    is_same = _without_owner(config, manifest) == _without_owner(documents.config, manifest) and all(
+        documents.annotations.get(key) == value for key, value in annotations.items()
     )
     return manifest if is_same else None
+
+
+def _find_named_origin(documents: OciDocuments, name: str, labels: tuple[Label, ...]) -> ImageManifest | None:
+    manifest = find_origin(documents)
+    if manifest is None or manifest.name != name or not all(label in manifest.labels for label in labels):
+        return None
+    try:
+        encode_image_manifest(manifest)
+    except FormatError:
+        return None
+    return manifest
 
 
 def _without_owner(config: dict[str, Any], manifest: ImageManifest) -> dict[str, Any]:
@@ -196,7 +203,7 @@ def _make_ports(exposed: dict[str, Any]) -> tuple[Port, ...]:
 def _keep_config(documents: OciDocuments, run: dict[str, Any]) -> dict[str, str]:
     """Return the members that the native fields do not express, as JSON."""
     app = _make_app(run, lambda _: "0")
-    native = _make_run(app)
+    native = make_run(app)
     kept = {
         f"{_KEPT_RUN}{key}": _to_json(value)
         for key, value in run.items()
@@ -281,7 +288,7 @@ def make_config(manifest: ImageManifest) -> tuple[dict[str, Any], dict[str, str]
 def _apply_kept_run(manifest: ImageManifest) -> dict[str, Any]:
     if manifest.app is None:
         return {}
-    native = _make_run(manifest.app)
+    native = make_run(manifest.app)
     kept = {
         key.removeprefix(_KEPT_RUN): _from_json(value)
         for key, value in manifest.app.user_annotations.items()
@@ -312,8 +319,8 @@ def _native_fields(app: App) -> tuple[object, ...]:
     )
 
 
-def _make_run(app: App) -> dict[str, Any]:
-    """Return the ``config`` of an OCI config that an app's own fields express."""
+def make_run(app: App) -> dict[str, Any]:
+    """Return the ``config`` of an OCI config that an app's own fields express; raises FormatError."""
     run: dict[str, Any] = {"User": f"{app.user}:{app.group}"}
     if app.exec:
         run["Entrypoint"] = list(app.exec)
@@ -336,7 +343,7 @@ def _make_run(app: App) -> dict[str, Any]:
 
 
 def _read_kept(manifest: ImageManifest) -> dict[str, Any]:
-    """Return the members of an OCI config, beside ``config``, that an image keeps."""
+    """Return the members of an OCI config, besides ``config``, that an image keeps."""
     annotations = manifest.app.user_annotations if manifest.app else {}
     return {
         key.removeprefix(_KEPT): _from_json(value)

@@ -1,4 +1,4 @@
-"""Connects to a started program: waits for its ports, and compares what it answers."""
+"""Connects to a started program: waits for its ports, and checks its responses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pumice.runtime import container_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from _typeshed import WriteableBuffer
 
     from pumice.formats.oci import RunConfig
     from pumice.recipe.image_tests import HttpCheck, ImageTest, Network, TcpCheck
@@ -206,7 +208,7 @@ class _TimedSocket(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed: a Buffer
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read into ``buffer``; raises TimeoutError at the deadline."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:

@@ -37,13 +37,15 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How programs are run; ``isolation`` is one of `stage1.NAMES`, ``timeout`` in seconds.
 
-    ``jobs`` is the greatest number of containers at a time.
+    ``jobs`` is the greatest number of containers at a time. ``tracer`` watches each program, as in
+    `execution.spawn_sandbox`.
     """
 
     isolation: str = "builtin"
     network: Network = "none"
     timeout: int = 60
     jobs: int = 1
+    tracer: tuple[str, ...] = ()
 
 
 class ProgramRun(msgspec.Struct, kw_only=True):
@@ -178,6 +180,7 @@ def _start(
             tree.root.parent,
             stdin=test.input.encode(),
             limit=MAX_OUTPUT,
+            tracer=settings.tracer,
         )
         with running.start(start) as started:
             yield started

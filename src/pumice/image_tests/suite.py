@@ -68,7 +68,7 @@ def run_tests(
 ) -> Iterator[Outcome]:
     """Yield the outcome of each test, in order; ``image`` is that of one platform, and was admitted.
 
-    Programs run beside each other, unless they need the same ports.
+    Programs run in parallel, unless they need the same ports.
     """
     runner = _ProgramRunner(image, home, settings)
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ class _ProgramRunner:
         self._runs: dict[int, Future[ProgramRun]] = {}
 
     def start(self, tests: Sequence[ImageTest]) -> None:
-        """Start the programs that may run beside each other; the others run when they are asked for."""
+        """Start the programs that may run in parallel; the others run when they are asked for."""
         for number, test in enumerate(tests):
             if self._settings.jobs > 1 and programs.can_run_beside_others(test, self._settings):
                 self._runs[number] = self._executor.submit(self._run, test)

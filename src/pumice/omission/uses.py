@@ -143,7 +143,7 @@ def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
     ``read_at(offset, size)`` reads a part of it.
     """
     path = entry.path
-    if path.startswith(_IGNORED_DIRECTORIES) or _UNUSED.fullmatch(posixpath.basename(path)):
+    if is_ignored(path):
         return None
     if entry.kind in ("symlink", "hardlink"):
         return FileUses(path, link=_link_target(entry))
@@ -161,6 +161,11 @@ def read_file_uses(entry: Entry, read_at: ReadAt) -> FileUses | None:
         return None
     programs = _programs_in_settings(read_at(0, entry.size).decode("utf-8", "replace"))
     return FileUses(path, programs=programs) if programs else None
+
+
+def is_ignored(path: str) -> bool:
+    """Whether nothing in a container reads or starts the file at ``path``."""
+    return path.startswith(_IGNORED_DIRECTORIES) or _UNUSED.fullmatch(posixpath.basename(path)) is not None
 
 
 def is_helper(path: str) -> bool:

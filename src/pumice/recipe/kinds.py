@@ -32,7 +32,7 @@ class Text(msgspec.Struct, frozen=True):
 
     ``loose``: numbers and booleans of YAML are likely here and are strings too (``version: 1.10``).
     ``path``: it is a path relative to the file that contains it, always or only if it starts with a
-    dot. ``allows_nul``: it is no path or argument, but what programs read and write.
+    dot. ``allows_nul``: it is the input or output of a program, not a path or argument.
     """
 
     grammar: Grammar | None = None

@@ -90,7 +90,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     indexes: tuple[LockedIndex, ...] = ()
     omittable: dict[str, tuple[str, ...]] = {}
     """By architecture: the packages, and dependencies ``NAME>OTHER``, that only package scripts use. A build
-    leaves out what nothing in the image uses; without a list it keeps everything."""
+    leaves out packages that nothing in the image uses; without a list it keeps everything."""
     without: dict[str, tuple[str, ...]] = {}
     """By architecture: the packages that the recipe gives up."""
     omitted: dict[str, tuple[str, ...]] = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Strings that every YAML reader takes for strings without quotes.
 _UNQUOTED = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+-]+)*")
 _UNQUOTED_IN_LIST = re.compile(r"-{0,2}[A-Za-z/][A-Za-z0-9_./@+-]*")
-_YAML_WORDS = frozenset("true false yes no on off y n null".split())  # noqa: SIM905 - shorter than a list
+_YAML_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null"))
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 

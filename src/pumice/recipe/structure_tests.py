@@ -175,7 +175,7 @@ _METADATA = Table(
         Key("exposedPorts", _PORTS, "Exposed ports.", '["8080"]', field="ports"),
         Key("unexposedPorts", _PORTS, "Ports that are not exposed.", '["22"]', field="absent_ports"),
         Key("volumes", ListOf(_ANY), "Volumes.", "[/data]"),
-        Key("unmountedVolumes", ListOf(_ANY), "Paths that are no volumes.", "[/x]", field="absent_volumes"),
+        Key("unmountedVolumes", ListOf(_ANY), "Paths that are not volumes.", "[/x]", field="absent_volumes"),
         Key("entrypoint", _WORDS, "The entrypoint.", "[/app]"),
         Key("cmd", _WORDS, "The command.", "[--help]"),
         Key("workdir", _ANY, "The working directory.", "/srv", field="directory"),

@@ -41,11 +41,20 @@ def check_target(source: str, target: str) -> None:
         raise local_address_error(target)
 
 
+class RefusedAddressError(RegistryError):
+    """A URL that a remote server supplied leads to an address that it must not lead to."""
+
+
 def local_address_error(target: str) -> RegistryError:
     """Return the error for a local address that a remote registry supplied."""
-    return RegistryError(
-        "refusing a redirect to a local address",
-        where=redact_url(target),
+    return refused_address_error(redact_url(target), "local")
+
+
+def refused_address_error(where: str, kind: str) -> RegistryError:
+    """Return the error for an address that a remote registry supplied; ``kind`` is local or private."""
+    return RefusedAddressError(
+        f"refusing a redirect to a {kind} address",
+        where=where,
         hint="if the registry itself runs on this machine, use localhost as its host",
     )
 

@@ -87,7 +87,7 @@ class BlobContent:
         return self._file
 
     def _read(self, file: BinaryIO, end: int) -> memoryview:
-        count = file.readinto(self._buffer[: end - self._position])  # type: ignore[attr-defined]  # BinaryIO does not declare readinto, but every binary file has it
+        count = file.readinto(self._buffer[: end - self._position])  # type: ignore[attr-defined]  # BinaryIO lacks it, its files have it
         if not count:
             raise self._digest_error()
         data = self._buffer[:count]

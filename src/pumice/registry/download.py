@@ -14,6 +14,8 @@ from pumice.registry.message import Request, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import WriteableBuffer
+
     from pumice.registry.message import Exchange, Response, SendRequest, Stream
     from pumice.registry.retry import Backoff
 
@@ -78,6 +80,23 @@ def open_blob_at(
     raise response_error(response, where)
 
 
+def open_blob_range(
+    send_request: SendRequest, url: str, where: str, start: int, length: int
+) -> Exchange[Response]:
+    """Request ``length`` bytes of a blob from byte ``start``; the response may have more than these.
+
+    Raises RegistryError if the registry does not send parts of blobs.
+    """
+    header = ("Range", f"bytes={start}-{start + length - 1}")
+    response = yield from send_request(Request("GET", url, (header,), stream=True))
+    if (response.status == 206 and _starts_at(response, start)) or (response.status == 200 and not start):
+        return response
+    response.stream.close()
+    if response.status in _RANGE_REFUSED or response.status == 200:
+        raise RegistryError("the registry does not send parts of blobs", where=where)
+    raise response_error(response, where)
+
+
 def _starts_at(response: Response, start: int) -> bool:
     content_range = headers.parse_content_range(response.header("Content-Range"))
     return content_range is not None and content_range[0] == start and not content_encoding.is_gzip(response)
@@ -121,9 +140,9 @@ class BlobReader(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: object, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill ``buffer``; see `read`."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # RawIOBase passes any buffer
+        view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)

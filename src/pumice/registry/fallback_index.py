@@ -59,34 +59,33 @@ class FallbackIndex:
 
         Raises RegistryError if concurrent changes by other clients prevent it.
         """
-        for attempt in range(_ATTEMPTS):
-            state = yield from self._read()
-            missing = _missing_entries(entries, state.index)
-            if not missing:
-                return
-            manifests = [*state.index.get("manifests", []), *missing]
-            data = _encode({**state.index, "manifests": manifests})
-            if not (yield from self._write(data, state)):
-                yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
-        raise RegistryError(
-            "cannot update the list of referrers: other clients keep changing it",
-            where=self._where,
-            hint="try again",
-        )
+
+        def add_missing(manifests: list[Any]) -> list[Any]:
+            return [*manifests, *_missing_entries(entries, manifests)]
+
+        yield from self._change(add_missing)
 
     def remove(self, digest: str) -> Exchange[None]:
         """Remove the descriptor with ``digest``, if there is one; raises RegistryError as `add`."""
-        for attempt in range(_ATTEMPTS):
-            state = yield from self._read()
-            manifests = state.index.get("manifests", [])
-            remaining = [
+
+        def without_digest(manifests: list[Any]) -> list[Any]:
+            return [
                 entry
                 for entry in manifests
                 if not (isinstance(entry, dict) and entry.get("digest") == digest)
             ]
-            if len(remaining) == len(manifests):
+
+        yield from self._change(without_digest)
+
+    def _change(self, change: Callable[[list[Any]], list[Any]]) -> Exchange[None]:
+        """Replace the manifests by what ``change`` returns; repeat it after a change by another client."""
+        for attempt in range(_ATTEMPTS):
+            state = yield from self._read()
+            manifests = state.index.get("manifests", [])
+            changed_manifests = change(manifests)
+            if len(changed_manifests) == len(manifests):
                 return
-            data = _encode({**state.index, "manifests": remaining})
+            data = _encode({**state.index, "manifests": changed_manifests})
             if not (yield from self._write(data, state)):
                 yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
         raise RegistryError(
@@ -138,10 +137,8 @@ def _encode(content: dict[str, Any]) -> bytes:
     return msgspec.json.encode(content, order="deterministic")
 
 
-def _missing_entries(entries: Sequence[dict[str, Any]], content: dict[str, Any]) -> list[dict[str, Any]]:
+def _missing_entries(entries: Sequence[dict[str, Any]], manifests: Sequence[Any]) -> list[dict[str, Any]]:
     listed_digests = {
-        listed_entry.get("digest")
-        for listed_entry in content.get("manifests", [])
-        if isinstance(listed_entry, dict)
+        listed_entry.get("digest") for listed_entry in manifests if isinstance(listed_entry, dict)
     }
     return [entry for entry in entries if entry["digest"] not in listed_digests]

@@ -103,7 +103,7 @@ def resolve_url(base: str, location: str) -> str:
     try:
         target = urljoin(base, location)
         parts = urlsplit(target)
-        parts.port  # noqa: B018 - urllib parses the port only when it is read
+        _ = parts.port  # urllib parses the port only when it is read
     except ValueError:
         return ""
     usable = parts.scheme in ("http", "https") and parts.hostname and " " not in target and not parts.username

@@ -38,6 +38,7 @@ class Request(msgspec.Struct, frozen=True):
     ``stream``: the caller reads the body of a successful response; otherwise ``content`` has it, at most
     ``limit`` bytes. ``is_repeatable``: may be sent again after a broken connection.
     ``refuse_local_address``: the URL comes from a remote registry and must not lead to a local address.
+    ``refuse_private_address``: nor to an address of a private network.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Request(msgspec.Struct, frozen=True):
     limit: int = MAX_CONTENT
     is_repeatable: bool = True
     refuse_local_address: bool = False
+    refuse_private_address: bool = False
 
     def with_headers(self, *headers: Header) -> Request:
         """Return the request with more headers."""
@@ -87,6 +89,8 @@ class Response(msgspec.Struct, frozen=True):
     content: bytes = b""
     url: str = ""
     """The URL of the response, after redirects."""
+    peer: str = ""
+    """The address that it came from; "" if a proxy connected to it, or if that is unknown."""
 
     def header(self, name: str) -> str:
         """Return the value of a header, "" if it is missing; several values are joined by commas."""

@@ -8,7 +8,6 @@ a remote registry supplied fails if the host name resolves to a local address.
 from __future__ import annotations
 
 import http.client
-import socket
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -18,7 +17,7 @@ from pumice.formats import hosts
 from pumice.registry import address_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import socket
 
 
 class _LineRecorder:
@@ -39,8 +38,8 @@ class _LineRecorder:
 class _StrictResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         file = self.fp
-        lines = _LineRecorder(file)
-        self.fp = lines  # type: ignore[assignment]  # http.client only calls readline
+        lines: Any = _LineRecorder(file)
+        self.fp = lines
         try:
             super().begin()
         finally:
@@ -51,54 +50,70 @@ class _StrictResponse(http.client.HTTPResponse):
             raise http.client.IncompleteRead(lines.last)
 
 
-class _Http(HTTPConnection):
+class _CheckedPeer:
+    """Records the address that a connection leads to, and refuses it where `find_pools` says so."""
+
+    peer_address = ""
+    refuse_local = False
+    refuse_private = False
+
+    def _new_conn(self) -> socket.socket:
+        connection: socket.socket = super()._new_conn()  # type: ignore[misc]  # a mixin of urllib3's connections
+        try:
+            peer = str(connection.getpeername()[0])
+        except OSError:
+            peer = ""  # closed already: sending will fail
+        is_local = self.refuse_local and hosts.is_local(peer)
+        if is_local or (self.refuse_private and hosts.is_private(peer)):
+            connection.close()
+            target: Any = self
+            kind = "local" if is_local else "private"
+            raise address_checks.refused_address_error(f"{target.host}:{target.port}", kind)
+        self.peer_address = peer
+        return connection
+
+
+class _Http(_CheckedPeer, HTTPConnection):
     response_class = _StrictResponse
 
 
-class _Https(HTTPSConnection):
+class _Https(_CheckedPeer, HTTPSConnection):
     response_class = _StrictResponse
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Https
 
 
 class _HttpNonLocal(_Http):
-    def _new_conn(self) -> socket.socket:
-        return _reject_local_peer(super()._new_conn(), f"http://{self.host}:{self.port}")
+    refuse_local = True
 
 
 class _HttpsNonLocal(_Https):
-    def _new_conn(self) -> socket.socket:
-        return _reject_local_peer(super()._new_conn(), f"https://{self.host}:{self.port}")
+    refuse_local = True
 
 
-class _HttpPoolNonLocal(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HttpNonLocal
+class _HttpPublic(_HttpNonLocal):
+    refuse_private = True
 
 
-class _HttpsPoolNonLocal(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HttpsNonLocal
+class _HttpsPublic(_HttpsNonLocal):
+    refuse_private = True
 
 
-def _reject_local_peer(connection: socket.socket, target: str) -> socket.socket:
-    """Return a new connection; raises RegistryError if its peer has a loopback or link-local address."""
-    try:
-        peer = connection.getpeername()[0]
-    except OSError:
-        peer = ""  # closed already: sending will fail
-    if hosts.is_local(peer):
-        connection.close()
-        raise address_checks.local_address_error(target)
-    return connection
+def _make_pools(http: type[HTTPConnection], https: type[HTTPSConnection]) -> dict[str, Any]:
+    return {
+        "http": type("HttpPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": http}),
+        "https": type("HttpsPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": https}),
+    }
 
 
-POOLS: Mapping[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
-"""Pool classes for a `urllib3.PoolManager`."""
+_POOLS = _make_pools(_Http, _Https)
+_NON_LOCAL_POOLS = _make_pools(_HttpNonLocal, _HttpsNonLocal)
+_PUBLIC_POOLS = _make_pools(_HttpPublic, _HttpsPublic)
 
-NON_LOCAL_POOLS: Mapping[str, Any] = {"http": _HttpPoolNonLocal, "https": _HttpsPoolNonLocal}
-"""Pool classes that refuse connections to local addresses."""
+
+def find_pools(refuse_local: bool, refuse_private: bool) -> dict[str, Any]:
+    """Return the pool classes for a `urllib3.PoolManager` that refuse connections to such addresses.
+
+    What refuses private addresses refuses local ones as well.
+    """
+    if refuse_private:
+        return dict(_PUBLIC_POOLS)
+    return dict(_NON_LOCAL_POOLS if refuse_local else _POOLS)

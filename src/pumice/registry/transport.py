@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -44,6 +44,13 @@ class TlsFiles(msgspec.Struct, frozen=True):
     verify: bool | None = None
 
 
+class AddressRule(NamedTuple):
+    """Which addresses a connection must not lead to; see `pumice.registry.message.Request`."""
+
+    refuse_local: bool = False
+    refuse_private: bool = False
+
+
 class Urllib3Transport:
     """HTTP/1.1 with persistent connections, TLS and the proxies of the environment. Thread-safe."""
 
@@ -52,12 +59,18 @@ class Urllib3Transport:
         tls: TlsFiles | None = None,
         environ: Mapping[str, str] | None = None,
         tls_for: Callable[[str], TlsFiles | None] = lambda _: None,
+        *,
+        peer: str = "registry",
     ) -> None:
-        """``tls_for`` returns the files for a ``HOST[:PORT]``, None for ``tls``."""
+        """``tls_for`` returns the files for a ``HOST[:PORT]``, None for ``tls``.
+
+        ``peer`` is what error messages call the other side.
+        """
+        self._peer = peer
         self._tls = tls or TlsFiles()
         self._tls_for = tls_for
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, TlsFiles | None, bool], PoolManager] = {}
+        self._pools: dict[tuple[str, TlsFiles | None, AddressRule], PoolManager] = {}
         self._open: set[_ResponseStream] = set()
         self._lock = threading.Lock()
 
@@ -71,8 +84,9 @@ class Urllib3Transport:
             body = _checked_chunks(request.body) if request.body.size else b""
         elif request.method in ("POST", "PUT", "PATCH"):
             request_headers["Content-Length"] = "0"
-        pool = self._pool_manager(request.url, refuse_local_address=request.refuse_local_address)
-        with _translate_errors(where):
+        rule = AddressRule(request.refuse_local_address, request.refuse_private_address)
+        pool = self._pool_manager(request.url, rule)
+        with _translate_errors(where, self._peer):
             response = pool.request(
                 request.method,
                 request.url,
@@ -82,9 +96,12 @@ class Urllib3Transport:
                 redirect=False,
                 retries=False,
             )
-        stream = _ResponseStream(response, where, self._open.discard)
+        stream = _ResponseStream(response, where, self._peer, self._open.discard)
         self._open.add(stream)
-        return Response(response.status, tuple(response.headers.items()), stream, url=request.url)
+        # A connection to a proxy does not tell the address of the server.
+        connection = getattr(response, "connection", None)
+        peer = "" if pool.proxy else getattr(connection, "peer_address", "")
+        return Response(response.status, tuple(response.headers.items()), stream, url=request.url, peer=peer)
 
     def close(self) -> None:
         """Close all connections, including those with unread responses."""
@@ -93,31 +110,27 @@ class Urllib3Transport:
         with self._lock:
             for manager in self._pools.values():
                 # PoolManager.clear leaves the connections to the garbage collector.
-                pools = (manager.pools.get(key) for key in manager.pools.keys())  # noqa: SIM118 - it is not a mapping, and cannot be iterated
-                for pool in [pool for pool in pools if pool is not None]:
-                    pool.close()
+                for key in list(manager.pools.keys()):  # the container cannot be iterated itself
+                    if pool := manager.pools.get(key):
+                        pool.close()
                 manager.clear()
             self._pools.clear()
 
-    def _pool_manager(self, url: str, *, refuse_local_address: bool) -> PoolManager:
+    def _pool_manager(self, url: str, rule: AddressRule) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
         # Loading the system's CAs takes longer than a request: only do so for TLS.
         tls = (self._tls_for(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
-            key = (
-                proxy,
-                tls,
-                refuse_local_address and not proxy,
-            )  # a local proxy is allowed
+            key = (proxy, tls, AddressRule() if proxy else rule)  # a local proxy is allowed
             if key not in self._pools:
                 self._pools[key] = self._new_pool_manager(*key)
             return self._pools[key]
 
-    def _new_pool_manager(self, proxy: str, tls: TlsFiles | None, refuse_local_address: bool) -> PoolManager:
+    def _new_pool_manager(self, proxy: str, tls: TlsFiles | None, rule: AddressRule) -> PoolManager:
         import urllib3
 
-        from pumice.registry.strict_http import NON_LOCAL_POOLS, POOLS
+        from pumice.registry.strict_http import find_pools
         from pumice.version import __version__
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
@@ -146,7 +159,7 @@ class Urllib3Transport:
             raise UsageError(
                 f"cannot use the proxy of the environment: {error}", hint="check https_proxy"
             ) from None
-        manager.pool_classes_by_scheme = dict(NON_LOCAL_POOLS if refuse_local_address else POOLS)
+        manager.pool_classes_by_scheme = find_pools(*rule)
         return manager
 
 
@@ -154,14 +167,19 @@ class _ResponseStream:
     """The body of a response."""
 
     def __init__(
-        self, response: BaseHTTPResponse, where: str, on_close: Callable[[_ResponseStream], object]
+        self,
+        response: BaseHTTPResponse,
+        where: str,
+        peer: str,
+        on_close: Callable[[_ResponseStream], object],
     ) -> None:
         self._response = response
         self._where = where
+        self._peer = peer
         self._on_close = on_close
 
     def read(self, size: int, /) -> bytes:
-        with _translate_errors(self._where):
+        with _translate_errors(self._where, self._peer):
             return self._response.read(size, decode_content=False)
 
     def close(self) -> None:
@@ -188,10 +206,11 @@ def _checked_chunks(body: Body) -> Iterator[bytes | memoryview]:
 class _translate_errors:  # noqa: N801 - used like a function; a generator would cost more per read
     """Translates exceptions of urllib3 to TransportErrors."""
 
-    __slots__ = ("_where",)
+    __slots__ = ("_peer", "_where")
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, peer: str) -> None:
         self._where = where
+        self._peer = peer
 
     def __enter__(self) -> None:
         return None
@@ -204,18 +223,18 @@ class _translate_errors:  # noqa: N801 - used like a function; a generator would
         if isinstance(error, LocationParseError):
             raise TransportError("the URL is not valid", where=self._where, is_permanent=True) from error
         if isinstance(error, HTTPError | OSError):
-            raise _transport_error(error, self._where) from error
+            raise _transport_error(error, self._where, self._peer) from error
 
 
-def _transport_error(error: Exception, where: str) -> TransportError:
+def _transport_error(error: Exception, where: str, peer: str) -> TransportError:
     from urllib3 import exceptions
 
     if isinstance(error, exceptions.SSLError):
         is_plain_http = "WRONG_VERSION_NUMBER" in str(error) or "record layer" in str(error)
         return TransportError(
-            "the registry does not support TLS"
+            f"the {peer} does not support TLS"
             if is_plain_http
-            else f"cannot verify the certificate of the registry ({_one_line(error)})",
+            else f"cannot verify the certificate of the {peer} ({_one_line(error)})",
             where=where,
             hint="use --tls-verify=false to connect without TLS"
             if is_plain_http
@@ -227,7 +246,7 @@ def _transport_error(error: Exception, where: str) -> TransportError:
         (exceptions.ProxyError, "the proxy refused the connection"),
         (exceptions.NewConnectionError, "cannot connect"),
         (exceptions.ConnectTimeoutError, "connecting timed out"),
-        (exceptions.ReadTimeoutError, "the registry does not respond"),
+        (exceptions.ReadTimeoutError, f"the {peer} does not respond"),
         (exceptions.ProtocolError, "the connection was closed unexpectedly"),
         (OSError, "the connection was closed unexpectedly"),
     ]

@@ -17,7 +17,7 @@ from pumice.runtime.launch.engines import choose_engine, create_memory_file
 from pumice.runtime.launch.errors import raise_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -190,11 +190,17 @@ class RunningContainers:
 
 @contextmanager
 def start_container(
-    container: Container, runner: Stage1, scratch: Path, *, stdin: bytes = b"", limit: int
+    container: Container,
+    runner: Stage1,
+    scratch: Path,
+    *,
+    stdin: bytes = b"",
+    limit: int,
+    tracer: Sequence[str] = (),
 ) -> Iterator[BackgroundContainer]:
     """Start a container with ``stdin`` as its input, and yield it; ``limit`` is that of each output.
 
-    Raises SandboxError if it cannot be started.
+    ``tracer`` is that of `execution.spawn_sandbox`. Raises SandboxError if it cannot be started.
     """
     overflow = os.eventfd(0, os.EFD_CLOEXEC)
     outputs = (CapturedStream(limit, overflow), CapturedStream(limit, overflow))
@@ -204,7 +210,7 @@ def start_container(
         engine = choose_engine(launch)
         try:
             streams = (source, outputs[0].writer, outputs[1].writer)
-            reasons, pid = execution.spawn_sandbox(engine.start(launch, str(scratch)), streams)
+            reasons, pid = execution.spawn_sandbox(engine.start(launch, str(scratch)), streams, tracer=tracer)
         except BaseException:
             engine.close()
             raise

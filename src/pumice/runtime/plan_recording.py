@@ -17,6 +17,7 @@ import msgspec
 from pumice import digest, files
 from pumice.errors import PumiceError
 from pumice.runtime import isolation
+from pumice.runtime.app_container.notification import NOTIFY_SOCKET
 from pumice.runtime.launch.model import BUNDLE, SANDBOX, Launch
 from pumice.runtime.quick import circumstances, plans
 from pumice.runtime.quick.plans import Plan
@@ -74,6 +75,8 @@ class PlanRecorder:
             run.image.blobs is home.blobs
             and _is_named(run.image, self._command.reference, home)
             and run.container.network != "private"
+            and not run.container.listen  # another run may be given the sockets
+            and NOTIFY_SOCKET not in run.container.process.environment
             and not self.progress.was_used
             and not any(mount.owned for mount in run.container.mounts)
             and not (launch.kind == BUNDLE and os.isatty(0) and os.isatty(1))  # it has the size of the window

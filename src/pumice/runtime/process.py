@@ -162,14 +162,20 @@ def find_identity(user: str, root: Path) -> Identity:
     return Identity(uid, gid, tuple(sorted(_memberships(login, root) - {gid})), home)
 
 
-def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
-    """Return uid, gid, name and home directory of the first matching line of passwd."""
+def find_account(uid: int, root: Path) -> tuple[str, str]:
+    """Return the name and the shell of a user in the tree at ``root``; both empty if it does not have it."""
+    entry = _user(str(uid), root)
+    return (entry[2], entry[4]) if entry else ("", "")
+
+
+def _user(name: str, root: Path) -> tuple[int, int, str, str, str] | None:
+    """Return uid, gid, name, home directory and shell of the first matching line of passwd."""
     for fields in _read_database(root, "etc/passwd", 7):
         if not (_is_number(fields[2]) and _is_number(fields[3])):
             continue
         if fields[2] == name if _is_number(name) else fields[0] == name:
             home = image_strings.check_name(fields[5], "/etc/passwd (a home directory)")
-            return _number(fields[2]), _number(fields[3]), fields[0], home or "/"
+            return _number(fields[2]), _number(fields[3]), fields[0], home or "/", fields[6]
     return None
 
 

@@ -12,6 +12,7 @@ from pumice.errors import UsageError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import id_maps, name_resolution, prepared_tree, process, stage1
+from pumice.runtime.app_container.adoption import adopt_app
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.isolation import control_groups, ending
 from pumice.runtime.isolation.machine import fit_container
@@ -111,46 +112,61 @@ def plan_apps(
     images = [app.image.select(app.source.platform or machine) for app in apps]
     backend = stage1.resolve_name(pod.stage1)
     stage1.choose(backend)
-    configs = [image.config().config for image in images]
+    adopted_apps = [adopt_app(*each, pod, home, progress) for each in zip(apps, images, strict=True)]
     with ExitStack() as stack:
         trees = [
             stack.enter_context(prepared_tree.hold(image, home, progress, verify=pod.verify))
             for image in images
         ]
-        ports = [port for config in configs for port in config.exposed_ports]
+        ports = [port for adopted in adopted_apps for port in adopted.config.exposed_ports]
+        configs = [adopted.run_config(tree) for adopted, tree in zip(adopted_apps, trees, strict=True)]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
-        containers = []
-        for app, image, config, tree in zip(apps, images, configs, trees, strict=True):
-            network = choose_network(pod, attachment)
-            options = msgspec.structs.replace(app.options, mounts=lock_volumes(app.options.mounts, home))
-            container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
-            mounts = (*container.mounts, *_pod_mounts(app.options, home.root / "pods" / pod.id))
-            filters = str(home.directory("seccomp"))
-            container = msgspec.structs.replace(container, filters=filters, mounts=mounts)
+        planned = []
+        everything = zip(apps, images, decisions, configs, trees, adopted_apps, strict=True)
+        for app, image, decision, config, tree, adopted in everything:
+            mounts = lock_volumes(adopted.options.mounts, home)
+            options = msgspec.structs.replace(adopted.options, mounts=mounts)
+            container = _plan_app_container(config, tree, options, pod, attachment, home)
+            container = adopted.complete(container, backend, progress)
             container = fit_container(container, backend, progress, strict=pod.strict)
+            reference = app.source.reference or app.image.root.digest
             if registration is not None:
-                reference = app.source.reference or app.image.root.digest
                 source = (image.config(), reference, image.root.digest)
-                container = registration.add_app(source, options, container)
-            containers.append(container)
+                container = registration.add_app(source, adopted, container)
+            planned.append(
+                PlannedApp(
+                    options=app.options,
+                    reference=reference,
+                    image=image,
+                    decision=decision,
+                    config=config,
+                    tree=tree,
+                    container=container,
+                )
+            )
         if pod.is_pod_of_several:
-            containers = share_namespaces(containers, pod)
-        planned = [
-            PlannedApp(
-                options=app.options,
-                reference=app.source.reference or app.image.root.digest,
-                image=image,
-                decision=decision,
-                config=config,
-                tree=tree,
-                container=container,
-            )
-            for app, image, decision, config, tree, container in zip(
-                apps, images, decisions, configs, trees, containers, strict=True
-            )
-        ]
+            containers = share_namespaces([app.container for app in planned], pod)
+            planned = [
+                msgspec.structs.replace(app, container=container)
+                for app, container in zip(planned, containers, strict=True)
+            ]
         yield planned, attachment, registration
+
+
+def _plan_app_container(
+    config: RunConfig,
+    tree: PreparedTree,
+    options: AppOptions,
+    pod: PodOptions,
+    attachment: Attachment | None,
+    home: Home,
+) -> Container:
+    """Return the container of an app, with the volumes of its pod and the directory of its filters."""
+    network = choose_network(pod, attachment)
+    container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
+    mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
+    return msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
 
 
 def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:
@@ -242,10 +258,11 @@ def plan_container(
     attachment: Attachment | None = None,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
+    has_terminal = app.terminal and (pod.detached or not pod.is_pod_of_several)
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
-        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=app.terminal),
+        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=has_terminal),
         mounts=(
             *(attachment.mounts() if attachment else name_resolution.plan_mounts(str(tree.root), pod.names)),
             *_volume_mounts(config.volumes, app.mounts, app.read_only),
@@ -259,6 +276,7 @@ def plan_container(
         read_only=app.read_only,
         init=app.init,
         setup=app.setup,
+        terminal=app.terminal if pod.detached else None,
     )
 
 

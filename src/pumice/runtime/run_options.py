@@ -47,8 +47,13 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An application: the changes to the process of its image, its isolation and its mounts.
 
     With ``read_only``, only mounts, ``/tmp`` and ``/run`` are writable. ``init`` and ``setup`` are as in
-    `Container`. With a ``terminal``, the process gets a ``TERM``. ``stop_signal`` and ``health_check``
-    replace those of the image.
+    `Container`. With a ``terminal``, the process gets a ``TERM``, and in the background a terminal of
+    its own; there, clients can write to the input of an ``interactive`` one. ``stop_signal`` and
+    ``health_check`` replace those of the image.
+
+    ``pod_app`` is the app of an App Container pod manifest as JSON, which replaces that of the image,
+    ``pod_isolators`` are those of the pod, and
+    ``image_id`` the image ID and ``annotations`` the annotations there.
 
     In a pod of several, the app has a ``name``, starts ``after`` others, and can have ``volumes`` of the pod.
     """
@@ -64,8 +69,13 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     terminal: bool = False
+    interactive: bool = False
     stop_signal: str = ""
     health_check: HealthCheck | None = None
+    pod_app: bytes = b""
+    pod_isolators: bytes = b""
+    image_id: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 class MetadataRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,9 +93,9 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``id`` is that of `pod_store.new_id`; without one, the program runs in the foreground and leaves nothing.
     A ``name`` is chosen if it is empty. A ``detached`` pod runs in the background, another one in the
     foreground; ``remove`` removes it at its end. The fields from ``run_options`` are as in `records.Pod`.
-    ``volumes`` exist as long as the pod. A pod of several apps can share process ids among them.
-    foreground; ``remove`` removes it at its end. The last three are as in `records.Pod`. Only a pod with an
-    id can have ``metadata``.
+    ``volumes`` exist as long as the pod, and ``annotations`` are for the metadata service (default: the
+    labels). A pod of several apps can share process ids among them. Only a pod with an id can have
+    ``metadata``.
     """
 
     stage1: str = "builtin"
@@ -105,6 +115,7 @@ class PodOptions(msgspec.Struct, frozen=True, kw_only=True):
     run_directory: str = "/"
     run_verb: str = "run"
     volumes: tuple[Volume, ...] = ()
+    annotations: dict[str, str] = {}
     is_pod_of_several: bool = False
     shares_pids: bool = False
 

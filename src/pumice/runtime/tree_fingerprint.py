@@ -73,7 +73,7 @@ def _digest(path: str) -> str:
     """Return the digest of a regular file or of the target of a link; nothing else is opened."""
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
-        return sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115 - it may not be valid UTF-8
+        return sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115 - a Path would normalize it
     if not stat.S_ISREG(mode):
         return _NOTHING
     try:

@@ -86,7 +86,7 @@ def _visible_path(root: Path, components: Sequence[str], mounted: Mapping[str, s
 
 def _read_link(path: Path | None) -> str | None:
     with suppress(OSError, ValueError):
-        return os.readlink(path) if path else None  # noqa: PTH115 - it may not be valid UTF-8
+        return os.readlink(path) if path else None  # noqa: PTH115 - a Path would normalize it
     return None
 
 

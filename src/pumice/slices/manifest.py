@@ -88,8 +88,10 @@ def _list_records(tree: SlicedTree, selected: SlicedPackages) -> Iterator[dict[s
         if entry.entry.kind == "hardlink" and f"/{entry.entry.link}" in tree:
             target = tree[f"/{entry.entry.link}"]
             attributes = msgspec.structs.replace(entry.entry, size=target.entry.size, mode=target.entry.mode)
-            entry = msgspec.structs.replace(entry, entry=attributes, sha256=target.sha256)  # noqa: PLW2901
-        yield _path_record(path, entry, inodes.get(path, 0), is_manifest=path in manifests)
+            listed_entry = msgspec.structs.replace(entry, entry=attributes, sha256=target.sha256)
+        else:
+            listed_entry = entry
+        yield _path_record(path, listed_entry, inodes.get(path, 0), is_manifest=path in manifests)
         for name in entry.slices:
             yield {"kind": "content", "slice": name, "path": path}
 

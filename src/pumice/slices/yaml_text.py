@@ -18,7 +18,7 @@ _AMBIGUOUS = re.compile(
 
 
 def format_definition(definition: PackageSlices, slices: Mapping[str, Slice]) -> str:
-    """Return the definition of a package with some of its slices; what it says can be read again."""
+    """Return the definition of a package with some of its slices; the result can be read again."""
     lines = [f"package: {quote(definition.name)}"]
     if definition.archive:
         lines.append(f"archive: {quote(definition.archive)}")

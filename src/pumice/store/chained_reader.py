@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from _typeshed import WriteableBuffer
+
 
 class ChainedReader(io.RawIOBase):
     """A seekable reader of concatenated parts; keeps one part open at a time."""
@@ -45,7 +47,7 @@ class ChainedReader(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: WriteableBuffer
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read from the current part, at most the size of the buffer; return the number of bytes."""
         if self._position >= self._starts[-1]:
             return 0
@@ -53,8 +55,9 @@ class ChainedReader(io.RawIOBase):
         index = bisect.bisect_right(self._starts, self._position) - 1
         file = self._open_part(index)
         file.seek(self._position - self._starts[index])
-        readable_size = min(len(buffer), self._starts[index + 1] - self._position)
-        count = file.readinto(memoryview(buffer)[:readable_size])  # type: ignore[attr-defined]  # BinaryIO lacks it
+        view = memoryview(buffer).cast("B")
+        readable_size = min(len(view), self._starts[index + 1] - self._position)
+        count = file.readinto(view[:readable_size])  # type: ignore[attr-defined]  # BinaryIO lacks it, its files have it
         if not count:
             raise OSError(f"part {index} ends early")
         self._position += count

@@ -57,7 +57,7 @@ def collect(
 
     What references lead to is always kept. Records with their blobs, and other blobs, are kept while
     they are young. Waits for other users of the store. Raises StoreError and removes nothing if a
-    reference is damaged, because it is unknown what it needs.
+    reference is damaged, because its dependencies are unknown.
     """
     with home.lock_exclusively():
         needed_blobs = _find_needed_blobs(home)
@@ -138,6 +138,7 @@ def _sweep(
     for digest in unneeded_blobs:
         home.blobs.delete(digest)
         home.build_marks.forget(digest)
+        home.archive_marks.forget(digest)
     for subject in home.referrers.subjects():
         if home.blobs.size(subject) is None:
             home.referrers.forget(subject)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pumice.progress import Progress
+    from pumice.store.archive_marks import ArchiveMarks
     from pumice.store.referrers import Referrers
 
 LAYOUT = 1
@@ -86,6 +87,7 @@ class Home:
         self._refs = Refs(self._root, self._blobs, fs)
         self._referrers: Referrers | None = None
         self._build_marks = BuildMarks(self._root, fs)
+        self._archive_marks: ArchiveMarks | None = None
 
     @property
     def root(self) -> Path:
@@ -97,6 +99,11 @@ class Home:
         """The blobs, by digest."""
         self._open()
         return self._blobs
+
+    def scratch_directory(self) -> Path:
+        """Return the directory for temporary files, which garbage collection empties."""
+        self._open()
+        return Path(self._root, "tmp")
 
     @property
     def records(self) -> Records:
@@ -125,6 +132,16 @@ class Home:
         """The marks of images that were built here."""
         self._open()
         return self._build_marks
+
+    @property
+    def archive_marks(self) -> ArchiveMarks:
+        """The marks of images that came from signed archives of another format."""
+        self._open()
+        if self._archive_marks is None:
+            from pumice.store.archive_marks import ArchiveMarks
+
+            self._archive_marks = ArchiveMarks(self._root, self.fs)
+        return self._archive_marks
 
     def directory(self, name: str) -> Path:
         """Return a directory of the store for files of one package, created if needed.

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
+    from pumice.trust.freshness import Freshness
     from pumice.trust.image_verification import VerifiedImage
     from pumice.trust.policy import PolicyDirectory
-    from pumice.trust.rollback import PendingRecord
     from pumice.trust.trusted_key import TrustedKey
     from pumice.trust.unsigned_images import UnsignedImage
 
@@ -67,25 +67,41 @@ def admit(
         return Decision(digest=image.root.digest, name=request.name)
     from pumice.clock import SystemClock
     from pumice.trust import policy
-    from pumice.trust.unsigned_images import UnsignedImageError, confirm_and_accept
 
     if directories is None:
         directories = policy.policy_directories(environ or {})
     if now is None:
         now = SystemClock().now()
-    question = (image, purpose, home, request, directories)
-    try:
-        decision = decide(*question, now=now, signatures_only=purpose != "verify")
-    except UnsignedImageError as error:
-        if confirm_and_accept(error, confirm, directories, now=now) is None:  # cannot be remembered
-            return Decision(digest=image.root.digest, name=request.name)
-        decision = decide(*question, now=now, signatures_only=purpose != "verify")
+    decision = _decide_or_ask(image, purpose, home, request, directories, now, confirm)
+    if decision is None:  # a person accepted the image, which cannot be remembered
+        return Decision(digest=image.root.digest, name=request.name)
     if inspect is not None:
         decision = msgspec.structs.replace(decision, checks=(*decision.checks, *inspect(decision)))
     if decision.warning:
         progress.warn(decision.warning)
     record_decision(decision, home)
     return decision
+
+
+def _decide_or_ask(
+    image: Image,
+    purpose: Purpose,
+    home: Home,
+    request: AdmissionRequest,
+    directories: Sequence[PolicyDirectory],
+    now: int,
+    confirm: Callable[[UnsignedImage], bool] | None,
+) -> Decision | None:
+    """Return the decision, after ``confirm`` for an unsigned image; None if that cannot be remembered."""
+    from pumice.trust.unsigned_images import UnsignedImageError, confirm_and_accept
+
+    question = (image, purpose, home, request, directories)
+    try:
+        return decide(*question, now=now, signatures_only=purpose != "verify")
+    except UnsignedImageError as error:
+        if confirm_and_accept(error, confirm, directories, now=now) is None:
+            return None
+    return decide(*question, now=now, signatures_only=purpose != "verify")
 
 
 def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
@@ -132,6 +148,7 @@ def decide(
         from pumice.trust import tag_admission
 
         return tag_admission.decide_tags(image, home, request, directories, now=now)
+    from pumice.trust.freshness import Freshness, check_freshness
     from pumice.trust.unsigned_images import UnsignedImageError
 
     requirement = _read_requirement(image, home, request, directories)
@@ -146,9 +163,9 @@ def decide(
             return _decide_unsigned(image, purpose, request, requirement, directories)
         raise error from None
     if is_exempt(image, purpose, home):
-        freshness = _Freshness(Check("freshness", False, BUILT_HERE))
+        freshness = Freshness(Check("freshness", False, BUILT_HERE))
     else:
-        freshness = _check_freshness(image, verified, home, request)
+        freshness = check_freshness(image, verified, home, request)
     return _decide_verified(verified, requirement, freshness, built_here=built_here)
 
 
@@ -273,7 +290,7 @@ def _declares(image: Image, expected: str) -> bool:
 
 
 def _decide_verified(
-    verified: VerifiedImage, requirement: _Requirement, freshness: _Freshness, *, built_here: bool
+    verified: VerifiedImage, requirement: _Requirement, freshness: Freshness, *, built_here: bool
 ) -> Decision:
     return Decision(
         digest=verified.digest,
@@ -334,32 +351,6 @@ def _name_check(verified: VerifiedImage, expected: str) -> Check:
     if verified.name:
         return Check("name", True, f"signed as {verified.name}; no other name was requested")
     return Check("name", False, "neither the reference nor the image has a name")
-
-
-class _Freshness(msgspec.Struct, frozen=True):
-    """Whether an image is older than admitted ones: the check, what to record, and the warning."""
-
-    check: Check
-    records: tuple[PendingRecord, ...] = ()
-    warning: str = ""
-
-
-def _check_freshness(
-    image: Image, verified: VerifiedImage, home: Home, request: AdmissionRequest
-) -> _Freshness:
-    """Compare an image with the admitted ones of its name; raises TrustError if it is older."""
-    from pumice.trust import rollback
-
-    try:
-        record = rollback.check_rollback(image, verified.name, home, signed_at=verified.signed_at)
-    except TrustError as error:
-        if not request.allow_older:
-            raise
-        check = Check("freshness", False, f"{error.message} (--allow-older)")
-        return _Freshness(check, warning=f"{error.where}: {error.message} (--allow-older)")
-    if record is None:
-        return _Freshness(Check("freshness", False, "the image has no version to compare"))
-    return _Freshness(Check("freshness", True, "no newer image of this name was admitted before"), (record,))
 
 
 def _registry_hint(hint: str | None, image: Image, expected: str) -> str | None:

@@ -99,6 +99,21 @@ def without_content(claim: Claim) -> Claim:
     return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
 
 
+def read_archive_mark(image: Image, home: Home) -> Iterator[Claim]:
+    """Yield a claim for each key that had signed the archive which an image in the store came from."""
+    mark = home.archive_marks.get(image.root.digest)
+    for signer in mark.signers if mark is not None else ():
+        yield Claim(
+            form="openpgp",
+            source=image.root.digest,
+            subject=image.root.digest,
+            predicate_type=sigstore.SIGN,
+            signer_fingerprints=(signer.fingerprint,),
+            named_fingerprints=(signer.fingerprint,),
+            created=signer.created,
+        )
+
+
 def read_attached_manifests(image: Image, home: Home | None) -> Iterator[AttachedManifest]:
     """Yield every manifest that refers to the image's root, from the store and from the image's location.
 

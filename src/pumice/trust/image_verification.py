@@ -165,6 +165,8 @@ def _read_claims(
         from pumice.trust import archive_signatures
 
         yield from archive_signatures.read_claims(image, trusted, now=now, budget=budget)
+    elif home is not None and image.blobs is home.blobs:
+        yield from claims.read_archive_mark(image, home)
 
 
 def _evaluate_claim(

@@ -90,25 +90,42 @@ def read_secret_key(path: Path) -> bytes:
     return data
 
 
+def dearmor_secret_key(data: bytes, where: str) -> bytes:
+    """Return a secret key in binary; raises FormatError."""
+    from pysequoia import Tsk
+
+    try:
+        return bytes(Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :]))
+    except Exception as error:
+        raise FormatError("the OpenPGP key is malformed", where=where[:200]) from error
+
+
 def parse_certificate(data: bytes) -> Certificate:
     """Return the only certificate in data, armored (with text around it) or binary; raises FormatError."""
+    certificates = parse_certificates(data) if data.count(_PUBLIC) <= 1 else ()
+    if len(certificates) != 1:
+        raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
+    return certificates[0]
+
+
+def parse_certificates(data: bytes) -> tuple[Certificate, ...]:
+    """Return the certificates in data, at least one, as `parse_certificate`; raises FormatError."""
     from pysequoia import Cert
 
     if is_private(data):
         raise FormatError("the file is a private key", hint="export the public key: pumice key export KEY")
-    if data.count(_PUBLIC) > 1:
-        raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
-    if _PUBLIC in data:
-        data = data[data.index(_PUBLIC) :]
+    blocks = [_PUBLIC + block for block in data.split(_PUBLIC)[1:]] or [data]
     try:
-        certificates = Cert.split_bytes(data)
-        first = certificates[0]
-        certificate = Certificate(bytes(first), KIND, first.fingerprint.lower(), _read_user_id(data))
+        certificates = [
+            Certificate(bytes(each), KIND, each.fingerprint.lower(), _read_user_id(bytes(each)))
+            for block in blocks
+            for each in Cert.split_bytes(block)
+        ]
     except Exception as error:
         raise FormatError("the OpenPGP key is malformed") from error
-    if len(certificates) > 1:
-        raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
-    return certificate
+    if not certificates:
+        raise FormatError("the OpenPGP key is malformed")
+    return tuple(certificates)
 
 
 class SecretKey:

@@ -31,3 +31,10 @@ def parse_public_key(data: bytes) -> PublicKey:
     if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
         return openpgp.parse_certificate(data)
     return keys.parse_pem_public_key(data)
+
+
+def parse_public_keys(data: bytes) -> tuple[PublicKey, ...]:
+    """Return the public keys in data: one in PEM, or OpenPGP certificates. Raises FormatError."""
+    if openpgp.is_public(data):
+        return openpgp.parse_certificates(data)
+    return (keys.parse_pem_public_key(data),)

@@ -1,4 +1,4 @@
-"""What an archive beside Debian's may provide, and what a lock says about it."""
+"""What archives other than Debian's may provide, and how a lock records it."""
 
 from __future__ import annotations
 

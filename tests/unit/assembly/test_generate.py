@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "bin").mkdir(parents=True)
-    (root / "bin/sh").write_bytes(bytes(images.shell()["bin/busybox"]))  # type: ignore[arg-type]  # a program is bytes
+    (root / "bin/sh").write_bytes(images.busybox())
     (root / "bin/sh").chmod(0o755)
     (root / "etc").mkdir()
     (root / "lib").symlink_to("usr/lib")

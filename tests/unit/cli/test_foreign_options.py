@@ -1,4 +1,4 @@
-"""What people know from docker works, or says what to do; no suggestion misleads."""
+"""Options known from docker work, or the error gives the alternative; no suggestion misleads."""
 
 from __future__ import annotations
 

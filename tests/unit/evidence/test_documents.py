@@ -1,4 +1,4 @@
-"""SPDX and CycloneDX: complete, deterministic, and told nothing that depends on where it was built."""
+"""SPDX and CycloneDX: complete, deterministic, and independent of where the image was built."""
 
 from __future__ import annotations
 

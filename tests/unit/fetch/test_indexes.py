@@ -20,7 +20,7 @@ from pumice.fetch.session import Session
 from pumice.formats import aptindex
 from pumice.store.home import Home
 from tests.support import archive, mirror
-from tests.support.archive import EPOCH, Deb, Suite
+from tests.support.archive import EPOCH, Deb, Signing, Suite
 from tests.support.mirror import Fault
 from tests.support.recording_progress import RecordingProgress
 
@@ -175,8 +175,8 @@ def test_a_mirror_can_be_a_directory(world: World) -> None:
 
 
 @pytest.mark.parametrize("signing", ["inline", "both", "detached"])
-def test_a_detached_signature_is_used_without_inrelease(signing: str, world: World) -> None:
-    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]  # a parameter, not a literal
+def test_a_detached_signature_is_used_without_inrelease(signing: Signing, world: World) -> None:
+    world.publish(replace(SUITE, signing=signing))
     assert names(world.load()) == ["data", "hello"]
     assert names(world.load()) == ["data", "hello"]
 

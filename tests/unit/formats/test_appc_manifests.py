@@ -54,7 +54,8 @@ def test_the_manifests_are_strictly_valid() -> None:
     runtime_app = {"app": app, "mounts": [{"volume": "data", "path": "/data"}], "annotations": []}
     volume = {"name": "data", "kind": "host", "source": "/srv", "readOnly": True}
     annotations = {"ip": "10.0.0.1", "Größe": "x"}
-    pod = appc.make_pod_manifest({"web": (image, runtime_app)}, annotations=annotations, volumes=(volume,))
+    apps = {"web": (image, runtime_app, appc.image_id(image))}
+    pod = appc.make_pod_manifest(apps, annotations=annotations, volumes=(volume,))
     _, warnings = read_pod_manifest(json.dumps(pod).encode(), strict=True)
     assert warnings == ()
 

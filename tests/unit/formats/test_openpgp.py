@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,9 +116,9 @@ def test_one_valid_signature_is_enough() -> None:
         (lambda _: b"", "it is not signed"),
     ],
 )
-def test_refuses_text_outside_the_signed_part(spoil: object, sentence: str) -> None:
+def test_refuses_text_outside_the_signed_part(spoil: Callable[[bytes], bytes], sentence: str) -> None:
     with pytest.raises(TrustError, match=sentence):
-        clearsigned(spoil(archive.sign(TEXT)))  # type: ignore[operator]  # a parametrized function
+        clearsigned(spoil(archive.sign(TEXT)))
 
 
 def test_an_armor_header_is_not_part_of_the_text() -> None:

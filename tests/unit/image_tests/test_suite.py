@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from pumice.image_tests import programs, suite
 from pumice.image_tests.programs import ProgramRun, RunSettings, can_run_beside_others
 from pumice.progress import Silent
-from pumice.recipe.image_tests import HttpCheck, ImageTest, OutputRule, TcpCheck
+from pumice.recipe.image_tests import HttpCheck, ImageTest, Network, OutputRule, TcpCheck
 from pumice.store.home import Home
 from tests.support import images
 
@@ -34,12 +34,12 @@ def image(home: Home) -> Image:
     return images.make(home, [images.shell()])
 
 
-def command(name: str, script: str, network: str = "") -> ImageTest:
+def command(name: str, script: str, network: Network | Literal[""] = "") -> ImageTest:
     return ImageTest(
         name=name,
         command=("/bin/busybox", "sh", "-c", script),
         stdout=OutputRule(equals=f"{name}\n"),
-        network=network,  # type: ignore[arg-type]  # a literal
+        network=network,
     )
 
 

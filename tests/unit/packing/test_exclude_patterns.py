@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,8 +35,8 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Git:
     return Git(tmp_path_factory.mktemp("git"))
 
 
-def cut_segment(home: Home, *files: Item, **fields: object) -> Segment:
-    package = Deb("app", files=files, **fields)  # type: ignore[arg-type]  # options of several types
+def cut_segment(home: Home, *files: Item, **fields: Any) -> Segment:
+    package = Deb("app", files=files, **fields)
     return package_cutter.cut_segment(
         io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -88,9 +88,9 @@ def test_proofs_match_the_golden_pages(path: Path) -> None:
     assert f"{caught.value}\n" == page.error
 
 
-def ask(text: str, *names: str, **wants: object) -> Solution:
+def ask(text: str, *names: str, **wants: Any) -> Solution:
     page = Sketch(text, names, (), "")
-    return resolve(from_text(page.stanzas()), Requirements(requests=page.requests(), **wants))  # type: ignore[arg-type]  # options of several types
+    return resolve(from_text(page.stanzas()), Requirements(requests=page.requests(), **wants))
 
 
 BASE = """\

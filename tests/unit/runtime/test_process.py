@@ -90,8 +90,8 @@ def test_any_database_gives_a_user_or_an_error(
     assert 0 <= who.gid < (1 << 32) - 1
 
 
-def arguments(config: RunConfig, **wishes: object) -> tuple[str, ...]:
-    return process.plan_process(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]  # the fields by name
+def arguments(config: RunConfig, **wishes: Any) -> tuple[str, ...]:
+    return process.plan_process(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments
 
 
 def test_entry_point_and_arguments_follow_the_image_specification() -> None:

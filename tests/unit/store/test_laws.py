@@ -26,7 +26,7 @@ KEYS = st.sampled_from([of(b"key 1"), of(b"key 2")])
 
 
 class Store(RuleBasedStateMachine):
-    """A store beside a model: what must be there (``sure``) and what may be (``cache``)."""
+    """A store and a model of it: what it must contain (``sure``) and what it may contain (``cache``)."""
 
     known = Bundle("known")
 

@@ -1,4 +1,4 @@
-"""Signatures of archives: written beside them, and what counts of what lies there."""
+"""Signatures of archives: files next to them, and which of these files are accepted."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_two_identities_are_two_signers(layout_folder: Path) -> None:
     certified.sign(layout_folder)
     identities = (trusted(), trusted(EVE))
     assert "signed by 1 of 2" in refused(layout.read_layout(layout_folder), *identities, threshold=2)
-    certified.sign(layout_folder)  # once more by the same is no second
+    certified.sign(layout_folder)  # again by the same identity: still one
     assert "signed by 1 of 2" in refused(layout.read_layout(layout_folder), *identities, threshold=2)
     certified.sign(layout_folder, Wish(identity=EVE))
     assert len(checked(layout.read_layout(layout_folder), *identities, threshold=2).signatures) == 3

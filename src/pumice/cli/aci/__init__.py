@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli.aci import build, cat_manifest, extract, patch_manifest, render, validate
+from pumice.cli.aci import build, cat_manifest, decrypt, encrypt, extract, patch_manifest, render, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,12 @@ images from and to OCI; other commands read aci:FILE as they read other images."
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice aci``."""
-    parser = command_line.make_action_parser("aci", "Work with App Container images.", epilog=_EPILOG)
-    for action in (validate, cat_manifest, patch_manifest, build, extract, render):
-        action.add_parser(parser)
-    return parser
+    return command_line.make_action_parser(
+        "aci",
+        "Work with App Container images.",
+        (validate, cat_manifest, patch_manifest, build, extract, render, encrypt, decrypt),
+        epilog=_EPILOG,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,12 +16,12 @@ actions show them, verify them, and manage the keys that sign them."""
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice identity``."""
-    parser = command_line.make_action_parser(
-        "identity", "Issue and verify the tokens of pods, and manage their keys.", epilog=_EPILOG
+    return command_line.make_action_parser(
+        "identity",
+        "Issue and verify the tokens of pods, and manage their keys.",
+        (token, verify, keys, issuer),
+        epilog=_EPILOG,
     )
-    for action in (token, verify, keys, issuer):
-        action.add_parser(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli.slice import check, draft, find, info
+from pumice.cli.slice import check, diff, draft, find, info, missing
 from pumice.cli.slice import list as list_slices
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ Chisel, or a tar archive of one. Without --release, the slices for Debian that c
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice slice``."""
-    parser = command_line.make_action_parser(
-        "slice", "List, show and check the slices of packages.", epilog=_EPILOG
+    return command_line.make_action_parser(
+        "slice",
+        "List, show, check, compare and draft the slices of packages.",
+        (list_slices, info, find, check, missing, diff, draft),
+        epilog=_EPILOG,
     )
-    for action in (list_slices, info, find, check, draft):
-        action.add_parser(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     import argparse
 
 _EPILOG = """All problems are printed, each with its file, line and column; then the exit code is 8. With
-the names of slices, conflicts are looked for only between these and what they require."""
+the names of slices, conflicts are looked for only between these and what they require. With --suite,
+packages are fetched: paths that they do not have, libraries that no required slice has, links that
+lead nowhere, and directories with different modes are problems, too."""
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -25,28 +28,47 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=(
             "pumice slice check --release ./chisel-releases",
             "pumice slice check openssl_bins --release ./chisel-releases",
+            "pumice slice check --suite bookworm",
         ),
+        progress=True,
     )
     action.add_argument("slices", metavar="SLICE", nargs="*", help="check only these slices together")
     releases.add_release_options(action)
+    packages = action.add_argument_group("packages")
+    packages.add_argument(
+        "--suite",
+        metavar="SUITE",
+        action="append",
+        default=[],
+        help="check against the packages of SUITE of the archives of the release (repeatable)",
+    )
+    releases.add_package_options(packages)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check a release and print what it consists of."""
+    """Check a release and print its numbers of packages and slices."""
     from pumice.cli import output
     from pumice.slices import closure
     from pumice.slices.release import check_closure
     from pumice.slices.scripts import check_scripts
 
-    progress = output.make_progress("plain")
+    progress = output.make_progress(options.progress)
     with releases.open_home() as home:
         release = releases.load(options, home, check_all=not options.slices)
-    slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())
-    if options.slices:
-        check_closure(release, slices)
-    check_scripts(release, slices)
-    for note in release.notes:
-        progress.warn(note)
+        slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())
+        if options.slices:
+            check_closure(release, slices)
+        check_scripts(release, slices)
+        for note in release.notes:
+            progress.warn(note)
+        if options.suite:
+            from pumice.assembly.slice_check import check_against_packages, with_suites
+
+            check_against_packages(
+                *(with_suites(release, options.suite), slices, releases.cut_settings(options), home),
+                environ=os.environ,
+                progress=progress,
+            )
     packages = len({item.package for item in slices})
     paths = sum(len(item.contents) for item in slices)
     print(f"{len(slices)} slices of {packages} packages with {paths} paths: no problems")

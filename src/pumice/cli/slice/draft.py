@@ -58,8 +58,7 @@ def add_parser(parser: command_line.Parser) -> None:
         help="directory to write one file for each package into (default: print them)",
     )
     releases.add_release_options(action)
-    releases.add_source_options(action)
-    command_line.add_offline_option(action)
+    releases.add_package_options(action)
     command_line.add_quiet_option(action)
     results.add_format_options(action, "slice draft", example="Package")
 

@@ -1,4 +1,4 @@
-"""The options that name a release of slices and the archives of its packages, and its loading."""
+"""The options that name a release of slices, and its loading."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.cli import arguments as command_line
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.assembly.slice_cut import CutSettings
+    from pumice.assembly.slice_packages import CutSettings
     from pumice.cli.arguments import OptionGroup
     from pumice.slices.model import Release
     from pumice.store.home import Home
@@ -36,29 +38,6 @@ def add_release_options(parser: OptionGroup) -> None:
     )
 
 
-def add_source_options(parser: OptionGroup) -> None:
-    """Add ``--arch`` and ``--mirror``, which say where packages come from."""
-    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
-    parser.add_argument(
-        "--mirror",
-        metavar="[ARCHIVE=]URL",
-        action="append",
-        default=[],
-        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
-    )
-
-
-def cut_settings(options: argparse.Namespace) -> CutSettings:
-    """Return the architecture and the mirrors that the options name; raises UsageError."""
-    from pumice.assembly.slice_cut import CutSettings
-
-    return CutSettings(
-        architecture=options.arch or _own_architecture(),
-        mirrors=_parse_mirrors(options.mirror),
-        offline=options.offline,
-    )
-
-
 def load(options: argparse.Namespace, home: Home, *, check_all: bool = True) -> Release:
     """Return the release that the options name; raises SliceError with all its problems."""
     from pumice.slices.release import load_release
@@ -73,6 +52,30 @@ def open_home() -> Home:
     from pumice.store.home import Home, locate
 
     return Home(locate(os.environ))
+
+
+def add_package_options(parser: OptionGroup) -> None:
+    """Add the options that say where the packages of a release come from."""
+    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
+    parser.add_argument(
+        "--mirror",
+        metavar="[ARCHIVE=]URL",
+        action="append",
+        default=[],
+        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
+    )
+    command_line.add_offline_option(parser)
+
+
+def cut_settings(options: argparse.Namespace) -> CutSettings:
+    """Return how to cut, by the options of `add_package_options`; raises UsageError."""
+    from pumice.assembly.slice_packages import CutSettings
+
+    return CutSettings(
+        architecture=options.arch or _own_architecture(),
+        mirrors=_parse_mirrors(options.mirror),
+        offline=options.offline,
+    )
 
 
 def _own_architecture() -> str:

@@ -17,12 +17,12 @@ directory; later directories override earlier ones. Images that were built here 
 
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice trust``."""
-    parser = command_line.make_action_parser(
-        "trust", "Manage which keys are trusted to sign which images.", epilog=_EPILOG
+    return command_line.make_action_parser(
+        "trust",
+        "Manage which keys are trusted to sign which images.",
+        (add, list_rules, remove, rotate, revoke, mirror, why, export),
+        epilog=_EPILOG,
     )
-    for action in (add, list_rules, remove, rotate, revoke, mirror, why, export):
-        action.add_parser(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -25,11 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read_confirmed_key(options: argparse.Namespace, text: str, prefix: str) -> tuple[PublicKey, str]:
     """Return the key in a file or at a URL, once its fingerprint is confirmed, and a label for it."""
-    from pumice.trust import openpgp
-
     key, where, label = _read_key(options, text)
     if options.fingerprint is not None:
-        expected = options.fingerprint.lower().removeprefix("sha256:").replace(" ", "")
+        expected = read_fingerprint(options.fingerprint)
         if expected != key.fingerprint:
             raise TrustError(
                 f"the key's fingerprint is {key.fingerprint}, not {expected[:64]}",
@@ -37,7 +35,21 @@ def read_confirmed_key(options: argparse.Namespace, text: str, prefix: str) -> t
                 hint="ask the key's owner for the fingerprint; do not trust the key until it matches",
             )
         return key, label
-    _require_terminal(where)
+    if not confirm_key(key, where, prefix):
+        raise TrustError("the key was not added", where=where)
+    return key, label
+
+
+def read_fingerprint(text: str) -> str:
+    """Return the fingerprint that a person passes, with or without spaces, as keys have it."""
+    return text.lower().removeprefix("sha256:").replace(" ", "")
+
+
+def confirm_key(key: PublicKey, where: str, prefix: str) -> bool:
+    """Show the fingerprint of a key, and return whether the person at the terminal says that it is right."""
+    from pumice.trust import openpgp
+
+    require_terminal(where)
     print(f"key          {output.printable(where)} ({key.kind})", file=sys.stderr)
     print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
     if isinstance(key, openpgp.Certificate):
@@ -45,9 +57,7 @@ def read_confirmed_key(options: argparse.Namespace, text: str, prefix: str) -> t
     print(f"for          {output.printable(prefix) or 'all names'}", file=sys.stderr)
     sys.stderr.write("Does the fingerprint match the one from the key's owner? [yes/no] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise TrustError("the key was not added", where=where)
-    return key, label
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _read_key(options: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
@@ -60,7 +70,7 @@ def _read_key(options: argparse.Namespace, text: str) -> tuple[PublicKey, str, s
     key_urls.check_url(text, plain_http=options.insecure_allow_http)
     redacted_url = key_urls.redact_url(text)
     if options.fingerprint is None:
-        _require_terminal(redacted_url)  # before anything is fetched
+        require_terminal(redacted_url)  # before anything is fetched
     if key_urls.is_unprotected(text):
         print(
             f"warning: {output.printable(redacted_url)}: the connection is not protected; compare the"
@@ -74,7 +84,8 @@ def _read_key(options: argparse.Namespace, text: str) -> tuple[PublicKey, str, s
         return key_urls.fetch_key(text, session), redacted_url, key_urls.label_from_url(text)
 
 
-def _require_terminal(where: str) -> None:
+def require_terminal(where: str) -> None:
+    """Raise TrustError if there is nobody to confirm a fingerprint."""
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         raise TrustError(
             "cannot ask you to confirm the fingerprint: there is no terminal",

@@ -55,7 +55,7 @@ class Lookalike(msgspec.Struct, frozen=True):
 
 
 def check_source(text: str) -> None:
-    """Raise UsageError if a bare name is no reference to an image to read, but something else."""
+    """Raise UsageError if a bare name is not a reference to an image that can be read."""
     lookalike = identify(text)
     if lookalike is not None:
         raise UsageError(
@@ -232,7 +232,7 @@ def _is_path(text: str) -> bool:
 
 
 def _identify_directory(path: str) -> Lookalike | None:
-    """Return what a directory is; None if it is no image and its name could be that of an image."""
+    """Return what a directory is; None if it is not an image and its name could be that of an image."""
     if files.is_file(f"{path}/oci-layout"):
         return Lookalike("a directory with an OCI layout", f"{LAYOUT.scheme}{_shorten(path)}")
     for name in _RECIPES:
@@ -245,7 +245,7 @@ def _identify_directory(path: str) -> Lookalike | None:
 
 
 def _identify_file(path: str) -> Lookalike | None:
-    """Return what a file is; None if it is no image and its name could be that of an image."""
+    """Return what a file is; None if it is not an image and its name could be that of an image."""
     if path.endswith(".lock"):
         return Lookalike("a lock file", hint="run 'pumice build RECIPE' first", can_be_replaced=False)
     suggestion = _archive_reference(path)
@@ -266,7 +266,7 @@ def _archive_reference(path: str) -> str:
     from pumice.image.transports.archive_members import index_archive
 
     if not path.endswith(_ARCHIVE_SUFFIXES) and not _has_tar_header(path):
-        return ""  # without reading a large file that is no archive
+        return ""  # without reading a large file that is not an archive
     try:
         members = index_archive(Path(path)).ranges
     except PumiceError:

@@ -13,6 +13,8 @@ from pumice.registry.server.storage.protocol import LocalFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
     from pumice.registry.server.storage.protocol import Storage
 
 
@@ -65,9 +67,10 @@ class _ChunkReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed: any buffer
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
         data = self._rest or next(self._chunks, b"")
-        count = min(len(buffer), len(data))
-        buffer[:count] = data[:count]
+        count = min(len(view), len(data))
+        view[:count] = data[:count]
         self._rest = data[count:]
         return count

@@ -116,7 +116,7 @@ class PasswordChecks:
         return _result(user)
 
     async def _check_token(self, authorization: str, key: _Key) -> AuthenticationResult:
-        """Return the user of a token, or the response that says why it is refused, which is no secret."""
+        """Return the user of a token, or the response that gives the reason for its refusal."""
         reasons: list[str] = []
 
         def check() -> str | None:

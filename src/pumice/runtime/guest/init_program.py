@@ -143,7 +143,7 @@ def _fork_pumps(
 def _fork_pump(program: Assembler, source: Value, target: Value, report: Callable[[Value], None]) -> Value:
     """Fork a process that copies until the end of ``source``, and return its id.
 
-    ``report`` adds what it does with the number of copied bytes at the end.
+    ``report`` adds the code that uses the number of copied bytes at the end.
     """
     process, after = program.variable(), program.label("after")
     program.call(FORK, result=process)

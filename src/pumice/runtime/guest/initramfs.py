@@ -51,7 +51,7 @@ class Archive:
             self._directories.add(path)
             self._write_header(entry)
         elif stat.S_ISLNK(status.st_mode):
-            target = os.fsencode(os.readlink(source))  # noqa: PTH115 - as above
+            target = os.fsencode(os.readlink(source))  # noqa: PTH115 - a Path would normalize it
             self._write_header(_with_size(entry, len(target)))
             self._file.write(target + cpio.padding(len(target)))
         elif stat.S_ISREG(status.st_mode):

@@ -8,7 +8,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING
 
-from pumice.runtime.guest.machine_code import Assembler, Value, address_of
+from pumice.runtime.guest.machine_code import Assembler, Operand, Value, address_of
 from pumice.runtime.guest.system_calls import (
     CAPSET,
     CHDIR,
@@ -102,13 +102,13 @@ class _Start:
         self._frame = frame
         self.result = program.variable()
 
-    def text(self, content: str) -> object:
+    def text(self, content: str) -> Operand:
         return self.program.text(content)
 
-    def require(self, number: int, *arguments: object) -> None:
+    def require(self, number: int, *arguments: Operand) -> None:
         """Make a call; if it fails, report its number and error, and end."""
         program, good, bad = self.program, self.program.label("good"), self.program.label("bad")
-        program.call(number, *arguments, result=self.result)  # type: ignore[arg-type]  # operands
+        program.call(number, *arguments, result=self.result)
         program.jump_if_negative(bad)
         program.jump(good)
         program.mark(bad)
@@ -127,7 +127,7 @@ class _Start:
     def mount(self, kind: str, path: str, flags: int, data: str = "") -> None:
         """Mount a file system."""
         words = (self.text(kind), self.text(path), self.text(kind), flags)
-        self.program.call(MOUNT, *words, self.text(data))  # type: ignore[arg-type]  # operands
+        self.program.call(MOUNT, *words, self.text(data))
 
     def write_file(self, path: str, content: str) -> None:
         """Write to a file of the kernel; ignore failures."""

@@ -48,6 +48,10 @@ _SHARED = {"fly": "the program shares all but its root with the host"}
 _OWN_KERNEL = {"kvm": "the virtual machine has a kernel of its own"}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
+_EXTERNAL = ("bwrap", "runc", "crun", "kvm")
+_NO_HANDLERS = dict.fromkeys(_EXTERNAL, "only builtin and fly run event handlers")
+_NO_SOCKETS = dict.fromkeys(_EXTERNAL, "only builtin and fly pass sockets")
+
 ISOLATORS = (
     Isolator(name="capabilities", option="--cap-add, --cap-drop"),
     Isolator(name="system calls", option="--security-opt seccomp="),
@@ -104,6 +108,8 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
+    Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
+    Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
 )
 """Every isolator; a backend that is in neither of its tables honors it."""
 _BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
@@ -157,6 +163,8 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt apparmor=": isolation.apparmor,
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
+        "eventHandlers": container.pre_start or container.post_stop,
+        "socketActivated": container.listen,
     }
     return [option for option, is_used in requested.items() if is_used]
 

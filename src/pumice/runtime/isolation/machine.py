@@ -23,7 +23,7 @@ _CAP_SYS_RESOURCE = 24
 
 
 def fit_container(container: Container, backend: str, progress: Progress, *, strict: bool) -> Container:
-    """Return the container as it can run here, and report what it cannot have; see `isolators.report`."""
+    """Return the container as it can run here, and report unsupported isolators; see `isolators.report`."""
     unsupported = isolators.find_complaints(container, backend)
     if backend == "kvm":
         container = _size_machine(container)

@@ -62,12 +62,14 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``capabilities`` are those of root and the bounding set of others; ``added_capabilities`` those that
     users other than root get as well. ``seccomp`` is `DEFAULT_SECCOMP`, `UNCONFINED` or the path of a
-    profile. ``unmasked`` are paths that are not hidden or read-only, ``("ALL",)`` for all.
+    profile; with ``exact_filter``, it applies to the program only, and may allow less than its start needs.
+    ``unmasked`` are paths that are not hidden or read-only, ``("ALL",)`` for all.
     """
 
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     added_capabilities: tuple[str, ...] = ()
     seccomp: str = DEFAULT_SECCOMP
+    exact_filter: bool = False
     no_new_privileges: bool = True
     limits: Limits = Limits()
     rlimits: tuple[Rlimit, ...] = ()

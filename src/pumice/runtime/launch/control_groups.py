@@ -11,6 +11,7 @@ import os
 import time
 
 from pumice.errors import SandboxError
+from pumice.runtime.sandbox.group_members import members_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,10 +91,8 @@ class ControlGroup:
 
 
 def open_members(directories: Sequence[str]) -> tuple[int, ...]:
-    """Return descriptors of the files ``cgroup.procs``, through which processes enter groups."""
-    return tuple(
-        os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in directories
-    )
+    """Return descriptors of the files through which processes with one thread enter groups."""
+    return tuple(os.open(members_path(directory), os.O_WRONLY | os.O_CLOEXEC) for directory in directories)
 
 
 def create_groups(plans: Sequence[GroupPlan], *, required: bool) -> ControlGroup:

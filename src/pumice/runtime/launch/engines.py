@@ -72,7 +72,7 @@ class SandboxEngine:
     def start(self, launch: Launch, scratch: str) -> Start:  # noqa: ARG002 - all in memory
         """Open the filter."""
         descriptors, options = open_filter(launch)
-        return Start((*launch.options, *options), launch.program, descriptors)
+        return Start((*launch.options, *options), launch.program, (*descriptors, *launch.inherited))
 
     def finish(self, code: int) -> int:
         """Return ``code``, which is that of the program."""

@@ -139,10 +139,14 @@ def read_reason(reasons: int) -> str:
         return ""
 
 
-def spawn_sandbox(start: Start, streams: Streams = (0, 1, 2)) -> tuple[int, int]:
+def spawn_sandbox(
+    start: Start, streams: Streams = (0, 1, 2), *, tracer: Sequence[str] = ()
+) -> tuple[int, int]:
     """Start the sandbox in a new interpreter; return the descriptor for failure reasons, and the process id.
 
-    Options are passed in a memory file, because every user can read a command line.
+    Options are passed in a memory file, because every user can read a command line. ``tracer`` is the
+    absolute path of a program, with its arguments, that executes the sandbox in its own process and
+    watches it.
     """
     reason_reader, reason_writer = os.pipe()
     inherited = [reason_writer, *start.descriptors]
@@ -151,9 +155,11 @@ def spawn_sandbox(start: Start, streams: Streams = (0, 1, 2)) -> tuple[int, int]
         inherited.append(create_memory_file(encode_arguments(options)))
         for descriptor in inherited:
             os.set_inheritable(descriptor, True)
+        sandbox = (sys.executable, "-I", "-S", _SANDBOX, "--args", str(inherited[-1]), "--")
+        command = (*tracer, *sandbox, *start.program)
         pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", _SANDBOX, "--args", str(inherited[-1]), "--", *start.program],
+            command[0],
+            command,
             program_environment(),
             file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
             setsigmask=(),

@@ -43,10 +43,11 @@ class Launch:
     its arguments, after the engine that executes it, if there is one. ``filter`` is the compiled filter of
     system calls, empty for none. ``settings`` are the options of bwrap, the ``config.json`` of a bundle or
     the files of a machine, whose ``program`` has the kernel and the options of qemu.
+    ``inherited`` are descriptors of this process that the program gets.
     With ``needs_groups``, the user asked for limits, and it is an error if ``groups`` cannot be created.
     """
 
-    __slots__ = ("filter", "groups", "kind", "needs_groups", "options", "program", "settings")
+    __slots__ = ("filter", "groups", "inherited", "kind", "needs_groups", "options", "program", "settings")
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Launch:
         settings: bytes = b"",
         groups: Sequence[GroupPlan] = (),
         needs_groups: bool = False,
+        inherited: Sequence[int] = (),
     ) -> None:
         self.kind = kind
         self.options = tuple(options)
@@ -66,6 +68,7 @@ class Launch:
         self.settings = settings
         self.groups = tuple(groups)
         self.needs_groups = needs_groups
+        self.inherited = tuple(inherited)
 
 
 class Start:

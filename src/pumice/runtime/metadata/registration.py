@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pumice.formats.oci import ImageConfig
+    from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Container
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.run_options import AppOptions, PodOptions
+    from pumice.runtime.run_options import PodOptions
 
 PORT = 18112
 """The port in the network of a pod; it is the one that rkt used."""
@@ -65,18 +66,22 @@ class Registration:
             self._listener = _listen_on_loopback()
 
     def add_app(
-        self, image: tuple[ImageConfig, str, str], app: AppOptions, container: Container
+        self, image: tuple[ImageConfig, str, str], app: AdoptedApp, container: Container
     ) -> Container:
         """Register an app, and return its container with access to the service.
 
         ``image`` is the config of its image, its reference and the digest of its manifest.
         """
         config, reference, digest = image
-        name = app.name or _choose_name(appc_manifests.name_app(reference), self._apps)
-        manifest = appc_manifests.make_image_manifest(config, reference, digest)
+        name = _choose_name(app.name or appc_manifests.name_app(reference), self._apps)
+        if app.image is not None:
+            manifest, image_id = msgspec.to_builtins(app.image.manifest), app.image.image_id
+        else:
+            manifest = appc_manifests.make_image_manifest(config, reference, digest)
+            image_id = appc_manifests.image_id(manifest)
         runtime_app, volumes = reification.describe_app(config, app, container)
         token = records.new_token()
-        metadata = AppMetadata(token, reference, digest, appc_manifests.image_id(manifest), manifest)
+        metadata = AppMetadata(token, reference, digest, image_id, manifest)
         self._apps[name] = (metadata, runtime_app, volumes)
         return self._give_access(container, name, token)
 
@@ -109,8 +114,11 @@ class Registration:
     def files(self, name: str) -> dict[str, bytes]:
         """Return the file that registers the pod of this name, for its directory."""
         manifest = appc_manifests.make_pod_manifest(
-            {app: (entry[0].image_manifest, entry[1]) for app, entry in self._apps.items()},
-            annotations=self._pod.labels,
+            {
+                app: (entry[0].image_manifest, entry[1], entry[0].image_id)
+                for app, entry in self._apps.items()
+            },
+            annotations=self._pod.annotations or self._pod.labels,
             volumes=tuple(volume for entry in self._apps.values() for volume in entry[2]),
         )
         request = self._pod.metadata or MetadataRequest()

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pumice.formats import appc_manifests
 
 if TYPE_CHECKING:
     from pumice.formats.oci import ImageConfig
+    from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Container, Mount
-    from pumice.runtime.run_options import AppOptions
 
 
 def describe_app(
-    config: ImageConfig, app: AppOptions, container: Container
+    config: ImageConfig, app: AdoptedApp, container: Container
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return a runtime app and the volumes that it mounts.
 
@@ -24,12 +26,12 @@ def describe_app(
     can read the manifest.
     """
     process = container.process
-    mounts_by_path = {mount.target: mount for mount in app.mounts}
+    mounts_by_path = {mount.target: mount for mount in app.options.mounts}
     names = appc_manifests.name_volumes(mounts_by_path)
     mounts = {name: mounts_by_path[path] for name, path in names.items()}
     runtime_app = {
         "app": {
-            **appc_manifests.make_app(config.config),
+            **(msgspec.to_builtins(app.app) if app.app else appc_manifests.make_app(config.config)),
             "exec": list(process.arguments),
             "user": str(process.uid),
             "group": str(process.gid),
@@ -42,7 +44,7 @@ def describe_app(
         },
         "readOnlyRootFS": container.read_only,
         "mounts": [{"volume": name, "path": mount.target} for name, mount in mounts.items()],
-        "annotations": [],
+        "annotations": [{"name": name, "value": value} for name, value in app.options.annotations],
     }
     return runtime_app, [_describe_volume(name, mount) for name, mount in mounts.items()]
 

@@ -229,15 +229,7 @@ def prepare(
             "shares_names": request.is_named,
             "names": list(dict.fromkeys((*request.names, hostname))),
             "addresses": [],
-            "ports": [
-                {
-                    "address": port.address,
-                    "host": port.host,
-                    "container": port.container,
-                    "protocol": port.protocol,
-                }
-                for port in reservation.ports
-            ],
+            "ports": [_describe_port(port) for port in reservation.ports],
             "nameserver": name_resolution.write_resolver(directory, driver, names),
         }
         name_resolution.write_hosts_base(directory, hostname, names, has_address=driver != "pasta")
@@ -250,6 +242,15 @@ def prepare(
         reservation.close()
         raise
     return Attachment(directory, lock, record, reservation)
+
+
+def _describe_port(port: host_ports.PublishedPort) -> dict[str, str | int]:
+    return {
+        "address": port.address,
+        "host": port.host,
+        "container": port.container,
+        "protocol": port.protocol,
+    }
 
 
 def _plan_plugins(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pumice.runtime.network.port_options import PortRequest, Protocol
 
 _FIRST_UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+EVERY_IPV4_ADDRESS = "0.0.0.0"  # noqa: S104 - ports are published for everyone, unless the user says otherwise
 _ATTEMPTS = 50
 _SHIFT = 8000
 """Added to a declared port below 1024 that this user cannot open: 80 becomes 8080, and 443 becomes 8443."""
@@ -37,8 +38,13 @@ class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
     is_chosen: bool = False
 
     def __str__(self) -> str:
-        address = f"[{self.address}]" if ":" in self.address else self.address or "0.0.0.0"  # noqa: S104 - as podman shows it
+        address = f"[{self.address}]" if ":" in self.address else self.shown_address
         return f"{self.container}/{self.protocol} -> {address}:{self.host}"
+
+    @property
+    def shown_address(self) -> str:
+        """The address, 0.0.0.0 for all, as podman shows it."""
+        return self.address or EVERY_IPV4_ADDRESS
 
 
 class Reservation(msgspec.Struct):
@@ -141,7 +147,7 @@ def _bind(request: PortRequest, number: int) -> tuple[int, list[socket.socket]]:
 
 def _addresses(address: str) -> tuple[tuple[socket.AddressFamily, str], ...]:
     if not address:
-        return (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")  # noqa: S104 - published for everyone
+        return (socket.AF_INET, EVERY_IPV4_ADDRESS), (socket.AF_INET6, "::")
     return ((socket.AF_INET6 if ":" in address else socket.AF_INET, address),)
 
 

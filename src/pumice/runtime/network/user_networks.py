@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
+from pumice.runtime.network.host_ports import EVERY_IPV4_ADDRESS
 from pumice.runtime.network.support import find_program
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _forward(api: Path, port: PublishedPort) -> None:
 
 def _ipv4_address(address: str) -> str:
     """Return where slirp4netns listens; connections to an IPv6 address are relayed to it."""
-    return "127.0.0.1" if ":" in address else address or "0.0.0.0"  # noqa: S104 - published for everyone
+    return "127.0.0.1" if ":" in address else address or EVERY_IPV4_ADDRESS
 
 
 def _failure(program: str, text: str) -> SandboxError:

@@ -6,22 +6,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.appc.findings import Findings
-from pumice.appc.isolators import Capabilities, Resource, read_value
+from pumice.appc.image_manifest import encode_document
 from pumice.appc.pod_manifest import read_pod_manifest
 from pumice.errors import FormatError
 from pumice.runtime.container import Mount
-from pumice.runtime.isolation import capabilities
 from pumice.runtime.isolation.model import Isolation
 from pumice.runtime.network.port_options import PortRequest
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
-from pumice.runtime.process import Overrides
 from pumice.runtime.run_options import AppOptions, Volume, VolumeMount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from pumice.appc.app import App
     from pumice.appc.isolators import Isolator
     from pumice.appc.pod_manifest import PodManifest, RuntimeApp
     from pumice.appc.volumes import Volume as ManifestVolume
@@ -39,26 +35,25 @@ def read_manifest(data: bytes) -> PodInput:
             if mount.app_volume and mount.app_volume.kind == "empty":
                 name = f"{app.name}-{mount.volume}"
                 pod_volumes[name] = Volume(name=name)
-        apps.append(_plan_app(app, volumes, ignored))
+        apps.append(_plan_app(app, volumes, manifest.isolators))
     if not apps:
         raise FormatError("the pod manifest has no apps")
-    ignored += [f"the isolator {isolator.name} of the pod" for isolator in manifest.isolators]
     return PodInput(
         apps=tuple(apps),
         labels=manifest.user_labels,
+        annotations={annotation.name: annotation.value for annotation in manifest.annotations},
         publish=tuple(_plan_ports(manifest)),
         volumes=tuple(pod_volumes.values()),
         ignored=tuple(ignored),
+        has_metadata=True,
     )
 
 
-def _plan_app(app: RuntimeApp, volumes: dict[str, ManifestVolume], ignored: list[str]) -> InputApp:
-    if not app.image.name:
-        raise FormatError(
-            f"the app {app.name!r} names its image only by its ID", hint="add the name of the image to it"
-        )
+def _plan_app(
+    app: RuntimeApp, volumes: dict[str, ManifestVolume], isolators: tuple[Isolator, ...]
+) -> InputApp:
     version = next((label.value for label in app.image.labels if label.name == "version"), "")
-    reference = f"{app.image.name}:{version}" if version else app.image.name
+    reference = (f"{app.image.name}:{version}" if version else app.image.name) or app.image.id
     mounts, volume_mounts = [], []
     for mount in app.mounts:
         volume = mount.app_volume or volumes.get(mount.volume)
@@ -71,53 +66,16 @@ def _plan_app(app: RuntimeApp, volumes: dict[str, ManifestVolume], ignored: list
             volume_mounts.append(VolumeMount(volume=name, target=mount.path, read_only=volume.read_only))
     options = AppOptions(
         name=app.name,
-        process=_process(app.app),
-        isolation=_isolation(app.app.isolators if app.app else (), app.name, ignored),
+        isolation=Isolation(user_namespace="auto"),
+        pod_app=encode_document(app.app) if app.app else b"",
+        pod_isolators=msgspec.json.encode(isolators) if isolators else b"",
+        image_id=app.image.id,
+        annotations=tuple((annotation.name, annotation.value) for annotation in app.annotations),
         mounts=tuple(mounts),
         volumes=tuple(volume_mounts),
         read_only=app.read_only_root_fs,
     )
-    if app.app and app.app.event_handlers:
-        ignored.append(f"the event handlers of {app.name}")
     return InputApp(reference, options)
-
-
-def _process(app: App | None) -> Overrides:
-    if app is None:
-        return Overrides()
-    return Overrides(
-        command=app.exec or None,
-        user=f"{app.user}:{app.group}",
-        directory=app.working_directory or None,
-        environment=tuple(f"{variable.name}={variable.value}" for variable in app.environment),
-    )
-
-
-def _isolation(isolators: Iterable[Isolator], app: str, ignored: list[str]) -> Isolation:
-    isolation = Isolation(user_namespace="auto")
-    for isolator in isolators:
-        value = read_value(isolator, f"app {app!r}", Findings())
-        if isinstance(value, Resource) and value.limit is not None and isolator.name == "resource/cpu":
-            limits = msgspec.structs.replace(isolation.limits, cpus=int(value.limit * 1000))
-            isolation = msgspec.structs.replace(isolation, limits=limits)
-        elif isinstance(value, Resource) and value.limit is not None and isolator.name == "resource/memory":
-            limits = msgspec.structs.replace(isolation.limits, memory=int(value.limit))
-            isolation = msgspec.structs.replace(isolation, limits=limits)
-        elif isinstance(value, Capabilities):
-            names = [name.removeprefix("CAP_") for name in value.names]
-            is_retained = isolator.name.endswith("retain-set")
-            chosen = capabilities.select(names if is_retained else (), ("ALL",) if is_retained else names)
-            isolation = msgspec.structs.replace(isolation, capabilities=chosen)
-        elif isolator.name == "os/linux/no-new-privileges":
-            isolation = msgspec.structs.replace(isolation, no_new_privileges=bool(value))
-        elif isolator.name == "os/linux/oom-score-adj" and isinstance(value, int):
-            isolation = msgspec.structs.replace(isolation, oom_score=value)
-        elif isolator.name == "os/linux/cpu-shares" and isinstance(value, int):
-            limits = msgspec.structs.replace(isolation.limits, cpu_shares=value)
-            isolation = msgspec.structs.replace(isolation, limits=limits)
-        else:
-            ignored.append(f"the isolator {isolator.name} of {app}")
-    return isolation
 
 
 def _plan_ports(manifest: PodManifest) -> Iterator[PortRequest]:

@@ -34,7 +34,7 @@ _HINT = "write a Kubernetes Pod or Deployment, a compose file, or an App Contain
 def read_pod_file(path: str, environ: Mapping[str, str], stdin: BinaryIO) -> PodInput:
     """Return the pod of a file, or of ``stdin`` for ``-``.
 
-    Variables of compose files come from ``environ``, and then from a file ``.env`` beside it. Raises
+    Variables of compose files come from ``environ``, and then from the file ``.env`` in its directory. Raises
     UsageError if the file cannot be read, RecipeError with all problems of its content, and FormatError.
     """
     data = _read(path, stdin)

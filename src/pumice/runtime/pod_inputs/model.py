@@ -19,16 +19,19 @@ class InputApp(msgspec.Struct, frozen=True):
 class PodInput(msgspec.Struct, frozen=True, kw_only=True):
     """A pod in a file. ``network`` is a mode of `network.request`, empty for the usual one.
 
+    With ``has_metadata``, the pod has access to the metadata service.
     ``ignored`` are sentences about what the file asks for and the pod will not have.
     """
 
     name: str = ""
     apps: tuple[InputApp, ...] = ()
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     hostname: str = ""
     names: NameResolution = NameResolution()
     network: str = ""
     publish: tuple[PortRequest, ...] = ()
     volumes: tuple[Volume, ...] = ()
     shares_pids: bool = False
+    has_metadata: bool = False
     ignored: tuple[str, ...] = ()

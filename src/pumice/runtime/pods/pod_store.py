@@ -29,6 +29,7 @@ from pumice import files
 from pumice.errors import PodError, StoreError, UsageError
 from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
+from pumice.runtime.pods import pod_lock
 from pumice.runtime.pods.records import Ended, Health, Pod, Started
 from pumice.runtime.pods.supervisor import pod_files
 from pumice.runtime.stage1 import bundles
@@ -220,7 +221,7 @@ def read_pod(directory: Path) -> PodState | None:
     try:
         with files.open_regular(directory / _POD) as file:
             pod = msgspec.json.decode(file.read(_MAX_RECORD), type=Pod)
-        is_locked = _is_locked(directory)
+        is_locked = pod_lock.is_locked(directory)
     except (OSError, msgspec.MsgspecError):
         return None
     # In this order: a record of the end that is written now is seen after the lock was free.
@@ -251,18 +252,6 @@ def _read_record(path: Path, kind: type[_Record]) -> _Record | None:
             return msgspec.json.decode(file.read(_MAX_RECORD), type=kind)
     except (OSError, msgspec.MsgspecError):
         return None
-
-
-def _is_locked(directory: Path) -> bool:
-    """Return whether a process runs the pod; raises OSError if the directory is gone."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 @contextmanager
@@ -306,6 +295,27 @@ def remove_pod(home: Home, state: PodState) -> bool:
         with translate_os_errors(state.directory):
             pod_files.remove_directory(str(state.directory), str(trash))
     return True
+
+
+def rename_pod(home: Home, state: PodState, name: str) -> None:
+    """Give a pod another name; raises PodError if another pod has it, and UsageError if it is not a name."""
+    check_name(name)
+    with home.lock(_LOCK):
+        for other in list_pods(home):
+            if other.pod.name == name and other.pod.id != state.pod.id:
+                raise PodError(f"the name {name!r} is in use by the pod {other.pod.id[:12]}")
+        pod = msgspec.structs.replace(state.pod, name=name)
+        # The apps first: if this is interrupted, the pod still has its old name.
+        for app in read_apps(state) if state.pod.apps else ():
+            _write_record(app.directory, msgspec.structs.replace(app.pod, app_of=name))
+        _write_record(state.directory, pod)
+
+
+def _write_record(directory: Path, pod: Pod) -> None:
+    temporary = directory / f".{_POD}"
+    with translate_os_errors(directory):
+        temporary.write_bytes(msgspec.json.encode(pod))
+        temporary.rename(directory / _POD)
 
 
 def choose_name(reference: str, pod_id: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from pumice.errors import PumiceError
 from pumice.runtime.launch import execution, forking
 from pumice.runtime.launch.model import Start
+from pumice.runtime.pods import pod_lock
 from pumice.runtime.pods.supervisor import process_tree
 from pumice.runtime.quick.circumstances import SWITCH
 from pumice.runtime.sandbox.argument_codec import decode_arguments
@@ -72,24 +72,12 @@ def _find_pod(name: str) -> _RunningPod | None:
         directory = f"{pods}/{pod_id}"
         # In JSON, neither a key nor a string can contain these bytes.
         has_init, is_builtin = b',"init":true,' in record, b',"stage1":"builtin",' in record
-        if os.path.exists(f"{directory}/ended") or not _is_locked(directory):
+        if os.path.exists(f"{directory}/ended") or not pod_lock.is_locked(directory):
             return None
         started = _read(f"{directory}/started", _MAX_RECORD)
         supervisor = int(started.partition(b'"supervisor": ')[2].partition(b",")[0])
         return _RunningPod(directory, supervisor, has_init, 1 if has_init and is_builtin else 2)
     return None
-
-
-def _is_locked(directory: str) -> bool:
-    """Return whether a process runs the pod."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _open_start(pod: _RunningPod, program: Sequence[str]) -> Start | None:

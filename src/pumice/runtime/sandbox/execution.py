@@ -9,6 +9,7 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SetupError, exit_with_reason
 from pumice.runtime.sandbox.limits import set_limits
 from pumice.runtime.sandbox.options import DEFAULT_PATH
+from pumice.runtime.sandbox.privileges import install_filter
 from pumice.runtime.sandbox.program_check import HEAD, explain_failure
 from pumice.runtime.sandbox.signals import release_signals
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     """Execute the program with its user, environment and default signal handling."""
     try:
-        streams.install(options.terminal)
+        streams.install()
         os.chdir(options.cwd)
         with open("/proc/self/setgroups") as file:
             if file.read().strip() != "deny":
@@ -38,11 +39,16 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
         exit_with_reason(options.status_fd, reason)
     release_signals()
     set_limits(options)
+    first = 3
+    if options.listen:
+        from pumice.runtime.sandbox.activation import place_sockets
+
+        first = place_sockets(options)
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
     if options.exec_fd >= 0:
         os.set_inheritable(options.exec_fd, False)
-    first = 3
-    for descriptor in sorted({options.status_fd, options.exec_fd} - {-1, 0, 1, 2}):
+    kept = {options.status_fd, options.exec_fd, options.seccomp_fd if options.exact_filter else -1}
+    for descriptor in sorted(kept - {-1, 0, 1, 2}):
         os.closerange(first, descriptor)
         first = descriptor + 1
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
@@ -75,6 +81,12 @@ def _execute(options: Options) -> tuple[int, str]:
     name = options.argv[0]
     directories = options.env.get("PATH", DEFAULT_PATH).split(":") if "/" not in name else [""]
     code, message = NOT_FOUND, "not found in the image"
+    if options.exact_filter:
+        # The filter may allow no other call than the one that executes the program.
+        directories = [path for path in directories if os.path.exists(f"{path}/{name}" if path else name)][:1]
+        if options.seccomp_fd >= 0:
+            os.set_inheritable(options.seccomp_fd, False)
+        install_filter(options)
     for directory in directories:
         path = f"{directory}/{name}" if directory else name
         try:

@@ -9,13 +9,12 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.descriptors import close_if_open
 from pumice.runtime.sandbox.devices import reopen_devices
+from pumice.runtime.sandbox.event_handlers import run_post_stop, run_pre_start
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
-from pumice.runtime.sandbox.pod import join_pod
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
-from pumice.runtime.sandbox.setup_commands import run_setup_command
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import signal
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -38,12 +37,16 @@ def run_image_program(options: Options) -> int:
     """Run the program in new namespaces and return its exit code."""
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"]) and not options.in_place
     streams = prepare_streams(options)
+    if options.listen:
+        from pumice.runtime.sandbox import activation  # noqa: F401 - while its file can be read
     if options.fly:
         return _run_beside_host(options, streams)
     prepare_limits(options)
     sources = prepare_sources(options) if options.shifted else ()
     flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options)
     if options.pod >= 0:
+        from pumice.runtime.sandbox.pod import join_pod
+
         join_pod(options, sources)
     else:
         enter_user_namespace(options, flags, sources)
@@ -65,8 +68,23 @@ def _run_beside_host(options: Options, streams: Streams) -> int:
         syscalls.end_with_parent()
         os.umask(0o022)
         _confine(options, streams)
+        if options.pre_start or options.post_stop:
+            os._exit(_run_between_handlers(options, streams))
         execute_as_user(options, streams)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
+
+
+def _run_between_handlers(options: Options, streams: Streams) -> int:
+    """Run the program as a child of this process, with what comes before and after it."""
+    run_pre_start(options, streams)
+    child = os.fork()
+    if child == 0:
+        execute_as_user(options, streams)
+    close_if_open(options.exec_fd)
+    code = wait_and_forward(child)
+    run_post_stop(options, streams)
+    return code
 
 
 def _supervise(options: Options, streams: Streams) -> int:
@@ -102,19 +120,30 @@ def _supervise(options: Options, streams: Streams) -> int:
 
 def _run_with_init(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, which forwards signals and reaps orphans."""
+    if options.before:
+        from pumice.runtime.sandbox.setup_commands import run_setup_command
     syscalls.become_subreaper()
+    if options.record_owners:
+        from pumice.runtime.sandbox import owner_recorder  # only builds have it
+
+        log = os.open(options.record_owners, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     _confine(options, streams)
     syscalls.hide_process()
+    if options.record_owners:
+        return owner_recorder.run_recorded(log, lambda: execute_as_user(options, streams))
     for command in options.before:
         run_setup_command(command, options)
+    run_pre_start(options, streams)
     child = os.fork()
     if child == 0:
         execute_as_user(options, streams)
     close_if_open(options.exec_fd)
-    syscalls.set_capabilities([CAPABILITIES["KILL"]])
+    if not options.post_stop:  # it needs the rights to become the program's user
+        syscalls.set_capabilities([CAPABILITIES["KILL"]])
     code = wait_and_forward(child)
     if options.pod_pids:
         _kill_descendants()
+    run_post_stop(options, streams)
     return code
 
 
@@ -146,3 +175,7 @@ def _confine(options: Options, streams: Streams) -> None:
     reopen_devices(streams.descriptors)
     drop_privileges(options)
     wait_for_network(options)
+    if options.listen:
+        from pumice.runtime.sandbox.activation import open_sockets
+
+        open_sockets(options)

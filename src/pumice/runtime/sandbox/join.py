@@ -10,6 +10,7 @@ from pumice.runtime.sandbox.capabilities import CAPABILITIES
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.group_members import members_path
 from pumice.runtime.sandbox.limits import prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -49,7 +50,7 @@ def run_in_container(options: Options) -> int:
 def _enter(options: Options, streams: Streams) -> int:
     syscalls.end_with_parent()
     process = _process_id(options.join)
-    flags = _different_namespaces(process)
+    flags = different_namespaces(process)
     _join_cgroups(process)
     # Processes of the container must not be able to look into this one, which has files of the host open.
     syscalls.hide_process()
@@ -80,7 +81,7 @@ def _process_id(descriptor: int) -> int:
     raise SetupError("the program has ended")
 
 
-def _different_namespaces(process: int) -> int:
+def different_namespaces(process: int) -> int:
     """Return the flags of those namespaces that are not this process's own, which cannot be joined again."""
     flags = 0
     for name, flag in _NAMESPACES.items():
@@ -102,8 +103,8 @@ def _join_cgroups(process: int) -> None:
             "unified" if os.path.isdir(f"{_CGROUPS}/unified") else ""
         )
         try:
-            with open(f"{_CGROUPS}/{name}/{path}/cgroup.procs", "w") as file:
-                file.write(str(os.getpid()))
+            with open(members_path(f"{_CGROUPS}/{name}/{path}"), "w") as file:
+                file.write("0")
         except FileNotFoundError:  # not mounted here
             continue
         except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 
 from pumice.runtime.sandbox.errors import SetupError
 
@@ -20,16 +19,18 @@ def prepare_limits(options: Options) -> None:
                 file.write(options.oom_score)
         except OSError as error:
             raise SetupError(f"cannot set the OOM score to {options.oom_score} ({error.strerror})") from None
-    for number, _, hard in options.rlimits:
-        own_soft, own_hard = resource.getrlimit(number)
-        if _is_more(hard, own_hard):
-            _set_limit(number, own_soft, hard)
+    if options.rlimits:
+        from pumice.runtime.sandbox.resource_limits import raise_hard_limits
+
+        raise_hard_limits(options.rlimits)
 
 
 def set_limits(options: Options) -> None:
     """Set the resource limits of this process, just before it executes the program."""
-    for number, soft, hard in options.rlimits:
-        _set_limit(number, soft, hard)
+    if options.rlimits:
+        from pumice.runtime.sandbox.resource_limits import set_resource_limits  # imported before
+
+        set_resource_limits(options.rlimits)
 
 
 def enter_cgroups(options: Options) -> None:
@@ -40,14 +41,3 @@ def enter_cgroups(options: Options) -> None:
         except OSError as error:
             raise SetupError(f"cannot enter the control group of the container ({error.strerror})") from None
         os.close(descriptor)
-
-
-def _set_limit(number: int, soft: int, hard: int) -> None:
-    try:
-        resource.setrlimit(number, (soft, hard))
-    except (OSError, ValueError) as error:
-        raise SetupError(f"cannot set the resource limit {number} to {soft}:{hard} ({error})") from None
-
-
-def _is_more(limit: int, other: int) -> bool:
-    return other != resource.RLIM_INFINITY and (limit == resource.RLIM_INFINITY or limit > other)

@@ -18,64 +18,73 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Options:
     """The options of the command line. ``--args FD`` reads more, in the format of `argument_codec`."""
 
+    root = ""  # --root DIR: never written to without --in-place
+    read_only = False  # --read-only
+    in_place = False  # --in-place: write to DIR itself; no overlay, no copy, no --owners
+    last_pid = 0  # --last-pid N: number the processes inside from N+1, if the kernel allows it
+    copy = False  # --copy: copy the root into memory instead of laying an overlay over it
+    # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
+    only_root = False
+    fly = False  # --fly: share all but the root with the host
+    own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
+    signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
+    init = False  # --init: be process 1 inside, forward signals and reap orphans
+    terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
+    # --record-owners FILE: let changes of owners and ids succeed without effect, and record the owners
+    record_owners = ""
+    own_terminal = False  # --own-terminal: 0, 1 and 2 are a terminal of PROGRAM's own
+    network = "host"  # --network host|none|private
+    network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
+    hostname = "pumice"  # --hostname NAME
+    uid = gid = 0  # --uid N --gid N
+    cwd = "/"  # --cwd DIR, created if it does not exist
+    owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
+    shifted = False  # set by the sandbox: root gives up its rights, see `shifted_root`
+    # --map-info FD --map-ready FD: give all ids to the child that PROGRAM names on a pipe; then answer
+    map_info = map_ready = -1
+    map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
+    seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
+    new_privileges = False  # --new-privileges: let set-id programs take effect
+    oom_score = ""  # --oom-score N
+    shm_size = 0  # --shm-size BYTES: the size of /dev/shm
+    # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
+    # --guest-output FD … --guest-control FD --guest-name NAME
+    guest_control = -1
+    guest_name = ""
+    bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
+    hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
+    die_with_parent = False  # --die-with-parent
+    status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+    exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
+    # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
+    join = -1
+    # --hold: create the namespaces of a pod and hold them, see `pod`
+    # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
+    # --pod-pids: share the process ids of the pod
+    hold, pod, pod_pids = False, -1, False
+
     def __init__(self) -> None:
-        self.root = ""  # --root DIR: never written to without --in-place
-        self.read_only = False  # --read-only
-        self.in_place = False  # --in-place: write to DIR itself; no overlay, no copy, no --owners
-        self.last_pid = 0  # --last-pid N: number the processes inside from N+1, if the kernel allows it
-        self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
-        # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
-        self.only_root = False
-        self.fly = False  # --fly: share all but the root with the host
-        self.own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
-        self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
-        self.init = False  # --init: be process 1 inside, forward signals and reap orphans
-        self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
-        self.network = "host"  # --network host|none|private
-        self.network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
-        self.hostname = "pumice"  # --hostname NAME
-        self.uid = self.gid = 0  # --uid N --gid N
         self.groups: list[int] = []  # --group N …
-        self.cwd = "/"  # --cwd DIR, created if it does not exist
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
         # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …
         self.mounts: list[tuple[str, str, str]] = []
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
-        self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
-        self.shifted = False  # set by the sandbox: root gives up its rights, see `shifted_root`
-        # --map-info FD --map-ready FD: give all ids to the child that PROGRAM names on a pipe; then answer
-        self.map_info = self.map_ready = -1
-        self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.capabilities = list(CAPABILITIES.values())  # --capabilities N,N… of root; the bounding set
         self.ambient: list[int] = []  # --ambient N,N…: what other users than root get
-        self.seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
-        self.new_privileges = False  # --new-privileges: let set-id programs take effect
         self.rlimits: list[tuple[int, int, int]] = []  # --rlimit NUMBER SOFT HARD …
-        self.oom_score = ""  # --oom-score N
-        self.cgroups: list[int] = []  # --cgroup FD …: files cgroup.procs that the program enters
+        self.cgroups: list[int] = []  # --cgroup FD …: files through which the program enters groups
         self.devices: list[tuple[str, str]] = []  # --device SOURCE TARGET …
-        self.shm_size = 0  # --shm-size BYTES: the size of /dev/shm
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
-        # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
-        # --guest-output FD … --guest-control FD --guest-name NAME
-        self.guest_outputs: list[int] = []
-        self.guest_control = -1
-        self.guest_name = ""
-        self.bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
-        self.hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
-        self.die_with_parent = False  # --die-with-parent
-        self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
-        self.exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
-        # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
-        self.join = -1
-        # --hold: create the namespaces of a pod and hold them, see `pod`
-        # --pod FD: run PROGRAM in the namespaces of the pod of this pidfd
-        # --pod-pids: share the process ids of the pod
-        self.hold, self.pod, self.pod_pids = False, -1, False
+        self.guest_outputs: list[int] = []  # --guest-output FD …
         # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.before: list[list[str]] = []
+        # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly
+        # --listen NAME tcp|udp|fd PORT|FD …: sockets that PROGRAM gets, see `activation`
+        self.listen: list[tuple[str, str, str]] = []
+        # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
+        self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.argv: list[str] = []
 
@@ -110,12 +119,25 @@ _SWITCHES = (
     "signal_child",
     "init",
     "terminal",
+    "own_terminal",
     "new_privileges",
     "fly",
     "hold",
     "pod_pids",
+    "exact_filter",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "bundle", "guest_name")
+_TEXTS = (
+    "root",
+    "network",
+    "hostname",
+    "cwd",
+    "owners",
+    "oom_score",
+    "record_owners",
+    "hide",
+    "bundle",
+    "guest_name",
+)
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",
@@ -159,21 +181,19 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
         case "env":
             key, _, value = remaining.pop().partition("=")
             options.env[key] = value
-        case "bind" | "ro_bind":
-            options.mounts.append((name, remaining.pop(), remaining.pop()))
-        case "tmpfs" | "noexec_tmpfs":
+        case "bind" | "ro_bind" | "tmpfs" | "noexec_tmpfs":
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "rlimit":
             options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))
-        case "device":
-            options.devices.append((remaining.pop(), remaining.pop()))
-        case "sysctl":
-            options.sysctls.append((remaining.pop(), remaining.pop()))
+        case "device" | "sysctl" | "file":
+            getattr(options, f"{name}s").append((remaining.pop(), remaining.pop()))
         case "unmask":
             options.unmasked.append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
-        case "file":
-            options.files.append((remaining.pop(), remaining.pop()))
+        case "pre_start" | "post_stop":
+            setattr(options, name, [remaining.pop() for _ in range(int(remaining.pop()))])
+        case "listen":
+            options.listen.append((remaining.pop(), remaining.pop(), remaining.pop()))
         case _:
             raise SetupError(f"unknown option {option}")

@@ -21,5 +21,11 @@ def drop_privileges(options: Options) -> None:
         syscalls.forbid_new_privileges()
     if not options.fly:
         syscalls.isolate_abstract_sockets()
+    if not options.exact_filter:
+        install_filter(options)
+
+
+def install_filter(options: Options) -> None:
+    """Deny system calls to this process and its children."""
     if options.seccomp_fd >= 0:
         syscalls.install_seccomp_filter(os.pread(options.seccomp_fd, _MAX_FILTER, 0))

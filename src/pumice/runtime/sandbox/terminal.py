@@ -14,6 +14,16 @@ _KEYS = (termios.VINTR, termios.VQUIT)
 """The keys of TYPED_SIGNALS, in their order."""
 
 
+def open_output_terminal(outer: int) -> tuple[int, int]:
+    """Create a terminal whose output is copied to the terminal ``outer``; return its outer and inner end."""
+    outer_end, inner_end = os.openpty()
+    attributes = termios.tcgetattr(inner_end)
+    attributes[1] &= ~termios.OPOST  # the real terminal converts line feeds
+    termios.tcsetattr(inner_end, termios.TCSANOW, attributes)
+    copy_size(outer, outer_end)
+    return outer_end, inner_end
+
+
 def open_terminal(owner: int | None, outside: int) -> tuple[int, int] | None:
     """Create a terminal like that of descriptor 0; return the program's end and the id of its helper.
 
@@ -82,7 +92,7 @@ def _copy_between_terminals(outer_end: int, outside: int) -> None:
                 input_data = os.read(0, 1 << 12)
                 if not input_data:
                     return
-                _report_typed_signals(input_data, outer_end, outside)
+                report_typed_signals(input_data, outer_end, outside)
         except BlockingIOError:
             pass
 
@@ -95,7 +105,8 @@ def _make_raw(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSADRAIN, attributes)
 
 
-def _report_typed_signals(input_data: bytes, outer_end: int, outside: int) -> None:
+def report_typed_signals(input_data: bytes, outer_end: int, outside: int) -> None:
+    """Send ``outside`` a signal for each key in ``input_data`` that means one on this terminal."""
     attributes = termios.tcgetattr(outer_end)
     for signal_number, key in zip(TYPED_SIGNALS, _KEYS, strict=True):
         if outside and attributes[3] & termios.ISIG and attributes[6][key] in input_data:

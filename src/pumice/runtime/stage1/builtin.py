@@ -25,7 +25,11 @@ class Builtin:
         """Translate the container to options of the sandbox."""
         options = (*common_options(container), *_options(container), *_isolation_options(container))
         return Launch(
-            model.SANDBOX, options, container.process.arguments, filter=external.load_filter(container)
+            model.SANDBOX,
+            options,
+            container.process.arguments,
+            filter=external.load_filter(container),
+            inherited=[int(number) for _, kind, number in container.listen if kind == "fd"],
         )
 
 
@@ -57,18 +61,30 @@ def _options(container: Container) -> Iterator[str]:
         yield "--init"
     if container.pod_pids:
         yield "--pod-pids"
-    for command in container.setup:
-        yield from ("--before", str(len(command)), *command)
+    yield from _command_options(container)
     yield "--terminal"
     if container.last_pid:
         yield from ("--last-pid", str(container.last_pid))
     yield from _root_options(container)
 
 
+def _command_options(container: Container) -> Iterator[str]:
+    """Yield the commands that run besides the program."""
+    for command in container.setup:
+        yield from ("--before", str(len(command)), *command)
+    for option, handler in (("--pre-start", container.pre_start), ("--post-stop", container.post_stop)):
+        if handler:
+            yield from (option, str(len(handler)), *handler)
+    for socket in container.listen:
+        yield from ("--listen", *socket)
+
+
 def _isolation_options(container: Container) -> Iterator[str]:
     isolation = container.isolation
     yield from ("--capabilities", _numbers(isolation.capabilities))
     yield from ("--ambient", _numbers(isolation.added_capabilities))
+    if isolation.exact_filter:
+        yield "--exact-filter"
     if not isolation.no_new_privileges:
         yield "--new-privileges"
     yield from limit_options(isolation)
@@ -99,6 +115,7 @@ def _root_options(container: Container) -> Iterator[str]:
     """Yield how the root becomes writable, and who owns what is in it."""
     if container.in_place:
         yield "--in-place"
+        yield from ("--record-owners", container.owner_record) if container.owner_record else ()
         yield from id_maps.map_options(id_maps.single_id_maps())
         return
     maps = id_maps.choose_maps(container)

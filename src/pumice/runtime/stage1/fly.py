@@ -22,7 +22,7 @@ class Fly(Builtin):
     """
 
     def plan(self, container: Container) -> Launch:
-        """Translate the container to options of the sandbox; raises SandboxError for what it cannot have."""
+        """Translate the container to options of the sandbox; raises SandboxError for unsupported ones."""
         if container.network != "host":
             raise SandboxError(
                 "fly cannot give a program a network of its own",

@@ -41,7 +41,7 @@ def _lock(mount: Mount, home: Home) -> Mount:
 
 
 def prepare_mounts(container: Container, stage1: str, home: Home) -> None:
-    """Fill new volumes, and give to the program what it shall own.
+    """Fill new volumes, and make the program the owner of its own ones.
 
     Raises StoreError, and UsageError for an image that cannot be mounted.
     """

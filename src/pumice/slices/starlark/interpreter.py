@@ -25,15 +25,15 @@ def run_script(
     return interpreter.run(parse_script(text))
 
 
-class _Break(Exception):  # noqa: N818 - leaves a loop, and is no error
+class _Break(Exception):
     pass
 
 
-class _Continue(Exception):  # noqa: N818
+class _Continue(Exception):
     pass
 
 
-class _Return(Exception):  # noqa: N818
+class _Return(Exception):
     def __init__(self, value: Any) -> None:
         super().__init__()
         self.value = value

@@ -117,7 +117,7 @@ def test_forms_with_missing_fields_are_refused(
 def test_the_token_names_the_instance(client: Client) -> None:
     response = client.ask("identity/v1/token?audience=registry.example", headers=FLAVOR)
     assert (response.status, response.content_type) == (200, "application/jwt")
-    public = KeySet.import_key_set(key_file.key_set(client.keys, NOW))  # type: ignore[arg-type]
+    public = KeySet.import_key_set(key_file.key_set(client.keys, NOW))  # type: ignore[arg-type]  # a dict is enough for the library
     claims = peer.decode(response.body.decode(), public, algorithms=["ES256"]).claims
     assert claims == {
         "iss": client.keys.issuer,

@@ -81,7 +81,7 @@ def make_root(path: Path) -> None:
     from tests.support import images
 
     (path / "bin").mkdir(parents=True)
-    (path / "bin/sh").write_bytes(bytes(images.shell()["bin/busybox"]))  # type: ignore[arg-type]  # a program is bytes
+    (path / "bin/sh").write_bytes(images.busybox())
     (path / "bin/sh").chmod(0o755)
 
 

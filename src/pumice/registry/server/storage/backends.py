@@ -30,7 +30,7 @@ def open_storage(location: str, *, create: bool = True) -> Storage:
     """Open the storage at ``location``: a directory, or ``SCHEME://`` and what its backend expects.
 
     Raises StoreError if it cannot be opened, and UsageError if no backend has that scheme, or if there
-    is no registry and ``create`` is not set.
+    is not a registry and ``create`` is not set.
     """
     scheme, separator, rest = location.partition("://")
     if not separator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -137,7 +138,7 @@ def _start(place: Place, function: Callable[[int], object], descriptor: int) -> 
 
 def _absolute(place: Place) -> str:
     """Return the absolute path of a place; paths in a container are relative to its root, as with podman."""
-    return posixpath.join("/" if place.state is not None else os.getcwd(), place.path)  # noqa: PTH109
+    return posixpath.join("/" if place.state is not None else str(Path.cwd()), place.path)
 
 
 def _base_name(path: str) -> str:

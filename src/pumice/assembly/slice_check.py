@@ -1,0 +1,62 @@
+"""Checks slices against the packages of a suite, which are fetched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.assembly.slice_packages import open_packages
+from pumice.errors import SliceError
+from pumice.formats.elf_program import read_program
+from pumice.slices import closure
+from pumice.slices.package_check import check_packages
+from pumice.slices.release import sort_problems
+from pumice.slices.selection import collect_packages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.assembly.slice_packages import CutSettings
+    from pumice.progress import Progress
+    from pumice.slices.model import Release, Slice
+    from pumice.store.home import Home
+
+
+def with_suites(release: Release, suites: Sequence[str]) -> Release:
+    """Return the release with the packages of ``suites`` in place of those of its archives."""
+    if not suites:
+        return release
+    archives = {
+        name: msgspec.structs.replace(archive, suites=tuple(suites))
+        for name, archive in release.archives.items()
+    }
+    return msgspec.structs.replace(release, archives=archives)
+
+
+def check_against_packages(
+    release: Release,
+    slices: Sequence[Slice],
+    settings: CutSettings,
+    home: Home,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> int:
+    """Check slices, and return the number of packages; raises SliceError with all problems."""
+    names = [item.full_name for item in slices]
+    required = closure.select(release, names, settings.architecture)
+    packages = collect_packages(required)
+    opened = open_packages(release, packages, settings, home, environ=environ, progress=progress)
+
+    def read_needed(package: str, source: str) -> tuple[str, ...]:
+        data = opened.readers[package](source)
+        if not data.startswith(b"\x7fELF"):
+            return ()
+        program = read_program(lambda offset, size: data[offset : offset + size], len(data))
+        return program.needed if program else ()
+
+    problems = check_packages(release, slices, opened.files, settings.architecture, read_needed)
+    if problems:
+        raise SliceError(sort_problems(problems))
+    return len(packages)

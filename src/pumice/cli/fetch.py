@@ -1,0 +1,174 @@
+"""``pumice fetch``: fetch an image by its name into the store."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import discovery_options, output, registries
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.session import DiscoverySession
+    from pumice.discovery.tags import Endpoint
+    from pumice.discovery.web import Web
+    from pumice.progress import Progress
+    from pumice.store.home import Home
+    from pumice.swarm.file_peers import FilePeers
+
+_EPILOG = """The pages of NAME say where the image is: as files, or in a registry. Its signature is
+fetched first, and must be by a key that is trusted for NAME: see 'pumice trust add --prefix NAME'. The
+image must have the name and the labels that were asked for. A transport, such as docker://, is pulled
+from as by 'pumice pull'. Prints the name of the image in the store."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``pumice fetch``."""
+    parser = command_line.make_parser(
+        "fetch",
+        "Fetch an image by its name into the local store.",
+        epilog=_EPILOG,
+        examples=(
+            "pumice fetch example.com/hello:1.0",
+            "pumice fetch example.com/hello,os=linux,arch=aarch64",
+            "pumice fetch docker://registry.example/team/hello:1.0",
+        ),
+    )
+    parser.add_argument(
+        "name", metavar="NAME", help="NAME[:VERSION][,LABEL=VALUE...], docker://HOST/NAME[:TAG], oci:DIR, …"
+    )
+    parser.add_argument(
+        "--pull",
+        choices=("new", "always", "never"),
+        default="always",
+        metavar="WHEN",
+        help="new: if the store does not have the image; always: if it changed; never (default: always)",
+    )
+    discovery_options.add_port_option(parser)
+    command_line.add_quiet_option(parser)
+    registries.graph_options(parser)
+    registries.peer_options(parser)
+    command_line.add_admission_options(parser, "accept the image")
+    registries.options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; print the name in the store."""
+    options = parser().parse_args(arguments)
+    options.signed_as = ""
+    from pumice.image.transports import references
+
+    if options.name.startswith(("https://", "http://", "sha512-")) or options.name.endswith(".aci"):
+        raise UsageError(
+            f"{options.name[:100]!r} is not a name",
+            hint="write HOST/NAME[:VERSION]; copy a file with 'pumice copy aci:FILE store:NAME:VERSION'",
+        )
+    started = time.monotonic()
+    progress = output.make_progress(options.progress)
+    if references.transport_of(options.name) is not None:
+        from pumice.cli import pull
+
+        return pull.pull(options, options.name, "", progress)
+    fetched = _fetch(options, progress)
+    print(output.printable(_summarize(fetched, time.monotonic() - started)), file=sys.stderr)
+    print(output.printable(fetched.name))
+    return 0
+
+
+def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
+    from pumice.clock import SystemClock
+    from pumice.discovery import image_fetch
+    from pumice.discovery.aci_fetch import TrustOptions
+    from pumice.discovery.labels import parse_request
+    from pumice.store.home import Home, locate
+    from pumice.trust import policy
+
+    platform = discovery_options.find_platform(options.platform)
+    request = parse_request(options.name, platform)
+    trust = TrustOptions(
+        directories=policy.policy_directories(os.environ),
+        now=SystemClock().now(),
+        insecure="image" in options.insecure_options,
+        allow_older=options.allow_older,
+    )
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        _open_peers(options, home, progress) as peers,
+        discovery_options.open_session(request.name, options, home, progress, peers) as session,
+    ):
+
+        def fetch_oci(endpoint: Endpoint, request: ImageRequest, web: Web) -> FetchedImage:
+            return _fetch_oci(endpoint, request, web, session, options)
+
+        return image_fetch.fetch_image(request, session, trust, platform, fetch_oci, pull=options.pull)
+
+
+@contextmanager
+def _open_peers(options: argparse.Namespace, home: Home, progress: Progress) -> Iterator[FilePeers | None]:
+    """Give what downloads from peers, None with ``--no-peers`` or without the extra."""
+    if not options.peers:
+        yield None
+        return
+    from pumice.swarm import file_peers
+
+    with file_peers.open_peers(home.directory("tmp"), progress) as peers:
+        yield peers
+
+
+def _fetch_oci(
+    endpoint: Endpoint,
+    request: ImageRequest,
+    web: Web,
+    session: DiscoverySession,
+    options: argparse.Namespace,
+) -> FetchedImage:
+    """Pull an image from the registry that a page names; it must be signed as the requested name."""
+    from pumice.discovery.guarded_transport import GuardedTransport
+    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.discovery.web import Reach
+    from pumice.image.transports import locations, references
+    from pumice.registry.client import Client
+
+    source = references.parse_pull_source(endpoint.url)
+    reach = Reach.PUBLIC if web.reach is None else web.reach
+    options.signed_as = str(request)
+    version = request.version or source.address.tag or "latest"
+    name = f"{request.name}:{version}"
+    copied = registries.transfer(
+        options,
+        lambda _: source,
+        lambda _: references.parse_destination(locations.with_scheme(locations.STORE, name)),
+        session.progress,
+        open_client=lambda: Client(
+            session.credentials,
+            session.settings,
+            transport=GuardedTransport(session.transport, reach),
+            progress=session.progress,
+        ),
+    )
+    return FetchedImage(
+        name=name,
+        digest=copied.digest,
+        url=endpoint.url,
+        size=copied.counts.sent_size,
+        is_new=copied.counts.sent > 0,
+        is_verified=copied.is_verified,
+    )
+
+
+def _summarize(fetched: FetchedImage, seconds: float) -> str:
+    verified = ", signed by a trusted key" if fetched.is_verified else ""
+    if not fetched.is_new:
+        return f"{fetched.name}: unchanged in the store{verified}"
+    size = output.format_size(fetched.size)
+    return f"{fetched.name}: fetched {size} in {seconds:.1f} s from {fetched.url}{verified}"

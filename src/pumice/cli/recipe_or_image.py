@@ -1,0 +1,114 @@
+"""What commands share that take a recipe, which is built, or a reference to an image."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pumice import files
+from pumice.cli import arguments as command_line
+from pumice.cli import recipes, registries
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pumice.assembly.recipe_build import BuildSettings
+    from pumice.cli.arguments import Parser
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+    from pumice.trust.admission import AdmissionRequest
+
+
+def add_target(parser: Parser, action: str) -> None:
+    """Add the argument ``target``; ``action`` is what the command does with the image."""
+    parser.add_argument(
+        "target",
+        metavar="RECIPE|REF",
+        nargs="?",
+        default=".",
+        help=f"recipe file or its directory, or image to {action} (default: .)",
+    )
+
+
+def add_admission_options(parser: Parser) -> None:
+    """Add ``--as`` and the options that waive the checks of an image which is run."""
+    admission = parser.add_argument_group("admission")
+    admission.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
+    )
+    command_line.add_admission_options(admission, "run the image")
+
+
+def find_recipe(target: str) -> Path | None:
+    """Return the path of a recipe, which may be that of a directory; None for a reference to an image."""
+    if files.is_directory(target):
+        from pumice.cli.complete_values import list_images
+
+        is_image = target in {name.rpartition(":")[0] for name in list_images()}
+        is_layout = files.is_file(f"{target}/oci-layout")
+        return None if is_image or is_layout else recipes.find_recipe(target)
+    is_file = target.endswith((".yaml", ".yml")) or files.is_file(target)
+    return recipes.find_recipe(target) if is_file else None
+
+
+def load_recipe(options: argparse.Namespace) -> Recipe | None:
+    """Return the recipe at ``recipe_path`` of the options, None without one; raises RecipeError."""
+    if options.recipe_path is None:
+        if options.recipe_arguments or options.locked or options.offline:
+            hint = f"leave them out, or name a recipe instead of {options.target[:200]!r}"
+            raise UsageError("--arg, --locked and --offline need a recipe, not an image", hint=hint)
+        return None
+    from pumice.recipe import load
+
+    return load.load_recipe(options.recipe_path, dict(options.recipe_arguments))
+
+
+def build_settings(options: argparse.Namespace, recipe: Recipe) -> BuildSettings:
+    """Return how to build ``recipe``, by the options ``platform``, ``locked`` and ``offline``."""
+    from pumice.assembly import locking
+    from pumice.assembly.context import read_source_date_epoch
+    from pumice.assembly.recipe_build import BuildSettings
+    from pumice.formats import platforms
+
+    architecture = (
+        (platforms.to_debian(platforms.parse_platform(options.platform)),) if options.platform else ()
+    )
+    return BuildSettings(
+        architectures=locking.choose_architectures(recipe, architecture),
+        locked=options.locked,
+        offline=options.offline,
+        source_date_epoch=read_source_date_epoch(os.environ),
+    )
+
+
+@contextmanager
+def open_image(
+    options: argparse.Namespace, recipe: Recipe | None, home: Home, progress: Progress
+) -> Iterator[Image]:
+    """Give the image of the reference ``target``, or that of the recipe, which is built now."""
+    if recipe is None:
+        with registries.open_image(options.target, home, progress, options=options) as image:
+            yield image
+        return
+    from pumice.assembly.recipe_build import build_recipe
+
+    settings = build_settings(options, recipe)
+    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
+    yield build.image.open(home)
+
+
+def admission_request(options: argparse.Namespace, image: Image) -> AdmissionRequest:
+    """Return the request to run an image; one that was built now has no name yet."""
+    from pumice.trust.admission import AdmissionRequest
+
+    return AdmissionRequest(
+        reference=image.root.digest if options.recipe_path else options.target,
+        name=options.name,
+        allow_older=options.allow_older,
+    )

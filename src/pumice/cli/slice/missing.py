@@ -1,0 +1,94 @@
+"""``pumice slice missing``: list the packages that an image takes whole, and what they cost."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, results
+from pumice.cli.slice import releases
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pumice.assembly.slice_missing import WholePackage
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+_EPILOG = """The recipe is built first, if it changed. Sizes are those of files, not compressed. The last
+column has the slices that the release of the recipe has of a package: list them under 'packages'
+instead of it."""
+
+
+def add_parser(parser: command_line.Parser) -> None:
+    """Add the action to the parser of ``pumice slice``."""
+    action = command_line.add_action(
+        parser,
+        "missing",
+        run,
+        "list the packages that an image takes whole",
+        epilog=_EPILOG,
+        examples=("pumice slice missing recipe.yaml",),
+        progress=True,
+    )
+    from pumice.cli import recipes
+
+    recipes.add_recipe_path(action)
+    results.add_format_options(action, "slice missing", example="Package")
+    command_line.add_recipe_argument_option(action)
+    command_line.add_offline_option(action)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the packages, the largest first."""
+    from pumice.cli import recipes
+    from pumice.recipe.load import load_recipe
+
+    recipe = load_recipe(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
+    with releases.open_home() as home:
+        whole = _find(options, recipe, home)
+    results.write_result(whole, options.format, lambda: _format(whole))
+    return 0
+
+
+def _find(options: argparse.Namespace, recipe: Recipe, home: Home) -> list[WholePackage]:
+    from pumice.assembly import locking
+    from pumice.assembly.recipe_build import BuildSettings, build_recipe
+    from pumice.assembly.slice_missing import find_whole_packages
+    from pumice.formats import platforms
+    from pumice.image.inventory import read_inventory
+
+    settings = BuildSettings(
+        architectures=locking.choose_architectures(recipe),
+        offline=options.offline,
+    )
+    progress = output.make_progress(options.progress)
+    build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
+    image = build.image.open(home)
+    sizes: dict[tuple[str, str], int] = {}
+    for architecture in build.image.platforms:
+        inventory = read_inventory(image.select(platforms.from_debian(architecture)), home.records)
+        sizes |= {(architecture, package.name): package.size for package in inventory.packages}
+    omitted = {name: platform.omission.names for name, platform in build.image.platforms.items()}
+    return find_whole_packages(recipe, build.lock, omitted, sizes, home)
+
+
+def _format(whole: Sequence[WholePackage]) -> Iterator[str]:
+    if not whole:
+        yield "all packages are sliced"
+        return
+    total = sum(item.files_size for item in whole)
+    count = "1 package" if len(whole) == 1 else f"{len(whole)} packages"
+    rows = [
+        (
+            item.package,
+            output.format_size(item.files_size),
+            "yes" if item.named else "",
+            " ".join(item.slices),
+        )
+        for item in whole
+    ]
+    yield output.format_table(("package", "files", "named", "slices of the release"), rows).rstrip("\n")
+    yield f"{count} taken whole: {output.format_size(total)}"

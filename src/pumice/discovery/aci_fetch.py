@@ -1,0 +1,274 @@
+"""Fetches App Container images that were discovered, with the images that they depend on.
+
+The signature comes first: an image is only downloaded if the signature names a trusted key. Afterwards the
+signature is verified, and then name and labels are compared. Nothing is stored before all of that.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.appc.labels import find_value
+from pumice.discovery import issuers, resolver
+from pumice.discovery.download import Download, MissingFileError, lock_name, status_error
+from pumice.discovery.labels import ImageRequest, check_manifest, make_request
+from pumice.discovery.page_cache import Freshness
+from pumice.discovery.protocol import explain_absence
+from pumice.errors import FetchError, FormatError, PumiceError, TrustError
+from pumice.formats import openpgpsig
+from pumice.image import aci_reader, aci_rendering
+from pumice.os_errors import translate_os_errors
+from pumice.registry.errors import redact_url
+from pumice.registry.message import TransportError
+from pumice.trust import admission
+from pumice.trust.archive_signatures import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.discovery.session import DiscoverySession
+    from pumice.discovery.tags import Endpoint
+    from pumice.discovery.web import Web
+    from pumice.formats.oci import Platform
+    from pumice.image.aci_reader import ReadAci
+    from pumice.image.model import Image
+    from pumice.trust.decision import Decision
+    from pumice.trust.policy import PolicyDirectory
+
+MAX_DEPENDENCIES = 64
+_ACCEPTED = 202
+"""The status of a signature that is not ready yet: it is asked for again after the image."""
+
+
+class TrustOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How images are verified; ``insecure`` accepts images without a signature by a trusted key."""
+
+    directories: tuple[PolicyDirectory, ...]
+    now: int
+    insecure: bool = False
+    allow_older: bool = False
+
+
+class FetchedAci(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that may be stored: ``image`` has its dependencies too, ``decision`` is about the file."""
+
+    image: Image
+    name: str
+    version: str
+    image_id: str
+    url: str
+    size: int
+    decision: Decision
+    signature_digest: str
+    freshness: Freshness | None
+
+
+class _VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
+    read: ReadAci
+    path: Path
+    decision: Decision
+    size: int
+    signature_digest: str
+    freshness: Freshness | None
+
+
+@contextmanager
+def fetch_aci(
+    endpoint: Endpoint,
+    request: ImageRequest,
+    web: Web,
+    session: DiscoverySession,
+    trust: TrustOptions,
+    platform: Platform,
+    known: Freshness | None = None,
+) -> Iterator[FetchedAci | None]:
+    """Give the image at an endpoint, None if it is the one that ``known`` is about; raises PumiceError."""
+    fetcher = _Fetcher(session, trust, platform)
+    with ExitStack() as stack:
+        verified = fetcher.fetch(endpoint, request, web, stack, known)
+        if verified is None:
+            yield None
+            return
+        manifest = verified.read.validated.manifest
+        image = verified.read.image()
+        if manifest.dependencies or manifest.path_whitelist:
+            paths = fetcher.fetch_dependencies(verified.read, stack)
+            image = aci_rendering.render(verified.path, paths, session.progress).image
+        yield FetchedAci(
+            image=image,
+            name=manifest.name,
+            version=find_value(manifest.labels, "version") or "",
+            image_id=verified.read.validated.image_id,
+            url=endpoint.url,
+            size=verified.size,
+            decision=verified.decision,
+            signature_digest=verified.signature_digest,
+            freshness=verified.freshness,
+        )
+
+
+class _Fetcher:
+    """Fetches one image and everything that it depends on."""
+
+    def __init__(self, session: DiscoverySession, trust: TrustOptions, platform: Platform) -> None:
+        self._session = session
+        self._trust = trust
+        self._platform = platform
+        self._dependencies: dict[str, Path] = {}
+
+    def fetch(
+        self,
+        endpoint: Endpoint,
+        request: ImageRequest,
+        web: Web,
+        stack: ExitStack,
+        known: Freshness | None = None,
+        limit: int | None = None,
+    ) -> _VerifiedFile | None:
+        """Return a verified image, whose file exists until ``stack`` is closed; None if it is unchanged."""
+        web.check_url(endpoint.url)
+        web.check_url(endpoint.signature)
+        signature = self._fetch_signature(endpoint, request, web)
+        home = self._session.home
+        stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
+        options = {} if limit is None else {"limit": limit}
+        download = Download(
+            web, endpoint.url, home, self._session.progress, peers=self._session.peers, **options
+        )
+        downloaded = download.run(known, self._session.clock, str(request))
+        if downloaded.is_unchanged:
+            return None
+        if signature is None and not self._trust.insecure:
+            signature = self._fetch_signature(endpoint, request, web, is_last=True)
+        path = self._place(download, signature, stack)
+        try:
+            read, decision = self._verify(path, request, endpoint.url)
+        except TrustError:
+            # The image may have been replaced between the two downloads.
+            newer = None if self._trust.insecure else self._fetch_signature(endpoint, request, web)
+            if newer is None or newer == signature:
+                raise
+            signature = newer
+            path.with_name(path.name + SUFFIX).write_bytes(newer)
+            read, decision = self._verify(path, request, endpoint.url)
+        from pumice import digest
+
+        return _VerifiedFile(
+            read=read,
+            path=path,
+            decision=decision,
+            size=downloaded.size,
+            signature_digest=digest.of(signature or b""),
+            freshness=downloaded.freshness,
+        )
+
+    def fetch_dependencies(self, read: ReadAci, stack: ExitStack) -> list[Path]:
+        """Return the files of all images that an image depends on, directly or not."""
+        pending = list(read.validated.manifest.dependencies)
+        while pending:
+            dependency = pending.pop(0)
+            key = msgspec.json.encode(dependency).decode()
+            if key in self._dependencies:
+                continue
+            if len(self._dependencies) >= MAX_DEPENDENCIES:
+                raise FormatError(f"the image depends on more than {MAX_DEPENDENCIES} images")
+            labels = {label.name: label.value for label in dependency.labels}
+            request = make_request(dependency.image_name, labels, self._platform)
+            fetched = self._fetch_named(request, stack, dependency.size)
+            validated = fetched.read.validated
+            if dependency.image_id and validated.image_id != dependency.image_id:
+                raise FormatError(
+                    f"the dependency {request} has the ID {validated.image_id[:20]}…, not"
+                    f" {dependency.image_id[:20]}…",
+                    hint="its publisher replaced it; ask for an image with its new ID",
+                )
+            self._dependencies[key] = fetched.path
+            pending += validated.manifest.dependencies
+        return list(dict.fromkeys(self._dependencies.values()))
+
+    def _fetch_named(self, request: ImageRequest, stack: ExitStack, size: int) -> _VerifiedFile:
+        session = self._session
+        web = session.web()
+        discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
+        endpoints = [endpoint for endpoint in discovery.images if endpoint.kind == "aci"]
+        if not endpoints:
+            raise explain_absence(discovery, "App Container image")
+        errors: list[PumiceError] = []
+        for endpoint in endpoints:
+            try:
+                fetched = self.fetch(endpoint, request, web, stack, limit=size or None)
+            except PumiceError as error:
+                errors.append(error)
+                continue
+            assert fetched is not None  # noqa: S101 - nothing is known about the file, so it is downloaded
+            return fetched
+        raise errors[0]
+
+    def _fetch_signature(
+        self, endpoint: Endpoint, request: ImageRequest, web: Web, *, is_last: bool = False
+    ) -> bytes | None:
+        """Return the signature of an image, None if it is not ready yet, or need not exist."""
+        name, trust = str(request), self._trust
+        if not trust.insecure:
+            issuers.check_trust(name, trust.directories)
+        try:
+            page = web.get(endpoint.signature, limit=openpgpsig.MAX_FILE)
+        except TransportError as error:
+            raise FetchError(error.message, where=error.where, hint=error.hint) from None
+        if page.status == 200 and not page.is_cut:
+            if not trust.insecure:
+                where = redact_url(endpoint.signature)
+                issuers.check_issuers(page.content, name, trust.directories, where, trust.now)
+            return page.content
+        if trust.insecure or (page.status == _ACCEPTED and not is_last):
+            return None
+        if page.status in (404, 410):
+            raise MissingFileError("the image has no signature there", where=redact_url(endpoint.signature))
+        if page.is_cut:
+            raise FormatError("the signature is larger than 1 MiB", where=redact_url(endpoint.signature))
+        raise status_error(page.headers, endpoint.signature)
+
+    def _place(self, download: Download, signature: bytes | None, stack: ExitStack) -> Path:
+        """Move a download and its signature to a directory of their own, and return the image's path."""
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(dir=download.path.parent, prefix="fetch-"))
+        )
+        path = folder / "image.aci"
+        with translate_os_errors(str(folder)):
+            download.path.replace(path)
+            download.discard()
+            if signature is not None:
+                path.with_name(path.name + SUFFIX).write_bytes(signature)
+        return path
+
+    def _verify(self, path: Path, request: ImageRequest, url: str) -> tuple[ReadAci, Decision]:
+        """Return the image if it is signed, and the one that was asked for; messages name the URL."""
+        try:
+            read = aci_reader.read_aci(path, self._session.progress, label=str(request), fast=True)
+            check_manifest(read.validated.manifest, request, redact_url(url))
+            decision = self._admit(read, request, url)
+        except PumiceError as error:
+            if error.where and str(path) in error.where:
+                error.where = error.where.replace(str(path), redact_url(url))
+            raise
+        return read, decision
+
+    def _admit(self, read: ReadAci, request: ImageRequest, url: str) -> Decision:
+        trust = self._trust
+        return admission.admit(
+            read.image(),
+            "pull",
+            self._session.home,
+            admission.AdmissionRequest(
+                reference=redact_url(url), name=str(request), allow_older=trust.allow_older
+            ),
+            progress=self._session.progress,
+            directories=trust.directories,
+            now=trust.now,
+            insecure=trust.insecure,
+        )

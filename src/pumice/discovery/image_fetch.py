@@ -1,0 +1,220 @@
+"""Fetches an image by its name into the store, from the first endpoint that has an acceptable one.
+
+What was fetched from a URL is remembered with its validators, so that an image that has not changed is not
+downloaded again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+import msgspec
+
+from pumice import digest
+from pumice.appc.image_manifest import read_image_manifest
+from pumice.decoding import decode_msgpack
+from pumice.discovery import resolver
+from pumice.discovery.aci_fetch import FetchedAci, TrustOptions, fetch_aci
+from pumice.discovery.labels import check_manifest
+from pumice.discovery.page_cache import Freshness
+from pumice.discovery.protocol import explain_absence
+from pumice.errors import FetchError, FormatError, ImageError, PumiceError
+from pumice.formats import oci
+from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
+from pumice.image.transports import references, store, transfer
+from pumice.image.transports.locations import STORE, Access, OpenedImage, open_local_source, with_scheme
+from pumice.registry.errors import redact_url
+from pumice.store.archive_marks import ArchiveMark, ArchiveSigner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.session import DiscoverySession
+    from pumice.discovery.tags import Endpoint
+    from pumice.discovery.web import Web
+    from pumice.formats.oci import Platform
+    from pumice.store.home import Home
+
+PullPolicy = Literal["new", "always", "never"]
+_KIND = "fetched"
+
+
+class FetchedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image in the store: ``image_id`` is that of an App Container image, "" for others.
+
+    ``url`` is where it is from, "" if the network was not used.
+    """
+
+    name: str
+    digest: str
+    image_id: str = ""
+    url: str = ""
+    size: int = 0
+    is_new: bool = False
+    is_verified: bool = False
+
+
+class _FetchRecord(msgspec.Struct, frozen=True):
+    """What a URL had, under which name it is in the store, and how that may be asked for again."""
+
+    name: str
+    digest: str
+    freshness: Freshness
+
+
+def fetch_image(
+    request: ImageRequest,
+    session: DiscoverySession,
+    trust: TrustOptions,
+    platform: Platform,
+    fetch_oci: Callable[[Endpoint, ImageRequest, Web], FetchedImage],
+    *,
+    pull: PullPolicy = "always",
+) -> FetchedImage:
+    """Return the image in the store; ``fetch_oci`` pulls one from a registry. Raises PumiceError."""
+    store.check_name(f"{request.name}:{request.version or 'latest'}")
+    if pull != "always" and (stored := find_stored(request, session.home)) is not None:
+        return stored
+    if pull == "never":
+        raise ImageError(f"there is no {request} in the store", hint=f"fetch it: pumice fetch {request.name}")
+    web = session.web()
+    discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
+    if not discovery.images:
+        raise explain_absence(discovery, "image")
+    errors: list[PumiceError] = []
+    for endpoint in discovery.images:
+        try:
+            if endpoint.kind == "registry":
+                return fetch_oci(endpoint, request, web)
+            return _fetch_aci(endpoint, request, web, session, trust, platform)
+        except PumiceError as error:
+            errors.append(error)
+            if len(discovery.images) > 1:
+                session.progress.warn(f"{redact_url(endpoint.url)}: {error.message}")
+    raise _choose_error(errors)
+
+
+def _choose_error(errors: list[PumiceError]) -> PumiceError:
+    """Return the error that says most: a server that does not respond says less than a wrong image."""
+    telling = [error for error in errors if not isinstance(error, FetchError)]
+    return (telling or errors)[0]
+
+
+def find_stored(request: ImageRequest, home: Home) -> FetchedImage | None:
+    """Return the image in the store that has the name and the required labels, None if there is none.
+
+    Without a version the newest name wins that the store's order has last.
+    """
+    matching: FetchedImage | None = None
+    for full_name, descriptor in home.refs.all().items():
+        name, _, version = full_name.rpartition(":")
+        if name != request.name or (request.version and version != request.version):
+            continue
+        candidate = _describe_stored(full_name, descriptor, request, home)
+        matching = candidate or matching
+    return matching
+
+
+def _describe_stored(
+    full_name: str, descriptor: oci.Descriptor, request: ImageRequest, home: Home
+) -> FetchedImage | None:
+    size = home.blobs.size(descriptor.digest)
+    if size is None or size > oci.MAX_DOCUMENT:
+        return None
+    with home.blobs.open(descriptor.digest) as file:
+        data = file.read(size)
+    others = {label for label in request.required if label not in ("version", "os", "arch")}
+    annotations = (
+        oci.read_index(data).annotations
+        if oci.is_index(data, descriptor.media_type)
+        else oci.read_manifest(data).annotations
+    )
+    if text := annotations.get(APPC_MANIFEST):
+        try:
+            check_manifest(read_image_manifest(text.encode())[0], request, full_name)
+        except FormatError:
+            return None
+    elif others:
+        return None
+    return FetchedImage(name=full_name, digest=descriptor.digest, image_id=annotations.get(APPC_IMAGE_ID, ""))
+
+
+def _fetch_aci(
+    endpoint: Endpoint,
+    request: ImageRequest,
+    web: Web,
+    session: DiscoverySession,
+    trust: TrustOptions,
+    platform: Platform,
+) -> FetchedImage:
+    home = session.home
+    key = digest.of(endpoint.url.encode())
+    record = _load_record(key, home)
+    stored = _find_recorded(record, request, home) if record is not None else None
+    known = record.freshness if record is not None and stored is not None else None
+    if known is not None and known.is_fresh(session.clock()) and stored is not None:
+        return stored
+    with fetch_aci(endpoint, request, web, session, trust, platform, known) as fetched:
+        if fetched is None:
+            if stored is None:
+                raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))
+            return stored
+        result = _store(fetched, request, session)
+    if fetched.freshness is not None:
+        entry = _FetchRecord(result.name, result.digest, fetched.freshness)
+        home.records.put(_KIND, key, msgspec.msgpack.encode(entry))
+    return result
+
+
+def _load_record(key: str, home: Home) -> _FetchRecord | None:
+    data = home.records.get(_KIND, key)
+    try:
+        return None if data is None else decode_msgpack(data, _FetchRecord)
+    except msgspec.MsgspecError:  # written by another version of Pumice
+        return None
+
+
+def _find_recorded(record: _FetchRecord, request: ImageRequest, home: Home) -> FetchedImage | None:
+    """Return the image of a record if the store still has it under its name, and it is the requested one."""
+    descriptor = home.refs.get(record.name)
+    if descriptor is None or descriptor.digest != record.digest:
+        return None
+    stored = _describe_stored(record.name, descriptor, request, home)
+    if stored is None or home.archive_marks.get(record.digest) is None:
+        return None
+    return msgspec.structs.replace(stored, is_verified=True)
+
+
+def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession) -> FetchedImage:
+    """Write an image to the store; its name comes last."""
+    version = fetched.version or request.version or "latest"
+    name = f"{fetched.name}:{version}"
+    destination = references.parse_destination(with_scheme(STORE, name))
+    opened = OpenedImage(fetched.image, lambda: open_local_source(fetched.image), fetched.name, version)
+    gathered = transfer.gather_image(opened)
+    access = Access(session.home, _refuse_client, session.progress)
+    root = fetched.image.root.digest
+    signers = tuple(
+        ArchiveSigner(fingerprint, claim.claim.created)
+        for claim in fetched.decision.signatures
+        for fingerprint in claim.claim.signer_fingerprints or ()
+    )
+    if signers:
+        session.home.archive_marks.put(
+            root, ArchiveMark(url=redact_url(fetched.url), image_id=fetched.image_id, signers=signers)
+        )
+    transfer.copy_image(gathered, opened, destination, access)
+    return FetchedImage(
+        name=name,
+        digest=root,
+        image_id=fetched.image_id,
+        url=fetched.url,
+        size=fetched.size,
+        is_new=True,
+        is_verified=bool(signers),
+    )
+
+
+def _refuse_client() -> NoReturn:
+    raise AssertionError("an image in a file needs no registry")

@@ -1,0 +1,1 @@
+"""Publishing: static files with which any web server distributes images."""

@@ -1,0 +1,211 @@
+"""What the isolators of App Container mean for a container (ace.md, "Isolators").
+
+Those of an image may only restrict: an image cannot give itself capabilities, system calls or privileges
+that an image without isolators lacks. Those of a pod manifest come from the user, and count as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pumice import digest, files
+from pumice.appc import isolators as appc
+from pumice.appc.isolators import AppArmorProfile, Capabilities, Resource, SelinuxContext, Syscalls
+from pumice.runtime.app_container.system_calls import plan_filter
+from pumice.runtime.isolation.capabilities import NUMBERS
+from pumice.runtime.isolation.model import UNCONFINED, Isolation, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pumice.appc.isolators import Isolator, Value
+
+Effect = Literal["enforced", "modified", "ignored"]
+
+_ABSENT = {
+    appc.BLOCK_BANDWIDTH: "Pumice does not limit block devices",
+    appc.BLOCK_OPERATIONS: "Pumice does not limit block devices",
+    appc.NETWORK_BANDWIDTH: "Pumice does not limit networks",
+}
+_NOT_FOR_IMAGES = "MKNOD"  # without a user namespace, it makes nodes of the machine's disks
+_THOUSANDTHS = 1000
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of an isolator, and why it is not enforced as it is."""
+
+    isolator: str
+    effect: Effect
+    reason: str = ""
+
+
+class IsolatorPlan(msgspec.Struct, frozen=True):
+    """The isolation that isolators lead to, and what became of each."""
+
+    isolation: Isolation
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def apply_isolators(
+    isolators: Iterable[Isolator], isolation: Isolation, directory: Path, *, from_image: bool
+) -> IsolatorPlan:
+    """Return an isolation with isolators applied; what the user chose on the command line wins over them.
+
+    ``directory`` is where profiles of system calls are kept. Raises FormatError for an unusable isolator.
+    """
+    chosen = isolation
+    outcomes = []
+    for isolator in isolators:
+        value = appc.read_value(isolator)
+        changes, outcome = _translate(isolator, value, isolation, directory, from_image=from_image)
+        if _is_chosen(chosen, changes):
+            outcome = Outcome(isolator.name, "modified", "an option of the command line replaces it")
+            changes = {}
+        limits = changes.get("limits")
+        if isinstance(limits, dict):
+            changes["limits"] = _limit(isolation, chosen, limits)
+        isolation = msgspec.structs.replace(isolation, **changes)
+        outcomes.append(outcome)
+    return IsolatorPlan(isolation, tuple(outcomes))
+
+
+def bound_by_pod(plan: IsolatorPlan, isolators: Sequence[Isolator], directory: Path) -> IsolatorPlan:
+    """Return the plan of an app within the isolators of its pod (ace.md, "Isolators")."""
+    if not isolators:
+        return plan
+    pod = apply_isolators(isolators, Isolation(), directory, from_image=False)
+    own, bound = plan.isolation, pod.isolation
+    limits = msgspec.structs.replace(
+        own.limits,
+        cpus=_smaller(own.limits.cpus, bound.limits.cpus),
+        memory=_smaller(own.limits.memory, bound.limits.memory),
+    )
+    isolation = msgspec.structs.replace(
+        own,
+        limits=limits,
+        selinux=own.selinux or bound.selinux,
+        apparmor=own.apparmor or bound.apparmor,
+        sysctls=(*bound.sysctls, *own.sysctls),
+    )
+    outcomes = [
+        Outcome(each.isolator, "modified", "each app has this limit, not the pod as a whole")
+        if each.isolator in (appc.CPU, appc.MEMORY) and each.effect == "enforced"
+        else each
+        for each in pod.outcomes
+    ]
+    return IsolatorPlan(isolation, (*outcomes, *plan.outcomes))
+
+
+def _smaller(first: int, second: int) -> int:
+    """Return the smaller limit; 0 is none."""
+    return min(first, second) if first and second else first or second
+
+
+def _is_chosen(chosen: Isolation, changes: dict[str, object]) -> bool:
+    """Return whether the user chose one of the fields; limits are compared one by one, in `_limit`."""
+    default = Isolation()
+    for name in changes.keys() - {"limits"}:
+        value, usual = getattr(chosen, name), getattr(default, name)
+        # Capabilities that options name are in the order of the kernel.
+        if set(value) != set(usual) if isinstance(value, tuple) else value != usual:
+            return True
+    return False
+
+
+def _limit(isolation: Isolation, chosen: Isolation, limits: dict[str, int]) -> Limits:
+    """Return limits with others, unless the user chose them."""
+    others = {name: value for name, value in limits.items() if not getattr(chosen.limits, name)}
+    return msgspec.structs.replace(isolation.limits, **others)
+
+
+def _translate(
+    isolator: Isolator, value: Value | None, isolation: Isolation, directory: Path, *, from_image: bool
+) -> tuple[dict[str, object], Outcome]:
+    """Return the changed fields of an isolation, and what became of the isolator."""
+    match value:
+        case Resource() if isolator.name in (appc.CPU, appc.MEMORY):
+            return _translate_resource(isolator, value)
+        case Capabilities():
+            return _translate_capabilities(isolator.name, value, from_image=from_image)
+        case Syscalls():
+            return _translate_syscalls(isolator.name, value, directory, from_image=from_image)
+    if from_image and (refusal := _refuse(isolator.name, value)):
+        return {}, refusal
+    changes = _translate_setting(isolator.name, value, isolation)
+    if changes:
+        return changes, Outcome(isolator.name, "enforced")
+    return {}, Outcome(isolator.name, "ignored", _ABSENT.get(isolator.name, "Pumice does not know it"))
+
+
+def _refuse(name: str, value: Value | None) -> Outcome | None:
+    """Return why an image cannot have an isolator that loosens its isolation, None if it does not."""
+    if name == appc.NO_NEW_PRIVILEGES and not value:
+        return Outcome(name, "modified", "set-id programs have no effect")
+    if name == appc.OOM_SCORE and isinstance(value, int) and value < 0:
+        return Outcome(name, "ignored", "an image cannot protect itself from the OOM killer")
+    return None
+
+
+def _translate_setting(name: str, value: Value | None, isolation: Isolation) -> dict[str, object]:
+    match value:
+        case bool():
+            return {"no_new_privileges": value}
+        case int() if name == appc.OOM_SCORE:
+            return {"oom_score": value}
+        case int():
+            return {"limits": {"cpu_shares": value}}
+        case SelinuxContext():
+            return {"selinux": f"{value.user}:{value.role}:{value.type}:{value.level}"}
+        case AppArmorProfile():
+            return {"apparmor": value.profile}
+        case dict():
+            return {"sysctls": (*isolation.sysctls, *value.items())}
+    return {}
+
+
+def _translate_resource(isolator: Isolator, value: Resource) -> tuple[dict[str, object], Outcome]:
+    name = isolator.name
+    reserves = isolator.value.get("request") is not None
+    if value.limit is None or value.limit <= 0:
+        return {}, Outcome(name, "ignored", "it has no limit, and Pumice reserves nothing")
+    field, unit = ("cpus", _THOUSANDTHS) if name == appc.CPU else ("memory", 1)
+    changes: dict[str, object] = {"limits": {field: max(1, int(value.limit * unit))}}
+    if reserves:
+        return changes, Outcome(name, "modified", "the limit is enforced, and nothing is reserved")
+    return changes, Outcome(name, "enforced")
+
+
+def _translate_capabilities(
+    isolator: str, value: Capabilities, *, from_image: bool
+) -> tuple[dict[str, object], Outcome]:
+    names = {name.removeprefix("CAP_") for name in value.names}
+    default = {name.removeprefix("CAP_") for name in appc.DEFAULT_CAPABILITIES}
+    requested = names if isolator == appc.RETAIN_CAPABILITIES else default - names
+    allowed = default - {_NOT_FOR_IMAGES} if from_image else set(NUMBERS)
+    kept = tuple(name for name in NUMBERS if name in requested & allowed)
+    changes: dict[str, object] = {"capabilities": kept}
+    if unknown := sorted(names - set(NUMBERS)):
+        return changes, Outcome(isolator, "modified", f"there is no capability {unknown[0][:40]}")
+    if refused := sorted(requested - allowed):
+        reason = f"an image cannot give itself {', '.join(refused[:4])}"
+        return changes, Outcome(isolator, "modified", reason)
+    return changes, Outcome(isolator, "enforced")
+
+
+def _translate_syscalls(
+    isolator: str, value: Syscalls, directory: Path, *, from_image: bool
+) -> tuple[dict[str, object], Outcome]:
+    plan = plan_filter(isolator, value, is_bounded=from_image)
+    effect: Effect = "modified" if plan.modification else "enforced"
+    outcome = Outcome(isolator, effect, plan.modification)
+    if plan.profile is None:
+        return {}, outcome
+    if not plan.profile:
+        return {"seccomp": UNCONFINED}, outcome
+    path = directory / f"{digest.hex_of(digest.of(plan.profile))}.json"
+    if not path.exists():
+        files.replace(path, plan.profile)
+    return {"seccomp": str(path), "exact_filter": True}, outcome

@@ -1,0 +1,93 @@
+"""The images of an App Container pod manifest: files, or images in the store by their image ID."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.appc.labels import find_value
+from pumice.errors import FormatError, ImageError
+from pumice.formats import oci
+from pumice.image import aci_reader, aci_rendering
+from pumice.image.aci_conversion import APPC_IMAGE_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.runtime.pod_inputs.model import InputApp
+    from pumice.store.home import Home
+
+
+class AciFile(msgspec.Struct, frozen=True):
+    """An App Container image in a file, with what it depends on."""
+
+    path: str
+    name: str
+    version: str
+    image_id: str
+    image: Image
+
+    @property
+    def reference(self) -> str:
+        """Return the name with the version, as a reference."""
+        return f"{self.name}:{self.version}"
+
+
+def open_files(paths: Sequence[str], progress: Progress) -> list[AciFile]:
+    """Return the images in files, which also are the dependencies of one another; raises PumiceError."""
+    opened = []
+    for path in paths:
+        read = aci_reader.read_aci(Path(path), progress)
+        manifest = read.validated.manifest
+        if manifest.dependencies or manifest.path_whitelist:
+            others = [Path(other) for other in paths if other != path]
+            image = aci_rendering.render(Path(path), others, progress).image
+        else:
+            image = read.image()
+        opened.append(
+            AciFile(
+                path,
+                manifest.name,
+                find_value(manifest.labels, "version") or "",
+                read.validated.image_id,
+                image,
+            )
+        )
+    return opened
+
+
+def find_file(app: InputApp, candidates: Sequence[AciFile]) -> AciFile | None:
+    """Return the file with the image ID of an app; raises ImageError for another image with its name."""
+    image_id = app.options.image_id
+    for candidate in candidates:
+        if image_id and candidate.image_id == image_id:
+            return candidate
+    for candidate in candidates:
+        if app.reference in (candidate.name, candidate.reference):
+            raise ImageError(
+                f"the image of the app {app.options.name!r} is {candidate.image_id[:23]}…, "
+                f"not {image_id[:23]}…",
+                where=candidate.path,
+                hint="pass another file with --aci, or correct the ID in the pod manifest",
+            )
+    return None
+
+
+def find_stored(image_id: str, home: Home) -> str:
+    """Return a name in the store of the image with an image ID; raises ImageError."""
+    for name, descriptor in home.refs.all().items():
+        try:
+            with home.blobs.open(descriptor.digest) as file:
+                data = file.read(oci.MAX_DOCUMENT)
+            if oci.read_manifest(data).annotations.get(APPC_IMAGE_ID) == image_id:
+                return name
+        except (FormatError, ImageError):
+            continue
+    raise ImageError(
+        f"there is no image {image_id[:23]}… in the store",
+        hint="pass its file with --aci, or copy it into the store: pumice copy aci:FILE store:",
+    )

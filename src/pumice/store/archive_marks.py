@@ -1,0 +1,67 @@
+"""Marks for images that came from a signed archive of another format: the files ``archives/<hex>``.
+
+Such an image is converted when it enters the store, so the signature, which covers the bytes of the archive,
+cannot be verified again. The mark has the keys that had signed; whether they are trusted, for the name that
+the image declares, is decided each time. Whoever can forge a mark can also forge the image's files.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.digest import hex_of
+from pumice.os_errors import translate_os_errors
+
+if TYPE_CHECKING:
+    from pumice.digest import Digest
+
+_MAX_FILE = 1 << 16
+
+
+class ArchiveSigner(msgspec.Struct, frozen=True):
+    """A key that had signed the archive: its fingerprint, and when, in seconds since the epoch."""
+
+    fingerprint: str
+    created: int = 0
+
+
+class ArchiveMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an image came from: ``image_id`` is that of the archive."""
+
+    url: str
+    image_id: str
+    signers: tuple[ArchiveSigner, ...]
+
+
+class ArchiveMarks:
+    """The marks of a store."""
+
+    def __init__(self, root: str, fs: files.FileSystem = files.OS) -> None:
+        self._root = os.path.join(root, "archives", "")
+        self._fs = fs
+
+    def get(self, digest: Digest) -> ArchiveMark | None:
+        """Return the mark of a manifest, None if it has none that can be read."""
+        try:
+            with open(self._root + hex_of(digest), "rb") as file:
+                return msgspec.json.decode(file.read(_MAX_FILE), type=ArchiveMark)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def put(self, digest: Digest, mark: ArchiveMark) -> None:
+        """Write the mark of a manifest, durably; raises StoreError."""
+        with translate_os_errors(self._root):
+            if not os.path.isdir(self._root):
+                try:
+                    self._fs.make_directory(self._root)
+                except FileExistsError:
+                    pass
+        files.replace(self._root + hex_of(digest), msgspec.json.encode(mark) + b"\n", fs=self._fs)
+
+    def forget(self, digest: Digest) -> None:
+        """Remove a mark, if there is one."""
+        files.unlink_quietly(self._root + hex_of(digest), self._fs)

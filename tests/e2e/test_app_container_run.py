@@ -1,0 +1,323 @@
+"""Running App Container images, with all that their manifests say."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import aci, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+LABELS = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with people.person(request.param) as someone:
+        yield someone
+
+
+def run(person: Person, app: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an image with this app."""
+    name = "hello.aci"
+    aci.shell(person.home / name, app, name="example.com/hello", labels=LABELS)
+    person.give(person.home / name)
+    return person.pumice("run", "--progress", "none", "--insecure-options=image", *arguments, f"aci:{name}")
+
+
+def handler(name: str, script: str) -> dict[str, Any]:
+    return {"name": name, "exec": ["/bin/sh", "-c", script]}
+
+
+def isolator(name: str, value: Any) -> dict[str, Any]:
+    return {"name": name, "value": value}
+
+
+def test_event_handlers_run_before_and_after_the_program_with_its_user_and_files(person: Person) -> None:
+    app = {
+        "exec": ["sh", "-c", "cat /tmp/a; echo main >> /tmp/a"],
+        "user": "web",
+        "group": "www",
+        "environment": [{"name": "WHO", "value": "you"}],
+        "eventHandlers": [
+            handler("pre-start", "echo before $WHO $(id -u) > /tmp/a; cat"),
+            handler("post-stop", "cat /tmp/a; exit 3"),
+        ],
+    }
+    result = run(person, app)
+    assert result.stdout.splitlines() == ["before you 33", "before you 33", "main"]
+    assert "the post-stop handler '/bin/sh' ended with exit code 3" in result.stderr
+    assert result.returncode == 0
+
+
+def test_a_program_does_not_start_if_what_comes_before_it_fails(person: Person) -> None:
+    handlers = [handler("pre-start", "echo no disk >&2; exit 4"), handler("post-stop", "echo after")]
+    result = run(person, {"exec": ["echo", "main"], "eventHandlers": handlers})
+    assert result.returncode == 11
+    assert result.stdout == ""
+    assert "no disk\n" in result.stderr
+    assert "error: the pre-start handler '/bin/sh' ended with exit code 4" in result.stderr
+    missing = {"exec": ["echo"], "eventHandlers": [{"name": "pre-start", "exec": ["/nothing"]}]}
+    assert "/nothing: not found in the image" in run(person, missing).stderr
+
+
+def test_what_comes_after_the_program_runs_when_it_is_stopped(person: Person) -> None:
+    app = {"exec": ["sleep", "100"], "eventHandlers": [handler("post-stop", "echo cleaned")]}
+    aci.shell(person.home / "stopped.aci", app, name="example.com/stopped", labels=LABELS)
+    person.give(person.home / "stopped.aci")
+    options = ("--progress", "none", "--insecure-options=image")
+    started = person.pumice("run", "--detach", "--name", "stopped", *options, "aci:stopped.aci")
+    assert started.returncode == 0, started.stderr
+    try:
+        assert person.pumice("stop", "stopped").returncode == 0
+        assert person.pumice("logs", "stopped").stdout == "cleaned\n"
+    finally:
+        person.pumice("rm", "--force", "stopped")
+
+
+def test_fly_runs_event_handlers_and_other_stages_say_that_they_do_not(person: Person) -> None:
+    handlers = [handler("pre-start", "echo before"), handler("post-stop", "echo after")]
+    app = {"exec": ["echo", "main"], "eventHandlers": handlers}
+    flown = run(person, app, "--stage1", "fly")
+    assert flown.stdout.splitlines() == ["before", "main", "after"]
+    wrapped = run(person, app, "--stage1", "bwrap")
+    assert wrapped.stdout == "main\n"
+    assert "eventHandlers is ignored: only builtin and fly run event handlers" in wrapped.stderr
+    strict = run(person, app, "--stage1", "bwrap", "--strict")
+    assert "eventHandlers would be ignored" in strict.stderr
+    assert strict.stdout == ""
+
+
+def test_the_environment_is_that_of_the_specification(person: Person) -> None:
+    app = {"exec": ["env"], "user": "web", "group": "www", "workingDirectory": "/tmp"}
+    variables = dict(line.split("=", 1) for line in run(person, app).stdout.splitlines())
+    assert variables == {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "USER": "web",
+        "LOGNAME": "web",
+        "HOME": "/srv",
+        "SHELL": "/bin/sh",
+        "AC_APP_NAME": "hello",
+        "container": "pumice",
+    }
+
+
+def test_a_working_directory_must_exist(person: Person) -> None:
+    app = {"exec": ["pwd"], "workingDirectory": "/srv/nothing"}
+    result = run(person, app)
+    assert "the working directory '/srv/nothing' is not in the image" in result.stderr
+    assert run(person, app, "--workdir", "/bin").stdout == "/bin\n"
+    assert run(person, app, "--tmpfs", "/srv").returncode == 0
+
+
+def test_supplementary_groups_are_given(person: Person) -> None:
+    if person.name == "ordinary":
+        pytest.skip("an ordinary user has one group")
+    app = {"exec": ["id", "-G"], "user": "33", "group": "34", "supplementaryGIDs": [40, 41]}
+    assert run(person, app).stdout.split() == ["34", "40", "41"]
+
+
+def read_capabilities(result: subprocess.CompletedProcess[str]) -> int:
+    return int(result.stdout.split()[1], 16)
+
+
+def test_capabilities_are_retained_and_removed(person: Person) -> None:
+    command = ["grep", "CapBnd", "/proc/self/status"]
+    kept = {
+        "exec": command,
+        "isolators": [isolator("os/linux/capabilities-retain-set", {"set": ["CAP_KILL"]})],
+    }
+    assert read_capabilities(run(person, kept)) == 1 << 5
+    assert read_capabilities(run(person, kept, "--cap-add", "SYS_PTRACE")) & 1 << 19
+    removed = {"set": ["CAP_KILL", "CAP_MKNOD"]}
+    less = {"exec": command, "isolators": [isolator("os/linux/capabilities-remove-set", removed)]}
+    assert not read_capabilities(run(person, less)) & (1 << 5 | 1 << 27)
+    greedy = {"set": ["CAP_KILL", "CAP_SYS_ADMIN"]}
+    result = run(
+        person, {"exec": command, "isolators": [isolator("os/linux/capabilities-retain-set", greedy)]}
+    )
+    assert read_capabilities(result) == 1 << 5
+    assert "capabilities-retain-set is modified: an image cannot give itself SYS_ADMIN" in result.stderr
+
+
+def test_system_calls_are_removed_and_retained(person: Person) -> None:
+    removed = {"set": ["mkdir", "mkdirat"], "errno": "ENOSPC"}
+    app = {
+        "exec": ["mkdir", "/tmp/x"],
+        "isolators": [isolator("os/linux/seccomp-remove-set", removed)],
+    }
+    assert "No space left on device" in run(person, app).stderr
+    killed = {**app, "isolators": [isolator("os/linux/seccomp-remove-set", {"set": ["mkdir", "mkdirat"]})]}
+    assert run(person, killed).returncode == 128 + 31
+    busybox = ["read", "write", "getuid", "setuid", "getgid", "setgid", "arch_prctl", "mprotect", "ioctl"]
+    retained = {
+        "exec": ["echo", "hello"],
+        "isolators": [isolator("os/linux/seccomp-retain-set", {"set": busybox, "errno": "EPERM"})],
+    }
+    assert run(person, retained).stdout == "hello\n"
+    assert "not permitted" in run(person, {**retained, "exec": ["mkdir", "/tmp/x"]}).stderr
+
+
+def test_an_image_cannot_turn_the_filter_off_and_wildcards_must_exist(person: Person) -> None:
+    app = {"exec": ["grep", "Seccomp:", "/proc/self/status"]}
+    everything = {**app, "isolators": [isolator("os/linux/seccomp-retain-set", {"set": ["@appc.io/all"]})]}
+    result = run(person, everything)
+    assert result.stdout.split() == ["Seccomp:", "2"]
+    assert "seccomp-retain-set is modified: the default filter stays" in result.stderr
+    unknown = {**app, "isolators": [isolator("os/linux/seccomp-retain-set", {"set": ["@systemd/clock"]})]}
+    result = run(person, unknown)
+    assert "has the wildcard '@systemd/clock', which does not exist here" in result.stderr
+    assert result.returncode == 8
+
+
+def test_isolators_that_are_not_enforced_are_named_and_refused_if_strict(person: Person) -> None:
+    app = {
+        "exec": ["cat", "/proc/self/oom_score_adj"],
+        "isolators": [
+            isolator("os/linux/oom-score-adj", 700),
+            isolator("resource/block-iops", {"default": True, "limit": "10"}),
+            isolator("example.com/unknown", {}),
+            isolator("os/linux/no-new-privileges", False),
+        ],
+    }
+    result = run(person, app)
+    assert result.stdout == "700\n"
+    assert [line for line in result.stderr.splitlines() if "isolator" in line and "is " in line][-3:] == [
+        "warning: the isolator resource/block-iops is ignored: Pumice does not limit block devices",
+        "warning: the isolator example.com/unknown is ignored: Pumice does not know it",
+        "warning: the isolator os/linux/no-new-privileges is modified: set-id programs have no effect",
+    ]
+    assert run(person, app, "--strict").returncode == 11
+
+
+def test_limits_of_the_command_line_win_over_isolators(person: Person) -> None:
+    if person.name == "ordinary":
+        pytest.skip("there are no control groups for this user")
+    greedy = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); echo done"
+    memory = isolator("resource/memory", {"request": "8M", "limit": "20M"})
+    app = {"exec": ["sh", "-c", greedy], "isolators": [memory]}
+    result = run(person, app)
+    assert "resource/memory is modified: the limit is enforced, and nothing is reserved" in result.stderr
+    assert result.stdout == ""
+    assert run(person, app, "--memory", "1g").stdout == "done\n"
+
+
+SOCKETS = {
+    "ports": [
+        {"name": "web", "protocol": "tcp", "port": 8070, "socketActivated": True},
+        {"name": "plain", "protocol": "tcp", "port": 8071},
+        {"name": "dns", "protocol": "udp", "port": 8053, "count": 2, "socketActivated": True},
+    ],
+}
+SHOW = "echo $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID == $$)); ls -l /proc/$$/fd | grep -c socket"
+
+
+@pytest.mark.parametrize("stage", ["builtin", "fly"])
+def test_a_socket_activated_program_gets_sockets_that_listen(person: Person, stage: str) -> None:
+    app = {**SOCKETS, "exec": ["sh", "-c", SHOW + "; grep -c :1F86 /proc/net/tcp6"]}
+    network = () if stage == "fly" else ("--network", "none")
+    result = run(person, app, "--stage1", stage, *network)
+    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3", "1"], result.stderr
+
+
+def test_the_sockets_of_a_service_manager_are_passed_on(person: Person) -> None:
+    app = {**SOCKETS, "exec": ["sh", "-c", SHOW]}
+    aci.shell(person.home / "passed.aci", app, name="example.com/passed", labels=LABELS)
+    person.give(person.home / "passed.aci")
+    command = person.command("run", "--progress", "none", "--insecure-options=image", "aci:passed.aci")
+    with socket.create_server(("127.0.0.1", 8070)) as listener:
+        script = 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        result = subprocess.run(
+            ["bash", "-c", script, str(listener.fileno()), *command],
+            env=person.environment(),
+            cwd=person.home,
+            pass_fds=[listener.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3"], result.stderr
+
+
+def test_other_stages_say_that_they_pass_no_sockets(person: Person) -> None:
+    result = run(person, {**SOCKETS, "exec": ["echo", "hello"]}, "--stage1", "bwrap")
+    assert result.stdout == "hello\n"
+    assert "socketActivated is ignored: only builtin and fly pass sockets" in result.stderr
+
+
+def test_a_program_that_notifies_gets_the_socket_of_the_service_manager(person: Person) -> None:
+    app = {"exec": ["sh", "-c", "echo $NOTIFY_SOCKET; [ -S $NOTIFY_SOCKET ] && echo socket"]}
+    supports = {"name": "appc.io/executor/supports-systemd-notify", "value": "true"}
+    aci.shell(person.home / "n.aci", app, name="example.com/n", labels=LABELS, annotations=[supports])
+    person.give(person.home / "n.aci")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        path = person.home / "notify"
+        channel.bind(str(path))
+        arguments = ("run", "--progress", "none", "--insecure-options=image", "aci:n.aci")
+        result = person.pumice(*arguments, env={"NOTIFY_SOCKET": str(path)})
+    assert result.stdout.splitlines() == ["/run/pumice/notify", "socket"], result.stderr
+
+
+def play(person: Person, app: dict[str, Any], **pod: Any) -> subprocess.CompletedProcess[str]:
+    """Play a pod manifest with one app, whose image ignores what it is told."""
+    image_app = {"exec": ["echo", "image"], "isolators": [isolator("os/linux/oom-score-adj", 800)]}
+    image_id = aci.shell(person.home / "pod.aci", image_app, name="example.com/app", labels=LABELS)
+    runtime_app = {"name": "app", "image": {"id": image_id}, **app}
+    manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [runtime_app], **pod}
+    (person.home / "pod.json").write_text(json.dumps(manifest))
+    person.give(person.home)
+    options = ("--progress", "none", "--insecure-options=image", "--aci", "pod.aci")
+    return person.pumice("play", *options, "pod.json")
+
+
+def test_the_app_of_a_pod_manifest_replaces_that_of_the_image(person: Person) -> None:
+    assert "| image" in play(person, {}).stdout
+    app = {"exec": ["cat", "/proc/self/oom_score_adj"], "user": "/bin/busybox", "group": "/bin"}
+    result = play(person, {"app": app})
+    assert int(result.stdout.partition("| ")[2]) < 800, result.stderr
+    bounded = play(person, {}, isolators=[isolator("resource/memory", {"limit": "500M"})])
+    assert "resource/memory is modified: each app has this limit, not the pod as a whole" in bounded.stderr
+
+
+def test_another_image_behind_an_id_is_refused(person: Person) -> None:
+    other = {"id": "sha512-" + "0" * 128, "name": "example.com/app"}
+    result = play(person, {"image": other})
+    assert "error: pod.aci: the image of the app 'app' is sha512-" in result.stderr
+    unknown = play(person, {"image": {"id": other["id"]}})
+    assert "there is no image sha512-0000000000000000… in the store" in unknown.stderr
+
+
+def test_an_image_is_found_in_the_store_by_its_id(person: Person) -> None:
+    play(person, {})
+    copied = person.pumice("copy", "--insecure-options=image", "aci:pod.aci", "store:app:1")
+    assert copied.returncode == 0, copied.stderr
+    result = person.pumice("play", "--progress", "none", "--insecure-options=image", "pod.json")
+    assert result.stdout == "app | image\n", result.stderr
+
+
+def test_volumes_of_a_pod_are_checked(person: Person) -> None:
+    (person.home / "data").mkdir(exist_ok=True)
+    (person.home / "link").unlink(missing_ok=True)
+    (person.home / "link").symlink_to("data")
+    points = [{"name": "data", "path": "/data", "readOnly": True}]
+    app = {"exec": ["sh", "-c", "touch /data/x; echo $?"], "user": "0", "group": "0", "mountPoints": points}
+
+    def mount(*targets: str, source: str = "data") -> subprocess.CompletedProcess[str]:
+        volume = {"name": "data", "kind": "host", "source": str(person.home / source)}
+        mounts = [{"volume": "data", "path": target} for target in targets]
+        return play(person, {"app": app, "mounts": mounts}, volumes=[volume])
+
+    assert mount("/data").stdout == "app | 1\n"
+    assert "the volumes at '/data/' and '/data/in/' overlap" in mount("/data/in", "/data").stderr
+    assert "is or has a symbolic link" in mount("/data", source="link").stderr
+    assert "does not exist" in mount("/data", source="nothing").stderr
+    assert "warning: the volume at /bin/ of the app app hides files of its image" in mount("/bin").stderr

@@ -1,0 +1,130 @@
+"""``pumice publish``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+
+Out = pytest.CaptureFixture[str]
+IMAGE = "example.com/hello:1.0"
+
+
+def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name=IMAGE)
+    run(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
+    return tmp_path
+
+
+def publish(capsys: Out, *references: str, code: int = 0) -> tuple[str, str]:
+    tree = ("--appc", "www", "--url", "https://example.com/", "--key", "release.key")
+    return run(capsys, "publish", *tree, *references, code=code)
+
+
+def test_the_tree_has_images_signatures_keys_pages_and_an_index(capsys: Out) -> None:
+    out, err = publish(capsys, IMAGE)
+    assert out == "https://example.com/aci/example.com/hello-1.0-linux-amd64.aci\n"
+    assert "published 1 image to www" in err
+    page = Path("www/hello/index.html").read_text()
+    assert 'content="example.com https://example.com/aci/{name}-{version}-{os}-{arch}.{ext}"' in page
+    assert "pumice fetch example.com/hello:1.0" in page
+    (entry,) = json.loads(Path("www/images.json").read_text())["images"]
+    assert entry["file"] == "aci/example.com/hello-1.0-linux-amd64.aci"
+    assert Path("www", entry["file"]).stat().st_size == entry["size"]
+    assert Path("www", entry["file"] + ".asc").read_text().startswith("-----BEGIN PGP SIGNATURE-----")
+    assert Path(f"www/keys/{entry['signers'][0]}.asc").is_file()
+
+
+def test_publishing_again_changes_nothing(capsys: Out) -> None:
+    publish(capsys, IMAGE)
+    before = {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()}
+    assert "published 0 images to www, 1 unchanged" in publish(capsys, IMAGE)[1]
+    assert {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()} == before
+
+
+def test_a_published_version_changes_only_with_an_option_and_keeps_its_signatures(
+    capsys: Out, folder: Path
+) -> None:
+    publish(capsys, IMAGE)
+    file = Path("www/aci/example.com/hello-1.0-linux-amd64.aci")
+    with file.open("rb") as open_download:
+        with Home(folder / "store") as home:
+            images.make(home, [{"etc/motd": "changed"}], name=IMAGE)
+        assert "pass --replace" in publish(capsys, IMAGE, code=2)[1]
+        content = file.read_bytes()
+        publish(capsys, "--replace", IMAGE)
+        assert open_download.read() == content
+    assert file.read_bytes() != content
+    from pumice.formats import openpgpsig
+
+    signatures = list(openpgpsig.read_signatures(Path(f"{file}.asc").read_bytes()))
+    assert len(signatures) == 2
+    assert Path("www/aci/example.com/hello-latest-linux-amd64.aci").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--appc", "www", "--key", "release.key", IMAGE), "--appc needs --url URL"),
+        (("--appc", "www", "--url", "http://example.com", IMAGE), "is not a URL to publish at"),
+        (("--appc", "www", "--url", "https://example.com/?a=b", IMAGE), "is not a URL to publish at"),
+    ],
+)
+def test_mistakes_are_explained(capsys: Out, arguments: tuple[str, ...], message: str) -> None:
+    assert message in run(capsys, "publish", *arguments, code=2)[1]
+    assert not Path("www").exists()
+
+
+def test_an_image_without_a_signature_is_refused(capsys: Out) -> None:
+    _, err = run(capsys, "publish", "--appc", "www", "--url", "https://example.com", IMAGE, code=7)
+    assert "the image is not signed" in err
+    assert "pumice key generate --openpgp" in err
+
+
+def test_a_name_without_a_host_is_refused(capsys: Out) -> None:
+    run(capsys, "tag", IMAGE, "hello:1.0")
+    assert "does not begin with a host" in publish(capsys, "hello:1.0", code=2)[1]
+
+
+def test_a_file_is_published_with_its_signature_and_without_a_key(capsys: Out) -> None:
+    run(capsys, "convert", IMAGE, "aci:hello.aci")
+    run(capsys, "sign", "aci:hello.aci", "--key", "release.key")
+    run(capsys, "publish", "--appc", "www", "--url", "https://example.com", "aci:hello.aci")
+    published = Path("www/aci/example.com/hello-1.0-linux-amd64.aci")
+    assert published.read_bytes() == Path("hello.aci").read_bytes()
+
+
+def test_what_a_killed_process_left_is_removed(capsys: Out) -> None:
+    leftover = Path("www/.pumice-image-abc")
+    leftover.mkdir(parents=True)
+    (leftover / "image.aci").write_bytes(b"incomplete")
+    publish(capsys, IMAGE)
+    assert not leftover.exists()
+
+
+def test_a_web_server_can_read_everything_whatever_the_umask_is(capsys: Out) -> None:
+    before = os.umask(0o077)
+    try:
+        publish(capsys, IMAGE)
+    finally:
+        os.umask(before)
+    files = [path for path in Path("www").rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in Path("www").rglob("*") if path.is_dir()} == {0o755}

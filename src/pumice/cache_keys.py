@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "segment", "effects", "bytecode", "generate", "layer", "image", "uses", "omission", "evidence",
     "findings", "layer-scan", "license", "package-index", "signatures",
-    "slices",
+    "slices", "aci",
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/paxrecords.py", "formats/deb822.py")
@@ -63,6 +63,8 @@ _ALL = (
     *("runtime/sandbox/", "runtime/stage1/"),
     *(
         "decoding.py",
+        "appc/",
+        "runtime/app_container/",
         "runtime/guest/",
         "runtime/network/",
         "runtime/network/keeper/",
@@ -93,6 +95,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     ),
     "findings": (*_TREES, "checks/", "checks/data/"),
     "license": ("evidence/", "formats/"),
+    "aci": ("appc/", "canonical.py", "digest.py", "formats/", "image/", "image/transports/"),
     "signatures": (
         "canonical.py",
         "decoding.py",

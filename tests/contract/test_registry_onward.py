@@ -188,6 +188,8 @@ def test_a_host_name_with_a_local_address_is_refused(host: str, method: str) -> 
         try:
             with pytest.raises(RegistryError, match="refusing a redirect to a local address"):
                 transport.send(Request(method, url, refuse_local_address=True))
+            with pytest.raises(RegistryError, match="refusing a redirect to a private address"):
+                transport.send(Request(method, url, refuse_private_address=True))
             assert registry.log == []
             transport.send(Request("GET", url)).stream.close()
             assert len(registry.log) == 1

@@ -7,62 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli.main import main
 from pumice.store.home import Home
-from tests.support import aci, images, websites
-from tests.support.handmade import file, folder
+from tests.support import images, websites
+from tests.support.publishers import NAME, Publisher, read_fingerprint, run
 from tests.support.websites import Website
 
 Out = pytest.CaptureFixture[str]
-NAME = "127.0.0.1/hello"
-ITEMS = [folder("etc"), file("etc/motd", b"hello")]
-
-
-def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
-    assert main([str(argument) for argument in arguments]) == code, capsys.readouterr()
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
-
-
-class Publisher:
-    """A publisher with a key, its tree, and a user with an empty store."""
-
-    def __init__(self, site: Website, capsys: Out, folder: Path) -> None:
-        self.site = site
-        self.capsys = capsys
-        self.folder = folder
-        self.connection = ("--ca", str(site.ca), "--port", str(site.port))
-        run(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
-        self.fingerprint = self.key_fingerprint("release.pub")
-
-    def key_fingerprint(self, key: str) -> str:
-        from pumice.trust.public_keys import read_public_key
-
-        return read_public_key(Path(key)).fingerprint
-
-    def write(self, version: str = "1.0", *, name: str = NAME, motd: bytes = b"hello") -> str:
-        """Return the file of a new image."""
-        labels = [
-            {"name": "version", "value": version},
-            {"name": "os", "value": "linux"},
-            {"name": "arch", "value": "amd64"},
-        ]
-        path = self.folder / f"{version}-{len(motd)}.aci"
-        aci.image(path, [folder("etc"), file("etc/motd", motd)], name=name, labels=labels)
-        return f"aci:{path}"
-
-    def publish(self, *references: str, options: tuple[str, ...] = (), code: int = 0) -> tuple[str, str]:
-        """Publish images, signed by the key."""
-        tree = ("--appc", str(self.site.root), "--url", self.site.url, "--key", "release.key")
-        return run(self.capsys, "publish", *tree, *options, *references, code=code)
-
-    def trust(self) -> None:
-        """Trust the key, as a user who discovers it."""
-        prefix = ("--prefix", "127.0.0.1", "--fingerprint", self.fingerprint)
-        run(self.capsys, "trust", "add", *prefix, *self.connection)
-
-    def fetch(self, name: str, *options: str, code: int = 0) -> tuple[str, str]:
-        """Fetch an image."""
-        return run(self.capsys, "fetch", name, *self.connection, *options, code=code)
 
 
 @pytest.fixture
@@ -143,7 +93,7 @@ def test_an_image_by_another_key_is_refused_before_it_is_downloaded(
 ) -> None:
     publisher.publish(publisher.write())
     run(capsys, "key", "generate", "--openpgp", "Eve <eve@example.com>", "--output", "other")
-    other = publisher.key_fingerprint("other.pub")
+    other = read_fingerprint("other.pub")
     run(capsys, "trust", "add", "--prefix", "127.0.0.1", "other.pub", "--fingerprint", other)
     _, err = publisher.fetch(f"{NAME}:1.0", code=7)
     assert "is not trusted for 127.0.0.1/hello:1.0" in err

@@ -37,6 +37,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
     "slices": ("pumice.slices.release",),
+    "aci": ("pumice.image.aci_reader",),
     "signatures": ("pumice.trust.image_signing",),
 }
 

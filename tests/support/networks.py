@@ -50,13 +50,18 @@ class Machine:
         """The words before a command that is run on the machine, as root."""
         return ("nsenter", f"--target={self._pid}", "--mount", "--net", "--")
 
+    @property
+    def prefix_beside(self) -> tuple[str, ...]:
+        """The words before a command that is run on the neighbor, as root."""
+        return ("nsenter", f"--target={self._neighbor}", "--net", "--")
+
     def run(self, *command: str, check: bool = True) -> str:
         """Return the output of a command on the machine."""
         return _run((*self.prefix, *command), check=check)
 
     def run_beside(self, *command: str, check: bool = True) -> str:
         """Return the output of a command on the neighbor, which sees the machine from outside."""
-        return _run(("nsenter", f"--target={self._neighbor}", "--net", "--", *command), check=check)
+        return _run((*self.prefix_beside, *command), check=check)
 
     def fetch(self, url: str, *, beside: bool = False) -> str:
         """Return what a server answers; it may still be starting."""

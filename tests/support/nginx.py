@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ http {{
   access_log {folder}/access.log combined;
   {temporary}
   server {{
-    listen 127.0.0.1:{port} ssl;
+    listen {address} ssl;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     {directives}
@@ -51,19 +51,27 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(folder: Path, directives: str) -> Iterator[Server]:
-    """Run nginx with ``directives`` in its server block; ``folder`` gets its files."""
+def serving(
+    folder: Path, directives: str, *, address: str = "127.0.0.1", prefix: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Run nginx with ``directives`` in its server block; ``folder`` gets its files.
+
+    ``prefix`` are the words before the command if it runs on another machine, which has ``address``.
+    """
     program = need("nginx")
     folder.mkdir()
-    certificate, key = tls.self_signed(folder)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        # nginx takes over the socket, so that nobody else can get its port in between.
-        port = listener.getsockname()[1]
+    certificate, key = tls.self_signed(folder, address=address)
+    with ExitStack() as stack:
+        port, inherited = 8443, {}
+        if not prefix:
+            # nginx takes over the socket, so that nobody else can get its port in between.
+            listener = stack.enter_context(socket.create_server((address, 0)))
+            port, inherited = listener.getsockname()[1], {"NGINX": f"{listener.fileno()};"}
         configuration = folder / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
                 folder=folder,
-                port=port,
+                address=f"{address}:{port}",
                 certificate=certificate,
                 key=key,
                 user="user root;" if os.geteuid() == 0 else "",
@@ -72,12 +80,12 @@ def serving(folder: Path, directives: str) -> Iterator[Server]:
             )
         )
         process = subprocess.Popen(
-            [program, "-c", str(configuration), "-e", str(folder / "error.log")],
-            env={**os.environ, "NGINX": f"{listener.fileno()};"},
-            pass_fds=[listener.fileno()],
+            [*prefix, program, "-c", str(configuration), "-e", str(folder / "error.log")],
+            env=os.environ | inherited,
+            pass_fds=[listener.fileno()] if inherited else [],
         )
         try:
-            yield Server(f"127.0.0.1:{port}", certificate, folder)
+            yield Server(f"{address}:{port}", certificate, folder)
         finally:
             process.terminate()
             process.wait(30)

@@ -13,11 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def self_signed(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """Return a self-signed certificate for 127.0.0.1 and its key, in PEM."""
+def self_signed(
+    folder: Path, name: str = "server", *, address: str = "127.0.0.1", hosts: Sequence[str] = ()
+) -> tuple[Path, Path]:
+    """Return a self-signed certificate for an address and names of hosts, and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -30,7 +33,10 @@ def self_signed(folder: Path, name: str = "server") -> tuple[Path, Path]:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address(address)), *map(x509.DNSName, hosts)]
+            ),
+            False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.support import peers, tls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _CONFIGURATION = """
@@ -35,15 +35,12 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen {address}:{port} ssl;
-        ssl_certificate {certificate};
-        ssl_certificate_key {key};
-        root {root};
-        {extra}
-    }}
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    {servers}
 }}
 """
+_SERVER = "server {{ listen {address}:{port} ssl; root {root}; {extra} }}\n"
 _PATIENCE_SECONDS = 30
 
 
@@ -86,28 +83,48 @@ def free_port() -> int:
 @contextmanager
 def serving(root: Path, folder: Path, extra: str = "") -> Iterator[Website]:
     """Serve ``root`` until the end; ``folder`` is for nginx's files, ``extra`` goes into its ``server``."""
-    program = peers.need("nginx")
     folder.mkdir(exist_ok=True)
     root.mkdir(exist_ok=True)
     certificate, key = tls.self_signed(folder)
     port = free_port()
+    server = _SERVER.format(address="127.0.0.1", port=port, root=root, extra=extra)
+    with running_nginx(folder, server, (certificate, key)) as process:
+        _wait_for(port, process)
+        yield Website(port, certificate, root, folder / "access.log")
+
+
+@contextmanager
+def serving_hosts(
+    roots: dict[str, Path], folder: Path, certificate: tuple[Path, Path], prefix: Sequence[str]
+) -> Iterator[Path]:
+    """Serve a folder at port 443 of each address; give the log. ``prefix`` is where nginx is run."""
+    folder.mkdir(exist_ok=True)
+    servers = [
+        _SERVER.format(address=address, port=443, root=root, extra="") for address, root in roots.items()
+    ]
+    with running_nginx(folder, "".join(servers), certificate, prefix):
+        yield folder / "access.log"
+
+
+@contextmanager
+def running_nginx(
+    folder: Path, servers: str, certificate: tuple[Path, Path], prefix: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run nginx until the end."""
     configuration = folder / "nginx.conf"
     configuration.write_text(
         _CONFIGURATION.format(
             folder=folder,
-            address="127.0.0.1",
-            port=port,
-            certificate=certificate,
-            key=key,
-            root=root,
-            extra=extra,
+            certificate=certificate[0],
+            key=certificate[1],
+            servers=servers,
             user="user root;" if os.geteuid() == 0 else "",  # it reads folders that only we may read
         )
     )
-    process = subprocess.Popen([program, "-c", configuration], stderr=subprocess.DEVNULL)
+    command = (*prefix, peers.need("nginx"), "-c", str(configuration))
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port, process)
-        yield Website(port, certificate, root, folder / "access.log")
+        yield process
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)

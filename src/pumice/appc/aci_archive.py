@@ -268,7 +268,7 @@ def _detect(start: bytes) -> str:
     kind = detect_compression(start[:6])
     if kind == "plain" and start[257:262] != b"ustar":
         if _is_encrypted(start):
-            raise FormatError("the image is encrypted", hint="decrypt it first: gpg --decrypt FILE")
+            raise FormatError("the image is encrypted", hint="decrypt it first: pumice aci decrypt FILE NEW")
         raise FormatError("the file is not an App Container image: it is not a tar archive")
     return kind
 

@@ -34,6 +34,7 @@ _LEAST_ALONE = 1 << 16
 _DEPTH = 8
 _XZ_PRESET = 6
 _ZSTD_LEVEL = 3
+_FAST_LEVEL = 1
 
 
 class BackgroundHash:
@@ -99,19 +100,37 @@ class Compressor(Protocol):
 def open_compressor(compression: Compression, sink: Callable[[bytes | bytearray], object]) -> Compressor:
     """Return a compressor that passes its output to ``sink``, in the thread that calls `write`."""
     if compression == "gzip":
-        return _GzipCompressor(sink)
+        return _MemberCompressor(sink, gzip.compress_member)
     return _SerialCompressor(_new_encoder(compression), sink)
 
 
-class _GzipCompressor:
-    """Members of `gzip.MEMBER_SIZE` bytes, compressed by a few threads and written in order."""
+def open_fast_compressor(sink: Callable[[bytes | bytearray], object]) -> Compressor:
+    """Return a compressor as `open_compressor`, for zstd at the speed of hashing.
 
-    def __init__(self, sink: Callable[[bytes | bytearray], object]) -> None:
+    It is for what stays on this machine: other versions of the library may give other bytes.
+    """
+    import zstandard
+
+    def compress(data: bytes) -> bytes:
+        return zstandard.ZstdCompressor(level=_FAST_LEVEL).compress(data)
+
+    return _MemberCompressor(sink, compress)
+
+
+class _MemberCompressor:
+    """Pieces of `gzip.MEMBER_SIZE` bytes, compressed by a few threads and written in order."""
+
+    def __init__(
+        self,
+        sink: Callable[[bytes | bytearray], object],
+        compress: Callable[[bytes], bytes | bytearray],
+    ) -> None:
         self._sink = sink
+        self._compress = compress
         self._buffer = bytearray()
         self._threads = max(2, min(8, os.cpu_count() or 1))
-        self._pool = ThreadPoolExecutor(self._threads, "gzip")
-        self._members: deque[Future[bytearray]] = deque()
+        self._pool = ThreadPoolExecutor(self._threads, "compress")
+        self._members: deque[Future[bytes | bytearray]] = deque()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._buffer += data
@@ -130,7 +149,7 @@ class _GzipCompressor:
         self._pool.shutdown(cancel_futures=True)
 
     def _submit(self, content: bytes) -> None:
-        self._members.append(self._pool.submit(gzip.compress_member, content))
+        self._members.append(self._pool.submit(self._compress, content))
         while len(self._members) > 2 * self._threads or (self._members and self._members[0].done()):
             self._sink(self._members.popleft().result())
 

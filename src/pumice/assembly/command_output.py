@@ -25,35 +25,55 @@ _MAX_FILE = 512 << 20
 _MAX_TOTAL = 2 << 30
 _LINK_MODE = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 _PERMISSIONS = stat.S_ISVTX | _LINK_MODE
+_SET_IDS = stat.S_ISUID | stat.S_ISGID
 _BLOCK = 1 << 20
 
 
 def read_output(
-    root: Path, paths: Iterable[str], contents: LayerContents, modes: Mapping[str, int], mtime: int
+    root: Path,
+    paths: Iterable[str],
+    contents: LayerContents,
+    modes: Mapping[str, int],
+    mtime: int,
+    *,
+    owners: Mapping[str, tuple[int | None, int | None]] | None = None,
+    writer: str = "the commands of 'generate'",
 ) -> list[LayerEntry]:
     """Return the entries at ``paths`` of the tree ``root`` that differ from those in ``contents``.
 
     Their contents are files below ``root``. ``modes`` are the modes before the commands ran, by path;
     ``mtime`` is the time of all entries. Owners stay as they are; new files belong to root, and have no
-    set-ID bits. Raises ImageError for a device, a socket, a pipe, or more than the limits allow.
+    set-ID bits, unless ``owners`` are known. ``writer`` is named in errors.
+
+    Raises ImageError for a device, a socket, a pipe, or more than the limits allow.
     """
-    reader = _OutputReader(root, contents, modes, mtime)
+    reader = _OutputReader(root, contents, modes, mtime, owners, writer)
     layer_entries = [entry for path in sorted(paths) if (entry := reader.read(path)) is not None]
     if len(layer_entries) > _MAX_FILES:
-        raise ImageError(f"the commands of 'generate' write more than {_MAX_FILES} files")
+        raise ImageError(f"{writer} write more than {_MAX_FILES} files")
     return layer_entries
 
 
 class _OutputReader:
     """Reads entries, and remembers which files are hard links to each other."""
 
-    def __init__(self, root: Path, contents: LayerContents, modes: Mapping[str, int], mtime: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        contents: LayerContents,
+        modes: Mapping[str, int],
+        mtime: int,
+        owners: Mapping[str, tuple[int | None, int | None]] | None,
+        writer: str,
+    ) -> None:
         self._root = root
         self._nodes = contents.nodes
         self._digests = content_digests(contents)
         self._bytecode = {item.entry.path for item in contents.bytecode.items} if contents.bytecode else set()
         self._modes = modes
         self._mtime = mtime
+        self._owners = owners
+        self._writer = writer
         self._path_by_inode: dict[int, str] = {}
         self._remaining = _MAX_TOTAL
 
@@ -71,9 +91,7 @@ class _OutputReader:
             else None
         )
         if layer_entry is None and not (stat.S_ISLNK(status.st_mode) or stat.S_ISREG(status.st_mode)):
-            raise ImageError(
-                f"the commands of 'generate' leave /{path}, which is not a file, link or directory"
-            )
+            raise ImageError(f"{self._writer} leave /{path}, which is not a file, link or directory")
         if layer_entry is not None:
             self._check_replaceable(path, node)
         return layer_entry
@@ -81,23 +99,25 @@ class _OutputReader:
     def _check_replaceable(self, path: str, node: Node | None) -> None:
         if path in self._bytecode:
             raise ImageError(
-                f"the commands of 'generate' and python.bytecode both write /{path}",
+                f"{self._writer} and python.bytecode both write /{path}",
                 hint="remove one of them",
             )
         if node is not None and node.owner == RECIPE_OWNER:
             raise ImageError(
-                f"the commands of 'generate' change /{path}, which is one of the recipe's files",
+                f"{self._writer} change /{path}, which is one of the recipe's files",
                 hint="let them write to another file, or put the final content under 'files'",
             )
 
     def _read_directory(self, path: str, status: os.stat_result, node: Node | None) -> LayerEntry | None:
-        if node is not None and node.entry.kind == "dir" and self._modes.get(path) == status.st_mode:
+        is_same_mode = self._modes.get(path) == status.st_mode and not self._has_new_owner(path, node)
+        if node is not None and node.entry.kind == "dir" and is_same_mode:
             return None
         return LayerEntry(entry=self._make_entry(path, "dir", status.st_mode, node, mtime=0))
 
     def _read_link(self, path: str, node: Node | None) -> LayerEntry | None:
         target = os.fsdecode(os.readlink(os.fsencode(self._root / path)))  # noqa: PTH115 - a Path would normalize it
-        if node is not None and node.entry.kind == "symlink" and node.entry.link == target:
+        is_same = node is not None and node.entry.kind == "symlink" and node.entry.link == target
+        if is_same and not self._has_new_owner(path, node):
             return None
         return LayerEntry(entry=self._make_entry(path, "symlink", _LINK_MODE, node, link=target))
 
@@ -108,7 +128,7 @@ class _OutputReader:
         self._remaining -= status.st_size
         if status.st_size > _MAX_FILE or self._remaining < 0:
             raise ImageError(
-                f"the commands of 'generate' write too much: /{path} has {status.st_size} bytes",
+                f"{self._writer} write too much: /{path} has {status.st_size} bytes",
                 hint=f"a file can have {_MAX_FILE >> 20} MB, all together {_MAX_TOTAL >> 30} GB",
             )
         sha256 = _hash_file(absolute)
@@ -124,7 +144,17 @@ class _OutputReader:
         if node is None or node.entry.kind not in ("file", "hardlink"):
             return False
         original = node.entry.link if node.entry.kind == "hardlink" else path
-        return self._digests.get(original) == sha256 and self._modes.get(path) == status.st_mode
+        is_same = self._digests.get(original) == sha256 and self._modes.get(path) == status.st_mode
+        return is_same and not self._has_new_owner(path, node)
+
+    def _has_new_owner(self, path: str, node: Node | None) -> bool:
+        return node is not None and self._owner(path, node) != (node.entry.uid, node.entry.gid)
+
+    def _owner(self, path: str, node: Node | None) -> tuple[int, int]:
+        """Return the owner of a file: what it was given, else what it has in the image."""
+        uid, gid = (self._owners or {}).get(path, (None, None))
+        old = (node.entry.uid, node.entry.gid) if node else (0, 0)
+        return (old[0] if uid is None else uid, old[1] if gid is None else gid)
 
     def _make_entry(
         self,
@@ -138,13 +168,13 @@ class _OutputReader:
         mtime: int | None = None,
     ) -> Entry:
         mtime = self._mtime if mtime is None else mtime
-        permissions = mode & _PERMISSIONS
+        permissions = mode & (_PERMISSIONS if self._owners is None else _PERMISSIONS | _SET_IDS)
+        uid, gid = self._owner(path, node)
         if node is None:
-            return Entry(path, kind, permissions, mtime=mtime, size=size, link=link)
+            return Entry(path, kind, permissions, uid, gid, mtime=mtime, size=size, link=link)
         if self._modes.get(path) == mode:
             permissions = node.entry.mode  # with the set-ID bits that were not unpacked
-        owner = node.entry
-        return Entry(path, kind, permissions, owner.uid, owner.gid, mtime=mtime, size=size, link=link)
+        return Entry(path, kind, permissions, uid, gid, mtime=mtime, size=size, link=link)
 
 
 def content_digests(contents: LayerContents) -> dict[str, str]:

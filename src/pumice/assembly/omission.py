@@ -111,7 +111,7 @@ def _make_question(inputs: PlatformInputs) -> Question:
 
 def keeps_all(recipe: Recipe) -> bool:
     """Whether nothing is left out by default, so that apt finds all dependencies in the image."""
-    return KEEP_ALL in recipe.keep or recipe.base == "essential"
+    return KEEP_ALL in recipe.keep or recipe.base == "essential" or recipe.scripts == "sandbox"
 
 
 def _decide(

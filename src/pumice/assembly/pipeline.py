@@ -17,7 +17,7 @@ from pumice.assembly.owners import OwnerTable, read_text
 from pumice.assembly.package_segments import cut_packages, rework_segment
 from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
 from pumice.assembly.slice_image import slice_packages
-from pumice.formats import platforms
+from pumice.formats import oci, platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.effects.diversions import diversions_by_path
 from pumice.packing.effects.merged_usr import link_merged_usr
@@ -85,10 +85,42 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
         permission_paths=permitted.paths,
         exclusions=cut.exclusions,
     )
+    contents, differences = _run_scripts(contents, cut, merged, effect_tree, inputs, context)
+    if differences:
+        lean = _mark_not_reproducible(lean)
     contents, generated_paths = _run_programs(contents, cut, merged, inputs, context)
     layers = assemble_layers(contents, inputs.recipe.layers, context)
     image = _write_image(lean, contents, layers, merged, outcome, owners, context)
-    return msgspec.structs.replace(image, generated=generated_paths) if generated_paths else image
+    return msgspec.structs.replace(
+        image, generated=generated_paths or image.generated, not_reproducible=differences
+    )
+
+
+def _run_scripts(
+    contents: LayerContents,
+    cut: CutPackages,
+    merged: MergedTree,
+    tree: Tree,
+    inputs: PlatformInputs,
+    context: BuildContext,
+) -> tuple[LayerContents, tuple[str, ...]]:
+    """Return the contents with what package scripts write, if they run, and what differs between two runs."""
+    if inputs.recipe.scripts != "sandbox":
+        return contents, ()
+    from pumice.assembly.package_scripts import run_package_scripts
+
+    created = _creation_time(contents, context)
+    contents, differences = run_package_scripts(contents, tree.packages, inputs, created, context)
+    segments = _change_segments(cut, contents.nodes, merged, inputs, context)
+    base = _base_segments(inputs, segments)
+    return msgspec.structs.replace(contents, base_segments=base, segments=segments), differences
+
+
+def _mark_not_reproducible(lean: LeanPackages) -> LeanPackages:
+    recipe = lean.inputs.recipe
+    annotations = {**recipe.annotations, oci.REPRODUCIBLE: "false"}
+    recipe = msgspec.structs.replace(recipe, annotations=annotations)
+    return msgspec.structs.replace(lean, inputs=msgspec.structs.replace(lean.inputs, recipe=recipe))
 
 
 def _run_programs(
@@ -124,6 +156,12 @@ def _check_platform(inputs: PlatformInputs) -> None:
         from pumice.assembly import bytecode
 
         bytecode.check_platform(platform)
+    if inputs.recipe.scripts == "sandbox":
+        from pumice.assembly import image_programs
+
+        image_programs.check_platform(
+            platform, "run the scripts of packages", "programs of the image", "'scripts'"
+        )
     if inputs.recipe.generate:
         from pumice.assembly import image_programs
 
@@ -256,7 +294,7 @@ def _write_image(
             omitted=lean.decision.omitted,
             home=context.home,
         ),
-        skipped_actions=_skipped_actions(outcome, lean),
+        skipped_actions={} if inputs.recipe.scripts == "sandbox" else _skipped_actions(outcome, lean),
         omission=lean.decision,
         notes=merged.notes,
         excluded=_list_excluded_files(contents.exclusions) if contents.exclusions else (),

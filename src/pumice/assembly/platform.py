@@ -74,6 +74,8 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     generated: GeneratedPaths = GeneratedPaths()
+    not_reproducible: tuple[str, ...] = ()
+    """Paths of files that package scripts do not write the same twice."""
     omission: Decision = Decision()
     """The packages that are left out, and why others are not."""
     excluded: tuple[ExcludedFiles, ...] = ()

@@ -123,5 +123,6 @@ def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict
         "excluded": [msgspec.to_builtins(use) for use in image.excluded],
         "generated": [f"/{path}" for path in image.generated.kept],
         "generated_and_dropped": [f"/{path}" for path in image.generated.dropped],
+        "not_reproducible": [f"/{path}" for path in image.not_reproducible],
         "notes": list(image.notes),
     }

@@ -24,6 +24,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (
             "APP",
             "AUDIENCE",
+            "BOOL",
+            "KEYS",
             "CLAIM=PATTERN",
             "ID",
             "INSTRUCTION",
@@ -63,6 +65,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "HOST:PORT",
             "HOST[/PATH]",
             "HOURS",
+            "MIB",
             "N",
             "NAME=VALUE",
             "NET",
@@ -79,6 +82,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "PREFIX",
             "PROGRAM",
             "REPOSITORY",
+            "SCHEME:KEY",
             "SECONDS",
             "SIGNAL",
             "SUITE",
@@ -95,7 +99,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
         (),
     ),
 }
-_FILES = frozenset(("FILE", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE"))
+_FILES = frozenset(
+    ("FILE", "FILE[:PASSPHRASE]", "NEW", "OLD", "BASE", "DIR|FILE", "SRC:DST[:ro]", "SRC[:DST]", "URL|FILE")
+)
 _DIRECTORIES = frozenset(("DIR", "DIR|NAME", "DIR|s3://BUCKET", "POLICY"))
 _SOURCES = {
     "oci:": "OCI image layout in a directory",

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import encryption_options, output, registries
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC", help="image to copy")
     parser.add_argument("target", metavar="DST", help="where to copy it")
     registries.transfer_options(parser)
+    encryption_options.add_options(parser.add_argument_group("encryption"))
     return parser
 
 

@@ -53,9 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         Home(locate(os.environ), progress=progress) as home,
         discovery_options.open_session(request.name, options, home, progress) as session,
     ):
-        discovery = resolver.resolve(
-            request.name, request.labels, session.web(), session.pages, progress, port=options.port
-        )
+        discovery = resolver.resolve(request.name, request.labels, session.web(), session)
     results.write_result(discovery, options.format, lambda: _present(discovery))
     return 0 if discovery.images else 6
 

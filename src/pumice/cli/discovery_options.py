@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Platform
     from pumice.progress import Progress
     from pumice.store.home import Home
+    from pumice.swarm.file_peers import FilePeers
 
 
 def add_port_option(parser: OptionGroup) -> None:
@@ -39,12 +40,18 @@ def find_platform(text: str | None) -> Platform:
     return platforms.parse_platform(text) if text else platforms.from_machine(os.uname().machine)
 
 
-def open_session(name: str, options: argparse.Namespace, home: Home, progress: Progress) -> DiscoverySession:
+def open_session(
+    name: str,
+    options: argparse.Namespace,
+    home: Home,
+    progress: Progress,
+    peers: FilePeers | None = None,
+) -> DiscoverySession:
     """Return the connections for a name; the login of ``--creds`` is for its host only."""
     from pumice.discovery.session import DiscoverySession
 
     host = name.partition("/")[0]
-    port = getattr(options, "port", None)
+    port = options.port
     hosts = frozenset({host if port in (None, 443) else f"{host}:{port}"})
     return DiscoverySession(
         home,
@@ -52,4 +59,6 @@ def open_session(name: str, options: argparse.Namespace, home: Home, progress: P
         registries.client_settings(options),
         progress,
         environ=os.environ,
+        port=port,
+        peers=peers.download if peers else None,
     )

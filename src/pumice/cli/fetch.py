@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
@@ -13,7 +14,7 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pumice.discovery.image_fetch import FetchedImage
     from pumice.discovery.labels import ImageRequest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.progress import Progress
+    from pumice.store.home import Home
+    from pumice.swarm.file_peers import FilePeers
 
 _EPILOG = """The pages of NAME say where the image is: as files, or in a registry. Its signature is
 fetched first, and must be by a key that is trusted for NAME: see 'pumice trust add --prefix NAME'. The
@@ -53,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     discovery_options.add_port_option(parser)
     command_line.add_quiet_option(parser)
     registries.graph_options(parser)
+    registries.peer_options(parser)
     command_line.add_admission_options(parser, "accept the image")
     registries.options(parser)
     return parser
@@ -99,15 +103,26 @@ def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
     )
     with (
         Home(locate(os.environ), progress=progress) as home,
-        discovery_options.open_session(request.name, options, home, progress) as session,
+        _open_peers(options, home, progress) as peers,
+        discovery_options.open_session(request.name, options, home, progress, peers) as session,
     ):
 
         def fetch_oci(endpoint: Endpoint, request: ImageRequest, web: Web) -> FetchedImage:
             return _fetch_oci(endpoint, request, web, session, options)
 
-        return image_fetch.fetch_image(
-            request, session, trust, platform, fetch_oci, pull=options.pull, port=options.port
-        )
+        return image_fetch.fetch_image(request, session, trust, platform, fetch_oci, pull=options.pull)
+
+
+@contextmanager
+def _open_peers(options: argparse.Namespace, home: Home, progress: Progress) -> Iterator[FilePeers | None]:
+    """Give what downloads from peers, None with ``--no-peers`` or without the extra."""
+    if not options.peers:
+        yield None
+        return
+    from pumice.swarm import file_peers
+
+    with file_peers.open_peers(home.directory("tmp"), progress) as peers:
+        yield peers
 
 
 def _fetch_oci(

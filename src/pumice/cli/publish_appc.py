@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import discovery_options, output, registries, signing
+from pumice.cli import discovery_options, output, publish_oci, registries, signing
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def publish(options: argparse.Namespace, progress: Progress) -> int:
     if not options.references:
         raise UsageError("REF is missing", hint="name the images to publish")
     url = appc.check_url(options.url, options.port)
+    publish_oci.check_torrent_options(options)
     signer = None
     if options.key is not None:
         signer = signing.open_archive_signer(options.key, options.passphrase_file)
@@ -64,6 +65,12 @@ def publish(options: argparse.Namespace, progress: Progress) -> int:
             now=SystemClock().now(),
             signed_at=read_source_date_epoch(os.environ),
             replace=options.replace,
+        )
+    if options.torrent or options.torrent_v2:
+        from pumice.publish import torrent_files
+
+        torrent_files.write_torrents(
+            Path(options.appc), ".aci", url, options.tracker, with_v1=not options.torrent_v2
         )
     for image in published.changed:
         print(output.printable(f"{url}/{image.file}"))

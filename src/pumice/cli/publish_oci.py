@@ -54,6 +54,27 @@ def add_options(parser: OptionGroup) -> None:
     )
 
 
+def add_torrent_options(parser: OptionGroup) -> None:
+    """Add the options that make torrents."""
+    parser.add_argument(
+        "--torrent",
+        action="store_true",
+        help="make torrents of large blobs, so that those who download share them; needs --url",
+    )
+    parser.add_argument(
+        "--torrent-v2",
+        action="store_true",
+        help="make torrents of version 2 only, not hybrids with version 1",
+    )
+    parser.add_argument(
+        "--tracker",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="tracker of the torrents, such as that of pumice seed; may be repeated",
+    )
+
+
 def publish(options: argparse.Namespace, progress: Quiet) -> int:
     """Publish the images of the command line; print NAME:TAG@DIGEST of each."""
     from pumice.cli import publish_summary
@@ -69,6 +90,8 @@ def publish(options: argparse.Namespace, progress: Quiet) -> int:
         registries.access(home, progress, options) as access,
     ):
         images = [_read_image(reference, options, home, access) for reference in options.references]
+        if options.torrent or options.torrent_v2:
+            images = [_with_torrents(image, options, host, progress) for image in images]
         with _open_tree(options.oci) as tree:
             written = oci_tree.publish_images(images, tree, progress) if images else oci_tree.Written()
             for repository, tag in removed_tags:
@@ -96,8 +119,25 @@ def _prune(tree: Tree, options: argparse.Namespace) -> Removed | None:
 def _check_options(options: argparse.Namespace) -> None:
     if options.name and len(options.references) != 1:
         raise UsageError("--name names one image", hint="publish the images one by one")
+    check_torrent_options(options)
     if not (options.references or options.untag or options.prune):
         raise UsageError("there is nothing to publish", hint="name an image: pumice publish --oci DIR REF")
+
+
+def check_torrent_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for options of torrents that do not make sense."""
+    has_torrents = options.torrent or options.torrent_v2
+    if has_torrents and not options.url:
+        raise UsageError("torrents need the URL of the registry", hint="add --url https://HOST")
+    if options.tracker and not has_torrents:
+        raise UsageError("--tracker is for torrents", hint="add --torrent")
+    for tracker in options.tracker:
+        _check_tracker(tracker)
+
+
+def _check_tracker(url: str) -> None:
+    if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
+        raise UsageError(f"{url[:200]!r} is not a tracker", hint="write --tracker http://HOST:PORT/announce")
 
 
 def _host_of(url: str) -> str:
@@ -156,6 +196,25 @@ def _read_image(reference: str, options: argparse.Namespace, home: Home, access:
     platform = platforms.parse_platform(options.platform) if options.platform else None
     gathered = transfer.gather_image(opened, with_referrers=not options.only_image, platform=platform)
     return oci_tree.PublishedImage(gathered, name, version or "latest")
+
+
+def _with_torrents(
+    image: PublishedImage, options: argparse.Namespace, host: str, progress: Quiet
+) -> PublishedImage:
+    import msgspec
+
+    from pumice.publish import oci_tree
+    from pumice.swarm import artifact
+
+    scheme = options.url.partition("://")[0]
+    gathered = artifact.add_torrents(
+        image.gathered,
+        f"{scheme}://{host}/{oci_tree.ROOT}{image.repository}",
+        options.tracker,
+        with_v1=not options.torrent_v2,
+        progress=progress,
+    )
+    return msgspec.structs.replace(image, gathered=gathered)
 
 
 def _drop_host(name: str) -> str:

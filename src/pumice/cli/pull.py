@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import encryption_options, output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
         "reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST], oci:DIR, oci-archive:FILE, …"
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
+    registries.peer_options(parser)
     registries.transfer_options(parser)
+    group = parser.add_argument_group("encryption")
+    encryption_options.add_decryption_option(group, "decrypt the layers with this private key")
     return parser
 
 

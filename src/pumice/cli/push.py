@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import encryption_options, output, registries, signing
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
     signing.add_passphrase_option(parser)
+    encryption_options.add_options(parser.add_argument_group("encryption"))
     registries.options(parser)
     return parser
 

@@ -72,6 +72,16 @@ def graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", metavar="PLATFORM", help="copy one platform only, such as linux/arm64")
 
 
+def peer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that turns off downloads from peers."""
+    parser.add_argument(
+        "--no-peers",
+        dest="peers",
+        action="store_false",
+        help="do not download from others who have the image (BitTorrent)",
+    )
+
+
 def store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the images that may enter the store."""
     parser.add_argument(
@@ -277,6 +287,7 @@ def transfer(
     """
     import sys
 
+    from pumice.cli import encryption_options
     from pumice.formats import platforms
     from pumice.image.transports import transfer
     from pumice.image.transports.local_source import image_of
@@ -293,10 +304,27 @@ def transfer(
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
         is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
+        image = encryption_options.transform(options, image)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
-        counts = transfer.copy_image(gathered, image, to, opened)
+        with _sharing(options, gathered, home, opened) as shared:
+            counts = transfer.copy_image(shared, image, to, opened)
         names = _list_platforms(origin, to, image_of(gathered), home)
         return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
+
+
+@contextmanager
+def _sharing(
+    options: argparse.Namespace, gathered: GatheredImage, home: Home, access: Access
+) -> Iterator[GatheredImage]:
+    """Give the image with blobs that come from peers too, if the command has `peer_options`."""
+    if gathered.repository is None or not getattr(options, "peers", False):
+        yield gathered
+        return
+    from pumice.swarm import peer_source
+
+    scratch = home.scratch_directory()
+    with peer_source.share_with_peers(gathered, access.client(), scratch, access.progress) as shared:
+        yield shared
 
 
 def _list_platforms(origin: Location, to: Location, image: Image, home: Home) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import confirmation, isolation_options, network_options, pod_arguments
+from pumice.cli import confirmation, health_options, isolation_options, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _APP_OPTIONS = frozenset(
         *("memory", "memory_swap", "cpus", "cpu_shares", "pids_limit", "ulimit", "oom_score_adj", "cap_add"),
         *("cap_drop", "security_opt", "device", "sysctl", "userns", "mount", "tmpfs", "shm_size"),
         *("entrypoint", "platform", "name", "insecure_options", "allow_older", "interactive", "tty"),
-        *("no_healthcheck", "app"),
+        *("app", *health_options.NAMES),
     )
 )
 """The options of an app; all others are those of the pod."""
@@ -67,16 +67,19 @@ def check_app_options(parser: argparse.ArgumentParser, apps: Sequence[argparse.N
 
 def plan_apps(apps: Sequence[argparse.Namespace]) -> list[AppOptions]:
     """Return what the options ask of each app; raises UsageError for two apps of one name."""
+    is_detached = apps[0].detach
     if len(apps) == 1:
-        return [plan_app(apps[0])]
+        return [plan_app(apps[0], is_detached=is_detached)]
     from pumice.runtime.pods.app_names import check_app_names, choose_app_name
 
     names = [options.app or choose_app_name(options.reference) for options in apps]
     check_app_names(names)
-    return [plan_app(options, name) for options, name in zip(apps, names, strict=True)]
+    return [
+        plan_app(options, name, is_detached=is_detached) for options, name in zip(apps, names, strict=True)
+    ]
 
 
-def plan_app(options: argparse.Namespace, name: str = "") -> AppOptions:
+def plan_app(options: argparse.Namespace, name: str = "", *, is_detached: bool = False) -> AppOptions:
     """Return what the options ask of the program, which has a name in a pod of several."""
     from pumice.runtime.pod_inputs.environment_files import read_environment_file
     from pumice.runtime.process import Overrides
@@ -95,7 +98,9 @@ def plan_app(options: argparse.Namespace, name: str = "") -> AppOptions:
         mounts=(*options.volume, *isolation_options.plan_mounts(options)),
         read_only=options.read_only,
         init=options.init,
-        terminal=name == "" and os.isatty(0) and os.isatty(1),
+        terminal=options.tty if is_detached else name == "" and os.isatty(0) and os.isatty(1),
+        interactive=options.interactive,
+        health_check=health_options.plan_health_check(options),
         name=name,
     )
 

@@ -137,7 +137,9 @@ class _Fetcher:
         home = self._session.home
         stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
         options = {} if limit is None else {"limit": limit}
-        download = Download(web, endpoint.url, home, self._session.progress, **options)
+        download = Download(
+            web, endpoint.url, home, self._session.progress, peers=self._session.peers, **options
+        )
         downloaded = download.run(known, self._session.clock, str(request))
         if downloaded.is_unchanged:
             return None
@@ -192,9 +194,7 @@ class _Fetcher:
     def _fetch_named(self, request: ImageRequest, stack: ExitStack, size: int) -> _VerifiedFile:
         session = self._session
         web = session.web()
-        discovery = resolver.resolve(
-            request.name, request.labels, web, session.pages, session.progress, keys=False
-        )
+        discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
         endpoints = [endpoint for endpoint in discovery.images if endpoint.kind == "aci"]
         if not endpoints:
             raise explain_absence(discovery, "App Container image")
@@ -249,7 +249,7 @@ class _Fetcher:
     def _verify(self, path: Path, request: ImageRequest, url: str) -> tuple[ReadAci, Decision]:
         """Return the image if it is signed, and the one that was asked for; messages name the URL."""
         try:
-            read = aci_reader.read_aci(path, self._session.progress)
+            read = aci_reader.read_aci(path, self._session.progress, label=str(request), fast=True)
             check_manifest(read.validated.manifest, request, redact_url(url))
             decision = self._admit(read, request, url)
         except PumiceError as error:

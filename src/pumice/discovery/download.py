@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pumice.registry.message import Header
     from pumice.store.home import Home
 
+    PeerDownload = Callable[[Callable[[str, tuple[Header, ...]], Response], str, int, Path], bool]
+    """Downloads a URL of a size to a path with what opens URLs; returns False if it could not."""
+
 MAX_IMAGE = 1 << 36
 """Bytes of the largest image: 64 GiB."""
 _CHUNK = 1 << 20
@@ -60,7 +63,17 @@ class _PartialState(msgspec.Struct, frozen=True):
 class Download:
     """One download. The lock of its URL must be held: see `lock_name`."""
 
-    def __init__(self, web: Web, url: str, home: Home, progress: Progress, *, limit: int = MAX_IMAGE) -> None:
+    def __init__(
+        self,
+        web: Web,
+        url: str,
+        home: Home,
+        progress: Progress,
+        *,
+        limit: int = MAX_IMAGE,
+        peers: PeerDownload | None = None,
+    ) -> None:
+        """``peers`` may download the file instead, once its size is known."""
         base = home.directory("tmp") / f"fetch-{lock_name(url)}"
         self.path = base.with_suffix(".part")
         self._state_path = base.with_suffix(".state")
@@ -68,6 +81,7 @@ class Download:
         self._url = url
         self._progress = progress
         self._limit = limit
+        self._peers = peers
 
     def run(self, known: Freshness | None, clock: Callable[[], float], label: str = "") -> Downloaded:
         """Download the file; ``known`` is the caller's older copy, for which 304 is an answer.
@@ -111,11 +125,17 @@ class Download:
                 raise TransportError("the server refuses to continue the download", where=self._url)
             start, total = self._find_range(response, start)
             self._check_size(total or 0)
+            if total and not start and self._ask_peers(total):
+                return Downloaded(self.path, total, freshness=read_freshness(response, clock()))
             self._write_state(response, total)
             size = self._receive(response, start, total, task)
         finally:
             response.stream.close()
         return Downloaded(self.path, size, freshness=read_freshness(response, clock()))
+
+    def _ask_peers(self, size: int) -> bool:
+        """Return whether peers had the file, which is complete then."""
+        return self._peers is not None and self._peers(self._web.open, self._url, size, self.path)
 
     def _find_range(self, response: Response, start: int) -> tuple[int, int | None]:
         """Return the byte that a response starts at, and the size of the file, None if it is unknown."""

@@ -71,7 +71,6 @@ def fetch_image(
     fetch_oci: Callable[[Endpoint, ImageRequest, Web], FetchedImage],
     *,
     pull: PullPolicy = "always",
-    port: int | None = None,
 ) -> FetchedImage:
     """Return the image in the store; ``fetch_oci`` pulls one from a registry. Raises PumiceError."""
     if pull != "always" and (stored := find_stored(request, session.home)) is not None:
@@ -79,9 +78,7 @@ def fetch_image(
     if pull == "never":
         raise ImageError(f"there is no {request} in the store", hint=f"fetch it: pumice fetch {request.name}")
     web = session.web()
-    discovery = resolver.resolve(
-        request.name, request.labels, web, session.pages, session.progress, port=port, keys=False
-    )
+    discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
     if not discovery.images:
         raise explain_absence(discovery, "image")
     errors: list[PumiceError] = []

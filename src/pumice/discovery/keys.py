@@ -35,13 +35,13 @@ class DiscoveredKey(msgspec.Struct, frozen=True):
     url: str
 
 
-def discover_keys(name: str, session: DiscoverySession, *, port: int | None = None) -> list[DiscoveredKey]:
+def discover_keys(name: str, session: DiscoverySession) -> list[DiscoveredKey]:
     """Return the keys that the pages of a name lead to, at least one; raises UsageError, FetchError.
 
     A key that cannot be fetched is a warning if there are others.
     """
     web = session.web()
-    discovery = resolver.resolve(name, {}, web, session.pages, session.progress, port=port, images=False)
+    discovery = resolver.resolve(name, {}, web, session, images=False)
     if not discovery.keys:
         raise explain_absence(discovery, "keys")
     found: dict[str, DiscoveredKey] = {}

@@ -71,11 +71,13 @@ def _read_elements(text: str) -> Iterator[tuple[str, dict[str, str]]]:
         name = match[1].lower()
         is_end = text[position + 1] == "/"
         attributes, position = _read_attributes(text, match.end())
+        if position < 0:  # a browser drops an unfinished tag
+            return
         yield f"/{name}" if is_end else name, attributes
         if name in _TEXT_ELEMENTS and not is_end:
             ending = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE | re.ASCII).search(text, position)
             position = ending.start() if ending else -1
-        elif position >= 0:
+        else:
             position = text.find("<", position)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pumice.discovery.page_cache import PageCache
     from pumice.discovery.protocol import Discovery, PageResponse
+    from pumice.discovery.session import DiscoverySession
     from pumice.discovery.web import Web
     from pumice.progress import Progress
 
@@ -21,20 +22,18 @@ def resolve(
     name: str,
     labels: Mapping[str, str],
     web: Web,
-    pages: PageCache,
-    progress: Progress,
+    session: DiscoverySession,
     *,
-    port: int | None = None,
     images: bool = True,
     keys: bool = True,
 ) -> Discovery:
     """Discover a name; raises UsageError, FetchError."""
-    exchange = protocol.discover(name, labels, port=port, images=images, keys=keys)
+    exchange = protocol.discover(name, labels, port=session.port, images=images, keys=keys)
     try:
         request = next(exchange)
         while True:
             web.begin(request.url)
-            request = exchange.send(_get_page(request.url, web, pages, progress))
+            request = exchange.send(_get_page(request.url, web, session.pages, session.progress))
     except StopIteration as stop:
         discovery: Discovery = stop.value
         return discovery

@@ -14,6 +14,7 @@ from pumice.registry.transport import Urllib3Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pumice.discovery.download import PeerDownload
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
     from pumice.registry.message import Transport
@@ -33,11 +34,18 @@ class DiscoverySession:
         progress: Progress,
         *,
         environ: Mapping[str, str],
+        port: int | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
+        peers: PeerDownload | None = None,
     ) -> None:
-        """``settings`` has the TLS files; ``clock`` returns seconds since the epoch."""
+        """``settings`` has the TLS files; ``port`` is that of all discovery pages, None for 443.
+
+        ``clock`` returns seconds since the epoch. ``peers`` may download large files instead.
+        """
+        self.port = port
+        self.peers = peers
         self.home = home
         self.progress = progress
         self.environ = environ

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import random
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import msgspec
 
 from pumice.errors import FetchError
 from pumice.formats import hosts
-from pumice.registry import headers
+from pumice.registry import content_encoding, headers
 from pumice.registry.address_checks import RefusedAddressError
 from pumice.registry.errors import redact_url
 from pumice.registry.message import Pause, Request, Response, TransportError
@@ -34,6 +35,8 @@ MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
+_MAX_SECONDS = 60.0
+"""The longest time to read one page, a key or a signature."""
 POLICY = RetryPolicy(attempts=4, initial_delay=0.25, max_delay=4.0, max_retry_after=30.0)
 
 
@@ -74,8 +77,13 @@ class Web:
         allow_http: bool = False,
         reach: Reach | None = None,
         policy: RetryPolicy = POLICY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``allow_http``: TLS is not verified, so http will do. ``reach`` is that of the first host."""
+        """``allow_http``: TLS is not verified, so http will do. ``reach`` is that of the first host.
+
+        ``clock`` returns seconds since any moment.
+        """
+        self._clock = clock
         self.transport = transport
         self.reach = reach
         self.allow_http = allow_http
@@ -199,9 +207,13 @@ class Web:
 
     def _read(self, response: Response, limit: int) -> WebPage:
         content = bytearray()
+        deadline = self._clock() + _MAX_SECONDS
         try:
-            while len(content) <= limit and (data := response.stream.read(_CHUNK)):
+            stream = content_encoding.decode_response(response).stream
+            while len(content) <= limit and (data := stream.read(_CHUNK)):
                 content += data
+                if self._clock() > deadline:
+                    raise FetchError("the server sends too slowly", where=redact_url(response.url))
         finally:
             response.stream.close()
         is_cut = len(content) > limit

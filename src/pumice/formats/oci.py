@@ -37,6 +37,8 @@ REF_NAME = "org.opencontainers.image.ref.name"
 FULL_NAME = "io.containerd.image.name"
 """The annotation with the full name of an image in a layout, which containerd and podman use."""
 
+REPRODUCIBLE = "dev.pumice.reproducible"
+"""An annotation whose value is ``false`` if package scripts do not write the same files twice."""
 REFERRERS = "dev.pumice.referrers"
 """The annotation on the descriptor in a layout with the digest of an index of its referrers."""
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pumice.formats.bencode import Value
 
 MEDIA_TYPE = "application/x-bittorrent"
+ARTIFACT_TYPE = "application/vnd.pumice.torrents.v1"
+"""The type of the artifact with torrents of the blobs of an image."""
+BLOB_ANNOTATION = "dev.pumice.torrent.blob"
+"""The annotation of a layer of it with the digest of the blob that the torrent is for."""
 MAX_SIZE = 4 << 20
 """Maximum size of a torrent in bytes."""
 

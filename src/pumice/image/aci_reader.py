@@ -12,14 +12,14 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
 from pumice import digest
 from pumice.appc.aci_archive import AciReader
 from pumice.appc.image_manifest import encode_document, read_image_manifest
-from pumice.appc.streams import BackgroundHash, open_compressor
+from pumice.appc.streams import BackgroundHash, open_compressor, open_fast_compressor
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import DecompressedStream
@@ -67,11 +67,29 @@ def read_manifest(path: Path, *, non_standard: bool = False) -> bytes:
         return reader.read_manifest()
 
 
+class ConvertedLayer(Protocol):
+    """The layer of an image, which an unnamed file has, or will have."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the compressed layer."""
+
+    @property
+    def diff_id(self) -> Digest:
+        """The digest of the layer's tar."""
+
+    def open(self) -> BinaryIO:
+        """Open the compressed layer."""
+
+    def entries(self) -> Iterator[tuple[Entry, Body]]:
+        """Yield the entries."""
+
+
 class ReadAci(msgspec.Struct, frozen=True):
     """An image that was read: what is known about it, its files as a layer, and its archive."""
 
     validated: ValidatedAci
-    layer: WrittenLayer
+    layer: ConvertedLayer
     archive: Archive
 
     def image(self) -> Image:
@@ -80,13 +98,18 @@ class ReadAci(msgspec.Struct, frozen=True):
         return make_image(manifest, self.validated.image_id, (self.layer,)).inside(self.archive)
 
 
-def read_aci(path: Path, progress: Progress, *, non_standard: bool = False) -> ReadAci:
-    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies."""
+def read_aci(
+    path: Path, progress: Progress, *, non_standard: bool = False, label: str = "", fast: bool = False
+) -> ReadAci:
+    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies.
+
+    ``label`` is what the display of progress calls it (default: its path); ``fast`` is as for `write_layer`.
+    """
     status = archive_members.read_status(path)
     with _open(path) as file, _reader(file, path, non_standard=non_standard) as reader:
-        with progress.task(f"reading {path}", status[2] if status else 0) as task:
+        with progress.task(f"reading {label or path}", status[2] if status else 0) as task:
             file.progress = task.advance
-            layer = write_layer(reader.entries())
+            layer = write_layer(reader.entries(), fast=fast)
         return ReadAci(_describe(reader), layer, Archive(path, status))
 
 
@@ -107,8 +130,12 @@ class WrittenLayer(msgspec.Struct, frozen=True):
             yield from tar.read_entries(DecompressedStream(file))
 
 
-def write_layer(entries: Iterator[tuple[Entry, Body]]) -> WrittenLayer:
-    """Write entries as a compressed layer; raises FormatError and ImageError."""
+def write_layer(entries: Iterator[tuple[Entry, Body]], *, fast: bool = False) -> WrittenLayer:
+    """Write entries as a compressed layer; raises FormatError and ImageError.
+
+    With ``fast`` it is compressed with zstd, which takes a third of the time, and its digest depends on the
+    version of that library.
+    """
     where = f"a temporary file in {tempfile.gettempdir()}"
     with translate_os_errors(where, IMAGE), tempfile.TemporaryFile() as content:
         blob_hash = hashlib.sha256()
@@ -117,7 +144,7 @@ def write_layer(entries: Iterator[tuple[Entry, Body]]) -> WrittenLayer:
             blob_hash.update(data)
             content.write(data)
 
-        compressor = open_compressor("gzip", write)
+        compressor = open_fast_compressor(write) if fast else open_compressor("gzip", write)
         try:
             with BackgroundHash(hashlib.sha256()) as tar_hash:
                 for chunk in _encode(entries):
@@ -130,13 +157,14 @@ def write_layer(entries: Iterator[tuple[Entry, Body]]) -> WrittenLayer:
         content.flush()
         unnamed_file = archive_members.UnnamedFile(content.fileno())
         size = content.tell()
-    descriptor = oci.Descriptor(oci.LAYER_GZIP, f"sha256:{blob_hash.hexdigest()}", size)
+    media_type = oci.LAYER_ZSTD if fast else oci.LAYER_GZIP
+    descriptor = oci.Descriptor(media_type, f"sha256:{blob_hash.hexdigest()}", size)
     return WrittenLayer(
         descriptor, diff_id, archive_members.ArchiveIndex({}, {}, unnamed_file.path, unnamed_file)
     )
 
 
-def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[WrittenLayer]) -> Image:
+def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[ConvertedLayer]) -> Image:
     """Return the image of a manifest and its layers, base first; raises FormatError."""
     config, annotations = aci_conversion.make_config(_resolve_owners(manifest, layers))
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
@@ -163,7 +191,7 @@ def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[WrittenL
 class _AciBlobs:
     """The documents of an image in memory, and its layers in unnamed files."""
 
-    def __init__(self, documents: dict[Digest, bytes], layers: Sequence[WrittenLayer]) -> None:
+    def __init__(self, documents: dict[Digest, bytes], layers: Sequence[ConvertedLayer]) -> None:
         self._documents = documents
         self._layers = {layer.descriptor.digest: layer for layer in layers}
 
@@ -176,7 +204,7 @@ class _AciBlobs:
         return self._layers[digest_].open()
 
 
-def _resolve_owners(manifest: ImageManifest, layers: Iterable[WrittenLayer]) -> ImageManifest:
+def _resolve_owners(manifest: ImageManifest, layers: Iterable[ConvertedLayer]) -> ImageManifest:
     """Replace a user or group that is the path of a file by the number of that file's owner."""
     app = manifest.app
     if app is None or not (app.user.startswith("/") or app.group.startswith("/")):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.formats.tar import Body, Entry
-    from pumice.image.aci_reader import ReadAci, WrittenLayer
+    from pumice.image.aci_reader import ConvertedLayer, ReadAci
     from pumice.image.model import Image
     from pumice.progress import Progress
 
@@ -44,7 +44,7 @@ def render(
     candidates = [_make_candidate(each) for each in read]
     layers = {candidate.image_id: each.layer for candidate, each in zip(candidates, read, strict=True)}
     visits = plan_rendering(candidates[0], candidates[1:])
-    filtered: dict[tuple[object, ...], WrittenLayer] = {}
+    filtered: dict[tuple[object, ...], ConvertedLayer] = {}
     for visit in visits:
         if _key(visit) not in filtered:
             filtered[_key(visit)] = filter_layer(layers[visit.image.image_id], visit)
@@ -64,7 +64,7 @@ def _key(visit: Visit) -> tuple[object, ...]:
     return (visit.image.image_id, visit.whitelists)
 
 
-def filter_layer(layer: WrittenLayer, visit: Visit) -> WrittenLayer:
+def filter_layer(layer: ConvertedLayer, visit: Visit) -> ConvertedLayer:
     """Return the part of a layer that every whitelist lets through."""
     if not visit.whitelists:
         return layer
@@ -77,7 +77,7 @@ def _make_candidate(read: ReadAci) -> Candidate:
     return Candidate(validated.manifest, validated.image_id, size, str(read.archive.path))
 
 
-def _plan_names(layer: WrittenLayer, visit: Visit) -> dict[str, str]:
+def _plan_names(layer: ConvertedLayer, visit: Visit) -> dict[str, str]:
     """Return, for each file, the first of its names that stays."""
     names: dict[str, str] = {}
     targets: dict[str, str] = {}
@@ -92,7 +92,9 @@ def _plan_names(layer: WrittenLayer, visit: Visit) -> dict[str, str]:
     return names
 
 
-def _filter_entries(layer: WrittenLayer, names: dict[str, str], visit: Visit) -> Iterator[tuple[Entry, Body]]:
+def _filter_entries(
+    layer: ConvertedLayer, names: dict[str, str], visit: Visit
+) -> Iterator[tuple[Entry, Body]]:
     targets: dict[str, str] = {}
     for entry, body in layer.entries():
         if entry.kind == "dir":

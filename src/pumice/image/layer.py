@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from pumice.errors import FormatError, TrustError
+from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import tar
 from pumice.formats.compression import DecompressedStream
 
@@ -38,6 +38,11 @@ class Layer:
 
     def open(self) -> LayerStream:
         """Open the tar of the layer, decompressed according to its bytes, not to its media type."""
+        if self.descriptor.media_type.endswith("+encrypted"):
+            raise ImageError(
+                f"the layer {self.descriptor.digest[:23]}… is encrypted",
+                hint="decrypt the image first: pumice copy --decryption-key FILE SRC DST",
+            )
         return LayerStream(self._blobs.open(self.descriptor.digest), self.descriptor.size, self.diff_id)
 
     def entries(self) -> Iterator[tuple[tar.Entry, tar.Body]]:

@@ -37,6 +37,12 @@ class Output:
         """Whether the file can be written at any position."""
         return self._temporary is not None
 
+    def descriptor_path(self) -> Path:
+        """Return a path of the file, for what opens it by name; raises UsageError for another than a file."""
+        if not self.is_regular:
+            raise UsageError("the output must be a file", where=self._path[:200])
+        return Path(f"/proc/self/fd/{self.file.fileno()}")
+
     def __enter__(self) -> Output:
         if self._path == "-":
             self.file = _check_stdout(self._stdout)

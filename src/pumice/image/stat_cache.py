@@ -49,7 +49,7 @@ class LayoutStatCache:
     def __init__(self, folder: Path, records: Records | None) -> None:
         self._key = digest.of(os.fsencode(folder.resolve()))
         self._records = records
-        self._boot = _read_boot_id()
+        self._boot = read_boot_id()
         self._saved = self._load()
         self._current: dict[str, FileStamp] = {}
 
@@ -86,7 +86,8 @@ class LayoutStatCache:
             return
 
 
-def _read_boot_id() -> str:
+def read_boot_id() -> str:
+    """Return the id of this boot, "" if it is unknown."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

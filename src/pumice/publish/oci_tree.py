@@ -16,7 +16,7 @@ import msgspec
 
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
-from pumice.formats import image_names, oci, simplesigning
+from pumice.formats import image_names, oci, simplesigning, torrent
 from pumice.image import graph
 from pumice.image.transports import cosign_tags
 from pumice.progress import Silent
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import GatheredImage
     from pumice.progress import Progress, Task
     from pumice.publish.tree import Tree
+    from pumice.registry.listing import Referrer
 
 ROOT = "v2/"
 CATALOG = "v2/_catalog"
@@ -221,8 +222,13 @@ class _ImageWriter:
         for subject in image_graph.nodes:
             path = f"{self._folder}/referrers/{subject}"
             listed = self._tree.read(path) if path in self._present else None
-            entries = {link.digest: link.raw for link in parse_referrers(listed, path)} if listed else {}
-            entries |= {link.digest: link.raw for link in image_graph.referrers.get(subject, ())}
+            listed_links = parse_referrers(listed, path) if listed else []
+            entries = {link.digest: link.raw for link in listed_links}
+            old_torrents = {link.digest for link in listed_links if _is_torrent(link)}
+            links = image_graph.referrers.get(subject, ())
+            if any(_is_torrent(link) for link in links):  # made for this tree, so they replace others
+                entries = {name: raw for name, raw in entries.items() if name not in old_torrents}
+            entries |= {link.digest: link.raw for link in links}
             data = encode_referrers([msgspec.json.decode(raw) for raw in entries.values()])
             if data != listed:
                 self._tree.write(path, oci.INDEX, [data])
@@ -246,6 +252,10 @@ class _ImageWriter:
                 self._tree.write(f"{self._folder}/blobs/{digest.of(config)}", BYTES, [config])
                 self._write_manifest(node, node.descriptor.digest)
         self._write_manifest(node, tag)
+
+
+def _is_torrent(link: Referrer) -> bool:
+    return link.descriptor.artifact_type == torrent.ARTIFACT_TYPE
 
 
 def _read_verified(

@@ -314,6 +314,12 @@ RECIPE = Table(
             "[[/usr/bin/dot, -c]]",
         ),
         Key(
+            "scripts",
+            Choice(("effects", "sandbox")),
+            "Whether to replace package scripts by effects, or to run them in the sandbox as well.",
+            "effects",
+        ),
+        Key(
             "checks",
             CHECKS,
             "Options for the checks of the image.",
@@ -322,11 +328,4 @@ RECIPE = Table(
         Key("tests", TESTS, "Tests for `pumice test`.", "[{arguments: [--version]}]"),
     ),
     grammar.check_recipe,
-    (
-        (
-            "scripts",
-            "running package scripts in a sandbox is not supported yet",
-            "remove it; 'pumice build --report FILE' lists the skipped actions of the scripts",
-        ),
-    ),
 )

@@ -250,6 +250,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to leave out of packages; ``include`` takes precedence."""
     python: Python = Python()
     generate: tuple[GenerateCommand, ...] = ()
+    scripts: Literal["effects", "sandbox"] = "effects"
+    """Whether package scripts run in the sandbox, after the effects."""
     checks: Checks = Checks()
     tests: tuple[ImageTest, ...] = ()
     args: dict[str, str] = {}

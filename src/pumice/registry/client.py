@@ -8,6 +8,7 @@ and manifests are the bytes that were received. Each operation is a generator in
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
@@ -19,7 +20,7 @@ from pumice.registry.auth import scope_of
 from pumice.registry.connector import Connector
 from pumice.registry.errors import NotFoundError, RegistryError, response_error
 from pumice.registry.fallback_index import FallbackIndex
-from pumice.registry.message import Request, bytes_body
+from pumice.registry.message import Request, TransportError, bytes_body
 from pumice.registry.raw_manifest import (
     ACCEPT,
     PushedManifest,
@@ -32,7 +33,7 @@ from pumice.registry.settings import ClientSettings
 from pumice.registry.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from pumice.registry.upload import Outcome
 
 __all__ = ["Client", "ClientSettings"]
+
+_CHUNK = 1 << 18
 
 
 class Client:
@@ -238,6 +241,27 @@ class Client:
         backoff, sleep = self._connector.backoff(), self._connector.time_sources.sleep
         reader = download.BlobReader(opener, digest, size, where, backoff, sleep, verify=verify)
         return cast("BinaryIO", reader)
+
+    def read_blob_range(
+        self, repository: Repository, digest: str, start: int, length: int
+    ) -> Generator[bytes, None, None]:
+        """Yield ``length`` bytes of a blob from byte ``start`` on, in chunks; nothing is verified.
+
+        Raises RegistryError if the registry does not send parts of blobs.
+        """
+        where = f"{repository}@{digest}"
+
+        def open_range(source: Repository) -> Response:
+            send_request = self._connector.sender(source, "pull")
+            url = self._connector.blob_url(source, digest)
+            return self._connector.run(download.open_blob_range(send_request, url, where, start, length))
+
+        with closing(self._connector.try_mirrors(repository, open_range).stream) as stream:
+            while length > 0 and (data := stream.read(min(length, _CHUNK))):
+                yield data
+                length -= len(data)
+        if length:
+            raise TransportError("the connection was closed unexpectedly", where=where)
 
     def upload_blob(
         self,

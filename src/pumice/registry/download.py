@@ -80,6 +80,23 @@ def open_blob_at(
     raise response_error(response, where)
 
 
+def open_blob_range(
+    send_request: SendRequest, url: str, where: str, start: int, length: int
+) -> Exchange[Response]:
+    """Request ``length`` bytes of a blob from byte ``start``; the response may have more than these.
+
+    Raises RegistryError if the registry does not send parts of blobs.
+    """
+    header = ("Range", f"bytes={start}-{start + length - 1}")
+    response = yield from send_request(Request("GET", url, (header,), stream=True))
+    if (response.status == 206 and _starts_at(response, start)) or (response.status == 200 and not start):
+        return response
+    response.stream.close()
+    if response.status in _RANGE_REFUSED or response.status == 200:
+        raise RegistryError("the registry does not send parts of blobs", where=where)
+    raise response_error(response, where)
+
+
 def _starts_at(response: Response, start: int) -> bool:
     content_range = headers.parse_content_range(response.header("Content-Range"))
     return content_range is not None and content_range[0] == start and not content_encoding.is_gzip(response)

@@ -68,7 +68,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     ``root`` is the prepared tree, which is never written to, unless ``in_place``: then it is a directory of
     this user's own, which is the root itself, and there is only one user id. ``last_pid`` shifts the numbers
-    of processes. Only the built-in sandbox has these two. ``owners`` is the file with the owners that the
+    of processes. ``owner_record`` is a file to which `sandbox.owner_recorder` adds. Only the built-in sandbox
+    has these three. ``owners`` is the file with the owners that the
     tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
     container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
     forwards signals and reaps orphans, else it is the program. ``setup`` are commands that run before the
@@ -80,7 +81,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
-    it shares the process ids of its pod. Only the built-in sandbox has these two.
+    it shares the process ids of its pod. Only the built-in sandbox has these two. ``terminal`` says whether
+    its streams are a terminal; None if they are those of this process.
     """
 
     root: str
@@ -102,5 +104,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     filters: str = ""
     in_place: bool = False
     last_pid: int = 0
+    owner_record: str = ""
     maps: IdMaps | None = None
     pod_pids: bool = False
+    terminal: bool | None = None

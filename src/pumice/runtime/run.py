@@ -258,10 +258,11 @@ def plan_container(
     attachment: Attachment | None = None,
 ) -> Container:
     """Return the container for the tree of an image with ``config``; raises as `process.plan_process`."""
+    has_terminal = app.terminal and (pod.detached or not pod.is_pod_of_several)
     return Container(
         root=str(tree.root),
         owners=str(tree.owners or ""),
-        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=app.terminal),
+        process=process.plan_process(config, tree.root, app.process, os.environ, has_terminal=has_terminal),
         mounts=(
             *(attachment.mounts() if attachment else name_resolution.plan_mounts(str(tree.root), pod.names)),
             *_volume_mounts(config.volumes, app.mounts, app.read_only),
@@ -275,6 +276,7 @@ def plan_container(
         read_only=app.read_only,
         init=app.init,
         setup=app.setup,
+        terminal=app.terminal if pod.detached else None,
     )
 
 

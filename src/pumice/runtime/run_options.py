@@ -47,8 +47,9 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """An application: the changes to the process of its image, its isolation and its mounts.
 
     With ``read_only``, only mounts, ``/tmp`` and ``/run`` are writable. ``init`` and ``setup`` are as in
-    `Container`. With a ``terminal``, the process gets a ``TERM``. ``stop_signal`` and ``health_check``
-    replace those of the image.
+    `Container`. With a ``terminal``, the process gets a ``TERM``, and in the background a terminal of
+    its own; there, clients can write to the input of an ``interactive`` one. ``stop_signal`` and
+    ``health_check`` replace those of the image.
 
     ``pod_app`` is the app of an App Container pod manifest as JSON, which replaces that of the image,
     ``pod_isolators`` are those of the pod, and
@@ -68,6 +69,7 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     init: bool = False
     setup: tuple[tuple[str, ...], ...] = ()
     terminal: bool = False
+    interactive: bool = False
     stop_signal: str = ""
     health_check: HealthCheck | None = None
     pod_app: bytes = b""

@@ -100,6 +100,11 @@ class Home:
         self._open()
         return self._blobs
 
+    def scratch_directory(self) -> Path:
+        """Return the directory for temporary files, which garbage collection empties."""
+        self._open()
+        return Path(self._root, "tmp")
+
     @property
     def records(self) -> Records:
         """The action cache."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_TOKEN = 1 << 16
 _MAX_CONFIG = 1 << 21
-_TOKEN_START = "eyJ"
+_JWT_START = "eyJ"
 """How the JSON object at the start of a token (RFC 7519) looks in base64."""
 _SECONDS = 60
 """How long a service may send nothing; the library has no limit."""
@@ -48,7 +48,7 @@ class KeylessSigner(msgspec.Struct, frozen=True):
 
 def read_token(path: Path) -> str:
     """Return the identity token in a file; raises TrustError, UsageError."""
-    if str(path).startswith(_TOKEN_START):
+    if str(path).startswith(_JWT_START):
         raise UsageError(
             "--identity-token takes the name of a file, not a token", hint="other users can see arguments"
         )

@@ -90,6 +90,16 @@ def read_secret_key(path: Path) -> bytes:
     return data
 
 
+def dearmor_secret_key(data: bytes, where: str) -> bytes:
+    """Return a secret key in binary; raises FormatError."""
+    from pysequoia import Tsk
+
+    try:
+        return bytes(Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :]))
+    except Exception as error:
+        raise FormatError("the OpenPGP key is malformed", where=where[:200]) from error
+
+
 def parse_certificate(data: bytes) -> Certificate:
     """Return the only certificate in data, armored (with text around it) or binary; raises FormatError."""
     certificates = parse_certificates(data) if data.count(_PUBLIC) <= 1 else ()

@@ -206,7 +206,6 @@ def test_a_mode_is_octal_however_it_is_written(tmp_path: Path, mode: str) -> Non
         "run: {health: {command: x, interval: 9999h}}",
         "files: [{from: a/../b, to: /x}]",
         "files: [{from: a, to: /x/./y}]",
-        "scripts: run",
     ],
 )
 def test_contradictions_are_reported_once(tmp_path: Path, text: str) -> None:

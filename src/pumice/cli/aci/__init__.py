@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli.aci import build, cat_manifest, extract, patch_manifest, render, validate
+from pumice.cli.aci import build, cat_manifest, decrypt, encrypt, extract, patch_manifest, render, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ def parser() -> command_line.Parser:
     return command_line.make_action_parser(
         "aci",
         "Work with App Container images.",
-        (validate, cat_manifest, patch_manifest, build, extract, render),
+        (validate, cat_manifest, patch_manifest, build, extract, render, encrypt, decrypt),
         epilog=_EPILOG,
     )
 

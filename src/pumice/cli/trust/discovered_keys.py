@@ -32,7 +32,7 @@ def read_confirmed_keys(options: argparse.Namespace, prefix: str) -> list[tuple[
         Home(locate(os.environ), progress=progress) as home,
         discovery_options.open_session(prefix, options, home, progress) as session,
     ):
-        discovered = keys.discover_keys(prefix, session, port=options.port)
+        discovered = keys.discover_keys(prefix, session)
     if options.fingerprint is not None:
         return [_find_key(discovered, new_key.read_fingerprint(options.fingerprint), prefix)]
     new_keys = _without_trusted(discovered, prefix)

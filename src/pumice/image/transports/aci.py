@@ -43,10 +43,11 @@ class AciLocation:
     def open(self, access: Access) -> OpenedImage:
         """Return the image, without dependencies; raises ImageError, FormatError."""
         from pumice.appc.labels import find_value
-        from pumice.image import aci_reader
+        from pumice.image import aci_cache
 
-        read_aci = aci_reader.read_aci(
-            Path(self.address.path), access.progress, non_standard=self._options.non_standard
+        read_aci = aci_cache.open_aci(
+            *(Path(self.address.path), access.home.records, access.progress),
+            non_standard=self._options.non_standard,
         )
         for warning in read_aci.validated.warnings:
             access.progress.warn(f"{self.address}: {warning}")

@@ -36,7 +36,7 @@ class Server:
     """Answers requests on listening sockets.
 
     On a socket in ``relayed``, each connection begins with a line that names its source, which only relays
-    of the same user can write.
+    of the same user can write. ``name_client`` returns the source of the others.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Server:
         listeners: Sequence[socket.socket],
         *,
         relayed: Sequence[socket.socket] = (),
+        name_client: Callable[[socket.socket], str] = lambda _: "",
         limits: Limits = _DEFAULT_LIMITS,
         log: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._respond = respond
         self._listeners = {listener.fileno(): (listener, False) for listener in listeners}
         self._listeners |= {listener.fileno(): (listener, True) for listener in relayed}
+        self._name_client = name_client
         self._limits = limits
         self._log = log
         self._slots = threading.BoundedSemaphore(limits.connections)
@@ -92,7 +94,7 @@ class Server:
         deadline = time.monotonic() + self._limits.seconds
         try:
             with connection:
-                source = _read_source(connection, deadline) if is_relayed else ""
+                source = _read_source(connection, deadline) if is_relayed else self._name_client(connection)
                 if self._enter(source):
                     try:
                         self._answer(connection, source, deadline)

@@ -14,6 +14,7 @@ from pumice.runtime.container import Mount
 from pumice.runtime.isolation import capabilities, option_values
 from pumice.runtime.isolation.model import DEFAULT_SHM_SIZE, Isolation, Limits, Rlimit
 from pumice.runtime.pod_inputs.compose_model import UlimitSpec, VolumeSpec
+from pumice.runtime.pod_inputs.durations import parse_duration
 from pumice.runtime.pod_inputs.environment_files import read_environment_file
 from pumice.runtime.pods.records import Dependency
 from pumice.runtime.process import Overrides
@@ -32,7 +33,6 @@ _CONDITIONS: dict[str, Condition] = {
     "service_healthy": "healthy",
     "service_completed_successfully": "succeeded",
 }
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _NANOSECONDS = 1_000_000_000
 
@@ -75,6 +75,8 @@ class ServicePlanner:
                 read_only=service.read_only,
                 init=service.init,
                 stop_signal=service.stop_signal,
+                interactive=service.stdin_open,
+                terminal=service.tty,
                 health_check=self._health_check(service),
             )
         except PumiceError as error:
@@ -154,9 +156,9 @@ class ServicePlanner:
         test = ("CMD-SHELL", check.test) if isinstance(check.test, str) else check.test
         return HealthCheck(
             test,
-            _parse_duration(check.interval),
-            _parse_duration(check.timeout),
-            _parse_duration(check.start_period),
+            parse_duration(check.interval),
+            parse_duration(check.timeout),
+            parse_duration(check.start_period),
             check.retries,
         )
 
@@ -211,12 +213,3 @@ def _parse_volume(text: str, where: str) -> VolumeSpec:
     kind = "bind" if source.startswith((".", "/", "~")) else "volume"
     read_only = "ro" in mode.split(",")
     return VolumeSpec(type=kind, source=source, target=target, read_only=read_only, where=where)
-
-
-def _parse_duration(text: str) -> int:
-    """Return a duration such as ``1m30s`` in nanoseconds; raises ValueError."""
-    match = _DURATION.fullmatch(text)
-    if not match or not any(match.groups()):
-        raise ValueError(f"{text[:40]!r} is not a duration such as 1m30s")
-    hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
-    return int((hours * 3600 + minutes * 60 + seconds + milliseconds / 1000) * _NANOSECONDS)

@@ -8,9 +8,14 @@ import msgspec
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A health check: a command in the container, and its times in seconds (image-spec, "Healthcheck")."""
+    """A health check and its times in seconds (image-spec, "Healthcheck").
+
+    ``command`` runs in the container; for the kinds ``http`` and ``tcp`` it is the host and the port that are
+    asked from inside, followed by a path and lines of the header.
+    """
 
     command: tuple[str, ...]
+    kind: Literal["exec", "http", "tcp"] = "exec"
     interval: float = 30
     timeout: float = 30
     start_period: float = 0
@@ -37,7 +42,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     ``apps`` are the names of several apps, each of which has a directory below ``apps`` with files like those
     of a pod. Then the image and the command are those of the first. In the record of an app, ``app_of`` is
     the name of its pod, ``after`` names the apps that it waits for, and what they must have done. With
-    ``shares_pids``, the apps share their process ids.
+    ``shares_pids``, the apps share their process ids. Clients can write to the input of an ``interactive``
+    program; with a ``terminal``, it has one of its own. Both are so only in the background.
     """
 
     id: str
@@ -60,6 +66,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     app_of: str = ""
     after: tuple[Dependency, ...] = ()
     shares_pids: bool = False
+    interactive: bool = False
+    terminal: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

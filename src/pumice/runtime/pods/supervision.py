@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
+from pumice.runtime import stage1
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.engines import choose_engine, create_memory_file
 from pumice.runtime.launch.errors import raise_reason
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.pods.pod_store import PodContent
-    from pumice.runtime.pods.records import HealthCheck
+    from pumice.runtime.pods.records import HealthCheck, Pod
 
 _SUPERVISOR = str(Path(supervisor.__file__).with_name("__main__.py"))
 _MAX_REPORT = 1 << 16
@@ -103,6 +104,7 @@ class Supervision:
             *(word for path in directories for word in ("--cgroup", path)),
             *("--depth", str(processes.namespace_depth(pod))),
             *(("--init",) if processes.has_init(pod) else ()),
+            *_stream_options(pod),
             *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
             *(word for dependency in pod.after for word in ("--after", dependency.app, dependency.condition)),
             *_health_arguments(pod.health_check),
@@ -160,9 +162,20 @@ class Supervision:
         return 0  # the program has ended already
 
 
+def _stream_options(pod: Pod) -> tuple[str, ...]:
+    """Return the options for the input and the terminal of a program in the background."""
+    options = ("--interactive",) if pod.interactive else ()
+    if not pod.terminal:
+        return options
+    if stage1.resolve_name(pod.stage1) in ("runc", "crun"):
+        return (*options, "--tty", "engine")
+    is_first_process = pod.stage1 != "fly" and not processes.has_init(pod)
+    return (*options, "--tty", "own", *(("--typed-signals",) if is_first_process else ()))
+
+
 def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:
     if check is None:
         return ()
     times = (check.interval, check.timeout, check.start_period, check.retries)
-    texts = [*map(str, times), *check.command]
+    texts = [*map(str, times), check.kind, *check.command]
     return ("--health", str(len(texts)), *texts)

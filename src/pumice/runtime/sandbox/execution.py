@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     """Execute the program with its user, environment and default signal handling."""
     try:
-        streams.install(options.terminal)
+        streams.install()
         os.chdir(options.cwd)
         with open("/proc/self/setgroups") as file:
             if file.read().strip() != "deny":

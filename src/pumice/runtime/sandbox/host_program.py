@@ -75,7 +75,7 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     enter_cgroups(options)
     set_limits(options)
     inherit_only(options.keep)
-    streams.install(options.terminal)
+    streams.install()
     become_user(options)
     if options.guest_outputs:
         os.setsid()  # keys that are typed go to the program in the machine

@@ -71,6 +71,7 @@ def _run_beside_host(options: Options, streams: Streams) -> int:
         if options.pre_start or options.post_stop:
             os._exit(_run_between_handlers(options, streams))
         execute_as_user(options, streams)
+    close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
 
@@ -122,8 +123,14 @@ def _run_with_init(options: Options, streams: Streams) -> int:
     if options.before:
         from pumice.runtime.sandbox.setup_commands import run_setup_command
     syscalls.become_subreaper()
+    if options.record_owners:
+        from pumice.runtime.sandbox import owner_recorder  # only builds have it
+
+        log = os.open(options.record_owners, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     _confine(options, streams)
     syscalls.hide_process()
+    if options.record_owners:
+        return owner_recorder.run_recorded(log, lambda: execute_as_user(options, streams))
     for command in options.before:
         run_setup_command(command, options)
     run_pre_start(options, streams)

@@ -30,6 +30,9 @@ class Options:
     signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
     init = False  # --init: be process 1 inside, forward signals and reap orphans
     terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
+    # --record-owners FILE: let changes of owners and ids succeed without effect, and record the owners
+    record_owners = ""
+    own_terminal = False  # --own-terminal: 0, 1 and 2 are a terminal of PROGRAM's own
     network = "host"  # --network host|none|private
     network_fd = -1  # --network-fd FD: a socket to the process that connects a private network
     hostname = "pumice"  # --hostname NAME
@@ -116,13 +119,25 @@ _SWITCHES = (
     "signal_child",
     "init",
     "terminal",
+    "own_terminal",
     "new_privileges",
     "fly",
     "hold",
     "pod_pids",
     "exact_filter",
 )
-_TEXTS = ("root", "network", "hostname", "cwd", "owners", "oom_score", "hide", "bundle", "guest_name")
+_TEXTS = (
+    "root",
+    "network",
+    "hostname",
+    "cwd",
+    "owners",
+    "oom_score",
+    "record_owners",
+    "hide",
+    "bundle",
+    "guest_name",
+)
 _NUMBERS = {
     "uid": "uid",
     "gid": "gid",

@@ -29,13 +29,14 @@ class Streams:
         self.descriptors = [0, 1, 2]
         self.console = ""  # the path of the terminal among them
         self.helpers: list[int] = []
+        self.has_own_terminal = False
 
-    def install(self, has_own_terminal: bool) -> None:
+    def install(self) -> None:
         """Move the streams to descriptors 0 to 2, and make the program's own terminal the controlling one."""
         for number, descriptor in enumerate(self.descriptors):
             if descriptor != number:
                 os.dup2(descriptor, number)
-        if has_own_terminal and self.console and self.descriptors[0] != 0:
+        if self.has_own_terminal:
             from pumice.runtime.sandbox import terminal  # imported when it was opened
 
             terminal.make_controlling(0)
@@ -56,7 +57,12 @@ class Streams:
 def prepare_streams(options: Options) -> Streams:
     """Return the streams, prepared so that the program can open them by name."""
     streams = Streams()
-    if options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
+    if options.own_terminal:
+        from pumice.runtime.sandbox import terminal  # noqa: F401 - later, an import would read the image
+
+        streams.console, streams.has_own_terminal = os.ttyname(0), True
+        give_to_program(0, _owner(options))
+    elif options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
         _use_own_terminal(streams, options)
     elif not _is_host_program(options):
         streams.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
@@ -82,13 +88,14 @@ def prepare_streams(options: Options) -> Streams:
 def _use_own_terminal(streams: Streams, options: Options) -> None:
     from pumice.runtime.sandbox import terminal  # most runs have none, and it needs slow modules
 
-    own_terminal = terminal.open_terminal(_owner(options), 0 if options.init else os.getpid())
+    own_terminal = terminal.open_terminal(_owner(options), 0 if options.init or options.fly else os.getpid())
     if own_terminal is None:
         streams.console = os.ttyname(0)
         return
     descriptor, helper = own_terminal
     streams.console = os.ttyname(descriptor)
     streams.descriptors = [descriptor if os.isatty(number) else number for number in (0, 1, 2)]
+    streams.has_own_terminal = True
     streams.helpers.append(helper)
 
 

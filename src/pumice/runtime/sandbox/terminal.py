@@ -92,7 +92,7 @@ def _copy_between_terminals(outer_end: int, outside: int) -> None:
                 input_data = os.read(0, 1 << 12)
                 if not input_data:
                     return
-                _report_typed_signals(input_data, outer_end, outside)
+                report_typed_signals(input_data, outer_end, outside)
         except BlockingIOError:
             pass
 
@@ -105,7 +105,8 @@ def _make_raw(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSADRAIN, attributes)
 
 
-def _report_typed_signals(input_data: bytes, outer_end: int, outside: int) -> None:
+def report_typed_signals(input_data: bytes, outer_end: int, outside: int) -> None:
+    """Send ``outside`` a signal for each key in ``input_data`` that means one on this terminal."""
     attributes = termios.tcgetattr(outer_end)
     for signal_number, key in zip(TYPED_SIGNALS, _KEYS, strict=True):
         if outside and attributes[3] & termios.ISIG and attributes[6][key] in input_data:

@@ -115,6 +115,7 @@ def _root_options(container: Container) -> Iterator[str]:
     """Yield how the root becomes writable, and who owns what is in it."""
     if container.in_place:
         yield "--in-place"
+        yield from ("--record-owners", container.owner_record) if container.owner_record else ()
         yield from id_maps.map_options(id_maps.single_id_maps())
         return
     maps = id_maps.choose_maps(container)

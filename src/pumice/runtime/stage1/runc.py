@@ -80,7 +80,7 @@ def is_hybrid() -> bool:
 def _crun_options(container: Container) -> tuple[str, ...]:
     """Return the options of the sandbox for crun, which passes streams on as they are."""
     hidden = ("--hide", HYBRID) if is_hybrid() else ()
-    if _terminal()["terminal"]:
+    if _terminal(container)["terminal"]:
         return hidden
     return (
         *hidden,
@@ -123,7 +123,7 @@ def _process(container: Container) -> dict[str, Any]:
     """Return the program with its user and its limits (runtime-spec, config.md, "Process")."""
     process, isolation = container.process, container.isolation
     return {
-        **_terminal(),
+        **_terminal(container),
         "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
         "args": list(process.arguments),
         "env": [f"{name}={value}" for name, value in process.environment.items()],
@@ -172,7 +172,9 @@ def _linux(container: Container) -> dict[str, Any]:
     }
 
 
-def _terminal() -> dict[str, Any]:
+def _terminal(container: Container) -> dict[str, Any]:
+    if container.terminal is not None:
+        return {"terminal": container.terminal}
     if not (os.isatty(0) and os.isatty(1)):
         return {"terminal": False}
     size = os.get_terminal_size(0)

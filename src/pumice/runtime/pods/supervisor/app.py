@@ -6,8 +6,10 @@ import os
 import time
 
 from pumice.runtime.pods.supervisor import groups, pod_files, process_tree
+from pumice.runtime.pods.supervisor.attach_server import AttachServer
 from pumice.runtime.pods.supervisor.health import HealthCheck
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
+from pumice.runtime.pods.supervisor.program_streams import ProgramStreams
 from pumice.runtime.pods.supervisor.watch import is_readable
 from pumice.runtime.sandbox import main as sandbox
 from pumice.runtime.sandbox.argument_codec import decode_arguments
@@ -44,6 +46,8 @@ class App:
         self._child = 0
         self._process = -1
         self._readers: dict[int, str] = {}
+        self._are_readers_held = False
+        self._attach: AttachServer | None = None
         self._log: LogWriter | None = None
         self._health: HealthCheck | None = None
         self._is_start_known = False
@@ -83,28 +87,37 @@ class App:
 
     def start(self, extra: list[str], extra_descriptor: int = -1) -> None:
         """Start the sandbox, with more options than it had at first, and a descriptor for them."""
-        outputs = {} if self._pod.terminal else {"stdout": os.pipe(), "stderr": os.pipe()}
+        options = self.options
+        streams = ProgramStreams(
+            is_inherited=self._pod.terminal, is_interactive=options.interactive, is_terminal=bool(options.tty)
+        )
+        if options.tty == "own":
+            extra = [*extra, "--own-terminal"]
         self._child = os.fork()
         if self._child == 0:
-            self._run_sandbox(outputs, extra, extra_descriptor)
-        self._log = LogWriter(self.options.directory, self._pod.log_size)
+            self._run_sandbox(streams, extra, extra_descriptor)
+        self._log = LogWriter(options.directory, self._pod.log_size)
         self._close_inherited()
-        for stream, (reader, writer) in outputs.items():
-            os.close(writer)
+        streams.close_inner_ends()
+        if not self._pod.terminal:
+            program_input = streams.make_input(
+                *(self._watch, self._child),
+                signals_keys=options.typed_signals,
+                signals_size=options.tty == "engine",
+            )
+            self._attach = AttachServer(options.directory, self._watch, program_input, self._resume_output)
+        for reader, stream in streams.readers.items():
             self._readers[reader] = stream
             self._watch.add(reader, self._copy_output)
         self._process = os.pidfd_open(self._child)
         self._watch.add(self._process, self._reap)
-        self._watch.add(self.options.executed[0], self._record_start)
+        self._watch.add(options.executed[0], self._record_start)
 
-    def _run_sandbox(
-        self, outputs: dict[str, tuple[int, int]], extra: list[str], extra_descriptor: int
-    ) -> NoReturn:
+    def _run_sandbox(self, streams: ProgramStreams, extra: list[str], extra_descriptor: int) -> NoReturn:
         """Become the sandbox, with the streams and descriptors that it needs, and no others."""
         options = self.options
         try:
-            for number, (_, writer) in enumerate(outputs.values(), 1):
-                os.dup2(writer, number)
+            streams.install()
             kept = {0, 1, 2, options.reasons[1], options.executed[1], extra_descriptor, *options.inherited}
             close_others(kept)
             os._exit(sandbox.main([*extra, *options.sandbox]))
@@ -172,8 +185,11 @@ class App:
             data = os.read(descriptor, _CHUNK)
         except BlockingIOError:
             return False
+        except OSError:  # EIO: the program's terminal is closed
+            data = b""
         if not data:
-            self._watch.remove(descriptor)
+            if not self._are_readers_held:
+                self._watch.remove(descriptor)
             os.close(descriptor)
             del self._readers[descriptor]
             return False
@@ -182,7 +198,20 @@ class App:
             self._log.add(stream, data)
         if self._output:
             self._output.write(stream, data)
+        if self._attach:
+            self._attach.send(stream, data)
+            if self._attach.is_congested and not self._are_readers_held:
+                self._are_readers_held = True
+                for reader in self._readers:
+                    self._watch.remove(reader)
         return True
+
+    def _resume_output(self) -> None:
+        """Read output again, because the clients have taken what there was."""
+        if self._are_readers_held:
+            self._are_readers_held = False
+            for reader in self._readers:
+                self._watch.add(reader, self._copy_output)
 
     def _reap(self, descriptor: int) -> None:
         """Reap the sandbox, copy what its program wrote last, and record how it ended."""
@@ -200,8 +229,10 @@ class App:
             while self._copy_output(reader):
                 pass
             if reader in self._readers:  # a process that was left behind still has the other end
-                self._watch.remove(reader)
+                if not self._are_readers_held:
+                    self._watch.remove(reader)
                 os.close(reader)
+        self._readers.clear()
         code = os.waitstatus_to_exitcode(status)
         self._finish(code if code >= 0 else 128 - code)
 
@@ -222,6 +253,8 @@ class App:
         if self._output:
             self._output.close()
         self._write_end()
+        if self._attach:
+            self._attach.close(code)
 
     def _write_end(self) -> None:
         pod_files.write_end(self.options.directory, self.code or 0, self.reason)

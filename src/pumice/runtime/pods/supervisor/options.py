@@ -21,6 +21,10 @@ class AppOptions:
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
         self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
         self.init = False  # --init: the program has an init as its parent
+        self.interactive = False  # --interactive: keep its input open for clients
+        # --tty own|engine: a terminal of its own, which the engine passes on to another one
+        self.tty = ""
+        self.typed_signals = False  # --typed-signals: tell the sandbox which keys were typed there
         self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
         self.after: list[tuple[str, str]] = []  # --after NAME started|healthy|succeeded …: whom it waits for
         self.stop_signal = 15  # --stop-signal N
@@ -83,8 +87,10 @@ def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) 
             app.stop_signal = int(next_word())
         case "reasons" | "executed":
             setattr(app, name, (int(next_word()), int(next_word())))
-        case "init":
-            app.init = True
+        case "init" | "interactive" | "typed-signals":
+            setattr(app, name.replace("-", "_"), True)
+        case "tty":
+            app.tty = next_word()
         case "inherit":
             app.inherited.append(int(next_word()))
         case "cgroup":

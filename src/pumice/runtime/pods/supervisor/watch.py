@@ -21,6 +21,15 @@ class Watch:
         self._handlers[descriptor] = handler
         self._poll.register(descriptor, select.POLLIN)
 
+    def add_writer(self, descriptor: int, handler: Callable[[int], object]) -> None:
+        """Call ``handler`` with the descriptor whenever it takes more, or its other end is closed."""
+        self._handlers[descriptor] = handler
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def has(self, descriptor: int) -> bool:
+        """Return whether a descriptor is watched."""
+        return descriptor in self._handlers
+
     def remove(self, descriptor: int) -> None:
         """Watch a descriptor no more."""
         del self._handlers[descriptor]

@@ -1,0 +1,117 @@
+"""Opens App Container images that were read before without reading them again, until a file is needed.
+
+What a whole read found out (the manifest, the image ID, and the digests of the converted layer) is a record
+under the status of the file. The layer is converted again only if it is opened, which running does not do if
+the root file system is prepared already.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import msgspec
+
+from pumice.appc.image_manifest import encode_document, read_image_manifest
+from pumice.cache_keys import cache_key
+from pumice.decoding import decode_msgpack
+from pumice.errors import FormatError, ImageError, StoreError
+from pumice.files import file_stamp
+from pumice.formats.oci import Descriptor
+from pumice.image import aci_reader
+from pumice.image.aci_reader import ReadAci, ValidatedAci
+from pumice.image.model import Archive
+from pumice.image.stat_cache import read_boot_id
+from pumice.image.transports import archive_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pumice.digest import Digest
+    from pumice.formats.tar import Body, Entry
+    from pumice.image.stat_cache import Records
+    from pumice.progress import Progress
+
+_KIND: Literal["aci"] = "aci"
+
+
+class _Record(msgspec.Struct, frozen=True):
+    manifest: bytes
+    image_id: str
+    compression: str
+    warnings: tuple[str, ...]
+    layer: Descriptor
+    diff_id: str
+
+
+def open_aci(path: Path, records: Records, progress: Progress, *, non_standard: bool = False) -> ReadAci:
+    """Return an image as `aci_reader.read_aci` does; raises ImageError, FormatError."""
+    key = _make_key(path, non_standard=non_standard)
+    if key and (record := _load(key, records)) is not None:
+        manifest, _ = read_image_manifest(record.manifest)
+        validated = ValidatedAci(manifest, record.image_id, record.compression, record.warnings)
+        layer = _UnreadLayer(record.layer, record.diff_id, path, progress)
+        return ReadAci(validated, layer, Archive(path, archive_members.read_status(path)))
+    read = aci_reader.read_aci(path, progress, non_standard=non_standard)
+    if key and key == _make_key(path, non_standard=non_standard):
+        _save(key, read, records)
+    return read
+
+
+def _save(key: Digest, read: ReadAci, records: Records) -> None:
+    """Keep what a read found out; a failure only costs another read."""
+    validated, layer = read.validated, read.layer
+    try:
+        record = _Record(
+            encode_document(validated.manifest),
+            *(validated.image_id, validated.compression, validated.warnings),
+            *(layer.descriptor, layer.diff_id),
+        )
+        records.put(_KIND, key, msgspec.msgpack.encode(record))
+    except (FormatError, StoreError):  # a manifest that cannot be written, or a store that is read-only
+        return
+
+
+def _make_key(path: Path, *, non_standard: bool) -> Digest:
+    """Return the key of a file as it is now, "" if it cannot be recognized."""
+    boot = read_boot_id()
+    try:
+        status = os.stat(path)  # noqa: PTH116 - of the file that a link leads to
+    except (OSError, ValueError):
+        return ""
+    return cache_key(_KIND, boot, status.st_dev, file_stamp(status), non_standard) if boot else ""
+
+
+def _load(key: Digest, records: Records) -> _Record | None:
+    data = records.get(_KIND, key)
+    try:
+        return None if data is None else decode_msgpack(data, _Record)
+    except (msgspec.MsgspecError, FormatError):  # damaged
+        return None
+
+
+class _UnreadLayer:
+    """The layer of an image that was read before; it is read again when it is opened."""
+
+    def __init__(self, descriptor: Descriptor, diff_id: Digest, path: Path, progress: Progress) -> None:
+        self.descriptor = descriptor
+        self.diff_id = diff_id
+        self._path = path
+        self._progress = progress
+        self._read: ReadAci | None = None
+
+    def open(self) -> BinaryIO:
+        """Open the compressed layer; raises ImageError if the file has changed."""
+        return self._read_again().layer.open()
+
+    def entries(self) -> Iterator[tuple[Entry, Body]]:
+        """Yield the entries; raises as `open`."""
+        return self._read_again().layer.entries()
+
+    def _read_again(self) -> ReadAci:
+        if self._read is None:
+            self._read = aci_reader.read_aci(self._path, self._progress, non_standard=True)
+            if self._read.layer.descriptor != self.descriptor:
+                raise ImageError("the file changed while it was used", where=str(self._path)[:200])
+        return self._read

@@ -1,0 +1,77 @@
+"""Several machines in one network: a namespace each, joined by a bridge."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from tests.support.peers import absent, need
+
+
+class Host(NamedTuple):
+    """A machine: ``prefix`` are the words before a command that runs on it."""
+
+    address: str
+    prefix: tuple[str, ...]
+
+
+@contextmanager
+def network(count: int) -> Iterator[list[Host]]:
+    """Yield ``count`` machines with addresses in one network; skip the test if that needs root."""
+    if os.geteuid() != 0:
+        absent("only root can make a network of several machines")
+    program = need("ip")
+    with ExitStack() as stack:
+        switch = stack.enter_context(_namespace())
+        _run(*switch, program, "link", "add", "bridge0", "type", "bridge")
+        _run(*switch, program, "link", "set", "bridge0", "up")
+        hosts = []
+        for number in range(1, count + 1):
+            prefix = stack.enter_context(_namespace())
+            pid = prefix[1].removeprefix("--target=")
+            port = f"port{number}"
+            _run(*switch, program, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", pid)
+            _run(*switch, program, "link", "set", port, "master", "bridge0", "up")
+            address = f"203.0.113.{number}"
+            _run(*prefix, program, "address", "add", f"{address}/24", "dev", "eth0")
+            for device in ("lo", "eth0"):
+                _run(*prefix, program, "link", "set", device, "up")
+            hosts.append(Host(address, prefix))
+        yield hosts
+
+
+def limit_rate(host: Host, megabytes: int) -> None:
+    """Limit what a machine sends to ``megabytes`` MB per second."""
+    rate = f"{megabytes * 8}mbit"
+    queue = (
+        *("qdisc", "add", "dev", "eth0", "root", "tbf"),
+        "rate",
+        rate,
+        "burst",
+        "128kb",
+        "latency",
+        "200ms",
+    )
+    _run(*host.prefix, need("tc"), *queue)
+
+
+@contextmanager
+def _namespace() -> Iterator[tuple[str, ...]]:
+    """Yield the words before a command in a new network namespace, which ends with the context."""
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 3600"], stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "ready\n"
+            yield ("nsenter", f"--target={holder.pid}", "--net", "--")
+        finally:
+            holder.kill()
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, timeout=60)

@@ -1,0 +1,74 @@
+"""A publisher of App Container images with a key and a web server, and a user who fetches them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.trust.public_keys import read_public_key
+from tests.support import aci
+from tests.support.handmade import file, folder
+
+if TYPE_CHECKING:
+    from tests.support.websites import Website
+
+Out = pytest.CaptureFixture[str]
+NAME = "127.0.0.1/hello"
+
+
+def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
+    """Run a command, and return what it prints."""
+    assert main([str(argument) for argument in arguments]) == code, capsys.readouterr()
+    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+
+
+def read_fingerprint(key: str) -> str:
+    """Return the fingerprint of a key file."""
+    return read_public_key(Path(key)).fingerprint
+
+
+def write_image(path: Path, name: str, version: str, motd: bytes = b"hello", **members: Any) -> str:
+    """Write an image for linux/amd64, and return its image ID."""
+    labels = [
+        {"name": "version", "value": version},
+        {"name": "os", "value": "linux"},
+        {"name": "arch", "value": "amd64"},
+    ]
+    items = [folder("etc"), file("etc/motd", motd)]
+    return aci.image(path, items, name=name, labels=labels, **members)
+
+
+class Publisher:
+    """A publisher with a key, its tree, and a user with an empty store."""
+
+    def __init__(self, site: Website, capsys: Out, folder: Path) -> None:
+        self.site = site
+        self.capsys = capsys
+        self.folder = folder
+        self.image_id = ""
+        self.connection = ("--ca", str(site.ca), "--port", str(site.port))
+        run(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
+        self.fingerprint = read_fingerprint("release.pub")
+
+    def write(self, version: str = "1.0", *, name: str = NAME, motd: bytes = b"hello", **members: Any) -> str:
+        """Return the file of a new image, as commands take it."""
+        path = self.folder / f"{name.rpartition('/')[2]}-{version}-{len(motd)}.aci"
+        self.image_id = write_image(path, name, version, motd, **members)
+        return f"aci:{path}"
+
+    def publish(self, *references: str, options: tuple[str, ...] = (), code: int = 0) -> tuple[str, str]:
+        """Publish images, signed by the key."""
+        tree = ("--appc", str(self.site.root), "--url", self.site.url, "--key", "release.key")
+        return run(self.capsys, "publish", *tree, *options, *references, code=code)
+
+    def trust(self) -> None:
+        """Trust the key, as a user who discovers it."""
+        prefix = ("--prefix", "127.0.0.1", "--fingerprint", self.fingerprint)
+        run(self.capsys, "trust", "add", *prefix, *self.connection)
+
+    def fetch(self, name: str, *options: str, code: int = 0) -> tuple[str, str]:
+        """Fetch an image."""
+        return run(self.capsys, "fetch", name, *self.connection, *options, code=code)

@@ -429,6 +429,7 @@ TABLE = [
     ("seed nowhere", 10, "there is no such directory"),
     ("seed plain --only-tracker", 10, "there is no such directory"),
     ("seed folder --tracker 99999999", 2, "is not HOST:PORT"),
+    ("seed folder --announce-ip example.com", 2, "'example.com' is not an IP address"),
     ("seed folder --no-tracker --only-tracker", 2, "exclude each other"),
     ("seed folder --only-tracker --tracker 203.0.113.1:1", 2, "203.0.113.1:1"),
     ("push", 2, "REF is missing"),

@@ -116,7 +116,7 @@ def test_an_image_of_slices_works(name: str, suite: str, home: Path, tmp_path: P
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe_text(name, suite))
     output = must(home, "test", path)
-    assert output.endswith(" 0 failed\n")
+    assert output.endswith(" 0 failed")
     if name in TARGETS[suite]:
         must(home, "build", path, "-o", f"oci:{tmp_path / 'out'}", "--no-store")
         blobs = (blob.stat().st_size for blob in (tmp_path / "out/blobs").rglob("*") if blob.is_file())

@@ -141,3 +141,47 @@ def test_a_generated_pod_does_the_same(person: Person) -> None:
     assert process.returncode == 4, process.stderr
     assert "web   | from-config" in process.stdout
     assert "web   | 1000" in process.stdout
+
+
+PROBED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: probed}
+spec:
+  containers:
+  - name: web
+    image: box:1
+    args:
+    - while :; do (echo "HTTP/1.0 $$(cat /tmp/status)"; echo) | nc -l -p 7100; done
+    ports: [{name: http, containerPort: 7100}]
+    livenessProbe:
+      httpGet: {port: http, path: /health, httpHeaders: [{name: X-A, value: b}]}
+      periodSeconds: 1
+  - name: raw
+    image: box:1
+    args: ["nc -ll -p 7101 -e true"]
+    readinessProbe: {tcpSocket: {port: 7101}, periodSeconds: 1}
+  - name: closed
+    image: box:1
+    args: ["sleep 600"]
+    livenessProbe: {tcpSocket: {port: 7102}, periodSeconds: 1, failureThreshold: 1}
+"""
+
+
+def _wait_for_health(person: Person, app: str, status: str) -> None:
+    while {item["name"]: item["health"] for item in pods.status(person, "probed")["apps"]}[app] != status:
+        pass
+
+
+def test_http_and_tcp_probes_ask_in_the_network_of_the_pod(person: Person) -> None:
+    process = person.pumice("play", "--network", "none", "--detach", "-", input=PROBED)
+    assert process.returncode == 0, process.stderr
+    pods.run_ok(person, "exec", "--app", "web", "probed", "sh", "-c", "echo 200 OK > /tmp/status")
+    _wait_for_health(person, "web", "healthy")
+    _wait_for_health(person, "raw", "healthy")
+    _wait_for_health(person, "closed", "unhealthy")
+    pods.run_ok(person, "exec", "--app", "web", "probed", "sh", "-c", "echo 500 NO > /tmp/status")
+    _wait_for_health(person, "web", "unhealthy")
+    kube = pods.run_ok(person, "generate", "kube", "probed")
+    assert "/health" in kube
+    pods.run_ok(person, "rm", "--force", "probed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,22 @@ def test_a_file_is_published_with_its_signature_and_without_a_key(capsys: Out) -
     run(capsys, "publish", "--appc", "www", "--url", "https://example.com", "aci:hello.aci")
     published = Path("www/aci/example.com/hello-1.0-linux-amd64.aci")
     assert published.read_bytes() == Path("hello.aci").read_bytes()
+
+
+def test_what_a_killed_process_left_is_removed(capsys: Out) -> None:
+    leftover = Path("www/.pumice-image-abc")
+    leftover.mkdir(parents=True)
+    (leftover / "image.aci").write_bytes(b"incomplete")
+    publish(capsys, IMAGE)
+    assert not leftover.exists()
+
+
+def test_a_web_server_can_read_everything_whatever_the_umask_is(capsys: Out) -> None:
+    before = os.umask(0o077)
+    try:
+        publish(capsys, IMAGE)
+    finally:
+        os.umask(before)
+    files = [path for path in Path("www").rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in Path("www").rglob("*") if path.is_dir()} == {0o755}

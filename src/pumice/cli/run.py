@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import (
+    health_options,
     isolation_options,
     mounted_images,
     network_options,
@@ -70,6 +71,7 @@ def make_run_parser(
     isolation_options.add_groups(parser)
     network_options.add_options(parser.add_argument_group("network"))
     _add_pod_options(parser.add_argument_group("pods"))
+    health_options.add_options(parser.add_argument_group("health"))
     container.add_argument(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
     )
@@ -81,7 +83,6 @@ def make_run_parser(
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
     command_line.add_admission_options(admission, "run the image")
-    _add_harmless_options(parser)
     _add_foreign_options(parser)
     registries.options(parser)
     return parser
@@ -174,11 +175,6 @@ def _add_isolation_options(parser: command_line.OptionGroup) -> None:
         help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
     )
     isolation_options.add_options(parser)
-
-
-def _add_harmless_options(parser: argparse.ArgumentParser) -> None:
-    """Add options of docker run that ask for what happens anyway."""
-    parser.add_argument("--no-healthcheck", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_foreign_options(parser: argparse.ArgumentParser) -> None:

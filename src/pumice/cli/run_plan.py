@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import confirmation, isolation_options, network_options, pod_arguments
+from pumice.cli import confirmation, health_options, isolation_options, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _APP_OPTIONS = frozenset(
         *("memory", "memory_swap", "cpus", "cpu_shares", "pids_limit", "ulimit", "oom_score_adj", "cap_add"),
         *("cap_drop", "security_opt", "device", "sysctl", "userns", "mount", "tmpfs", "shm_size"),
         *("entrypoint", "platform", "name", "insecure_options", "allow_older", "interactive", "tty"),
-        *("no_healthcheck", "app"),
+        *("app", "explain", *health_options.NAMES),
     )
 )
 """The options of an app; all others are those of the pod."""
@@ -100,6 +100,7 @@ def plan_app(options: argparse.Namespace, name: str = "", *, is_detached: bool =
         init=options.init,
         terminal=options.tty if is_detached else name == "" and os.isatty(0) and os.isatty(1),
         interactive=options.interactive,
+        health_check=health_options.plan_health_check(options),
         name=name,
     )
 

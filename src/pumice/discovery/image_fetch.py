@@ -21,7 +21,7 @@ from pumice.discovery.protocol import explain_absence
 from pumice.errors import FetchError, FormatError, ImageError, PumiceError
 from pumice.formats import oci
 from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
-from pumice.image.transports import references, transfer
+from pumice.image.transports import references, store, transfer
 from pumice.image.transports.locations import STORE, Access, OpenedImage, open_local_source, with_scheme
 from pumice.registry.errors import redact_url
 from pumice.store.archive_marks import ArchiveMark, ArchiveSigner
@@ -73,6 +73,7 @@ def fetch_image(
     pull: PullPolicy = "always",
 ) -> FetchedImage:
     """Return the image in the store; ``fetch_oci`` pulls one from a registry. Raises PumiceError."""
+    store.check_name(f"{request.name}:{request.version or 'latest'}")
     if pull != "always" and (stored := find_stored(request, session.home)) is not None:
         return stored
     if pull == "never":

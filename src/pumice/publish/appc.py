@@ -27,7 +27,14 @@ from pumice.image.regular_file import read_small
 from pumice.os_errors import translate_os_errors
 from pumice.publish.appc_index import FILE, AppcIndex, PublishedImage, find_newest, read_index
 from pumice.publish.appc_pages import PublishedKey, Site, list_pages
-from pumice.publish.tree_files import install_file, link_file, lock_tree, write_file
+from pumice.publish.tree_files import (
+    SCRATCH,
+    install_file,
+    link_file,
+    lock_tree,
+    remove_leftovers,
+    write_file,
+)
 from pumice.trust import archive_signatures, openpgp
 
 if TYPE_CHECKING:
@@ -106,6 +113,7 @@ def publish_tree(
     for source in sources:
         check_source(source)
     with lock_tree(directory):
+        remove_leftovers(directory)
         index = read_index(directory)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)
         published = [tree.publish(source, index.find(source.key)) for source in sources]
@@ -159,7 +167,7 @@ class _Tree:
         if old is not None and old.source == source.source and self._is_intact(old):
             return old
         with translate_os_errors(str(self._directory)):
-            scratch = tempfile.TemporaryDirectory(dir=self._directory, prefix=".pumice-")
+            scratch = tempfile.TemporaryDirectory(dir=self._directory, prefix=SCRATCH)
         with scratch as folder:
             path = Path(folder, "image.aci")
             image_id = source.write(path)
@@ -211,10 +219,16 @@ class _Tree:
         armored = openpgpsig.encode_armor(packets[: openpgpsig.MAX_SIGNATURES])
         write_file(archive_signatures.signature_path(target), armored)
         install_file(scratch, target)
-        signers = sorted({each.issuer for each in signatures if each.issuer})
-        if self._signer is not None:
-            signers = sorted({self._signer.certificate.fingerprint, *signers})
-        return msgspec.structs.replace(image, signers=tuple(signers))
+        signers = self._name_signers({each.issuer for each in signatures if each.issuer})
+        return msgspec.structs.replace(image, signers=signers)
+
+    def _name_signers(self, issuers: set[str]) -> tuple[str, ...]:
+        """Return who signed: issuers, and the fingerprint of our key in the place of its subkeys."""
+        if self._signer is None:
+            return tuple(sorted(issuers))
+        ring = openpgp.make_keyring([self._signer.certificate])
+        others = {issuer for issuer in issuers if ring.find_certificate(issuer) is None}
+        return tuple(sorted({self._signer.certificate.fingerprint, *others}))
 
     def link_latest(self, index: AppcIndex) -> None:
         """Make ``latest`` another name of the newest version of each image."""

@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pumice import files, ownership
+from pumice import files
 from pumice.os_errors import translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MODE = 0o644
+_MODE, _DIRECTORY_MODE = 0o644, 0o755
 """Web servers run as another user, whatever the umask is."""
 _LOCK = ".pumice-publish"
+SCRATCH = ".pumice-image-"
+"""How the names of incomplete files, and of directories for them, begin."""
 
 
 @contextmanager
 def lock_tree(directory: Path) -> Iterator[None]:
     """Create the directory, and let no other process publish to it meanwhile; raises StoreError."""
     with translate_os_errors(str(directory)):
-        ownership.make_directories(directory)
+        _make_directories(directory)
     with files.FileLock(str(directory / _LOCK)):
         yield
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed process left; the lock of the tree must be held."""
+    for path in directory.rglob(f"{SCRATCH}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            files.unlink_quietly(str(path))
 
 
 def write_file(path: Path, data: bytes) -> bool:
     """Write a small file unless it has this content already, and return whether it is new."""
     with translate_os_errors(str(path)):
-        ownership.make_directories(path.parent)
         try:
             if path.read_bytes() == data:
                 return False
         except FileNotFoundError:
             pass
-    files.replace(path, data, mode=_MODE)
+        _make_directories(path.parent)
+        scratch = path.with_name(f"{SCRATCH}{files.scratch_name()}")
+        try:
+            scratch.write_bytes(data)
+            install_file(scratch, path)
+        except BaseException:
+            files.unlink_quietly(str(scratch))
+            raise
     return True
 
 
 def install_file(scratch: Path, path: Path) -> None:
     """Give a complete file its name, durably; it must be on the same file system. Raises StoreError."""
     with translate_os_errors(str(path)):
-        ownership.make_directories(path.parent)
+        _make_directories(path.parent)
         scratch.chmod(_MODE)
         _sync(scratch, os.O_RDONLY)
         scratch.replace(path)
@@ -52,12 +70,19 @@ def install_file(scratch: Path, path: Path) -> None:
 
 def link_file(path: Path, alias: Path) -> None:
     """Give a file another name at once, replacing another file of that name; raises StoreError."""
-    scratch = alias.with_name(f".{files.scratch_name()}")
+    scratch = alias.with_name(f"{SCRATCH}{files.scratch_name()}")
     with translate_os_errors(str(alias)):
         if alias.exists() and path.samefile(alias):
             return
         os.link(path, scratch)
         scratch.replace(alias)
+
+
+def _make_directories(directory: Path) -> None:
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        path.chmod(_DIRECTORY_MODE)
 
 
 def _sync(path: Path, flags: int) -> None:

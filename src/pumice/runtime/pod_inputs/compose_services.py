@@ -14,10 +14,12 @@ from pumice.runtime.container import Mount
 from pumice.runtime.isolation import capabilities, option_values
 from pumice.runtime.isolation.model import DEFAULT_SHM_SIZE, Isolation, Limits, Rlimit
 from pumice.runtime.pod_inputs.compose_model import UlimitSpec, VolumeSpec
+from pumice.runtime.pod_inputs.durations import parse_duration
 from pumice.runtime.pod_inputs.environment_files import read_environment_file
 from pumice.runtime.pods.records import Dependency
 from pumice.runtime.process import Overrides
 from pumice.runtime.run_options import AppOptions, VolumeMount
+from pumice.runtime.volumes.volume_store import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,6 @@ _CONDITIONS: dict[str, Condition] = {
     "service_healthy": "healthy",
     "service_completed_successfully": "succeeded",
 }
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _NANOSECONDS = 1_000_000_000
 
@@ -48,12 +49,13 @@ def _command(value: Words | None) -> tuple[str, ...] | None:
 
 
 class ServicePlanner:
-    """Makes apps of services; relative paths are those of ``folder``."""
+    """Makes apps of services; relative paths are those of ``folder``, and volumes of ``project``."""
 
-    def __init__(self, compose: Compose, folder: Path, decoder: NodeDecoder) -> None:
+    def __init__(self, compose: Compose, folder: Path, project: str, decoder: NodeDecoder) -> None:
         self._compose = compose
         self._folder = folder
         self._decoder = decoder
+        self._project = project
         self.ignored: list[str] = []
         self.used_volumes: dict[str, None] = {}
         """The named volumes that services mount."""
@@ -156,9 +158,9 @@ class ServicePlanner:
         test = ("CMD-SHELL", check.test) if isinstance(check.test, str) else check.test
         return HealthCheck(
             test,
-            _parse_duration(check.interval),
-            _parse_duration(check.timeout),
-            _parse_duration(check.start_period),
+            parse_duration(check.interval),
+            parse_duration(check.timeout),
+            parse_duration(check.start_period),
             check.retries,
         )
 
@@ -182,6 +184,9 @@ class ServicePlanner:
                         hint="create the directory first",
                     )
                 mounts.append(Mount(str(source.resolve()), volume.target, volume.read_only))
+            elif volume.type == "volume" and volume.source in self._compose.volumes:
+                name = self._name_volume(volume.source)
+                mounts.append(Mount("", volume.target, volume.read_only, volume=name))
             elif volume.type == "volume":
                 name = volume.source or f"anonymous-{len(self.used_volumes)}"
                 self._use_volume(name, volume.where)
@@ -194,13 +199,17 @@ class ServicePlanner:
             mounts.append(Mount("", target, read_only, data, no_exec))
         return tuple(mounts), tuple(volumes)
 
+    def _name_volume(self, name: str) -> str:
+        """Return the name of a volume of the store, which outlives the pod (compose: ``PROJECT_NAME``)."""
+        fields = self._compose.volumes[name] or {}
+        if fields.get("name"):
+            return check_name(fields["name"])
+        is_external = fields.get("external") == "true"
+        return check_name(name if is_external or not self._project else f"{self._project}_{name}")
+
     def _use_volume(self, name: str, where: str) -> None:
         if not _VOLUME_NAME.fullmatch(name):
             raise UsageError(f"{name[:60]!r} is not a name for a volume", where=where)
-        if name in self._compose.volumes and name not in self.used_volumes:
-            self.ignored.append(
-                f"that the volume {name} is kept (it is removed with the pod; mount a directory)"
-            )
         self.used_volumes[name] = None
 
 
@@ -213,12 +222,3 @@ def _parse_volume(text: str, where: str) -> VolumeSpec:
     kind = "bind" if source.startswith((".", "/", "~")) else "volume"
     read_only = "ro" in mode.split(",")
     return VolumeSpec(type=kind, source=source, target=target, read_only=read_only, where=where)
-
-
-def _parse_duration(text: str) -> int:
-    """Return a duration such as ``1m30s`` in nanoseconds; raises ValueError."""
-    match = _DURATION.fullmatch(text)
-    if not match or not any(match.groups()):
-        raise ValueError(f"{text[:40]!r} is not a duration such as 1m30s")
-    hours, minutes, seconds, milliseconds = (float(number or 0) for number in match.groups())
-    return int((hours * 3600 + minutes * 60 + seconds + milliseconds / 1000) * _NANOSECONDS)

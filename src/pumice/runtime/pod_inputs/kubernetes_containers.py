@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pumice.runtime.pod_inputs.kubernetes import DataObjects
     from pumice.runtime.pod_inputs.nodes import NodeDecoder
 
+_LOOPBACK = "127.0.0.1"
 _NANOSECONDS = 1_000_000_000
 _VARIABLE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
@@ -197,15 +198,41 @@ class ContainerPlanner:
                 self._decoder.add_problem(resources.where, error.message, error.hint)
         return Limits(memory=values["memory"], cpus=values["cpu"])
 
+    def _plan_test(self, probe: model.Probe, container: model.Container) -> tuple[str, ...]:
+        """Return the test of a health check, empty for a kind of probe that is not run."""
+        if probe.exec is not None:
+            return ("CMD", *probe.exec.command)
+        action = probe.http_get or probe.tcp_socket
+        if action is None or (probe.http_get and probe.http_get.scheme != "HTTP"):
+            self.ignored.append(f"the probe of {container.name} (only exec, HTTP and TCP probes are run)")
+            return ()
+        port = action.port
+        if not port.isdigit():
+            named = {item.name: item.container_port for item in container.ports}
+            if port not in named:
+                self._decoder.add_problem(action.where, f"the container has no port {port[:40]!r}")
+                return ()
+            port = str(named[port])
+        target = (action.host or _LOOPBACK, port)
+        if probe.http_get is None:
+            return ("TCP", *target)
+        path = probe.http_get.path
+        headers = [f"{header.name}: {header.value}" for header in probe.http_get.http_headers]
+        if any(set(text) & set("\r\n\0") for text in (path, *headers)) or " " in path:
+            self._decoder.add_problem(
+                action.where, "the path or a header of the probe has a line feed or a space"
+            )
+        return ("HTTP", *target, path if path.startswith("/") else f"/{path}", *headers)
+
     def _health_check(self, container: model.Container) -> HealthCheck | None:
         probe = container.liveness_probe or container.readiness_probe
         if probe is None:
             return None
-        if probe.exec is None:
-            self.ignored.append(f"the probe of {container.name} (only exec probes are run)")
+        test = self._plan_test(probe, container)
+        if not test:
             return None
         return HealthCheck(
-            ("CMD", *probe.exec.command),
+            test,
             probe.period_seconds * _NANOSECONDS,
             probe.timeout_seconds * _NANOSECONDS,
             probe.initial_delay_seconds * _NANOSECONDS,

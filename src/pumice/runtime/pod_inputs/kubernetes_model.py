@@ -116,10 +116,36 @@ class ExecAction(_Object, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
 
+class HttpHeader(_Object, frozen=True, kw_only=True):
+    """``HTTPHeader``."""
+
+    name: str
+    value: str = ""
+
+
+class HttpAction(_Object, frozen=True, kw_only=True):
+    """``HTTPGetAction``; a port can be the name of one of the container."""
+
+    port: str
+    path: str = "/"
+    host: str = ""
+    scheme: str = "HTTP"
+    http_headers: tuple[HttpHeader, ...] = ()
+
+
+class TcpAction(_Object, frozen=True, kw_only=True):
+    """``TCPSocketAction``."""
+
+    port: str
+    host: str = ""
+
+
 class Probe(_Object, frozen=True, kw_only=True):
     """``Probe``; times are in seconds."""
 
     exec: ExecAction | None = None
+    http_get: HttpAction | None = None
+    tcp_socket: TcpAction | None = None
     initial_delay_seconds: int = 0
     period_seconds: int = 10
     timeout_seconds: int = 1

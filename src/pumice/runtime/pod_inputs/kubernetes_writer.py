@@ -10,7 +10,7 @@ from pumice.runtime.container import HOSTNAME
 from pumice.runtime.isolation.model import DEFAULT_CAPABILITIES, Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pumice.formats.oci import HealthCheck
     from pumice.runtime.container import Mount
@@ -156,6 +156,8 @@ class _Writer:
         for mount in options.mounts:
             if mount.source:
                 yield _mount(self._host_volume(mount), mount.target, "", read_only=mount.read_only)
+            elif mount.volume:
+                self.omitted.append(f"the volume {mount.volume} at {mount.target}")
             else:
                 self.omitted.append(f"the file system in memory at {mount.target}")
         for volume in options.volumes:
@@ -244,16 +246,27 @@ def _mount(name: str, target: str, path: str, *, read_only: bool) -> dict[str, A
 
 
 def _probe(check: HealthCheck) -> dict[str, Any]:
-    kind, *command = check.test
-    if kind == "CMD-SHELL":
-        command = ["/bin/sh", "-c", *command]
     return {
-        "exec": {"command": command},
+        **_probe_action(check.test),
         "initialDelaySeconds": check.start_period // _NANOSECONDS,
         "periodSeconds": max(1, (check.interval or 30 * _NANOSECONDS) // _NANOSECONDS),
         "timeoutSeconds": max(1, (check.timeout or 30 * _NANOSECONDS) // _NANOSECONDS),
         "failureThreshold": check.retries or 3,
     }
+
+
+def _probe_action(test: Sequence[str]) -> dict[str, Any]:
+    kind, *command = test
+    if kind == "TCP":
+        return {"tcpSocket": {"host": command[0], "port": int(command[1])}}
+    if kind == "HTTP":
+        host, port, path, *headers = command
+        pairs = [header.partition(": ") for header in headers]
+        rows = [{"name": name, "value": value} for name, _, value in pairs]
+        return {"httpGet": {"host": host, "port": int(port), "path": path, "httpHeaders": rows}}
+    if kind == "CMD-SHELL":
+        command = ["/bin/sh", "-c", *command]
+    return {"exec": {"command": command}}
 
 
 def _escape(text: str) -> str:

@@ -8,9 +8,14 @@ import msgspec
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A health check: a command in the container, and its times in seconds (image-spec, "Healthcheck")."""
+    """A health check and its times in seconds (image-spec, "Healthcheck").
+
+    ``command`` runs in the container; for the kinds ``http`` and ``tcp`` it is the host and the port that are
+    asked from inside, followed by a path and lines of the header.
+    """
 
     command: tuple[str, ...]
+    kind: Literal["exec", "http", "tcp"] = "exec"
     interval: float = 30
     timeout: float = 30
     start_period: float = 0
@@ -28,7 +33,7 @@ class Dependency(msgspec.Struct, frozen=True):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
-    """``pod.json``: what was started. It never changes.
+    """``pod.json``: what was started. Only the name can change.
 
     ``digest`` is that of the manifest that runs. ``created`` is a time in RFC 3339. ``run_options`` and
     ``run_arguments`` are what followed ``pumice run``, up to the image and from it on, in the working

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _NANOSECONDS = 1_000_000_000
+_CHECK_KINDS: dict[str, Literal["exec", "http", "tcp"]] = {"CMD": "exec", "HTTP": "http", "TCP": "tcp"}
+"""What an image or a file calls the kinds of checks; only files have the last two."""
 
 
 def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
@@ -55,7 +57,7 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         labels={**config.labels, **options.labels},
         stage1=options.stage1,
         stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
-        health_check=_health_check(app.options.health_check or config.healthcheck),
+        health_check=make_health_check(app.options.health_check, config.healthcheck),
         remove=options.remove,
         init=app.container.init,
         interactive=options.detached and app.options.interactive,
@@ -118,17 +120,25 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
     return PodContent(pod, {**spec, **volume_files}, volumes, tuple(contents))
 
 
-def _health_check(check: oci.HealthCheck | None) -> HealthCheck | None:
+def make_health_check(
+    requested: oci.HealthCheck | None, of_image: oci.HealthCheck | None
+) -> HealthCheck | None:
+    """Return the health check of an app: what was requested, and for the rest that of its image."""
+    check = requested or of_image
+    if requested is not None and not requested.test and of_image is not None:
+        fields = msgspec.structs.asdict(requested)
+        check = msgspec.structs.replace(of_image, **{name: value for name, value in fields.items() if value})
     if check is None or not check.test[1:]:
         return None
     kind, *command = check.test
     if kind == "CMD-SHELL":
         command = ["/bin/sh", "-c", *command[:1]]
-    elif kind != "CMD":
+    elif kind not in _CHECK_KINDS:
         return None
     default = HealthCheck(command=tuple(command))
     return HealthCheck(
         command=tuple(command),
+        kind=_CHECK_KINDS.get(kind, "exec"),
         interval=check.interval / _NANOSECONDS or default.interval,
         timeout=check.timeout / _NANOSECONDS or default.timeout,
         start_period=check.start_period / _NANOSECONDS,

@@ -177,5 +177,5 @@ def _health_arguments(check: HealthCheck | None) -> tuple[str, ...]:
     if check is None:
         return ()
     times = (check.interval, check.timeout, check.start_period, check.retries)
-    texts = [*map(str, times), *check.command]
+    texts = [*map(str, times), check.kind, *check.command]
     return ("--health", str(len(texts)), *texts)

@@ -50,7 +50,7 @@ def run_in_container(options: Options) -> int:
 def _enter(options: Options, streams: Streams) -> int:
     syscalls.end_with_parent()
     process = _process_id(options.join)
-    flags = _different_namespaces(process)
+    flags = different_namespaces(process)
     _join_cgroups(process)
     # Processes of the container must not be able to look into this one, which has files of the host open.
     syscalls.hide_process()
@@ -81,7 +81,7 @@ def _process_id(descriptor: int) -> int:
     raise SetupError("the program has ended")
 
 
-def _different_namespaces(process: int) -> int:
+def different_namespaces(process: int) -> int:
     """Return the flags of those namespaces that are not this process's own, which cannot be joined again."""
     flags = 0
     for name, flag in _NAMESPACES.items():

@@ -25,13 +25,14 @@ class HealthCheck:
     """A health check and its results.
 
     ``texts`` are the interval, the timeout and the start period in seconds, the number of failures in a row
-    that make a pod unhealthy, and the command. Failures in the start period do not count.
+    that make a pod unhealthy, the kind and the command. Failures in the start period do not count.
     """
 
     def __init__(self, texts: Sequence[str], directory: int, plan: Sequence[str]) -> None:
         self._interval, self._timeout, self._start_period = map(float, texts[:3])
         self._retries = int(texts[3])
-        self._command = list(texts[4:])
+        self._kind = texts[4]
+        self._command = list(texts[5:])
         self._directory = directory
         self._plan = list(plan)
         self.status = "starting"
@@ -89,6 +90,10 @@ class HealthCheck:
         for number, descriptor in enumerate((null, self._output, self._output)):
             os.dup2(descriptor, number)
         close_others({0, 1, 2, joined, filters})
+        if self._kind != "exec":
+            from pumice.runtime.pods.supervisor.network_check import check_network
+
+            os._exit(check_network(joined, program, self._kind, self._command))
         extra = ["--join", str(joined), "--status-fd", "2", "--die-with-parent"]
         extra += ["--seccomp", str(filters)] if filters >= 0 else []
         options = parse_options([*self._plan, *extra, "--", *self._command])

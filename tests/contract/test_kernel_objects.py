@@ -83,7 +83,7 @@ def test_killed_by_the_profile_is_explained(person: Person, stage1: str) -> None
     if person.name == "root":
         assert "its seccomp profile does not allow the system call keyctl" in process.stderr
     else:
-        assert "run as root to see which" in process.stderr
+        assert "pass --explain to see which" in process.stderr
 
 
 def test_device_nodes_of_an_image_cannot_be_opened(person: Person, stage1: str) -> None:

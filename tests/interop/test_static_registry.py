@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pumice import digest
 from pumice.cli.main import main
 from pumice.formats import oci
 from pumice.image.transports import layout
-from tests.support import handmade, locations, nginx, signed_images
+from pumice.progress import Silent
+from pumice.publish import nginx as nginx_configuration
+from pumice.publish import oci_tree
+from pumice.publish.directory_tree import open_directory
+from pumice.publish.oci_tree import PublishedImage
+from tests.support import handmade, locations, nginx, published, signed_images
 from tests.support.nginx import Server
 from tests.support.peers import need
 
 NAME = "team/hello"
+OFFLINE_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
 
 pytestmark = pytest.mark.peer("nginx")
 
@@ -106,7 +116,9 @@ def test_crane_reads_manifests_and_pulls(
 def test_cosign_verifies_the_signature(
     server: Server, folder: Path, environment: dict[str, str], program: str
 ) -> None:
+    (folder / "root.json").write_text(OFFLINE_ROOT)
     command = [need(program), "verify", "--key", str(folder / "key.pub"), "--insecure-ignore-tlog=true"]
+    command += ["--trusted-root", str(folder / "root.json")]  # for bundles, which cosign finds as referrers
     run(*command, f"{server.host}/{NAME}:1.0", env=environment)
 
 
@@ -164,3 +176,44 @@ def test_a_blob_is_served_in_ranges(server: Server, folder: Path) -> None:
     options = ["--range", "10-19", "--output", str(folder / "part")]
     curl(server, f"/v2/{NAME}/blobs/{path.name}", *options)
     assert (folder / "part").read_bytes() == path.read_bytes()[10:20]
+
+
+@pytest.mark.concurrency
+def test_a_tag_can_always_be_read_while_it_changes(tmp_path: Path) -> None:
+    """A tag changes between an index and a manifest, whose files have different suffixes."""
+    index = handmade.index({handmade.AMD64: handmade.small(), handmade.ARM64: handmade.small()})
+    images = [published.gather(image) for image in (index, handmade.image(handmade.small()))]
+    with open_directory(tmp_path / "tree") as tree:
+
+        def publish(number: int) -> None:
+            image = PublishedImage(images[number % 2], "app", "latest")
+            oci_tree.publish_images([image], tree, Silent())
+
+        publish(0)
+        directives = nginx_configuration.make_configuration(str(tree.root))
+        with nginx.serving(tmp_path / "server", directives) as server:
+            stop = threading.Event()
+            responses: list[tuple[int, str, str]] = []
+
+            def read() -> None:
+                context = ssl.create_default_context(cafile=str(server.ca))
+                connection = http.client.HTTPSConnection(server.host, context=context, timeout=60)
+                while not stop.is_set():
+                    connection.request("GET", "/v2/app/manifests/latest")
+                    response = connection.getresponse()
+                    content_type = response.headers["Content-Type"]
+                    responses.append((response.status, content_type, digest.of(response.read())))
+                connection.close()
+
+            reader = threading.Thread(target=read)
+            reader.start()
+            for number in range(60):
+                publish(number)
+            stop.set()
+            reader.join()
+    expected = [
+        (200, image.graph.nodes[image.graph.root.digest].descriptor.media_type, image.graph.root.digest)
+        for image in images
+    ]
+    assert set(responses) <= set(expected)
+    assert responses

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.lock import Role
     from pumice.recipe.model import Recipe, Request
-    from pumice.slices.model import Slice
+    from pumice.slices.model import Release, Slice
 
 _CONTROL_FIELDS = (
     "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
@@ -72,7 +72,7 @@ def update_lock(
             resolved = _resolve(universe, needs, progress)
             if release:
                 slices = select_slices(recipe, release, architecture)
-                resolved = _add_sliced_packages(resolved, slices, universe, pins)
+                resolved = _add_sliced_packages(resolved, release, slices, universe, pins)
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
@@ -89,13 +89,14 @@ def update_lock(
 
 def _add_sliced_packages(
     resolved: Sequence[tuple[PackageRecord, Role]],
+    release: Release,
     slices: Sequence[Slice],
     universe: Universe,
     pins: Sequence[LockedPackage],
 ) -> list[tuple[PackageRecord, Role]]:
     """Return the resolved packages, and those of which the image has only slices, by name."""
     whole = {record.name for record, _ in resolved}
-    records = find_records(slices, universe, whole, {pin.name: pin for pin in pins})
+    records = find_records(release, slices, universe, whole, {pin.name: pin for pin in pins})
     sliced: list[tuple[PackageRecord, Role]] = [(record, "slice") for record in records]
     return sorted([*resolved, *sliced], key=lambda item: item[0].name)
 

@@ -47,6 +47,7 @@ def select_slices(recipe: Recipe, release: Release, architecture: str) -> list[S
 
 
 def find_records(
+    release: Release,
     slices: Sequence[Slice],
     universe: Universe,
     whole: Collection[str],
@@ -54,15 +55,16 @@ def find_records(
 ) -> list[PackageRecord]:
     """Return the packages that ``slices`` are parts of, except those that the image has as a ``whole``.
 
-    The version is that of ``pins`` if the archives still have it. Dependencies do not count: slices require
-    other slices. Raises FetchError with all packages that are missing.
+    The version is that of ``pins`` if the archives still have it. A package whose definition names an archive
+    comes from the recipe's archive with this name, if that has it. Dependencies do not count: slices
+    require other slices. Raises FetchError with all packages that are missing.
     """
     records: list[PackageRecord] = []
     missing: list[str] = []
     for name in collect_packages(slices):
         if name in whole:
             continue
-        record = _choose(name, universe, pins.get(name))
+        record = _choose(name, release.packages[name].archive, universe, pins.get(name))
         if record is None:
             missing.append(name)
         else:
@@ -72,8 +74,9 @@ def find_records(
     return records
 
 
-def _choose(name: str, universe: Universe, pin: LockedPackage | None) -> PackageRecord | None:
+def _choose(name: str, archive: str, universe: Universe, pin: LockedPackage | None) -> PackageRecord | None:
     records = universe.versions(name)
+    records = [record for record in records if record.suite.partition("/")[0] == archive] or records
     if pin:
         pinned = next((record for record in records if record.version == pin.version), None)
         if pinned:

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice commit web example.com/debug:1", "pumice commit -c 'USER web' web debug:2"),
     )
     pod_arguments.add_pod(parser)
+    pod_arguments.add_app(parser)
     parser.add_argument("name", metavar="NAME[:VERSION]", help="name of the image (default version: latest)")
     parser.add_argument("-a", "--author", default="", metavar="NAME", help="record the author of the image")
     parser.add_argument("-m", "--message", default="", metavar="TEXT", help="record a comment in the history")
@@ -66,5 +67,6 @@ def main(arguments: Sequence[str]) -> int:
         change=lambda config: apply_changes(config, options.change),
     )
     with pod_views.open_home() as home:
-        print(commit.commit_pod(pod_store.find_pod(home, options.pod), request, home))
+        state = pod_store.find_app(pod_store.find_pod(home, options.pod), options.app)
+        print(commit.commit_pod(state, request, home))
     return 0

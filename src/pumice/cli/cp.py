@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views
+from pumice.cli import pod_arguments, pod_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SRC", help="path, POD:PATH or -")
     parser.add_argument("target", metavar="DST", help="path, POD:PATH or -")
+    pod_arguments.add_app(parser)
     parser.add_argument("-a", "--archive", action="store_true", help=argparse.SUPPRESS)
     for spelling in ("=true", "=false"):
         parser.add_argument(
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.pods.copying import copy
 
     with pod_views.open_home() as home:
-        source, target = _parse_place(options.source, home), _parse_place(options.target, home)
+        source, target = (_parse_place(text, options.app, home) for text in (options.source, options.target))
         home.close()
     if source.state is None and target.state is None:
         raise UsageError(
@@ -106,7 +107,7 @@ def _find(text: str, home: Home) -> bool:
     return bool(colon and name and "/" not in name and pod_store.find_pods(home, name))
 
 
-def _parse_place(text: str, home: Home) -> Place:
+def _parse_place(text: str, app: str | None, home: Home) -> Place:
     """Return the place that an argument means; raises PodError if it is in a pod that does not exist."""
     from pumice.runtime.pods import pod_store
     from pumice.runtime.pods.copying.copy import Place
@@ -119,10 +120,11 @@ def _parse_place(text: str, home: Home) -> Place:
     if not path:
         raise UsageError(f"{text[:200]!r} has no path", hint=f"write {name[:100]}:/PATH")
     try:
-        return Place(path, pod_store.find_pod(home, name))
+        pod = pod_store.find_pod(home, name)
     except PodError as error:
         error.hint = f"list them with 'pumice ps', or write ./{text[:100]} for a file of this machine"
         raise
+    return Place(path, pod_store.find_app(pod, app))
 
 
 def _owner(target: Place) -> tuple[int, int]:

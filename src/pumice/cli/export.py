@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, pod_arguments, reading, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "-o", "--output", metavar="FILE", help="file to write; - is standard output (default: -)"
     )
+    pod_arguments.add_app(verb_parser)
     reading.platform_option(verb_parser)
     registries.options(verb_parser)
     return verb_parser
@@ -49,8 +50,10 @@ def main(arguments: Sequence[str]) -> int:
 
     target = options.output or options.file or "-"
     if state := _find_pod(options.reference):
+        from pumice.runtime.pods import pod_store
         from pumice.runtime.pods.copying.copy import export_root
 
+        state = pod_store.find_app(state, options.app)
         with Output(target, sys.stdout.buffer) as file:
             file.file.flush()
             export_root(state, os.dup(file.file.fileno()))

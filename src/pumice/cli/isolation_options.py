@@ -79,6 +79,12 @@ def _add_privileges(parser: OptionGroup) -> None:
     _add_list(parser, "--cap-add", "CAP", "add a capability, a pattern such as 'NET_*', or ALL (repeatable)")
     _add_list(parser, "--cap-drop", "CAP", "drop a capability, a pattern, or ALL (repeatable)")
     _add_list(parser, "--security-opt", "OPTION", f"{_SECURITY_OPTIONS} or unmask=PATH|ALL (repeatable)")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say which system calls the seccomp profile refuses, and let them fail instead of ending the"
+        " program",
+    )
     _add_list(
         parser, "--device", "SRC[:DST]", "make a device of the host available, such as /dev/fuse (repeatable)"
     )
@@ -159,8 +165,17 @@ def plan_isolation(options: argparse.Namespace) -> Isolation:
             option_values.parse_sysctl(text, own_network=options.network != "host") for text in options.sysctl
         ),
         user_namespace=_user_namespace(options.userns),
+        explains_refused_calls=_explains(options),
     )
     return _apply_security_options(isolation, options.security_opt)
+
+
+def _explains(options: argparse.Namespace) -> bool:
+    if options.explain and options.stage1 not in ("builtin", "fly"):
+        raise UsageError(
+            f"--explain is not possible with --stage1 {options.stage1}", hint="use --stage1 builtin"
+        )
+    return bool(options.explain)
 
 
 def _check_swap(text: str | None, memory: int) -> None:

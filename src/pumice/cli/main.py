@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "exec": ("pumice.cli.exec", "Run another program in a running pod", "Pods"),
     "attach": ("pumice.cli.attach", "Connect your terminal to the program of a running pod", "Pods"),
     "events": ("pumice.cli.events", "Print what happens to pods", "Pods"),
+    "rename": ("pumice.cli.rename", "Give a pod another name", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),

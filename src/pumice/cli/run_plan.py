@@ -33,7 +33,7 @@ _APP_OPTIONS = frozenset(
         *("memory", "memory_swap", "cpus", "cpu_shares", "pids_limit", "ulimit", "oom_score_adj", "cap_add"),
         *("cap_drop", "security_opt", "device", "sysctl", "userns", "mount", "tmpfs", "shm_size"),
         *("entrypoint", "platform", "name", "insecure_options", "allow_older", "interactive", "tty"),
-        *("app", *health_options.NAMES),
+        *("app", "explain", *health_options.NAMES),
     )
 )
 """The options of an app; all others are those of the pod."""

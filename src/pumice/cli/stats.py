@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "pods", metavar="POD", nargs="*", help="name or id of a pod (default: all running pods)"
     )
+    pod_arguments.add_app(parser)
     parser.add_argument("--no-stream", action="store_true", help="measure once, and end")
     parser.add_argument(
         "-i",
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
             states = named or [
                 state for state in pod_store.list_pods(home) if state.state == pod_store.RUNNING
             ]
-            stats, previous = _measure(states, previous)
+            stats, previous = _measure(_list_apps(states, options.app), previous)
             _write(stats, options)
             if options.no_stream or (named and not stats):
                 return 0
@@ -105,33 +106,46 @@ def main(arguments: Sequence[str]) -> int:
             time.sleep(options.interval)
 
 
+def _list_apps(pods: Sequence[PodState], app: str | None) -> list[tuple[str, PodState]]:
+    """Return the apps of pods, or only ``app``, with their names: ``POD/APP`` in a pod of several."""
+    from pumice.runtime.pods import pod_store
+
+    if app is not None:
+        return [(f"{pod.pod.name}/{app}", pod_store.find_app(pod, app)) for pod in pods]
+    return [
+        (f"{pod.pod.name}/{state.pod.name}" if pod.pod.apps else pod.pod.name, state)
+        for pod in pods
+        for state in pod_store.read_apps(pod)
+    ]
+
+
 def _measure(
-    states: Sequence[PodState], previous: dict[str, Usage]
+    apps: Sequence[tuple[str, PodState]], previous: dict[str, Usage]
 ) -> tuple[list[PodStats], dict[str, Usage]]:
-    """Return what pods use now; those that have ended are left out."""
+    """Return what apps use now; those that have ended are left out."""
     from pumice.runtime.pods import pod_store, usage
 
     stats, current = [], {}
-    for state in states:
+    for name, state in apps:
         present = pod_store.read_pod(state.directory)
         try:
             if present is not None:
-                current[state.pod.id] = usage.measure(present)
-                stats.append(_describe(state, current[state.pod.id], previous.get(state.pod.id)))
+                current[name] = usage.measure(present)
+                stats.append(_describe(state.pod.id, name, current[name], previous.get(name)))
         except PodError:
             continue
     return stats, current
 
 
-def _describe(state: PodState, now: Usage, before: Usage | None) -> PodStats:
+def _describe(pod_id: str, name: str, now: Usage, before: Usage | None) -> PodStats:
     average = 100 * now.cpu_seconds / now.age if now.age > 0 else 0.0
     elapsed = now.clock - before.clock if before else 0.0
     present = (
         100 * max(0.0, now.cpu_seconds - before.cpu_seconds) / elapsed if before and elapsed else average
     )
     return PodStats(
-        id=state.pod.id,
-        name=state.pod.name,
+        id=pod_id,
+        name=name,
         cpu_percent=round(present, 2),
         average_cpu_percent=round(average, 2),
         cpu_seconds=round(now.cpu_seconds, 3),

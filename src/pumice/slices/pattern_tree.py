@@ -176,6 +176,12 @@ class _PrefixIndex:
         items = sorted((patterns.literal_prefix(component), component) for component in children)
         self._prefixes = [prefix for prefix, _ in items]
         self._components = [component for _, component in items]
+        # A shorter literal component does not match, so only the prefixes of patterns are looked up.
+        self._patterns: dict[str, list[str]] = {}
+        for prefix, component in items:
+            if component != prefix:
+                self._patterns.setdefault(prefix, []).append(component)
+        self._lengths = sorted({len(prefix) for prefix in self._patterns})
 
     def find(self, prefix: str) -> Iterator[tuple[str, _Node]]:
         """Yield the children whose prefix begins with ``prefix``, or the reverse."""
@@ -183,14 +189,11 @@ class _PrefixIndex:
         while at < len(self._prefixes) and self._prefixes[at].startswith(prefix):
             yield self._components[at], self._children[self._components[at]]
             at += 1
-        for length in range(len(prefix)):
-            shorter = prefix[:length]
-            at = bisect_left(self._prefixes, shorter)
-            while at < len(self._prefixes) and self._prefixes[at] == shorter:
-                component = self._components[at]
-                if component != shorter:  # a shorter literal component does not match
-                    yield component, self._children[component]
-                at += 1
+        for length in self._lengths:
+            if length >= len(prefix):
+                return
+            for component in self._patterns.get(prefix[:length], ()):
+                yield component, self._children[component]
 
 
 def _is_harmless(left: _Node, right: _Node) -> bool:

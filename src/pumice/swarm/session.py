@@ -34,6 +34,8 @@ _PATIENCE = 60.0
 """Seconds without any progress after which a download is given up."""
 _VERIFICATION = 3.0
 """Seconds for the verification of a piece of the origin; then it is fetched again."""
+_MAX_REJECTED = 8
+"""Pieces of the origin that may not fit the torrent: blocks of a bad peer can spoil a few."""
 _ORIGIN_PAUSE = 3.0
 """Seconds for which an origin that failed is left alone."""
 
@@ -207,6 +209,7 @@ class _Download:
         self._has_trackers = has_trackers
         self._policy = OriginPolicy(torrent.piece_size, time.monotonic(), random.Random())  # noqa: S311 - no secret
         self._added: dict[int, float] = {}
+        self._rejected = 0
         self._progress_at = time.monotonic()
         self._done = -1
         self._origin_pause = 0.0
@@ -232,8 +235,9 @@ class _Download:
         has = list(status.pieces) or [False] * self._torrent.piece_count
         now = time.monotonic()
         for index, deadline in tuple(self._added.items()):
-            if has[index] or now > deadline:  # blocks of a bad peer can have spoiled it
+            if has[index] or now > deadline:
                 del self._added[index]
+                self._rejected += not has[index]
             else:
                 has[index] = True
         return SwarmState(
@@ -253,6 +257,8 @@ class _Download:
         now = time.monotonic()
         if status.total_done != self._done:
             self._done, self._progress_at = status.total_done, now
+        if self._rejected > _MAX_REJECTED:
+            raise FetchError("the torrent is for other content than the server has")
         if now - self._progress_at > _PATIENCE:
             raise FetchError("neither peers nor the origin sent anything", hint="try again with --no-peers")
 

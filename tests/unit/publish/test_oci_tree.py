@@ -8,22 +8,15 @@ import pytest
 from pumice import digest
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.formats import oci
-from pumice.image import graph
 from pumice.image.model import Image
 from pumice.image.transports import layout
-from pumice.image.transports.local_source import LocalSource, bare_descriptor
-from pumice.image.transports.locations import GatheredImage
 from pumice.progress import Silent
 from pumice.publish import oci_tree
 from pumice.publish.oci_tree import PublishedImage
 from tests.support import handmade, signed_images
 from tests.support.handmade import ImageContents, file
 from tests.support.memory_tree import MemoryTree, find_missing
-
-
-def gather(image: Image) -> GatheredImage:
-    source = LocalSource(image)
-    return GatheredImage(graph.gather_graph(source, bare_descriptor(image.root)), source)
+from tests.support.published import gather
 
 
 def publish(tree: MemoryTree, image: Image, name: str = "app", tag: str = "1.0") -> oci_tree.Written:

@@ -7,23 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, RecipeError
 from pumice.formats.yaml import Scalar
-from pumice.runtime.container import Mount
-from pumice.runtime.isolation import capabilities
-from pumice.runtime.isolation.model import Isolation, Limits
-from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network.port_options import PortRequest
 from pumice.runtime.pod_inputs.files import read_pod_file, split_documents
 from pumice.runtime.pod_inputs.interpolation import Interpolation
-from pumice.runtime.pod_inputs.kubernetes_writer import write_pod
-from pumice.runtime.pod_inputs.model import InputApp, PodInput
+from pumice.runtime.pod_inputs.model import PodInput
 from pumice.runtime.pods.records import Dependency
-from pumice.runtime.process import Overrides
-from pumice.runtime.run_options import AppOptions, Volume, VolumeMount
 
 POD = """\
 apiVersion: v1
@@ -118,6 +111,7 @@ def test_a_deployment_is_its_template() -> None:
 
 
 COMPOSE = """\
+name: shop
 x-common: &common
   restart: always
 services:
@@ -158,15 +152,15 @@ def test_a_compose_file_is_read() -> None:
         (80, (8080,), "127.0.0.1"),
         (443, (8443,), ""),
     ]
-    assert [(mount.volume, mount.read_only) for mount in web.volumes] == [("data", True)]
-    assert [mount.target for mount in web.mounts] == ["/srv", "/tmp"]
+    assert [(mount.volume, mount.read_only) for mount in web.mounts[:1]] == [("shop_data", True)]
+    assert [mount.target for mount in web.mounts] == ["/data", "/srv", "/tmp"]
     assert (web.read_only, web.stop_signal, pod.hostname) == (True, "SIGINT", "web-1")
     assert (web.isolation.limits.memory, web.isolation.limits.cpus) == (64 << 20, 1500)
     assert db.health_check is not None
     assert db.health_check.test == ("CMD-SHELL", "ok $X")
     assert (db.health_check.interval, db.health_check.retries) == (90_000_000_000, 5)
     assert ("127.0.0.1", "db") in pod.names.hosts
-    assert [text.partition(" (")[0] for text in pod.ignored] == ["that the volume data is kept"]
+    assert pod.ignored == ()
 
 
 def test_a_pod_manifest_is_read() -> None:
@@ -328,99 +322,3 @@ def test_paths_and_variables_of_a_compose_file_belong_to_its_directory(tmp_path:
     assert pod.apps[0].reference == "box:7"
     assert options.mounts[0].source == str(tmp_path / "data")
     assert options.process.environment == ("X=1",)
-
-
-NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
-TEXTS = st.text(
-    st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_categories=["Cc", "Cs"]), max_size=12
-)
-PATHS = st.from_regex(r"/[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True)
-IDS = st.integers(0, 65535).map(str)
-
-
-@st.composite
-def apps(draw: st.DrawFn, name: str, after: str, volumes: list[str]) -> InputApp:
-    variables = draw(st.dictionaries(st.from_regex(r"[A-Z_]{1,5}", fullmatch=True), TEXTS, max_size=3))
-    dropped = draw(st.sampled_from([(), ("ALL",), ("KILL",)]))
-    chosen = capabilities.select((), dropped)
-    command = draw(st.lists(TEXTS.filter(bool), max_size=3).map(tuple))
-    return InputApp(
-        "example.com/app:1",
-        AppOptions(
-            name=name,
-            after=(Dependency(after, "succeeded"),) if after else (),
-            process=Overrides(
-                command=command or None,
-                arguments=tuple(draw(st.lists(TEXTS, max_size=3))),
-                user=draw(st.none() | IDS | st.tuples(IDS, IDS).map(":".join)),
-                directory=draw(st.none() | PATHS),
-                environment=tuple(f"{key}={value}" for key, value in variables.items()),
-            ),
-            isolation=Isolation(
-                capabilities=chosen,
-                limits=Limits(cpus=draw(st.integers(0, 9999)), memory=draw(st.integers(0, 1 << 40))),
-                no_new_privileges=draw(st.booleans()),
-                user_namespace="auto",
-            ),
-            mounts=tuple(Mount(path, path) for path in draw(st.lists(PATHS, max_size=2, unique=True))),
-            volumes=tuple(
-                VolumeMount(volume=volume, target=f"/v/{volume}", read_only=draw(st.booleans()))
-                for volume in volumes
-            ),
-            read_only=draw(st.booleans()),
-        ),
-    )
-
-
-@st.composite
-def pods(draw: st.DrawFn) -> PodInput:
-    volumes = [
-        Volume(name=f"v{number}", files=draw(st.dictionaries(NAMES, st.binary(max_size=9), max_size=2)))
-        for number in range(draw(st.integers(0, 2)))
-    ]
-    names = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
-    first = draw(st.integers(0, len(names) - 1))
-    mounted = [volume.name for volume in volumes]
-    listed = [
-        draw(apps(name, names[min(number, first) - 1] if min(number, first) else "", mounted))
-        for number, name in enumerate(names)
-    ]
-    name = draw(NAMES)
-    return PodInput(
-        name=name,
-        apps=tuple(listed),
-        labels=draw(st.dictionaries(NAMES, TEXTS, max_size=2)),
-        hostname=draw(st.just(name) | NAMES),
-        names=NameResolution(
-            hosts=draw(st.sampled_from([(), (("10.0.0.1", "db"), ("10.0.0.1", "cache"))])),
-            servers=draw(st.sampled_from([(), ("9.9.9.9",)])),
-            options=draw(st.sampled_from([(), ("ndots:2", "rotate")])),
-            copies_host=draw(st.booleans()),
-        ),
-        network=draw(st.sampled_from(["", "host"])),
-        publish=tuple(
-            PortRequest(container=port, candidates=(port,), protocol=draw(st.sampled_from(["tcp", "udp"])))
-            for port in draw(st.lists(st.integers(1, 65535), max_size=2, unique=True))
-        ),
-        volumes=tuple(volumes),
-        shares_pids=draw(st.booleans()),
-    )
-
-
-@settings(max_examples=40, phases=[Phase.explicit, Phase.generate])  # shrinking a whole pod takes minutes
-@given(pods())
-def test_a_pod_that_is_written_as_kubernetes_is_the_same_when_it_is_read(pod: PodInput) -> None:
-    text, omitted = write_pod(pod)
-    assert omitted == ()
-    assert read(text) == pod
-
-
-def test_what_kubernetes_cannot_say_is_named() -> None:
-    pod = read(COMPOSE.replace("    <<: {}\n", ""), {"TAG": "2"})
-    _, omitted = write_pod(pod)
-    assert omitted == (
-        "that web waits for others",
-        "variables that are copied from the environment",
-        "the file system in memory at /tmp",
-        "rlimits of web",
-    )

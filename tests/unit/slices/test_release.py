@@ -10,6 +10,13 @@ import pytest
 from pumice.errors import SliceError, StoreError
 from pumice.slices.release import load_release, parse_release, read_files
 from pumice.store.home import Home
+from tests.support.slice_tables import (
+    ONE,
+    WRONG_DEFINITIONS,
+    WRONG_PATHS,
+    WRONG_RELEASE_FILES,
+    definition,
+)
 from tests.support.slices import list_problems, release_file, write_release
 
 GOOD = """\
@@ -67,145 +74,19 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (bins.line, bins.mutate_line, rules["/usr/bin/tool"].line) == (6, 19, 10)
 
 
-def definition(contents: str = "", *, more: str = "", name: str = "bins") -> str:
-    return f"package: tool\n{more}slices:\n  {name}:\n    contents:\n      {contents}\n"
-
-
-ESSENTIAL_MAP = "essential: {tool_libs: {arch: i386}}\n"
-PROBLEMS = [
-    # Paths
-    ("usr/bin/x:", "'usr/bin/x' is not a path of a slice"),
-    ("/usr//x:", "'/usr//x' is not a path of a slice"),
-    ("/usr/../etc/passwd:", "'/usr/../etc/passwd' is not a path of a slice"),
-    ("/usr/./x:", "'/usr/./x' is not a path of a slice"),
-    ("/:", "'/' is not a path of a slice"),
-    ('"/a\\tb":', "'/a\\tb' is not a path of a slice"),
-    (f"? /{'a' * 520}*\n      :", "the pattern is longer than 512 characters"),
-    # Options
-    ("/x: {make: true}", "a directory to make must end with '/'"),
-    ("/x: {text: a, symlink: b}", "the path has several contents: text, symlink"),
-    ("/x/: {make: true, copy: /y/}", "the path has several contents: make, copy"),
-    ("/x*: {text: a}", "a path with wildcards cannot have 'text'"),
-    ("/x*: {mode: 0644}", "a path with wildcards cannot have 'mode'"),
-    ("/x*: {prefer: other}", "a path with wildcards cannot have 'prefer'"),
-    ("/x?: {copy: /y}", "a path with wildcards cannot have 'copy'"),
-    ("/x/: {mutable: true}", "only a file that is copied or has a 'text' can be mutable"),
-    ("/x: {symlink: y, mutable: true}", "only a file that is copied or has a 'text' can be mutable"),
-    ("/x: {until: later}", "'until' cannot be 'later'"),
-    ("/x: {arch: m68k}", "'m68k' is not an architecture"),
-    ("/x: {arch: [amd64, m68k]}", "'m68k' is not an architecture"),
-    ("/x: {prefer: tool}", "a package cannot prefer itself"),
-    ("/x: {mode: a}", "'mode' must be a number"),
-    ("/x: {mode: 0888}", "'mode' must be an octal number"),
-    ("/x: {mode: 0o70000}", "'mode' is out of range"),
-    ("/x: {mutable: maybe}", "'mutable' must be true or false"),
-    ("/x: [a]", "the options of /x must be a mapping"),
-    ("/x: {text: [a]}", "'text' must be a string"),
-    # generate
-    ("/x: {generate: manifest}", "a path with 'generate' must be a directory with '/**'"),
-    ("/x*/**: {generate: manifest}", "a path with 'generate' must be a directory with '/**'"),
-    ("/x/**: {generate: manifest, mode: 0600}", "a path with 'generate' cannot have 'mode'"),
-    ("/x/**: {generate: manifest, until: mutate}", "a path with 'generate' cannot have 'until'"),
-]
-
-
-@pytest.mark.parametrize(("contents", "problem"), PROBLEMS)
+@pytest.mark.parametrize(("contents", "problem"), WRONG_PATHS)
 def test_a_wrong_path_is_refused_at_its_place(tmp_path: Path, contents: str, problem: str) -> None:
     (found,) = list_problems(write_release(tmp_path, {"tool": definition(contents)}))
     place, _, message = found.partition(": ")
     assert (place.rpartition(":")[0], message) == ("slices/tool.yaml:5", problem)
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        (definition(more=ESSENTIAL_MAP), "2:12: 'essential' must be a list"),
-        (definition(more="essential: [tool]\n"), "2:13: 'tool' is not a slice"),
-        (definition(name="b1"), "3:3: 'b1' is not a slice's name"),
-        (definition(name="Bins"), "3:3: 'Bins' is not a slice's name"),
-        ("package: other\n", "1:10: 'package' is 'other', and the file is for 'tool'"),
-        ("slices: {}\n", "1:1: 'package' is '', and the file is for 'tool'"),
-        ("package: tool\nslices: [a]\n", "2:9: 'slices' must be a mapping"),
-        ("package: tool\nslices: {bins: {hint: " + "x" * 41 + "}}\n", "2:23: the hint is not valid"),
-        (
-            "package: tool\nslices: {bins: {essential: [tool_bins]}}\n",
-            "2:29: the slice tool_bins requires itself",
-        ),
-        (
-            "package: tool\nessential: [tool_libs]\nslices: {libs: , bins: {essential: [tool_libs]}}\n",
-            "3:37: tool_bins requires tool_libs twice",
-        ),
-        (
-            "package: tool\nslices: {bins: {essential: [gone_libs]}}\n",
-            "2:29: tool_bins requires gone_libs, which does not exist",
-        ),
-        (
-            "package: tool\nslices: {aaa: {essential: [tool_bbb]}, bbb: {essential: [tool_aaa]}}\n",
-            "2:10: slices require each other: tool_aaa, tool_bbb",
-        ),
-        ("package: tool\npackage: tool\n", "2:1: duplicate key 'package', first used in line 1"),
-    ],
-)
+@pytest.mark.parametrize(("text", "problem"), WRONG_DEFINITIONS)
 def test_a_wrong_definition_is_refused_at_its_place(tmp_path: Path, text: str, problem: str) -> None:
     assert list_problems(write_release(tmp_path, {"tool": text}))[0] == f"slices/tool.yaml:{problem}"
 
 
-ONE = "{version: '1', suites: [s], components: [main], public-keys: [test-key]"
-
-
-@pytest.mark.parametrize(
-    ("chisel_yaml", "problem"),
-    [
-        ("format: v4\n", "chisel.yaml:1:9: format v4 is newer than this Pumice"),
-        ("format: chisel-v1\n", "chisel.yaml:1:9: unknown format 'chisel-v1'"),
-        ("archives: {}\n", "chisel.yaml:1:1: the release has no 'format'"),
-        ("", "chisel.yaml: the file has no release definition"),
-        (release_file(archives="archives: {}\n"), "chisel.yaml:1:1: the release has no archives"),
-        (
-            release_file(archives=f"archives: {{a: {ONE}}}, b: {ONE}}}}}\n"),
-            "the archive 'a' has no 'priority'",
-        ),
-        (
-            release_file(archives=f"archives: {{a: {ONE}, priority: 1}}, b: {ONE}, priority: 1}}}}\n"),
-            "the archives 'a' and 'b' have the same priority",
-        ),
-        (release_file(archives=f"archives: {{a: {ONE}, priority: 0}}}}\n"), "the priority 0 is out of range"),
-        (
-            release_file(archives=f"archives: {{a: {ONE}, priority: 1001}}}}\n"),
-            "the priority 1001 is out of range",
-        ),
-        (
-            release_file(archives=f"archives: {{a: {ONE}, default: true}}, b: {ONE}, default: true}}}}\n"),
-            "more than one archive is the default: a, b",
-        ),
-        (
-            release_file("v2", f"archives: {{a: {ONE}, default: true}}}}\n"),
-            "'default' is obsolete since format v2",
-        ),
-        (
-            release_file("v2", f"v2-archives: {{a: {ONE}}}}}\n"),
-            "'v2-archives' is obsolete since format v2",
-        ),
-        (
-            release_file(archives=f"archives: {{a: {ONE}}}}}\nv2-archives: {{a: {ONE}}}}}\n"),
-            "the archive 'a' is defined twice",
-        ),
-        (release_file(archives="archives: {a: {version: '1'}}\n"), "the archive 'a' has no 'suites'"),
-        (
-            release_file(archives=f"archives: {{a: {ONE.replace('test-key', 'gone')}}}}}\n"),
-            "the archive 'a' names the unknown public key 'gone'",
-        ),
-        (release_file().replace("id: ", "id: 0"), "has the id "),
-        (
-            release_file(maintenance="maintenance: {standard: 2023-06-10}\n"),
-            "'maintenance' has no 'end-of-life'",
-        ),
-        (
-            release_file(maintenance="maintenance: {standard: 2023-02-31, end-of-life: 2024-01-01}\n"),
-            "'standard' is not a date",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("chisel_yaml", "problem"), WRONG_RELEASE_FILES)
 def test_a_wrong_chisel_yaml_is_refused(tmp_path: Path, chisel_yaml: str, problem: str) -> None:
     folder = write_release(tmp_path, {"tool": GOOD}, release_file())
     (folder / "chisel.yaml").write_text(chisel_yaml)

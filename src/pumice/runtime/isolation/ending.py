@@ -33,7 +33,7 @@ def explain_end(code: int, launch: Launch, group: ControlGroup, started: int) ->
     if name:
         return f"the program was killed because its seccomp profile does not allow the system call {name}"
     reason = "the program was killed by SIGSYS, as for a system call that its seccomp profile does not allow"
-    return reason if os.geteuid() == 0 else f"{reason}; run as root to see which"
+    return f"{reason}; pass --explain to see which"
 
 
 def _memory_limit(launch: Launch) -> int:

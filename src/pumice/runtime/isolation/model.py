@@ -69,6 +69,7 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     added_capabilities: tuple[str, ...] = ()
     seccomp: str = DEFAULT_SECCOMP
+    explains_refused_calls: bool = False
     exact_filter: bool = False
     no_new_privileges: bool = True
     limits: Limits = Limits()

@@ -39,10 +39,9 @@ def read_compose(root: Node, decoder: NodeDecoder, folder: Path) -> PodInput | N
     if not compose.services:
         decoder.add_problem(compose.where, "the file has no services")
         return None
-    planner = ServicePlanner(compose, folder, decoder)
-    apps = [
-        InputApp(service.image, planner.plan(name, service)) for name, service in compose.services.items()
-    ]
+    name = _pod_name(compose.name or folder.name)
+    planner = ServicePlanner(compose, folder, name, decoder)
+    apps = [InputApp(service.image, planner.plan(key, service)) for key, service in compose.services.items()]
     services = compose.services.values()
     modes = {service.network_mode for service in services}
     for service in services:
@@ -56,7 +55,7 @@ def read_compose(root: Node, decoder: NodeDecoder, folder: Path) -> PodInput | N
     if len(hostnames) > 1:
         ignored.append("hostname: the services share the first one")
     return PodInput(
-        name=_pod_name(compose.name or folder.name),
+        name=name,
         apps=tuple(apps),
         hostname=next((service.hostname for service in services if service.hostname), ""),
         names=_plan_names(compose.services, decoder),

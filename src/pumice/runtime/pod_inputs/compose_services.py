@@ -19,6 +19,7 @@ from pumice.runtime.pod_inputs.environment_files import read_environment_file
 from pumice.runtime.pods.records import Dependency
 from pumice.runtime.process import Overrides
 from pumice.runtime.run_options import AppOptions, VolumeMount
+from pumice.runtime.volumes.volume_store import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +49,13 @@ def _command(value: Words | None) -> tuple[str, ...] | None:
 
 
 class ServicePlanner:
-    """Makes apps of services; relative paths are those of ``folder``."""
+    """Makes apps of services; relative paths are those of ``folder``, and volumes of ``project``."""
 
-    def __init__(self, compose: Compose, folder: Path, decoder: NodeDecoder) -> None:
+    def __init__(self, compose: Compose, folder: Path, project: str, decoder: NodeDecoder) -> None:
         self._compose = compose
         self._folder = folder
         self._decoder = decoder
+        self._project = project
         self.ignored: list[str] = []
         self.used_volumes: dict[str, None] = {}
         """The named volumes that services mount."""
@@ -182,6 +184,9 @@ class ServicePlanner:
                         hint="create the directory first",
                     )
                 mounts.append(Mount(str(source.resolve()), volume.target, volume.read_only))
+            elif volume.type == "volume" and volume.source in self._compose.volumes:
+                name = self._name_volume(volume.source)
+                mounts.append(Mount("", volume.target, volume.read_only, volume=name))
             elif volume.type == "volume":
                 name = volume.source or f"anonymous-{len(self.used_volumes)}"
                 self._use_volume(name, volume.where)
@@ -194,13 +199,17 @@ class ServicePlanner:
             mounts.append(Mount("", target, read_only, data, no_exec))
         return tuple(mounts), tuple(volumes)
 
+    def _name_volume(self, name: str) -> str:
+        """Return the name of a volume of the store, which outlives the pod (compose: ``PROJECT_NAME``)."""
+        fields = self._compose.volumes[name] or {}
+        if fields.get("name"):
+            return check_name(fields["name"])
+        is_external = fields.get("external") == "true"
+        return check_name(name if is_external or not self._project else f"{self._project}_{name}")
+
     def _use_volume(self, name: str, where: str) -> None:
         if not _VOLUME_NAME.fullmatch(name):
             raise UsageError(f"{name[:60]!r} is not a name for a volume", where=where)
-        if name in self._compose.volumes and name not in self.used_volumes:
-            self.ignored.append(
-                f"that the volume {name} is kept (it is removed with the pod; mount a directory)"
-            )
         self.used_volumes[name] = None
 
 

@@ -156,6 +156,8 @@ class _Writer:
         for mount in options.mounts:
             if mount.source:
                 yield _mount(self._host_volume(mount), mount.target, "", read_only=mount.read_only)
+            elif mount.volume:
+                self.omitted.append(f"the volume {mount.volume} at {mount.target}")
             else:
                 self.omitted.append(f"the file system in memory at {mount.target}")
         for volume in options.volumes:

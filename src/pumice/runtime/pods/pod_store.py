@@ -297,6 +297,27 @@ def remove_pod(home: Home, state: PodState) -> bool:
     return True
 
 
+def rename_pod(home: Home, state: PodState, name: str) -> None:
+    """Give a pod another name; raises PodError if another pod has it, and UsageError if it is not a name."""
+    check_name(name)
+    with home.lock(_LOCK):
+        for other in list_pods(home):
+            if other.pod.name == name and other.pod.id != state.pod.id:
+                raise PodError(f"the name {name!r} is in use by the pod {other.pod.id[:12]}")
+        pod = msgspec.structs.replace(state.pod, name=name)
+        # The apps first: if this is interrupted, the pod still has its old name.
+        for app in read_apps(state) if state.pod.apps else ():
+            _write_record(app.directory, msgspec.structs.replace(app.pod, app_of=name))
+        _write_record(state.directory, pod)
+
+
+def _write_record(directory: Path, pod: Pod) -> None:
+    temporary = directory / f".{_POD}"
+    with translate_os_errors(directory):
+        temporary.write_bytes(msgspec.json.encode(pod))
+        temporary.rename(directory / _POD)
+
+
 def choose_name(reference: str, pod_id: str) -> str:
     """Return a name for a pod: the last part of the image's name, and the beginning of the id."""
     repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pumice.runtime.network.host_ports import PublishedPort
 from pumice.runtime.network.keeper import records
-from pumice.runtime.pods import processes
+from pumice.runtime.pods import pod_store, processes
 from pumice.runtime.pods.execute import read_options
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def list_ports(state: PodState, home: Home) -> list[PublishedPort]:
 def read_attachment(state: PodState, home: Home) -> dict[str, Any]:
     """Return the record of the private network of a pod, empty if it has none; see `keeper.records`."""
     attachments = home.root / "networks" / "attachments"
-    # The files for name resolution that the pod has mounted are in the directory of its network.
-    for _, source, _ in read_options(state).mounts:
+    # The files for name resolution that each app has mounted are in the directory of the pod's network.
+    for _, source, _ in read_options(pod_store.read_apps(state)[0]).mounts:
         directory = Path(source).parent
         if directory.parent == attachments:
             return records.read_record(str(directory))

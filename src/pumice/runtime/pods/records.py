@@ -33,7 +33,7 @@ class Dependency(msgspec.Struct, frozen=True):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
-    """``pod.json``: what was started. It never changes.
+    """``pod.json``: what was started. Only the name can change.
 
     ``digest`` is that of the manifest that runs. ``created`` is a time in RFC 3339. ``run_options`` and
     ``run_arguments`` are what followed ``pumice run``, up to the image and from it on, in the working

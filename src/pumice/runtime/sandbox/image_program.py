@@ -39,6 +39,10 @@ def run_image_program(options: Options) -> int:
     streams = prepare_streams(options)
     if options.listen:
         from pumice.runtime.sandbox import activation  # noqa: F401 - while its file can be read
+    if options.explain and options.seccomp_fd >= 0:
+        from pumice.runtime.sandbox import refused_calls
+
+        options.refused_calls = refused_calls.start_reporter(options.seccomp_fd)
     if options.fly:
         return _run_beside_host(options, streams)
     prepare_limits(options)

@@ -43,6 +43,8 @@ class Options:
     # --map-info FD --map-ready FD: give all ids to the child that PROGRAM names on a pipe; then answer
     map_info = map_ready = -1
     map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
+    explain = False  # --explain: say which system calls the filter refuses
+    refused_calls = -1  # set by the sandbox: a socket of `refused_calls`
     seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
     new_privileges = False  # --new-privileges: let set-id programs take effect
     oom_score = ""  # --oom-score N
@@ -120,6 +122,7 @@ _SWITCHES = (
     "init",
     "terminal",
     "own_terminal",
+    "explain",
     "new_privileges",
     "fly",
     "hold",

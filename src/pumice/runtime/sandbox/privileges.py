@@ -27,5 +27,12 @@ def drop_privileges(options: Options) -> None:
 
 def install_filter(options: Options) -> None:
     """Deny system calls to this process and its children."""
-    if options.seccomp_fd >= 0:
-        syscalls.install_seccomp_filter(os.pread(options.seccomp_fd, _MAX_FILTER, 0))
+    if options.seccomp_fd < 0:
+        return
+    program = os.pread(options.seccomp_fd, _MAX_FILTER, 0)
+    if options.refused_calls >= 0:
+        from pumice.runtime.sandbox import refused_calls  # imported when its process was started
+
+        refused_calls.install_filter(program, options.refused_calls)
+    else:
+        syscalls.install_seccomp_filter(program)

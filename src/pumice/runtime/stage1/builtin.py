@@ -85,6 +85,8 @@ def _isolation_options(container: Container) -> Iterator[str]:
     yield from ("--ambient", _numbers(isolation.added_capabilities))
     if isolation.exact_filter:
         yield "--exact-filter"
+    if isolation.explains_refused_calls:
+        yield "--explain"
     if not isolation.no_new_privileges:
         yield "--new-privileges"
     yield from limit_options(isolation)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pumice.errors import FetchError, UsageError
+from pumice.formats import torrent
+from pumice.swarm import session
+from pumice.swarm.session import SwarmSession, require_library, trusted_trackers
+
+
+def test_a_session_talks_to_nobody_by_itself() -> None:
+    with SwarmSession(require_library(), listen="127.0.0.1:0") as opened:
+        settings = opened._session.get_settings()
+    for name in ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp"):
+        assert settings[name] is False
+    assert settings["webtorrent_stun_server"] == ""
+
+
+def test_without_libtorrent_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libtorrent", None)
+    with pytest.raises(UsageError, match="not installed") as caught:
+        require_library()
+    assert "pumice[p2p]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_trusted"),
+    [
+        ("http://registry.example:6969/announce", True),
+        ("https://registry.example/announce", True),
+        ("http://other.example/announce", False),
+        ("http://registry.example.evil.example/announce", False),
+        ("http://user@other.example#registry.example/", False),
+        ("udp://registry.example:6969", False),
+        ("http://127.0.0.1/announce", False),
+        ("http://[::1/announce", False),
+        ("", False),
+    ],
+)
+def test_only_trackers_on_the_host_of_the_torrent_are_contacted(url: str, is_trusted: bool) -> None:
+    assert trusted_trackers([url], "registry.example") == ([url] if is_trusted else [])
+
+
+def test_an_origin_that_fails_ends_the_download_if_there_are_no_peers(tmp_path: Path) -> None:
+    def fail(start: int, length: int) -> object:
+        yield bytes(min(length, 1000))
+        raise FetchError("the origin broke")
+
+    data = torrent.make_torrent("content", 3_000_000, [bytes(3_000_000)])
+    with (
+        SwarmSession(require_library(), listen="127.0.0.1:0") as opened,
+        pytest.raises(FetchError, match="the origin broke"),
+    ):
+        opened.download(torrent.read_torrent(data), data, tmp_path, [], fail)  # type: ignore[arg-type]  # yields bytes
+
+
+def test_closing_the_session_ends_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = torrent.make_torrent("content", 3_000_000, [bytes(3_000_000)])
+    opened = SwarmSession(require_library(), listen="127.0.0.1:0")
+
+    def close(start: int, length: int) -> object:
+        opened.close()
+        yield b""
+
+    with pytest.raises(FetchError, match="cancelled"):
+        opened.download(torrent.read_torrent(data), data, tmp_path, [], close)  # type: ignore[arg-type]  # yields bytes
+    assert session.load_library() is not None

@@ -368,7 +368,7 @@ TABLE = [
     ("key generate --output nowhere/key", 2, "cannot ask for the key's passphrase"),
     ("key import empty", 8, "the file has no PEM or OpenPGP key"),
     ("key export nosuch", 7, "no such key 'nosuch'"),
-    ("sign", 2, "required: REF, --key"),
+    ("sign", 2, "REF is missing"),
     (f"sign {IMAGE}", 2, "--key is missing"),
     (f"sign {IMAGE} --key folder", 7, "cannot read the file: is a directory"),
     (f"sign {IMAGE} --key noise", 8, "the file is not a private key"),

@@ -36,10 +36,11 @@ HOSTS = re.compile(
     | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
     | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
     | (www\.)?(gnu|kernel|apache)\.org
+    | (10|169\.254|192\.168)(\.\d{1,3})+             # addresses of no public host
     | token\.actions\.githubusercontent\.com       # the issuer of identities of workflows
     """
 )
-URL = re.compile(r"https?://([^/\s\"'`<>(){}|\\,;:]+)")
+URL = re.compile(r"https?://([^/?\s\"'`<>(){}|\\,;:]+)")
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import registry, scenarios, sizes, slices, starts
+from bench import registry, scenarios, sizes, slices, slim_sizes, starts
 from bench.measure import interleave, ratio
 from bench.mirror import serve
 from bench.plot import plot
@@ -113,6 +113,8 @@ elif sys.argv[1:2] == ["run"]:
     starts.main(sys.argv[2:])
 elif sys.argv[1:2] == ["sizes"]:
     sizes.main(sys.argv[2:])
+elif sys.argv[1:2] == ["slim"]:
+    slim_sizes.main(sys.argv[2:])
 elif sys.argv[1:2] == ["slices"]:
     slices.main(sys.argv[2:])
 else:

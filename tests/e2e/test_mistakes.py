@@ -122,7 +122,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("push hello", 2, "'hello' does not name a registry", "pumice push REF HOST/NAME:TAG"),
     ("serve --port 5000", 2, "no option '--port'", "--listen HOST:PORT"),
     # signatures
-    (f"sign {IMAGE}", 2, "--key is missing", "usage: pumice sign [OPTION...] --key KEY REF"),
+    (f"sign {IMAGE}", 2, "--key is missing", "pass --key KEY, --keyless in a CI job"),
     (f"sign --yes --key k {IMAGE}", 2, "no option '--yes'", "drop the option"),
     (f"sign --key cosign.key {IMAGE}", 7, "no such key 'cosign.key'", "pumice key generate"),
     (f"verify {IMAGE} --certificate-identity a", 2, "no option '--certificate-identity'", "--identity WHO"),

@@ -20,12 +20,14 @@ from pumice.store.home import Home
 from tests.support import registry as support
 from tests.support import trust_world
 from tests.support.registry import Registry
+from tests.support.slices import release_file, write_release
 from tests.support.trust_world import TrustWorld
 from tools import schemas
 
 HOST = "HOST"
 """Stands for the registry."""
 KEY = ("--key", "release.pub")
+MIRROR = "/MIRROR"
 COMMAND_LINES = {
     "catalog": ["catalog", HOST],
     "check": ["check", "oci:out"],
@@ -46,6 +48,7 @@ COMMAND_LINES = {
     "resolve": ["resolve", "oci:out"],
     "sbom": ["sbom", "oci:out"],
     "show": ["show", "recipe.yaml"],
+    "slice draft": ["slice", "draft", "hello", "--release", "./release", "--mirror", f"file:{MIRROR}"],
     "slice find": ["slice", "find", "openssl"],
     "slice list": ["slice", "list"],
     "status": ["status", "box"],
@@ -100,6 +103,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
         }
         record = {**fields, "boot": "", "time": "2026-01-02T03:04:06.000000Z"}
         (home.root / "pods" / pod.id / "started").write_text(json.dumps(record))
+    write_release(world.project / "release", {}, release_file("v3"))
     world.must("volume", "create", "data", "--label", "kind=test")
     world.must("copy", "oci:out", "store:example.com/hello:1.0", "--insecure-options=image")
     return world
@@ -119,7 +123,10 @@ def host(world: TrustWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def run(host: str, capsys: pytest.CaptureFixture[str], command: str, *options: str) -> str:
-    arguments = [argument.replace(HOST, host) for argument in COMMAND_LINES[command]]
+    arguments = [
+        argument.replace(HOST, host).replace(MIRROR, str(Path("../mirror").resolve()))
+        for argument in COMMAND_LINES[command]
+    ]
     capsys.readouterr()
     assert main([*arguments, *options]) == 0
     return _DURATION.sub(r"\g<name>1.5", capsys.readouterr().out)
@@ -155,7 +162,10 @@ def test_a_template_is_applied(host: str, capsys: pytest.CaptureFixture[str], co
 def test_a_format_that_the_command_has_not_is_refused(
     host: str, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    arguments = [argument.replace(HOST, host) for argument in COMMAND_LINES[command]]
+    arguments = [
+        argument.replace(HOST, host).replace(MIRROR, str(Path("../mirror").resolve()))
+        for argument in COMMAND_LINES[command]
+    ]
     for text in ("jsn", "{{.Nothing}}", "{name}"):
         assert main([*arguments, "--format", text]) == 2
         out, err = capsys.readouterr()

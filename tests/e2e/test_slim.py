@@ -165,11 +165,22 @@ def test_mistakes_are_reported_before_anything_is_built(
     assert (result.code, message in result.stderr) == (2, True)
 
 
-def test_an_image_cannot_be_written_as_a_recipe(world: World) -> None:
+def test_the_recipe_of_an_image_is_restored_from_its_provenance(world: World) -> None:
     world.build()
-    result = world.run("slim", "example.com/hello:1.0", "--output", "x.yaml")
-    assert result.code == 2
-    assert "need a recipe" in result.stderr
+    result = report(world, "--output", "small.yaml", target="example.com/hello:1.0")
+    assert (result["verified"], patterns(result)) == (1, ["/usr/share/app-extra/"])
+    base = (world.project / "small.base.yaml").read_text()
+    assert base == (world.project / "recipe.yaml").read_text()
+    assert "extend: small.base.yaml" in (world.project / "small.yaml").read_text()
+    (world.project / "small.base.yaml").write_text("name: x\n")
+    other = world.run("slim", "example.com/hello:1.0", "--output", "small.yaml")
+    assert "is not the recipe of the image" in other.stderr
+
+
+def test_commands_for_an_image_without_output_are_refused(world: World) -> None:
+    world.build()
+    result = world.run("slim", "example.com/hello:1.0", "--verify", "/usr/bin/app")
+    assert (result.code, "--verify needs a recipe, or --output" in result.stderr) == (2, True)
 
 
 def test_without_strace_the_error_says_what_to_install(world: World, tmp_path: Path) -> None:

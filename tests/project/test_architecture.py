@@ -36,10 +36,11 @@ HOSTS = re.compile(
     | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
     | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
     | (www\.)?(gnu|kernel|apache)\.org
+    | (10|169\.254|192\.168)(\.\d{1,3})+             # addresses of no public host
     | token\.actions\.githubusercontent\.com       # the issuer of identities of workflows
     """
 )
-URL = re.compile(r"https?://([^/\s\"'`<>(){}|\\,;:]+)")
+URL = re.compile(r"https?://([^/?#\s\"'`<>(){}|\\,;:]+)")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -156,6 +157,7 @@ def test_no_file_contains_the_path_of_a_home_directory() -> None:
 
 def test_ci_installs_every_program_that_a_test_needs() -> None:
     packages = {
+        "busybox": "busybox-static",
         "bwrap": "bubblewrap",
         "gpg": "gnupg",
         "dpkg-deb": "dpkg-dev",

@@ -13,6 +13,9 @@ from tests.support import aci
 from tests.support.handmade import file, folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.handmade import Item
     from tests.support.websites import Website
 
 Out = pytest.CaptureFixture[str]
@@ -30,14 +33,21 @@ def read_fingerprint(key: str) -> str:
     return read_public_key(Path(key)).fingerprint
 
 
-def write_image(path: Path, name: str, version: str, motd: bytes = b"hello", **members: Any) -> str:
-    """Write an image for linux/amd64, and return its image ID."""
+def write_image(
+    path: Path,
+    name: str,
+    version: str,
+    motd: bytes = b"hello",
+    items: Sequence[Item] = (),
+    **members: Any,
+) -> str:
+    """Write an image for linux/amd64 with a text or other files, and return its image ID."""
     labels = [
         {"name": "version", "value": version},
         {"name": "os", "value": "linux"},
         {"name": "arch", "value": "amd64"},
     ]
-    items = [folder("etc"), file("etc/motd", motd)]
+    items = items or [folder("etc"), file("etc/motd", motd)]
     return aci.image(path, items, name=name, labels=labels, **members)
 
 

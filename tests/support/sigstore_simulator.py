@@ -52,9 +52,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instance:
-    """A certificate authority and two logs, with fresh keys."""
+    """A certificate authority and two logs, with fresh keys; certificates are issued at ``start``."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: datetime.datetime = START) -> None:
+        self.start = start
         self.authority, self.log, self.certificates = (
             ec.generate_private_key(ec.SECP256R1()) for _ in range(3)
         )
@@ -95,15 +96,15 @@ class Instance:
         """Return a bundle of a statement, signed by a key that is certified according to ``wish``."""
         wish = wish or Wish()
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._certificate(key, wish)
+        certificate = self.certificate(key.public_key(), wish)
         signature = key.sign(dsse.encode_pae(dsse.IN_TOTO, statement), ec.ECDSA(hashes.SHA256()))
         envelope = dsse.Envelope(dsse.IN_TOTO, statement, (dsse.Signature(signature),))
-        body = _body(envelope, certificate, statement if wish.logged is None else wish.logged)
+        body = log_body(envelope, certificate, statement if wish.logged is None else wish.logged)
         document = {
             "mediaType": sigstore.BUNDLE,
             "verificationMaterial": {
                 "certificate": {"rawBytes": _b64(_der(certificate))},
-                "tlogEntries": [self._entry(body, wish)],
+                "tlogEntries": [self.entry(body, wish)],
             },
             "dsseEnvelope": dsse.envelope_to_json(envelope),
         }
@@ -122,8 +123,8 @@ class Instance:
             .issuer_name(name)
             .public_key(self.authority.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(START - datetime.timedelta(days=365))
-            .not_valid_after(START + datetime.timedelta(days=36500))
+            .not_valid_before(self.start - datetime.timedelta(days=365))
+            .not_valid_after(self.start + datetime.timedelta(days=36500))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .add_extension(
@@ -132,7 +133,7 @@ class Instance:
             .sign(self.authority, hashes.SHA256())
         )
 
-    def _certificate(self, key: ec.EllipticCurvePrivateKey, wish: Wish) -> x509.Certificate:
+    def certificate(self, key: ec.EllipticCurvePublicKey, wish: Wish) -> x509.Certificate:
         """Issue a precertificate for the log, then the certificate with the log's timestamp."""
         identity: x509.GeneralName = x509.RFC822Name(wish.identity)
         if ":" in wish.identity:
@@ -143,13 +144,13 @@ class Instance:
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(self.root.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(START)
-            .not_valid_after(START + datetime.timedelta(minutes=10))
+            .not_valid_before(self.start)
+            .not_valid_after(self.start + datetime.timedelta(minutes=10))
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False)
             .add_extension(x509.SubjectAlternativeName([identity]), critical=True)
             .add_extension(x509.UnrecognizedExtension(_ISSUER, issuer), critical=False)
@@ -163,7 +164,7 @@ class Instance:
     def _timestamp(self, certificate: x509.Certificate) -> bytes:
         """Return a list of one signed certificate timestamp (RFC 6962, 3.2 and 3.3)."""
         precertificate = certificate.tbs_precertificate_bytes
-        moment = struct.pack("!Q", int(START.timestamp()) * 1000)
+        moment = struct.pack("!Q", int(self.start.timestamp()) * 1000)
         entry = (
             hashlib.sha256(_spki(self.authority)).digest()
             + struct.pack("!I", len(precertificate))[1:]
@@ -174,9 +175,9 @@ class Instance:
         timestamp = b"\0" + _key_id(self.certificates) + moment + b"\0\0" + b"\4\3" + _sized(signature)
         return _sized(_sized(timestamp))
 
-    def _entry(self, body: bytes, wish: Wish) -> dict[str, Any]:
+    def entry(self, body: bytes, wish: Wish) -> dict[str, Any]:
         """Return the log entry of ``body``, the second of three."""
-        moment = int(START.timestamp()) + wish.after
+        moment = int(self.start.timestamp()) + wish.after
         first, third = (_leaf(leaf_data) for leaf_data in (b"before", b"after"))
         root = _node(_node(first, _leaf(body)), third)
         note = f"{_ORIGIN} - 1\n3\n{_b64(root)}\n"
@@ -206,7 +207,7 @@ class Instance:
         }
 
 
-def _body(envelope: dsse.Envelope, certificate: x509.Certificate, statement: bytes) -> bytes:
+def log_body(envelope: dsse.Envelope, certificate: x509.Certificate, statement: bytes) -> bytes:
     """Return the body of Rekor's entry for an envelope."""
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     document = {

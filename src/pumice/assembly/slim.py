@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import shutil
 import tempfile
@@ -14,6 +16,7 @@ from pumice import files
 from pumice.assembly import locking
 from pumice.assembly.image_checks import open_checked_image
 from pumice.assembly.recipe_build import BuildSettings, build_recipe
+from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import deb822
 from pumice.image.inventory import read_inventory
 from pumice.image.layer_scan import STATUS
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from pumice.assembly.recipe_build import RecipeBuild
+    from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -134,3 +138,32 @@ def write_slim_recipe(path: Path, recipe_path: Path, plan: SlimPlan) -> None:
         base, plan, "Written by 'pumice slim': what nothing in the image reaches is left out."
     )
     files.replace(path, text.encode())
+
+
+def restore_recipe(image: Image, path: Path) -> None:
+    """Write the recipe of an image of one platform, from its provenance, to ``path``.
+
+    Raises ImageError for an image without a provenance of Pumice, and if there is another file at ``path``.
+    """
+    from pumice.evidence import attached_documents
+
+    statement = attached_documents.read_provenance(image)
+    if statement is None:
+        hint = "only images that Pumice built have one; name the recipe instead of the image"
+        raise ImageError("the image has no provenance with its recipe", where=image.root.digest, hint=hint)
+    text = _read_recipe(statement)
+    if path.exists() and path.read_bytes() != text:
+        raise ImageError("the file exists, and is not the recipe of the image", where=str(path))
+    files.replace(path, text)
+
+
+def _read_recipe(statement: Statement) -> bytes:
+    try:
+        parameter = statement.predicate["buildDefinition"]["externalParameters"]["recipe"]
+        text = base64.b64decode(parameter["content"], validate=True)
+        expected = parameter["digest"]["sha256"]
+    except (KeyError, TypeError, ValueError):
+        raise FormatError("the provenance does not contain the recipe") from None
+    if hashlib.sha256(text).hexdigest() != expected:
+        raise TrustError("the recipe in the provenance does not match its digest")
+    return text

@@ -157,7 +157,6 @@ OPTIONS: dict[str, dict[str, str]] = {
     "lock": {"--update": "pass --upgrade", "-U": "pass --upgrade"},
     "pull": {"-a": "pull each tag; 'pumice tags HOST/NAME' lists them", "--policy": "drop the option"},
     "sign": {
-        "--identity-token": "sign with a key: pass --key KEY",
         "--recursive": "all platforms are signed; drop the option",
         "-r": "all platforms are signed; drop the option",
         "--yes": "nothing is asked; drop the option",

@@ -43,6 +43,7 @@ RESULTS: dict[str, str] = {
     "sbom": "pumice.cli.sbom:SbomPackage[]",
     "show": "pumice.cli.show:EffectiveValues",
     "slice diff": "pumice.slices.comparison:ReleaseDifference",
+    "slice draft": "pumice.cli.slice.draft:SliceDraft[]",
     "slice find": "pumice.cli.slice.list:ListedSlice[]",
     "slice list": "pumice.cli.slice.list:ListedSlice[]",
     "slice missing": "pumice.assembly.slice_missing:WholePackage[]",

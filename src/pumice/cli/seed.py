@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import addresses, output
 from pumice.cli import arguments as command_line
+from pumice.cli.summaries import format_count
 from pumice.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -56,12 +57,23 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--announce-ip",
+        type=_parse_ip,
         metavar="ADDR",
         default="",
         help="address to tell trackers (default: the one they see)",
     )
     command_line.add_quiet_option(parser)
     return parser
+
+
+def _parse_ip(text: str) -> str:
+    """Return an IP address; raises UsageError."""
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise UsageError(f"{text[:100]!r} is not an IP address", hint="for example 192.0.2.1") from None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -92,10 +104,12 @@ def _run(options: argparse.Namespace, directory: Path, session: SwarmSession | N
         if not options.no_tracker:
             _start_tracker(tracker, options.tracker)
         seeded: dict[Path, bytes] = {}
-        while True:
+        _add_new(directory, seeded, tracker, session, progress)
+        if not seeded:
+            progress.warn(f"{directory} has no torrents yet: publish with --torrent")
+        while not select.select([stop], [], [], _RESCAN_SECONDS)[0]:
             _add_new(directory, seeded, tracker, session, progress)
-            if select.select([stop], [], [], _RESCAN_SECONDS)[0]:
-                return 0
+    return 0
 
 
 def _add_new(
@@ -116,13 +130,11 @@ def _add_new(
             session.seed(file.data, file.path, file.torrent.trackers)
     if new_files:
         progress.note(_describe(new_files, session is not None))
-    elif not seeded:
-        progress.warn(f"{directory} has no torrents yet: publish with --torrent")
 
 
 def _describe(files: Sequence[SeedableFile], is_shared: bool) -> str:
     size = output.format_size(sum(file.torrent.size for file in files))
-    return f"{'sharing' if is_shared else 'tracking'} {len(files)} torrents ({size})"
+    return f"{'sharing' if is_shared else 'tracking'} {format_count(len(files), 'torrent')} ({size})"
 
 
 def _start_tracker(tracker: Tracker, address: tuple[str, int]) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pumice.trust.image_signing import SigningResult
+
 _EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
 its build attached are signed as attestations. If the key has signed everything before, nothing is
 signed and the key is not opened. The digest is printed."""
@@ -30,12 +32,15 @@ def parser() -> argparse.ArgumentParser:
         "FILE.asc can be verified by pumice and gpg.",
         progress=False,
         epilog=_EPILOG,
-        examples=("pumice sign example.com/hello:1.0 --key release",),
+        examples=(
+            "pumice sign example.com/hello:1.0 --key release",
+            "pumice sign docker://registry.example/team/hello:1.0 --keyless",
+        ),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    signing.add_key_options(parser, openpgp=True)
+    signing.add_key_options(parser, openpgp=True, required=False)
     parser.add_argument(
         "--docker-reference",
         action="append",
@@ -52,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-evidence", dest="evidence", action="store_false", help="do not sign the attached documents"
     )
+    signing.add_keyless_options(parser.add_argument_group("signing without a key"))
     registries.options(parser)
     return parser
 
@@ -59,10 +65,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    if signing.is_openpgp_key(options.key):
-        return _sign_archive(options)
+    _check_options(options)
     from pumice.store.home import Home, locate
 
+    if options.key is None:
+        with Home(locate(os.environ)) as home:
+            return _print_result(signing.sign_reference_keyless(options.reference, home, options))
+    if signing.is_openpgp_key(options.key):
+        return _sign_archive(options)
     signer = signing.load_signer(options.key, options.passphrase_file)
     with Home(locate(os.environ)) as home:
         result = signing.sign_reference(
@@ -75,6 +85,27 @@ def main(arguments: Sequence[str]) -> int:
             timestamp=options.timestamp,
             connection=options,
         )
+    return _print_result(result)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    is_keyless = options.keyless or options.identity_token is not None
+    if options.key is None and not is_keyless:
+        raise UsageError(
+            "--key is missing", hint="pass --key KEY, --keyless in a CI job, or --identity-token FILE"
+        )
+    if options.key is not None and (is_keyless or options.trust_config is not None):
+        raise UsageError("a key and an identity cannot sign at once", hint="pass --key KEY or --keyless")
+    if options.keyless and options.identity_token is not None:
+        raise UsageError("there are two identities", hint="pass --keyless or --identity-token FILE")
+    if is_keyless and options.docker_reference:
+        raise UsageError(
+            "--docker-reference needs a key",
+            hint="skopeo and podman verify signatures by keys; pass --key KEY",
+        )
+
+
+def _print_result(result: SigningResult) -> int:
     print(output.printable(signing.describe_result(result)), file=sys.stderr)
     print(result.digest)
     return 0

@@ -33,12 +33,12 @@ def add_passphrase_option(parser: OptionGroup) -> None:
     )
 
 
-def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False) -> None:
+def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False, required: bool = True) -> None:
     """Add the options of a command that signs; with ``openpgp`` the key may be an OpenPGP key."""
     gpg = ", or gpg:ID" if openpgp else ""
     parser.add_argument(
         "--key",
-        required=True,
+        required=required,
         metavar="KEY",
         help=f"private key: a file, or a name from 'pumice key list'{gpg}",
     )
@@ -46,6 +46,27 @@ def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False) -
         "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"
     )
     add_passphrase_option(parser)
+
+
+def add_keyless_options(parser: OptionGroup) -> None:
+    """Add the options that sign with a certificate instead of a key."""
+    parser.add_argument(
+        "--keyless",
+        action="store_true",
+        help="sign as the identity of this CI job, with a certificate from sigstore",
+    )
+    parser.add_argument(
+        "--identity-token",
+        type=Path,
+        metavar="FILE",
+        help="sign as the owner of the OpenID Connect token in FILE",
+    )
+    parser.add_argument(
+        "--trust-config",
+        type=Path,
+        metavar="FILE",
+        help="use the sigstore instance in this client trust configuration (default: the public one)",
+    )
 
 
 def add_identity_options(parser: OptionGroup, prefix: str) -> None:
@@ -149,6 +170,26 @@ def sign_reference(
             signed = image_signing.sign_docker_reference(*opened, signer, docker_reference, time=time)
         result = msgspec.structs.replace(result, is_new=result.is_new or signed.is_new)
     return result
+
+
+def sign_reference_keyless(reference: str, home: Home, options: argparse.Namespace) -> SigningResult:
+    """Sign the image of a REF as the owner of an identity token; ``options`` are those of ``sign``."""
+    from pumice.cli import registries
+    from pumice.trust import image_signing, keyless_signing
+
+    time = signing_time(options.timestamp)
+    token = (
+        keyless_signing.read_token(options.identity_token)
+        if options.identity_token
+        else keyless_signing.request_token()
+    )
+    with (
+        registries.open_to_sign(reference, home, options) as opened,
+        keyless_signing.open_keyless_signer(token, options.trust_config) as signer,
+    ):
+        return image_signing.sign_image_keyless(
+            *opened, signer, name=options.name, evidence=options.evidence, timestamp=time.required or time.now
+        )
 
 
 def _registry_names(reference: str, home: Home) -> list[str]:

@@ -137,8 +137,8 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
-    if recipe is None and (options.output or options.verify):
-        raise UsageError("--output and --verify need a recipe, not an image", hint="name the recipe")
+    if recipe is None and options.verify and not options.output:
+        raise UsageError("--verify needs a recipe, or --output", hint="add --output FILE")
     with (
         Home(locate(os.environ), progress=progress) as home,
         recipe_or_image.open_image(options, recipe, home, progress) as image,
@@ -176,6 +176,9 @@ def _slim(
     from pumice.slimming.reach import EntryPoints
 
     platform_image = reading.select_platform(image, options.platform)
+    recipe_path = options.recipe_path
+    if recipe is None and options.output:
+        recipe_path, recipe = _restore_recipe(options.output, platform_image)
     tests = tuple(recipe.tests) if recipe else ()
     verified = tuple(map(_read_command, options.verify))
     traced = _trace(options, tests, image, platform_image, home, progress)
@@ -203,7 +206,19 @@ def _slim(
     )
     if recipe is None or not (options.output or options.verify):
         return report
-    return _build_and_verify(options, recipe, slimmed, (*tests, *verified), report, home, progress)
+    return _build_and_verify(
+        options, (recipe_path, recipe), slimmed, (*tests, *verified), report, home, progress
+    )
+
+
+def _restore_recipe(output_path: Path, image: Image) -> tuple[Path, Recipe]:
+    """Write the recipe of an image beside the smaller one, which extends it, and load it."""
+    from pumice.assembly.slim import restore_recipe
+    from pumice.recipe.load import load_recipe
+
+    path = output_path.with_name(f"{output_path.stem}.base.yaml")
+    restore_recipe(image, path)
+    return path, load_recipe(path)
 
 
 def _measure(image: Image) -> int:
@@ -240,19 +255,23 @@ def _run_settings(options: argparse.Namespace) -> RunSettings:
 
 def _build_and_verify(
     options: argparse.Namespace,
-    recipe: Recipe,
+    source: tuple[Path, Recipe],
     slimmed: SlimmedImage,
     tests: Sequence[ImageTest],
     report: SlimReport,
     home: Home,
     progress: Progress,
 ) -> SlimReport:
-    """Build the smaller image, run the tests in it, and write the recipe; raises ImageError if one fails."""
+    """Build the smaller image, run the tests in it, and write the recipe; raises ImageError if one fails.
+
+    ``source`` is the recipe that the smaller one extends.
+    """
     from pumice.assembly.slim import build_slim, write_slim_recipe
     from pumice.image_tests import suite
 
+    recipe_path, recipe = source
     build = build_slim(
-        *(options.recipe_path, slimmed.plan, recipe_or_image.build_settings(options, recipe), home),
+        *(recipe_path, slimmed.plan, recipe_or_image.build_settings(options, recipe), home),
         arguments=dict(options.recipe_arguments),
         progress=progress,
     )
@@ -261,7 +280,7 @@ def _build_and_verify(
         if outcome.failures:
             raise _failed_test(outcome)
     if options.output:
-        write_slim_recipe(options.output, options.recipe_path, slimmed.plan)
+        write_slim_recipe(options.output, recipe_path, slimmed.plan)
     return msgspec.structs.replace(
         report,
         verified=len(tests),

@@ -7,22 +7,20 @@ a file of the image uses joins with its own dependencies, and only then do its o
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.omission.graph import Graph, make_graph
 from pumice.omission.model import RECIPE, Decision, OmittedPackage, Use
+from pumice.omission.providers import Providers
 from pumice.omission.tables import expand_family, hidden_uses, is_unused_path
 from pumice.omission.uses import FileUses, PackageUses, is_started_by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from pumice.packing.segments import Segment
-
-_ALTERNATIVE = re.compile(rb"--(?:install|slave)\s+(/\S+)")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +76,7 @@ class _Fixpoint:
         self._unused: dict[str, dict[str, Use]] = {}
         self._started: set[str] = set()
         self._waiting: dict[str, tuple[str, FileUses]] = {}
-        self._providers = _Providers(segments)
+        self._providers = Providers(segments)
         self.unread: list[str] = []
 
     def add(self, name: str) -> None:
@@ -177,51 +175,3 @@ class _Fixpoint:
     def _note_unused(self, package: str, user: str, file: FileUses, thing: str) -> None:
         use = Use(package=package, user=user, file=file.path, thing=thing)
         self._unused.setdefault(package, {}).setdefault(file.path, use)
-
-
-class _Providers:
-    """The package of each library, program and module, by the name that files use."""
-
-    def __init__(self, segments: Mapping[str, Segment]) -> None:
-        self.by_path: dict[str, str] = {}
-        self.by_soname: dict[str, str] = {}
-        self.by_module: dict[str, str] = {}
-        self._path_by_command: dict[str, str] = {}
-        for name in sorted(segments, reverse=True):
-            for item in segments[name].items:
-                self._add_path(name, item.entry.path, is_program=bool(item.entry.mode & 0o111))
-            for path in _alternative_links(segments[name]):
-                self._add_path(name, path, is_program=True)
-
-    def find_program(self, name: str) -> str | None:
-        """Return the package of a program, by its path or by the name of a command."""
-        return self.by_path.get(self.find_path(name))
-
-    def find_path(self, name: str) -> str:
-        """Return the path of a program, by its path or by the name of a command; empty if there is none."""
-        return name if "/" in name else self._path_by_command.get(name, "")
-
-    def _add_path(self, package: str, path: str, *, is_program: bool) -> None:
-        name = posixpath.basename(path)
-        self.by_path[path] = package
-        if ".so" in name:
-            self.by_soname[name] = package
-        if is_program and path.startswith(("usr/bin/", "usr/sbin/", "usr/games/")):
-            self._path_by_command[name] = path
-        if path.endswith(".pm") and "/perl" in path:
-            self.by_module[_module_of(path)] = package
-        elif path.startswith("usr/lib/python3/dist-packages/"):
-            self.by_module[path.split("/")[4].removesuffix(".py")] = package
-
-
-def _module_of(path: str) -> str:
-    """Return the file of a Perl module below its directory: it begins with the first capital letter."""
-    parts = path.split("/")
-    start = next((number for number, part in enumerate(parts) if part[:1].isupper()), len(parts) - 1)
-    return "/".join(parts[start:])
-
-
-def _alternative_links(segment: Segment) -> Sequence[str]:
-    """Return the links that a package registers with update-alternatives(1)."""
-    script = segment.facts.files.get("postinst", b"")
-    return [link.decode("utf-8", "replace").lstrip("/") for link in _ALTERNATIVE.findall(script)]

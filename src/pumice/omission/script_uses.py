@@ -48,6 +48,7 @@ _BACKTICK_COMMAND = re.compile(r"`\s{0,8}" + _NAME + r"(?=[\s`])")
 
 _PERL_MODULE = re.compile(r"^[ \t]*(?:use|require)[ \t]+([A-Z]\w*(?:::\w+)*)", re.MULTILINE)
 _PYTHON_MODULE = re.compile(r"^[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+_RUBY_MODULE = re.compile(r"^[ \t]*require[ \t(]+[\"']([a-z]\w*(?:/\w+)*)[\"']", re.MULTILINE)
 
 
 class ScriptUses(msgspec.Struct, frozen=True):
@@ -61,16 +62,23 @@ def read_script_uses(text: str, script: Script) -> ScriptUses:
     """Return what the script with this text and first line runs and loads."""
     base = posixpath.basename(script.env_command or script.interpreter)
     programs = dict.fromkeys(find_paths(text))
-    modules: list[str] = []
     if script.is_shell:
         programs |= dict.fromkeys(map(normalize, find_shell_commands(text)))
     else:
         programs |= dict.fromkeys(map(normalize, _find_called_commands(text)))
-    if base.startswith("perl"):
+    return ScriptUses(tuple(programs), find_modules(text, base))
+
+
+def find_modules(text: str, interpreter: str) -> tuple[str, ...]:
+    """Return the modules that a text loads, by the name of its interpreter; for Perl and Ruby, files."""
+    modules: list[str] = []
+    if interpreter.startswith("perl"):
         modules = [module.replace("::", "/") + ".pm" for module in _PERL_MODULE.findall(text)]
-    elif base.startswith("python"):
+    elif interpreter.startswith("python"):
         modules = _PYTHON_MODULE.findall(text)
-    return ScriptUses(tuple(programs), tuple(dict.fromkeys(modules)))
+    elif interpreter.startswith("ruby"):
+        modules = [f"{module}.rb" for module in _RUBY_MODULE.findall(text)]
+    return tuple(dict.fromkeys(modules))
 
 
 def find_shell_commands(text: str) -> list[str]:

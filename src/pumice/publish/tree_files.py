@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MODE, _DIRECTORY_MODE = 0o644, 0o755
+_MODE = 0o644
 """Web servers run as another user, whatever the umask is."""
 _LOCK = ".pumice-publish"
 SCRATCH = ".pumice-image-"
@@ -81,8 +81,8 @@ def link_file(path: Path, alias: Path) -> None:
 def _make_directories(directory: Path) -> None:
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        path.chmod(_DIRECTORY_MODE)
+        path.mkdir(0o755, exist_ok=True)
+        path.chmod(0o755)  # whatever the umask is
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
+    from pumice.trust.keyless_signing import KeylessSigner
     from pumice.trust.keys import PrivateKey, PublicKey
     from pumice.trust.signing_time import SigningTime
 
@@ -46,8 +47,9 @@ class Signer(msgspec.Struct, frozen=True):
 class SigningResult(msgspec.Struct, frozen=True):
     """The signed image, the name in its signature, and whether a signature was added.
 
-    ``attested`` has the predicate types of the documents that were signed with it; ``manifests`` the
-    digests of the manifests with the signatures, by the digest that they are about.
+    ``fingerprint`` is that of the key, or the identity that signed without one. ``attested`` has the
+    predicate types of the documents that were signed with it; ``manifests`` the digests of the manifests
+    with the signatures, by the digest that they are about.
     """
 
     digest: Digest
@@ -112,6 +114,35 @@ def sign_image(
     return SigningResult(
         *(image.root.digest, name, signer.public_key.fingerprint, key is not None), tuple(attested), manifests
     )
+
+
+def sign_image_keyless(
+    image: Image,
+    location: Attachment,
+    home: Home | None,
+    signer: KeylessSigner,
+    *,
+    name: str = "",
+    evidence: bool = True,
+    timestamp: int = 0,
+) -> SigningResult:
+    """Sign as `sign_image` does, with a certificate: each statement is a bundle with an entry in the log.
+
+    Earlier signatures stay, because each one has another certificate. ``timestamp`` is the signing time in
+    seconds since the epoch. Raises TrustError also if a service refuses a signature.
+    """
+    name = check_signed_name(image, name)
+    manifests: dict[Digest, tuple[Digest, ...]] = {}
+    attested: dict[str, None] = {}
+    for signed_image in _signed_images(image):
+        documents = list(_document_statements(signed_image, home, name)) if evidence else []
+        attested |= dict.fromkeys(statement.predicate_type for statement in documents)
+        manifests[signed_image.root.digest] = tuple(
+            sigstore_writer.attach_bundle(signed_image, location, signer.sign(statement.payload), statement)
+            for statement in (_signature_statement(signed_image, name, timestamp), *documents)
+        )
+    location.finish()
+    return SigningResult(image.root.digest, name, signer.title, True, tuple(attested), manifests)
 
 
 class _SignatureChanges(msgspec.Struct, frozen=True):

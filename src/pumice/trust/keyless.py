@@ -182,7 +182,7 @@ def verify_bundle(bundle: bytes, signed: bytes, root: bytes = b"") -> Certificat
     except PumiceError:
         raise
     except Exception as error:
-        raise TrustError(f"the certificate is not valid: {_summarize_error(error)}") from error
+        raise TrustError(f"the certificate is not valid: {summarize_error(error)}") from error
     if dsse.encode_pae(kind, payload) != signed or policy.certificate_identity is None:
         raise TrustError("the bundle signs other content")
     return policy.certificate_identity
@@ -224,13 +224,12 @@ def _read_issuer(cert: Any) -> str:
 
 def _make_verifier(root: bytes) -> Verifier:
     """Return the library's verifier; raises TrustError for an unusable trusted root."""
-    import logging
     import tempfile
 
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
-    logging.getLogger("sigstore").addHandler(logging.NullHandler())  # otherwise Python prints its messages
+    silence_library()
     try:
         if not root:
             return Verifier(trusted_root=TrustedRoot.from_file(str(_bundled_trusted_root())))
@@ -241,7 +240,14 @@ def _make_verifier(root: bytes) -> Verifier:
     except PumiceError:
         raise
     except Exception as error:
-        raise TrustError(f"cannot use the trusted root: {_summarize_error(error)}") from error
+        raise TrustError(f"cannot use the trusted root: {summarize_error(error)}") from error
+
+
+def silence_library() -> None:
+    """Discard the log messages of the library, which Python would print otherwise."""
+    import logging
+
+    logging.getLogger("sigstore").addHandler(logging.NullHandler())
 
 
 def _bundled_trusted_root() -> Path:
@@ -254,7 +260,7 @@ def _bundled_trusted_root() -> Path:
     return path
 
 
-def _summarize_error(error: Exception) -> str:
+def summarize_error(error: BaseException) -> str:
     """Return the first line of a library's error, printable and short."""
     text = (str(error) or type(error).__name__).strip().split("\n")[0]
     return "".join(c if c.isprintable() else "?" for c in text)[:200].rstrip(" .:")

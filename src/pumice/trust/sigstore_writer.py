@@ -160,9 +160,14 @@ def _encode_base64(data: bytes) -> str:
 def _write_bundle(
     image: Image, location: Attachment, key: PrivateKey, envelope: dsse.Envelope, statement: SignableStatement
 ) -> Digest:
-    uri = statement.predicate_type
     bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public_key.der))
-    layer = location.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
+    return attach_bundle(image, location, sigstore.encode_bundle(bundle), statement)
+
+
+def attach_bundle(image: Image, location: Attachment, bundle: bytes, statement: SignableStatement) -> Digest:
+    """Attach a bundle that signs a statement about the image's root; return the manifest's digest."""
+    uri = statement.predicate_type
+    layer = location.put(bundle, sigstore.BUNDLE)
     annotations = {
         sigstore.CONTENT: "dsse-envelope",
         sigstore.PREDICATE_TYPE: uri,

@@ -41,8 +41,6 @@ def test_options_that_ask_for_what_happens_anyway_are_accepted() -> None:
     words = ["-it", "-i", "-t", "--interactive", "--tty", "example.com/x:1", "-p"]
     options = parser.parse_args(words)
     assert (options.reference, options.arguments) == ("example.com/x:1", ["-p"])
-    for name in ("--tty",):
-        assert name not in parser.format_help()
 
 
 def test_the_short_forms_of_docker(tmp_path: Path) -> None:

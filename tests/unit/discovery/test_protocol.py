@@ -14,6 +14,7 @@ from pumice.discovery.protocol import Discovery, PageResponse
 from pumice.discovery.tags import TagResult, evaluate_tag
 from pumice.errors import FetchError, FormatError, UsageError
 
+ROOT = "https://example.com"
 LABELS = {"version": "1.0", "os": "linux", "arch": "amd64"}
 STANDARD = "https://storage.example.com/{os}/{arch}/{name}-{version}.{ext}"
 
@@ -46,7 +47,7 @@ def test_the_pages_of_a_name_are_its_own_and_those_of_its_parents() -> None:
     assert asked == [
         "https://example.com/a/b?ac-discovery=1",
         "https://example.com/a?ac-discovery=1",
-        "https://example.com?ac-discovery=1",
+        f"{ROOT}?ac-discovery=1",
     ]
 
 

@@ -17,6 +17,7 @@ from pumice.registry.reference import Repository
 from pumice.registry.retry import RetryPolicy
 
 PUBLIC, PRIVATE, LOOPBACK = "8.8.8.8", "10.1.2.3", "127.0.0.1"
+METADATA, HOME_ROUTER = "169.254.169.254", "192.168.1.1"
 Answer = Callable[[Request], Response]
 
 
@@ -103,9 +104,9 @@ def test_redirects_are_followed_to_other_hosts() -> None:
         ("https://[::1]/", "a local address"),
         ("https://localhost/", "a local address"),
         ("https://0x7f000001/", "a local address"),
-        ("https://169.254.169.254/latest/meta-data", "a local address"),
-        ("https://10.0.0.1/", "a private address"),
-        ("https://192.168.1.1/", "a private address"),
+        (f"https://{METADATA}/latest/meta-data", "a local address"),
+        (f"https://{PRIVATE}/", "a private address"),
+        (f"https://{HOME_ROUTER}/", "a private address"),
         ("https://[fd00::1]/", "a private address"),
         ("https://[::ffff:10.0.0.1]/", "a private address"),
     ],

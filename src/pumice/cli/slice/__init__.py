@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli.slice import check, diff, find, info, missing
+from pumice.cli.slice import check, diff, draft, find, info, missing
 from pumice.cli.slice import list as list_slices
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice slice``."""
     return command_line.make_action_parser(
         "slice",
-        "List, show, check and compare the slices of packages.",
-        (list_slices, info, find, check, missing, diff),
+        "List, show, check, compare and draft the slices of packages.",
+        (list_slices, info, find, check, missing, diff, draft),
         epilog=_EPILOG,
     )
 

@@ -1,0 +1,118 @@
+"""The slices for Debian that come with Pumice: images of them are built from the real archive, and used.
+
+The recipes are in tests/data/sliced, for bookworm; the table below has the names that differ in trixie.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pumice.slices import closure
+from pumice.slices.model import Release
+from pumice.slices.release import load_release
+from pumice.slices.releases import builtin_names, find_release
+from tests.support.docs import ROOT
+from tests.support.real import must
+
+RECIPES = ROOT / "tests/data/sliced"
+NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+SUITES = ("bookworm", "trixie")
+TRIXIE = {
+    "debian: bookworm": "debian: trixie",
+    "openjdk-17": "openjdk-21",
+    "php8.2": "php8.4",
+    "php-fpm8.2": "php-fpm8.4",
+    "libphp8.2": "libphp8.4",
+    "postgresql-15": "postgresql-17",
+    "postgresql-client-15": "postgresql-client-17",
+    "postgresql/15": "postgresql/17",
+    "libpython3.11": "libpython3.13",
+    "  - ruby-sdbm_modules\n": "",
+    "  - git_perl-scripts\n": "",
+    "  - php8.4-gd_modules\n": (
+        "  - php8.4-gd_modules\n  - libheif-plugin-dav1d_modules\n  - libheif-plugin-libde265_modules\n"
+    ),
+    "libssl3_": "libssl3t64_",
+    "  - redis-server_bins": "  - redis-server_bins\n  - valkey-server_bins\n  - valkey-tools_bins",
+}
+TARGETS = {  # MB of compressed layers
+    "hello-python": 12.0,
+    "static": 0.8,
+    "nginx": 6.0,
+    "java": 82.0,
+}
+SLICE = re.compile(r"[a-z0-9][a-z0-9.+-]*_[a-z][a-z0-9-]+")
+
+
+def recipe_text(name: str, suite: str) -> str:
+    text = (RECIPES / f"{name}.yaml").read_text()
+    if suite == "trixie":
+        for old, new in TRIXIE.items():
+            text = text.replace(old, new)
+    return text
+
+
+@cache
+def release(suite: str) -> Release:
+    return load_release(find_release(suite, Path()))
+
+
+def test_every_release_is_tested() -> None:
+    assert tuple(builtin_names()) == SUITES
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_release_covers_many_packages_and_every_package_is_in_a_tested_image(suite: str) -> None:
+    packages = release(suite).packages
+    assert len(packages) >= 250
+    selected = [str(item) for name in NAMES for item in yaml.safe_load(recipe_text(name, suite))["packages"]]
+    tested = {item.package for item in closure.select(release(suite), selected, "amd64")}
+    assert sorted(packages.keys() - tested) == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_definitions_do_not_name_versions_of_packages(suite: str) -> None:
+    """A Debian revision or an epoch in a path would stop the build with every update."""
+    revision = re.compile(r"[0-9]-[0-9]+(?:\+deb[0-9]+u[0-9]+|~deb[0-9])|\+deb[0-9]+u")
+    named = [
+        rule.path
+        for item in release(suite).all_slices()
+        for rule in item.contents
+        if revision.search(rule.path)
+    ]
+    assert named == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_program_needs_the_tools_of_packages(suite: str) -> None:
+    """What only package scripts use never comes along with the servers."""
+    servers = ["nginx_bins", "haproxy_bins", "redis-server_bins", "mariadb-server_bins", "bind9_bins"]
+    packages = {item.package for item in closure.select(release(suite), servers, "amd64")}
+    assert not packages & {"adduser", "debconf", "dpkg", "init-system-helpers", "perl-base", "passwd", "tar"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that the images of this file share, so that each package is cut once."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_of_slices_works(name: str, suite: str, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(RECIPES, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text(name, suite))
+    output = must(home, "test", path)
+    assert output.endswith(" 0 failed\n")
+    if name in TARGETS:
+        must(home, "build", path, "-o", f"oci:{tmp_path / 'out'}", "--no-store")
+        blobs = (blob.stat().st_size for blob in (tmp_path / "out/blobs").rglob("*") if blob.is_file())
+        assert sum(blobs) / 1e6 <= TARGETS[name]

@@ -1,4 +1,4 @@
-"""The command ``pumice rename``; `test_apps_of_pods` has more about names."""
+"""The command ``pumice rename``."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ def test_an_unknown_pod_cannot_be_renamed(person: Person) -> None:
     process = person.pumice("rename", "nothing", "other")
     assert process.returncode == 10
     assert "nothing" in process.stderr
+
+
+def test_a_running_pod_gets_a_name_that_no_other_has(person: Person) -> None:
+    pods.start(person, "--name", "before", "box:1", "sleep 600")
+    pods.start(person, "--name", "other", "box:1", "sleep 600")
+    process = person.pumice("rename", "before", "other")
+    assert process.returncode == 10
+    assert process.stderr.startswith("error: the name 'other' is in use by the pod ")
+    assert person.pumice("rename", "before", "-x").returncode == 2
+    pods.run_ok(person, "rename", "before", "after")
+    assert pods.status(person, "after")["state"] == "running"
+    pods.run_ok(person, "rm", "--force", "after", "other")

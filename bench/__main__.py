@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import registry, scenarios, sizes, slices, slim_sizes, starts
+from bench import appc, registry, scenarios, sizes, slices, slim_sizes, starts
 from bench.measure import interleave, ratio
 from bench.mirror import serve
 from bench.plot import plot
@@ -111,6 +111,8 @@ if sys.argv[1:2] == ["registry"]:
     registry.main(sys.argv[2:])
 elif sys.argv[1:2] == ["run"]:
     starts.main(sys.argv[2:])
+elif sys.argv[1:2] == ["appc"]:
+    sys.exit(appc.main(sys.argv[2:]))
 elif sys.argv[1:2] == ["sizes"]:
     sizes.main(sys.argv[2:])
 elif sys.argv[1:2] == ["slim"]:

@@ -92,11 +92,13 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "formats/apkstate.py",
         "image/layer_scan.py",
         "image/layer_links.py",
+        "appc/streams.py",
     ),
     "findings": (*_TREES, "checks/", "checks/data/"),
     "license": ("evidence/", "formats/"),
     "aci": ("appc/", "canonical.py", "digest.py", "formats/", "image/", "image/transports/"),
     "signatures": (
+        "appc/streams.py",
         "canonical.py",
         "decoding.py",
         "digest.py",

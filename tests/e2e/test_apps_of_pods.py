@@ -1,4 +1,4 @@
-"""Commands on one app of a pod of several, and the names of pods."""
+"""Commands on one app of a pod of several, and volumes of compose files."""
 
 from __future__ import annotations
 
@@ -72,19 +72,6 @@ def test_each_app_has_a_line_in_stats(person: Person, pair: str) -> None:
 
 def test_the_ports_of_a_pod_of_several_are_listed(person: Person, pair: str) -> None:
     assert pods.run_ok(person, "port", pair) == ""
-
-
-def test_a_pod_gets_another_name(person: Person) -> None:
-    pods.start(person, "--name", "before", "box:1", "sleep 600")
-    pods.start(person, "--name", "other", "box:1", "sleep 600")
-    process = person.pumice("rename", "before", "other")
-    assert process.returncode == 10
-    assert process.stderr.startswith("error: the name 'other' is in use by the pod ")
-    assert person.pumice("rename", "before", "-x").returncode == 2
-    pods.run_ok(person, "rename", "before", "after")
-    assert person.pumice("status", "before").returncode == 10
-    assert pods.status(person, "after")["state"] == "running"
-    pods.run_ok(person, "rm", "--force", "after", "other")
 
 
 def test_a_volume_that_a_compose_file_declares_outlives_the_pod(person: Person) -> None:

@@ -40,7 +40,7 @@ HOSTS = re.compile(
     | token\.actions\.githubusercontent\.com       # the issuer of identities of workflows
     """
 )
-URL = re.compile(r"https?://([^/?\s\"'`<>(){}|\\,;:]+)")
+URL = re.compile(r"https?://([^/?#\s\"'`<>(){}|\\,;:]+)")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -157,6 +157,7 @@ def test_no_file_contains_the_path_of_a_home_directory() -> None:
 
 def test_ci_installs_every_program_that_a_test_needs() -> None:
     packages = {
+        "busybox": "busybox-static",
         "bwrap": "bubblewrap",
         "gpg": "gnupg",
         "dpkg-deb": "dpkg-dev",

@@ -101,6 +101,8 @@ def open_compressor(compression: Compression, sink: Callable[[bytes | bytearray]
     """Return a compressor that passes its output to ``sink``, in the thread that calls `write`."""
     if compression == "gzip":
         return _MemberCompressor(sink, gzip.compress_member)
+    if compression == "none":
+        return _Batches(sink)
     return _SerialCompressor(_new_encoder(compression), sink)
 
 
@@ -154,6 +156,31 @@ class _MemberCompressor:
             self._sink(self._members.popleft().result())
 
 
+class _Batches:
+    """What is not compressed, in larger pieces: headers and padding have few bytes."""
+
+    def __init__(self, sink: Callable[[bytes | bytearray], object]) -> None:
+        self._sink = sink
+        self._batch = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if len(data) < _LEAST_ALONE:
+            self._batch += data
+            if len(self._batch) >= _BATCH:
+                self.close()
+        else:
+            self.close()
+            self._sink(bytes(data) if isinstance(data, memoryview) else data)
+
+    def close(self) -> None:
+        if self._batch:
+            self._sink(self._batch)
+            self._batch = bytearray()
+
+    def abandon(self) -> None:
+        self._batch = bytearray()
+
+
 class _Encoder(Protocol):
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -161,33 +188,30 @@ class _Encoder(Protocol):
 
 
 class _SerialCompressor:
-    """An encoder of the standard library, or none."""
+    """An encoder of a library."""
 
-    def __init__(self, encoder: _Encoder | None, sink: Callable[[bytes | bytearray], object]) -> None:
+    def __init__(self, encoder: _Encoder, sink: Callable[[bytes | bytearray], object]) -> None:
         self._encoder = encoder
         self._sink = sink
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        output = bytes(data) if self._encoder is None else self._encoder.compress(bytes(data))
+        output = self._encoder.compress(bytes(data))
         if output:
             self._sink(output)
 
     def close(self) -> None:
-        if self._encoder is not None:
-            self._sink(self._encoder.flush())
+        self._sink(self._encoder.flush())
 
     def abandon(self) -> None:
-        self._encoder = None
+        """Nothing runs that would have to end."""
 
 
-def _new_encoder(compression: Compression) -> _Encoder | None:
+def _new_encoder(compression: Compression) -> _Encoder:
     if compression == "xz":
         import lzma
 
         return lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, preset=_XZ_PRESET)
-    if compression == "zstd":
-        import zstandard
+    import zstandard
 
-        encoder: _Encoder = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj()
-        return encoder
-    return None
+    encoder: _Encoder = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj()
+    return encoder

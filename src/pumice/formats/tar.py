@@ -7,6 +7,7 @@ refuse sparse files, paths outside the root, and PAX global headers unless they 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -270,11 +271,16 @@ def _check_header(block: bytes) -> bytes:
 
 
 def _parse_number(block: bytes, start: int, end: int) -> int:
-    field = block[start:end]
+    return _parse_field(block[start:end])
+
+
+@lru_cache(maxsize=1024)  # modes, owners and times repeat
+def _parse_field(field: bytes) -> int:
     if field[0] & 0x80:
-        value = int.from_bytes(field, "big") & ((1 << (8 * (end - start) - 1)) - 1)
+        sign = 1 << (8 * len(field) - 1)
+        value = int.from_bytes(field, "big") & (sign - 1)
         if field[0] & 0x40:  # negative base-256, which only times before 1970 need
-            value -= 1 << (8 * (end - start) - 1)
+            value -= sign
     else:
         digits = field.strip(b"\0 ") or b"0"
         if digits.strip(b"01234567"):  # int() alone accepts 0o7, 1_0 and -1 too

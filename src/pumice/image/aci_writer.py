@@ -81,7 +81,7 @@ def scan_layers(layers: Sequence[Layer]) -> ScannedLayers:
     passwd: dict[Origin, bytes] = {}
 
     def read_entries(number: int, layer: Layer) -> Iterator[Entry]:
-        for position, (entry, body) in enumerate(layer.entries()):
+        for position, (entry, body) in enumerate(layer.entries(in_background=True)):
             if entry.path == _USERS and entry.kind == "file" and entry.size <= _MAX_USERS:
                 passwd[Origin(number, position)] = body.read()
             yield entry
@@ -119,7 +119,7 @@ def write_tree(
 
 def _read_contents(layers: Iterable[Layer]) -> Iterator[tuple[Origin, Entry, Body]]:
     for number, layer in enumerate(layers):
-        for position, (entry, body) in enumerate(layer.entries()):
+        for position, (entry, body) in enumerate(layer.entries(in_background=True)):
             yield Origin(number, position), entry, body
 
 

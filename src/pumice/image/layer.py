@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from pumice.appc.streams import BackgroundHash
 from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import tar
 from pumice.formats.compression import DecompressedStream
@@ -36,22 +37,26 @@ class Layer:
         self.diff_id = diff_id
         self._blobs = blobs
 
-    def open(self) -> LayerStream:
-        """Open the tar of the layer, decompressed according to its bytes, not to its media type."""
+    def open(self, *, in_background: bool = False) -> LayerStream:
+        """Open the tar of the layer, decompressed according to its bytes, not to its media type.
+
+        With ``in_background``, a thread computes its digest, which pays for large layers only.
+        """
         if self.descriptor.media_type.endswith("+encrypted"):
             raise ImageError(
                 f"the layer {self.descriptor.digest[:23]}… is encrypted",
                 hint="decrypt the image first: pumice copy --decryption-key FILE SRC DST",
             )
-        return LayerStream(self._blobs.open(self.descriptor.digest), self.descriptor.size, self.diff_id)
+        file = self._blobs.open(self.descriptor.digest)
+        return LayerStream(file, self.descriptor.size, self.diff_id, in_background=in_background)
 
-    def entries(self) -> Iterator[tuple[tar.Entry, tar.Body]]:
-        """Yield the entries of the layer in their order, each with its content.
+    def entries(self, *, in_background: bool = False) -> Iterator[tuple[tar.Entry, tar.Body]]:
+        """Yield the entries of the layer in their order, each with its content; see `open`.
 
         The content is verified after the last entry: raises TrustError if its digest is not the diff ID in
         the image's config, and FormatError for anything malformed.
         """
-        with self.open() as stream:
+        with self.open(in_background=in_background) as stream:
             for count, (entry, body) in enumerate(tar.read_entries(stream, skip_global_headers=True)):
                 if count >= _MAX_ENTRIES:
                     raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
@@ -62,7 +67,7 @@ class Layer:
 class LayerStream:
     """The bytes of a layer's tar archive; reading to the end and calling `finish` verifies them."""
 
-    def __init__(self, file: BinaryIO, size: int, diff_id: Digest) -> None:
+    def __init__(self, file: BinaryIO, size: int, diff_id: Digest, *, in_background: bool = False) -> None:
         self._file = file
         self._diff_id = diff_id
         self._hash = hashlib.sha256()
@@ -71,6 +76,7 @@ class LayerStream:
         except BaseException:
             file.close()
             raise
+        self._background = BackgroundHash(self._hash) if in_background else None
 
     @property
     def compression(self) -> str:
@@ -80,13 +86,15 @@ class LayerStream:
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; raises FormatError when damaged."""
         data = self._stream.read(size)
-        self._hash.update(data)
+        (self._background or self._hash).update(data)
         return data
 
     def finish(self) -> None:
         """Read the remaining bytes; raises TrustError if the content does not match the diff ID."""
         while self.read(_CHUNK):
             pass
+        if self._background:
+            self._background.finish()
         diff_id = "sha256:" + self._hash.hexdigest()
         if diff_id != self._diff_id:
             raise TrustError("the content of a layer does not match its diff ID", where=self._diff_id)
@@ -96,3 +104,5 @@ class LayerStream:
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
+        if self._background:
+            self._background.__exit__()

@@ -33,7 +33,7 @@ def test_without_libtorrent_the_error_says_how_to_install_it(monkeypatch: pytest
         ("https://registry.example/announce", True),
         ("http://other.example/announce", False),
         ("http://registry.example.evil.example/announce", False),
-        ("http://user@other.example#registry.example/", False),
+        ("http://registry.example@other.example/", False),
         ("udp://registry.example:6969", False),
         ("http://127.0.0.1/announce", False),
         ("http://[::1/announce", False),

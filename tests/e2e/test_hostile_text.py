@@ -242,6 +242,8 @@ ON_IMAGES: dict[str, list[list[str]]] = {
     "copy": [["oci:copied"], ["docker://HOST/a:1"], [EVIL]],
     "convert": [["aci:out.aci"], [f"aci:{EVIL}", "--name", EVIL]],
     "explain": [[EVIL]],
+    "slim": [[], ["--json"], ["--why", EVIL], ["--output", EVIL]],
+    "publish": [["--oci", "published"], ["--oci", EVIL], ["--oci", "published", "--name", EVIL]],
 }
 """Verbs that take an image, and what else to give them."""
 
@@ -349,6 +351,12 @@ OTHERS: dict[str, list[list[str]]] = {
         ["--identity-issuer", EVIL, "--identity-audience", EVIL, "--identities", EVIL],
         ["--identity-issuer", "text", "--identity-audience", EVIL, "--identities", "text"],
     ],
+    "attach": [[EVIL], ["evil", "--app", EVIL], ["evil", "--detach-keys", EVIL]],
+    "rename": [["evil", EVIL], [EVIL, "other"]],
+    "discover": [[EVIL], [f"example.com/{EVIL}"], [f"127.0.0.1/a,{EVIL}=b", "--port", "1"]],
+    "fetch": [[EVIL], [f"oci:{EVIL}"], ["docker://HOST/a:1"]],
+    "publish": [["--appc", EVIL, "--url", EVIL], ["--oci", EVIL], [EVIL]],
+    "seed": [[EVIL], ["text", "--tracker", EVIL], ["text", "--announce-ip", EVIL]],
     "completion": [["bash"], [EVIL]],
     "rm": [[EVIL]],
     "run": [[EVIL]],

@@ -59,7 +59,6 @@ def parser() -> argparse.ArgumentParser:
         "--announce-ip",
         type=_parse_ip,
         metavar="ADDR",
-        default="",
         help="address to tell trackers (default: the one they see)",
     )
     command_line.add_quiet_option(parser)
@@ -90,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         return _run(options, directory, None)
     library = session.require_library()
     listen = addresses.format_url(*options.listen).removeprefix("http://")
-    with session.SwarmSession(library, listen=listen, announce_ip=options.announce_ip) as opened:
+    with session.SwarmSession(library, listen=listen, announce_ip=options.announce_ip or "") as opened:
         return _run(options, directory, opened)
 
 

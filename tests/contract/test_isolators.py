@@ -92,6 +92,8 @@ ELSEWHERE = {
     "--userns": "ids",
     "--volume": "only kvm does not share them",
     "--network host": "only kvm cannot have it",
+    "eventHandlers": "App Container images",
+    "socketActivated": "App Container images",
 }
 
 

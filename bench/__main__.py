@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import appc, registry, scenarios, sizes, slices, slim_sizes, starts
+from bench import appc, registry, scenarios, sizes, sliced_sizes, slices, slim_sizes, starts
 from bench.measure import interleave, ratio
 from bench.mirror import serve
 from bench.plot import plot
@@ -117,6 +117,8 @@ elif sys.argv[1:2] == ["sizes"]:
     sizes.main(sys.argv[2:])
 elif sys.argv[1:2] == ["slim"]:
     slim_sizes.main(sys.argv[2:])
+elif sys.argv[1:2] == ["sliced"]:
+    sliced_sizes.main(sys.argv[2:])
 elif sys.argv[1:2] == ["slices"]:
     slices.main(sys.argv[2:])
 else:

@@ -1,7 +1,6 @@
 """The slices for Debian that come with Pumice: images of them are built from the real archive, and used.
 
-The recipes are in tests/data/sliced, for bookworm; the table below has the names that differ in trixie.
-Together they have every package of the data. CI builds some of them, and `make soak` all.
+Together, the recipes have every package of the data. CI builds some of them, and `make soak` all.
 """
 
 from __future__ import annotations
@@ -19,31 +18,10 @@ from pumice.slices import closure
 from pumice.slices.model import Release
 from pumice.slices.release import load_release
 from pumice.slices.releases import builtin_names, find_release
-from tests.support.docs import ROOT
 from tests.support.real import must
 from tests.support.sampling import is_soak
+from tests.support.sliced_recipes import NAMES, RECIPES, SUITES, recipe_text
 
-RECIPES = ROOT / "tests/data/sliced"
-NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
-SUITES = ("bookworm", "trixie")
-TRIXIE = {
-    "debian: bookworm": "debian: trixie",
-    "openjdk-17": "openjdk-21",
-    "php8.2": "php8.4",
-    "php-fpm8.2": "php-fpm8.4",
-    "libphp8.2": "libphp8.4",
-    "postgresql-15": "postgresql-17",
-    "postgresql-client-15": "postgresql-client-17",
-    "postgresql/15": "postgresql/17",
-    "libpython3.11": "libpython3.13",
-    "  - ruby-sdbm_modules\n": "",
-    "  - git_perl-scripts\n": "",
-    "  - php8.4-gd_modules\n": (
-        "  - php8.4-gd_modules\n  - libheif-plugin-dav1d_modules\n  - libheif-plugin-libde265_modules\n"
-    ),
-    "libssl3_": "libssl3t64_",
-    "  - redis-server_bins": "  - redis-server_bins\n  - valkey-server_bins\n  - valkey-tools_bins",
-}
 TARGETS = {
     "bookworm": {"hello-python": 12.0, "static": 0.8, "nginx": 6.0, "java": 82.0},
     "trixie": {"hello-python": 13.0, "static": 0.8, "nginx": 7.0, "java": 82.0},
@@ -54,14 +32,6 @@ IN_CI = {
     "trixie": ("hello-python", "nginx", "python", "static", "web"),
 }
 IMAGES = [(name, suite) for suite in SUITES for name in (NAMES if is_soak() else IN_CI[suite])]
-
-
-def recipe_text(name: str, suite: str) -> str:
-    text = (RECIPES / f"{name}.yaml").read_text()
-    if suite == "trixie":
-        for old, new in TRIXIE.items():
-            text = text.replace(old, new)
-    return text
 
 
 @cache

@@ -186,9 +186,12 @@ def test_a_host_name_with_a_local_address_is_refused(host: str, method: str) -> 
         url = f"http://{host}:{address.rpartition(':')[2]}/v2/"
         transport = Urllib3Transport(environ={})
         try:
-            for rule in ({"refuse_local_address": True}, {"refuse_private_address": True}):
+            for request in (
+                Request(method, url, refuse_local_address=True),
+                Request(method, url, refuse_private_address=True),
+            ):
                 with pytest.raises(RegistryError, match="refusing a redirect to a local address"):
-                    transport.send(Request(method, url, **rule))
+                    transport.send(request)
             assert registry.log == []
             transport.send(Request("GET", url)).stream.close()
             assert len(registry.log) == 1

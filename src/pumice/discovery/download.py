@@ -1,7 +1,7 @@
 """Resumable downloads to a file (RFC 9110, 14): a broken connection, or a killed process, costs no bytes.
 
 What is there is only continued if the server names the same version of the file by a strong validator. The
-partial file is in ``tmp`` of the store, so a collection removes what nobody continues.
+partial file is in ``tmp`` of the store, so a collection removes what is incomplete.
 """
 
 from __future__ import annotations

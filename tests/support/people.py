@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import _cffi_backend
+import cryptography
 import deflate
 import msgspec
 import pytest
+import urllib3
 
 import pumice
 from pumice.store.home import Home
@@ -136,8 +139,9 @@ def _make(name: str, folder: Path, *, become: bool) -> Person:
     shutil.copytree(
         Path(pumice.__file__).parent, code / "pumice", ignore=shutil.ignore_patterns("__pycache__")
     )
-    shutil.copytree(Path(msgspec.__file__).parent, code / "msgspec")
-    shutil.copytree(Path(deflate.__file__).parent, code / "deflate")
+    for module in (msgspec, deflate, cryptography, urllib3):
+        shutil.copytree(Path(str(module.__file__)).parent, code / module.__name__)
+    shutil.copy(str(_cffi_backend.__file__), code)
     return Person(name, folder, prefix, _interpreter(prefix), str(code))
 
 

@@ -225,6 +225,7 @@ CHANGES: dict[str, Callable[[Place], object]] = {
     "an accepted image": lambda place: write(place.trust / "unsigned.d" / ("0" * 64), "x"),
     "a record of admitted versions": accept_newer,
     "a mark of a build": lambda place: write(place.store / "built" / manifest(place), ""),
+    "a mark of an archive": lambda place: write(place.store / "archives" / manifest(place), ""),
     "another signature": sign_again,
     "all signatures are gone": lambda place: (place.store / "referrers" / manifest(place)).unlink(),
     # The image.

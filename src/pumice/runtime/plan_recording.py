@@ -143,7 +143,7 @@ def _image(command: RunCommand, run: RepeatableRun, store: str) -> Iterator[Subj
         yield "stamp", f"{store}/{name}"
     for image in (run.image, run.platform_image):
         name = digest.hex_of(image.root.digest)
-        for directory in ("blobs/sha256", "built", "referrers"):
+        for directory in ("blobs/sha256", "built", "referrers", "archives"):
             yield "stamp", f"{store}/{directory}/{name}"
     for record in run.decision.records:
         yield "stamp", f"{store}/accepted/{digest.hex_of(digest.of(record.image.name.encode()))}"
@@ -151,7 +151,7 @@ def _image(command: RunCommand, run: RepeatableRun, store: str) -> Iterator[Subj
 
 def _list_directories(store: str) -> Iterator[Subject]:
     """Yield the directories of which `_image` yields files."""
-    for name in ("refs", "built", "referrers", "accepted"):
+    for name in ("refs", "built", "referrers", "accepted", "archives"):
         yield "stamp", f"{store}/{name}"
 
 

@@ -100,5 +100,5 @@ def test_ci_names_the_version_of_every_program_that_it_builds() -> None:
     lines = [line.strip().strip('"').split() for line in go_peers[1].splitlines()]
     names = {line[0] for line in lines}
     assert names == {"ace-validator", "chisel", "cosign2", "cosign3", "crane", "syft", "versitygw"}
-    assert all(len(line) == 4 and re.fullmatch(r"v\d+\.\d+\.\d+", line[3]) for line in lines)
+    assert all(len(line) == 5 and re.fullmatch(r"v\d+\.\d+\.\d+", line[4]) for line in lines)
     assert not re.search(r"\blatest\b", script)

@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,10 +93,12 @@ def test_skopeo_copies_all_platforms_and_lists_tags(
 
 @pytest.mark.peer("podman")
 def test_podman_pulls(server: Server, folder: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    storage = ["--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/run", "--storage-driver", "vfs"]
-    reference = f"{server.host}/{NAME}:1.0"
-    run("podman", *storage, "pull", "--quiet", reference, env=environment)
-    digest = run("podman", *storage, "inspect", "--format", "{{.Digest}}", reference, env=environment).strip()
+    with tempfile.TemporaryDirectory() as short:  # podman refuses a longer --runroot
+        storage = ["--root", f"{tmp_path}/root", "--runroot", short, "--storage-driver", "vfs"]
+        reference = f"{server.host}/{NAME}:1.0"
+        run("podman", *storage, "pull", "--quiet", reference, env=environment)
+        command = ("podman", *storage, "inspect", "--format", "{{.Digest}}", reference)
+        digest = run(*command, env=environment).strip()
     index = oci.read_index((folder / "tree/v2" / NAME / "manifests/1.0.ocii").read_bytes())
     assert digest in {root_digest(folder), *(child.digest for child in index.manifests)}
 

@@ -9,6 +9,7 @@ from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
+from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
@@ -41,11 +42,12 @@ def run_host_program(options: Options) -> int:
     else:
         enter_namespaces(options, flags)
     announce_namespace(options)
+    lifeline = Lifeline()
     child = os.fork()
     if child == 0:
         if options.shifted:
             become_root()
-        syscalls.end_with_parent()
+        lifeline.end_with_parent()
         mount_writable_root(options)
         if is_root and not options.shifted:
             freeze_devices()

@@ -11,6 +11,7 @@ from pumice.runtime.sandbox.descriptors import close_if_open
 from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.event_handlers import run_post_stop, run_pre_start
 from pumice.runtime.sandbox.execution import execute_as_user
+from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.privileges import drop_privileges
@@ -55,9 +56,10 @@ def run_image_program(options: Options) -> int:
     else:
         enter_user_namespace(options, flags, sources)
         announce_namespace(options)
+    lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        os._exit(_supervise(options, streams))
+        os._exit(_supervise(options, streams, lifeline))
     close_if_open(options.exec_fd)
     return streams.wait_for(child)
 
@@ -67,9 +69,10 @@ def _run_beside_host(options: Options, streams: Streams) -> int:
     prepare_limits(options)
     if os.geteuid() != 0:
         enter_user_namespace(options, 0)
+    lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        syscalls.end_with_parent()
+        lifeline.end_with_parent()
         os.umask(0o022)
         _confine(options, streams)
         if options.pre_start or options.post_stop:
@@ -91,11 +94,11 @@ def _run_between_handlers(options: Options, streams: Streams) -> int:
     return code
 
 
-def _supervise(options: Options, streams: Streams) -> int:
+def _supervise(options: Options, streams: Streams, lifeline: Lifeline) -> int:
     """Run the supervising process, with which all others end; start the program."""
     if options.shifted:
         become_root()
-    syscalls.end_with_parent()
+    lifeline.end_with_parent()
     syscalls.set_hostname(options.hostname)
     os.umask(0o022)
     if options.last_pid:

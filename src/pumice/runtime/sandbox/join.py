@@ -11,6 +11,7 @@ from pumice.runtime.sandbox.devices import reopen_devices
 from pumice.runtime.sandbox.errors import SetupError
 from pumice.runtime.sandbox.execution import execute_as_user
 from pumice.runtime.sandbox.group_members import members_path
+from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import prepare_limits
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -41,14 +42,15 @@ def run_in_container(options: Options) -> int:
     """
     streams = prepare_streams(options)
     prepare_limits(options)
+    lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        os._exit(_enter(options, streams))
+        os._exit(_enter(options, streams, lifeline))
     return streams.wait_for(child)
 
 
-def _enter(options: Options, streams: Streams) -> int:
-    syscalls.end_with_parent()
+def _enter(options: Options, streams: Streams, lifeline: Lifeline) -> int:
+    lifeline.end_with_parent()
     process = _process_id(options.join)
     flags = different_namespaces(process)
     _join_cgroups(process)

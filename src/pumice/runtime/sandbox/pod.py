@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.shifted_root import become_root
 from pumice.runtime.sandbox.signals import signal
@@ -40,9 +41,10 @@ def hold_namespaces(options: Options) -> int:
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     enter_user_namespace(options, _SHARED | namespace_flag(options))
     announce_namespace(options)
+    lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        _reap_orphans(options)
+        _reap_orphans(options, lifeline)
     wait_for_network(options)
     os.write(options.exec_fd, b"%d\n" % child)
     os.close(options.exec_fd)
@@ -56,14 +58,14 @@ def join_pod(options: Options, sources: Sources) -> None:
     os.close(options.pod)
 
 
-def _reap_orphans(options: Options) -> NoReturn:
+def _reap_orphans(options: Options, lifeline: Lifeline) -> NoReturn:
     """Be process 1 of the pod, with which all of its processes end.
 
     It has an empty root, because apps that share process ids can see this process.
     """
-    syscalls.end_with_parent()
     if options.shifted:
         become_root()
+    lifeline.end_with_parent()
     syscalls.set_hostname(options.hostname)
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)

@@ -15,7 +15,7 @@ FOLDER = Path(sandbox.__file__).parent
 PROGRAM = FOLDER / "__main__.py"
 STANDARD_MODULES = {
     *("__future__", "collections.abc", "typing", "types", "_signal", "signal", "ctypes", "errno", "os"),
-    *("stat", "struct", "sys", "fcntl", "select", "termios", "resource"),
+    *("stat", "struct", "sys", "fcntl", "select", "termios", "resource", "socket", "_socket"),
 }
 
 

@@ -1,0 +1,33 @@
+"""Ending with the parent, also with one that was killed before the child could ask for it."""
+
+from __future__ import annotations
+
+import os
+
+from pumice.runtime.sandbox import syscalls
+
+
+class Lifeline:
+    """A pipe whose writing end only the parent has: it is closed when the parent ends.
+
+    PR_SET_PDEATHSIG has no effect if the parent has ended already, and in a new process namespace, a child
+    cannot see whether it has. Create it before the fork; it stays open in the parent until that ends.
+    """
+
+    __slots__ = ("_reader", "_writer")
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+
+    def end_with_parent(self) -> None:
+        """Be killed when the parent ends; end now if it has. Call it in the child, after changes of user."""
+        syscalls.end_with_parent()
+        os.close(self._writer)
+        os.set_blocking(self._reader, False)
+        try:
+            has_ended = os.read(self._reader, 1) == b""
+        except BlockingIOError:
+            has_ended = False
+        os.close(self._reader)
+        if has_ended:
+            os._exit(1)

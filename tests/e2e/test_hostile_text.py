@@ -356,7 +356,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "discover": [[EVIL], [f"example.com/{EVIL}"], [f"127.0.0.1/a,{EVIL}=b", "--port", "1"]],
     "fetch": [[EVIL], [f"oci:{EVIL}"], ["docker://HOST/a:1"]],
     "publish": [["--appc", EVIL, "--url", EVIL], ["--oci", EVIL], [EVIL]],
-    "seed": [[EVIL], ["text", "--tracker", EVIL], ["text", "--announce-ip", EVIL]],
+    "seed": [[f"no{EVIL}"], ["text", "--tracker", EVIL], ["text", "--announce-ip", EVIL]],
     "completion": [["bash"], [EVIL]],
     "rm": [[EVIL]],
     "run": [[EVIL]],

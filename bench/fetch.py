@@ -1,4 +1,4 @@
-"""Measure how fast an image is fetched from a web server, compared with what it cannot be faster than.
+"""Measure how fast an image is fetched from a web server, compared with curl and its own slowest stage.
 
     python -m bench.fetch [--megabytes N] [--runs N] [--rate 125m]
 

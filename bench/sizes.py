@@ -47,9 +47,7 @@ def main(words: Sequence[str]) -> None:
         return  # results of a part are not stored
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.docs:
-        block = f"<!-- sizes -->\n{table(rows, published())}\n<!-- /sizes -->"
-        text = re.sub(r"<!-- sizes -->.*<!-- /sizes -->", lambda _: block, PAGE.read_text(), flags=re.DOTALL)
-        PAGE.write_text(text)
+        replace_table("sizes", table(rows, published()))
 
 
 def measure(recipe: Path, folder: Path) -> dict[str, object]:
@@ -93,6 +91,13 @@ def list_left_out(recipe: Path) -> list[str]:
         for path in rule.paths
     ]
     return [*effective.without, *paths]
+
+
+def replace_table(name: str, text: str) -> None:
+    """Replace the table ``name`` of the page by ``text``."""
+    block = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
+    pattern = rf"<!-- {name} -->.*<!-- /{name} -->"
+    PAGE.write_text(re.sub(pattern, lambda _: block, PAGE.read_text(), flags=re.DOTALL))
 
 
 def published() -> list[dict[str, str]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.sizes import HERE, PAGE, published
+from bench.sizes import HERE, published, replace_table
 from tests.support import sliced_recipes
 
 RESULTS = HERE / "results" / "sliced.json"
@@ -45,11 +44,7 @@ def main(words: Sequence[str]) -> None:
                 print(json.dumps(rows[-1]), flush=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.docs:
-        block = f"<!-- sliced -->\n{table(rows, published())}\n<!-- /sliced -->"
-        text = re.sub(
-            r"<!-- sliced -->.*<!-- /sliced -->", lambda _: block, PAGE.read_text(), flags=re.DOTALL
-        )
-        PAGE.write_text(text)
+        replace_table("sliced", table(rows, published()))
 
 
 def measure(name: str, suite: str, folder: Path) -> dict[str, int]:

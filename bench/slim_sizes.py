@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.sizes import HERE, PAGE, RECIPES, published
+from bench.sizes import HERE, RECIPES, published, replace_table
 
 RESULTS = HERE / "results" / "slim.json"
 NAMES = ("static", "nginx", "redis", "haproxy", "memcached", "python3")
@@ -40,9 +39,7 @@ def main(words: Sequence[str]) -> None:
         return  # results of a part are not stored
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.docs:
-        block = f"<!-- slim -->\n{table(rows, published())}\n<!-- /slim -->"
-        text = re.sub(r"<!-- slim -->.*<!-- /slim -->", lambda _: block, PAGE.read_text(), flags=re.DOTALL)
-        PAGE.write_text(text)
+        replace_table("slim", table(rows, published()))
 
 
 def measure(name: str, folder: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Serve one page that says what it runs on. Usage: hello.py [PORT]"""
+"""Serve one page that describes the system it runs on. Usage: hello.py [PORT]"""
 
 import platform
 import sys
@@ -26,7 +26,7 @@ class Hello(BaseHTTPRequestHandler):
 
 
 def page() -> str:
-    """Return the page; what is installed is told by dpkg's own status file."""
+    """Return the page; the list of packages is read from dpkg's status file."""
     status = Path("/var/lib/dpkg/status").read_text()
     release = platform.freedesktop_os_release()["PRETTY_NAME"]
     packages = sum(line.startswith("Package: ") for line in status.splitlines())

@@ -7,7 +7,10 @@ import os
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import SetupError
-from pumice.runtime.sandbox.syscalls import MS_BIND, MS_REC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class NewRoot:
@@ -41,18 +44,36 @@ class NewRoot:
         os.close(parent)
         return descriptor
 
-    def mount(self, source: str, path: str, kind: str | None, flags: int, data: str = "") -> None:
-        """Mount on ``path``; ``flags`` of a bind mount also apply to the mounts below it."""
+    def mount(
+        self,
+        source: str,
+        path: str,
+        kind: str | None,
+        flags: int,
+        data: str = "",
+        kernel_devices: Collection[int] = (),
+    ) -> None:
+        """Mount on ``path``; ``flags`` of a bind mount also apply to the mounts below it.
+
+        The path is looked up once, because another container may exchange a link in a volume at any time.
+        Raises SetupError, also if ``path`` is on one of ``kernel_devices``.
+        """
         try:
             target = self.ensure(path, directory=kind is not None or os.path.isdir(source))
-            syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags if kind else MS_BIND | MS_REC, data)
+            if os.fstat(target).st_dev in kernel_devices:
+                raise SetupError(f"cannot mount on {path}: it leads to files of the kernel")
+            if kind:
+                syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags, data)
+            else:
+                _bind(source, target, flags)
             os.close(target)
-            if not kind:
-                self._restrict(path, flags)
         except OSError as error:
             raise SetupError(f"cannot mount {kind or source} on {path} ({error.strerror})") from None
 
-    def _restrict(self, path: str, flags: int) -> None:
-        mount_point = self.open(path)
-        syscalls.add_mount_flags(mount_point, flags)
-        os.close(mount_point)
+
+def _bind(source: str, target: int, flags: int) -> None:
+    """Attach a copy of the mount at ``source``, which is restricted before anybody can use it."""
+    mount_copy = syscalls.clone_mount(source)
+    syscalls.add_mount_flags(mount_copy, flags)
+    syscalls.attach_mount_on(mount_copy, target)
+    os.close(mount_copy)

@@ -36,8 +36,7 @@ def change_root(options: Options, console: str) -> None:
             root.mount(path, path, None, 0)
     else:
         _mount_kernel_files(root, options, console)
-    _mount_volumes(root, options)
-    os.close(root.ensure(options.cwd, directory=True))
+    mount_volumes(root, options)
     os.fchdir(root.descriptor)
     if options.read_only:
         syscalls.mount("none", ".", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -63,12 +62,29 @@ def _set_sysctls(root: NewRoot, options: Options) -> None:
             raise SetupError(f"cannot set the sysctl {name} to {value} ({error.strerror})") from None
 
 
-def _mount_volumes(root: NewRoot, options: Options) -> None:
+def mount_volumes(root: NewRoot, options: Options) -> None:
+    """Mount the volumes, and create the working directory; raises SetupError."""
+    kernel = _kernel_devices(root)
     for path, mode in _SCRATCH_DIRECTORIES if options.read_only else ():
-        root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
+        root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}", kernel)
     for kind, source, target in options.mounts:
         if kind in ("tmpfs", "noexec_tmpfs"):
-            no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
-            root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, source or "mode=1777")
+            flags = MS_NOSUID | MS_NODEV | (MS_NOEXEC if kind == "noexec_tmpfs" else 0)
+            root.mount("tmpfs", target, "tmpfs", flags, source or "mode=1777", kernel)
         else:
-            root.mount(source, target, None, MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0))
+            flags = MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0)
+            root.mount(source, target, None, flags, "", kernel)
+    os.close(root.ensure(options.cwd, directory=True))
+
+
+def _kernel_devices(root: NewRoot) -> set[int]:
+    """Return the devices of /proc and /sys, if they are mounted already."""
+    devices = set()
+    for path in ("/proc", "/sys"):
+        try:
+            descriptor = root.open(path)
+        except OSError:
+            continue
+        devices.add(os.fstat(descriptor).st_dev)
+        os.close(descriptor)
+    return devices - {os.fstat(root.descriptor).st_dev}

@@ -37,7 +37,8 @@ _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT
 # These have the same number on every architecture.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 # linux/mount.h
-_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x80000, 0x100000, 4
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP = 1, 0x80000, 0x100000
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 _AT_FDCWD = -100
 # linux/signalfd.h
 _SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
@@ -101,6 +102,12 @@ def attach_mount(mount_copy: int, path: str) -> None:
     """Attach a mount at ``path``."""
     arguments = (mount_copy, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
     _check_result(path, _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
+
+
+def attach_mount_on(mount_copy: int, target: int) -> None:
+    """Attach a mount on a file or directory with a descriptor."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    _check_result("move_mount", _libc.syscall(_SYS_MOVE_MOUNT, mount_copy, b"", target, b"", flags))
 
 
 def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:

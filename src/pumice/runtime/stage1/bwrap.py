@@ -127,6 +127,14 @@ def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[st
         yield from ("--remount-ro", "/")
 
 
+def _tmpfs_options(data: str) -> Iterator[str]:
+    """Yield the size and mode of a tmpfs; bwrap has no other options for it."""
+    values = dict(part.partition("=")[::2] for part in (data or "mode=1777").split(","))
+    if "size" in values:
+        yield from ("--size", values["size"])
+    yield from ("--perms", values.get("mode", "1777"))
+
+
 class _MountPoints:
     """The mount points, with links resolved inside the root, as far as they are known before the start."""
 

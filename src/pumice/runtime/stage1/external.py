@@ -111,7 +111,8 @@ def check_mounts(container: Container, name: str) -> None:
         target = tree_lookup.resolve_with_mounts(Path(container.root), mount.target, mounted)
         if target is None or is_of_kernel(target):
             raise SandboxError(
-                f"{name} cannot use {mount.target!r}: it leads to files of the kernel, or through too many links",
+                f"{name} cannot use {mount.target!r}: it leads to files of the kernel,"
+                " or through too many links",
                 hint="use another path",
             )
         mounted[target] = mount.source

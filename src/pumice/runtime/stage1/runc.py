@@ -185,8 +185,8 @@ def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
     def memory(target: str, *options: str) -> dict[str, Any]:
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
-    def bind(source: str, target: str, *options: str) -> dict[str, Any]:
-        return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
+    def bind(source: str, target: str, *options: str, kind: str = "rbind") -> dict[str, Any]:
+        return {"destination": target, "type": "bind", "source": source, "options": [kind, *options]}
 
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
@@ -213,9 +213,9 @@ def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
         mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
     for mount in paths.mounts:
         if mount.source:
-            mounts.append(
-                bind(mount.source, mount.target, "nosuid", "nodev", "ro" if mount.read_only else "rw")
-            )
+            options = ("nosuid", "nodev", "ro" if mount.read_only else "rw")
+            kind = "rbind" if mount.recursive else "bind"
+            mounts.append(bind(mount.source, mount.target, *options, kind=kind))
         else:
             data = (mount.data or "mode=1777").split(",")
             no_exec = ("noexec",) if mount.no_exec else ()

@@ -38,9 +38,14 @@ def render(
     path: Path, dependencies: Sequence[Path], progress: Progress, *, non_standard: bool = False
 ) -> RenderedAci:
     """Return the image at ``path`` with its dependencies, which are in files. Raises PumiceError."""
+    paths = (path, *dependencies)
+    return render_read([aci_reader.read_aci(each, progress, non_standard=non_standard) for each in paths])
+
+
+def render_read(read: Sequence[ReadAci]) -> RenderedAci:
+    """Return the first image with its dependencies, which are among the others. Raises PumiceError."""
     from pumice.appc.labels import find_value
 
-    read = [aci_reader.read_aci(each, progress, non_standard=non_standard) for each in (path, *dependencies)]
     candidates = [_make_candidate(each) for each in read]
     layers = {candidate.image_id: each.layer for candidate, each in zip(candidates, read, strict=True)}
     visits = plan_rendering(candidates[0], candidates[1:])

@@ -108,7 +108,8 @@ def fetch_aci(
         image, layers = verified.read.image(), [verified.layer]
         if manifest.dependencies or manifest.path_whitelist:
             dependencies = fetcher.fetch_dependencies(verified.read)
-            image = aci_rendering.render_read([verified.read, *(each.read for each in dependencies)]).image
+            top, *others = [aci_rendering.make_renderable(each.read) for each in (verified, *dependencies)]
+            image = aci_rendering.render_images(top, others).image
             layers += [each.layer for each in dependencies]
         used = {descriptor.digest for descriptor in image.manifest().layers}
         yield FetchedAci(

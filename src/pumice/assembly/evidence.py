@@ -154,26 +154,26 @@ def _platform_artifacts(
     sources: EvidenceSources, architecture: str, image: PlatformImage, home: Home
 ) -> tuple[Descriptor, ...]:
     key = _key(sources, architecture, image.manifest.digest, image.facts, sources.files_digest)
-    evidence = _CACHE.get(home, key)
-    if evidence is None:
+
+    def write() -> Evidence:
         from pumice.assembly.evidence_writer import write_platform_evidence
 
-        evidence = write_platform_evidence(sources, architecture, image, home)
-        _CACHE.put(home, key, evidence, keep=[image.manifest.digest])
-    return evidence.artifacts
+        return write_platform_evidence(sources, architecture, image, home)
+
+    return _CACHE.get_or_compute(home, key, write, keep=[image.manifest.digest]).artifacts
 
 
 def _index_artifacts(
     sources: EvidenceSources, index: Descriptor, images: Mapping[str, PlatformImage], home: Home
 ) -> tuple[Descriptor, ...]:
     key = _key(sources, list(images), index.digest)
-    evidence = _CACHE.get(home, key)
-    if evidence is None:
+
+    def write() -> Evidence:
         from pumice.assembly.evidence_writer import write_index_evidence
 
-        evidence = write_index_evidence(sources, index, images, home)
-        _CACHE.put(home, key, evidence, keep=[index.digest])
-    return evidence.artifacts
+        return write_index_evidence(sources, index, images, home)
+
+    return _CACHE.get_or_compute(home, key, write, keep=[index.digest]).artifacts
 
 
 def _key(sources: EvidenceSources, *subject: object) -> Digest:

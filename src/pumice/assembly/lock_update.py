@@ -19,14 +19,14 @@ from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Requirements, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from pumice.assembly.connection import ArchiveConnection
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
     from pumice.progress import Progress
-    from pumice.recipe.lock import Role
+    from pumice.recipe.lock import LockedIndex, Role
     from pumice.recipe.model import Recipe, Request
     from pumice.slices.model import Release, Slice
 
@@ -53,20 +53,14 @@ def update_lock(
     unless everything is upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
     or UsageError.
     """
+    packages, indexes = _copy_packages(old_lock, set(architectures).difference(resolve_architectures))
     unpinned = _names_without_pin(old_lock, upgrade)
-    old_packages = old_lock.packages if old_lock else {}
-    packages = {
-        architecture: old_packages[architecture]
-        for architecture in architectures
-        if architecture in old_packages and architecture not in resolve_architectures
-    }
-    indexes = old_lock.indexes if old_lock and packages else ()
     release = load_recipe_release(recipe) if recipe.selected_slices else None
     if resolve_architectures:
         current_indexes = connection.load_indexes(resolve_architectures)
         indexes = tuple(dict.fromkeys((*current_indexes.locked, *indexes)))
         for architecture in resolve_architectures:
-            pins = _packages_to_keep(old_packages, architecture, unpinned)
+            pins = _packages_to_keep(old_lock, architecture, unpinned)
             needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
             universe = current_indexes.universe(architecture)
             resolved = _resolve(universe, needs, progress)
@@ -76,7 +70,7 @@ def update_lock(
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
-        packages={architecture: packages[architecture] for architecture in sorted(packages)},
+        packages=dict(sorted(packages.items())),
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         slices=release.digest if release else "",
         ids=old_lock.ids if old_lock else Ids(),
@@ -85,6 +79,16 @@ def update_lock(
     )
     lock = add_omission(lock, recipe, resolve_architectures, old_lock, progress)
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
+
+
+def _copy_packages(
+    old_lock: Lock | None, architectures: Iterable[str]
+) -> tuple[dict[str, tuple[LockedPackage, ...]], tuple[LockedIndex, ...]]:
+    """Return the packages of ``architectures`` that a lock has, and the indexes that they come from."""
+    if old_lock is None:
+        return {}, ()
+    packages = {name: old_lock.packages[name] for name in architectures if name in old_lock.packages}
+    return packages, old_lock.indexes if packages else ()
 
 
 def _add_sliced_packages(
@@ -211,20 +215,14 @@ def _lock_packages(
 
 
 def _packages_to_keep(
-    old_packages: Mapping[str, Sequence[LockedPackage]], architecture: str, unpinned: frozenset[str] | None
+    old_lock: Lock | None, architecture: str, unpinned: frozenset[str] | None
 ) -> list[LockedPackage]:
     """Return the packages to keep: of the same architecture, or for a new one those of another."""
-    if unpinned is None:
+    if unpinned is None or old_lock is None:
         return []
-    package_lists = (
-        [old_packages[architecture]] if architecture in old_packages else list(old_packages.values())[:1]
-    )
-    return [
-        package
-        for packages in package_lists
-        for package in packages
-        if package.role != "local" and package.name not in unpinned
-    ]
+    first = next(iter(old_lock.packages.values()), ())
+    packages = old_lock.packages.get(architecture, first)
+    return [package for package in packages if package.role != "local" and package.name not in unpinned]
 
 
 def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:

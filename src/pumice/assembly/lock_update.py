@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedIndex, Role
     from pumice.recipe.model import Recipe, Request
-    from pumice.slices.model import Release, Slice
+    from pumice.slices.model import Release
 
 _CONTROL_FIELDS = (
     "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
@@ -49,9 +49,8 @@ def update_lock(
     """Return a lock for ``architectures``, of which ``resolve_architectures`` are resolved again.
 
     The others are copied from ``old_lock``. ``upgrade`` names packages that lose their pins, together
-    with all packages of the same source (empty: all packages, None: none). The lock keeps its format
-    unless everything is upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
-    or UsageError.
+    with all packages of the same source (empty: all packages, None: none). A lock gets the newest format
+    only if everything is upgraded. Raises ResolveError, FetchError, TrustError or UsageError.
     """
     packages, indexes = _copy_packages(old_lock, set(architectures).difference(resolve_architectures))
     unpinned = _names_without_pin(old_lock, upgrade)
@@ -61,12 +60,10 @@ def update_lock(
         indexes = tuple(dict.fromkeys((*current_indexes.locked, *indexes)))
         for architecture in resolve_architectures:
             pins = _packages_to_keep(old_lock, architecture, unpinned)
-            needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
             universe = current_indexes.universe(architecture)
+            needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
             resolved = _resolve(universe, needs, progress)
-            if release:
-                slices = select_slices(recipe, release, architecture)
-                resolved = _add_sliced_packages(resolved, release, slices, universe, pins)
+            resolved = _add_slices(resolved, recipe, release, architecture, universe, pins)
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
@@ -91,15 +88,19 @@ def _copy_packages(
     return packages, old_lock.indexes if packages else ()
 
 
-def _add_sliced_packages(
+def _add_slices(
     resolved: Sequence[tuple[PackageRecord, Role]],
-    release: Release,
-    slices: Sequence[Slice],
+    recipe: Recipe,
+    release: Release | None,
+    architecture: str,
     universe: Universe,
     pins: Sequence[LockedPackage],
 ) -> list[tuple[PackageRecord, Role]]:
     """Return the resolved packages, and those of which the image has only slices, by name."""
+    if release is None:
+        return [*resolved]
     whole = {record.name for record, _ in resolved}
+    slices = select_slices(recipe, release, architecture)
     records = find_records(release, slices, universe, whole, {pin.name: pin for pin in pins})
     sliced: list[tuple[PackageRecord, Role]] = [(record, "slice") for record in records]
     return sorted([*resolved, *sliced], key=lambda item: item[0].name)

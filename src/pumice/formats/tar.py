@@ -316,11 +316,9 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
     if not link and kind in ("symlink", "hardlink"):
         link = block[157:257].split(b"\0", 1)[0]
     link_text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
-    mtime, uid, gid = (
-        _parse_number(block, 136, 148),
-        _parse_number(block, 108, 116),
-        _parse_number(block, 116, 124),
-    )
+    uid = _parse_number(block, 108, 116)
+    gid = _parse_number(block, 116, 124)
+    mtime = _parse_number(block, 136, 148)
     xattrs: dict[str, bytes] = {}
     if extended:
         size, uid, gid, mtime = (

@@ -66,13 +66,10 @@ def admit(
     if insecure:
         progress.warn(f"{request.reference}: signatures are not verified (--insecure-options=image)")
         return Decision(digest=image.root.digest, name=request.name)
-    from pumice.clock import SystemClock
-    from pumice.trust import policy
-
     if directories is None:
-        directories = policy.policy_directories(environ or {})
+        directories = _default_directories(environ or {})
     if now is None:
-        now = SystemClock().now()
+        now = _read_clock()
     decision = _decide_or_ask(image, purpose, home, request, directories, now, confirm)
     if decision is None:  # a person accepted the image, which cannot be remembered
         return Decision(digest=image.root.digest, name=request.name)
@@ -82,6 +79,18 @@ def admit(
         progress.warn(decision.warning)
     record_decision(decision, home)
     return decision
+
+
+def _default_directories(environ: Mapping[str, str]) -> Sequence[PolicyDirectory]:
+    from pumice.trust import policy
+
+    return policy.policy_directories(environ)
+
+
+def _read_clock() -> int:
+    from pumice.clock import SystemClock
+
+    return SystemClock().now()
 
 
 def _decide_or_ask(

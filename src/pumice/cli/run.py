@@ -7,8 +7,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
 from pumice.cli import (
+    app_container_images,
     health_options,
     isolation_options,
     mounted_images,
@@ -18,6 +18,7 @@ from pumice.cli import (
     registries,
     run_plan,
 )
+from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -223,7 +224,9 @@ def main(arguments: Sequence[str]) -> int:
         pod_apps = []
         for app, source, app_options in zip(apps, sources, options, strict=True):
             reference = preparation.choose_reference(app_options.reference, prepared, home)
-            image = stack.enter_context(registries.open_image(reference, home, progress, first))
+            image = stack.enter_context(
+                app_container_images.open_image(reference, home, progress, first, source)
+            )
             mounted = stack.enter_context(mounted_images.hold_images(app, source, home, progress, first))
             preparation.check_image(image, prepared, app_options.reference)
             pod_apps.append(PodApp(image, mounted, source))

@@ -114,15 +114,19 @@ def sign_image_keyless(
     signer: KeylessSigner,
     *,
     name: str = "",
+    docker_references: Sequence[str] = (),
     evidence: bool = True,
     timestamp: int = 0,
 ) -> SigningResult:
     """Sign as `sign_image` does, with a certificate: each statement is a bundle with an entry in the log.
 
-    Earlier signatures stay, because each one has another certificate. ``timestamp`` is the signing time in
-    seconds since the epoch. Raises TrustError also if a service refuses a signature.
+    The image is also signed as each ``HOST/REPO:TAG`` in ``docker_references``, so that it can be verified
+    under the name that it is pulled by. Earlier signatures stay, because each one has another certificate.
+    ``timestamp`` is the signing time in seconds since the epoch. Raises TrustError also if a service
+    refuses a signature.
     """
     name = check_signed_name(image, name)
+    names = dict.fromkeys([name, *map(image_names.check_docker_reference, docker_references)])
     manifests: dict[Digest, tuple[Digest, ...]] = {}
     attested: dict[str, None] = {}
     for signed_image in _signed_images(image):
@@ -130,7 +134,10 @@ def sign_image_keyless(
         attested |= dict.fromkeys(statement.predicate_type for statement in documents)
         manifests[signed_image.root.digest] = tuple(
             sigstore_writer.attach_bundle(signed_image, location, signer.sign(statement.payload), statement)
-            for statement in (_signature_statement(signed_image, name, timestamp), *documents)
+            for statement in (
+                *(_signature_statement(signed_image, signed_name, timestamp) for signed_name in names),
+                *documents,
+            )
         )
     location.finish()
     return SigningResult(image.root.digest, name, signer.title, True, tuple(attested), manifests)
@@ -233,16 +240,39 @@ def attest_image(
 ) -> SigningResult:
     """Attest ``predicate`` (JSON) about an image, unless this key has attested it already."""
     name = check_signed_name(image, name)
-    uri = intoto.parse_predicate_type(predicate_type)
-    if uri == sigstore.SIGN:
-        raise UsageError("the predicate type of a signature cannot be attested", hint="run 'pumice sign'")
-    statement = _make_statement(image, name, uri, intoto.encode_predicate(predicate))
+    statement = _predicate_statement(image, name, predicate_type, predicate)
     existing_claims = _read_claims_of_key(image, home, signer.public_key, name)
     is_new = {form for form, _ in _matching_claims(statement, existing_claims)} != _BOTH_FORMS
     if is_new:
         sigstore_writer.write_signatures(image, location, home, _open_key(signer), name, [statement])
         location.finish()
-    return SigningResult(image.root.digest, name, signer.public_key.fingerprint, is_new, (uri,))
+    return SigningResult(
+        image.root.digest, name, signer.public_key.fingerprint, is_new, (statement.predicate_type,)
+    )
+
+
+def attest_image_keyless(
+    image: Image,
+    location: Attachment,
+    signer: KeylessSigner,
+    *,
+    predicate_type: str,
+    predicate: Any,
+    name: str = "",
+) -> SigningResult:
+    """Attest ``predicate`` (JSON) as `attest_image` does, with a certificate: as a bundle, always anew."""
+    name = check_signed_name(image, name)
+    statement = _predicate_statement(image, name, predicate_type, predicate)
+    sigstore_writer.attach_bundle(image, location, signer.sign(statement.payload), statement)
+    location.finish()
+    return SigningResult(image.root.digest, name, signer.title, True, (statement.predicate_type,))
+
+
+def _predicate_statement(image: Image, name: str, predicate_type: str, predicate: Any) -> SignableStatement:
+    uri = intoto.parse_predicate_type(predicate_type)
+    if uri == sigstore.SIGN:
+        raise UsageError("the predicate type of a signature cannot be attested", hint="run 'pumice sign'")
+    return _make_statement(image, name, uri, intoto.encode_predicate(predicate))
 
 
 def build_statement(

@@ -147,6 +147,13 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
     )
+    _add_metadata_options(parser)
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
+
+
+def _add_metadata_options(parser: command_line.OptionGroup) -> None:
+    """Add the options for the metadata service."""
     parser.add_argument(
         "--mds",
         "--mds-register",
@@ -161,8 +168,6 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         metavar="AUDIENCE",
         help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
     )
-    # Only 'pumice run-prepared' passes it.
-    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:

@@ -88,29 +88,20 @@ def sign_image(
     key is not opened. Raises TrustError and FormatError for attached documents that are not valid.
     """
     name = check_signed_name(image, name)
-    root_time = 0
-    key: PrivateKey | None = None
+    plans = list(_plan_signatures(image, home, signer.public_key, name, time, evidence=evidence))
+    key = _open_key(signer) if any(plan.changes.missing for plan in plans) else None
     manifests: dict[Digest, tuple[Digest, ...]] = {}
-    attested: dict[str, None] = {}
-    for signed_image in _signed_images(image):
-        timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, root_time)
-        root_time = root_time or timestamp
-        statements = [
-            _signature_statement(signed_image, name, timestamp),
-            *(_document_statements(signed_image, home, name) if evidence else ()),
-        ]
-        attested |= dict.fromkeys(statement.predicate_type for statement in statements[1:])
-        existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        changes = _compare_statements(statements, existing_claims, time)
+    for plan in plans:
+        changes = plan.changes
         manifest_digests = [*changes.manifests]
-        if changes.missing:
-            key = key or _open_key(signer)
+        if key and changes.missing:
             manifest_digests += sigstore_writer.write_signatures(
-                signed_image, location, home, key, name, changes.missing, stale=changes.stale_entries
+                plan.image, location, home, key, name, changes.missing, stale=changes.stale_entries
             )
-        manifests[signed_image.root.digest] = tuple(dict.fromkeys(manifest_digests))
+        manifests[plan.image.root.digest] = tuple(dict.fromkeys(manifest_digests))
     if key:
         location.finish()
+    attested = dict.fromkeys(predicate_type for plan in plans for predicate_type in plan.attested)
     return SigningResult(
         *(image.root.digest, name, signer.public_key.fingerprint, key is not None), tuple(attested), manifests
     )
@@ -150,6 +141,32 @@ def sign_image_keyless(
         )
     location.finish()
     return SigningResult(image.root.digest, name, signer.title, True, tuple(attested), manifests)
+
+
+class _SignaturePlan(msgspec.Struct, frozen=True):
+    """What a key signs about one image, and the predicate types of the documents that are part of it."""
+
+    image: Image
+    changes: _SignatureChanges
+    attested: tuple[str, ...]
+
+
+def _plan_signatures(
+    image: Image, home: Home | None, key: PublicKey, name: str, time: SigningTime, *, evidence: bool
+) -> Iterator[_SignaturePlan]:
+    """Yield what is to be signed about the root and about each platform's image."""
+    root_time = 0
+    for signed_image in _signed_images(image):
+        timestamp = signing_time.choose_time(signed_image, home, key, time, root_time)
+        root_time = root_time or timestamp
+        documents = list(_document_statements(signed_image, home, name)) if evidence else []
+        statements = [_signature_statement(signed_image, name, timestamp), *documents]
+        existing_claims = _read_claims_of_key(signed_image, home, key, name)
+        yield _SignaturePlan(
+            signed_image,
+            _compare_statements(statements, existing_claims, time),
+            tuple(statement.predicate_type for statement in documents),
+        )
 
 
 class _SignatureChanges(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
     command_line.add_quiet_option(parser)
     publish_oci.add_options(parser)
+    publish_oci.add_prune_options(parser)
     publish_oci.add_torrent_options(parser.add_argument_group("torrents"))
     publish_appc.add_options(parser.add_argument_group("App Container"))
     registries.graph_options(parser)

@@ -383,8 +383,8 @@ TABLE = [
     (f"sign {IMAGE} --key folder", 7, "cannot read the file: is a directory"),
     (f"sign {IMAGE} --key noise", 8, "the file is not a private key"),
     ("sign oci:plain --key empty", 8, "the file is not a private key"),
-    ("attest", 2, "required: REF, --type, --predicate, --key"),
-    (f"attest {IMAGE}", 2, "required: --type, --predicate, --key"),
+    ("attest", 2, "required: REF, --type, --predicate"),
+    (f"attest {IMAGE}", 2, "required: --type, --predicate"),
     (f"attest {IMAGE} --key empty --type x --predicate noise", 8, "the predicate is not valid strict JSON"),
     (
         f"attest {IMAGE} --key empty --type spdxjson --predicate plain",

@@ -7,8 +7,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
 from pumice.cli import (
+    app_container_images,
     health_options,
     isolation_options,
     mounted_images,
@@ -18,6 +18,7 @@ from pumice.cli import (
     registries,
     run_plan,
 )
+from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,6 +147,13 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
     )
+    _add_metadata_options(parser)
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
+
+
+def _add_metadata_options(parser: command_line.OptionGroup) -> None:
+    """Add the options for the metadata service."""
     parser.add_argument(
         "--mds",
         "--mds-register",
@@ -160,8 +168,6 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         metavar="AUDIENCE",
         help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
     )
-    # Only 'pumice run-prepared' passes it.
-    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -218,7 +224,9 @@ def main(arguments: Sequence[str]) -> int:
         pod_apps = []
         for app, source, app_options in zip(apps, sources, options, strict=True):
             reference = preparation.choose_reference(app_options.reference, prepared, home)
-            image = stack.enter_context(registries.open_image(reference, home, progress, first))
+            image = stack.enter_context(
+                app_container_images.open_image(reference, home, progress, first, source)
+            )
             mounted = stack.enter_context(mounted_images.hold_images(app, source, home, progress, first))
             preparation.check_image(image, prepared, app_options.reference)
             pod_apps.append(PodApp(image, mounted, source))

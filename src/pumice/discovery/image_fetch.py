@@ -204,6 +204,8 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
         session.home.archive_marks.put(
             root, ArchiveMark(url=redact_url(fetched.url), image_id=fetched.image_id, signers=signers)
         )
+    for layer in fetched.layers:
+        layer.commit()
     transfer.copy_image(gathered, opened, destination, access)
     return FetchedImage(
         name=name,

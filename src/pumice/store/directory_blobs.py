@@ -323,12 +323,29 @@ class DirectoryWriter:
         self._path = path
         self._file = file
         self._hasher = hashlib.sha256()
+        self.size = 0
+        """The number of bytes so far."""
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return f"sha256:{self._hasher.hexdigest()}"
+
+    def open(self) -> BinaryIO:
+        """Open what was written so far for reading; raises StoreError."""
+        try:
+            return open(self._path, "rb", buffering=_BUFFER)
+        except FileNotFoundError:  # committed
+            return self._blobs.open(self.digest)
+        except OSError as error:
+            raise STORE.translate(error, self._path) from error
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append ``data``; raises StoreError."""
         with translate_os_errors(self._path):
             self._file.write(data)
         self._hasher.update(data)
+        self.size += len(data)
         return len(data)
 
     def commit(self, expected: Digest | None = None) -> Digest:
@@ -336,11 +353,10 @@ class DirectoryWriter:
 
         Its content is durable on return, its name after `DirectoryBlobs.sync`.
         """
-        name = self._hasher.hexdigest()
-        digest = "sha256:" + name
+        digest = self.digest
         if expected is not None and check(expected) != digest:
             raise TrustError(f"the content's digest is {digest}, not {expected}")
-        self._blobs._install_blob(self._path, self._file, name)
+        self._blobs._install_blob(self._path, self._file, hex_of(digest))
         return digest
 
     def __enter__(self) -> DirectoryWriter:

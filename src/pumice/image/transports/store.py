@@ -19,6 +19,7 @@ from pumice.image.transports.locations import (
     count_outcomes,
     open_local_source,
 )
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -275,9 +276,7 @@ class _StoreWriter:
     def _put_document(self, data: bytes) -> None:
         name = digest.of(data)
         if self._home.blobs.size(name) is None:
-            with self._home.blobs.writer() as writer:
-                writer.write(data)
-                writer.commit(name)
+            write_blob(data, self._home.blobs, name)
 
 
 def _commit(writer: DirectoryWriter, name: str) -> None:

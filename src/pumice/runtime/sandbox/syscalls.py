@@ -5,10 +5,10 @@ They raise OSError with the path or the call that failed.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
+from pumice.runtime.sandbox.libc import CLibrary, FilterProgram, ULong, byref, get_errno
 from pumice.runtime.sandbox.signals import signal
 
 TYPE_CHECKING = False
@@ -55,13 +55,12 @@ _AF_INET, _SOCK_DGRAM = 2, 2
 # linux/un.h, linux/net.h
 _AF_UNIX, _SOCK_SEQPACKET, _MAX_CONNECTIONS = 1, 5, 16
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_libc = CLibrary()
 
 
 def _check_result(subject: str, result: int) -> int:
     if result == -1:
-        number = ctypes.get_errno()
+        number = get_errno()
         raise OSError(number, os.strerror(number), subject)
     return result
 
@@ -74,7 +73,7 @@ def unshare(flags: int) -> None:
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mount a file system (mount(2)); ``kind`` is None for a bind mount or a change of flags."""
     fields = (os.fsencode(source), os.fsencode(target), kind.encode() if kind else None)
-    _check_result(target, _libc.mount(*fields, ctypes.c_ulong(flags), data.encode()))
+    _check_result(target, _libc.mount(*fields, ULong(flags), data.encode()))
 
 
 def add_mount_flags(mount_point: int, flags: int) -> None:
@@ -149,7 +148,7 @@ def read_signal(descriptor: int) -> tuple[int, int]:
 
 def _prctl(option: int, value: int = 0, pointer: object = None) -> int:
     """Return the result of prctl(2), -1 on failure."""
-    return int(_libc.prctl(option, ctypes.c_ulong(value), pointer or ctypes.c_ulong(0), 0, 0))
+    return int(_libc.prctl(option, ULong(value), pointer or ULong(0), 0, 0))
 
 
 def end_with_parent() -> None:
@@ -200,7 +199,7 @@ def keep_capabilities() -> None:
 def raise_ambient_capabilities(numbers: Collection[int]) -> None:
     """Let the program keep ``numbers``, which are inheritable, when it is executed."""
     for number in numbers:
-        result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(number), 0, 0)
+        result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ULong(number), 0, 0)
         _check_result("ambient capability", int(result))
 
 
@@ -225,16 +224,14 @@ def isolate_abstract_sockets() -> None:
 
 def install_seccomp_filter(program: bytes) -> None:
     """Install a filter of system calls, in classic BPF (seccomp(2))."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header))
+    filter_program = byref(FilterProgram(len(program) // 8, program))
+    _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_program))
 
 
 def install_notifying_filter(program: bytes) -> int:
     """Install a filter as above, and return the descriptor on which its notifications arrive."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER, header)
+    filter_program = byref(FilterProgram(len(program) // 8, program))
+    arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER, filter_program)
     return _check_result("seccomp", _libc.syscall(_SYS_SECCOMP[os.uname().machine], *arguments))
 
 
@@ -248,7 +245,7 @@ def raise_loopback() -> None:
     # The socket module would take longer to import than all of the sandbox.
     descriptor = _check_result("socket", _libc.socket(_AF_INET, _SOCK_DGRAM, 0))
     request = struct.pack("16sH22x", b"lo", _IFF_UP)
-    _check_result("lo", _libc.ioctl(descriptor, ctypes.c_ulong(_SIOCSIFFLAGS), request))
+    _check_result("lo", _libc.ioctl(descriptor, ULong(_SIOCSIFFLAGS), request))
     os.close(descriptor)
 
 

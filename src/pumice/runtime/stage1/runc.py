@@ -181,49 +181,52 @@ def _terminal(container: Container) -> dict[str, Any]:
     return {"terminal": True, "consoleSize": {"height": size.lines, "width": size.columns}}
 
 
+def _memory(target: str, *options: str) -> dict[str, Any]:
+    return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
+
+
+def _bind(source: str, target: str, *options: str) -> dict[str, Any]:
+    return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
+
+
 def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
-    def memory(target: str, *options: str) -> dict[str, Any]:
-        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
+    mounts = _system_mounts(container, paths)
+    if container.read_only:
+        mounts += [_memory(target, "nosuid", "nodev", "mode=1777") for target in ("/tmp", "/var/tmp")]
+        mounts.append(_memory("/run", "nosuid", "nodev", "mode=755"))
+    for mount in paths.mounts:
+        if mount.source:
+            mode = "ro" if mount.read_only else "rw"
+            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", mode))
+        else:
+            data = (mount.data or "mode=1777").split(",")
+            no_exec = ("noexec",) if mount.no_exec else ()
+            mounts.append(_memory(mount.target, "nosuid", "nodev", *no_exec, *data))
+    devices = container.isolation.devices
+    return [*mounts, *(_bind(device.source, device.target, "nosuid", "noexec") for device in devices)]
 
-    def bind(source: str, target: str, *options: str) -> dict[str, Any]:
-        return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
 
+def _system_mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
+    """Return the mounts that every container has."""
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
     shm = (f"size={size}",) if size else ()
     own_view = container.network != "host" or not paths.is_in_user_namespace
-    mounts = [
+    return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
-        memory("/dev", "nosuid", "strictatime", "mode=755"),
+        _memory("/dev", "nosuid", "strictatime", "mode=755"),
         {
             "destination": "/dev/pts",
             "type": "devpts",
             "source": "devpts",
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         },
-        memory("/dev/shm", *strict, "mode=1777", *shm),
+        _memory("/dev/shm", *strict, "mode=1777", *shm),
         # Mounting a sysfs requires owning the network namespace; otherwise the host's is bound.
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*strict, "ro"]}
         if own_view
-        else bind("/sys", "/sys", *strict, "ro"),
+        else _bind("/sys", "/sys", *strict, "ro"),
     ]
-    if container.read_only:
-        mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]
-        mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]
-        mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
-    for mount in paths.mounts:
-        if mount.source:
-            mounts.append(
-                bind(mount.source, mount.target, "nosuid", "nodev", "ro" if mount.read_only else "rw")
-            )
-        else:
-            data = (mount.data or "mode=1777").split(",")
-            no_exec = ("noexec",) if mount.no_exec else ()
-            mounts.append(memory(mount.target, "nosuid", "nodev", *no_exec, *data))
-    mounts += [
-        bind(device.source, device.target, "nosuid", "noexec") for device in container.isolation.devices
-    ]
-    return mounts
 
 
 def _seccomp(isolation: Isolation) -> dict[str, Any]:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
-Container pod manifest; - is standard input. A warning names what Pumice does not support in FILE. The pod ends when all apps have ended, with the exit code of the app that failed first, or 0."""
+Container pod manifest; - is standard input. A warning names what Pumice does not support in FILE. The pod
+ends when all apps have ended, with the exit code of the app that failed first, or 0."""
 
 
 def parser() -> command_line.Parser:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory was cut before and
 has a manifest, its slices are cut again with the new ones, and files that no slice lists any longer are
-removed. Owners, modes, times and extended attributes are those of the packages, as far as you may set them."""
+removed. Owners, modes, times and extended attributes are those of the packages, as far as you may set
+them."""
 
 
 def parser() -> command_line.Parser:

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice stats``."""
     parser = command_line.make_parser(
         "stats",
-        "Show the processor time, memory, traffic and processes of running pods, again and again.",
+        "Show the processor time, memory, traffic and processes of running pods, repeatedly.",
         progress=False,
         examples=("pumice stats --no-stream", "pumice stats --no-stream --format '{{.Name}} {{.Memory}}'"),
     )

@@ -66,12 +66,21 @@ _KILLED = 137
 _LOCK_TRIES, _LOCK_SECONDS = 50, 0.01
 
 
+class EmptyVolume(msgspec.Struct, frozen=True):
+    """A directory of a pod, its mode, and the owner that it has if root creates it."""
+
+    name: str
+    mode: int
+    uid: int
+    gid: int
+
+
 class PodContent(msgspec.Struct, frozen=True):
     """What is written into the directory of a new pod: its record, files, empty volumes and apps."""
 
     pod: Pod
     files: dict[str, bytes]
-    volumes: tuple[str, ...] = ()
+    volumes: tuple[EmptyVolume, ...] = ()
     apps: tuple[PodContent, ...] = ()
 
 
@@ -153,9 +162,12 @@ def _write_pod(directory: Path, content: PodContent) -> int:
     (directory / _POD).write_bytes(msgspec.json.encode(content.pod))
     if content.volumes:
         make_directory(directory / VOLUMES)
-    for name in content.volumes:
-        make_directory(directory / VOLUMES / name)
-        (directory / VOLUMES / name).chmod(0o777)
+    for volume in content.volumes:
+        path = directory / VOLUMES / volume.name
+        make_directory(path)
+        if os.geteuid() == 0 and (volume.uid or volume.gid):
+            os.chown(path, volume.uid, volume.gid)
+        path.chmod(volume.mode)
     for name, data in content.files.items():
         (directory / name).write_bytes(data)
     # The record of the end must be written even if the disk is full then.

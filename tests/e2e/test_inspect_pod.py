@@ -45,7 +45,7 @@ def test_a_running_pod_is_described(person: Person) -> None:
     for name in ("id", "name", "state", "created", "started", "labels", "stage1", "exit_code"):
         assert shown[name] == status[name]
     assert shown["create_command"][:3] == ["pumice", "run", "--detach"]
-    assert shown["network"] == {"mode": "host", "name": "", "driver": "", "addresses": []}
+    assert shown["network"] == {"type": "host", "name": "", "driver": "", "addresses": []}
     (app,) = shown["apps"]
     assert (app["image"], app["digest"], app["pid"]) == ("box:1", status["digest"], status["pid"])
     assert app["command"] == ["sh", "-c", "echo ready; exec sleep 600"]
@@ -117,7 +117,7 @@ def test_a_pod_that_has_ended_and_one_of_several_apps(person: Person) -> None:
     assert shown["apps"][0]["environment"]["WHO"] == "a"
     assert "WHO" not in shown["apps"][1]["environment"]
     assert shown["apps"][1]["isolation"]["capabilities"] == []
-    assert shown["network"]["mode"] != "host"
+    assert shown["network"]["type"] != "host"
     assert [app["name"] for app in inspect(person, "--app", "b", "pair")["apps"]] == ["b"]
     assert "has no app 'c'" in person.pumice("inspect", "--app", "c", "pair").stderr
     pods.run_ok(person, "rm", "--force", "pair")

@@ -205,7 +205,7 @@ def format_pod(pod: InspectedPod) -> Iterator[str]:
             ("ended", pod.ended),
             ("stage 1", pod.stage1),
             ("host name", pod.hostname),
-            ("network", " ".join(word for word in (pod.network.mode, pod.network.name) if word)),
+            ("network", " ".join(word for word in (pod.network.type, pod.network.name) if word)),
             ("addresses", ", ".join(pod.network.addresses)),
             ("ports", ", ".join(port.format_port(published) for published in pod.ports)),
             ("labels", ", ".join(f"{name}={value}" for name, value in sorted(pod.labels.items()))),

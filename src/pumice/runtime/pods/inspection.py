@@ -97,9 +97,9 @@ class IsolationInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PodNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """The network of a pod: ``mode`` is host, none or private. A private one has a name and a driver."""
+    """The network of a pod: ``type`` is host, none or private. A private one has a name and a driver."""
 
-    mode: str
+    type: str
     name: str
     driver: str
     addresses: tuple[str, ...]
@@ -252,10 +252,10 @@ def list_logs(state: PodState) -> tuple[str, ...]:
 def describe_network(state: PodState, home: Home) -> PodNetwork:
     """Return the network of a pod; that of a pod that has ended has no addresses."""
     plan = read_plan_or_none(pod_store.read_apps(state)[0])
-    mode = plan.network if plan else ""
+    kind = plan.network if plan else ""
     record: dict[str, Any] = read_attachment(state, home) if plan and state.has_program else {}
     return PodNetwork(
-        mode=mode,
+        type=kind,
         name=str(record.get("network", "")),
         driver=str(record.get("driver", "")),
         addresses=tuple(map(str, record.get("addresses", ()))),

@@ -95,9 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         home.close()
         previous: dict[str, Usage] = {}
         while True:
-            states = named or [
-                state for state in pod_store.list_pods(home) if state.state == pod_store.RUNNING
-            ]
+            states = named or [state for state in pod_store.list_pods(home) if state.has_program]
             stats, previous = _measure(_list_apps(states, options.app), previous)
             _write(stats, options)
             if options.no_stream or (named and not stats):

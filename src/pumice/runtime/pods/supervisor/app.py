@@ -151,9 +151,9 @@ class App:
             return
         running = self._health.process
         self._health.advance(self.find_program() if running < 0 else None)
-        if running >= 0:
+        if running >= 0 and self._health.process < 0:
             self._watch.remove(running)
-        elif self._health.process >= 0:
+        elif running < 0 <= self._health.process:
             self._watch.add(self._health.process, self._finish_check)
 
     def _finish_check(self, descriptor: int) -> None:

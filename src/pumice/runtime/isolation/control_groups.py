@@ -72,7 +72,7 @@ def find_obstacle(limits: Limits) -> str:
             return f"this machine has no control group for {controller}"
         if controller == _BLOCK and not list_block_devices():
             return "this machine has no block devices"
-        parent = _parent(usable[0])
+        parent = find_parent(usable[0])
         existing = parent if parent.exists() else parent.parent
         if not os.access(existing, os.W_OK):
             return f"you may not create control groups in {existing}"
@@ -91,7 +91,7 @@ def _plan(limits: Limits, pod_limits: Limits, hierarchies: list[Hierarchy]) -> I
     for hierarchy in hierarchies:
         controllers = [name for name in needed if name in hierarchy.controllers]
         if controllers:
-            parent = _parent(hierarchy)
+            parent = find_parent(hierarchy)
             top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
             settings, pod_settings = (
                 tuple(_settings(each, hierarchy.version, hierarchy.controllers))
@@ -159,7 +159,7 @@ def limits_buffered_writes() -> bool:
     return any(item.version == 2 and _BLOCK in item.controllers for item in find_hierarchies())
 
 
-def _parent(hierarchy: Hierarchy) -> Path:
+def find_parent(hierarchy: Hierarchy) -> Path:
     """Return the group of which those of containers are children.
 
     Root uses the top of version 2, because a group with processes, such as that of a session, cannot have
@@ -174,17 +174,20 @@ def _parent(hierarchy: Hierarchy) -> Path:
 def remove_all_abandoned() -> None:
     """Remove the abandoned groups of all hierarchies, and their parents if nothing else is in them."""
     for hierarchy in find_hierarchies():
-        parent = _parent(hierarchy)
+        parent = find_parent(hierarchy)
         if remove_abandoned(str(parent)):
             with suppress(OSError):
                 parent.rmdir()
 
 
-def find_hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:
-    """Return the hierarchies that are mounted and visible to this process."""
+def find_hierarchies(proc: Path = Path("/proc/self"), viewer: Path | None = None) -> list[Hierarchy]:
+    """Return the hierarchies that are mounted, with the groups of a process.
+
+    The process has the directory ``proc`` in /proc; the mounts are those that ``viewer`` sees, else its own.
+    """
     own = _read_own_groups(proc / "cgroup")
     hierarchies = []
-    with suppress(OSError), (proc / "mountinfo").open(errors="surrogateescape") as file:
+    with suppress(OSError), ((viewer or proc) / "mountinfo").open(errors="surrogateescape") as file:
         for line in file:
             fields = line.split(" ")
             kind, options = fields[fields.index("-") + 1], fields[-1].strip().split(",")

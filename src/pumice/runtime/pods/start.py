@@ -199,6 +199,7 @@ def start_pod(
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
             if registration is not None:
+                supervision.add_relay(registration.open_relay())
                 registration.start(supervision.reason_writer)
             return supervision.run()
     except BaseException:

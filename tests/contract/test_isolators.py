@@ -91,6 +91,7 @@ ELSEWHERE = {
     "--security-opt label=": "ignored where SELinux is not enabled",
     "--userns": "ids",
     "--volume": "only kvm does not share them",
+    "--volume :bind": "volumes",
     "--network host": "only kvm cannot have it",
     "eventHandlers": "App Container images",
     "socketActivated": "App Container images",

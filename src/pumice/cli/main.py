@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rename": ("pumice.cli.rename", "Give a pod another name", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
+    "pause": ("pumice.cli.pause", "Freeze the programs of running pods", "Pods"),
+    "unpause": ("pumice.cli.unpause", "Resume the programs of paused pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
     "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),

@@ -66,7 +66,7 @@ def find_obstacle(limits: Limits) -> str:
         usable = [hierarchy for hierarchy in hierarchies if controller in hierarchy.controllers]
         if not usable:
             return f"this machine has no control group for {controller}"
-        parent = _parent(usable[0])
+        parent = find_parent(usable[0])
         existing = parent if parent.exists() else parent.parent
         if not os.access(existing, os.W_OK):
             return f"you may not create control groups in {existing}"
@@ -83,7 +83,7 @@ def _plan(limits: Limits, hierarchies: list[Hierarchy]) -> Iterator[GroupPlan]:
     for hierarchy in hierarchies:
         controllers = [name for name in _needed(limits) if name in hierarchy.controllers]
         if controllers:
-            parent = _parent(hierarchy)
+            parent = find_parent(hierarchy)
             top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
             settings = tuple(_settings(limits, hierarchy.version, controllers))
             yield GroupPlan(hierarchy.version, str(parent), str(top), controllers, settings)
@@ -114,7 +114,7 @@ def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[
         yield "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142)
 
 
-def _parent(hierarchy: Hierarchy) -> Path:
+def find_parent(hierarchy: Hierarchy) -> Path:
     """Return the group of which those of containers are children.
 
     Root uses the top of version 2, because a group with processes, such as that of a session, cannot have
@@ -129,17 +129,20 @@ def _parent(hierarchy: Hierarchy) -> Path:
 def remove_all_abandoned() -> None:
     """Remove the abandoned groups of all hierarchies, and their parents if nothing else is in them."""
     for hierarchy in find_hierarchies():
-        parent = _parent(hierarchy)
+        parent = find_parent(hierarchy)
         if remove_abandoned(str(parent)):
             with suppress(OSError):
                 parent.rmdir()
 
 
-def find_hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:
-    """Return the hierarchies that are mounted and visible to this process."""
+def find_hierarchies(proc: Path = Path("/proc/self"), viewer: Path | None = None) -> list[Hierarchy]:
+    """Return the hierarchies that are mounted, with the groups of a process.
+
+    The process has the directory ``proc`` in /proc; the mounts are those that ``viewer`` sees, else its own.
+    """
     own = _read_own_groups(proc / "cgroup")
     hierarchies = []
-    with suppress(OSError), (proc / "mountinfo").open(errors="surrogateescape") as file:
+    with suppress(OSError), ((viewer or proc) / "mountinfo").open(errors="surrogateescape") as file:
         for line in file:
             fields = line.split(" ")
             kind, options = fields[fields.index("-") + 1], fields[-1].strip().split(",")

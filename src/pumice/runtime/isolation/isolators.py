@@ -80,6 +80,11 @@ ISOLATORS = (
         modified={"kvm": "the virtual machine gets a copy, and changes are lost"},
     ),
     Isolator(
+        name="volumes without other mounts",
+        option="--volume :bind",
+        modified={name: f"{name} also has what is mounted below the volume" for name in ("bwrap", "kvm")},
+    ),
+    Isolator(
         name="network of the host",
         option="--network host",
         modified={"kvm": "the virtual machine has a network of its own, without reachable ports"},
@@ -151,6 +156,7 @@ def _list_requested(container: Container) -> list[str]:
         "--cpu-shares": limits.cpu_shares,
         "--pids-limit": limits.pids != no_limits.pids and limits.pids,
         "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
+        "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,

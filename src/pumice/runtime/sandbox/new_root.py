@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import SetupError
@@ -41,16 +42,42 @@ class NewRoot:
         os.close(parent)
         return descriptor
 
-    def mount(self, source: str, path: str, kind: str | None, flags: int, data: str = "") -> None:
-        """Mount on ``path``; ``flags`` of a bind mount also apply to the mounts below it."""
+    def mount(self, source: str, path: str, kind: str, flags: int, data: str = "") -> None:
+        """Mount a file system on ``path``."""
         try:
-            target = self.ensure(path, directory=kind is not None or os.path.isdir(source))
-            syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags if kind else MS_BIND | MS_REC, data)
+            target = self.ensure(path, directory=True)
+            syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags, data)
             os.close(target)
-            if not kind:
-                self._restrict(path, flags)
         except OSError as error:
-            raise SetupError(f"cannot mount {kind or source} on {path} ({error.strerror})") from None
+            raise SetupError(f"cannot mount {kind} on {path} ({error.strerror})") from None
+
+    def bind(self, source: str, path: str, flags: int, *, recursive: bool = True) -> None:
+        """Mount a file or directory on ``path``, if ``recursive`` with the mounts below it.
+
+        ``flags`` apply to these, too.
+        """
+        try:
+            target = self.ensure(path, directory=os.path.isdir(source))
+            kind = MS_BIND | MS_REC if recursive else MS_BIND
+            syscalls.mount(source, f"/proc/self/fd/{target}", None, kind)
+            os.close(target)
+            self._restrict(path, flags)
+        except OSError as error:
+            # The kernel locks mounts in another user's namespace, so that what they hide stays hidden.
+            is_locked = not recursive and error.errno == errno.EINVAL
+            hint = "only root can leave out what is mounted below it" if is_locked else ""
+            raise SetupError(f"cannot mount {source} on {path} ({error.strerror})", hint) from None
+
+    def attach(self, mount_copy: int, path: str, flags: int) -> None:
+        """Attach a copy of a mount at ``path``, and close its descriptor."""
+        try:
+            target = self.ensure(path, directory=stat.S_ISDIR(os.stat(mount_copy).st_mode))
+            syscalls.attach_mount_at(mount_copy, target)
+            os.close(target)
+            os.close(mount_copy)
+            self._restrict(path, flags)
+        except OSError as error:
+            raise SetupError(f"cannot mount a volume on {path} ({error.strerror})") from None
 
     def _restrict(self, path: str, flags: int) -> None:
         mount_point = self.open(path)

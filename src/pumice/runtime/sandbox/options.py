@@ -68,7 +68,8 @@ class Options:
     def __init__(self) -> None:
         self.groups: list[int] = []  # --group N …
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
-        # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …
+        # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …; with --flat-bind and
+        # --flat-ro-bind, without what is mounted below SOURCE
         self.mounts: list[tuple[str, str, str]] = []
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
@@ -184,7 +185,7 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
         case "env":
             key, _, value = remaining.pop().partition("=")
             options.env[key] = value
-        case "bind" | "ro_bind" | "tmpfs" | "noexec_tmpfs":
+        case "bind" | "ro_bind" | "flat_bind" | "flat_ro_bind" | "tmpfs" | "noexec_tmpfs":
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "rlimit":
             options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))

@@ -33,7 +33,7 @@ def change_root(options: Options, console: str) -> None:
     root = mount_writable_root(options)
     if options.fly:
         for path in ("/proc", "/sys", "/dev"):
-            root.mount(path, path, None, 0)
+            root.bind(path, path, 0)
     else:
         _mount_kernel_files(root, options, console)
     _mount_volumes(root, options)
@@ -47,7 +47,7 @@ def change_root(options: Options, console: str) -> None:
 def _mount_kernel_files(root: NewRoot, options: Options, console: str) -> None:
     root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _set_sysctls(root, options)
-    root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    root.bind("/sys", "/sys", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     devices.mount_devices(root, console, options)
     masked_paths.mask_paths(root, options.unmasked)
 
@@ -71,4 +71,8 @@ def _mount_volumes(root: NewRoot, options: Options) -> None:
             no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
             root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, source or "mode=1777")
         else:
-            root.mount(source, target, None, MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0))
+            flags = MS_NOSUID | MS_NODEV | (MS_RDONLY if kind.endswith("ro_bind") else 0)
+            if kind.startswith("cloned"):
+                root.attach(int(source), target, flags)
+            else:
+                root.bind(source, target, flags, recursive=not kind.startswith("flat"))

@@ -54,7 +54,8 @@ def _options(container: Container) -> Iterator[str]:
         if not mount.source:
             yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
         else:
-            yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
+            kind = "ro-bind" if mount.read_only else "bind"
+            yield from (f"--{'' if mount.recursive else 'flat-'}{kind}", mount.source, mount.target)
     if container.read_only:
         yield "--read-only"
     if container.init:

@@ -96,7 +96,8 @@ def host_paths(container: Container, maps: IdMaps) -> HostPaths:
             source = f"{HOST_SCRATCH}/volumes/{len(mounts)}"
         else:
             source = ""
-        options += ("--bind", mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
+        kind = "--bind" if mount.recursive else "--flat-bind"
+        options += (kind, mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
         mounts.append(msgspec.structs.replace(mount, source=source))
     return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), tuple(options), is_shifted=True)
 

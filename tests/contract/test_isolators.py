@@ -93,6 +93,7 @@ ELSEWHERE = {
     "--volume": "only kvm does not share them",
     "--volume :bind": "volumes",
     "--network host": "only kvm cannot have it",
+    "resource/block-bandwidth, resource/block-iops": "App Container images",
     "eventHandlers": "App Container images",
     "socketActivated": "App Container images",
 }

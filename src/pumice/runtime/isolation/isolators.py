@@ -111,6 +111,9 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
+    Isolator(
+        name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
+    ),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
     Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
 )
@@ -167,6 +170,7 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt apparmor=": isolation.apparmor,
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
+        "resource/block-bandwidth, resource/block-iops": limits.block_bandwidth or limits.block_operations,
         "eventHandlers": container.pre_start or container.post_stop,
         "socketActivated": container.listen,
     }

@@ -12,6 +12,7 @@ from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.root_mounts import mount_volumes
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -61,7 +62,9 @@ def _prepare_root(options: Options, streams: Streams, lifeline: Lifeline) -> Non
     if options.shifted:
         become_root()
     lifeline.end_with_parent()
-    mount_writable_root(options)
+    root = mount_writable_root(options)
+    if options.mount_volumes:
+        mount_volumes(root, options)
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)

@@ -25,6 +25,7 @@ class Options:
     copy = False  # --copy: copy the root into memory instead of laying an overlay over it
     # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
     only_root = False
+    mount_volumes = False  # --mount-volumes: with --only-root, on the writable root, too
     fly = False  # --fly: share all but the root with the host
     own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
     signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
@@ -116,6 +117,7 @@ _SWITCHES = (
     "in_place",
     "copy",
     "only_root",
+    "mount_volumes",
     "map_helpers",
     "die_with_parent",
     "own_streams",

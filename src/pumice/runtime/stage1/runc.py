@@ -45,6 +45,7 @@ class Runc:
             )
         program = external.find_program(self._program, self._program)
         external.check_program(container)
+        external.check_mounts(container, self._program)
         maps = _choose_maps(container)
         paths = external.host_paths(container, maps)
         try:

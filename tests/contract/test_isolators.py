@@ -95,6 +95,7 @@ ELSEWHERE = {
     "--tty": "only kvm has none; terminals have tests of their own",
     "--health-cmd": "only kvm has none; health checks have tests of their own",
     "--network host": "only kvm cannot have it",
+    "resource/block-bandwidth, resource/block-iops": "App Container images",
     "eventHandlers": "App Container images",
     "socketActivated": "App Container images",
 }

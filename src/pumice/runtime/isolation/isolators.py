@@ -118,6 +118,9 @@ ISOLATORS = (
         option="--health-cmd",
         ignored={"kvm": "no command can be run in a virtual machine that runs"},
     ),
+    Isolator(
+        name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
+    ),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
     Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
 )
@@ -176,6 +179,7 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt apparmor=": isolation.apparmor,
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
+        "resource/block-bandwidth, resource/block-iops": limits.block_bandwidth or limits.block_operations,
         "eventHandlers": container.pre_start or container.post_stop,
         "socketActivated": container.listen,
     }

@@ -1,7 +1,7 @@
 """Programs that isolate their own processes with user namespaces, inside each stage 1.
 
-`SANDBOX` does what the sandbox of Chromium does (sandbox/linux/services, "credentials" and "namespace_sandbox"),
-in the same order, and stands in for it: the browser itself is too large for every run of the tests.
+`SANDBOX` does what the sandbox of Chromium does, in the same order (its sandbox/linux/services/credentials.cc
+and namespace_sandbox.cc), and stands in for it: the browser itself is too large for every run of the tests.
 """
 
 from __future__ import annotations

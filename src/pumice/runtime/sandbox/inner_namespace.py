@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
 
+_ALL_IDS = "0 0 4294967295"
 _MAX_INFO = 4096
 _CHILD = '"child-pid":'
 
@@ -34,7 +35,7 @@ def map_child(options: Options) -> None:
     child = _read_child(options.map_info)
     if child:
         for kind, extents in options.maps.items():
-            ids = [extent.split() for extent in extents]
+            ids = [extent.split() for extent in extents or [_ALL_IDS]]
             text = "\n".join(f"{inside} {inside} {count}" for inside, _, count in ids)
             try:
                 write_map(f"/proc/{child}/{kind}_map", text)

@@ -34,6 +34,7 @@ class Bwrap:
         external.check_program(container)
         maps = id_maps.choose_maps(container)
         paths = external.host_paths(container, maps)
+        is_mapped = bool(maps.users) or _is_root_with_own_ids(container)
         init = ("--init",) if container.init else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
         own_options = (
@@ -43,15 +44,21 @@ class Bwrap:
             *("--mount-volumes", "--cwd", container.process.directory),
             *mount_options(container),
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
-            *(_user_options(container) if maps.users else ()),
+            *(_user_options(container) if is_mapped else ()),
         )
         return Launch(
-            model.MAPPED_BWRAP if maps.users else model.BWRAP,
+            model.MAPPED_BWRAP if is_mapped else model.BWRAP,
             (*common_options(container), *own_options),
             (bwrap, *container.process.arguments),
             filter=external.load_filter(container),
             settings=external.join_arguments([*_options(container, paths)]),
         )
+
+
+def _is_root_with_own_ids(container: Container) -> bool:
+    """Return whether the program is root of the host. With one id, it could not become another user."""
+    process = container.process
+    return not id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
 
 
 def _user_options(container: Container) -> Iterator[str]:

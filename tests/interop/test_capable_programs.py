@@ -129,14 +129,14 @@ def test_tcpdump_needs_raw_sockets(persons: dict[str, Person], stage1: str, name
     assert "Operation not permitted" in process.stderr or "permission" in process.stderr
 
 
-@pytest.mark.parametrize(("stage1", "name"), sampling.sample(NESTING_PLACES, 2, seed=2))
+@pytest.mark.parametrize(("stage1", "name"), sampling.sample(PLACES, 2, seed=2))
 def test_postfix_needs_chroot(persons: dict[str, Person], stage1: str, name: str) -> None:
     process = run(persons[name], stage1, POSTFIX, "--cap-add", "SYS_CHROOT")
     assert "a message\n" in process.stdout, process.stderr
     assert "250-PIPELINING" in process.stdout
 
 
-@pytest.mark.parametrize(("stage1", "name"), sampling.sample(PLACES, 2, seed=3))
+@pytest.mark.parametrize(("stage1", "name"), sampling.sample(NESTING_PLACES, 2, seed=3))
 def test_buildah_needs_nested_user_namespaces(persons: dict[str, Person], stage1: str, name: str) -> None:
     process = run(persons[name], stage1, BUILDAH, *NESTED)
     assert process.stdout.split() == ["ran", "inside", "blobs", "index.json", "oci-layout"], process.stderr

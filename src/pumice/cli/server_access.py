@@ -116,10 +116,10 @@ def _identities(
     options: argparse.Namespace, users: Collection[str]
 ) -> tuple[tuple[Identity, ...], Callable[[str], dict[str, Any]] | None]:
     """Return who may log in with a token, and what verifies tokens; raises UsageError and AccessError."""
-    given = (options.identity_issuer, options.identity_audience, options.identities)
-    if not any(given):
+    identity_options = (options.identity_issuer, options.identity_audience, options.identities)
+    if not any(identity_options):
         return (), None
-    if not all(given):
+    if not all(identity_options):
         raise UsageError(
             "--identity-issuer, --identity-audience and --identities must be given together",
             hint="pass all of them, or none",

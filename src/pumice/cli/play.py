@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
-Container pod manifest; - is standard input. What FILE asks for and Pumice does not have is named in a
-warning. The pod ends when all apps have ended, with the exit code of the app that failed first, or 0."""
+Container pod manifest; - is standard input. A warning names what Pumice does not support in FILE. The pod
+ends when all apps have ended, with the exit code of the app that failed first, or 0."""
 
 
 def parser() -> command_line.Parser:
@@ -58,7 +58,9 @@ def parser() -> command_line.Parser:
     )
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
-    pods.add_argument("--strict", action="store_true", help="fail if FILE asks for what Pumice does not have")
+    pods.add_argument(
+        "--strict", action="store_true", help="fail if FILE contains something that Pumice does not support"
+    )
     pods.add_argument(
         "--aci",
         action="append",

@@ -39,10 +39,10 @@ ended, with the exit code of the app that failed first, or 0."""
 _VOLUME_FLAGS = frozenset(
     {
         *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
-        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind"),
+        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind", "bind"),
     }
 )
-"""All but ``ro``, ``U`` and ``nocopy`` ask for what is so anyway."""
+"""All but ``ro``, ``U``, ``nocopy`` and ``bind`` ask for what is so anyway."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,7 +109,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         type=parse_volume,
         metavar="SRC:DST[:ro]",
         help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
-        " user (repeatable)",
+        " user, :bind leaves out what is mounted below SRC (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -254,7 +254,13 @@ def parse_volume(text: str) -> Mount:
     flags = set(filter(None, mode.split(",")))
     if not colon and source.startswith("/"):
         return isolation_options.make_empty_volume(source)
-    if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
+    if (
+        not source
+        or not target
+        or not flags <= _VOLUME_FLAGS
+        or {"ro", "rw"} <= flags
+        or {"bind", "rbind"} <= flags
+    ):
         raise UsageError(
             f"{text!r} is not a volume",
             hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
@@ -263,4 +269,6 @@ def parse_volume(text: str) -> Mount:
         return isolation_options.make_volume_mount(
             source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
         )
-    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)
+    return isolation_options.make_bind_mount(
+        source, target, read_only="ro" in flags, owned="U" in flags, recursive="bind" not in flags
+    )

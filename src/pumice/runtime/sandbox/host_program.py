@@ -12,6 +12,7 @@ from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
+from pumice.runtime.sandbox.root_mounts import mount_volumes
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
-    is_root = os.geteuid() == 0
-    options.shifted = is_root and bool(options.maps["uid"])
+    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
         copy_input()
     streams = prepare_streams(options)
@@ -45,25 +45,51 @@ def run_host_program(options: Options) -> int:
     lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        if options.shifted:
-            become_root()
-        lifeline.end_with_parent()
-        mount_writable_root(options)
-        if is_root and not options.shifted:
-            freeze_devices()
-            reopen_devices(streams.descriptors)
-        if options.hide:
-            syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        wait_for_network(options)
-        program = os.fork()
-        if program == 0:
-            _execute(options, streams)
-        _close_inherited(options)
-        map_child(options)
-        os._exit(_wait_for_program(program, options))
+        _prepare_root(options, streams, lifeline)
+        if _needs_parent(options):
+            os._exit(_run_inside(options, streams))
+        _execute(options, streams)
     _close_inherited(options)
-    return streams.wait_for(child)
+    if _needs_parent(options):
+        return streams.wait_for(child)
+    receiver = _Receiver(child, options)
+    return streams.wait_for(child, receiver.find, receiver.find_first_process)
+
+
+def _prepare_root(options: Options, streams: Streams, lifeline: Lifeline) -> None:
+    """Mount the root and what belongs to it; this is process 1 of the new namespace."""
+    is_root = os.geteuid() == 0
+    if options.shifted:
+        become_root()
+    lifeline.end_with_parent()
+    root = mount_writable_root(options)
+    if options.mount_volumes:
+        mount_volumes(root, options)
+    if is_root and not options.shifted:
+        freeze_devices()
+        reopen_devices(streams.descriptors)
+    if options.hide:
+        syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    wait_for_network(options)
+
+
+def _needs_parent(options: Options) -> bool:
+    """Return whether the program needs a process of ours as its parent, so that it cannot be process 1."""
+    return bool(options.guest_outputs) or options.map_info >= 0
+
+
+def _run_inside(options: Options, streams: Streams) -> int:
+    """Run the program as a child of this process, and return its exit code."""
+    program = os.fork()
+    if program == 0:
+        _execute(options, streams)
+    _close_inherited(options)
+    map_child(options)
+    if options.guest_outputs:
+        return wait_for_machine(program, options)
+    receiver = _Receiver(program, options)
+    return wait_and_forward(program, receiver.find, receiver.find_first_process)
 
 
 def _close_inherited(options: Options) -> None:
@@ -87,17 +113,27 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     os.execvp(options.argv[0], options.argv)
 
 
-def _wait_for_program(program: int, options: Options) -> int:
-    if options.guest_outputs:
-        return wait_for_machine(program, options)
-    if not options.signal_child:
-        return wait_and_forward(program)
+class _Receiver:
+    """The process that gets the signals for a program of the host.
 
-    def inner_program() -> str:
-        child = find_child(f"/proc/{program}")
-        return find_child(child) if options.init else child
+    With ``options.signal_child`` it is the program that the other sandbox runs, once it has started it.
+    """
 
-    def target() -> int:
-        return int(inner_program().removeprefix("/proc/") or program)
+    def __init__(self, program: int, options: Options) -> None:
+        self._program = f"/proc/{program}"
+        self._options = options
 
-    return wait_and_forward(program, target, None if options.init else inner_program)
+    def find(self) -> int:
+        """Return the process."""
+        return int((self._find_inner() or self._program).removeprefix("/proc/"))
+
+    def find_first_process(self) -> str:
+        """Return the ``/proc`` directory of the process if it is the first of its namespace, else ``""``."""
+        inner = self._find_inner()
+        return "" if inner and self._options.init else inner or self._program
+
+    def _find_inner(self) -> str:
+        if not self._options.signal_child:
+            return ""
+        child = find_child(self._program)
+        return find_child(child) if self._options.init else child

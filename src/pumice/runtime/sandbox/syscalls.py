@@ -38,6 +38,7 @@ _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 # linux/mount.h
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x80000, 0x100000, 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _AT_FDCWD = -100
 # linux/signalfd.h
 _SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
@@ -83,9 +84,9 @@ def add_mount_flags(mount_point: int, flags: int) -> None:
     _check_result("mount_setattr", _libc.syscall(_SYS_MOUNT_SETATTR, *arguments))
 
 
-def clone_mount(path: str) -> int:
-    """Return a descriptor of a copy of the mount at a file or directory, with the mounts below it."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
+def clone_mount(path: str, *, recursive: bool = True) -> int:
+    """Return a descriptor of a copy of the mount at a path, if ``recursive`` with the mounts below it."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check_result(path, _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags))
 
 
@@ -100,6 +101,12 @@ def attach_mount(mount_copy: int, path: str) -> None:
     """Attach a mount at ``path``."""
     arguments = (mount_copy, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
     _check_result(path, _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
+
+
+def attach_mount_at(mount_copy: int, target: int) -> None:
+    """Attach a mount at the file or directory of a descriptor."""
+    arguments = (mount_copy, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+    _check_result("move_mount", _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
 
 
 def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:

@@ -45,6 +45,7 @@ class Runc:
             )
         program = external.find_program(self._program, self._program)
         external.check_program(container)
+        external.check_mounts(container, self._program)
         maps = _choose_maps(container)
         paths = external.host_paths(container, maps)
         try:
@@ -185,8 +186,8 @@ def _memory(target: str, *options: str) -> dict[str, Any]:
     return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
 
-def _bind(source: str, target: str, *options: str) -> dict[str, Any]:
-    return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
+def _bind(source: str, target: str, *options: str, kind: str = "rbind") -> dict[str, Any]:
+    return {"destination": target, "type": "bind", "source": source, "options": [kind, *options]}
 
 
 def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
@@ -197,7 +198,8 @@ def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
     for mount in paths.mounts:
         if mount.source:
             mode = "ro" if mount.read_only else "rw"
-            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", mode))
+            kind = "rbind" if mount.recursive else "bind"
+            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", mode, kind=kind))
         else:
             data = (mount.data or "mode=1777").split(",")
             no_exec = ("noexec",) if mount.no_exec else ()

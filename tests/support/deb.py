@@ -190,8 +190,10 @@ def tar(items: Iterable[Item]) -> bytes:
             info.mode = item.mode if item.mode is not None else _MODES.get(item.kind, 0o644)
             info.uid, info.gid, info.uname, info.gname = item.uid, item.gid, item.user, item.group
             info.mtime = item.mtime
-            for name, value in item.xattrs:
-                info.pax_headers[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+            info.pax_headers = {
+                f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape")
+                for name, value in item.xattrs
+            }
             info.devmajor, info.devminor = item.device
             info.linkname = f"./{item.link}" if item.kind == "hardlink" and not item.raw else item.link
             if item.kind == "file":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import guest_files, syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
@@ -33,6 +33,8 @@ def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
+        import _socket  # noqa: F401 - while its file can be read
+
         copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
@@ -65,6 +67,8 @@ def _prepare_root(options: Options, streams: Streams, lifeline: Lifeline) -> Non
     root = mount_writable_root(options)
     if options.mount_volumes:
         mount_volumes(root, options)
+    if options.guest_share:
+        guest_files.prepare_root(root, options)
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)
@@ -81,13 +85,14 @@ def _needs_parent(options: Options) -> bool:
 
 def _run_inside(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, and return its exit code."""
+    server = guest_files.start_server(options) if options.guest_share else 0
     program = os.fork()
     if program == 0:
         _execute(options, streams)
     _close_inherited(options)
     map_child(options)
     if options.guest_outputs:
-        return wait_for_machine(program, options)
+        return wait_for_machine(program, options, server)
     receiver = _Receiver(program, options)
     return wait_and_forward(program, receiver.find, receiver.find_first_process)
 

@@ -92,8 +92,10 @@ ELSEWHERE = {
     "--userns": "ids",
     "--volume": "only kvm does not share them",
     "--network host": "only kvm cannot have it",
+    "--pid pod": "pods of several apps",
     "eventHandlers": "App Container images",
     "socketActivated": "App Container images",
+    "socketActivated with --pid pod": "App Container images",
 }
 
 

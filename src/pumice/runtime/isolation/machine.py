@@ -16,6 +16,8 @@ from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import Isolation, Limits, Rlimit
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from pumice.progress import Progress
     from pumice.runtime.container import Container
 
@@ -27,9 +29,19 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
     unsupported = isolators.find_complaints(container, backend)
     if backend == "kvm":
         container = _size_machine(container)
+    container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
+
+
+def _without_ignored(container: Container, options: AbstractSet[str]) -> Container:
+    """Return the container without what would have an effect although it is ignored."""
+    if "--pid pod" in options:
+        container = msgspec.structs.replace(container, pod_pids=False)
+    if options & {"socketActivated", "socketActivated with --pid pod"}:
+        container = msgspec.structs.replace(container, listen=())
+    return container
 
 
 def _size_machine(container: Container) -> Container:

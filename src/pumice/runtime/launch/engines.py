@@ -189,7 +189,9 @@ class BundleEngine:
     def _open_bundle(self, launch: Launch, name: str) -> Start:
         """Write the bundle of the program, or in it that of the event handler ``name``."""
         directory = f"{self._bundle}/{name}".rstrip("/")
-        os.makedirs(f"{directory}/state", 0o700)
+        if name:
+            os.mkdir(directory, 0o700)
+        os.mkdir(f"{directory}/state", 0o700)
         with open(f"{directory}/config.json", "wb") as file:
             file.write(launch.settings)
         engine = launch.program[0]

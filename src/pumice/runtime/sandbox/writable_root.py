@@ -58,7 +58,7 @@ def mount_memory(options: Options) -> None:
     """Mount the file systems in memory that several engines share, below the working directory."""
     for kind, data, target in options.mounts:
         if kind.endswith("tmpfs") and not target.startswith("/"):
-            os.makedirs(target)
+            os.makedirs(target, 0o755)
             no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
             syscalls.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, data)
 

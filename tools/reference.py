@@ -21,10 +21,10 @@ PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
-def help_text(verb: str) -> str:
+def help_text(verb: str, columns: int = 80) -> str:
     """Return what ``pumice VERB --help`` prints, at a width that does not depend on the terminal."""
     previous = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "80"
+    os.environ["COLUMNS"] = str(columns)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

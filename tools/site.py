@@ -53,7 +53,7 @@ def write_sources(workplace: Path) -> int:
     docs = workplace / "docs"
     texts = site_pages.read_pages(ROOT)
     for name, text in texts.items():
-        write(docs / site_pages.page_of(name), site_pages.site_text(name, text))
+        write(docs / site_pages.page_of(name), front_matter(name) + site_pages.site_text(name, text))
     for name in sorted(site_pages.linked_files(texts, ROOT)):
         target = docs / site_pages.page_of(name)
         if target.suffix == ".md":
@@ -67,6 +67,11 @@ def write_sources(workplace: Path) -> int:
     nav = yaml.safe_dump({"nav": site_pages.navigation(texts)}, sort_keys=False)
     write(workplace / "mkdocs.yml", settings + nav)
     return len(texts)
+
+
+def front_matter(name: str) -> str:
+    """Return the settings of a page: the first one has no sidebar, because it would be empty."""
+    return "---\nhide: [navigation]\n---\n\n" if name == "README.md" else ""
 
 
 def api_page() -> str:

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tools import reference
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -30,6 +32,9 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 _FILE_NOTE = re.compile(r"^<!-- file: (\S+) -->\n+```([a-z]*)$", re.MULTILINE)
 _NOTE = re.compile(r"^<!-- [^\n]* -->\n", re.MULTILINE)
+_HELP = re.compile(r"^<!-- help -->\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PHONE_COLUMNS = 42
+"""How many characters of code fit on a screen that is 400 pixels wide."""
 _SECTION = re.compile(r"^## ([^:\n]+)(?::[^\n]*)?$", re.MULTILINE)
 _ENTRY = re.compile(r"\[([^\]]+)\]\(([^)#\s]+\.md)\)|^([A-Z][^\n:]*):$", re.MULTILINE)
 _LANGUAGES = {".yaml": "yaml", ".yml": "yaml", ".py": "python", ".json": "json", ".toml": "toml", ".sh": "sh"}
@@ -53,8 +58,15 @@ def page_of(name: str) -> str:
 
 def site_text(name: str, text: str) -> str:
     """Return the text of a Markdown file of the repository as the site needs it."""
+    text = _HELP.sub(lambda match: _help_blocks(Path(name).stem, match[1]), text)
     text = _NOTE.sub("", _FILE_NOTE.sub(r'```\2 title="\1"', text))
     return _outside_fences(text, lambda part: _LINK.sub(lambda match: _site_link(name, match), part))
+
+
+def _help_blocks(verb: str, text: str) -> str:
+    """Return the help of a command for wide and for narrow screens; site.css shows one of them."""
+    narrow_text = reference.help_text(verb, _PHONE_COLUMNS)
+    return f"```{{.text .wide}}\n{text}```\n\n```{{.text .narrow}}\n{narrow_text}```"
 
 
 def linked_files(texts: Mapping[str, str], root: Path) -> set[str]:

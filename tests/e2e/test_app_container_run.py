@@ -127,7 +127,7 @@ def test_isolators_that_are_not_enforced_are_named_and_refused_if_strict(person:
         "exec": ["cat", "/proc/self/oom_score_adj"],
         "isolators": [
             isolator("os/linux/oom-score-adj", 700),
-            isolator("resource/block-iops", {"default": True, "limit": "10"}),
+            isolator("resource/cpu", {"request": "10m"}),
             isolator("example.com/unknown", {}),
             isolator("os/linux/no-new-privileges", False),
         ],
@@ -135,7 +135,7 @@ def test_isolators_that_are_not_enforced_are_named_and_refused_if_strict(person:
     result = run(person, app)
     assert result.stdout == "700\n"
     assert [line for line in result.stderr.splitlines() if "isolator" in line and "is " in line][-3:] == [
-        "warning: the isolator resource/block-iops is ignored: Pumice does not limit block devices",
+        "warning: the isolator resource/cpu is ignored: it has no limit, and Pumice reserves nothing",
         "warning: the isolator example.com/unknown is ignored: Pumice does not know it",
         "warning: the isolator os/linux/no-new-privileges is modified: set-id programs have no effect",
     ]
@@ -171,8 +171,6 @@ def test_the_app_of_a_pod_manifest_replaces_that_of_the_image(person: Person) ->
     app = {"exec": ["cat", "/proc/self/oom_score_adj"], "user": "/bin/busybox", "group": "/bin"}
     result = play(person, {"app": app})
     assert int(result.stdout.partition("| ")[2]) < 800, result.stderr
-    bounded = play(person, {}, isolators=[isolator("resource/memory", {"limit": "500M"})])
-    assert "resource/memory is modified: each app has this limit, not the pod as a whole" in bounded.stderr
 
 
 def test_another_image_behind_an_id_is_refused(person: Person) -> None:

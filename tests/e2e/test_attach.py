@@ -61,7 +61,10 @@ class AttachedTerminal:
         deadline = time.monotonic() + _DEADLINE
         while text not in output:
             assert time.monotonic() < deadline, output
-            output += os.read(self._controller, 1 << 12)
+            try:
+                output += os.read(self._controller, 1 << 12)
+            except OSError as error:  # the command has ended
+                raise AssertionError(f"{text!r} is not in {output!r}") from error
         return output
 
     def close(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -176,3 +178,45 @@ def test_a_transport_is_pulled_from(publisher: Publisher, tmp_path: Path, capsys
     run(capsys, "rm", "example.com/hello:1.0")
     publisher.fetch("oci:layout:1.0", "--allow-unsigned")
     assert stored(tmp_path) == {"example.com/hello:1.0"}
+
+
+VERSIONS = ("1.0~b", "1.0_b", "1.0-b", "1.0+B", "1.0+b")
+"""From the oldest on: none is admitted after a newer one."""
+
+
+def test_versions_that_are_no_tags_are_distinct(publisher: Publisher, capsys: Out, tmp_path: Path) -> None:
+    publisher.publish(*(publisher.write(version, motd=version.encode()) for version in VERSIONS))
+    publisher.trust()
+    for version in VERSIONS:
+        name = f"{NAME}:{version}"
+        assert publisher.fetch(name)[0] == f"{name}\n"
+        assert "signed by a trusted key" in run(capsys, "verify", name)[0]
+        run(capsys, "run", name, "/nothing", code=127)
+    assert stored(tmp_path) == {f"{NAME}:{version}" for version in VERSIONS}
+    for version in VERSIONS:
+        assert publisher.fetch(f"{NAME}:{version}", "--pull", "never")[0] == f"{NAME}:{version}\n"
+        run(capsys, "export", f"{NAME}:{version}", "-o", str(tmp_path / version))
+        with tarfile.open(tmp_path / version) as archive:
+            motd = archive.extractfile("etc/motd")
+            assert motd is not None
+            assert motd.read() == version.encode()
+    run(capsys, "rm", f"{NAME}:1.0+b")
+    assert stored(tmp_path) == {f"{NAME}:{version}" for version in VERSIONS[:-1]}
+
+
+@pytest.mark.parametrize("version", ["1 0", ".1", "1:0", "1\u00e9", "-1", "1%2B0"])
+def test_a_version_that_no_name_can_have_is_refused(
+    publisher: Publisher, tmp_path: Path, version: str
+) -> None:
+    err = publisher.fetch(f"{NAME},version={quote(version)}", code=2)[1]
+    assert "invalid repository name" in err if version == "1:0" else "is not an image name" in err
+    assert stored(tmp_path) == set()
+
+
+def test_an_image_with_such_a_version_is_not_stored(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.publish(publisher.write("1 0"))
+    publisher.trust()
+    err = publisher.fetch(NAME, "--insecure-options=image", code=8)[1]
+    assert "the image has the version '1 0'" in err
+    with Home(tmp_path / "store") as home:
+        assert (list(home.blobs.digests()), home.refs.names()) == ([], [])

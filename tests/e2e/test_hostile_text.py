@@ -262,6 +262,8 @@ OTHERS: dict[str, list[list[str]]] = {
     "exec": [["evil", EVIL], [EVIL, EVIL]],
     "stop": [["evil"], [EVIL]],
     "kill": [["evil"], ["evil", "--signal", EVIL], [EVIL]],
+    "pause": [["evil"], [EVIL], ["evil", "--app", EVIL]],
+    "unpause": [["evil"], [EVIL], ["evil", "--app", EVIL]],
     "wait": [[EVIL]],
     "top": [["evil"], [EVIL]],
     "generate": [["systemd", "evil"], ["kube", "evil"], ["kube", EVIL], ["systemd", EVIL], [EVIL]],

@@ -11,6 +11,7 @@ import pytest
 from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import images
+from tests.support.publishers import write_image
 
 Out = pytest.CaptureFixture[str]
 IMAGE = "example.com/hello:1.0"
@@ -128,3 +129,77 @@ def test_a_web_server_can_read_everything_whatever_the_umask_is(capsys: Out) -> 
     files = [path for path in Path("www").rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
     assert {path.stat().st_mode & 0o777 for path in Path("www").rglob("*") if path.is_dir()} == {0o755}
+
+
+def write_version(folder: Path, version: str, motd: bytes = b"hello", name: str = "example.com/hello") -> str:
+    path = folder / f"{version}.aci"
+    write_image(path, name, version, motd)
+    return f"aci:{path}"
+
+
+def list_published() -> set[str]:
+    return {path.relative_to("www").as_posix() for path in Path("www").rglob("*") if path.is_file()}
+
+
+def test_an_untagged_version_is_removed_after_the_grace_period(capsys: Out, folder: Path) -> None:
+    publish(capsys, write_version(folder, "1.0", b"first"), "--torrent")
+    publish(capsys, write_version(folder, "1.1", b"second"))
+    Path("www/aci/example.com/notes.txt").write_text("of somebody else")
+    old = {f"aci/example.com/hello-1.0-linux-amd64.aci{suffix}" for suffix in ("", ".asc")}
+    before = list_published()
+    _, err = publish(capsys, "--untag", "example.com/hello:1.0", "--prune")
+    assert "0 files" in err
+    assert "1 in their grace period" in err
+    assert list_published() - before == {".pumice-unpublished.json"}
+    assert "1.0" not in Path("www/hello/index.html").read_text().replace("initial-scale=1", "")
+    _, err = publish(capsys, "--prune", "--grace-period", "0")
+    assert "2 files" in err
+    assert before - list_published() == old
+
+
+def test_an_image_without_versions_loses_its_page_and_its_newest_version(capsys: Out, folder: Path) -> None:
+    publish(capsys, write_version(folder, "1.0"))
+    publish(capsys, "--untag", "example.com/hello:1.0", "--prune", "--grace-period", "0")
+    assert {path for path in list_published() if "hello" in path} == set()
+    assert "index.html" in list_published()
+
+
+def test_a_version_that_is_published_again_is_kept(capsys: Out, folder: Path) -> None:
+    reference = write_version(folder, "1.0")
+    publish(capsys, reference)
+    before = list_published()
+    publish(capsys, "--untag", "example.com/hello:1.0")
+    publish(capsys, reference, "--prune", "--grace-period", "0")
+    assert list_published() - {".pumice-unpublished.json"} == before
+
+
+def test_notes_of_somebody_else_remove_nothing_outside(capsys: Out, folder: Path) -> None:
+    publish(capsys, write_version(folder, "1.0"))
+    Path("index.html").write_text("outside")
+    Path("www/other").mkdir()
+    Path("www/other/style.css").write_text("inside, but not published")
+    notes = {"../index.html": 0, "other/style.css": 0, "/etc/hostname": 0, "aci/../../release.key": 0}
+    Path("www/.pumice-unpublished.json").write_text(json.dumps(notes))
+    publish(capsys, "--prune", "--grace-period", "0")
+    assert Path("index.html").exists()
+    assert Path("www/other/style.css").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--untag", "example.com/hello:9"), "example.com/hello:9 is not published"),
+        (("--untag", "example.com/hello"), "has no version"),
+        (("--name", "other:1", IMAGE), "--name is for --oci"),
+        ((), "REF is missing"),
+    ],
+)
+def test_mistakes_with_a_tree_are_explained(capsys: Out, arguments: tuple[str, ...], message: str) -> None:
+    publish(capsys, IMAGE)
+    assert message in publish(capsys, *arguments, code=2)[1]
+
+
+def test_two_images_with_the_same_file_name_are_refused(capsys: Out, folder: Path) -> None:
+    publish(capsys, write_version(folder, "1-2"))
+    _, err = publish(capsys, write_version(folder, "2", name="example.com/hello-1"), code=2)
+    assert "would have the same file as example.com/hello:1-2" in err

@@ -236,7 +236,7 @@ def test_json_is_one_list_with_all_locks(images: World) -> None:
 
 KEPT_INDEXES = """
 import gc, sys
-from pumice.assembly import package_segments, pipeline
+from pumice.assembly import merged_packages, package_segments
 from pumice.assembly.connection import SharedArchives
 from pumice.cli.main import main
 
@@ -246,7 +246,7 @@ def cut_packages(*arguments):
     assert not archives._indexes
     return package_segments.cut_packages(*arguments)
 
-pipeline.cut_packages = cut_packages
+merged_packages.cut_packages = cut_packages
 sys.exit(main(sys.argv[1:]))
 """
 

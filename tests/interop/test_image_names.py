@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,19 +12,16 @@ import pytest
 from pumice.image.transports import docker_load
 from tests.support import handmade, locations
 from tests.support.peers import need
+from tests.support.podman import private_podman
 
 NAME = "registry.example/team/hello"
 SMALL = handmade.image(handmade.small())
 
 
 @pytest.fixture
-def podman(tmp_path: Path) -> Iterator[list[str]]:
-    """Return the command of podman with a private store."""
-    with tempfile.TemporaryDirectory(
-        prefix="run"
-    ) as short:  # podman refuses paths of more than 50 characters
-        storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
-        yield [need("podman"), *storage_options, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+def podman() -> Iterator[list[str]]:
+    with private_podman() as command:
+        yield command
 
 
 def run(*command: str) -> str:

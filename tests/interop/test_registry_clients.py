@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import bcrypt
 import pytest
 
 from tests.support.peers import need
+from tests.support.podman import private_podman, pull
 from tests.support.serving import MANIFEST, Registry, descriptor, digest_of, image, serving
 
 CRANE = "crane"
@@ -143,32 +143,16 @@ def test_buildah_pulls_and_pushes(
     run(buildah, *store, "pull", "--tls-verify=false", f"docker://{name}:1", env=environment)
 
 
-def test_podman_pushes_pulls_and_lists(
-    registry: Registry, layout: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    with tempfile.TemporaryDirectory(
-        prefix="run"
-    ) as short:  # podman refuses paths of more than 50 characters
-        storage_options = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
-        podman = [
-            need("podman"),
-            *storage_options,
-            "--cgroup-manager",
-            "cgroupfs",
-            "--events-backend",
-            "none",
-        ]
+def test_podman_pushes_pulls_and_lists(registry: Registry, layout: Path, environment: dict[str, str]) -> None:
+    with private_podman() as podman:
         _use_podman(podman, f"{registry.host}/podman/app", layout, environment)
 
 
 def _use_podman(podman: list[str], name: str, layout: Path, environment: dict[str, str]) -> None:
-    image_id = run(*podman, "pull", "--quiet", f"oci:{layout}", env=environment).strip()
+    image_id = pull(podman, f"oci:{layout}", environment=environment)
     run(*podman, "push", "--tls-verify=false", image_id, f"docker://{name}:1", env=environment)
     run(*podman, "rmi", "--all", "--force", env=environment)
-    assert (
-        run(*podman, "pull", "--quiet", "--tls-verify=false", f"{name}:1", env=environment).strip()
-        == image_id
-    )
+    assert pull(podman, "--tls-verify=false", f"{name}:1", environment=environment) == image_id
     tag_list = run(*podman, "search", "--list-tags", "--tls-verify=false", name, env=environment)
     assert tag_list.split()[-2:] == [name, "1"]
 

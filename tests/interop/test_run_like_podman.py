@@ -10,9 +10,7 @@ import pty
 import re
 import struct
 import subprocess
-import tempfile
 import termios
-from contextlib import contextmanager
 from fcntl import ioctl
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +22,7 @@ from pumice.formats.tar import Entry
 from pumice.store.home import Home
 from tests.support import images, people
 from tests.support.peers import need
+from tests.support.podman import private_podman, pull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,27 +109,6 @@ CHECKS: dict[str, Check] = {
 }
 
 
-@contextmanager
-def podman_command(home: Path) -> Iterator[list[str]]:
-    """Yield the command of podman with a store of its own, in which the image is ``box:1``."""
-    with tempfile.TemporaryDirectory(prefix="pod-", dir="/tmp") as short:  # paths have at most 50 characters
-        command = [need("podman"), "--root", f"{short}/r", "--runroot", f"{short}/s", "--runtime", "runc"]
-        command += ["--cgroup-manager", "cgroupfs", "--events-backend", "none"]
-        try:
-            image = subprocess.run(
-                [*command, "pull", "--quiet", f"oci:{home}/layout"],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.strip()
-            subprocess.run([*command, "tag", image, "localhost/box:1"], check=True)
-            yield command
-        finally:
-            subprocess.run([*command, "rm", "--all", "--force"], check=False, capture_output=True)
-            subprocess.run([*command, "rmi", "--all", "--force"], check=False, capture_output=True)
-            subprocess.run(["umount", "-l", f"{short}/r/overlay"], check=False, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def root() -> Iterator[Person]:
     with people.person("root") as person:
@@ -148,7 +126,9 @@ def root() -> Iterator[Person]:
 @pytest.fixture(scope="module")
 def tools(root: Person) -> Iterator[dict[str, list[str]]]:
     """The command of each tool up to its options."""
-    with podman_command(root.home) as podman:
+    with private_podman() as podman:
+        image = pull(podman, f"oci:{root.home}/layout")
+        subprocess.run([*podman, "tag", image, "localhost/box:1"], check=True)
         limits = ["--ulimit", "nproc=1024:1024"]  # this machine may not allow podman's own
         yield {
             "podman": [*podman, "run", "--rm", "--network", "none", *limits],

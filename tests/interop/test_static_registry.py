@@ -7,7 +7,6 @@ import json
 import os
 import ssl
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from pumice.publish.oci_tree import PublishedImage
 from tests.support import handmade, locations, nginx, published, signed_images
 from tests.support.nginx import Server
 from tests.support.peers import need
+from tests.support.podman import private_podman, pull
 
 NAME = "team/hello"
 OFFLINE_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
@@ -92,12 +92,11 @@ def test_skopeo_copies_all_platforms_and_lists_tags(
 
 
 @pytest.mark.peer("podman")
-def test_podman_pulls(server: Server, folder: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory() as short:  # podman refuses a longer --runroot
-        storage = ["--root", f"{tmp_path}/root", "--runroot", short, "--storage-driver", "vfs"]
+def test_podman_pulls(server: Server, folder: Path, environment: dict[str, str]) -> None:
+    with private_podman() as podman:
         reference = f"{server.host}/{NAME}:1.0"
-        run("podman", *storage, "pull", "--quiet", reference, env=environment)
-        command = ("podman", *storage, "inspect", "--format", "{{.Digest}}", reference)
+        pull(podman, reference, environment=environment)
+        command = (*podman, "inspect", "--format", "{{.Digest}}", reference)
         digest = run(*command, env=environment).strip()
     index = oci.read_index((folder / "tree/v2" / NAME / "manifests/1.0.ocii").read_bytes())
     assert digest in {root_digest(folder), *(child.digest for child in index.manifests)}

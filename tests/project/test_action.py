@@ -107,3 +107,24 @@ def test_the_action_fails_with_a_failing_build(action: dict[str, Any], tmp_path:
     assert run_step(action["runs"]["steps"][1], tmp_path, inputs).returncode == 4
     assert not (tmp_path / "temp" / "signing.key").exists()
     assert not (tmp_path / "output").exists()
+
+
+def test_the_action_signs_without_a_key(action: dict[str, Any], tmp_path: Path) -> None:
+    """The programs are replaced by ones that write their arguments down: sigstore would be needed."""
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\nmkdir -p "$3/bin"\n'
+        'for name in pip pumice; do printf \'#!/bin/sh\\nprintf "%%s\\\\n" "$@" > "$0.arguments"\\n\''
+        ' > "$3/bin/$name"; chmod +x "$3/bin/$name"; done\n'
+    )
+    python.chmod(0o755)
+    inputs = default_inputs(action) | {"keyless": "true", "python": str(python), "package": "pumice==0.1.0"}
+    for step in action["runs"]["steps"]:
+        process = run_step(step, tmp_path, inputs)
+        assert process.returncode == 0, process.stderr
+    programs = tmp_path / "temp" / "pumice" / "bin"
+    packages = (programs / "pip.arguments").read_text().split()[-2:]
+    assert packages == ["pumice==0.1.0", "pumice[keyless]"]
+    arguments = (programs / "pumice.arguments").read_text().split()
+    assert "--keyless" in arguments
+    assert "--sign" not in arguments

@@ -15,7 +15,7 @@ from tests.support.docs import ROOT
 
 SOURCE = ROOT / "src" / "pumice"
 FILE_LINES = 400
-FUNCTION_LINES = 60
+FUNCTION_LINES = 52
 """What fails; what people should aim at is 40."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "lib", "core", "base_utils"}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pumice.progress import Progress
     from pumice.trust import admission
+    from pumice.trust.trusted_key import TrustedKey
 
     StrPath = str | os.PathLike[str]
 
@@ -37,12 +38,8 @@ def verify(
     from pumice.image import integrity
     from pumice.image.transports import references
     from pumice.trust import admission
-    from pumice.trust.explicit_keys import read_explicit_keys
 
-    keys = None
-    if key is not None:
-        paths = (key,) if isinstance(key, str | os.PathLike) else key
-        keys = read_explicit_keys([os.fspath(path) for path in paths], environ)
+    keys = None if key is None else _read_keys(key, environ)
     request = admission.AdmissionRequest(reference=location, name=name, keys=keys, allow_older=allow_older)
     with open_home(store, environ, progress) as home, open_registries(home, environ, progress) as access:
         source = references.find_source(location, home)
@@ -62,6 +59,13 @@ def verify(
             inspect=check_content,
         )
     return _describe(decision)
+
+
+def _read_keys(key: StrPath | Sequence[StrPath], environ: Mapping[str, str]) -> tuple[TrustedKey, ...]:
+    from pumice.trust.explicit_keys import read_explicit_keys
+
+    paths = (key,) if isinstance(key, str | os.PathLike) else key
+    return read_explicit_keys([os.fspath(path) for path in paths], environ)
 
 
 def _describe(decision: admission.Decision) -> Verification:

@@ -42,13 +42,16 @@ _PGP_MESSAGE = b"-----BEGIN PGP MESSAGE"
 
 
 class AciReader:
-    """An image that is read once; a context manager. ``size`` is that of the file in bytes.
+    """An image that is read once; a context manager.
 
-    After all entries were read, `manifest` and `image_id` are known. Raises FormatError for anything that
-    the specification forbids or that is hostile.
+    ``find_size`` returns the size of the file in bytes; if the file is still growing, once it has as many
+    bytes as the argument, or is complete. After all entries were read, `manifest` and `image_id` are known.
+    Raises FormatError for anything that the specification forbids or that is hostile.
     """
 
-    def __init__(self, source: Source, size: int, *, non_standard: bool = False) -> None:
+    def __init__(
+        self, source: Source, find_size: Callable[[int], int], *, non_standard: bool = False
+    ) -> None:
         start = source.read(tar.BLOCK)
         self.compression = _detect(start)
         if self.compression == "zstd" and not non_standard:
@@ -56,9 +59,8 @@ class AciReader:
                 "the image is compressed with zstd, which App Container does not have",
                 hint="pass --non-standard to read it",
             )
-        kind = self.compression
-        limit = _FREE_EXPANSION + _EXPANSION * size
-        self._stream = _HashedStream(DecompressedStream(_Prepended(start, source), kind, limit=limit))
+        stream = DecompressedStream(_Prepended(start, source), self.compression)
+        self._stream = _HashedStream(stream, find_size)
         self._manifest: bytes | None = None
         self._image_id = ""
 
@@ -235,16 +237,20 @@ class _Prepended:
 
 
 class _HashedStream:
-    """The uncompressed archive, hashed while it is read."""
+    """The uncompressed archive, hashed while it is read; its size is bounded by that of the file."""
 
-    def __init__(self, stream: DecompressedStream) -> None:
+    def __init__(self, stream: DecompressedStream, find_size: Callable[[int], int]) -> None:
         self._stream = stream
+        self._find_size = find_size
+        self._position = 0
+        self._limit = _FREE_EXPANSION
         self._hash = BackgroundHash(hashlib.sha512())
         self.last_block = b""
         """The last header that was read."""
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
+        self._count(len(data))
         self._hash.update(data)
         if size == tar.BLOCK:
             self.last_block = data
@@ -252,6 +258,7 @@ class _HashedStream:
 
     def read_some(self, size: int, /) -> bytes | memoryview:
         data = self._stream.read_some(size)
+        self._count(len(data))
         self._hash.update(data)
         return data
 
@@ -260,6 +267,14 @@ class _HashedStream:
 
     def close(self) -> None:
         self._hash.__exit__()
+
+    def _count(self, amount: int) -> None:
+        self._position += amount
+        if self._position > self._limit:
+            compressed_size = self._find_size(-(-(self._position - _FREE_EXPANSION) // _EXPANSION))
+            self._limit = _FREE_EXPANSION + _EXPANSION * compressed_size
+            if self._position > self._limit:
+                raise FormatError("the compressed data expands to more than the allowed size")
 
 
 def _detect(start: bytes) -> str:

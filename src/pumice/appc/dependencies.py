@@ -21,11 +21,11 @@ _MAX_VISITS = 500
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An image that may be a dependency; ``size`` is that of its file in bytes."""
+    """An image that may be a dependency; ``size`` is that of its file in bytes, None without a file."""
 
     manifest: ImageManifest
     image_id: str
-    size: int
+    size: int | None
     where: str
 
 
@@ -63,6 +63,12 @@ def plan_rendering(top: Candidate, candidates: Sequence[Candidate]) -> tuple[Vis
         if len(visits) > _MAX_VISITS:
             raise FormatError(f"more than {_MAX_VISITS} images would be unpacked", where=top.where)
     return tuple(visits)
+
+
+def format_dependency(dependency: Dependency) -> str:
+    """Return a dependency as ``NAME,LABEL=VALUE...``, cut to 200 characters."""
+    labels = "".join(f",{label.name}={label.value}" for label in dependency.labels)
+    return f"{dependency.image_name}{labels}"[:200]
 
 
 def make_whitelist(manifest: ImageManifest) -> Whitelist | None:
@@ -107,15 +113,14 @@ def choose_dependency(dependency: Dependency, candidates: Sequence[Candidate], w
         if is_same_image(candidate.manifest, dependency.image_name, dependency.labels)
     ]
     if not named:
-        labels = "".join(f",{label.name}={label.value}" for label in dependency.labels)
         raise ImageError(
-            f"the image depends on {f'{dependency.image_name}{labels}'[:200]}, which was not given",
+            f"the image depends on {format_dependency(dependency)}, which was not given",
             where=where,
             hint="pass its file with --dependency FILE",
         )
     for candidate in named:
         has_id = not dependency.image_id or candidate.image_id == dependency.image_id
-        if has_id and dependency.size in (0, candidate.size):
+        if has_id and (candidate.size is None or dependency.size in (0, candidate.size)):
             return candidate
     is_right_image = any(each.image_id == dependency.image_id for each in named)
     noun = "size" if is_right_image or not dependency.image_id else "ID"

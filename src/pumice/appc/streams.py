@@ -17,6 +17,7 @@ from pumice.formats import gzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     class _Hash(Protocol):
         def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
@@ -34,21 +35,21 @@ _LEAST_ALONE = 1 << 16
 _DEPTH = 8
 _XZ_PRESET = 6
 _ZSTD_LEVEL = 3
-_FAST_LEVEL = 1
 
 
-class BackgroundHash:
-    """Hashes of one stream, computed in a thread; a context manager that ends the thread."""
+class BackgroundConsumer:
+    """Consumes a stream in a thread; a context manager that ends the thread."""
 
-    def __init__(self, *states: _Hash) -> None:
-        self._states = states
+    def __init__(self, consume: Callable[[bytes | bytearray | memoryview], object]) -> None:
+        self._consume = consume
         self._batch = bytearray()
         self._batches: queue.Queue[bytes | bytearray | memoryview | None] = queue.Queue(_DEPTH)
-        self._thread = threading.Thread(target=self._hash_batches, daemon=True)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._consume_batches, daemon=True)
         self._thread.start()
 
     def update(self, data: bytes | memoryview) -> None:
-        """Append ``data``, which must not change any more."""
+        """Append ``data``, which must not change any more; raises what ``consume`` raised before."""
         if len(data) < _LEAST_ALONE:
             self._batch += data
             if len(self._batch) < _BATCH:
@@ -57,15 +58,18 @@ class BackgroundHash:
         else:
             self._flush()
             self._batches.put(data)  # without a copy
+        if self._error is not None:
+            raise self._error
 
-    def finish(self) -> tuple[str, ...]:
-        """Return the hexadecimal digests of everything; nothing can follow."""
+    def close(self) -> None:
+        """Return when everything is consumed; nothing can follow. Raises what ``consume`` raised."""
         self._flush()
         self._batches.put(None)
         self._thread.join()
-        return tuple(state.hexdigest() for state in self._states)
+        if self._error is not None:
+            raise self._error
 
-    def __enter__(self) -> BackgroundHash:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -78,10 +82,31 @@ class BackgroundHash:
             self._batches.put(self._batch)
             self._batch = bytearray()
 
-    def _hash_batches(self) -> None:
+    def _consume_batches(self) -> None:
         while (batch := self._batches.get()) is not None:
-            for state in self._states:
-                state.update(batch)
+            if self._error is not None:
+                continue  # the other thread must not wait for room in the queue
+            try:
+                self._consume(batch)
+            except BaseException as error:  # noqa: BLE001 - raised in the other thread
+                self._error = error
+
+
+class BackgroundHash(BackgroundConsumer):
+    """Hashes of one stream, computed in a thread."""
+
+    def __init__(self, *states: _Hash) -> None:
+        self._states = states
+        super().__init__(self._hash)
+
+    def finish(self) -> tuple[str, ...]:
+        """Return the hexadecimal digests of everything; nothing can follow."""
+        self.close()
+        return tuple(state.hexdigest() for state in self._states)
+
+    def _hash(self, batch: bytes | bytearray | memoryview) -> None:
+        for state in self._states:
+            state.update(batch)
 
 
 class Compressor(Protocol):
@@ -104,19 +129,6 @@ def open_compressor(compression: Compression, sink: Callable[[bytes | bytearray]
     if compression == "none":
         return _Batches(sink)
     return _SerialCompressor(_new_encoder(compression), sink)
-
-
-def open_fast_compressor(sink: Callable[[bytes | bytearray], object]) -> Compressor:
-    """Return a compressor as `open_compressor`, for zstd at the speed of hashing.
-
-    It is for what stays on this machine: other versions of the library may give other bytes.
-    """
-    import zstandard
-
-    def compress(data: bytes) -> bytes:
-        return zstandard.ZstdCompressor(level=_FAST_LEVEL).compress(data)
-
-    return _MemberCompressor(sink, compress)
 
 
 class _MemberCompressor:

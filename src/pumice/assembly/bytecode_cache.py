@@ -38,11 +38,7 @@ def get_bytecode(contents: LayerContents, inputs: PlatformInputs, context: Build
     if not sources:
         return None
     key = _bytecode_key(contents, inputs, sources)
-    bytecode = _CACHE.get(context.home, key)
-    if bytecode is None:
-        bytecode = _compile(contents, inputs, sources, context)
-        _CACHE.put(context.home, key, bytecode)
-    return bytecode
+    return _CACHE.get_or_compute(context.home, key, lambda: _compile(contents, inputs, sources, context))
 
 
 def _python_files(contents: LayerContents) -> list[str]:

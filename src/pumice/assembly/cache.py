@@ -48,6 +48,16 @@ class Cache(Generic[_Value]):
             return None
         return value if all(home.blobs.size(digest) is not None for digest in self._blobs(value)) else None
 
+    def get_or_compute(
+        self, home: Home, key: Digest, compute: Callable[[], _Value], *, keep: Iterable[Digest] = ()
+    ) -> _Value:
+        """Return the value under ``key``; if `get` has none, compute it and `put` it there."""
+        value = self.get(home, key)
+        if value is None:
+            value = compute()
+            self.put(home, key, value, keep=keep)
+        return value
+
     def put(self, home: Home, key: Digest, value: _Value, *, keep: Iterable[Digest] = ()) -> None:
         """Store ``value`` under ``key``; its blobs and those in ``keep`` live as long as it does.
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pumice.assembly.cache import Cache
 from pumice.formats import oci
+from pumice.store.blobs import write_blob
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -93,30 +94,29 @@ def write_image_facts(
     ``documents`` are the manifest and the config; ``created`` is in seconds since 1970.
     """
     from pumice.evidence import build_facts
+    from pumice.formats import platforms
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents
     facts = build_facts.gather_facts(
         inputs.recipe,
-        inputs.architecture,
+        build_facts.ImageDescription(
+            manifest=manifest,
+            config=config,
+            platform=platforms.from_debian(inputs.architecture),
+            system=build_facts.read_system(os_release.encode(), inputs.recipe.origin.debian),
+            created=timestamp(created),
+            annotations=standard_annotations(inputs.recipe, created),
+        ),
         inputs.packages,
         contents.segments,
         layers,
         _origins(contents),
-        build_facts.Documents(
-            manifest=manifest,
-            config=config,
-            created=timestamp(created),
-            annotations=standard_annotations(inputs.recipe, created),
-        ),
-        build_facts.read_system(os_release.encode(), inputs.recipe.origin.debian),
         recipe_entries=[layer_entry.entry for layer_entry in contents.recipe_entries],
         records=home.records,
         omitted=omitted,
     )
-    with home.blobs.writer() as writer:
-        writer.write(msgspec.msgpack.encode(facts))
-        return writer.commit()
+    return write_blob(msgspec.msgpack.encode(facts), home.blobs)
 
 
 def _origins(contents: LayerContents) -> dict[str, str]:
@@ -154,26 +154,26 @@ def _platform_artifacts(
     sources: EvidenceSources, architecture: str, image: PlatformImage, home: Home
 ) -> tuple[Descriptor, ...]:
     key = _key(sources, architecture, image.manifest.digest, image.facts, sources.files_digest)
-    evidence = _CACHE.get(home, key)
-    if evidence is None:
+
+    def write() -> Evidence:
         from pumice.assembly.evidence_writer import write_platform_evidence
 
-        evidence = write_platform_evidence(sources, architecture, image, home)
-        _CACHE.put(home, key, evidence, keep=[image.manifest.digest])
-    return evidence.artifacts
+        return write_platform_evidence(sources, architecture, image, home)
+
+    return _CACHE.get_or_compute(home, key, write, keep=[image.manifest.digest]).artifacts
 
 
 def _index_artifacts(
     sources: EvidenceSources, index: Descriptor, images: Mapping[str, PlatformImage], home: Home
 ) -> tuple[Descriptor, ...]:
     key = _key(sources, list(images), index.digest)
-    evidence = _CACHE.get(home, key)
-    if evidence is None:
+
+    def write() -> Evidence:
         from pumice.assembly.evidence_writer import write_index_evidence
 
-        evidence = write_index_evidence(sources, index, images, home)
-        _CACHE.put(home, key, evidence, keep=[index.digest])
-    return evidence.artifacts
+        return write_index_evidence(sources, index, images, home)
+
+    return _CACHE.get_or_compute(home, key, write, keep=[index.digest]).artifacts
 
 
 def _key(sources: EvidenceSources, *subject: object) -> Digest:

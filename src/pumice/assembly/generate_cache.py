@@ -19,14 +19,10 @@ from pumice.packing.compose import LayerChunk
 from pumice.packing.tree import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pumice.assembly.context import BuildContext
     from pumice.assembly.layer_assembly import LayerContents
     from pumice.assembly.platform import PlatformInputs
     from pumice.formats.tar import Entry
-    from pumice.packing.compose import ComposedLayer
-    from pumice.store.home import Home
 
 
 _MAX_DIFFERENCES = 10
@@ -61,7 +57,9 @@ def get_output(
     key = _CACHE.key(inputs.architecture, diff_ids, commands, inputs.recipe.environment, created)
     output = _CACHE.get(context.home, key) if context.rounds == 1 else None
     if output is None:
-        image = _write_image(inputs, layers, context.home)
+        from pumice.assembly.image_programs import write_image
+
+        image = write_image(inputs, layers, context.home.blobs)
         output = _run_round(0, image, contents, inputs, created, context)
         for number in range(1, context.rounds):
             _wait_for_next_second()
@@ -83,15 +81,6 @@ def add_output(contents: LayerContents, output: CommandOutput) -> LayerContents:
         nodes={**contents.nodes, **{entry.path: Node(entry, GENERATED) for entry in entries}},
         command_output=output.chunk,
     )
-
-
-def _write_image(inputs: PlatformInputs, layers: Sequence[ComposedLayer], home: Home) -> Image:
-    from pumice.assembly.manifests import write_manifest
-
-    manifest, _ = write_manifest(
-        inputs.recipe, inputs.architecture, layers, created=0, user="", blobs=home.blobs
-    )
-    return Image(manifest, home.blobs)
 
 
 def _run_round(

@@ -41,12 +41,12 @@ _CACHE = Cache("layer", LayerDigests)
 class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into the layers of an image; ``segments`` are by package name.
 
-    ``nodes`` are all paths of the image; ``permission_paths`` those of packages' files whose mode or owner
-    the recipe changes.
+    ``base_packages`` are the packages that are in no group, but in the lowest layer. ``nodes`` are all
+    paths of the image; ``permission_paths`` those of packages' files whose mode or owner the recipe changes.
     """
 
     groups: tuple[LayerGroup, ...]
-    base_segments: Sequence[Segment]
+    base_packages: Sequence[str]
     segments: Mapping[str, Segment]
     generated: Sequence[GeneratedEntry]
     recipe_entries: Sequence[LayerEntry]
@@ -65,7 +65,7 @@ def assemble_layers(
     """Return the layers, lowest first; they are in the store. Raises ImageError or StoreError."""
     blobs = context.home.blobs
     base = [
-        *map(compose.segment_chunk, contents.base_segments),
+        *(compose.segment_chunk(contents.segments[name]) for name in contents.base_packages),
         *_write_generated(contents.generated, blobs, volatile=False),
     ]
     state = _write_generated(contents.generated, blobs, volatile=True)

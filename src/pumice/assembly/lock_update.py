@@ -19,16 +19,16 @@ from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Requirements, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from pumice.assembly.connection import ArchiveConnection
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
     from pumice.progress import Progress
-    from pumice.recipe.lock import Role
+    from pumice.recipe.lock import LockedIndex, Role
     from pumice.recipe.model import Recipe, Request
-    from pumice.slices.model import Release, Slice
+    from pumice.slices.model import Release
 
 _CONTROL_FIELDS = (
     "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
@@ -49,34 +49,25 @@ def update_lock(
     """Return a lock for ``architectures``, of which ``resolve_architectures`` are resolved again.
 
     The others are copied from ``old_lock``. ``upgrade`` names packages that lose their pins, together
-    with all packages of the same source (empty: all packages, None: none). The lock keeps its format
-    unless everything is upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
-    or UsageError.
+    with all packages of the same source (empty: all packages, None: none). A lock gets the newest format
+    only if everything is upgraded. Raises ResolveError, FetchError, TrustError or UsageError.
     """
+    packages, indexes = _copy_packages(old_lock, set(architectures).difference(resolve_architectures))
     unpinned = _names_without_pin(old_lock, upgrade)
-    old_packages = old_lock.packages if old_lock else {}
-    packages = {
-        architecture: old_packages[architecture]
-        for architecture in architectures
-        if architecture in old_packages and architecture not in resolve_architectures
-    }
-    indexes = old_lock.indexes if old_lock and packages else ()
     release = load_recipe_release(recipe) if recipe.selected_slices else None
     if resolve_architectures:
         current_indexes = connection.load_indexes(resolve_architectures)
         indexes = tuple(dict.fromkeys((*current_indexes.locked, *indexes)))
         for architecture in resolve_architectures:
-            pins = _packages_to_keep(old_packages, architecture, unpinned)
-            needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
+            pins = _packages_to_keep(old_lock, architecture, unpinned)
             universe = current_indexes.universe(architecture)
+            needs = collect_requirements(recipe, connection.recipe_directory, architecture, pins=pins)
             resolved = _resolve(universe, needs, progress)
-            if release:
-                slices = select_slices(recipe, release, architecture)
-                resolved = _add_sliced_packages(resolved, release, slices, universe, pins)
+            resolved = _add_slices(resolved, recipe, release, architecture, universe, pins)
             packages[architecture] = _lock_packages(resolved, connection)
     lock = Lock(
         requirements=requirements.requirements_digest(recipe),
-        packages={architecture: packages[architecture] for architecture in sorted(packages)},
+        packages=dict(sorted(packages.items())),
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         slices=release.digest if release else "",
         ids=old_lock.ids if old_lock else Ids(),
@@ -87,15 +78,29 @@ def update_lock(
     return old_lock if old_lock and _has_same_packages(lock, old_lock) else lock
 
 
-def _add_sliced_packages(
+def _copy_packages(
+    old_lock: Lock | None, architectures: Iterable[str]
+) -> tuple[dict[str, tuple[LockedPackage, ...]], tuple[LockedIndex, ...]]:
+    """Return the packages of ``architectures`` that a lock has, and the indexes that they come from."""
+    if old_lock is None:
+        return {}, ()
+    packages = {name: old_lock.packages[name] for name in architectures if name in old_lock.packages}
+    return packages, old_lock.indexes if packages else ()
+
+
+def _add_slices(
     resolved: Sequence[tuple[PackageRecord, Role]],
-    release: Release,
-    slices: Sequence[Slice],
+    recipe: Recipe,
+    release: Release | None,
+    architecture: str,
     universe: Universe,
     pins: Sequence[LockedPackage],
 ) -> list[tuple[PackageRecord, Role]]:
     """Return the resolved packages, and those of which the image has only slices, by name."""
+    if release is None:
+        return [*resolved]
     whole = {record.name for record, _ in resolved}
+    slices = select_slices(recipe, release, architecture)
     records = find_records(release, slices, universe, whole, {pin.name: pin for pin in pins})
     sliced: list[tuple[PackageRecord, Role]] = [(record, "slice") for record in records]
     return sorted([*resolved, *sliced], key=lambda item: item[0].name)
@@ -211,20 +216,14 @@ def _lock_packages(
 
 
 def _packages_to_keep(
-    old_packages: Mapping[str, Sequence[LockedPackage]], architecture: str, unpinned: frozenset[str] | None
+    old_lock: Lock | None, architecture: str, unpinned: frozenset[str] | None
 ) -> list[LockedPackage]:
     """Return the packages to keep: of the same architecture, or for a new one those of another."""
-    if unpinned is None:
+    if unpinned is None or old_lock is None:
         return []
-    package_lists = (
-        [old_packages[architecture]] if architecture in old_packages else list(old_packages.values())[:1]
-    )
-    return [
-        package
-        for packages in package_lists
-        for package in packages
-        if package.role != "local" and package.name not in unpinned
-    ]
+    first = next(iter(old_lock.packages.values()), ())
+    packages = old_lock.packages.get(architecture, first)
+    return [package for package in packages if package.role != "local" and package.name not in unpinned]
 
 
 def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:

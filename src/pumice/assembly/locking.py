@@ -68,10 +68,7 @@ def ensure_lock(
     if old_lock and not reason and upgrade is None:
         return old_lock
     if locked:
-        hint = f"run 'pumice lock {recipe.path}' and commit the lock"
-        if old_lock and old_lock.args != recipe.args:
-            hint = f"pass --arg as for the lock, or {hint.replace(' and', ' with the same --arg and')}"
-        raise LockError(f"the lock is stale: {reason}", where=str(path), hint=hint)
+        raise LockError(f"the lock is stale: {reason}", where=str(path), hint=_stale_hint(recipe, old_lock))
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )
@@ -85,6 +82,16 @@ def ensure_lock(
     else:
         progress.note(str(update))
     return new_lock
+
+
+def _stale_hint(recipe: Recipe, lock: Lock | None) -> str:
+    """Return how to get a lock that is current."""
+    if lock and lock.args != recipe.args:
+        return (
+            "pass --arg as for the lock,"
+            f" or run 'pumice lock {recipe.path}' with the same --arg and commit the lock"
+        )
+    return f"run 'pumice lock {recipe.path}' and commit the lock"
 
 
 def renew_lock(
@@ -108,12 +115,8 @@ def renew_lock(
         kept_architectures.update(
             dict.fromkeys(name for name in old_lock.packages if not recipe.archs or name in recipe.archs)
         )
-    resolve_all = (
-        old_lock is None
-        or upgrade is not None
-        or old_lock.requirements != requirements.requirements_digest(recipe)
-        or old_lock.slices != _find_slices_digest(recipe)
-        or bool(_find_changed_package(recipe, old_lock, connection.recipe_directory))
+    resolve_all = upgrade is not None or _has_other_requirements(
+        recipe, old_lock, connection.recipe_directory
     )
     resolve_architectures = [
         name
@@ -128,6 +131,16 @@ def renew_lock(
         architectures=sorted(kept_architectures),
         progress=progress,
         upgrade=upgrade,
+    )
+
+
+def _has_other_requirements(recipe: Recipe, lock: Lock | None, directory: Path) -> bool:
+    """Return whether a recipe asks for other packages than when it was locked."""
+    return (
+        lock is None
+        or lock.requirements != requirements.requirements_digest(recipe)
+        or lock.slices != _find_slices_digest(recipe)
+        or bool(_find_changed_package(recipe, lock, directory))
     )
 
 

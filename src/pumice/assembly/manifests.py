@@ -8,6 +8,7 @@ import msgspec
 
 from pumice.formats import oci, platforms
 from pumice.packing.config import image_config, standard_annotations
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,13 @@ def write_manifest(
     config_document = oci.encode_document(
         image_config(recipe, architecture, titled_layers, created=created, user=user)
     )
-    config_descriptor = _write_blob(config_document, oci.CONFIG, blobs)
+    config_descriptor = _write_document(config_document, oci.CONFIG, blobs)
     manifest = oci.make_manifest(
         config_descriptor,
         tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in titled_layers),
         annotations=standard_annotations(recipe, created),
     )
-    descriptor = _write_blob(oci.encode_document(manifest), oci.MANIFEST, blobs)
+    descriptor = _write_document(oci.encode_document(manifest), oci.MANIFEST, blobs)
     platform = platforms.from_debian(architecture)
     return msgspec.structs.replace(descriptor, platform=platform), config_descriptor
 
@@ -50,11 +51,9 @@ def write_index(
 ) -> oci.Descriptor:
     """Write the index of an image with several platforms and return its descriptor."""
     index = oci.make_index(tuple(manifests), annotations=standard_annotations(recipe, created))
-    return _write_blob(oci.encode_document(index), oci.INDEX, blobs)
+    return _write_document(oci.encode_document(index), oci.INDEX, blobs)
 
 
-def _write_blob(data: bytes, media_type: str, blobs: Blobs) -> oci.Descriptor:
-    with blobs.writer() as writer:
-        writer.write(data)
-        writer.commit()
+def _write_document(data: bytes, media_type: str, blobs: Blobs) -> oci.Descriptor:
+    write_blob(data, blobs)
     return oci.make_descriptor(data, media_type)

@@ -71,11 +71,9 @@ def omit_packages(
     """Return the packages without those that nothing in the image uses; raises ImageError or FormatError."""
     if not inputs.omittable and not inputs.without:
         return LeanPackages(inputs, cut)
-    key = _decision_key(inputs)
-    decision = _DECISIONS.get(context.home, key)
-    if decision is None:
-        decision = _decide(inputs, cut, recipe_entries, context.home)
-        _DECISIONS.put(context.home, key, decision)
+    decision = _DECISIONS.get_or_compute(
+        context.home, _decision_key(inputs), lambda: _decide(inputs, cut, recipe_entries, context.home)
+    )
     return _remove(inputs, cut, decision, context)
 
 
@@ -121,12 +119,9 @@ def _decide(
     installed = {name: segment for name, segment in cut.segments.items() if name not in base_data}
 
     def read_uses(name: str) -> PackageUses:
-        key = _USES.key(cut.keys[name])
-        uses = _USES.get(home, key)
-        if uses is None:
-            uses = read_package_uses(installed[name], home.blobs)
-            _USES.put(home, key, uses)
-        return uses
+        return _USES.get_or_compute(
+            home, _USES.key(cut.keys[name]), lambda: read_package_uses(installed[name], home.blobs)
+        )
 
     recipe_uses = PackageUses(
         (*_command_uses(inputs.recipe), *_file_uses(recipe_entries, inputs.files.content_digests))

@@ -19,6 +19,7 @@ from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from pumice.packing.segments import Segment
 
@@ -94,19 +95,10 @@ def segment_changes(
         node = nodes.get(item.entry.path)
         if node is None or node.owner != name:
             hidden_paths.add(item.entry.path)
-    directories: list[Entry] = []
     for entry in segment.directories:
         node = nodes.get(entry.path)
         if node is None or node.entry.kind != "dir":
             hidden_paths.add(entry.path)
-    if segment.layer is not None:
-        directories = [
-            msgspec.structs.replace(nodes[entry.path].entry, mtime=entry.mtime)
-            for entry in (*segment.directories, *segment.parents)
-            if entry.path not in hidden_paths
-            and entry.path in nodes
-            and _has_other_attributes(entry, nodes[entry.path].entry)
-        ]
     files = [
         nodes[item.entry.path].entry
         for item in segment.items
@@ -115,9 +107,21 @@ def segment_changes(
     ]
     return SegmentChanges(
         hide=tuple(sorted(hidden_paths)),
-        directories=tuple(directories),
+        directories=_changed_directories(segment, nodes, hidden_paths) if segment.layer is not None else (),
         files=tuple(files),
         format=lock_format,
+    )
+
+
+def _changed_directories(
+    segment: Segment, nodes: Mapping[str, Node], hidden: AbstractSet[str]
+) -> tuple[Entry, ...]:
+    return tuple(
+        msgspec.structs.replace(nodes[entry.path].entry, mtime=entry.mtime)
+        for entry in (*segment.directories, *segment.parents)
+        if entry.path not in hidden
+        and entry.path in nodes
+        and _has_other_attributes(entry, nodes[entry.path].entry)
     )
 
 

@@ -125,16 +125,12 @@ def _run_round(
     context: BuildContext,
 ) -> ScriptOutput:
     """Unpack the image, run the scripts on it, and return what they changed."""
-    from pumice.assembly.manifests import write_manifest
+    from pumice.assembly.image_programs import write_image
     from pumice.image import rootfs
-    from pumice.image.model import Image
     from pumice.progress import Silent
 
     home = context.home
-    layers = assemble_layers(contents, inputs.recipe.layers, context)
-    manifest, _ = write_manifest(
-        inputs.recipe, inputs.architecture, layers, created=0, user="", blobs=home.blobs
-    )
+    image = write_image(inputs, assemble_layers(contents, inputs.recipe.layers, context), home.blobs)
     if number:
         time.sleep(1 - time.time() % 1)  # so that a time in seconds differs between the rounds
     with (
@@ -142,7 +138,7 @@ def _run_round(
         context.progress.task("running package scripts"),
     ):
         root = Path(folder, "root")
-        rootfs.write_directory(Image(manifest, home.blobs), root, progress=Silent(), set_owners=False)
+        rootfs.write_directory(image, root, progress=Silent(), set_owners=False)
         surroundings = generate.surroundings_of_round(number)
         runner = _ScriptRunner(Path(folder), inputs, created, surroundings)
         with translate_os_errors(root, IMAGE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,11 +74,9 @@ def _exclude_paths(cut: CutPackages, recipe: Recipe, home: Home) -> CutPackages:
     package_segments, keys = dict(cut.segments), dict(cut.keys)
     for name, excluded in exclusions.packages.items():
         keys[name] = excluded_segment_key(cut.keys[name], excluded)
-        segment = CACHE.get(home, keys[name])
-        if segment is None:
-            segment = exclude_paths(cut.segments[name], excluded, home.blobs)
-            CACHE.put(home, keys[name], segment)
-        package_segments[name] = segment
+        package_segments[name] = CACHE.get_or_compute(
+            home, keys[name], partial(exclude_paths, cut.segments[name], excluded, home.blobs)
+        )
     link_directories = tuple(path for path in cut.link_directories if path not in exclusions.patterns)
     return CutPackages(package_segments, keys, link_directories, exclusions)
 
@@ -121,8 +120,6 @@ def rework_segment(key: Digest, segment: Segment, changes: SegmentChanges, home:
     if not changes:
         return segment
     reworked_key = segments.changed_segment_key(key, changes)
-    reworked = CACHE.get(home, reworked_key)
-    if reworked is None:
-        reworked = segments.change_segment(segment, changes, home.blobs)
-        CACHE.put(home, reworked_key, reworked)
-    return reworked
+    return CACHE.get_or_compute(
+        home, reworked_key, lambda: segments.change_segment(segment, changes, home.blobs)
+    )

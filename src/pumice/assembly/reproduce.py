@@ -71,19 +71,26 @@ def rebuild_image(
                 bundle=sources.bundle,
             ) as connection,
         ):
-
-            def fetch_package(package: LockedPackage) -> Digest:
-                copied_digest = _copy_package(package, sources.home, empty_home)
-                return copied_digest or connection.fetch_package(package, plan.lock)
-
-            context = BuildContext(
-                home=empty_home,
-                fetch_package=fetch_package,
-                processors=default_processors(),
-                progress=progress,
-                source_date_epoch=plan.source_date_epoch,
-            )
+            context = _build_context(plan, sources.home, empty_home, connection, progress)
             yield Image(build_platform(inputs, context).manifest, empty_home.blobs)
+
+
+def _build_context(
+    plan: RebuildPlan, home: Home, empty_home: Home, connection: ArchiveConnection, progress: Progress
+) -> BuildContext:
+    """Return the context of a build in ``empty_home``, with the packages that ``home`` has."""
+
+    def fetch_package(package: LockedPackage) -> Digest:
+        copied_digest = _copy_package(package, home, empty_home)
+        return copied_digest or connection.fetch_package(package, plan.lock)
+
+    return BuildContext(
+        home=empty_home,
+        fetch_package=fetch_package,
+        processors=default_processors(),
+        progress=progress,
+        source_date_epoch=plan.source_date_epoch,
+    )
 
 
 def _platform_inputs(plan: RebuildPlan, recipe: Recipe) -> PlatformInputs:

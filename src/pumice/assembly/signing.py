@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.image_signing import Signer
+    from pumice.trust.keyless_signing import TokenSource
     from pumice.trust.signing_time import SigningTime
 
 
@@ -62,6 +63,32 @@ def sign_image(
             image.open(home), store_attachment, home, signer, name=name, time=time
         )
     signature_cache.put(cache_name, signature.manifests, home)
+
+
+def sign_image_keyless(
+    image: BuiltImage,
+    name: str,
+    source: TokenSource,
+    home: Home,
+    *,
+    timestamp: int,
+    registries: Sequence[str] = (),
+) -> str:
+    """Sign an image as `sign_image` does, but as the owner of an identity token; return who that is.
+
+    ``timestamp`` is the signing time in seconds since the epoch. Raises PumiceError.
+    """
+    from pumice.image.transports import attachment
+    from pumice.trust import image_signing
+
+    with source.open_signer() as signer:
+        image_signing.sign_image_keyless(
+            *(image.open(home), attachment.StoreAttachment(home), home, signer),
+            name=name,
+            docker_references=registries,
+            timestamp=timestamp,
+        )
+        return signer.title
 
 
 def registry_names(destinations: Sequence[Location], version: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,13 +18,15 @@ from pumice.slices.partial_package import cut_partial_package, plan_partial_pack
 from pumice.slices.selection import SlicedPackages, collect_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.package_segments import CutPackages
     from pumice.assembly.platform import PlatformInputs
     from pumice.assembly.slice_tree import CutTree
     from pumice.packing.segments import Segment
+    from pumice.slices.model import Slice
+    from pumice.store.home import Home
 
 ORIGIN = "slices"
 
@@ -57,26 +60,29 @@ def slice_packages(inputs: PlatformInputs, cut: CutPackages, context: BuildConte
     tree = make_tree(
         SlicedPackages(release, tuple(slices), inputs.architecture, files, merged_usr=True), readers
     )
+    partial_names = [package.name for package in inputs.packages if package.role == "slice"]
+    return SlicedImage(
+        _cut_partial_packages(cut, partial_names, slices, tree, context.home),
+        tuple(_generate(tree, cut.segments)),
+        tree.notes,
+    )
+
+
+def _cut_partial_packages(
+    cut: CutPackages, names: Iterable[str], slices: Sequence[Slice], tree: CutTree, home: Home
+) -> CutPackages:
+    """Return the packages, those in ``names`` with only what slices list."""
     slice_names: dict[str, list[str]] = {}
     for item in slices:
         slice_names.setdefault(item.package, []).append(item.name)
     segments, keys = dict(cut.segments), dict(cut.keys)
-    for package in inputs.packages:
-        if package.role != "slice":
-            continue
-        name = package.name
-        partial = plan_partial_package(segments[name], slice_names[name], tree.tree)
-        keys[name] = partial.key(cut.keys[name])
-        segment = CACHE.get(context.home, keys[name])
-        if segment is None:
-            segment = cut_partial_package(segments[name], partial, blobs)
-            CACHE.put(context.home, keys[name], segment)
-        segments[name] = segment
-    return SlicedImage(
-        msgspec.structs.replace(cut, segments=segments, keys=keys),
-        tuple(_generate(tree, cut.segments)),
-        tree.notes,
-    )
+    for name in names:
+        package = plan_partial_package(segments[name], slice_names[name], tree.tree)
+        keys[name] = package.key(cut.keys[name])
+        segments[name] = CACHE.get_or_compute(
+            home, keys[name], partial(cut_partial_package, segments[name], package, home.blobs)
+        )
+    return msgspec.structs.replace(cut, segments=segments, keys=keys)
 
 
 def _generate(tree: CutTree, segments: Mapping[str, Segment]) -> Iterator[GeneratedEntry]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import keyless_options, output, registries, signing
 from pumice.errors import FormatError, UsageError
 from pumice.os_errors import suggest_path
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from typing import Any
+
+    from pumice.trust.image_signing import SigningResult
+    from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """TYPE is a URI, or one of cosign's names: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln,
 link, custom. An attestation is not a signature of the image: it may state something bad."""
@@ -30,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
         "bundle.",
         progress=False,
         epilog=_EPILOG,
-        examples=("pumice attest hello:1.0 --type vuln --predicate scan.json --key release",),
+        examples=(
+            "pumice attest hello:1.0 --type vuln --predicate scan.json --key release",
+            "pumice attest oci:image --type openvex --predicate vex.json --keyless",
+        ),
     )
     parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR or docker://HOST/NAME"
@@ -39,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--predicate", required=True, type=Path, metavar="FILE", help="the predicate, a JSON file"
     )
-    signing.add_key_options(parser)
+    signing.add_key_options(parser, required=False)
+    keyless_options.add_options(parser.add_argument_group("signing without a key"))
     registries.options(parser)
     return parser
 
@@ -47,26 +54,45 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
+    source = keyless_options.find_token_source(options, options.key, required=True)
+    predicate = read_json(options.predicate, "predicate")
+    result = _attest_with_key(options, predicate) if source is None else _attest(options, predicate, source)
+    state = "attested" if result.is_new else "already attested"
+    print(f"{output.printable(result.name)}: {state} by {result.fingerprint}", file=sys.stderr)
+    print(result.digest)
+    return 0
+
+
+def _attest_with_key(options: argparse.Namespace, predicate: Any) -> SigningResult:
     from pumice.store.home import Home, locate
     from pumice.trust import image_signing
 
-    predicate = read_json(options.predicate, "predicate")
     signer = signing.load_signer(options.key, options.passphrase_file)
     with (
         Home(locate(os.environ)) as home,
         registries.open_to_sign(options.reference, home, options) as opened,
     ):
-        result = image_signing.attest_image(
-            *opened,
-            signer,
+        return image_signing.attest_image(
+            *opened, signer, predicate_type=options.type, predicate=predicate, name=options.name
+        )
+
+
+def _attest(options: argparse.Namespace, predicate: Any, source: TokenSource) -> SigningResult:
+    """Attest the predicate as the owner of an identity token."""
+    from pumice.store.home import Home, locate
+    from pumice.trust import image_signing
+
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_to_sign(options.reference, home, options) as (image, location, _),
+        source.open_signer() as signer,
+    ):
+        return image_signing.attest_image_keyless(
+            *(image, location, signer),
             predicate_type=options.type,
             predicate=predicate,
             name=options.name,
         )
-    state = "attested" if result.is_new else "already attested"
-    print(f"{output.printable(result.name)}: {state} by {result.fingerprint}", file=sys.stderr)
-    print(result.digest)
-    return 0
 
 
 def read_json(path: Path, what: str) -> Any:

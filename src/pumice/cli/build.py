@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from pumice.assembly.recipe_build import build_recipe
 from pumice.cli import arguments as command_line
-from pumice.cli import build_annotations, build_delivery, build_result, output, recipes, registries, signing
+from pumice.cli import (
+    build_annotations,
+    build_delivery,
+    build_result,
+    keyless_options,
+    output,
+    recipes,
+    registries,
+    signing,
+)
 from pumice.cli.build_plan import make_plan
 from pumice.errors import ImageError, UsageError
 from pumice.store.home import Home, locate
@@ -126,6 +135,7 @@ def _add_signing_options(group: argparse._ArgumentGroup) -> None:
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
     signing.add_passphrase_option(group)
+    keyless_options.add_options(group)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly.build_summary import summarize_platforms
-from pumice.cli import findings, registries, signing
+from pumice.cli import findings, keyless_options, registries, signing
 from pumice.cli.build_plan import make_final_plan
 from pumice.cli.build_result import BuildOutcome
-from pumice.errors import TrustError
+from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -29,19 +29,29 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
+    from pumice.trust.keyless_signing import TokenSource
 
 
 class BuildKeys(msgspec.Struct, frozen=True):
-    """What signs a build: a key for the image, or an OpenPGP key for the archives that are written."""
+    """What signs a build: a key for the image, an OpenPGP key for the archives, or an identity token."""
 
     image: SigningKey | None = None
     archives: ArchivesToSign | None = None
+    token: TokenSource | None = None
 
 
 def choose_keys(options: argparse.Namespace, plan: BuildPlan) -> BuildKeys:
-    """Return the key to sign the image with, or the archives to sign, before the build starts."""
+    """Return what signs the build, before it starts; raises PumiceError for a key that cannot sign it."""
+    token = keyless_options.find_token_source(options, options.sign, key_option="--sign")
     if options.no_sign:
+        if token is not None:
+            raise UsageError(
+                "--no-sign contradicts the identity that signs", hint="leave out --no-sign or the identity"
+            )
         return BuildKeys()
+    if token is not None:
+        token.check()
+        return BuildKeys(token=token)
     if options.sign:
         return BuildKeys(*signing.choose_key(options.sign, options.passphrase_file, plan.destinations))
     from pumice.recipe import config
@@ -75,8 +85,7 @@ def deliver(
     plan = make_final_plan(options, plan, build.recipe)
     _write_report(options, plan.recipe, build)
     _report_findings(options, plan.recipe, build, progress)
-    if keys.image:
-        _sign(build.image, plan, keys.image, home)
+    signed_by = _sign(build.image, plan, keys, home)
     if plan.destinations:
         _write_image(build.image, plan, home, progress, options)
     if keys.archives:
@@ -92,7 +101,8 @@ def deliver(
         names=plan.names,
         written=_addresses(plan.destinations),
         readable=_addresses(filter(_is_readable, plan.destinations)),
-        signed_by=keys.image.path.name if keys.image else "",
+        signed_by=signed_by,
+        is_keyless=keys.token is not None,
         signed_archives=keys.archives is not None,
         report=str(options.report or ""),
     )
@@ -119,18 +129,21 @@ def _is_readable(destination: Location) -> bool:
     return destination.address.transport.is_readable and destination.address.path != "-"
 
 
-def _sign(image: BuiltImage, plan: BuildPlan, key: SigningKey, home: Home) -> None:
+def _sign(image: BuiltImage, plan: BuildPlan, keys: BuildKeys, home: Home) -> str:
+    """Sign an image with a key or as an identity; return which one, "" for none."""
     from pumice.assembly import signing as signed
 
-    recipe = plan.recipe
-    signed.sign_image(
-        image,
-        f"{recipe.name}:{recipe.version}",
-        key,
-        home,
-        time=signing.signing_time(),
-        registries=signed.registry_names(plan.destinations, recipe.version),
-    )
+    name = f"{plan.recipe.name}:{plan.recipe.version}"
+    names = signed.registry_names(plan.destinations, plan.recipe.version)
+    if keys.image:
+        signed.sign_image(image, name, keys.image, home, time=signing.signing_time(), registries=names)
+        return keys.image.path.name
+    if keys.token:
+        time = signing.signing_time()
+        return signed.sign_image_keyless(
+            *(image, name, keys.token, home), timestamp=time.required or time.now, registries=names
+        )
+    return ""
 
 
 def _write_image(

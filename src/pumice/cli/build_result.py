@@ -35,7 +35,9 @@ class BuildOutcome(msgspec.Struct, frozen=True, kw_only=True):
     readable: Sequence[str]
     """Those of them that commands read images from."""
     signed_by: str
-    """The file name of the key that signed the image, empty for none."""
+    """The file name of the key or the identity that signed the image, empty for none."""
+    is_keyless: bool
+    """Whether an identity signed the image."""
     signed_archives: bool
     """Whether an OpenPGP key signed the archives."""
     report: str
@@ -102,7 +104,8 @@ def _skipped_actions(outcome: BuildOutcome) -> Row | None:
 
 def _signature_row(outcome: BuildOutcome) -> Row:
     if outcome.signed_by:
-        return Row("signed", f"with {outcome.signed_by}", "good")
+        preposition = "by" if outcome.is_keyless else "with"
+        return Row("signed", f"{preposition} {outcome.signed_by}", "good")
     if outcome.signed_archives:
         return Row("signed", "the archives, each with FILE.asc", "good")
     return Row("signed", "no")

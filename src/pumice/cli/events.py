@@ -36,26 +36,19 @@ not known. Without --since, only new events are printed. With --json, each is on
             "pumice events --filter event=died --format '{{.Name}} {{.ExitCode}}'",
         ),
     )
-    for name, text in (("--since", "from this time on"), ("--until", "up to this time")):
-        parser.add_argument(
-            name,
-            type=parse_since,
-            metavar="TIME",
-            help=f"print only events {text} (RFC 3339), or of the last 30s, 10m or 2h"
-            if name == "--since"
-            else f"print only events {text}, and end then",
-        )
-    # The value is a part of the name, because argparse cannot take a value only after "=".
     parser.add_argument(
-        "--stream=false",
-        dest="stream",
-        action="store_false",
-        help="print what happened until now, and end",
+        "--since",
+        type=parse_since,
+        metavar="TIME",
+        help="print only events from this time on (RFC 3339), or of the last 30s, 10m or 2h",
     )
     parser.add_argument(
-        "--stream=true", "--stream", dest="stream", action="store_true", help=argparse.SUPPRESS
+        "--until",
+        type=parse_since,
+        metavar="TIME",
+        help="print only events up to this time, and end then",
     )
-    parser.set_defaults(stream=True)
+    _add_stream_options(parser)
     parser.add_argument(
         "-f",
         "--filter",
@@ -67,6 +60,20 @@ not known. Without --since, only new events are printed. With --json, each is on
     )
     results.add_format_options(parser, "events", default="text", example="Status")
     return parser
+
+
+def _add_stream_options(parser: command_line.Parser) -> None:
+    # The value is a part of the name, because argparse cannot take a value only after "=".
+    parser.add_argument(
+        "--stream=false",
+        dest="stream",
+        action="store_false",
+        help="print what happened until now, and end",
+    )
+    parser.add_argument(
+        "--stream=true", "--stream", dest="stream", action="store_true", help=argparse.SUPPRESS
+    )
+    parser.set_defaults(stream=True)
 
 
 def _parse_filter(text: str) -> tuple[str, str]:

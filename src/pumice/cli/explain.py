@@ -17,10 +17,12 @@ from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from pumice.distro.universe import Universe
     from pumice.recipe.lock import Lock
+    from pumice.recipe.model import Recipe
     from pumice.resolve.explain import Explanation, Option, Step
 
 _MAX_NAMES = 12
@@ -79,24 +81,12 @@ def main(arguments: Sequence[str]) -> int:
         lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         if explain_slices.is_sliced(options.package, lock):
             return explain_slices.run(options)
-        from pumice.assembly import lock_update
-        from pumice.assembly.omission_explanation import explain_omission
-        from pumice.resolve.explain import explain_package
-
         indexes = connection.load_indexes(architectures)
-        universes = [indexes.universe(architecture) for architecture in architectures]
-        _check_exists(options.package, universes, lock)
+        universes = {architecture: indexes.universe(architecture) for architecture in architectures}
+        _check_exists(options.package, universes.values(), lock)
         explanations = [
-            explain_omission(
-                explain_package(
-                    indexes.universe(architecture),
-                    lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
-                    lock.packages[architecture],
-                    options.package,
-                ),
-                *(recipe, lock, home),
-            )
-            for architecture in architectures
+            _explain(options.package, architecture, universe, recipe, lock, connection.recipe_directory, home)
+            for architecture, universe in universes.items()
         ]
     results.write_result(
         explanations,
@@ -106,12 +96,30 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _explain(
+    package: str,
+    architecture: str,
+    universe: Universe,
+    recipe: Recipe,
+    lock: Lock,
+    recipe_directory: Path,
+    home: Home,
+) -> Explanation:
+    from pumice.assembly import lock_update
+    from pumice.assembly.omission_explanation import explain_omission
+    from pumice.resolve.explain import explain_package
+
+    requirements = lock_update.collect_requirements(recipe, recipe_directory, architecture)
+    explanation = explain_package(universe, requirements, lock.packages[architecture], package)
+    return explain_omission(explanation, recipe, lock, home)
+
+
 def _format_all(explanations: Sequence[Explanation]) -> str:
     several = len(explanations) > 1
     return "\n\n".join(format_text(item, with_architecture=several) for item in explanations) + "\n"
 
 
-def _check_exists(name: str, universes: Sequence[Universe], lock: Lock) -> None:
+def _check_exists(name: str, universes: Collection[Universe], lock: Lock) -> None:
     """Raise PumiceError if no archive and no lock knows the package, with the most similar name as hint."""
     locked_names = {package.name for packages in lock.packages.values() for package in packages}
     if name in locked_names:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_WIDTH = 80
 _WIDTHS = (40, 100)
+_NARROW_WIDTH = 60
+"""Below it, the help of an option is on lines of its own, not in a second column."""
 
 
 def format_help(parser: argparse.ArgumentParser, width: int, *, color: bool = False) -> str:
@@ -25,7 +27,8 @@ def format_help(parser: argparse.ArgumentParser, width: int, *, color: bool = Fa
 
     With ``color``, headings and the names of options, operands and actions stand out.
     """
-    formatter = _HelpFormatter(parser.prog, max_help_position=28, width=width)
+    help_position = 28 if width >= _NARROW_WIDTH else 6
+    formatter = _HelpFormatter(parser.prog, max_help_position=help_position, width=width)
     formatter.add_text(parser.description)
     for group in parser._action_groups:  # argparse has no public API for the groups
         formatter.start_section(group.title)

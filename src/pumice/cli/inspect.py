@@ -24,8 +24,8 @@ def parser() -> Parser:
     """Return the parser of ``pumice inspect``."""
     parser = command_line.make_parser(
         "inspect",
-        "Show the digest, platforms, sizes, config, layers and packages of an image, and what in it\n"
-        "deserves attention. Nothing in the image is executed.",
+        "Show the digest, platforms, sizes, config, layers and packages of an image, and the files\n"
+        "that need attention. Nothing in the image is executed.",
         progress=False,
         epilog=_EPILOG,
         examples=(

@@ -287,12 +287,15 @@ _SYNONYMS = {
     "image-subpath": "subpath",
 }
 _KINDS = {
-    "bind": ("source", "target", "readonly", "readwrite", "chown", "relabel", "bind-propagation"),
+    "bind": (
+        *("source", "target", "readonly", "readwrite", "chown", "relabel"),
+        *("bind-propagation", "bind-nonrecursive"),
+    ),
     "volume": ("source", "target", "readonly", "readwrite", "chown", "nocopy"),
     "tmpfs": ("target", "readonly", "readwrite", "tmpfs-size", "tmpfs-mode", "notmpcopyup"),
     "image": ("source", "target", "readonly", "subpath"),
 }
-_FLAGS = ("readonly", "readwrite", "chown", "nocopy", "notmpcopyup")
+_FLAGS = ("readonly", "readwrite", "chown", "nocopy", "notmpcopyup", "bind-nonrecursive")
 _PROPAGATION = ("private", "rprivate")
 
 
@@ -302,7 +305,8 @@ def _parse_mount(text: str) -> Mount:
     read_only = fields.get("readonly") == "true" or fields.get("readwrite") == "false"
     owned = fields.get("chown") == "true"
     if kind == "bind":
-        return make_bind_mount(source, target, read_only=read_only, owned=owned)
+        recursive = fields.get("bind-nonrecursive") != "true"
+        return make_bind_mount(source, target, read_only=read_only, owned=owned, recursive=recursive)
     if kind == "volume" and not source:
         return make_empty_volume(target)
     if kind == "volume":
@@ -364,7 +368,9 @@ def _make_image_mount(reference: str, target: str, subpath: str) -> Mount:
     return Mount("", target, read_only=True, image=reference, subpath=subpath)
 
 
-def make_bind_mount(source: str, target: str, *, read_only: bool, owned: bool = False) -> Mount:
+def make_bind_mount(
+    source: str, target: str, *, read_only: bool, owned: bool = False, recursive: bool = True
+) -> Mount:
     """Return the mount of a file or directory of the host, which must exist; raises UsageError."""
     from pathlib import Path
 
@@ -380,4 +386,4 @@ def make_bind_mount(source: str, target: str, *, read_only: bool, owned: bool = 
             f"cannot give {source!r} to the user of the program: the machine needs it",
             hint="mount a directory below it, such as /srv/app/data",
         )
-    return Mount(os.path.realpath(source), target, read_only, owned=owned)
+    return Mount(os.path.realpath(source), target, read_only, owned=owned, recursive=recursive)

@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rename": ("pumice.cli.rename", "Give a pod another name", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
+    "pause": ("pumice.cli.pause", "Freeze the programs of running pods", "Pods"),
+    "unpause": ("pumice.cli.unpause", "Resume the programs of paused pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
     "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),
@@ -220,23 +222,34 @@ def _run_quickly(verb: str, words: Sequence[str]) -> int | None:
     """Run a program the short way; return None if that is impossible."""
     import gc
 
-    gc.disable()  # it would write to memory that processes share after a fork, and so copy it
+    from pumice.cli import code_cache
 
+    gc.disable()  # it would write to memory that processes share after a fork, and so copy it
+    modules = code_cache.install() or code_cache.record()
+    try:
+        exit_code = _start_quickly(verb, words)
+        if exit_code is not None and modules is not None:
+            modules.save()
+        return exit_code
+    finally:
+        if modules is not None:
+            sys.meta_path.remove(modules)
+        gc.enable()
+
+
+def _start_quickly(verb: str, words: Sequence[str]) -> int | None:
     def warn(message: str) -> None:
         from pumice.cli import output
 
         output.make_progress("auto").warn(message)
 
-    try:
-        if verb == "exec":
-            from pumice.runtime.quick.join import exec_in_pod
+    if verb == "exec":
+        from pumice.runtime.quick.join import exec_in_pod
 
-            return exec_in_pod(words)
-        from pumice.runtime.quick.start import run_by_plan
+        return exec_in_pod(words)
+    from pumice.runtime.quick.start import run_by_plan
 
-        return run_by_plan(words, warn)
-    finally:
-        gc.enable()
+    return run_by_plan(words, warn)
 
 
 def _import_command(verb: str, rest: Sequence[str]) -> Verb:

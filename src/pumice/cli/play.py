@@ -8,8 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.cli import (
+    app_container_images,
+    confirmation,
+    network_options,
+    output,
+    pod_arguments,
+    registries,
+)
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, network_options, output, pod_arguments, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,12 +27,12 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.pod_inputs.model import InputApp, PodInput
-    from pumice.runtime.run_options import PodOptions
+    from pumice.runtime.run_options import ImageOptions, PodOptions
     from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
-Container pod manifest; - is standard input. What FILE asks for and Pumice does not have is named in a
-warning. The pod ends when all apps have ended, with the exit code of the app that failed first, or 0."""
+Container pod manifest; - is standard input. A warning names what Pumice does not support in FILE. The pod
+ends when all apps have ended, with the exit code of the app that failed first, or 0."""
 
 
 def parser() -> command_line.Parser:
@@ -52,7 +59,9 @@ def parser() -> command_line.Parser:
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
     pods.add_argument(
-        "--strict", action="store_true", help="fail if FILE asks for what Pumice or --stage1 does not have"
+        "--strict",
+        action="store_true",
+        help="fail if FILE contains something that Pumice or --stage1 does not support",
     )
     pods.add_argument(
         "--aci",
@@ -75,6 +84,8 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the pod; return its exit code, 0 if it runs in the background."""
     options = parser().parse_args(arguments)
+    import msgspec
+
     from pumice.cli.run import exit_on_signals
     from pumice.runtime.pod_inputs.files import read_pod_file
     from pumice.runtime.run import run_apps
@@ -88,17 +99,16 @@ def main(arguments: Sequence[str]) -> int:
     exit_on_signals()
     home = Home(locate(os.environ))
     with ExitStack() as stack:
-        open_image = _image_opener(options, home, progress)
+        source = ImageOptions(
+            is_insecure="image" in options.insecure_options,
+            allow_older=options.allow_older,
+            confirm=confirmation.unsigned_image_question(),
+        )
+        open_image = _image_opener(options, home, progress, source)
         apps = []
         for app in pod_input.apps:
             reference, image = stack.enter_context(open_image(app))
-            source = ImageOptions(
-                reference=reference,
-                is_insecure="image" in options.insecure_options,
-                allow_older=options.allow_older,
-                confirm=confirmation.unsigned_image_question(),
-            )
-            apps.append(PodApp(image, app.options, source))
+            apps.append(PodApp(image, app.options, msgspec.structs.replace(source, reference=reference)))
         code = run_apps(apps, pod, home=home, progress=progress)
     if pod.detached:
         print(pod.id)
@@ -106,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _image_opener(
-    options: argparse.Namespace, home: Home, progress: Progress
+    options: argparse.Namespace, home: Home, progress: Progress, source: ImageOptions
 ) -> Callable[[InputApp], AbstractContextManager[tuple[str, Image]]]:
     """Return what gives the image of an app and its reference; raises PumiceError."""
     from contextlib import contextmanager
@@ -115,7 +125,9 @@ def _image_opener(
     if options.aci:
         from pumice.runtime.app_container import pod_images
 
-        files = pod_images.open_files(options.aci, progress)
+        files = pod_images.open_files(
+            app_container_images.make_search(options.aci, home, progress, options, source)
+        )
 
     @contextmanager
     def open_image(app: InputApp) -> Iterator[tuple[str, Image]]:
@@ -127,7 +139,7 @@ def _image_opener(
             from pumice.runtime.app_container import pod_images as images
 
             reference = images.find_stored(image_id, home)
-        with registries.open_image(reference, home, progress, options) as image:
+        with app_container_images.open_image(reference, home, progress, options, source) as image:
             yield reference, image
 
     return open_image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import output, registries, run_plan
+from pumice.cli import app_container_images, output, run_plan
 from pumice.cli import run as run_command
 from pumice.errors import UsageError
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.make_progress(options.progress)
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(options.reference, home, progress, options) as image,
+        app_container_images.open_image(options.reference, home, progress, options, source) as image,
     ):
         admit_image(image, home, source, progress)
         chosen = image.select(source.platform or platforms.from_machine(os.uname().machine))

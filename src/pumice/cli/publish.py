@@ -16,8 +16,8 @@ _EPILOG = """With --oci, DIR becomes a registry that docker, podman, skopeo, cra
 web server serves it; DIR/nginx.conf is the configuration for nginx. Images are added to those that
 DIR has. Their signatures, SBOMs and other referrers are published too. Prints NAME:TAG@DIGEST.
 
-With --appc, DIR has App Container images with their signatures and keys, and pages by which their
-names are discovered. Prints the URLs of new images."""
+With --appc, DIR has App Container images with their signatures and keys, and discovery pages
+for their names. Prints the URLs of new images."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
     command_line.add_quiet_option(parser)
     publish_oci.add_options(parser)
+    publish_oci.add_prune_options(parser)
     publish_oci.add_torrent_options(parser.add_argument_group("torrents"))
     publish_appc.add_options(parser.add_argument_group("App Container"))
     registries.graph_options(parser)

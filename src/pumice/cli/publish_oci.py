@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.publish.unreferenced import Removed
     from pumice.store.home import Home
 
-_HOUR = 3600
+HOUR = 3600
 
 
 def add_options(parser: OptionGroup) -> None:
@@ -33,24 +33,28 @@ def add_options(parser: OptionGroup) -> None:
         metavar="NAME[:TAG]",
         help="repository and tag of the image (default: its own name, without the host)",
     )
+
+
+def add_prune_options(parser: OptionGroup) -> None:
+    """Add the options that remove images."""
     parser.add_argument(
         "--untag",
         metavar="NAME:TAG",
         action="append",
         default=[],
-        help="remove a tag; may be repeated",
+        help="remove a tag, or a version; may be repeated",
     )
     parser.add_argument(
         "--prune",
         action="store_true",
-        help="remove what no tag has needed since the grace period",
+        help="remove what no tag or version has needed since the grace period",
     )
     parser.add_argument(
         "--grace-period",
         type=pod_arguments.whole_number(100_000, "hours"),
         default=24,
         metavar="HOURS",
-        help="with --prune, keep for HOURS hours what is no longer needed (default: 24)",
+        help="with --prune, keep unneeded content for HOURS hours (default: 24)",
     )
 
 
@@ -111,7 +115,7 @@ def _prune(tree: Tree, options: argparse.Namespace) -> Removed | None:
 
     now = int(time.time())
     if options.prune:
-        return unreferenced.remove_unreferenced(tree, now, options.grace_period * _HOUR)
+        return unreferenced.remove_unreferenced(tree, now, options.grace_period * HOUR)
     unreferenced.note_unreferenced(tree, now)
     return None
 

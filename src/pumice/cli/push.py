@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, output, registries, signing
+from pumice.cli import encryption_options, keyless_options, output, registries, signing
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pumice.image.transports.locations import Location
     from pumice.trust.image_signing import Signer
+    from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """Without DEST, the name of the image says where to push it: example.com/hello:1.0 is pushed to
 the registry example.com. Blobs that the registry has are not sent. Prints the digest."""
@@ -33,14 +34,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
     command_line.add_quiet_option(parser)
     registries.graph_options(parser)
-    parser.add_argument(
+    group = parser.add_argument_group("signing")
+    group.add_argument(
         "--sign",
         metavar="KEY",
         help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
         "name that 'pumice key list' shows",
     )
-    parser.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
-    signing.add_passphrase_option(parser)
+    group.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
+    signing.add_passphrase_option(group)
+    keyless_options.add_options(group)
     encryption_options.add_options(parser.add_argument_group("encryption"))
     registries.options(parser)
     return parser
@@ -52,14 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     progress = output.make_progress(options.progress)
     target = _target(options)
-    signer = _open_signer(options) if options.sign else None
+    signer = _choose_signer(options)
     copied = registries.transfer(options, _source(options), lambda _: target, progress)
     signed_text = ""
     if signer:
-        pushed = copied.destination.describe(copied.version).text
-        with Home(locate(os.environ)) as home:
-            signed = signing.sign_reference(pushed, signer, home, name=options.name, connection=options)
-        signed_text = f"as {signed.name} by {signed.fingerprint[:16]}"
+        signed_text = _sign(copied.destination.describe(copied.version).text, signer, options)
     from pumice.cli import transfer_result
 
     result = transfer_result.describe_copy("pushed", [copied], time.monotonic() - started, signed=signed_text)
@@ -68,17 +68,36 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _open_signer(options: argparse.Namespace) -> Signer:
-    """Return the signer. An image that it cannot sign is refused before anything is pushed."""
+def _choose_signer(options: argparse.Namespace) -> Signer | TokenSource | None:
+    """Return what signs the pushed image. An image that cannot be signed is refused before the push."""
     from pumice.trust import image_signing
 
-    signer = signing.load_signer(options.sign, options.passphrase_file)
+    source = keyless_options.find_token_source(options, options.sign, key_option="--sign")
+    if source is None and not options.sign:
+        return None
+    if source is not None:
+        source.check()
+    signer = source or signing.load_signer(options.sign, options.passphrase_file)
     with (
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home, options=options) as image,
     ):
         image_signing.check_signed_name(image, options.name)
     return signer
+
+
+def _sign(reference: str, signer: Signer | TokenSource, options: argparse.Namespace) -> str:
+    """Sign an image in a registry, and return as what and by whom."""
+    from pumice.trust.keyless_signing import TokenSource
+
+    with Home(locate(os.environ)) as home:
+        if isinstance(signer, TokenSource):
+            result = signing.sign_reference_keyless(
+                reference, signer, home, name=options.name, connection=options
+            )
+            return f"as {result.name} by {result.fingerprint}"
+        result = signing.sign_reference(reference, signer, home, name=options.name, connection=options)
+        return f"as {result.name} by {result.fingerprint[:16]}"
 
 
 def _source(options: argparse.Namespace) -> Callable[[Home], Location]:

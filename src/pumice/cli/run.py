@@ -7,8 +7,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
 from pumice.cli import (
+    app_container_images,
     health_options,
     isolation_options,
     mounted_images,
@@ -18,6 +18,7 @@ from pumice.cli import (
     registries,
     run_plan,
 )
+from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ ended, with the exit code of the app that failed first, or 0."""
 _VOLUME_FLAGS = frozenset(
     {
         *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
-        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind"),
+        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind", "bind"),
     }
 )
-"""All but ``ro``, ``U`` and ``nocopy`` ask for what is so anyway."""
+"""All but ``ro``, ``U``, ``nocopy`` and ``bind`` ask for what is so anyway."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,7 +108,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         type=parse_volume,
         metavar="SRC:DST[:ro]",
         help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
-        " user (repeatable)",
+        " user, :bind leaves out what is mounted below SRC (repeatable)",
     )
     _add_isolation_options(parser)
 
@@ -140,6 +141,13 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
     parser.add_argument(
         "--app", metavar="NAME", help="name the app in a pod of several (default: the name of its image)"
     )
+    _add_metadata_options(parser)
+    # Only 'pumice run-prepared' passes it.
+    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
+
+
+def _add_metadata_options(parser: command_line.OptionGroup) -> None:
+    """Add the options for the metadata service."""
     parser.add_argument(
         "--mds",
         "--mds-register",
@@ -154,8 +162,6 @@ def _add_pod_options(parser: command_line.OptionGroup) -> None:
         metavar="AUDIENCE",
         help="the same as --mds, with tokens for AUDIENCE only (repeatable)",
     )
-    # Only 'pumice run-prepared' passes it.
-    parser.add_argument("--prepared", metavar="ID", default="", help=argparse.SUPPRESS)
 
 
 def _add_isolation_options(parser: command_line.OptionGroup) -> None:
@@ -212,7 +218,9 @@ def main(arguments: Sequence[str]) -> int:
         pod_apps = []
         for app, source, app_options in zip(apps, sources, options, strict=True):
             reference = preparation.choose_reference(app_options.reference, prepared, home)
-            image = stack.enter_context(registries.open_image(reference, home, progress, first))
+            image = stack.enter_context(
+                app_container_images.open_image(reference, home, progress, first, source)
+            )
             mounted = stack.enter_context(mounted_images.hold_images(app, source, home, progress, first))
             preparation.check_image(image, prepared, app_options.reference)
             pod_apps.append(PodApp(image, mounted, source))
@@ -245,7 +253,13 @@ def parse_volume(text: str) -> Mount:
     flags = set(filter(None, mode.split(",")))
     if not colon and source.startswith("/"):
         return isolation_options.make_empty_volume(source)
-    if not source or not target or not flags <= _VOLUME_FLAGS or {"ro", "rw"} <= flags:
+    if (
+        not source
+        or not target
+        or not flags <= _VOLUME_FLAGS
+        or {"ro", "rw"} <= flags
+        or {"bind", "rbind"} <= flags
+    ):
         raise UsageError(
             f"{text!r} is not a volume",
             hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
@@ -254,4 +268,6 @@ def parse_volume(text: str) -> Mount:
         return isolation_options.make_volume_mount(
             source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
         )
-    return isolation_options.make_bind_mount(source, target, read_only="ro" in flags, owned="U" in flags)
+    return isolation_options.make_bind_mount(
+        source, target, read_only="ro" in flags, owned="U" in flags, recursive="bind" not in flags
+    )

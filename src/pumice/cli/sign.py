@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, signing
+from pumice.cli import keyless_options, output, registries, signing
 from pumice.clock import SystemClock
 from pumice.errors import UsageError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.trust.image_signing import SigningResult
+    from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
 its build attached are signed as attestations. If the key has signed everything before, nothing is
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-evidence", dest="evidence", action="store_false", help="do not sign the attached documents"
     )
-    signing.add_keyless_options(parser.add_argument_group("signing without a key"))
+    keyless_options.add_options(parser.add_argument_group("signing without a key"))
     registries.options(parser)
     return parser
 
@@ -65,12 +66,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
-    _check_options(options)
+    source = keyless_options.find_token_source(options, options.key, required=True)
     from pumice.store.home import Home, locate
 
-    if options.key is None:
-        with Home(locate(os.environ)) as home:
-            return _print_result(signing.sign_reference_keyless(options.reference, home, options))
+    if source is not None:
+        return _sign_keyless(options, source)
     if signing.is_openpgp_key(options.key):
         return _sign_archive(options)
     signer = signing.load_signer(options.key, options.passphrase_file)
@@ -88,21 +88,25 @@ def main(arguments: Sequence[str]) -> int:
     return _print_result(result)
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    is_keyless = options.keyless or options.identity_token is not None
-    if options.key is None and not is_keyless:
-        raise UsageError(
-            "--key is missing", hint="pass --key KEY, --keyless in a CI job, or --identity-token FILE"
-        )
-    if options.key is not None and (is_keyless or options.trust_config is not None):
-        raise UsageError("a key and an identity cannot sign at once", hint="pass --key KEY or --keyless")
-    if options.keyless and options.identity_token is not None:
-        raise UsageError("there are two identities", hint="pass --keyless or --identity-token FILE")
-    if is_keyless and options.docker_reference:
+def _sign_keyless(options: argparse.Namespace, source: TokenSource) -> int:
+    from pumice.store.home import Home, locate
+
+    if options.docker_reference:
         raise UsageError(
             "--docker-reference needs a key",
             hint="skopeo and podman verify signatures by keys; pass --key KEY",
         )
+    with Home(locate(os.environ)) as home:
+        result = signing.sign_reference_keyless(
+            options.reference,
+            source,
+            home,
+            name=options.name,
+            evidence=options.evidence,
+            timestamp=options.timestamp,
+            connection=options,
+        )
+    return _print_result(result)
 
 
 def _print_result(result: SigningResult) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pumice.trust.archive_signatures import ArchiveSigner
     from pumice.trust.image_signing import Signer, SigningResult
     from pumice.trust.keyless import Identity
+    from pumice.trust.keyless_signing import TokenSource
     from pumice.trust.signing_time import SigningTime
 
 
@@ -46,27 +47,6 @@ def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False, r
         "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"
     )
     add_passphrase_option(parser)
-
-
-def add_keyless_options(parser: OptionGroup) -> None:
-    """Add the options that sign with a certificate instead of a key."""
-    parser.add_argument(
-        "--keyless",
-        action="store_true",
-        help="sign as the identity of this CI job, with a certificate from sigstore",
-    )
-    parser.add_argument(
-        "--identity-token",
-        type=Path,
-        metavar="FILE",
-        help="sign as the owner of the OpenID Connect token in FILE",
-    )
-    parser.add_argument(
-        "--trust-config",
-        type=Path,
-        metavar="FILE",
-        help="use the sigstore instance in this client trust configuration (default: the public one)",
-    )
 
 
 def add_identity_options(parser: OptionGroup, prefix: str) -> None:
@@ -172,23 +152,31 @@ def sign_reference(
     return result
 
 
-def sign_reference_keyless(reference: str, home: Home, options: argparse.Namespace) -> SigningResult:
-    """Sign the image of a REF as the owner of an identity token; ``options`` are those of ``sign``."""
+def sign_reference_keyless(
+    reference: str,
+    source: TokenSource,
+    home: Home,
+    *,
+    name: str = "",
+    evidence: bool = True,
+    timestamp: str | None = None,
+    connection: argparse.Namespace | None = None,
+) -> SigningResult:
+    """Sign the image of a REF as the owner of an identity token; otherwise as `sign_reference`."""
     from pumice.cli import registries
-    from pumice.trust import image_signing, keyless_signing
+    from pumice.trust import image_signing
 
-    time = signing_time(options.timestamp)
-    token = (
-        keyless_signing.read_token(options.identity_token)
-        if options.identity_token
-        else keyless_signing.request_token()
-    )
+    time = signing_time(timestamp)
     with (
-        registries.open_to_sign(reference, home, options) as opened,
-        keyless_signing.open_keyless_signer(token, options.trust_config) as signer,
+        registries.open_to_sign(reference, home, connection) as opened,
+        source.open_signer() as signer,
     ):
         return image_signing.sign_image_keyless(
-            *opened, signer, name=options.name, evidence=options.evidence, timestamp=time.required or time.now
+            *(*opened, signer),
+            name=name,
+            docker_references=_registry_names(reference, home),
+            evidence=evidence,
+            timestamp=time.required or time.now,
         )
 
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = f"""What stays is what the commands of the image, its tests and its traced runs reach: what files
-are linked with and name, and the modules of interpreters. The rest is shown by directory. --output writes
-a recipe that extends RECIPE and leaves the rest out. It is built first, and the tests of the recipe and
-each --verify must pass; otherwise nothing is written.
+_EPILOG = f"""Files stay that the commands of the image, its tests and its traced runs reach: files that
+they are linked with or name, and the modules of interpreters. All others are listed by directory. --output
+writes a recipe that extends RECIPE and leaves them out. Its image is built first, and the tests of the
+recipe and each --verify must pass; otherwise nothing is written.
 
 {reading.REFERENCES}"""
 _MIN_SHARE = 200
@@ -172,7 +172,6 @@ def _slim(
     options: argparse.Namespace, recipe: Recipe | None, image: Image, home: Home, progress: Progress
 ) -> SlimReport:
     from pumice.assembly.slim import analyze_image, list_named, list_sliced
-    from pumice.formats import platforms
     from pumice.slimming.reach import EntryPoints
 
     platform_image = reading.select_platform(image, options.platform)
@@ -191,23 +190,29 @@ def _slim(
         *(platform_image, entry_points, list_sliced(recipe) if recipe else (), home, progress),
         recommends=bool(recipe and recipe.recommends),
     )
-    ((_, platform),) = platform_image.members()
-    report = SlimReport(
+    report = _make_report(options, platform_image, slimmed)
+    if recipe is None or not (options.output or options.verify):
+        return report
+    return _build_and_verify(
+        options, (recipe_path, recipe), slimmed, (*tests, *verified), report, home, progress
+    )
+
+
+def _make_report(options: argparse.Namespace, image: Image, slimmed: SlimmedImage) -> SlimReport:
+    from pumice.formats import platforms
+
+    ((_, platform),) = image.members()
+    return SlimReport(
         image=options.target,
-        digest=platform_image.root.digest,
+        digest=image.root.digest,
         platform=platforms.format_platform(platform),
         size=slimmed.plan.size,
-        compressed=_measure(platform_image),
+        compressed=_measure(image),
         saved=slimmed.plan.saved_size,
         packages=slimmed.plan.packages,
         patterns=slimmed.plan.patterns,
         unreached=make_size_tree(slimmed.unreached(), options.depth),
         reached={f"/{path}": reason for path, reason in sorted(slimmed.reached.items())},
-    )
-    if recipe is None or not (options.output or options.verify):
-        return report
-    return _build_and_verify(
-        options, (recipe_path, recipe), slimmed, (*tests, *verified), report, home, progress
     )
 
 

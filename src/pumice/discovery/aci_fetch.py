@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import digest
 from pumice.appc.labels import find_value
 from pumice.discovery import issuers, resolver
-from pumice.discovery.download import Download, MissingFileError, lock_name, status_error
+from pumice.discovery.download import MAX_IMAGE, Download, MissingFileError, lock_name, status_error
 from pumice.discovery.labels import ImageRequest, check_manifest, make_request
 from pumice.discovery.page_cache import Freshness
 from pumice.discovery.protocol import explain_absence
+from pumice.discovery.stream_conversion import StreamConversion
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.formats import openpgpsig
-from pumice.image import aci_reader, aci_rendering
+from pumice.image import aci_rendering
+from pumice.image.aci_reader import ReadAci
+from pumice.image.model import Archive
+from pumice.image.transports import archive_members
 from pumice.os_errors import translate_os_errors
 from pumice.registry.errors import redact_url
 from pumice.registry.message import TransportError
@@ -31,12 +36,13 @@ from pumice.trust.archive_signatures import SUFFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pumice.discovery.download import Downloaded
     from pumice.discovery.session import DiscoverySession
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.formats.oci import Platform
-    from pumice.image.aci_reader import ReadAci
     from pumice.image.model import Image
+    from pumice.image.uncommitted_layer import UncommittedLayer
     from pumice.trust.decision import Decision
     from pumice.trust.policy import PolicyDirectory
 
@@ -55,9 +61,13 @@ class TrustOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchedAci(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that may be stored: ``image`` has its dependencies too, ``decision`` is about the file."""
+    """An image that may be stored: ``image`` has its dependencies too, ``decision`` is about the file.
+
+    ``layers`` are those of its layers that wait to be committed.
+    """
 
     image: Image
+    layers: tuple[UncommittedLayer, ...]
     name: str
     version: str
     image_id: str
@@ -70,7 +80,7 @@ class FetchedAci(msgspec.Struct, frozen=True, kw_only=True):
 
 class _VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
     read: ReadAci
-    path: Path
+    layer: UncommittedLayer
     decision: Decision
     size: int
     signature_digest: str
@@ -88,19 +98,23 @@ def fetch_aci(
     known: Freshness | None = None,
 ) -> Iterator[FetchedAci | None]:
     """Give the image at an endpoint, None if it is the one that ``known`` is about; raises PumiceError."""
-    fetcher = _Fetcher(session, trust, platform)
     with ExitStack() as stack:
-        verified = fetcher.fetch(endpoint, request, web, stack, known)
+        fetcher = _Fetcher(session, trust, platform, stack)
+        verified = fetcher.fetch(endpoint, request, web, known)
         if verified is None:
             yield None
             return
         manifest = verified.read.validated.manifest
-        image = verified.read.image()
+        image, layers = verified.read.image(), [verified.layer]
         if manifest.dependencies or manifest.path_whitelist:
-            paths = fetcher.fetch_dependencies(verified.read, stack)
-            image = aci_rendering.render(verified.path, paths, session.progress).image
+            dependencies = fetcher.fetch_dependencies(verified.read)
+            top, *others = [aci_rendering.make_renderable(each.read) for each in (verified, *dependencies)]
+            image = aci_rendering.render_images(top, others).image
+            layers += [each.layer for each in dependencies]
+        used = {descriptor.digest for descriptor in image.manifest().layers}
         yield FetchedAci(
             image=image,
+            layers=tuple(layer for layer in layers if layer.descriptor.digest in used),
             name=manifest.name,
             version=find_value(manifest.labels, "version") or "",
             image_id=verified.read.validated.image_id,
@@ -113,62 +127,67 @@ def fetch_aci(
 
 
 class _Fetcher:
-    """Fetches one image and everything that it depends on."""
+    """Fetches one image and everything that it depends on.
 
-    def __init__(self, session: DiscoverySession, trust: TrustOptions, platform: Platform) -> None:
+    Their files, and their layers in the store, exist until ``stack`` is closed.
+    """
+
+    def __init__(
+        self, session: DiscoverySession, trust: TrustOptions, platform: Platform, stack: ExitStack
+    ) -> None:
         self._session = session
         self._trust = trust
         self._platform = platform
-        self._dependencies: dict[str, Path] = {}
+        self._stack = stack
+        self._dependencies: dict[str, _VerifiedFile] = {}
 
     def fetch(
         self,
         endpoint: Endpoint,
         request: ImageRequest,
         web: Web,
-        stack: ExitStack,
         known: Freshness | None = None,
-        limit: int | None = None,
+        limit: int = MAX_IMAGE,
     ) -> _VerifiedFile | None:
-        """Return a verified image, whose file exists until ``stack`` is closed; None if it is unchanged."""
+        """Return a verified image, None if it is unchanged."""
         web.check_url(endpoint.url)
         web.check_url(endpoint.signature)
         signature = self._fetch_signature(endpoint, request, web)
         home = self._session.home
-        stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
-        options = {} if limit is None else {"limit": limit}
+        self._stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
+        conversion = self._stack.enter_context(StreamConversion(home, endpoint.url))
         download = Download(
-            web, endpoint.url, home, self._session.progress, peers=self._session.peers, **options
+            *(web, endpoint.url, home, self._session.progress),
+            limit=limit,
+            peers=self._session.peers,
+            growing=conversion.file,
         )
-        downloaded = download.run(known, self._session.clock, str(request))
+        downloaded = self._run(download, known, request)
         if downloaded.is_unchanged:
             return None
         if signature is None and not self._trust.insecure:
             signature = self._fetch_signature(endpoint, request, web, is_last=True)
-        path = self._place(download, signature, stack)
-        try:
-            read, decision = self._verify(path, request, endpoint.url)
-        except TrustError:
-            # The image may have been replaced between the two downloads.
-            newer = None if self._trust.insecure else self._fetch_signature(endpoint, request, web)
-            if newer is None or newer == signature:
-                raise
-            signature = newer
-            path.with_name(path.name + SUFFIX).write_bytes(newer)
-            read, decision = self._verify(path, request, endpoint.url)
-        from pumice import digest
-
+        path = self._place(download, signature)
+        read, layer = self._finish(conversion, path, request)
+        decision, signature = self._admit(read, signature, endpoint, request, web)
         return _VerifiedFile(
             read=read,
-            path=path,
+            layer=layer,
             decision=decision,
             size=downloaded.size,
             signature_digest=digest.of(signature or b""),
             freshness=downloaded.freshness,
         )
 
-    def fetch_dependencies(self, read: ReadAci, stack: ExitStack) -> list[Path]:
-        """Return the files of all images that an image depends on, directly or not."""
+    def _run(self, download: Download, known: Freshness | None, request: ImageRequest) -> Downloaded:
+        try:
+            return download.run(known, self._session.clock, str(request))
+        except FormatError:  # the file is not an image: nothing of it can be continued
+            download.discard()
+            raise
+
+    def fetch_dependencies(self, read: ReadAci) -> list[_VerifiedFile]:
+        """Return all images that an image depends on, directly or not."""
         pending = list(read.validated.manifest.dependencies)
         while pending:
             dependency = pending.pop(0)
@@ -179,7 +198,7 @@ class _Fetcher:
                 raise FormatError(f"the image depends on more than {MAX_DEPENDENCIES} images")
             labels = {label.name: label.value for label in dependency.labels}
             request = make_request(dependency.image_name, labels, self._platform)
-            fetched = self._fetch_named(request, stack, dependency.size)
+            fetched = self._fetch_named(request, dependency.size)
             validated = fetched.read.validated
             if dependency.image_id and validated.image_id != dependency.image_id:
                 raise FormatError(
@@ -187,11 +206,11 @@ class _Fetcher:
                     f" {dependency.image_id[:20]}…",
                     hint="its publisher replaced it; ask for an image with its new ID",
                 )
-            self._dependencies[key] = fetched.path
+            self._dependencies[key] = fetched
             pending += validated.manifest.dependencies
-        return list(dict.fromkeys(self._dependencies.values()))
+        return list(self._dependencies.values())
 
-    def _fetch_named(self, request: ImageRequest, stack: ExitStack, size: int) -> _VerifiedFile:
+    def _fetch_named(self, request: ImageRequest, size: int) -> _VerifiedFile:
         session = self._session
         web = session.web()
         discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
@@ -201,7 +220,7 @@ class _Fetcher:
         errors: list[PumiceError] = []
         for endpoint in endpoints:
             try:
-                fetched = self.fetch(endpoint, request, web, stack, limit=size or None)
+                fetched = self.fetch(endpoint, request, web, limit=size or MAX_IMAGE)
             except PumiceError as error:
                 errors.append(error)
                 continue
@@ -233,42 +252,65 @@ class _Fetcher:
             raise FormatError("the signature is larger than 1 MiB", where=redact_url(endpoint.signature))
         raise status_error(page.headers, endpoint.signature)
 
-    def _place(self, download: Download, signature: bytes | None, stack: ExitStack) -> Path:
+    def _place(self, download: Download, signature: bytes | None) -> Path:
         """Move a download and its signature to a directory of their own, and return the image's path."""
         folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(dir=download.path.parent, prefix="fetch-"))
+            self._stack.enter_context(tempfile.TemporaryDirectory(dir=download.path.parent, prefix="fetch-"))
         )
         path = folder / "image.aci"
         with translate_os_errors(str(folder)):
             download.path.replace(path)
             download.discard()
-            if signature is not None:
-                path.with_name(path.name + SUFFIX).write_bytes(signature)
+        _write_signature(path, signature)
         return path
 
-    def _verify(self, path: Path, request: ImageRequest, url: str) -> tuple[ReadAci, Decision]:
-        """Return the image if it is signed, and the one that was asked for; messages name the URL."""
-        try:
-            read = aci_reader.read_aci(path, self._session.progress, label=str(request), fast=True)
-            check_manifest(read.validated.manifest, request, redact_url(url))
-            decision = self._admit(read, request, url)
-        except PumiceError as error:
-            if error.where and str(path) in error.where:
-                error.where = error.where.replace(str(path), redact_url(url))
-            raise
-        return read, decision
+    def _finish(
+        self, conversion: StreamConversion, path: Path, request: ImageRequest
+    ) -> tuple[ReadAci, UncommittedLayer]:
+        """Return the image with its layer if it is the one that was asked for."""
+        converted = conversion.finish(path)
+        check_manifest(converted.validated.manifest, request, redact_url(conversion.url))
+        archive = Archive(path, archive_members.read_status(path))
+        return ReadAci(converted.validated, converted.layer, archive), converted.layer
 
-    def _admit(self, read: ReadAci, request: ImageRequest, url: str) -> Decision:
+    def _admit(
+        self, read: ReadAci, signature: bytes | None, endpoint: Endpoint, request: ImageRequest, web: Web
+    ) -> tuple[Decision, bytes | None]:
+        """Return the decision about an image and its signature, which is fetched again if it is wrong."""
+        try:
+            return self._decide(read, request, endpoint.url), signature
+        except TrustError:
+            # The image may have been replaced between the two downloads.
+            newer = None if self._trust.insecure else self._fetch_signature(endpoint, request, web)
+            if newer is None or newer == signature:
+                raise
+        _write_signature(read.archive.path, newer)
+        return self._decide(read, request, endpoint.url), newer
+
+    def _decide(self, read: ReadAci, request: ImageRequest, url: str) -> Decision:
         trust = self._trust
-        return admission.admit(
-            read.image(),
-            "pull",
-            self._session.home,
-            admission.AdmissionRequest(
-                reference=redact_url(url), name=str(request), allow_older=trust.allow_older
-            ),
-            progress=self._session.progress,
-            directories=trust.directories,
-            now=trust.now,
-            insecure=trust.insecure,
-        )
+        try:
+            return admission.admit(
+                read.image(),
+                "pull",
+                self._session.home,
+                admission.AdmissionRequest(
+                    reference=redact_url(url), name=str(request), allow_older=trust.allow_older
+                ),
+                progress=self._session.progress,
+                directories=trust.directories,
+                now=trust.now,
+                insecure=trust.insecure,
+            )
+        except PumiceError as error:
+            path = str(read.archive.path)
+            if error.where and path in error.where:
+                error.where = error.where.replace(path, redact_url(url))
+            raise
+
+
+def _write_signature(path: Path, signature: bytes | None) -> None:
+    """Write the signature of an image next to it."""
+    if signature is not None:
+        with translate_os_errors(str(path)):
+            path.with_name(path.name + SUFFIX).write_bytes(signature)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pumice.discovery.growing_file import GrowingFile
     from pumice.discovery.web import Web
     from pumice.progress import Progress, Task
     from pumice.registry.message import Header
@@ -72,8 +73,9 @@ class Download:
         *,
         limit: int = MAX_IMAGE,
         peers: PeerDownload | None = None,
+        growing: GrowingFile | None = None,
     ) -> None:
-        """``peers`` may download the file instead, once its size is known."""
+        """``peers`` may download the file instead, once its size is known; ``growing`` has a reader of it."""
         base = home.directory("tmp") / f"fetch-{lock_name(url)}"
         self.path = base.with_suffix(".part")
         self._state_path = base.with_suffix(".state")
@@ -82,11 +84,13 @@ class Download:
         self._progress = progress
         self._limit = limit
         self._peers = peers
+        self._growing = growing
 
     def run(self, known: Freshness | None, clock: Callable[[], float], label: str = "") -> Downloaded:
         """Download the file; ``known`` is the caller's older copy, for which 304 is an answer.
 
-        Raises MissingFileError, FetchError, and FormatError for a file over the limit.
+        Raises MissingFileError, FetchError, FormatError for a file over the limit, and what its reader
+        failed with.
         """
         backoff = self._web.backoff()
         with self._progress.task(f"fetching {label or self._url}", None) as task:
@@ -126,11 +130,18 @@ class Download:
             start, total = self._find_range(response, start)
             self._check_size(total or 0)
             if total and not start and self._ask_peers(total):
-                return Downloaded(self.path, total, freshness=read_freshness(response, clock()))
+                return self._complete(response, total, clock)
             self._write_state(response, total)
+            if self._growing is not None:
+                self._growing.begin(self.path, start)
             size = self._receive(response, start, total, task)
         finally:
             response.stream.close()
+        return self._complete(response, size, clock)
+
+    def _complete(self, response: Response, size: int, clock: Callable[[], float]) -> Downloaded:
+        if self._growing is not None:
+            self._growing.complete(self.path, size)
         return Downloaded(self.path, size, freshness=read_freshness(response, clock()))
 
     def _ask_peers(self, size: int) -> bool:
@@ -162,7 +173,10 @@ class Download:
                 size += len(data)
                 self._check_size(size)
                 file.write(data)
+                file.flush()
                 task.advance(len(data))
+                if self._growing is not None:
+                    self._growing.grow(size)
         if total is not None and size != total:
             raise TransportError("the connection was closed unexpectedly", where=redact_url(self._url))
         return size

@@ -18,11 +18,11 @@ from pumice.discovery.aci_fetch import FetchedAci, TrustOptions, fetch_aci
 from pumice.discovery.labels import check_manifest
 from pumice.discovery.page_cache import Freshness
 from pumice.discovery.protocol import explain_absence
-from pumice.errors import FetchError, FormatError, ImageError, PumiceError
+from pumice.errors import FetchError, FormatError, ImageError, PumiceError, UsageError
 from pumice.formats import oci
 from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
-from pumice.image.transports import references, store, transfer
-from pumice.image.transports.locations import STORE, Access, OpenedImage, open_local_source, with_scheme
+from pumice.image.transports import store, transfer
+from pumice.image.transports.locations import STORE, Access, Address, OpenedImage, open_local_source
 from pumice.registry.errors import redact_url
 from pumice.store.archive_marks import ArchiveMark, ArchiveSigner
 
@@ -73,7 +73,7 @@ def fetch_image(
     pull: PullPolicy = "always",
 ) -> FetchedImage:
     """Return the image in the store; ``fetch_oci`` pulls one from a registry. Raises PumiceError."""
-    store.check_name(f"{request.name}:{request.version or 'latest'}")
+    store.check_stored_name(f"{request.name}:{request.version or 'latest'}")
     if pull != "always" and (stored := find_stored(request, session.home)) is not None:
         return stored
     if pull == "never":
@@ -190,7 +190,15 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
     """Write an image to the store; its name comes last."""
     version = fetched.version or request.version or "latest"
     name = f"{fetched.name}:{version}"
-    destination = references.parse_destination(with_scheme(STORE, name))
+    try:
+        store.check_stored_name(name)
+    except UsageError:
+        raise FormatError(
+            f"the image has the version {version[:60]!r}, which no image in the store can have",
+            where=redact_url(fetched.url),
+            hint="a version has letters, digits and .-_+~",
+        ) from None
+    destination = store.StoreLocation(Address(STORE, name), any_version=True)
     opened = OpenedImage(fetched.image, lambda: open_local_source(fetched.image), fetched.name, version)
     gathered = transfer.gather_image(opened)
     access = Access(session.home, _refuse_client, session.progress)
@@ -204,6 +212,8 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
         session.home.archive_marks.put(
             root, ArchiveMark(url=redact_url(fetched.url), image_id=fetched.image_id, signers=signers)
         )
+    for layer in fetched.layers:
+        layer.commit()
     transfer.copy_image(gathered, opened, destination, access)
     return FetchedImage(
         name=name,

@@ -38,34 +38,32 @@ if TYPE_CHECKING:
 _KIND = "license"
 
 
-class Documents(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest and config of the image; ``created`` is an RFC 3339 time."""
+class ImageDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """What the manifest and the config of an image say; ``created`` is an RFC 3339 time."""
 
     manifest: oci.Descriptor
     config: oci.Descriptor
+    platform: oci.Platform
+    system: System
     created: str
     annotations: dict[str, str]
 
 
 def gather_facts(
     recipe: Recipe,
-    architecture: str,
+    image: ImageDescription,
     locked: Sequence[LockedPackage],
     segments: Mapping[str, Segment],
     layers: Sequence[ComposedLayer],
     origins: Mapping[str, str],
-    documents: Documents,
-    system: System,
     recipe_entries: Sequence[Entry] = (),
     records: Records | None = None,
     omitted: Sequence[OmittedPackage] = (),
 ) -> Facts:
     """Return the facts of an image that was just built.
 
-    ``origins`` has the origins of the files that are in no package, by path. ``records`` caches the
-    licenses that copyright files state.
+    ``origins`` are by path, of the files that are in no package. ``records`` caches the licenses of packages.
     """
-    platform = platforms.from_debian(architecture)
     shipped_packages = sorted(
         (package for package in locked if package.name in segments), key=lambda package: package.name
     )
@@ -74,19 +72,19 @@ def gather_facts(
     return Facts(
         name=recipe.name,
         version=recipe.version,
-        digest=documents.manifest.digest,
-        size=documents.manifest.size,
-        media_type=documents.manifest.media_type,
-        config=documents.config.digest,
-        platform=platforms.format_platform(platform),
-        architecture=platform.architecture,
-        created=documents.created,
-        system=system,
+        digest=image.manifest.digest,
+        size=image.manifest.size,
+        media_type=image.manifest.media_type,
+        config=image.config.digest,
+        platform=platforms.format_platform(image.platform),
+        architecture=image.platform.architecture,
+        created=image.created,
+        system=image.system,
         packages=_describe_packages(shipped_packages, segments, layers, licenses),
         layers=tuple(_describe_layer(layer) for layer in layers),
         files=_describe_files(layers, numbers, origins),
         texts={id_: text for name in numbers for id_, text in licenses[name].texts.items()},
-        annotations=documents.annotations,
+        annotations=image.annotations,
         own=tuple(recipe_entries),
         omitted=tuple(omitted),
         complete=True,

@@ -53,48 +53,24 @@ def find_first_difference(original: Image, rebuilt: Image) -> FirstDifference | 
     return _diff_documents(original, rebuilt)
 
 
-def _diff_layers(place: str, number: int, original_layer: Layer, rebuilt_layer: Layer) -> FirstDifference:
-    if original_layer.diff_id == rebuilt_layer.diff_id:
-        sides = (original_layer.descriptor.digest, rebuilt_layer.descriptor.digest)
-        return FirstDifference(
-            place=place, layer=number, what="compression", given=sides[0], rebuilt=sides[1]
-        )
-    original_scan, rebuilt_scan = (
-        scan_layer(original_layer, detailed=True),
-        scan_layer(rebuilt_layer, detailed=True),
-    )
-    for position, (original_entry, rebuilt_entry) in enumerate(
-        zip_longest(original_scan.entries, rebuilt_scan.entries)
-    ):
-        if (
-            original_entry == rebuilt_entry
-            and original_scan.digests[position] == rebuilt_scan.digests[position]
-        ):
-            continue
+def _diff_layers(place: str, number: int, original: Layer, rebuilt: Layer) -> FirstDifference:
+    path, what, *sides = _describe_difference(original, rebuilt)
+    return FirstDifference(place=place, layer=number, path=path, what=what, given=sides[0], rebuilt=sides[1])
+
+
+def _describe_difference(original: Layer, rebuilt: Layer) -> tuple[str, str, str, str]:
+    """Return the first path that differs in two layers, what differs, and the two values."""
+    if original.diff_id == rebuilt.diff_id:
+        return "", "compression", original.descriptor.digest, rebuilt.descriptor.digest
+    scans = (scan_layer(original, detailed=True), scan_layer(rebuilt, detailed=True))
+    for position, entries in enumerate(zip_longest(scans[0].entries, scans[1].entries)):
+        original_entry, rebuilt_entry = entries
         if original_entry is None or rebuilt_entry is None or original_entry.path != rebuilt_entry.path:
-            entry_names = [
-                f"/{entry.path}" if entry else "nothing more" for entry in (original_entry, rebuilt_entry)
-            ]
-            path = entry_names[1] if rebuilt_entry else entry_names[0]
-            return FirstDifference(
-                place=place,
-                layer=number,
-                path=path,
-                what="entry",
-                given=entry_names[0],
-                rebuilt=entry_names[1],
-            )
-        what, given, rebuilt = _diff_entries(original_scan, rebuilt_scan, position)
-        return FirstDifference(
-            place=place, layer=number, path=f"/{original_entry.path}", what=what, given=given, rebuilt=rebuilt
-        )
-    return FirstDifference(
-        place=place,
-        layer=number,
-        what="bytes of the tar",
-        given=original_layer.diff_id,
-        rebuilt=rebuilt_layer.diff_id,
-    )
+            names = [f"/{entry.path}" if entry else "nothing more" for entry in entries]
+            return names[1] if rebuilt_entry else names[0], "entry", names[0], names[1]
+        if original_entry != rebuilt_entry or scans[0].digests[position] != scans[1].digests[position]:
+            return f"/{original_entry.path}", *_diff_entries(*scans, position)
+    return "", "bytes of the tar", original.diff_id, rebuilt.diff_id
 
 
 def _diff_entries(original_scan: LayerScan, rebuilt_scan: LayerScan, position: int) -> tuple[str, str, str]:

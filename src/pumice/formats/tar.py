@@ -306,23 +306,19 @@ def _read_extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
 
 def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
     kind = _KINDS[flag]
-    name = extended.get("path") if extended else None
+    name = extended.get("path")
     if name is None:
-        name = block[:100].split(b"\0", 1)[0]
-        if block[257:263] == b"ustar\0" and block[345]:
-            name = block[345:500].split(b"\0", 1)[0] + b"/" + name
+        name = _parse_name(block)
     if kind == "file" and name.endswith(b"/"):  # directories in pre-POSIX archives
         kind = "dir"
     path = normalize_path(name)
-    link = extended.get("linkpath", b"") if extended else b""
+    link = extended.get("linkpath", b"")
     if not link and kind in ("symlink", "hardlink"):
         link = block[157:257].split(b"\0", 1)[0]
     link_text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
-    mtime, uid, gid = (
-        _parse_number(block, 136, 148),
-        _parse_number(block, 108, 116),
-        _parse_number(block, 116, 124),
-    )
+    uid = _parse_number(block, 108, 116)
+    gid = _parse_number(block, 116, 124)
+    mtime = _parse_number(block, 136, 148)
     xattrs: dict[str, bytes] = {}
     if extended:
         size, uid, gid, mtime = (
@@ -347,6 +343,13 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
         xattrs=xattrs,
         device=device,
     )
+
+
+def _parse_name(block: bytes) -> bytes:
+    name = block[:100].split(b"\0", 1)[0]
+    if block[257:263] == b"ustar\0" and block[345]:
+        return block[345:500].split(b"\0", 1)[0] + b"/" + name
+    return name
 
 
 def normalize_path(name: bytes) -> str:

@@ -8,6 +8,7 @@ the root file system is prepared already.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pumice.appc.image_manifest import ImageManifest
     from pumice.digest import Digest
     from pumice.formats.tar import Body, Entry
     from pumice.image.stat_cache import Records
@@ -57,6 +59,30 @@ def open_aci(path: Path, records: Records, progress: Progress, *, non_standard: 
     if key and key == _make_key(path, non_standard=non_standard):
         _save(key, read, records)
     return read
+
+
+def find_manifest(path: Path, records: Records) -> ImageManifest | None:
+    """Return the manifest of an image, reading no further than it; None if the file is no image.
+
+    A file that was read before is not read again.
+    """
+    stamp = _make_key(path, non_standard=False)
+    if stamp and (record := _load(stamp, records)) is not None:
+        return read_image_manifest(record.manifest)[0]
+    key = cache_key(_KIND, "manifest", stamp)
+    data = records.get(_KIND, key) if stamp else None
+    if data is None:
+        try:
+            data = aci_reader.read_manifest(path)
+        except (ImageError, FormatError):
+            data = b""
+        if stamp:
+            with suppress(StoreError):  # a store that is read-only
+                records.put(_KIND, key, data)
+    try:
+        return read_image_manifest(data)[0] if data else None
+    except FormatError:
+        return None
 
 
 def _save(key: Digest, read: ReadAci, records: Records) -> None:

@@ -12,14 +12,14 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
 from pumice import digest
 from pumice.appc.aci_archive import AciReader
 from pumice.appc.image_manifest import encode_document, read_image_manifest
-from pumice.appc.streams import BackgroundHash, open_compressor, open_fast_compressor
+from pumice.appc.streams import BackgroundHash, open_compressor
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import DecompressedStream
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pumice.appc.image_manifest import ImageManifest
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.formats.tar import Body, Entry
+    from pumice.formats.tar import Body, Entry, Source
     from pumice.image.transports.archive_members import ArchiveIndex
     from pumice.progress import Progress
 
@@ -98,19 +98,31 @@ class ReadAci(msgspec.Struct, frozen=True):
         return make_image(manifest, self.validated.image_id, (self.layer,)).inside(self.archive)
 
 
-def read_aci(
-    path: Path, progress: Progress, *, non_standard: bool = False, label: str = "", fast: bool = False
-) -> ReadAci:
-    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies.
-
-    ``label`` is what the display of progress calls it (default: its path); ``fast`` is as for `write_layer`.
-    """
+def read_aci(path: Path, progress: Progress, *, non_standard: bool = False) -> ReadAci:
+    """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies."""
     status = archive_members.read_status(path)
     with _open(path) as file, _reader(file, path, non_standard=non_standard) as reader:
-        with progress.task(f"reading {label or path}", status[2] if status else 0) as task:
+        with progress.task(f"reading {path}", status[2] if status else 0) as task:
             file.progress = task.advance
-            layer = write_layer(reader.entries(), fast=fast)
+            layer = write_layer(reader.entries())
         return ReadAci(_describe(reader), layer, Archive(path, status))
+
+
+_Layer = TypeVar("_Layer", bound=ConvertedLayer)
+
+
+def convert_aci(
+    source: Source,
+    find_size: Callable[[int], int],
+    write: Callable[[Iterator[tuple[Entry, Body]]], _Layer],
+) -> tuple[ValidatedAci, _Layer]:
+    """Return what is known about an image, and the layer that ``write`` makes of its entries.
+
+    ``find_size`` is as for `AciReader`. Raises FormatError, and whatever ``source`` and ``write`` raise.
+    """
+    with AciReader(source, find_size) as reader:
+        layer = write(reader.entries())
+        return _describe(reader), layer
 
 
 class WrittenLayer(msgspec.Struct, frozen=True):
@@ -130,12 +142,8 @@ class WrittenLayer(msgspec.Struct, frozen=True):
             yield from tar.read_entries(DecompressedStream(file))
 
 
-def write_layer(entries: Iterator[tuple[Entry, Body]], *, fast: bool = False) -> WrittenLayer:
-    """Write entries as a compressed layer; raises FormatError and ImageError.
-
-    With ``fast`` it is compressed with zstd, which takes a third of the time, and its digest depends on the
-    version of that library.
-    """
+def write_layer(entries: Iterator[tuple[Entry, Body]]) -> WrittenLayer:
+    """Write entries as a compressed layer; raises FormatError and ImageError."""
     where = f"a temporary file in {tempfile.gettempdir()}"
     with translate_os_errors(where, IMAGE), tempfile.TemporaryFile() as content:
         blob_hash = hashlib.sha256()
@@ -144,10 +152,10 @@ def write_layer(entries: Iterator[tuple[Entry, Body]], *, fast: bool = False) ->
             blob_hash.update(data)
             content.write(data)
 
-        compressor = open_fast_compressor(write) if fast else open_compressor("gzip", write)
+        compressor = open_compressor("gzip", write)
         try:
             with BackgroundHash(hashlib.sha256()) as tar_hash:
-                for chunk in _encode(entries):
+                for chunk in encode_entries(entries):
                     tar_hash.update(chunk)
                     compressor.write(chunk)
                 compressor.close()
@@ -157,8 +165,7 @@ def write_layer(entries: Iterator[tuple[Entry, Body]], *, fast: bool = False) ->
         content.flush()
         unnamed_file = archive_members.UnnamedFile(content.fileno())
         size = content.tell()
-    media_type = oci.LAYER_ZSTD if fast else oci.LAYER_GZIP
-    descriptor = oci.Descriptor(media_type, f"sha256:{blob_hash.hexdigest()}", size)
+    descriptor = oci.Descriptor(oci.LAYER_GZIP, f"sha256:{blob_hash.hexdigest()}", size)
     return WrittenLayer(
         descriptor, diff_id, archive_members.ArchiveIndex({}, {}, unnamed_file.path, unnamed_file)
     )
@@ -227,14 +234,15 @@ def _resolve_owners(manifest: ImageManifest, layers: Iterable[ConvertedLayer]) -
     return msgspec.structs.replace(manifest, app=msgspec.structs.replace(app, user=user, group=group))
 
 
-def _encode(entries: Iterator[tuple[Entry, Body]]) -> Iterator[bytes]:
+def encode_entries(entries: Iterator[tuple[Entry, Body]]) -> Iterator[bytes | memoryview]:
+    """Yield the tar archive of the entries; raises FormatError for what a layer cannot have."""
     for entry, body in entries:
         if "/.wh." in f"/{entry.path}":
             raise FormatError(
                 f"{entry.path[:200]!r} begins with .wh., which marks removed files in layers of OCI images"
             )
         yield tar.encode_header(entry)
-        while data := body.read(_CHUNK):
+        while data := body.read_some(_CHUNK):
             yield data
         yield bytes(tar.padding_size(entry.size))
     yield tar.END_OF_ARCHIVE
@@ -284,7 +292,7 @@ def open_reader(path: Path, *, non_standard: bool = False) -> Iterator[AciReader
 def _reader(file: _ProgressFile, path: Path, *, non_standard: bool) -> Iterator[AciReader]:
     try:
         size = os.fstat(file.fileno()).st_size
-        with read_failures(path), AciReader(file, size, non_standard=non_standard) as reader:
+        with read_failures(path), AciReader(file, lambda _: size, non_standard=non_standard) as reader:
             yield reader
     except FormatError as error:
         where = f"{path}: {error.where}" if error.where else str(path)

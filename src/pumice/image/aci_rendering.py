@@ -1,8 +1,7 @@
 """Renders an App Container image with its dependencies: an image with a layer for each of them.
 
 Layers replace what is below them as the specification says of dependencies, so a dependency that no
-whitelist filters is a layer as it is. Of a filtered one, directories above a path that stays keep their mode
-and owner, and a hard link stays although its target does not.
+whitelist filters is a layer as it is; see `filtered_layers` for the others.
 """
 
 from __future__ import annotations
@@ -13,15 +12,25 @@ import msgspec
 
 from pumice.appc.dependencies import Candidate, Visit, plan_rendering
 from pumice.image import aci_reader
+from pumice.image.aci_reader import ConvertedLayer
+from pumice.image.filtered_layers import filter_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pumice.formats.tar import Body, Entry
-    from pumice.image.aci_reader import ConvertedLayer, ReadAci
+    from pumice.image.aci_reader import ReadAci
     from pumice.image.model import Image
+    from pumice.image.stat_cache import Records
     from pumice.progress import Progress
+
+
+class RenderableImage(msgspec.Struct, frozen=True):
+    """An image that can be rendered, or be a dependency: what it is, and its files as layers, base first."""
+
+    candidate: Candidate
+    layers: tuple[ConvertedLayer, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class RenderedAci(msgspec.Struct, frozen=True):
@@ -38,72 +47,52 @@ def render(
     path: Path, dependencies: Sequence[Path], progress: Progress, *, non_standard: bool = False
 ) -> RenderedAci:
     """Return the image at ``path`` with its dependencies, which are in files. Raises PumiceError."""
+    read = [aci_reader.read_aci(each, progress, non_standard=non_standard) for each in (path, *dependencies)]
+    top, *others = [make_renderable(each) for each in read]
+    return render_images(top, others)
+
+
+def make_renderable(read: ReadAci) -> RenderableImage:
+    """Return an image that was read from a file."""
+    validated, archive = read.validated, read.archive
+    size = archive.status[2] if archive.status else 0
+    candidate = Candidate(validated.manifest, validated.image_id, size, str(archive.path))
+    warnings = tuple(f"{archive.path}: {text}" for text in validated.warnings)
+    return RenderableImage(candidate, (read.layer,), warnings)
+
+
+def render_images(
+    top: RenderableImage, dependencies: Sequence[RenderableImage], records: Records | None = None
+) -> RenderedAci:
+    """Return an image with its dependencies, which are among ``dependencies``.
+
+    ``records`` is as for `filter_layer`. Raises PumiceError.
+    """
     from pumice.appc.labels import find_value
 
-    read = [aci_reader.read_aci(each, progress, non_standard=non_standard) for each in (path, *dependencies)]
-    candidates = [_make_candidate(each) for each in read]
-    layers = {candidate.image_id: each.layer for candidate, each in zip(candidates, read, strict=True)}
-    visits = plan_rendering(candidates[0], candidates[1:])
-    filtered: dict[tuple[object, ...], ConvertedLayer] = {}
+    images = (top, *dependencies)
+    layers = {image.candidate.image_id: image.layers for image in reversed(images)}
+    visits = plan_rendering(top.candidate, [image.candidate for image in dependencies])
+    filtered: dict[tuple[object, ...], list[ConvertedLayer]] = {}
     for visit in visits:
         if _key(visit) not in filtered:
-            filtered[_key(visit)] = filter_layer(layers[visit.image.image_id], visit)
-    manifest = candidates[0].manifest
+            visited_layers = layers[visit.image.image_id]
+            filtered[_key(visit)] = [filter_layer(layer, visit, records) for layer in visited_layers]
+    manifest = top.candidate.manifest
     rendered_manifest = msgspec.structs.replace(manifest, dependencies=(), path_whitelist=())
-    image_ids = tuple(visit.image.image_id for visit in visits)
     image = aci_reader.make_image(
-        rendered_manifest, candidates[0].image_id, [filtered[_key(visit)] for visit in visits]
+        rendered_manifest,
+        top.candidate.image_id,
+        [layer for visit in visits for layer in filtered[_key(visit)]],
     )
-    warnings = tuple(f"{each.archive.path}: {text}" for each in read for text in each.validated.warnings)
     return RenderedAci(
-        image, manifest.name, find_value(manifest.labels, "version") or "", image_ids, warnings
+        image,
+        manifest.name,
+        find_value(manifest.labels, "version") or "",
+        tuple(visit.image.image_id for visit in visits),
+        tuple(warning for each in images for warning in each.warnings),
     )
 
 
 def _key(visit: Visit) -> tuple[object, ...]:
     return (visit.image.image_id, visit.whitelists)
-
-
-def filter_layer(layer: ConvertedLayer, visit: Visit) -> ConvertedLayer:
-    """Return the part of a layer that every whitelist lets through."""
-    if not visit.whitelists:
-        return layer
-    return aci_reader.write_layer(_filter_entries(layer, _plan_names(layer, visit), visit))
-
-
-def _make_candidate(read: ReadAci) -> Candidate:
-    validated = read.validated
-    size = read.archive.status[2] if read.archive.status else 0
-    return Candidate(validated.manifest, validated.image_id, size, str(read.archive.path))
-
-
-def _plan_names(layer: ConvertedLayer, visit: Visit) -> dict[str, str]:
-    """Return, for each file, the first of its names that stays."""
-    names: dict[str, str] = {}
-    targets: dict[str, str] = {}
-    for entry, _ in layer.entries():
-        if entry.kind == "dir":
-            continue
-        target = targets.get(entry.link, entry.link) if entry.kind == "hardlink" else entry.path
-        if entry.kind == "hardlink":
-            targets[entry.path] = target
-        if target not in names and visit.allows(entry.path, is_directory=False):
-            names[target] = entry.path
-    return names
-
-
-def _filter_entries(
-    layer: ConvertedLayer, names: dict[str, str], visit: Visit
-) -> Iterator[tuple[Entry, Body]]:
-    targets: dict[str, str] = {}
-    for entry, body in layer.entries():
-        if entry.kind == "dir":
-            if visit.allows(entry.path, is_directory=True):
-                yield entry, body
-        elif entry.kind == "hardlink":
-            target = targets[entry.path] = targets.get(entry.link, entry.link)
-            name = names.get(target, "")
-            if entry.path != name and visit.allows(entry.path, is_directory=False):
-                yield msgspec.structs.replace(entry, link=name), body
-        elif entry.path in names:
-            yield msgspec.structs.replace(entry, path=names[entry.path]), body

@@ -95,37 +95,46 @@ def _transform_document(
     data = image.document(descriptor)
     document: dict[str, Any] = json.loads(data)
     if oci.is_index(data, descriptor.media_type):
-        index = oci.read_index(data)
+        manifests = oci.read_index(data).manifests
         changed = [
             _transform_document(image, manifest, blobs, select, transform)
             if oci.is_document(manifest)
             else manifest
-            for manifest in index.manifests
+            for manifest in manifests
         ]
-        if changed == list(index.manifests):
+        if changed == list(manifests):
             return descriptor
-        document["manifests"] = [
-            _merge(old, new) for old, new in zip(document["manifests"], changed, strict=True)
-        ]
+        entries = zip(document["manifests"], changed, strict=True)
+        document["manifests"] = [_merge(old, new) for old, new in entries]
     else:
         manifest = oci.read_manifest(data)
         numbers = select(manifest.layers)
         if not numbers:
             return descriptor
-        if manifest.config.media_type != oci.CONFIG:
-            raise UsageError(
-                "only images of OCI have encrypted layers",
-                hint="copy the image to oci:DIR with another tool first, which converts it",
-            )
-        for number in numbers:
-            layer = manifest.layers[number]
-            with image.blobs.open(layer.digest) as content:
-                stored = transform(layer, content)
-            blobs.layers[stored.descriptor.digest] = stored
-            document["layers"][number] = _merge(document["layers"][number], stored.descriptor)
+        for number, layer in _transform_layers(image, manifest, numbers, blobs, transform).items():
+            document["layers"][number] = _merge(document["layers"][number], layer)
     encoded = canonical.dumps(document)
     blobs.documents[digest.of(encoded)] = encoded
     return _replace(descriptor, encoded)
+
+
+def _transform_layers(
+    image: Image, manifest: oci.Manifest, numbers: set[int], blobs: _Blobs, transform: Transform
+) -> dict[int, Descriptor]:
+    """Transform the layers with ``numbers``, add them to ``blobs``, and return their new descriptors."""
+    if manifest.config.media_type != oci.CONFIG:
+        raise UsageError(
+            "only images of OCI have encrypted layers",
+            hint="copy the image to oci:DIR with another tool first, which converts it",
+        )
+    layers: dict[int, Descriptor] = {}
+    for number in sorted(numbers):
+        layer = manifest.layers[number]
+        with image.blobs.open(layer.digest) as content:
+            stored = transform(layer, content)
+        blobs.layers[stored.descriptor.digest] = stored
+        layers[number] = stored.descriptor
+    return layers
 
 
 def _merge(old: dict[str, Any], new: Descriptor) -> dict[str, Any]:

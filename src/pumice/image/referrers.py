@@ -17,6 +17,7 @@ from pumice import digest
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import oci
 from pumice.image.model import Image, list_blobs, read_blob
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,11 +80,11 @@ def put_artifact(
     subject: Descriptor, data: bytes, media_type: str, blobs: Blobs, *, annotations: dict[str, str]
 ) -> Descriptor:
     """Write ``data`` as an artifact that refers to ``subject``, and return the artifact's descriptor."""
-    layer = oci.Descriptor(media_type, _put(data, blobs), len(data))
-    _put(b"{}", blobs)
+    layer = oci.Descriptor(media_type, write_blob(data, blobs), len(data))
+    write_blob(b"{}", blobs)
     document = oci.encode_document(oci.make_artifact(subject, media_type, layer, annotations=annotations))
     return oci.Descriptor(
-        oci.MANIFEST, _put(document, blobs), len(document), annotations, artifact_type=media_type
+        oci.MANIFEST, write_blob(document, blobs), len(document), annotations, artifact_type=media_type
     )
 
 
@@ -229,9 +230,3 @@ def read_named_index(root: Descriptor, blobs: BlobSource) -> tuple[Descriptor, .
         return oci.read_index(data).manifests if digest.of(data) == name else ()
     except PumiceError:
         return ()
-
-
-def _put(data: bytes, blobs: Blobs) -> Digest:
-    with blobs.writer() as writer:
-        writer.write(data)
-        return writer.commit()

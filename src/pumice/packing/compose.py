@@ -21,6 +21,7 @@ from pumice.formats.tar import Entry
 from pumice.packing import names
 from pumice.packing.layer_plan import LayerDigests
 from pumice.packing.segment_writer import LAYER_END, LAYER_START, LayerHasher, SegmentItem, SegmentWriter
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -179,18 +180,12 @@ def _compose_blob(
     if blobs.size(digest) is None:
         blobs.compose(
             [
-                _store_blob(header_and_trailer[0], blobs),
+                write_blob(header_and_trailer[0], blobs),
                 segment_blob,
-                _store_blob(header_and_trailer[1], blobs),
+                write_blob(header_and_trailer[1], blobs),
             ],
             digest,
         )
-
-
-def _store_blob(data: bytes, blobs: Blobs) -> Digest:
-    with blobs.writer() as writer:
-        writer.write(data)
-        return writer.commit()
 
 
 class LayerCache(msgspec.Struct, frozen=True):
@@ -221,9 +216,7 @@ def compose_layer(
     _hash_member(LAYER_END, hasher)
     digests = hasher.digests()
     if blobs.size(digests.digest) is None:
-        blobs.compose(
-            [_store_blob(header, blobs), *chunk_blobs, _store_blob(LAYER_END, blobs)], digests.digest
-        )
+        blobs.compose([write_blob(header, blobs), *chunk_blobs, write_blob(LAYER_END, blobs)], digests.digest)
     cache.put(key, digests)
     return digests
 

@@ -24,7 +24,7 @@ from pumice.packing.tree import PackageFacts
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from pumice.digest import Digest
     from pumice.store.blobs import Blobs
@@ -121,32 +121,11 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
 
     The first hard link to a hidden file becomes a regular file with its content.
     """
-    hidden = set(changes.hide)
-    changed_directories = {entry.path: entry for entry in changes.directories}
-    changed_files = {entry.path: entry for entry in changes.files}
-    directories = _change_directories(segment.directories, changed_directories, hidden)
-    parents = _change_directories(segment.parents, changed_directories, hidden)
-    attributes = {entry.path: entry for entry in (*parents, *directories)}
-    promoted_links: dict[str, str] = {}
-    originals = {item.entry.path: item.entry for item in segment.items}
-    read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
-        for original, content in tar.read_entries(DecompressedStream(file, "gzip")):
-            if original.path in hidden:
-                continue
-            entry = _with_attributes_of(original, changed_files.get(original.path, original))
-            if entry.kind == "dir":
-                stream.add_directory(changed_directories.get(entry.path, entry), attributes)
-            elif entry.kind == "hardlink" and entry.link in hidden:
-                linked = _with_attributes_of(entry, originals.get(entry.link, entry))
-                _promote_hard_link(stream, linked, attributes, promoted_links, read_content)
-            elif entry.path in changes.contents:
-                new_content = changes.contents[entry.path]
-                entry = msgspec.structs.replace(entry, size=len(new_content))
-                stream.add(entry, io.BytesIO(new_content), attributes)
-            else:
-                stream.add(entry, content, attributes)
+        rewriter = _Rewriter(segment, changes, stream, content_reader(segment, blobs))
+        for entry, content in tar.read_entries(DecompressedStream(file, "gzip")):
+            rewriter.add(entry, content)
         layer = stream.close()
         blob = writer.commit()
     identify_large_libraries(stream, blob, blobs)
@@ -157,34 +136,72 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
         tar_size=stream.tar_size,
         members=stream.members,
         items=tuple(stream.items),
-        directories=directories,
-        parents=parents,
+        directories=rewriter.directories,
+        parents=rewriter.parents,
         layer=layer,
     )
 
 
+class _Rewriter:
+    """Writes the changed entries of a segment to ``stream``."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        changes: SegmentChanges,
+        stream: SegmentWriter,
+        read_content: Callable[[str], bytes],
+    ) -> None:
+        """``read_content`` reads a file of the segment by its path."""
+        self._stream = stream
+        self._read_content = read_content
+        self._hidden = set(changes.hide)
+        self._changed_directories = {entry.path: entry for entry in changes.directories}
+        self._changed_files = {entry.path: entry for entry in changes.files}
+        self._contents = changes.contents
+        self._originals = {item.entry.path: item.entry for item in segment.items}
+        self._promoted_links: dict[str, str] = {}
+        """The hard link that has become the file, by the path of the hidden file."""
+        self.directories = self._change_directories(segment.directories)
+        self.parents = self._change_directories(segment.parents)
+        self._attributes = {entry.path: entry for entry in (*self.parents, *self.directories)}
+
+    def _change_directories(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        return tuple(
+            self._changed_directories.get(entry.path, entry)
+            for entry in entries
+            if entry.path not in self._hidden
+        )
+
+    def add(self, original: Entry, content: tar.Source) -> None:
+        """Write an entry of the segment as the changes leave it, unless they hide it."""
+        if original.path in self._hidden:
+            return
+        entry = _with_attributes_of(original, self._changed_files.get(original.path, original))
+        if entry.kind == "dir":
+            directory = self._changed_directories.get(entry.path, entry)
+            self._stream.add_directory(directory, self._attributes)
+        elif entry.kind == "hardlink" and entry.link in self._hidden:
+            self._promote_hard_link(entry)
+        elif entry.path in self._contents:
+            self._add_content(entry, self._contents[entry.path])
+        else:
+            self._stream.add(entry, content, self._attributes)
+
+    def _add_content(self, entry: Entry, content: bytes) -> None:
+        entry = msgspec.structs.replace(entry, size=len(content))
+        self._stream.add(entry, io.BytesIO(content), self._attributes)
+
+    def _promote_hard_link(self, link: Entry) -> None:
+        """Write a hard link to a hidden file as that file, or as a link to the one that became it."""
+        link = _with_attributes_of(link, self._originals.get(link.link, link))
+        promoted = self._promoted_links.setdefault(link.link, link.path)
+        if promoted != link.path:
+            self._add_content(msgspec.structs.replace(link, link=promoted), b"")
+            return
+        regular_file = msgspec.structs.replace(link, kind="file", link="")
+        self._add_content(regular_file, self._read_content(link.link))
+
+
 def _with_attributes_of(entry: Entry, other: Entry) -> Entry:
     return msgspec.structs.replace(entry, mode=other.mode, uid=other.uid, gid=other.gid)
-
-
-def _change_directories(
-    entries: tuple[Entry, ...], changed_directories: dict[str, Entry], hidden: set[str]
-) -> tuple[Entry, ...]:
-    return tuple(changed_directories.get(entry.path, entry) for entry in entries if entry.path not in hidden)
-
-
-def _promote_hard_link(
-    stream: SegmentWriter,
-    entry: Entry,
-    attributes: Mapping[str, Entry],
-    promoted_links: dict[str, str],
-    read_content: Callable[[str], bytes],
-) -> None:
-    if entry.link in promoted_links:
-        hard_link = msgspec.structs.replace(entry, link=promoted_links[entry.link])
-        stream.add(hard_link, io.BytesIO(), attributes)
-        return
-    content = read_content(entry.link)
-    promoted_links[entry.link] = entry.path
-    regular_file = msgspec.structs.replace(entry, kind="file", link="", size=len(content))
-    stream.add(regular_file, io.BytesIO(content), attributes)

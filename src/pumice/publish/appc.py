@@ -25,8 +25,10 @@ from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import openpgpsig
 from pumice.image.regular_file import read_small
 from pumice.os_errors import translate_os_errors
+from pumice.publish import appc_prune
 from pumice.publish.appc_index import FILE, AppcIndex, PublishedImage, find_newest, read_index
 from pumice.publish.appc_pages import PublishedKey, Site, list_pages
+from pumice.publish.appc_prune import Needed
 from pumice.publish.tree_files import (
     SCRATCH,
     install_file,
@@ -38,9 +40,10 @@ from pumice.publish.tree_files import (
 from pumice.trust import archive_signatures, openpgp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pumice.progress import Progress
+    from pumice.publish.unreferenced import Removed
     from pumice.trust.archive_signatures import ArchiveSigner
     from pumice.trust.openpgp import Certificate
 
@@ -71,11 +74,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(NamedTuple):
-    """What publishing did: the images that are new or changed, and the number of those that are not."""
+    """What publishing did: the images that are new or changed, the number of those that are not.
+
+    ``removed`` is None if nothing was to be removed.
+    """
 
     changed: tuple[PublishedImage, ...]
     unchanged: int
     directory: Path
+    removed: Removed | None = None
 
 
 def check_url(url: str, port: int | None = None) -> str:
@@ -104,29 +111,43 @@ def publish_tree(
     signed_at: int | None = None,
     replace: bool = False,
     keys: Sequence[Certificate] = (),
+    untagged: Collection[tuple[str, str]] = (),
+    grace: int | None = None,
 ) -> Published:
     """Publish images to a tree at a checked URL, with the signer's key and ``keys``.
 
     Without a signer images must have signatures already. ``now`` and ``signed_at`` are in seconds since the
-    epoch. With ``replace`` a published version may change. Raises PumiceError.
+    epoch. With ``replace`` a published version may change. ``untagged`` are names with versions that leave
+    the index; what it has not needed for ``grace`` seconds is removed (None: nothing). Raises PumiceError.
     """
     for source in sources:
         check_source(source)
     with lock_tree(directory):
         remove_leftovers(directory)
-        index = read_index(directory)
+        old_index = read_index(directory)
+        _check_untagged(untagged, old_index)
+        index = old_index.without(untagged)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)
-        published = [tree.publish(source, index.find(source.key)) for source in sources]
+        published: list[PublishedImage] = []
+        for source in sources:
+            image = tree.publish(source, index)
+            index = index.with_images([image])
+            published.append(image)
         tree.write_keys(keys)
-        changed = tuple(
-            image for image, source in zip(published, sources, strict=True) if index.find(source.key) != image
-        )
-        index = index.with_images(published)
-        tree.link_latest(index)
-        write_file(directory / FILE, index.encode())
-        for path, page in list_pages(Site(url, index.images, tree.list_keys())).items():
-            write_file(directory / path, page)
-    return Published(changed, len(published) - len(changed), directory)
+        needed = tree.write_index(index, url)
+        names = [name for name, _ in untagged]
+        notes = appc_prune.note_unpublished(directory, needed, names, now)
+        removed = None if grace is None else appc_prune.remove_unpublished(directory, notes, now, grace)
+    changed = tuple(image for image in published if old_index.find(image.key) != image)
+    return Published(changed, len(published) - len(changed), directory, removed)
+
+
+def _check_untagged(untagged: Collection[tuple[str, str]], index: AppcIndex) -> None:
+    """Raise UsageError for an image that a tree does not have."""
+    versions = {(image.name, image.version) for image in index.images}
+    for name, version in untagged:
+        if (name, version) not in versions:
+            raise UsageError(f"{name[:100]}:{version[:100]} is not published in the directory")
 
 
 def check_source(source: Source) -> None:
@@ -140,6 +161,10 @@ def check_source(source: Source) -> None:
         if not value or "/" in value or not value.isprintable() or value.startswith("."):
             problem = f"has the {label} {value[:60]!r}" if value else f"has no {label}"
             raise UsageError(f"{source.name[:100]} {problem}, so it cannot be a part of a URL")
+
+
+def _file_name(image: Source) -> str:
+    return f"aci/{'-'.join(image.key)}.aci"
 
 
 class _Tree:
@@ -162,8 +187,9 @@ class _Tree:
         self._signed_at = signed_at
         self._replace = replace
 
-    def publish(self, source: Source, old: PublishedImage | None) -> PublishedImage:
+    def publish(self, source: Source, index: AppcIndex) -> PublishedImage:
         """Write an image and its signature, unless they are there already."""
+        old = index.find(source.key)
         if old is not None and old.source == source.source and self._is_intact(old):
             return old
         with translate_os_errors(str(self._directory)):
@@ -176,19 +202,30 @@ class _Tree:
                 version=source.version,
                 os=source.os,
                 arch=source.arch,
-                file=f"aci/{source.name}-{source.version}-{source.os}-{source.arch}.aci",
+                file=_file_name(source),
                 size=path.stat().st_size,
                 image_id=image_id,
                 source=source.source,
             )
-            if old is not None and old.image_id != image_id and not self._replace:
-                raise UsageError(
-                    f"another image is published as {source.name}:{source.version} for"
-                    f" {source.os}/{source.arch}",
-                    where=str(self._directory / old.file),
-                    hint="publish it as another version, or pass --replace",
-                )
+            self._check_place(image, index)
             return self._install(path, image)
+
+    def _check_place(self, image: PublishedImage, index: AppcIndex) -> None:
+        """Raise UsageError if another image has the place of an image."""
+        old = index.find(image.key)
+        if old is not None and old.image_id != image.image_id and not self._replace:
+            raise UsageError(
+                f"another image is published as {image.name}:{image.version} for {image.os}/{image.arch}",
+                where=str(self._directory / old.file),
+                hint="publish it as another version, or pass --replace",
+            )
+        for other in index.images:
+            if other.file == image.file and other.key != image.key:
+                raise UsageError(
+                    f"{image.name}:{image.version} would have the same file as {other.name}:{other.version}",
+                    where=str(self._directory / image.file),
+                    hint="a file is named NAME-VERSION-OS-ARCH: choose another name or version",
+                )
 
     def _is_intact(self, image: PublishedImage) -> bool:
         """Return whether the files of an image are there, signed by the key that signs now."""
@@ -230,18 +267,31 @@ class _Tree:
         others = {issuer for issuer in issuers if ring.find_certificate(issuer) is None}
         return tuple(sorted({self._signer.certificate.fingerprint, *others}))
 
-    def link_latest(self, index: AppcIndex) -> None:
-        """Make ``latest`` another name of the newest version of each image."""
+    def write_index(self, index: AppcIndex, url: str) -> Needed:
+        """Write the index, the pages, and the links of the newest versions; return what is needed."""
+        aliases = self._link_latest(index)
+        write_file(self._directory / FILE, index.encode())
+        pages = list_pages(Site(url, index.images, self._list_keys()))
+        for path, page in pages.items():
+            write_file(self._directory / path, page)
+        return Needed(frozenset({*aliases, *(image.file for image in index.images)}), frozenset(pages))
+
+    def _link_latest(self, index: AppcIndex) -> list[str]:
+        """Make ``latest`` another name of the newest version of each image; return these files."""
         groups: dict[tuple[str, str, str], list[PublishedImage]] = {}
         for image in index.images:
             groups.setdefault((image.name, image.os, image.arch), []).append(image)
+        taken = {image.file for image in index.images}
+        aliases = []
         for (name, system, architecture), images in groups.items():
-            if any(image.version == LATEST for image in images):
+            file = f"aci/{name}-{LATEST}-{system}-{architecture}.aci"
+            if file in taken:
                 continue
-            path = self._directory / find_newest(images).file
-            alias = self._directory / f"aci/{name}-{LATEST}-{system}-{architecture}.aci"
+            path, alias = self._directory / find_newest(images).file, self._directory / file
             self._merge_signatures(path, alias)
             link_file(path, alias)
+            aliases.append(file)
+        return aliases
 
     def _merge_signatures(self, path: Path, alias: Path) -> None:
         """Write the signatures of both images that the other name has during the change."""
@@ -263,7 +313,7 @@ class _Tree:
         for certificate in (*own, *keys):
             write_file(self._directory / f"keys/{certificate.fingerprint}.asc", certificate.pem())
 
-    def list_keys(self) -> tuple[PublishedKey, ...]:
+    def _list_keys(self) -> tuple[PublishedKey, ...]:
         """Return all keys of the tree, also those of earlier times; raises FormatError."""
         keys = []
         for path in sorted((self._directory / "keys").glob("*.asc")):

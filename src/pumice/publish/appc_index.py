@@ -11,7 +11,7 @@ from pumice.image.regular_file import read_small
 from pumice.trust import version_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
 FILE = "images.json"
@@ -53,6 +53,11 @@ class AppcIndex(msgspec.Struct, frozen=True):
         """Return the index with more entries, which replace those for the same image."""
         entries = {image.key: image for image in (*self.images, *new)}
         return AppcIndex(tuple(entries[key] for key in sorted(entries)))
+
+    def without(self, untagged: Collection[tuple[str, str]]) -> AppcIndex:
+        """Return the index without the images that have one of these names and versions."""
+        kept = (image for image in self.images if (image.name, image.version) not in untagged)
+        return AppcIndex(tuple(kept))
 
     def encode(self) -> bytes:
         """Return the JSON, the same for equal indexes."""

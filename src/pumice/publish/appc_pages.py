@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 
@@ -44,12 +45,15 @@ def list_pages(site: Site) -> dict[str, bytes]:
     """Return the pages by their path below the tree: one for everything, and one for each name."""
     hosts = sorted({_host(image.name) for image in site.images})
     pages = {"index.html": _format_page(site, "Images", hosts, site.images)}
-    for name in sorted({image.name for image in site.images}):
-        path = name.partition("/")[2]
+    for name in sorted({image.name for image in site.images if "/" in image.name}):
         of_name = [image for image in site.images if image.name == name]
-        if path:
-            pages[f"{path}/index.html"] = _format_page(site, name, [_host(name)], of_name)
+        pages[page_path(name)] = _format_page(site, name, [_host(name)], of_name)
     return pages
+
+
+def page_path(name: str) -> str:
+    """Return the path of the page of a name; that of a bare host is the page for everything."""
+    return f"{name}/index.html".partition("/")[2]
 
 
 def _host(name: str) -> str:
@@ -103,10 +107,10 @@ def _format_usage(site: Site, images: Sequence[PublishedImage]) -> list[str]:
 def _format_images(site: Site, images: Sequence[PublishedImage]) -> list[str]:
     rows = [
         "<tr>"
-        f'<td><a href="{escape(site.url)}/{escape(image.file)}">{escape(image.name)}</a></td>'
+        f'<td><a href="{escape(site.url)}/{quote(image.file)}">{escape(image.name)}</a></td>'
         f"<td>{escape(image.version)}</td><td>{escape(image.os)}/{escape(image.arch)}</td>"
         f'<td class="n">{image.size / 1_000_000:.1f} MB</td>'
-        f'<td><a href="{escape(site.url)}/{escape(image.file)}.asc">signature</a></td>'
+        f'<td><a href="{escape(site.url)}/{quote(image.file)}.asc">signature</a></td>'
         f"<td><code>{escape(image.image_id[:23])}…</code></td></tr>"
         for image in images
     ]

@@ -16,7 +16,7 @@ from pumice.registry.listing import parse_referrers
 from pumice.registry.reference import is_attachment_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pumice.publish.tree import Tree
 
@@ -38,20 +38,28 @@ class Removed(msgspec.Struct, frozen=True):
 
 def note_unreferenced(tree: Tree, now: int) -> dict[str, int]:
     """Note what no tag needs at the time ``now`` (seconds); return when each such file was noted first."""
-    files = tree.list_files()
     noted = _read_notes(tree)
-    unneeded = find_unreferenced(tree, files)
-    notes = {path: min(noted.get(path, now), now) for path in sorted(unneeded)}
+    notes = update_notes(noted, find_unreferenced(tree, tree.list_files()), now)
     if notes != noted:
         tree.write(NOTES, JSON, [msgspec.json.encode(notes)])
     return notes
+
+
+def update_notes(noted: Mapping[str, int], unneeded: Iterable[str], now: int) -> dict[str, int]:
+    """Return when each file that nothing needs was noted first: at ``now`` if ``noted`` does not have it."""
+    return {path: min(noted.get(path, now), now) for path in sorted(unneeded)}
+
+
+def find_expired(notes: Mapping[str, int], now: int, grace: int) -> list[str]:
+    """Return the files that were noted at least ``grace`` seconds ago."""
+    return [path for path, time in notes.items() if time <= now - grace]
 
 
 def remove_unreferenced(tree: Tree, now: int, grace: int) -> Removed:
     """Remove what was noted ``grace`` seconds ago and is still not needed; raises PumiceError."""
     files = tree.list_files()
     notes = note_unreferenced(tree, now)
-    expired = [path for path, time in notes.items() if time <= now - grace]
+    expired = find_expired(notes, now, grace)
     for path in sorted(expired, key=_removal_order):
         tree.remove(path)
     left = {path: time for path, time in notes.items() if path not in set(expired)}

@@ -112,46 +112,65 @@ def _key_value_pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple
 def _registry_config(
     key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Problem]
 ) -> RegistryConfig:
-    settings = {name.text: (name, node) for name, node in _key_value_pairs(value, problems)}
-    hint = f"valid settings: {', '.join(_KEYS)}"
-    problems += [
-        Problem("unknown setting", where=yaml.format_location(node), hint=hint)
-        for name, (node, _) in settings.items()
-        if name not in _KEYS
-    ]
-
-    def text(name: str) -> str:
-        node = settings[name][1] if name in settings else None
-        if node is None or (isinstance(node, yaml.Scalar) and node.text):
-            return node.text if isinstance(node, yaml.Scalar) else ""
-        problems.append(Problem("expected a string", where=yaml.format_location(node)))
-        return ""
-
-    def path(name: str) -> str:
-        path_text = text(name)
-        return str(folder / Path(path_text).expanduser()) if path_text else ""
-
-    insecure = text("insecure") or "false"
-    if insecure not in _BOOLEANS:
-        problems.append(
-            Problem("expected true or false", where=yaml.format_location(settings["insecure"][1]))
-        )
-    mirrors_node = settings["mirrors"][1] if "mirrors" in settings else None
-    mirror_nodes = (
-        mirrors_node.items
-        if isinstance(mirrors_node, yaml.Sequence)
-        else ()
-        if mirrors_node is None
-        else (mirrors_node,)
-    )
-    rewrite_node = settings["rewrite"][1] if "rewrite" in settings else None
+    settings = _Settings(value, folder, problems)
+    mirrors = settings.node("mirrors")
+    rewrite = settings.node("rewrite")
     return RegistryConfig(
         _prefix(key, problems),
-        tuple(_prefix(mirror_node, problems) for mirror_node in mirror_nodes),
-        _prefix(rewrite_node, problems) if rewrite_node is not None else "",
-        _BOOLEANS.get(insecure, False),
-        TlsFiles(path("ca"), path("cert"), path("key")),
+        tuple(_prefix(mirror, problems) for mirror in _list_items(mirrors)),
+        _prefix(rewrite, problems) if rewrite is not None else "",
+        settings.flag("insecure"),
+        TlsFiles(settings.path("ca"), settings.path("cert"), settings.path("key")),
     )
+
+
+def _list_items(node: yaml.Node | None) -> Sequence[yaml.Node]:
+    """Return the items of a list; a single value is a list of one."""
+    if node is None:
+        return ()
+    return node.items if isinstance(node, yaml.Sequence) else (node,)
+
+
+class _Settings:
+    """The settings of one registry; whatever is wrong with them is added to ``problems``."""
+
+    def __init__(self, node: yaml.Node, folder: Path, problems: list[Problem]) -> None:
+        """``folder`` is what paths are relative to."""
+        self._folder = folder
+        self._problems = problems
+        self._nodes: dict[str, yaml.Node] = {}
+        for name, value in _key_value_pairs(node, problems):
+            self._nodes[name.text] = value
+            if name.text not in _KEYS:
+                hint = f"valid settings: {', '.join(_KEYS)}"
+                problems.append(Problem("unknown setting", where=yaml.format_location(name), hint=hint))
+
+    def node(self, name: str) -> yaml.Node | None:
+        """Return the value of a setting, None if it is missing."""
+        return self._nodes.get(name)
+
+    def text(self, name: str) -> str:
+        """Return a setting that is a string, empty if it is missing."""
+        node = self.node(name)
+        if node is None:
+            return ""
+        if isinstance(node, yaml.Scalar) and node.text:
+            return node.text
+        self._problems.append(Problem("expected a string", where=yaml.format_location(node)))
+        return ""
+
+    def path(self, name: str) -> str:
+        """Return a setting that is a path, absolute or relative to the working directory."""
+        text = self.text(name)
+        return str(self._folder / Path(text).expanduser()) if text else ""
+
+    def flag(self, name: str) -> bool:
+        """Return a setting that is true or false, false if it is missing."""
+        text = self.text(name) or "false"
+        if text not in _BOOLEANS:
+            where = yaml.format_location(self._nodes[name])
+            self._problems.append(Problem("expected true or false", where=where))
+        return _BOOLEANS.get(text, False)
 
 
 def _prefix(node: yaml.Node, problems: list[Problem]) -> str:

@@ -35,7 +35,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
     to it. With ``no_exec``, programs in a tmpfs cannot be executed. With
-    ``owned``, the files of ``source`` are given to the user of the program.
+    ``owned``, the files of ``source`` are given to the user of the program. Without ``recursive``, what is
+    mounted below ``source`` stays invisible.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Mount(msgspec.Struct, frozen=True):
     image: str = ""
     subpath: str = ""
     lock: int = -1
+    recursive: bool = True
 
 
 class IdMaps(msgspec.Struct, frozen=True):

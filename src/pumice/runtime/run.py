@@ -122,6 +122,7 @@ def plan_apps(
         ]
         ports = [port for adopted in adopted_apps for port in adopted.config.exposed_ports]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
+        limit_bandwidth([adopted.options for adopted in adopted_apps], pod, attachment, progress)
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
         common = _PodParts(
             pod=pod,
@@ -254,6 +255,16 @@ def prepare_network(
         yield attachment
 
 
+def limit_bandwidth(
+    apps: Sequence[AppOptions], pod: PodOptions, attachment: Attachment | None, progress: Progress
+) -> None:
+    """Limit the network of a pod as the isolators say, and report those that cannot be honored."""
+    if any(app.isolation.network_bandwidth or app.isolation.pod_network_bandwidth for app in apps):
+        from pumice.runtime.app_container import network_isolators
+
+        network_isolators.limit_bandwidth(apps, pod, attachment, progress)
+
+
 @contextmanager
 def prepare_metadata(
     pod: PodOptions, home: Home, attachment: Attachment | None
@@ -314,9 +325,9 @@ def _volume_mounts(
 def plan_launch(container: Container, runner: Stage1) -> Launch:
     """Return how to start a container; raises SandboxError if that is impossible here."""
     launch = runner.plan(container)
-    limits = container.isolation.limits
-    launch.groups = control_groups.plan_groups(limits)
-    launch.needs_groups = control_groups.are_required(limits)
+    limits = (container.isolation.limits, container.isolation.pod_limits)
+    launch.groups = control_groups.plan_groups(*limits)
+    launch.needs_groups = control_groups.are_required(*limits)
     external.check_arguments((*launch.options, *launch.program))
     return launch
 

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory that exists as long as the pod, with files by name."""
+    """A directory that exists as long as the pod, with files by name.
+
+    Only root can give it another owner than the program.
+    """
 
     name: str
     files: dict[str, bytes] = {}
+    mode: int = 0o777
+    uid: int = 0
+    gid: int = 0
 
 
 class VolumeMount(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,3 +46,10 @@ class Blobs(Protocol):
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, composed ones included."""
+
+
+def write_blob(data: bytes, blobs: Blobs, expected: Digest | None = None) -> Digest:
+    """Store ``data`` and return its digest; raises TrustError if it is not ``expected``."""
+    with blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit(expected)

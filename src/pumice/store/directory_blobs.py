@@ -25,7 +25,7 @@ from pumice.store import sealed_files
 from pumice.store.stat_cache import BlobStatCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.progress import Progress
@@ -103,6 +103,20 @@ class DirectoryBlobs:
         path = self._scratch + files.scratch_name()
         with translate_os_errors(self._scratch):
             return DirectoryWriter(self, path, self._fs.create(path, 0o444))
+
+    def adopt(self, path: str, digest: Digest) -> None:
+        """Make a file on the same file system the blob ``digest``, without copying it.
+
+        A symbolic link stays in its place. The caller guarantees that the content is right, as for `compose`,
+        and that nobody writes to the file any more.
+        """
+        name = hex_of(digest)
+        with translate_os_errors(path):
+            os.chmod(path, 0o444)
+        self._install_blob(path, lambda: files.sync_file(path), name)
+        with translate_os_errors(path):
+            if not os.path.lexists(path):
+                os.symlink(self._blob_directory + name, path)
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
         """Make ``digest`` readable as the concatenation of ``parts``, which must be present.
@@ -245,13 +259,12 @@ class DirectoryBlobs:
         with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, lines, fs=self._fs, sync=False)
 
-    def _install_blob(self, scratch: str, file: files.NewFile, name: str) -> None:
-        """Turn a temporary file into the blob ``name``."""
+    def _install_blob(self, scratch: str, sync: Callable[[], object], name: str) -> None:
+        """Turn a temporary file, which ``sync`` makes durable, into the blob ``name``."""
         target = self._blob_directory + name
         if self._verify_size(name) is None:
             with translate_os_errors(target):
-                file.sync()
-                file.close()
+                sync()
                 with files.FileLock(self._names_lock):
                     self._fs.rename(scratch, target)
                     self._stat_cache.record(name, os.stat(target))
@@ -323,12 +336,29 @@ class DirectoryWriter:
         self._path = path
         self._file = file
         self._hasher = hashlib.sha256()
+        self.size = 0
+        """The number of bytes so far."""
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return f"sha256:{self._hasher.hexdigest()}"
+
+    def open(self) -> BinaryIO:
+        """Open what was written so far for reading; raises StoreError."""
+        try:
+            return open(self._path, "rb", buffering=_BUFFER)
+        except FileNotFoundError:  # committed
+            return self._blobs.open(self.digest)
+        except OSError as error:
+            raise STORE.translate(error, self._path) from error
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append ``data``; raises StoreError."""
         with translate_os_errors(self._path):
             self._file.write(data)
         self._hasher.update(data)
+        self.size += len(data)
         return len(data)
 
     def commit(self, expected: Digest | None = None) -> Digest:
@@ -336,12 +366,15 @@ class DirectoryWriter:
 
         Its content is durable on return, its name after `DirectoryBlobs.sync`.
         """
-        name = self._hasher.hexdigest()
-        digest = "sha256:" + name
+        digest = self.digest
         if expected is not None and check(expected) != digest:
             raise TrustError(f"the content's digest is {digest}, not {expected}")
-        self._blobs._install_blob(self._path, self._file, name)
+        self._blobs._install_blob(self._path, self._complete, hex_of(digest))
         return digest
+
+    def _complete(self) -> None:
+        self._file.sync()
+        self._file.close()
 
     def __enter__(self) -> DirectoryWriter:
         return self

@@ -17,6 +17,7 @@ from pumice.trust.decision import BUILT_HERE, AdmissionRequest, Check, Decision,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pumice.digest import Digest
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.trust.image_verification import VerifiedImage
     from pumice.trust.policy import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
-    from pumice.trust.unsigned_images import UnsignedImage
+    from pumice.trust.unsigned_images import AcceptedImage, UnsignedImage
 
 __all__ = [
     "BUILT_HERE",
@@ -65,13 +66,10 @@ def admit(
     if insecure:
         progress.warn(f"{request.reference}: signatures are not verified (--insecure-options=image)")
         return Decision(digest=image.root.digest, name=request.name)
-    from pumice.clock import SystemClock
-    from pumice.trust import policy
-
     if directories is None:
-        directories = policy.policy_directories(environ or {})
+        directories = _default_directories(environ or {})
     if now is None:
-        now = SystemClock().now()
+        now = _read_clock()
     decision = _decide_or_ask(image, purpose, home, request, directories, now, confirm)
     if decision is None:  # a person accepted the image, which cannot be remembered
         return Decision(digest=image.root.digest, name=request.name)
@@ -81,6 +79,18 @@ def admit(
         progress.warn(decision.warning)
     record_decision(decision, home)
     return decision
+
+
+def _default_directories(environ: Mapping[str, str]) -> Sequence[PolicyDirectory]:
+    from pumice.trust import policy
+
+    return policy.policy_directories(environ)
+
+
+def _read_clock() -> int:
+    from pumice.clock import SystemClock
+
+    return SystemClock().now()
 
 
 def _decide_or_ask(
@@ -263,14 +273,7 @@ def _decide_unsigned(
         raise error
     accepted = unsigned_images.find_accepted(digest, directories) if requirement.is_policy else None
     if accepted is not None and accepted.covers(expected):
-        detail = f"nobody signed the image; accepted on {accepted.accepted} ({accepted.path})"
-        freshness = Check("freshness", False, "nobody signed the image")
-        return Decision(
-            digest=digest,
-            name=name,
-            expected=expected,
-            checks=(Check("signature", False, detail), freshness),
-        )
+        return _decide_accepted(accepted, digest, name, expected)
     error = unsigned_images.UnsignedImageError(
         "the image is not signed", where=digest, hint=f"to use it without a signature, pass {option}"
     )
@@ -281,6 +284,17 @@ def _decide_unsigned(
         platforms=tuple(platforms.format_platform(platform) for platform in image.platforms()),
     )
     raise error
+
+
+def _decide_accepted(accepted: AcceptedImage, digest: Digest, name: str, expected: str) -> Decision:
+    detail = f"nobody signed the image; accepted on {accepted.accepted} ({accepted.path})"
+    freshness = Check("freshness", False, "nobody signed the image")
+    return Decision(
+        digest=digest,
+        name=name,
+        expected=expected,
+        checks=(Check("signature", False, detail), freshness),
+    )
 
 
 def _declares(image: Image, expected: str) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
+    from pumice.trust.image_verification import EvaluatedClaim
     from pumice.trust.policy import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
 
@@ -39,29 +40,37 @@ def verify_document(
     if not name_policy.keys:
         return ()
     uri, payload = image_signing.build_statement(image, artifact, name_policy.name)
-    is_attested = False
-    signers_found: dict[str, TrustedKey] = {}
-    for evaluated in image_verification.evaluate_claims(
-        image, home, name_policy.keys, expected=name_policy.name, now=now
-    ):
-        if evaluated.problem or evaluated.claim.predicate_type != uri:
-            continue
-        is_attested = True
-        if (
-            evaluated.trusted_key
-            and evaluated.trusted_key.key.fingerprint not in signers_found
-            and _states(evaluated.claim, payload)
-        ):
-            signers_found[evaluated.trusted_key.key.fingerprint] = evaluated.trusted_key
-    if signers.count_signers(signers_found.values(), name_policy.keys) >= name_policy.threshold:
-        return tuple(signers_found.values())
-    if (signers_found or not is_attested) and _is_own_document(image, artifact, home):
-        return tuple(signers_found.values())  # built here; attestations by too few keys do no harm
-    if is_attested and not signers_found:
+    attestations = [
+        evaluated
+        for evaluated in image_verification.evaluate_claims(
+            image, home, name_policy.keys, expected=name_policy.name, now=now
+        )
+        if not evaluated.problem and evaluated.claim.predicate_type == uri
+    ]
+    attesting_keys = _find_attesting_keys(attestations, payload)
+    if signers.count_signers(attesting_keys, name_policy.keys) >= name_policy.threshold:
+        return attesting_keys
+    if (attesting_keys or not attestations) and _is_own_document(image, artifact, home):
+        return attesting_keys  # built here; attestations by too few keys do no harm
+    if attestations and not attesting_keys:
         text = "the attached document is not the document that was signed"
     else:
-        text = f"the document is attested by {len(signers_found)} of {name_policy.threshold} required keys"
+        text = f"the document is attested by {len(attesting_keys)} of {name_policy.threshold} required keys"
     raise TrustError(text, where=artifact.digest, hint="to read the layers instead, pass --scan")
+
+
+def _find_attesting_keys(attestations: Sequence[EvaluatedClaim], payload: bytes) -> tuple[TrustedKey, ...]:
+    """Return the keys, each once, whose attestations state ``payload``."""
+    attesting_keys: dict[str, TrustedKey] = {}
+    for attestation in attestations:
+        trusted_key = attestation.trusted_key
+        if (
+            trusted_key
+            and trusted_key.key.fingerprint not in attesting_keys
+            and _states(attestation.claim, payload)
+        ):
+            attesting_keys[trusted_key.key.fingerprint] = trusted_key
+    return tuple(attesting_keys.values())
 
 
 def _is_own_document(image: Image, artifact: Descriptor, home: Home) -> bool:

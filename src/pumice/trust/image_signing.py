@@ -88,29 +88,20 @@ def sign_image(
     key is not opened. Raises TrustError and FormatError for attached documents that are not valid.
     """
     name = check_signed_name(image, name)
-    root_time = 0
-    key: PrivateKey | None = None
+    plans = list(_plan_signatures(image, home, signer.public_key, name, time, evidence=evidence))
+    key = _open_key(signer) if any(plan.changes.missing for plan in plans) else None
     manifests: dict[Digest, tuple[Digest, ...]] = {}
-    attested: dict[str, None] = {}
-    for signed_image in _signed_images(image):
-        timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, root_time)
-        root_time = root_time or timestamp
-        statements = [
-            _signature_statement(signed_image, name, timestamp),
-            *(_document_statements(signed_image, home, name) if evidence else ()),
-        ]
-        attested |= dict.fromkeys(statement.predicate_type for statement in statements[1:])
-        existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        changes = _compare_statements(statements, existing_claims, time)
+    for plan in plans:
+        changes = plan.changes
         manifest_digests = [*changes.manifests]
-        if changes.missing:
-            key = key or _open_key(signer)
+        if key and changes.missing:
             manifest_digests += sigstore_writer.write_signatures(
-                signed_image, location, home, key, name, changes.missing, stale=changes.stale_entries
+                plan.image, location, home, key, name, changes.missing, stale=changes.stale_entries
             )
-        manifests[signed_image.root.digest] = tuple(dict.fromkeys(manifest_digests))
+        manifests[plan.image.root.digest] = tuple(dict.fromkeys(manifest_digests))
     if key:
         location.finish()
+    attested = dict.fromkeys(predicate_type for plan in plans for predicate_type in plan.attested)
     return SigningResult(
         *(image.root.digest, name, signer.public_key.fingerprint, key is not None), tuple(attested), manifests
     )
@@ -123,15 +114,19 @@ def sign_image_keyless(
     signer: KeylessSigner,
     *,
     name: str = "",
+    docker_references: Sequence[str] = (),
     evidence: bool = True,
     timestamp: int = 0,
 ) -> SigningResult:
     """Sign as `sign_image` does, with a certificate: each statement is a bundle with an entry in the log.
 
-    Earlier signatures stay, because each one has another certificate. ``timestamp`` is the signing time in
-    seconds since the epoch. Raises TrustError also if a service refuses a signature.
+    The image is also signed as each ``HOST/REPO:TAG`` in ``docker_references``, so that it can be verified
+    under the name that it is pulled by. Earlier signatures stay, because each one has another certificate.
+    ``timestamp`` is the signing time in seconds since the epoch. Raises TrustError also if a service
+    refuses a signature.
     """
     name = check_signed_name(image, name)
+    names = dict.fromkeys([name, *map(image_names.check_docker_reference, docker_references)])
     manifests: dict[Digest, tuple[Digest, ...]] = {}
     attested: dict[str, None] = {}
     for signed_image in _signed_images(image):
@@ -139,10 +134,39 @@ def sign_image_keyless(
         attested |= dict.fromkeys(statement.predicate_type for statement in documents)
         manifests[signed_image.root.digest] = tuple(
             sigstore_writer.attach_bundle(signed_image, location, signer.sign(statement.payload), statement)
-            for statement in (_signature_statement(signed_image, name, timestamp), *documents)
+            for statement in (
+                *(_signature_statement(signed_image, signed_name, timestamp) for signed_name in names),
+                *documents,
+            )
         )
     location.finish()
     return SigningResult(image.root.digest, name, signer.title, True, tuple(attested), manifests)
+
+
+class _SignaturePlan(msgspec.Struct, frozen=True):
+    """What a key signs about one image, and the predicate types of the documents that are part of it."""
+
+    image: Image
+    changes: _SignatureChanges
+    attested: tuple[str, ...]
+
+
+def _plan_signatures(
+    image: Image, home: Home | None, key: PublicKey, name: str, time: SigningTime, *, evidence: bool
+) -> Iterator[_SignaturePlan]:
+    """Yield what is to be signed about the root and about each platform's image."""
+    root_time = 0
+    for signed_image in _signed_images(image):
+        timestamp = signing_time.choose_time(signed_image, home, key, time, root_time)
+        root_time = root_time or timestamp
+        documents = list(_document_statements(signed_image, home, name)) if evidence else []
+        statements = [_signature_statement(signed_image, name, timestamp), *documents]
+        existing_claims = _read_claims_of_key(signed_image, home, key, name)
+        yield _SignaturePlan(
+            signed_image,
+            _compare_statements(statements, existing_claims, time),
+            tuple(statement.predicate_type for statement in documents),
+        )
 
 
 class _SignatureChanges(msgspec.Struct, frozen=True):
@@ -216,16 +240,39 @@ def attest_image(
 ) -> SigningResult:
     """Attest ``predicate`` (JSON) about an image, unless this key has attested it already."""
     name = check_signed_name(image, name)
-    uri = intoto.parse_predicate_type(predicate_type)
-    if uri == sigstore.SIGN:
-        raise UsageError("the predicate type of a signature cannot be attested", hint="run 'pumice sign'")
-    statement = _make_statement(image, name, uri, intoto.encode_predicate(predicate))
+    statement = _predicate_statement(image, name, predicate_type, predicate)
     existing_claims = _read_claims_of_key(image, home, signer.public_key, name)
     is_new = {form for form, _ in _matching_claims(statement, existing_claims)} != _BOTH_FORMS
     if is_new:
         sigstore_writer.write_signatures(image, location, home, _open_key(signer), name, [statement])
         location.finish()
-    return SigningResult(image.root.digest, name, signer.public_key.fingerprint, is_new, (uri,))
+    return SigningResult(
+        image.root.digest, name, signer.public_key.fingerprint, is_new, (statement.predicate_type,)
+    )
+
+
+def attest_image_keyless(
+    image: Image,
+    location: Attachment,
+    signer: KeylessSigner,
+    *,
+    predicate_type: str,
+    predicate: Any,
+    name: str = "",
+) -> SigningResult:
+    """Attest ``predicate`` (JSON) as `attest_image` does, with a certificate: as a bundle, always anew."""
+    name = check_signed_name(image, name)
+    statement = _predicate_statement(image, name, predicate_type, predicate)
+    sigstore_writer.attach_bundle(image, location, signer.sign(statement.payload), statement)
+    location.finish()
+    return SigningResult(image.root.digest, name, signer.title, True, (statement.predicate_type,))
+
+
+def _predicate_statement(image: Image, name: str, predicate_type: str, predicate: Any) -> SignableStatement:
+    uri = intoto.parse_predicate_type(predicate_type)
+    if uri == sigstore.SIGN:
+        raise UsageError("the predicate type of a signature cannot be attested", hint="run 'pumice sign'")
+    return _make_statement(image, name, uri, intoto.encode_predicate(predicate))
 
 
 def build_statement(

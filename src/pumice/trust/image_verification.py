@@ -274,6 +274,11 @@ def _explain_rejection(
         return UnsignedImageError(
             "the image is not signed", where=where, hint="sign it with 'pumice sign REF --key KEY'"
         )
+    return _untrusted_signer(where, evaluated_claims)
+
+
+def _untrusted_signer(where: str, evaluated_claims: Sequence[EvaluatedClaim]) -> UntrustedSignerError:
+    """Return the error for an image that only unknown keys signed, or nobody validly."""
     reasons = "; ".join(sorted({item.problem for item in evaluated_claims})[:5])
     fingerprints = _named_fingerprints(evaluated_claims)
     hint = "run 'pumice trust list' to see the trusted keys"

@@ -17,6 +17,7 @@ from pumice.trust import keyless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sigstore.models import ClientTrustConfig
@@ -44,6 +45,33 @@ class KeylessSigner(msgspec.Struct, frozen=True):
     def title(self) -> str:
         """The identity and issuer, for messages."""
         return f"{self.identity} of {self.issuer}"
+
+
+class TokenSource(msgspec.Struct, frozen=True):
+    """Where the identity token of a signer is: in ``file``, or None for the CI system of this process.
+
+    ``trust_config`` is as for `open_keyless_signer`.
+    """
+
+    file: Path | None = None
+    trust_config: Path | None = None
+
+    def read(self) -> str:
+        """Return the token; raises TrustError if there is none, UsageError."""
+        return request_token() if self.file is None else read_token(self.file)
+
+    def check(self) -> None:
+        """Raise TrustError or UsageError if there is no token, or nothing that could sign with one.
+
+        A command that works for long before it signs calls this first. Tokens are valid for some minutes,
+        so it reads another one when it signs.
+        """
+        keyless.require_sigstore()
+        self.read()
+
+    def open_signer(self) -> AbstractContextManager[KeylessSigner]:
+        """Return the signer for the owner of the token, as `open_keyless_signer` does."""
+        return open_keyless_signer(self.read(), self.trust_config)
 
 
 def read_token(path: Path) -> str:

@@ -66,25 +66,18 @@ def write_signatures(
     The new claims replace the entries in ``stale`` (`claims.entry_key`). They take effect when the caller
     finishes the location.
     """
-    manifest_digests: list[Digest] = []
     envelopes = [
         dsse.Envelope(dsse.IN_TOTO, statement.payload, (dsse.Signature(key.sign(statement.signed)),))
         for statement in statements
     ]
-    cosign_layers: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
-    for statement, envelope in zip(statements, envelopes, strict=True):
-        layer = _put_cosign_layer(image, location, key, name, envelope, statement)
-        cosign_layers[layer.media_type].append(layer)
-    for media_type, kind, suffix in (
-        (simplesigning.PAYLOAD, _SIGNATURES, ".sig"),
-        (dsse.ENVELOPE, _ATTESTATIONS, ".att"),
-    ):
-        if cosign_layers[media_type]:
-            manifest_digests.append(
-                _write_cosign_manifest(image, location, home, cosign_layers[media_type], kind, suffix, stale)
-            )
-    for statement, envelope in zip(statements, envelopes, strict=True):
-        manifest_digests.append(_write_bundle(image, location, key, envelope, statement))
+    pairs = list(zip(statements, envelopes, strict=True))
+    cosign_layers = [
+        _put_cosign_layer(image, location, key, name, envelope, statement) for statement, envelope in pairs
+    ]
+    manifest_digests = _write_cosign_manifests(image, location, home, cosign_layers, stale)
+    manifest_digests += [
+        _write_bundle(image, location, key, envelope, statement) for statement, envelope in pairs
+    ]
     stale_manifests = [
         attached.descriptor.digest
         for attached in claims.read_attached_manifests(image, home)
@@ -109,6 +102,27 @@ def write_docker_reference_signature(
     payload = simplesigning.encode_payload(simplesigning.Payload(reference, image.root.digest, timestamp))
     layer = _put_signature(location, key, payload)
     return _write_cosign_manifest(image, location, home, [layer], _SIGNATURES, ".sig", stale)
+
+
+def _write_cosign_manifests(
+    image: Image,
+    location: Attachment,
+    home: Home | None,
+    layers: Sequence[Descriptor],
+    stale: AbstractSet[str],
+) -> list[Digest]:
+    """Write the manifest of all signatures and that of all attestations, as far as there are any."""
+    manifest_digests = []
+    for media_type, kind, suffix in (
+        (simplesigning.PAYLOAD, _SIGNATURES, ".sig"),
+        (dsse.ENVELOPE, _ATTESTATIONS, ".att"),
+    ):
+        layers_of_type = [layer for layer in layers if layer.media_type == media_type]
+        if layers_of_type:
+            manifest_digests.append(
+                _write_cosign_manifest(image, location, home, layers_of_type, kind, suffix, stale)
+            )
+    return manifest_digests
 
 
 def _put_signature(location: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:

@@ -23,7 +23,7 @@ GOOD = archive(manifest_file(), ROOT, file("rootfs/a", b"x" * 1000), Entry("root
 
 
 def read(data: bytes, *, non_standard: bool = False) -> tuple[list[Entry], AciReader]:
-    with AciReader(io.BytesIO(data), len(data), non_standard=non_standard) as reader:
+    with AciReader(io.BytesIO(data), lambda _: len(data), non_standard=non_standard) as reader:
         return [entry for entry, _ in reader.entries()], reader
 
 
@@ -151,7 +151,7 @@ def test_data_that_expands_without_end_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_the_manifest_is_read_without_the_rest() -> None:
     data = GOOD[: 512 * 3]
-    with AciReader(io.BytesIO(data), len(data)) as reader:
+    with AciReader(io.BytesIO(data), lambda _: len(data)) as reader:
         assert reader.read_manifest() == aci.manifest()
 
 

@@ -84,7 +84,7 @@ def test_pod_manifests() -> None:
 
 def test_archives() -> None:
     def read(data: bytes) -> None:
-        with AciReader(io.BytesIO(data), len(data)) as reader:
+        with AciReader(io.BytesIO(data), lambda _: len(data)) as reader:
             for _, body in reader.entries():
                 body.read()
 

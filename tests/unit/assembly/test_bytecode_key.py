@@ -33,7 +33,7 @@ INPUTS = PlatformInputs(
 def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
     plan = LayerContents(
         groups=(),
-        base_segments=(),
+        base_packages=(),
         segments={},
         generated=[
             GeneratedEntry(entry=Entry("usr/made.py", "file", 0o644), content=generated, origin="test")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice.discovery.download import MAX_IMAGE, Download, MissingFileError
+from pumice.discovery.growing_file import GrowingFile
 from pumice.discovery.page_cache import Freshness
 from pumice.discovery.web import Web
 from pumice.errors import FetchError, FormatError
@@ -69,9 +70,11 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield home
 
 
-def download(server: Server, home: Home, *, limit: int = MAX_IMAGE) -> Download:
+def download(
+    server: Server, home: Home, *, limit: int = MAX_IMAGE, growing: GrowingFile | None = None
+) -> Download:
     web = Web(server, Anonymous(), sleep=lambda _: None, policy=RetryPolicy(attempts=3, initial_delay=0.1))
-    return Download(web, URL, home, Silent(), limit=limit)
+    return Download(web, URL, home, Silent(), limit=limit, growing=growing)
 
 
 def fetch(server: Server, home: Home, known: Freshness | None = None) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pumice import digest
 from pumice.formats import oci
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +41,7 @@ class StoreAttachment:
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Store a blob."""
-        with self._home.blobs.writer() as writer:
-            writer.write(data)
-            return oci.Descriptor(media_type, writer.commit(), len(data))
+        return oci.Descriptor(media_type, write_blob(data, self._home.blobs), len(data))
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Record a change."""

@@ -19,6 +19,7 @@ from pumice.image.transports.locations import (
     count_outcomes,
     open_local_source,
 )
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,10 +42,14 @@ _CHUNK = 1 << 18
 
 
 class StoreLocation:
-    """An image in the store."""
+    """An image in the store.
 
-    def __init__(self, address: Address) -> None:
+    With ``any_version``, its version need not be a tag that registries accept: App Container has others.
+    """
+
+    def __init__(self, address: Address, *, any_version: bool = False) -> None:
         self.address = address
+        self._check_name = check_stored_name if any_version else check_name
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image; raises ImageError if there is none, or several."""
@@ -54,12 +59,12 @@ class StoreLocation:
 
     def check(self, name: str, version: str) -> None:
         """Refuse what is not a name; raises UsageError."""
-        check_name(self._make_full_name(version), self.address.path)
+        self._check_name(self._make_full_name(version), self.address.path)
 
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Fetch the blobs that the store does not have; the name is set last."""
         name = self._make_full_name(outgoing.version)
-        check_name(name, self.address.path)
+        self._check_name(name, self.address.path)
         return _StoreWriter(access.home, name).write(outgoing, access.progress)
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -96,6 +101,17 @@ def check_name(name: str, text: str | None = None) -> None:
     if colon and is_full_name(before):  # a colon before the last component can only be meant as a tag
         hint = f"a tag has no slash: write {before}:TAG"
     raise UsageError(f"invalid image name {text[:200]!r}", hint=hint)
+
+
+def check_stored_name(name: str, text: str | None = None) -> None:
+    """Raise UsageError unless the store can have the name, whose version may have ``+`` and ``~``."""
+    from pumice.formats.image_names import is_full_name
+    from pumice.store import file_names
+
+    if is_full_name(name.rpartition(":")[0]):
+        file_names.encode_reference(name)
+    else:
+        check_name(name, text)
 
 
 def _has_version(name: str) -> bool:
@@ -261,6 +277,13 @@ class _StoreWriter:
         return "sent"
 
     def _copy(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> None:
+        from pumice.image.graph import FileSource
+
+        file_source = source if isinstance(source, FileSource) else None
+        if file_source is not None and (path := file_source.download(blob)) is not None:
+            self._home.blobs.adopt(str(path), blob.digest)
+            task.advance(blob.size)
+            return
         with self._home.blobs.writer() as writer, source.open(blob) as file:
             remaining = blob.size
             while remaining > 0 and (data := file.read(min(_CHUNK, remaining))):
@@ -275,9 +298,7 @@ class _StoreWriter:
     def _put_document(self, data: bytes) -> None:
         name = digest.of(data)
         if self._home.blobs.size(name) is None:
-            with self._home.blobs.writer() as writer:
-                writer.write(data)
-                writer.commit(name)
+            write_blob(data, self._home.blobs, name)
 
 
 def _commit(writer: DirectoryWriter, name: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.packing.effects import accounts
 from pumice.packing.effects.model import parse_table, read_data
 from pumice.packing.effects.scripts.file_commands import is_supported
@@ -34,42 +36,51 @@ def find_skipped_actions(
     lock_format: int = FORMAT,
 ) -> Iterable[tuple[str, str]]:
     """Yield pairs of a package and a skipped action; an unknown command is named after its program."""
-    action_by_command = {row[0]: row[1] for row in parse_table(read_data("actions.tsv"))}
-    action_by_command = {
-        name: action for name, action in action_by_command.items() if not is_supported(name, lock_format)
-    }
-    quiet_commands = {row[0] for row in parse_table(read_data("quiet.tsv"))}
-    diverting_packages = {row[0] for row in parse_table(read_data("diversions.tsv"))}
+    tables = _read_tables(lock_format)
     failed_packages = frozenset(failed)
     for package in packages:
-        action_names: set[str] = set()
         package_actions = actions.get(package.name, ())
-        if package.name in failed_packages:
-            action_names.add("script not understood")
-        if package.name not in failed_packages and (package_actions or lock_format >= 2):
-            action_names |= {
-                action_by_command[word]
-                for word in _find_command_names(package, debhelper_snippets) & action_by_command.keys()
-            }
-        else:
-            action_names |= {
-                action_by_command[word]
-                for word in _find_command_names(package, bytes) & action_by_command.keys()
-            }
-        for action in package_actions:
-            name = _get_command_name(action)
-            if _is_text_filter(action):
-                continue
-            if name in action_by_command:
-                action_names.add(action_by_command[name])
-            elif not (
-                name in quiet_commands
-                or is_supported(name, lock_format)
-                or _is_handled_elsewhere(action, package, diverting_packages)
-            ):
-                action_names.add(name)
-        action_names.update(_find_foreign_scripts(package))
-        yield from ((package.name, action) for action in sorted(action_names))
+        is_failed = package.name in failed_packages
+        is_interpreted = not is_failed and bool(package_actions or lock_format >= 2)
+        names = {"script not understood"} if is_failed else set()
+        commands = _find_command_names(package, debhelper_snippets if is_interpreted else bytes)
+        names |= {tables.action_by_command[name] for name in commands & tables.action_by_command.keys()}
+        names.update(name for action in package_actions if (name := tables.name_action(action, package)))
+        names.update(_find_foreign_scripts(package))
+        yield from ((package.name, name) for name in sorted(names))
+
+
+class _Tables(msgspec.Struct, frozen=True):
+    """What is known about commands: the actions that they stand for, and those that do no harm."""
+
+    action_by_command: dict[str, str]
+    quiet_commands: frozenset[str]
+    diverting_packages: frozenset[str]
+    lock_format: int
+
+    def name_action(self, action: ScriptAction, package: PackageFacts) -> str:
+        """Return the name of an action that is skipped, empty for one that is not missed."""
+        command = _get_command_name(action)
+        if _is_text_filter(action):
+            return ""
+        if command in self.action_by_command:
+            return self.action_by_command[command]
+        is_missed = not (
+            command in self.quiet_commands
+            or is_supported(command, self.lock_format)
+            or _is_handled_elsewhere(action, package, self.diverting_packages)
+        )
+        return command if is_missed else ""
+
+
+def _read_tables(lock_format: int) -> _Tables:
+    actions = ((row[0], row[1]) for row in parse_table(read_data("actions.tsv")))
+    return _Tables(
+        {name: action for name, action in actions if not is_supported(name, lock_format)},
+        frozenset(row[0] for row in parse_table(read_data("quiet.tsv"))),
+        frozenset(row[0] for row in parse_table(read_data("diversions.tsv"))),
+        lock_format,
+    )
 
 
 def _get_command_name(action: ScriptAction) -> str:
@@ -84,7 +95,7 @@ def _is_text_filter(action: ScriptAction) -> bool:
     return _get_command_name(action) == "sed" and not in_place
 
 
-def _is_handled_elsewhere(action: ScriptAction, package: PackageFacts, diverting: set[str]) -> bool:
+def _is_handled_elsewhere(action: ScriptAction, package: PackageFacts, diverting: frozenset[str]) -> bool:
     """Whether another effect carries out the action or reports it."""
     if _get_command_name(action) == "dpkg-divert":
         return package.name in diverting or "--add" not in action.words

@@ -138,24 +138,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         storage = stack.enter_context(open_storage(settings.location))
         listener = stack.enter_context(listen(settings.host, settings.port))
-        pool = stack.enter_context(ThreadPoolExecutor(_THREADS, "registry"))
-        access = Access(settings.policy, os.urandom(16))
-        passwords = PasswordChecks(access)
-        stack.callback(passwords.close)
-        log = None
-        if log_file is not None:
-            log = AccessLog(log_file)
-            stack.callback(log.close)
-        app = App(
-            storage,
-            access,
-            threads=Threads(pool),
-            passwords=passwords,
-            options=settings.options,
-            log=log,
-            proxy=None if upstream is None else _proxy(upstream, storage, settings, stack),
-            refuse_offer=refuse_offer,
-        )
+        app = _make_app(settings, storage, log_file, refuse_offer, upstream, stack)
         url = server_url(listener, tls=settings.tls is not None)
         is_finished = _run(_serve_requests(settings, app, storage, listener, clock, lambda: ready(url)))
     if not is_finished or upstream is not None:  # do not wait for slow clients or a slow upstream
@@ -171,6 +154,35 @@ def _check_installed() -> None:
     except ImportError:
         hint = f"install them: {installation.command_for_extra('serve')}"
         raise UsageError("the packages of the server are not installed", hint=hint) from None
+
+
+def _make_app(
+    settings: Settings,
+    storage: Storage,
+    log_file: BinaryIO | None,
+    refuse_offer: Callable[[Offer], str | None] | None,
+    upstream: Upstream | None,
+    stack: contextlib.ExitStack,
+) -> App:
+    """Return the application; ``stack`` closes what it holds."""
+    pool = stack.enter_context(ThreadPoolExecutor(_THREADS, "registry"))
+    access = Access(settings.policy, os.urandom(16))
+    passwords = PasswordChecks(access)
+    stack.callback(passwords.close)
+    log = None
+    if log_file is not None:
+        log = AccessLog(log_file)
+        stack.callback(log.close)
+    return App(
+        storage,
+        access,
+        threads=Threads(pool),
+        passwords=passwords,
+        options=settings.options,
+        log=log,
+        proxy=None if upstream is None else _proxy(upstream, storage, settings, stack),
+        refuse_offer=refuse_offer,
+    )
 
 
 def _proxy(upstream: Upstream, storage: Storage, settings: Settings, stack: contextlib.ExitStack) -> Proxy:

@@ -76,7 +76,7 @@ def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: 
         return AdoptedApp(config=config, options=options, image=origin)
     from pumice.runtime.app_container.image_app import read_pod_app, read_pod_isolators
     from pumice.runtime.app_container.isolators import apply_isolators, bound_by_pod
-    from pumice.runtime.app_container.mounts import restrict_mounts
+    from pumice.runtime.app_container.mounts import find_owner_complaints, restrict_mounts
 
     from_image = not options.pod_app
     if options.pod_app:
@@ -87,7 +87,8 @@ def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: 
     directory = home.directory("seccomp")
     plan = apply_isolators(appc_app.isolators, options.isolation, directory, from_image=from_image)
     plan = bound_by_pod(plan, read_pod_isolators(options.pod_isolators), directory)
-    report(_complaints(plan.outcomes), progress, strict=pod.strict)
+    complaints = (*_complaints(plan.outcomes), *find_owner_complaints(options, pod.volumes))
+    report(complaints, progress, strict=pod.strict)
     options = msgspec.structs.replace(options, isolation=plan.isolation)
     return AdoptedApp(
         config=config,

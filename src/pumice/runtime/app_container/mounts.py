@@ -12,13 +12,14 @@ import msgspec
 from pumice.errors import UsageError
 from pumice.runtime import tree_lookup
 from pumice.runtime.container import Mount
+from pumice.runtime.isolation.isolators import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.appc.app import App
     from pumice.progress import Progress
-    from pumice.runtime.run_options import AppOptions
+    from pumice.runtime.run_options import AppOptions, Volume
 
 
 def restrict_mounts(options: AppOptions, app: App) -> AppOptions:
@@ -35,6 +36,15 @@ def restrict_mounts(options: AppOptions, app: App) -> AppOptions:
             for mount in options.volumes
         ),
     )
+
+
+def find_owner_complaints(options: AppOptions, volumes: Iterable[Volume]) -> Iterator[Complaint]:
+    """Yield a complaint for each empty volume of an app whose owner cannot be set by this user."""
+    mounted = {mount.volume for mount in options.volumes}
+    for volume in volumes if os.geteuid() != 0 else ():
+        if volume.name in mounted and (volume.uid or volume.gid):
+            reason = "only root can choose it, so it is the user of the program"
+            yield Complaint(f"the owner of the volume {volume.name!r}", "modified", reason)
 
 
 def check_mounts(options: AppOptions, root: Path, progress: Progress) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,14 +9,15 @@ import msgspec
 from pumice.appc.labels import find_value
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci
-from pumice.image import aci_reader, aci_rendering
+from pumice.image import aci_cache
 from pumice.image.aci_conversion import APPC_IMAGE_ID
+from pumice.runtime.app_container.dependency_images import complete_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.image.model import Image
-    from pumice.progress import Progress
+    from pumice.runtime.app_container.dependency_images import DependencySearch
     from pumice.runtime.pod_inputs.model import InputApp
     from pumice.store.home import Home
 
@@ -37,24 +37,19 @@ class AciFile(msgspec.Struct, frozen=True):
         return f"{self.name}:{self.version}"
 
 
-def open_files(paths: Sequence[str], progress: Progress) -> list[AciFile]:
-    """Return the images in files, which also are the dependencies of one another; raises PumiceError."""
+def open_files(search: DependencySearch) -> list[AciFile]:
+    """Return the images in the files of a search, with what they depend on; raises PumiceError."""
     opened = []
-    for path in paths:
-        read = aci_reader.read_aci(Path(path), progress)
+    for path in search.files:
+        read = aci_cache.open_aci(path, search.home.records, search.progress)
         manifest = read.validated.manifest
-        if manifest.dependencies or manifest.path_whitelist:
-            others = [Path(other) for other in paths if other != path]
-            image = aci_rendering.render(Path(path), others, progress).image
-        else:
-            image = read.image()
         opened.append(
             AciFile(
-                path,
+                str(path),
                 manifest.name,
                 find_value(manifest.labels, "version") or "",
                 read.validated.image_id,
-                image,
+                complete_image(read, search),
             )
         )
     return opened

@@ -81,6 +81,11 @@ ISOLATORS = (
         modified={"kvm": "the virtual machine gets a copy, and changes are lost"},
     ),
     Isolator(
+        name="volumes without other mounts",
+        option="--volume :bind",
+        modified={"kvm": "kvm also has what is mounted below the volume"},
+    ),
+    Isolator(
         name="network of the host",
         option="--network host",
         modified={"kvm": "the virtual machine has a network of its own, without reachable ports"},
@@ -91,9 +96,7 @@ ISOLATORS = (
         ignored=_OWN_KERNEL,
         modified={"fly": "the program has all devices of the host"},
     ),
-    Isolator(
-        name="file systems in memory", option="--tmpfs", modified={"bwrap": "bwrap only knows size and mode"}
-    ),
+    Isolator(name="file systems in memory", option="--tmpfs"),
     Isolator(name="shared memory", option="--shm-size", ignored=_SHARED),
     Isolator(name="read-only root", option="--read-only"),
     Isolator(name="host name", option="--hostname", ignored=_SHARED),
@@ -108,6 +111,9 @@ ISOLATORS = (
         option="--userns",
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
+    ),
+    Isolator(
+        name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
     Isolator(name="shared process ids", option="--pid pod", ignored=_OWN_PROCESSES),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
@@ -158,6 +164,7 @@ def _list_requested(container: Container) -> list[str]:
         "--cpu-shares": limits.cpu_shares,
         "--pids-limit": limits.pids != no_limits.pids and limits.pids,
         "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
+        "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
@@ -170,6 +177,7 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt apparmor=": isolation.apparmor,
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
+        "resource/block-bandwidth, resource/block-iops": limits.block_bandwidth or limits.block_operations,
         "--pid pod": container.pod_pids,
         "eventHandlers": container.pre_start or container.post_stop,
         "socketActivated": container.listen,

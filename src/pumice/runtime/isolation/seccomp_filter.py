@@ -30,6 +30,27 @@ _X32 = 0x40000000
 _ENOSYS = ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS
 _MAX_INSTRUCTIONS = 4096
 
+_FAIL = -1
+"""A jump to the next rule, until its distance is known."""
+
+_HALF = 0xFFFFFFFF
+_EQUAL_UPPER = ((_EQUAL, 0, _FAIL),)
+_NOT_LESS_UPPER = ((_GREATER, 3, 0), (_EQUAL, 0, _FAIL))  # if greater, the lower half does not matter
+_NOT_GREATER_UPPER = ((_GREATER, _FAIL, 0), (_EQUAL, 0, 2))
+_COMPARISONS = {
+    "SCMP_CMP_EQ": (_EQUAL_UPPER, (_EQUAL, 0, _FAIL)),
+    "SCMP_CMP_MASKED_EQ": (_EQUAL_UPPER, (_EQUAL, 0, _FAIL)),
+    "SCMP_CMP_NE": (((_EQUAL, 0, 2),), (_EQUAL, _FAIL, 0)),
+    "SCMP_CMP_GT": (_NOT_LESS_UPPER, (_GREATER, 0, _FAIL)),
+    "SCMP_CMP_GE": (_NOT_LESS_UPPER, (_AT_LEAST, 0, _FAIL)),
+    "SCMP_CMP_LT": (_NOT_GREATER_UPPER, (_AT_LEAST, _FAIL, 0)),
+    "SCMP_CMP_LE": (_NOT_GREATER_UPPER, (_GREATER, _FAIL, 0)),
+}
+"""How a 64-bit argument is compared: the tests of its upper half, and the test of its lower half.
+
+Each is an operation and the jumps if it holds and if not.
+"""
+
 Instruction = tuple[int, int, int, int]
 Block = list[Instruction]
 
@@ -138,55 +159,15 @@ def _block(rules: list[Rule], default: int) -> Block:
     return [*code, (_RETURN, 0, 0, default)]
 
 
-_FAIL = -1
-"""A jump to the next rule, until its distance is known."""
-
-
 def _test(condition: Condition) -> Block:
     """Return the code that jumps to `_FAIL` unless a 64-bit argument fulfills the condition."""
-    low, high = 16 + 8 * condition.index, 20 + 8 * condition.index
-    value_low, value_high = condition.value & 0xFFFFFFFF, condition.value >> 32
-    load_low, load_high = (_LOAD, 0, 0, low), (_LOAD, 0, 0, high)
-    match condition.op:
-        case "SCMP_CMP_EQ":
-            return [
-                load_high,
-                (_EQUAL, 0, _FAIL, value_high),
-                load_low,
-                (_EQUAL, 0, _FAIL, value_low),
-            ]
-        case "SCMP_CMP_NE":
-            return [
-                load_high,
-                (_EQUAL, 0, 2, value_high),
-                load_low,
-                (_EQUAL, _FAIL, 0, value_low),
-            ]
-        case "SCMP_CMP_MASKED_EQ":
-            two_low, two_high = condition.value_two & 0xFFFFFFFF, condition.value_two >> 32
-            return [
-                load_high,
-                (_AND, 0, 0, value_high),
-                (_EQUAL, 0, _FAIL, two_high),
-                load_low,
-                (_AND, 0, 0, value_low),
-                (_EQUAL, 0, _FAIL, two_low),
-            ]
-        case "SCMP_CMP_GT" | "SCMP_CMP_GE":
-            compare = _GREATER if condition.op == "SCMP_CMP_GT" else _AT_LEAST
-            return [
-                load_high,
-                (_GREATER, 3, 0, value_high),
-                (_EQUAL, 0, _FAIL, value_high),
-                load_low,
-                (compare, 0, _FAIL, value_low),
-            ]
-        case _:  # less, or less or equal: the opposite of at least, or of greater
-            compare = _AT_LEAST if condition.op == "SCMP_CMP_LT" else _GREATER
-            return [
-                load_high,
-                (_GREATER, _FAIL, 0, value_high),
-                (_EQUAL, 0, 2, value_high),
-                load_low,
-                (compare, _FAIL, 0, value_low),
-            ]
+    upper_tests, lower_test = _COMPARISONS[condition.op]
+    is_masked = condition.op == "SCMP_CMP_MASKED_EQ"
+    value = condition.value_two if is_masked else condition.value
+    code: Block = []
+    for offset, shift, tests in ((20, 32, upper_tests), (16, 0, (lower_test,))):
+        code.append((_LOAD, 0, 0, offset + 8 * condition.index))
+        if is_masked:
+            code.append((_AND, 0, 0, condition.value >> shift & _HALF))
+        code += [(*test, value >> shift & _HALF) for test in tests]
+    return code

@@ -16,10 +16,10 @@ class GroupPlan:
     """A control group to create.
 
     It becomes a child of the group ``parent``, whose highest ancestor that belongs to us is ``top``;
-    ``settings`` are files and what is written to them.
+    ``settings`` are files and what is written to them, ``pod_settings`` those of the group of its pod.
     """
 
-    __slots__ = ("controllers", "parent", "settings", "top", "version")
+    __slots__ = ("controllers", "parent", "pod_settings", "settings", "top", "version")
 
     def __init__(
         self,
@@ -28,12 +28,14 @@ class GroupPlan:
         top: str,
         controllers: Sequence[str],
         settings: Sequence[tuple[str, str]],
+        pod_settings: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.version = version
         self.parent = parent
         self.top = top
         self.controllers = tuple(controllers)
         self.settings = tuple(settings)
+        self.pod_settings = tuple(pod_settings)
 
 
 class Launch:

@@ -222,16 +222,9 @@ def prepare(
         directory.mkdir(mode=0o700)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        record: dict[str, Any] = {
-            "id": identifier,
-            "driver": driver,
-            "network": request.name,
-            "shares_names": request.is_named,
-            "names": list(dict.fromkeys((*request.names, hostname))),
-            "addresses": [],
-            "ports": [_describe_port(port) for port in reservation.ports],
-            "nameserver": name_resolution.write_resolver(directory, driver, names),
-        }
+        record = _new_record(identifier, driver, request, reservation)
+        record["names"] = list(dict.fromkeys((*request.names, hostname)))
+        record["nameserver"] = name_resolution.write_resolver(directory, driver, names)
         name_resolution.write_hosts_base(directory, hostname, names, has_address=driver != "pasta")
         if driver == "cni":
             with home.lock("networks"):
@@ -242,6 +235,19 @@ def prepare(
         reservation.close()
         raise
     return Attachment(directory, lock, record, reservation)
+
+
+def _new_record(
+    identifier: str, driver: Driver, request: NetworkRequest, reservation: Reservation
+) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "driver": driver,
+        "network": request.name,
+        "shares_names": request.is_named,
+        "addresses": [],
+        "ports": [_describe_port(port) for port in reservation.ports],
+    }
 
 
 def _describe_port(port: host_ports.PublishedPort) -> dict[str, str | int]:

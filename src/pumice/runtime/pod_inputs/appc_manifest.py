@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pumice.appc.pod_manifest import PodManifest, RuntimeApp
     from pumice.appc.volumes import Volume as ManifestVolume
 
+_VOLUME_MODE = 0o755
+"""The mode of an empty volume (spec/pods.md)."""
+
 
 def read_manifest(data: bytes) -> PodInput:
     """Return the pod of a manifest; raises FormatError."""
@@ -29,12 +32,14 @@ def read_manifest(data: bytes) -> PodInput:
     ignored = list(warnings)
     volumes = {volume.name: volume for volume in manifest.volumes}
     apps = []
-    pod_volumes = {name: Volume(name=name) for name, volume in volumes.items() if volume.kind == "empty"}
+    pod_volumes = [_plan_volume(name, volume) for name, volume in volumes.items() if volume.kind == "empty"]
     for app in manifest.apps:
-        for mount in app.mounts:
-            if mount.app_volume and mount.app_volume.kind == "empty":
-                name = f"{app.name}-{mount.volume}"
-                pod_volumes[name] = Volume(name=name)
+        app_volumes = {mount.volume: mount.app_volume for mount in app.mounts if mount.app_volume}
+        pod_volumes += [
+            _plan_volume(_name_app_volume(app, name), volume)
+            for name, volume in app_volumes.items()
+            if volume.kind == "empty"
+        ]
         apps.append(_plan_app(app, volumes, manifest.isolators))
     if not apps:
         raise FormatError("the pod manifest has no apps")
@@ -43,10 +48,20 @@ def read_manifest(data: bytes) -> PodInput:
         labels=manifest.user_labels,
         annotations={annotation.name: annotation.value for annotation in manifest.annotations},
         publish=tuple(_plan_ports(manifest)),
-        volumes=tuple(pod_volumes.values()),
+        volumes=tuple(pod_volumes),
         ignored=tuple(ignored),
         has_metadata=True,
     )
+
+
+def _plan_volume(name: str, volume: ManifestVolume) -> Volume:
+    mode = int(volume.mode, 8) if volume.mode else _VOLUME_MODE
+    return Volume(name=name, mode=mode, uid=volume.uid, gid=volume.gid)
+
+
+def _name_app_volume(app: RuntimeApp, name: str) -> str:
+    """Return the name in the pod of a volume of one app, which no name in the manifest equals."""
+    return f"{app.name}.{name}"
 
 
 def _plan_app(
@@ -60,9 +75,10 @@ def _plan_app(
         if volume is None:
             raise FormatError(f"the pod has no volume {mount.volume!r}", where=f"app {app.name!r}")
         if volume.kind == "host":
-            mounts.append(Mount(volume.source, mount.path, volume.read_only))
+            recursive = volume.recursive is not False
+            mounts.append(Mount(volume.source, mount.path, volume.read_only, recursive=recursive))
         else:
-            name = f"{app.name}-{mount.volume}" if mount.app_volume else mount.volume
+            name = _name_app_volume(app, mount.volume) if mount.app_volume else mount.volume
             volume_mounts.append(VolumeMount(volume=name, target=mount.path, read_only=volume.read_only))
     options = AppOptions(
         name=app.name,

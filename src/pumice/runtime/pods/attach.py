@@ -141,8 +141,8 @@ def _copy(connection: socket.socket, keys: DetachKeys, *, reads_input: bool) -> 
         if connection.fileno() in readable:
             try:
                 frame = connection.recv(frames.MAX_FRAME)
-            except ConnectionError:
-                frame = b""
+            except ConnectionResetError:
+                continue  # the other end closed before it had read all input, and what it sent is read next
             if not frame:
                 return None
             if frame[:1] == frames.EXIT:

@@ -19,6 +19,7 @@ from pumice.runtime.pods.changed_files import ChangedFiles, find_changes, write_
 from pumice.runtime.pods.copying.copy import export_root
 from pumice.runtime.pods.execute import read_options
 from pumice.runtime.sandbox.user_namespace import has_many_ids
+from pumice.store.blobs import write_blob
 
 if TYPE_CHECKING:
     from pumice.formats.oci import ImageConfig
@@ -56,9 +57,7 @@ def commit_pod(state: PodState, request: CommitRequest, home: Home) -> str:
         oci.make_manifest(oci.make_descriptor(config_data, oci.CONFIG), (*base.manifest().layers, layer))
     )
     for data in (config_data, manifest_data):
-        with home.blobs.writer() as writer:
-            writer.write(data)
-            writer.commit()
+        write_blob(data, home.blobs)
     platform = oci.Platform(config.architecture, config.os, variant=config.variant)
     root = oci.make_descriptor(manifest_data, oci.MANIFEST, platform=platform)
     home.build_marks.add(root.digest)

@@ -66,13 +66,21 @@ def open_process(pid: int, start_time: int, boot: str) -> Iterator[int]:
 
 
 def require_running(state: PodState) -> Started:
-    """Return the record of the start of a running pod; raises PodError if it does not run."""
-    if state.state != pod_store.RUNNING or state.started is None:
+    """Return the record of the start of a running pod, paused or not; raises PodError if it does not run."""
+    if not state.has_program or state.started is None:
         raise PodError(
             f"the pod {state.pod.name} is not running (it is {state.state})",
             hint=f"see 'pumice status {state.pod.name}'",
         )
     return state.started
+
+
+def require_unpaused(state: PodState) -> None:
+    """Raise PodError if a pod is paused: its processes, and those that join them, do nothing."""
+    if state.state == pod_store.PAUSED:
+        raise PodError(
+            f"the pod {state.pod.name} is paused", hint=f"resume it with 'pumice unpause {state.pod.name}'"
+        )
 
 
 def send_signal(state: PodState, number: int) -> None:
@@ -85,7 +93,7 @@ def send_signal(state: PodState, number: int) -> None:
     started = require_running(state)
     if state.pod.apps:
         for app in pod_store.read_apps(state):
-            if app.state == pod_store.RUNNING:
+            if app.has_program:
                 with suppress(PodError):  # it has ended since
                     send_signal(app, number)
         return

@@ -17,7 +17,7 @@ from pumice.runtime.launch.model import SANDBOX
 from pumice.runtime.launch.pod_groups import create_pod_groups
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.pods import pod_store
-from pumice.runtime.pods.pod_store import PodContent
+from pumice.runtime.pods.pod_store import EmptyVolume, PodContent
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervision import Supervision
 from pumice.runtime.pods.supervisor import log_writer, pod_files
@@ -94,7 +94,9 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
     """Return what the directory of a pod contains."""
     pod = make_pod(options, apps[0])
     spec = {pod_store.SPEC: msgspec.json.encode(describe_pod(options, apps, pod.name))}
-    volumes = tuple(volume.name for volume in options.volumes)
+    volumes = tuple(
+        EmptyVolume(volume.name, volume.mode, volume.uid, volume.gid) for volume in options.volumes
+    )
     volume_files = {
         f"{pod_store.VOLUMES}/{volume.name}/{name}": data
         for volume in options.volumes
@@ -197,6 +199,7 @@ def start_pod(
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
             if registration is not None:
+                supervision.add_relay(registration.open_relay())
                 registration.start(supervision.reason_writer)
             return supervision.run()
     except BaseException:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
+    from pumice.runtime.metadata.registration import RelaySockets
     from pumice.runtime.pods.pod_store import PodContent
     from pumice.runtime.pods.records import HealthCheck, Pod
 
@@ -76,6 +77,15 @@ class Supervision:
             *("--holder", "--reasons", *map(str, reasons), "--executed", *map(str, executed)),
             *self._inherit(descriptors),
             *("--sandbox", str(len(words)), *words),
+        ]
+
+    def add_relay(self, relay: RelaySockets) -> None:
+        """Add the relay to the metadata service, whose descriptors now belong to this object."""
+        self._closed += [relay.channel, *relay.listeners]
+        self._pod += [
+            *("--relay", str(relay.channel)),
+            *(word for listener in relay.listeners for word in ("--relay-listener", str(listener))),
+            *("--relay-command", str(len(relay.command)), *relay.command),
         ]
 
     def add_app(

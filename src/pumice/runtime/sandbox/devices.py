@@ -32,9 +32,9 @@ def mount_devices(root: NewRoot, console: str, options: Options) -> None:
     """
     root.mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755")
     for name in _NAMES:
-        root.mount(f"/dev/{name}", f"/dev/{name}", None, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+        root.bind(f"/dev/{name}", f"/dev/{name}", MS_RDONLY | MS_NOSUID | MS_NOEXEC)
     if console:
-        root.mount(console, "/dev/console", None, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+        root.bind(console, "/dev/console", MS_RDONLY | MS_NOSUID | MS_NOEXEC)
     directory = root.open("/dev")
     for name, target in _LINKS:
         os.symlink(target, name, dir_fd=directory)
@@ -43,7 +43,7 @@ def mount_devices(root: NewRoot, console: str, options: Options) -> None:
     root.mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"mode=1777{size}")
     root.mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     for source, target in options.devices:
-        root.mount(source, target, None, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+        root.bind(source, target, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
 
 
 def freeze_devices() -> None:

@@ -13,6 +13,7 @@ from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.options import parse_options
+from pumice.runtime.sandbox.root_mounts import mount_volumes
 from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
     _prepare_parts(options)
-    is_root = os.geteuid() == 0
-    options.shifted = is_root and bool(options.maps["uid"])
+    options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
         copy_input()
     streams = prepare_streams(options)
@@ -48,10 +48,13 @@ def run_host_program(options: Options) -> int:
         if options.pod >= 0 and not options.pod_pids:
             from pumice.runtime.sandbox.pod import run_as_first_process
 
-            os._exit(run_as_first_process(options, lambda: _supervise(options, streams, is_root)))
-        os._exit(_supervise(options, streams, is_root))
+            os._exit(run_as_first_process(options, lambda: _run(options, streams)))
+        os._exit(_run(options, streams))
     close_inherited(options)
-    return streams.wait_for(child)
+    if _needs_parent(options):
+        return streams.wait_for(child)
+    receiver = _Receiver(child, options)
+    return streams.wait_for(child, receiver.find, receiver.find_first_process)
 
 
 def _prepare_parts(options: Options) -> None:
@@ -83,51 +86,73 @@ def _enter_namespaces(options: Options) -> None:
     announce_namespace(options)
 
 
-def _supervise(options: Options, streams: Streams, is_root: bool) -> int:
-    """Mount what the program needs, start it, and return its exit code."""
-    mount_writable_root(options)
+def _run(options: Options, streams: Streams) -> int:
+    """Prepare the root, and become the program, or run it and return its exit code."""
+    _prepare_root(options, streams)
+    if not _needs_parent(options):
+        _execute(options, streams)
+    if not options.handlers:
+        return _run_inside(options, streams)
+    from pumice.runtime.sandbox.event_handlers import run_post_stop, run_pre_start
+
+    run_pre_start(options, streams, lambda *_: _run_handler("pre-start", options, streams))
+    code = _run_inside(options, streams)
+    run_post_stop(options, streams, lambda *_: _run_handler("post-stop", options, streams))
+    return code
+
+
+def _run_handler(name: str, options: Options, streams: Streams) -> int:
+    """Run an event handler, for which the engine is started as for the program; return its exit code."""
+    from pumice.runtime.sandbox.event_handlers import without_input
+
+    handler = options.handlers[name]
+    handler.cgroups = list(options.cgroups)
+    return _run_inside(handler, without_input(streams))
+
+
+def _prepare_root(options: Options, streams: Streams) -> None:
+    """Mount the root and what belongs to it, and listen on the sockets of the program."""
+    is_root = os.geteuid() == 0
+    root = mount_writable_root(options)
+    if options.mount_volumes:
+        mount_volumes(root, options)
+    else:
+        mount_memory(options)
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)
     if options.hide:
         syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount_memory(options)
     wait_for_network(options)
-    if options.pod_pids:
-        syscalls.become_subreaper()
     if options.listen:
         from pumice.runtime.sandbox.activation import open_sockets
 
         open_sockets(options)
-    if not options.handlers:
-        return _run_engine(options, streams)
-    from pumice.runtime.sandbox.event_handlers import run_post_stop, run_pre_start
-
-    run_pre_start(options, streams, lambda *_: _run_handler("pre-start", options, streams))
-    code = _run_engine(options, streams)
-    run_post_stop(options, streams, lambda *_: _run_handler("post-stop", options, streams))
-    return code
 
 
-def _run_handler(name: str, options: Options, streams: Streams) -> int:
-    """Run an event handler, for which the engine is started like for the program; return its exit code."""
-    from pumice.runtime.sandbox.event_handlers import without_input
-
-    handler = options.handlers[name]
-    handler.cgroups = list(options.cgroups)
-    return _run_engine(handler, without_input(streams))
+def _needs_parent(options: Options) -> bool:
+    """Return whether the program needs a process of ours as its parent, so that it cannot be process 1."""
+    is_watched = options.guest_outputs or options.handlers
+    return bool(is_watched) or options.map_info >= 0 or options.pod >= 0
 
 
-def _run_engine(options: Options, streams: Streams) -> int:
+def _run_inside(options: Options, streams: Streams) -> int:
+    """Run the program as a child of this process, and return its exit code."""
+    if options.pod_pids:
+        syscalls.become_subreaper()
     program = os.fork()
     if program == 0:
         _execute(options, streams)
     close_if_open(options.exec_fd)
-    for descriptor in options.keep:
+    for descriptor in options.keep:  # the event handlers still need theirs
         os.close(descriptor)
     map_child(options)
-    code = _wait_for_program(program, options)
+    if options.guest_outputs:
+        return wait_for_machine(program, options)
+    receiver = _Receiver(program, options)
+    is_first_process = options.signal_child and not options.pod_pids
+    code = wait_and_forward(program, receiver.find, receiver.find_first_process if is_first_process else None)
     if options.pod_pids:
         kill_descendants()
     return code
@@ -152,18 +177,27 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     os.execvp(options.argv[0], options.argv)
 
 
-def _wait_for_program(program: int, options: Options) -> int:
-    if options.guest_outputs:
-        return wait_for_machine(program, options)
-    if not options.signal_child:
-        return wait_and_forward(program)
+class _Receiver:
+    """The process that gets the signals for a program of the host.
 
-    def inner_program() -> str:
-        child = find_child(f"/proc/{program}")
-        return find_child(child) if options.init else child
+    With ``options.signal_child`` it is the program that the other sandbox runs, once it has started it.
+    """
 
-    def target() -> int:
-        return int(inner_program().removeprefix("/proc/") or program)
+    def __init__(self, program: int, options: Options) -> None:
+        self._program = f"/proc/{program}"
+        self._options = options
 
-    is_first_process = not options.init and not options.pod_pids
-    return wait_and_forward(program, target, inner_program if is_first_process else None)
+    def find(self) -> int:
+        """Return the process."""
+        return int((self._find_inner() or self._program).removeprefix("/proc/"))
+
+    def find_first_process(self) -> str:
+        """Return the ``/proc`` directory of the process if it is the first of its namespace, else ``""``."""
+        inner = self._find_inner()
+        return "" if inner and self._options.init else inner or self._program
+
+    def _find_inner(self) -> str:
+        if not self._options.signal_child:
+            return ""
+        child = find_child(self._program)
+        return find_child(child) if self._options.init else child

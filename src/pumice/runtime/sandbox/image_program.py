@@ -16,7 +16,7 @@ from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
-from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
+from pumice.runtime.sandbox.shifted_root import become_root, clone_flat_sources, prepare_sources
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, kill_descendants, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
@@ -46,7 +46,7 @@ def run_image_program(options: Options) -> int:
     if options.fly:
         return _run_beside_host(options, streams)
     prepare_limits(options)
-    sources = prepare_sources(options) if options.shifted else ()
+    sources = prepare_sources(options) if options.shifted else clone_flat_sources(options)
     flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | namespace_flag(options)
     if options.pod >= 0:
         from pumice.runtime.sandbox.pod import join_pod

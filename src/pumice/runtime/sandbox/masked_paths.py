@@ -55,9 +55,9 @@ def mask_paths(root: NewRoot, unmasked: Collection[str] = ()) -> None:
             continue
         is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         if path in READ_ONLY_PATHS:
-            root.mount(f"/proc/self/fd/{descriptor}", path, None, MS_RDONLY)
+            root.bind(f"/proc/self/fd/{descriptor}", path, MS_RDONLY)
         elif is_directory:
             root.mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0k")
         else:
-            root.mount("/dev/null", path, None, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+            root.bind("/dev/null", path, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
         os.close(descriptor)

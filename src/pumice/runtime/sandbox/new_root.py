@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import SetupError
-from pumice.runtime.sandbox.syscalls import MS_BIND, MS_REC
 
 
 class NewRoot:
@@ -15,6 +15,7 @@ class NewRoot:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._protected: set[int] = set()
 
     def open(self, path: str) -> int:
         """Return an O_PATH descriptor of ``path`` inside the root."""
@@ -41,18 +42,57 @@ class NewRoot:
         os.close(parent)
         return descriptor
 
-    def mount(self, source: str, path: str, kind: str | None, flags: int, data: str = "") -> None:
-        """Mount on ``path``; ``flags`` of a bind mount also apply to the mounts below it."""
-        try:
-            target = self.ensure(path, directory=kind is not None or os.path.isdir(source))
-            syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags if kind else MS_BIND | MS_REC, data)
-            os.close(target)
-            if not kind:
-                self._restrict(path, flags)
-        except OSError as error:
-            raise SetupError(f"cannot mount {kind or source} on {path} ({error.strerror})") from None
+    def protect_kernel_files(self) -> None:
+        """Let nothing be mounted on /proc and /sys any more, or below; control groups are none of these."""
+        for path in ("/proc", "/sys"):
+            try:
+                descriptor = self.open(path)
+            except OSError:
+                continue
+            self._protected.add(os.fstat(descriptor).st_dev)
+            os.close(descriptor)
+        self._protected.discard(os.fstat(self.descriptor).st_dev)  # they are not mounted
 
-    def _restrict(self, path: str, flags: int) -> None:
-        mount_point = self.open(path)
-        syscalls.add_mount_flags(mount_point, flags)
-        os.close(mount_point)
+    def mount(self, source: str, path: str, kind: str, flags: int, data: str = "") -> None:
+        """Mount a file system on ``path``."""
+        try:
+            target = self._mount_point(path, directory=True)
+            syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags, data)
+            os.close(target)
+        except OSError as error:
+            raise SetupError(f"cannot mount {kind} on {path} ({error.strerror})") from None
+
+    def bind(self, source: str, path: str, flags: int, *, recursive: bool = True) -> None:
+        """Mount a file or directory on ``path``, if ``recursive`` with the mounts below it.
+
+        ``flags`` apply to these, too.
+        """
+        try:
+            mount_copy = syscalls.clone_mount(source, recursive=recursive)
+        except OSError as error:
+            # The kernel locks mounts in another user's namespace, so that what they hide stays hidden.
+            is_locked = not recursive and error.errno == errno.EINVAL
+            hint = "only root can leave out what is mounted below it" if is_locked else ""
+            raise SetupError(f"cannot mount {source} on {path} ({error.strerror})", hint) from None
+        self.attach(mount_copy, path, flags, source)
+
+    def attach(self, mount_copy: int, path: str, flags: int, source: str = "a volume") -> None:
+        """Attach a copy of the mount at ``source`` at ``path``, and close its descriptor.
+
+        It is restricted before, and the path is looked up once: another container may exchange a link in
+        a volume at any time.
+        """
+        try:
+            target = self._mount_point(path, directory=stat.S_ISDIR(os.stat(mount_copy).st_mode))
+            syscalls.add_mount_flags(mount_copy, flags)
+            syscalls.attach_mount_at(mount_copy, target)
+            os.close(target)
+            os.close(mount_copy)
+        except OSError as error:
+            raise SetupError(f"cannot mount {source} on {path} ({error.strerror})") from None
+
+    def _mount_point(self, path: str, *, directory: bool) -> int:
+        target = self.ensure(path, directory)
+        if os.fstat(target).st_dev in self._protected:
+            raise SetupError(f"cannot mount on {path}: it leads to files of the kernel")
+        return target

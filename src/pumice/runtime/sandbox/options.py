@@ -25,6 +25,7 @@ class Options:
     copy = False  # --copy: copy the root into memory instead of laying an overlay over it
     # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
     only_root = False
+    mount_volumes = False  # --mount-volumes: with --only-root, on the writable root, too
     fly = False  # --fly: share all but the root with the host
     own_streams = False  # --own-streams: PROGRAM's user opens streams by name, also with --only-root
     signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
@@ -70,8 +71,9 @@ class Options:
     def __init__(self) -> None:
         self.groups: list[int] = []  # --group N …
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
-        # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …; with --only-root, only a tmpfs
-        # with a relative TARGET is mounted, below DIR
+        # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …; with --flat-bind and
+        # --flat-ro-bind, without what is mounted below SOURCE; with --only-root but not --mount-volumes, only
+        # a tmpfs with a relative TARGET is mounted, below DIR
         self.mounts: list[tuple[str, str, str]] = []
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
@@ -120,6 +122,7 @@ _SWITCHES = (
     "in_place",
     "copy",
     "only_root",
+    "mount_volumes",
     "map_helpers",
     "die_with_parent",
     "own_streams",
@@ -191,7 +194,7 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
         case "env":
             key, _, value = remaining.pop().partition("=")
             options.env[key] = value
-        case "bind" | "ro_bind" | "tmpfs" | "noexec_tmpfs":
+        case "bind" | "ro_bind" | "flat_bind" | "flat_ro_bind" | "tmpfs" | "noexec_tmpfs":
             options.mounts.append((name, remaining.pop(), remaining.pop()))
         case "rlimit":
             options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))

@@ -33,11 +33,10 @@ def change_root(options: Options, console: str) -> None:
     root = mount_writable_root(options)
     if options.fly:
         for path in ("/proc", "/sys", "/dev"):
-            root.mount(path, path, None, 0)
+            root.bind(path, path, 0)
     else:
         _mount_kernel_files(root, options, console)
-    _mount_volumes(root, options)
-    os.close(root.ensure(options.cwd, directory=True))
+    mount_volumes(root, options)
     os.fchdir(root.descriptor)
     if options.read_only:
         syscalls.mount("none", ".", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -47,7 +46,7 @@ def change_root(options: Options, console: str) -> None:
 def _mount_kernel_files(root: NewRoot, options: Options, console: str) -> None:
     root.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _set_sysctls(root, options)
-    root.mount("/sys", "/sys", None, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    root.bind("/sys", "/sys", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     devices.mount_devices(root, console, options)
     masked_paths.mask_paths(root, options.unmasked)
 
@@ -63,7 +62,9 @@ def _set_sysctls(root: NewRoot, options: Options) -> None:
             raise SetupError(f"cannot set the sysctl {name} to {value} ({error.strerror})") from None
 
 
-def _mount_volumes(root: NewRoot, options: Options) -> None:
+def mount_volumes(root: NewRoot, options: Options) -> None:
+    """Mount the volumes, and create the working directory; raises SetupError."""
+    root.protect_kernel_files()
     for path, mode in _SCRATCH_DIRECTORIES if options.read_only else ():
         root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     for kind, source, target in options.mounts:
@@ -71,4 +72,9 @@ def _mount_volumes(root: NewRoot, options: Options) -> None:
             no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
             root.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, source or "mode=1777")
         else:
-            root.mount(source, target, None, MS_NOSUID | MS_NODEV | (MS_RDONLY if kind == "ro_bind" else 0))
+            flags = MS_NOSUID | MS_NODEV | (MS_RDONLY if kind.endswith("ro_bind") else 0)
+            if kind.startswith("cloned"):
+                root.attach(int(source), target, flags)
+            else:
+                root.bind(source, target, flags, recursive=not kind.startswith("flat"))
+    os.close(root.ensure(options.cwd, directory=True))

@@ -47,7 +47,8 @@ def prepare_sources(options: Options) -> list[tuple[int, str]]:
             mounts.append((kind, source[len(options.root) + 1 :], target))
         else:
             mounts.append((kind, f"volumes/{number}", target))
-            sources.append((_clone(source), f"volumes/{number}"))
+            is_recursive = not kind.startswith("flat")
+            sources.append((_clone(source, recursive=is_recursive), f"volumes/{number}"))
     if options.bundle:
         sources.append((_clone(options.bundle), "bundle"))
     options.mounts = mounts
@@ -66,6 +67,21 @@ def prepare_sources(options: Options) -> list[tuple[int, str]]:
     for name in (".", "upper", "work", "root"):
         os.chown(name, outside_id(options, "uid", 0), outside_id(options, "gid", 0))
     return sources
+
+
+def clone_flat_sources(options: Options) -> list[tuple[int, str]]:
+    """Copy the mounts that must not show what is below them, if this is root; return no sources.
+
+    In the user namespace of the container that is forbidden, so that nothing hidden is uncovered.
+    """
+    if os.geteuid() == 0:
+        options.mounts = [
+            (kind.replace("flat", "cloned"), str(_clone(source, recursive=False)), target)
+            if kind.startswith("flat")
+            else (kind, source, target)
+            for kind, source, target in options.mounts
+        ]
+    return []
 
 
 def attach_sources(sources: list[tuple[int, str]], process: int) -> None:
@@ -91,8 +107,8 @@ def become_root() -> None:
     os.setresuid(0, 0, 0)
 
 
-def _clone(path: str) -> int:
+def _clone(path: str, *, recursive: bool = True) -> int:
     try:
-        return syscalls.clone_mount(path)
+        return syscalls.clone_mount(path, recursive=recursive)
     except OSError as error:
         raise SetupError(f"cannot mount {path} ({error.strerror})") from None

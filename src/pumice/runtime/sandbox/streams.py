@@ -19,6 +19,8 @@ from pumice.runtime.sandbox.supervision import wait_and_forward
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pumice.runtime.sandbox.options import Options
 
 
@@ -41,11 +43,19 @@ class Streams:
 
             terminal.make_controlling(0)
 
-    def wait_for(self, child: int) -> int:
-        """Wait for ``child``, then for the helpers, which copy remaining output; return its exit code."""
+    def wait_for(
+        self,
+        child: int,
+        target: Callable[[], int] | None = None,
+        first_process: Callable[[], str] | None = None,
+    ) -> int:
+        """Wait for ``child``, then for the helpers, which copy remaining output; return its exit code.
+
+        Signals are forwarded as `supervision.wait_and_forward` says.
+        """
         for descriptor in set(self.descriptors) - {0, 1, 2}:
             os.close(descriptor)  # a helper ends when the last writer is gone
-        code = wait_and_forward(child)
+        code = wait_and_forward(child, target, first_process)
         for helper in self.helpers:
             try:
                 os.waitpid(helper, 0)

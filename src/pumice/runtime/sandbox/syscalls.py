@@ -5,10 +5,10 @@ They raise OSError with the path or the call that failed.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
+from pumice.runtime.sandbox.libc import CLibrary, FilterProgram, ULong, byref, get_errno
 from pumice.runtime.sandbox.signals import signal
 
 TYPE_CHECKING = False
@@ -38,6 +38,7 @@ _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 # linux/mount.h
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOUNT_ATTR_IDMAP, _MOVE_MOUNT_F_EMPTY_PATH = 1, 0x80000, 0x100000, 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _AT_FDCWD = -100
 # linux/signalfd.h
 _SFD_CLOEXEC, _SIGNAL_RECORD = os.O_CLOEXEC, 128
@@ -55,13 +56,12 @@ _AF_INET, _SOCK_DGRAM = 2, 2
 # linux/un.h, linux/net.h
 _AF_UNIX, _SOCK_SEQPACKET, _MAX_CONNECTIONS = 1, 5, 16
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_libc = CLibrary()
 
 
 def _check_result(subject: str, result: int) -> int:
     if result == -1:
-        number = ctypes.get_errno()
+        number = get_errno()
         raise OSError(number, os.strerror(number), subject)
     return result
 
@@ -74,7 +74,7 @@ def unshare(flags: int) -> None:
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mount a file system (mount(2)); ``kind`` is None for a bind mount or a change of flags."""
     fields = (os.fsencode(source), os.fsencode(target), kind.encode() if kind else None)
-    _check_result(target, _libc.mount(*fields, ctypes.c_ulong(flags), data.encode()))
+    _check_result(target, _libc.mount(*fields, ULong(flags), data.encode()))
 
 
 def add_mount_flags(mount_point: int, flags: int) -> None:
@@ -84,9 +84,9 @@ def add_mount_flags(mount_point: int, flags: int) -> None:
     _check_result("mount_setattr", _libc.syscall(_SYS_MOUNT_SETATTR, *arguments))
 
 
-def clone_mount(path: str) -> int:
-    """Return a descriptor of a copy of the mount at a file or directory, with the mounts below it."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
+def clone_mount(path: str, *, recursive: bool = True) -> int:
+    """Return a descriptor of a copy of the mount at a path, if ``recursive`` with the mounts below it."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check_result(path, _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags))
 
 
@@ -101,6 +101,12 @@ def attach_mount(mount_copy: int, path: str) -> None:
     """Attach a mount at ``path``."""
     arguments = (mount_copy, b"", _AT_FDCWD, os.fsencode(path), _MOVE_MOUNT_F_EMPTY_PATH)
     _check_result(path, _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
+
+
+def attach_mount_at(mount_copy: int, target: int) -> None:
+    """Attach a mount at the file or directory of a descriptor."""
+    arguments = (mount_copy, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+    _check_result("move_mount", _libc.syscall(_SYS_MOVE_MOUNT, *arguments))
 
 
 def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:
@@ -149,7 +155,7 @@ def read_signal(descriptor: int) -> tuple[int, int]:
 
 def _prctl(option: int, value: int = 0, pointer: object = None) -> int:
     """Return the result of prctl(2), -1 on failure."""
-    return int(_libc.prctl(option, ctypes.c_ulong(value), pointer or ctypes.c_ulong(0), 0, 0))
+    return int(_libc.prctl(option, ULong(value), pointer or ULong(0), 0, 0))
 
 
 def end_with_parent() -> None:
@@ -200,7 +206,7 @@ def keep_capabilities() -> None:
 def raise_ambient_capabilities(numbers: Collection[int]) -> None:
     """Let the program keep ``numbers``, which are inheritable, when it is executed."""
     for number in numbers:
-        result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(number), 0, 0)
+        result = _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, ULong(number), 0, 0)
         _check_result("ambient capability", int(result))
 
 
@@ -225,16 +231,14 @@ def isolate_abstract_sockets() -> None:
 
 def install_seccomp_filter(program: bytes) -> None:
     """Install a filter of system calls, in classic BPF (seccomp(2))."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header))
+    filter_program = byref(FilterProgram(len(program) // 8, program))
+    _check_result("seccomp", _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_program))
 
 
 def install_notifying_filter(program: bytes) -> int:
     """Install a filter as above, and return the descriptor on which its notifications arrive."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER, header)
+    filter_program = byref(FilterProgram(len(program) // 8, program))
+    arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER, filter_program)
     return _check_result("seccomp", _libc.syscall(_SYS_SECCOMP[os.uname().machine], *arguments))
 
 
@@ -248,7 +252,7 @@ def raise_loopback() -> None:
     # The socket module would take longer to import than all of the sandbox.
     descriptor = _check_result("socket", _libc.socket(_AF_INET, _SOCK_DGRAM, 0))
     request = struct.pack("16sH22x", b"lo", _IFF_UP)
-    _check_result("lo", _libc.ioctl(descriptor, ctypes.c_ulong(_SIOCSIFFLAGS), request))
+    _check_result("lo", _libc.ioctl(descriptor, ULong(_SIOCSIFFLAGS), request))
     os.close(descriptor)
 
 

@@ -59,13 +59,7 @@ def _options(container: Container) -> Iterator[str]:
         yield from ("--group", str(group))
     for name, value in process.environment.items():
         yield from ("--env", f"{name}={value}")
-    for mount in container.mounts:
-        if not mount.source:
-            yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
-        else:
-            yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
-    if container.read_only:
-        yield "--read-only"
+    yield from mount_options(container)
     if container.init:
         yield "--init"
     yield from _command_options(container)
@@ -73,6 +67,18 @@ def _options(container: Container) -> Iterator[str]:
     if container.last_pid:
         yield from ("--last-pid", str(container.last_pid))
     yield from _root_options(container)
+
+
+def mount_options(container: Container) -> Iterator[str]:
+    """Yield the options of the sandbox for volumes, and for a read-only root."""
+    for mount in container.mounts:
+        if not mount.source:
+            yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
+        else:
+            kind = "ro-bind" if mount.read_only else "bind"
+            yield from (f"--{'' if mount.recursive else 'flat-'}{kind}", mount.source, mount.target)
+    if container.read_only:
+        yield "--read-only"
 
 
 def _command_options(container: Container) -> Iterator[str]:

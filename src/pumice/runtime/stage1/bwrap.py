@@ -12,7 +12,12 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options, has_sandbox_network, limit_options
+from pumice.runtime.stage1.builtin import (
+    common_options,
+    has_sandbox_network,
+    limit_options,
+    mount_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +49,9 @@ class Bwrap:
         own_options = (
             *("--only-root", "--signal-child", "--terminal", *init),
             *limit_options(container.isolation),
-            *paths.options,
+            *id_maps.map_options(maps),
+            *("--mount-volumes", "--cwd", container.process.directory),
+            *mount_options(container),
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
             *(_user_options(container) if is_mapped else ()),
         )
@@ -114,17 +121,21 @@ def _root_options(container: Container, root: str) -> Iterator[str]:
 
 
 def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[str]:
+    """Yield the options for what is below /dev.
+
+    The sandbox mounts everything else on the root, because bwrap looks up a path again for each of its steps,
+    and another container may exchange a link in a volume in between.
+    """
     mount_points = _MountPoints(Path(container.root))
-    for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():
-        yield from ("--tmpfs", mount_points.add(directory, ""))
     for mount in mounts:
         target = mount_points.add(mount.target, mount.source)
+        if not target.startswith("/dev/"):
+            continue
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
-    directory = mount_points.resolve(container.process.directory)
-    yield from ("--dir", directory, "--chdir", directory)
+    yield from ("--chdir", mount_points.resolve(container.process.directory))
     if container.read_only:
         yield from ("--remount-ro", "/")
 
@@ -138,11 +149,7 @@ def _tmpfs_options(data: str) -> Iterator[str]:
 
 
 class _MountPoints:
-    """The mount points that bwrap creates, with links resolved inside the root.
-
-    bwrap itself would follow links and ``..`` in its own root, which has the host's root below ``/oldroot``,
-    and create files and directories there.
-    """
+    """The mount points, with links resolved inside the root, as far as they are known before the start."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -97,9 +97,33 @@ def host_paths(container: Container, maps: IdMaps) -> HostPaths:
             source = f"{HOST_SCRATCH}/volumes/{len(mounts)}"
         else:
             source = ""
-        options += ("--bind", mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
+        kind = "--bind" if mount.recursive else "--flat-bind"
+        options += (kind, mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
         mounts.append(msgspec.structs.replace(mount, source=source))
     return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), tuple(options), is_shifted=True)
+
+
+def check_mounts(container: Container, name: str) -> None:
+    """Raise SandboxError if a mount leads to files of the kernel; control groups are none.
+
+    An external program would mount there, or refuse it in words of its own.
+    """
+    mounted: dict[str, str] = {}
+    for mount in container.mounts:
+        target = tree_lookup.resolve_with_mounts(Path(container.root), mount.target, mounted)
+        if target is None or is_of_kernel(target):
+            raise SandboxError(
+                f"{name} cannot use {mount.target!r}: it leads to files of the kernel,"
+                " or through too many links",
+                hint="use another path",
+            )
+        mounted[target] = mount.source
+
+
+def is_of_kernel(path: str) -> bool:
+    """Return whether a path without links is in /proc or /sys, but for the control groups."""
+    is_below = any(f"{path}/".startswith(f"{kernel_path}/") for kernel_path in ("/proc", "/sys"))
+    return is_below and not path.startswith("/sys/fs/cgroup")
 
 
 def plan_with_handlers(container: Container, plan: Callable[[Container], Launch]) -> Launch:
@@ -108,9 +132,7 @@ def plan_with_handlers(container: Container, plan: Callable[[Container], Launch]
     The engine runs each of them as it runs the program, in the same root and with the same mounts.
     """
     handlers = {"pre-start": container.pre_start, "post-stop": container.post_stop}
-    container, options = _share_memory(container)
     launch = plan(container)
-    launch.options += options
     for name, words in handlers.items():
         if words:
             launch.options += (f"--{name}", str(len(words)), *words)
@@ -123,7 +145,7 @@ def plan_with_handlers(container: Container, plan: Callable[[Container], Launch]
     return launch
 
 
-def _share_memory(container: Container) -> tuple[Container, tuple[str, ...]]:
+def share_memory(container: Container) -> tuple[Container, tuple[str, ...]]:
     """Return a container whose file systems in memory the sandbox mounts, and the options for that.
 
     Without event handlers, nobody could share them, and the engine mounts them.

@@ -36,7 +36,10 @@ class Runc:
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to a bundle; raises SandboxError if the user cannot be mapped."""
-        return external.plan_with_handlers(container, self._plan)
+        container, memory = external.share_memory(container)
+        launch = external.plan_with_handlers(container, self._plan)
+        launch.options += memory
+        return launch
 
     def _plan(self, container: Container) -> Launch:
         import msgspec
@@ -48,6 +51,7 @@ class Runc:
             )
         program = external.find_program(self._program, self._program)
         external.check_program(container)
+        external.check_mounts(container, self._program)
         maps = _choose_maps(container)
         paths = external.host_paths(container, maps)
         try:
@@ -190,48 +194,53 @@ def _terminal(container: Container) -> dict[str, Any]:
     return {"terminal": True, "consoleSize": {"height": size.lines, "width": size.columns}}
 
 
+def _memory(target: str, *options: str) -> dict[str, Any]:
+    return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
+
+
+def _bind(source: str, target: str, *options: str, kind: str = "rbind") -> dict[str, Any]:
+    return {"destination": target, "type": "bind", "source": source, "options": [kind, *options]}
+
+
 def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
-    def memory(target: str, *options: str) -> dict[str, Any]:
-        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
+    mounts = _system_mounts(container, paths)
+    if container.read_only:
+        mounts += [_memory(target, "nosuid", "nodev", "mode=1777") for target in ("/tmp", "/var/tmp")]
+        mounts.append(_memory("/run", "nosuid", "nodev", "mode=755"))
+    for mount in paths.mounts:
+        no_exec = ("noexec",) if mount.no_exec else ()
+        if mount.source:
+            mode = "ro" if mount.read_only else "rw"
+            kind = "rbind" if mount.recursive else "bind"
+            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", *no_exec, mode, kind=kind))
+        else:
+            data = (mount.data or "mode=1777").split(",")
+            mounts.append(_memory(mount.target, "nosuid", "nodev", *no_exec, *data))
+    devices = container.isolation.devices
+    return [*mounts, *(_bind(device.source, device.target, "nosuid", "noexec") for device in devices)]
 
-    def bind(source: str, target: str, *options: str) -> dict[str, Any]:
-        return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
 
+def _system_mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
+    """Return the mounts that every container has."""
     strict = ("nosuid", "noexec", "nodev")
     size = container.isolation.shm_size
     shm = (f"size={size}",) if size else ()
     own_view = container.network != "host" or not paths.is_in_user_namespace
-    mounts = [
+    return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
-        memory("/dev", "nosuid", "strictatime", "mode=755"),
+        _memory("/dev", "nosuid", "strictatime", "mode=755"),
         {
             "destination": "/dev/pts",
             "type": "devpts",
             "source": "devpts",
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         },
-        memory("/dev/shm", *strict, "mode=1777", *shm),
+        _memory("/dev/shm", *strict, "mode=1777", *shm),
         # Mounting a sysfs requires owning the network namespace; otherwise the host's is bound.
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*strict, "ro"]}
         if own_view
-        else bind("/sys", "/sys", *strict, "ro"),
+        else _bind("/sys", "/sys", *strict, "ro"),
     ]
-    if container.read_only:
-        mounts += [memory("/tmp", "nosuid", "nodev", "mode=1777")]
-        mounts += [memory("/var/tmp", "nosuid", "nodev", "mode=1777")]
-        mounts += [memory("/run", "nosuid", "nodev", "mode=755")]
-    for mount in paths.mounts:
-        no_exec = ("noexec",) if mount.no_exec else ()
-        if mount.source:
-            access = "ro" if mount.read_only else "rw"
-            mounts.append(bind(mount.source, mount.target, "nosuid", "nodev", *no_exec, access))
-        else:
-            data = (mount.data or "mode=1777").split(",")
-            mounts.append(memory(mount.target, "nosuid", "nodev", *no_exec, *data))
-    mounts += [
-        bind(device.source, device.target, "nosuid", "noexec") for device in container.isolation.devices
-    ]
-    return mounts
 
 
 def _seccomp(isolation: Isolation) -> dict[str, Any]:

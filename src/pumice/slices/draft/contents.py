@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from collections import Counter
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -55,39 +56,50 @@ def write_contents(
     names = {file.path: name for name, files in groups.slices.items() for file in files}
     names |= {path: name for name, paths in groups.directories.items() for path in paths}
     names |= {item.path: "" for item in groups.left_out}
-    below: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    for path, name in names.items():
-        for parent in parents_of(path):
-            below.setdefault(parent, set()).add(name)
-            counts[parent] = counts.get(parent, 0) + 1
-    direct: dict[str, list[str]] = {}
-    for path, name in names.items():
-        direct.setdefault(parents_of(path)[0], []).append(name)
+    directories = _Directories(names, lambda directory: is_shared(directory, package.name, owners))
     version = _upstream_version(package.version)
-
-    def is_whole(directory: str) -> bool:
-        return (
-            len(below[directory]) == 1
-            and "" not in below[directory]
-            and counts[directory] >= _FEW
-            and not is_shared(directory, package.name, owners)
-        )
-
-    def is_flat(directory: str) -> bool:
-        is_one = len(set(direct[directory])) == 1 and len(direct[directory]) >= _FEW
-        return is_one and not is_shared(directory, package.name, owners)
-
     contents: dict[str, set[str]] = {}
     for path, name in names.items():
-        if not name:
-            continue
-        directories = reversed(parents_of(path))
-        whole = next((directory for directory in directories if is_whole(directory)), None)
-        nearest = parents_of(path)[0]
-        wanted = f"{whole}**" if whole else f"{nearest}*" if is_flat(nearest) and path[-1] != "/" else path
-        contents.setdefault(name, set()).add(_choose_pattern(wanted, version, names, others_near))
+        if name:
+            pattern = _choose_pattern(directories.widen(path), version, names, others_near)
+            contents.setdefault(name, set()).add(pattern)
     return {name: sorted(contents[name]) for name in sorted(contents)}
+
+
+class _Directories:
+    """The directories of a package, of which some belong to a single slice."""
+
+    def __init__(self, names: Mapping[str, str], is_shared: Callable[[str], bool]) -> None:
+        """``names`` are the slices of paths, empty for paths in none."""
+        self._is_shared = is_shared
+        self._names_below: dict[str, set[str]] = {}
+        self._direct_names: dict[str, list[str]] = {}
+        self._counts: Counter[str] = Counter()
+        for path, name in names.items():
+            parents = parents_of(path)
+            self._direct_names.setdefault(parents[0], []).append(name)
+            self._counts.update(parents)
+            for parent in parents:
+                self._names_below.setdefault(parent, set()).add(name)
+
+    def widen(self, path: str) -> str:
+        """Return a pattern for the widest directory that only the slice of ``path`` fills, or the path."""
+        parents = parents_of(path)
+        whole = next((directory for directory in reversed(parents) if self._is_whole(directory)), None)
+        if whole:
+            return f"{whole}**"
+        return f"{parents[0]}*" if self._is_flat(parents[0]) and not path.endswith("/") else path
+
+    def _is_whole(self, directory: str) -> bool:
+        """Whether a single slice has everything below a directory."""
+        names = self._names_below[directory]
+        is_single = len(names) == 1 and "" not in names and self._counts[directory] >= _FEW
+        return is_single and not self._is_shared(directory)
+
+    def _is_flat(self, directory: str) -> bool:
+        """Whether a single slice has everything in a directory, apart from its subdirectories."""
+        names = self._direct_names[directory]
+        return len(set(names)) == 1 and len(names) >= _FEW and not self._is_shared(directory)
 
 
 def is_shared(directory: str, package: str, owners: Owners) -> bool:

@@ -14,7 +14,7 @@ from pumice.runtime import sandbox
 FOLDER = Path(sandbox.__file__).parent
 PROGRAM = FOLDER / "__main__.py"
 STANDARD_MODULES = {
-    *("__future__", "collections.abc", "typing", "types", "_signal", "signal", "ctypes", "errno", "os"),
+    *("__future__", "collections.abc", "typing", "types", "_signal", "signal", "_ctypes", "errno", "os"),
     *("stat", "struct", "sys", "fcntl", "select", "termios", "resource", "socket", "_socket"),
 }
 

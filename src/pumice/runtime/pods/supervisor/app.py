@@ -9,7 +9,7 @@ from pumice.runtime.pods.supervisor import groups, pod_files, process_tree
 from pumice.runtime.pods.supervisor.attach_server import AttachServer
 from pumice.runtime.pods.supervisor.health import HealthCheck
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
-from pumice.runtime.pods.supervisor.program_streams import ProgramStreams
+from pumice.runtime.pods.supervisor.program_streams import PIPE_SIZE, ProgramStreams
 from pumice.runtime.pods.supervisor.watch import is_readable
 from pumice.runtime.sandbox import main as sandbox
 from pumice.runtime.sandbox.argument_codec import decode_arguments
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pumice.runtime.pods.supervisor.watch import Watch
 
 _MAX_REASON = 1 << 16
-_CHUNK = 1 << 16
 _KILLED = 137
 _SANDBOX_FAILED = 11
 """The exit code of `pumice.errors.SandboxError`."""
@@ -152,9 +151,9 @@ class App:
             return
         running = self._health.process
         self._health.advance(self.find_program() if running < 0 else None)
-        if running >= 0:
+        if running >= 0 and self._health.process < 0:
             self._watch.remove(running)
-        elif self._health.process >= 0:
+        elif running < 0 <= self._health.process:
             self._watch.add(self._health.process, self._finish_check)
 
     def _finish_check(self, descriptor: int) -> None:
@@ -182,7 +181,7 @@ class App:
     def _copy_output(self, descriptor: int) -> bool:
         """Copy what can be read now; return whether there may be more."""
         try:
-            data = os.read(descriptor, _CHUNK)
+            data = os.read(descriptor, PIPE_SIZE)
         except BlockingIOError:
             return False
         except OSError:  # EIO: the program's terminal is closed

@@ -30,6 +30,14 @@ class _Client:
         self.queued_bytes = 0
         self.is_held = False
         """Whether nothing is read from it, because the program does not take its input."""
+        self.takes_output = True
+        """False after it closed its end. What it sent before is still read."""
+
+    def stop_output(self) -> None:
+        """Drop what was not taken, because nobody reads it any more."""
+        self.takes_output = False
+        self.queue.clear()
+        self.queued_bytes = 0
 
 
 class AttachServer:
@@ -73,7 +81,7 @@ class AttachServer:
         for client in list(self._clients):
             poll = select.poll()
             poll.register(client.writer, select.POLLOUT)
-            while client in self._clients and client.queue and poll.poll(_FLUSH_MILLISECONDS):
+            while client.queue and poll.poll(_FLUSH_MILLISECONDS):
                 self._flush(client)
             self._disconnect(client)
         if self._listener >= 0:
@@ -95,8 +103,8 @@ class AttachServer:
     def _receive(self, client: _Client) -> None:
         try:
             frame = os.read(client.reader, frames.MAX_FRAME)
-        except BlockingIOError:
-            return
+        except (BlockingIOError, ConnectionResetError):
+            return  # it closed before it had read all output, and what it sent is read next
         except OSError:
             frame = b""
         if not frame:
@@ -128,7 +136,7 @@ class AttachServer:
                 self._watch.add(client.reader, lambda _, client=client: self._receive(client))  # type: ignore[misc]  # mypy cannot infer defaults
 
     def _broadcast(self, frame: bytes) -> None:
-        for client in list(self._clients):
+        for client in [client for client in self._clients if client.takes_output]:
             client.queue.append(frame)
             client.queued_bytes += len(frame)
             if len(client.queue) == 1 and self._flush(client):
@@ -137,7 +145,7 @@ class AttachServer:
     def _continue(self, client: _Client) -> None:
         """Send more to a client that has room again."""
         was_congested = self.is_congested
-        if not self._flush(client) and client in self._clients:
+        if not self._flush(client):
             self._watch.remove(client.writer)
         if was_congested and not self.is_congested:
             self._on_drain()
@@ -151,7 +159,7 @@ class AttachServer:
         except BlockingIOError:
             return True
         except OSError:
-            self._disconnect(client)
+            client.stop_output()
         return False
 
     def _disconnect(self, client: _Client) -> None:

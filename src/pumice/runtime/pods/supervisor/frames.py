@@ -1,6 +1,7 @@
 """What a supervisor and ``pumice attach`` say to each other: one message of a socket is one frame.
 
-The first byte of a frame is its kind, and the rest is its content.
+The first byte of a frame is its kind, and the rest is its content. An end that closes before it has read all
+makes the kernel report a reset to the other end once, before what was sent to it, so a reset is not an end.
 """
 
 from __future__ import annotations

@@ -32,12 +32,24 @@ class LogWriter:
 
     def add(self, stream: str, data: bytes) -> None:
         """Add output of ``stream``; what follows the last line feed waits for the rest of its line."""
-        complete, feed, pending = (self._pending[stream] + data).rpartition(b"\n")
-        if feed:
-            head = self._head(stream, "F")
-            self._write(head + complete.replace(b"\n", b"\n" + head) + b"\n")
+        pending = self._pending[stream]
+        head = self._head(stream, "F")
+        if len(data) > _MAX_LINE and data.count(b"\n") * len(head) > len(data):
+            # So many heads take more memory than the output.
+            for start in range(0, len(data), _MAX_LINE):
+                self.add(stream, data[start : start + _MAX_LINE])
+            return
+        end = data.rfind(b"\n") + 1
+        if end:
+            lines = data.replace(b"\n", b"\n" + head)
+            # What follows the last line feed, after a head of its own, is cut off without a copy.
+            size = len(lines) - (len(data) - end) - len(head)
+            self._write(head, pending, memoryview(lines)[:size])
+            pending = data[end:]
+        else:
+            pending += data
         if len(pending) >= _MAX_LINE:
-            self._write(self._head(stream, "P") + pending + b"\n")
+            self._write(self._head(stream, "P"), pending, b"\n")
             pending = b""
         self._pending[stream] = pending
 
@@ -45,21 +57,24 @@ class LogWriter:
         """Write what has no line feed, and close the file."""
         for stream, pending in self._pending.items():
             if pending:
-                self._write(self._head(stream, "P") + pending + b"\n")
+                self._write(self._head(stream, "P"), pending, b"\n")
         os.close(self._descriptor)
 
     @staticmethod
     def _head(stream: str, mark: str) -> bytes:
         return f"{format_time(time.time())} {stream} {mark} ".encode()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, *parts: bytes | memoryview) -> None:
+        size = sum(map(len, parts))
         try:
-            if self._size and self._size + len(data) > self._limit:
+            if self._size and self._size + size > self._limit:
                 os.rename(NAME, PREVIOUS, src_dir_fd=self._directory, dst_dir_fd=self._directory)
                 os.close(self._descriptor)
                 self._descriptor = self._open()
                 self._size = 0
-            write_all(self._descriptor, data)
-            self._size += len(data)
+            written = os.writev(self._descriptor, parts)
+            if written < size:
+                write_all(self._descriptor, b"".join(parts)[written:])
+            self._size += size
         except OSError:  # the program must not wait for space on the disk
             pass

@@ -31,6 +31,16 @@ class AppOptions:
         self.sandbox: list[str] = []  # --sandbox COUNT WORD …: the arguments of the sandbox
 
 
+class RelayOptions:
+    """The relay to the metadata service."""
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel  # --relay FD: a socket over which one more listening socket comes, or nothing
+        self.listeners: list[int] = []  # --relay-listener FD …: its listening sockets
+        # --relay-command COUNT WORD …: its command, in which the listeners are inserted before "--"
+        self.command: list[str] = []
+
+
 class SupervisorOptions:
     """The options of the pod."""
 
@@ -48,6 +58,7 @@ class SupervisorOptions:
         # --holder: an app that holds the namespaces of the others; --app NAME: one that runs a program
         self.holder: AppOptions | None = None
         self.apps: list[AppOptions] = []
+        self.relay: RelayOptions | None = None
 
 
 _POD_NUMBERS = {"pod-directory": "directory", "report": "report", "log-size": "log_size"}
@@ -69,6 +80,10 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
                 setattr(options, name, True)
             case "group":
                 options.groups.append(remaining.pop())
+            case "relay":
+                options.relay = RelayOptions(int(remaining.pop()))
+            case "relay-listener" | "relay-command":
+                _parse_relay_option(options.relay, name, remaining.pop)
             case "holder":
                 app = options.holder = AppOptions("")
             case "app":
@@ -77,6 +92,16 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
             case _:
                 _parse_app_option(app, name, remaining.pop)
     return options
+
+
+def _parse_relay_option(relay: RelayOptions | None, name: str, next_word: Callable[[], str]) -> None:
+    if relay is None:
+        raise ValueError(name)
+    number = int(next_word())
+    if name == "relay-listener":
+        relay.listeners.append(number)
+    else:
+        relay.command = [next_word() for _ in range(number)]
 
 
 def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) -> None:

@@ -1,0 +1,105 @@
+"""The images that commands run, App Container images in files with what they depend on."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.cli import registries
+from pumice.errors import ImageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from typing import NoReturn
+
+    from pumice.appc.image_manifest import Dependency
+    from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.tags import Endpoint
+    from pumice.discovery.web import Web
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.runtime.app_container.dependency_images import DependencySearch
+    from pumice.runtime.run_options import ImageOptions
+    from pumice.store.home import Home
+
+
+@contextmanager
+def open_image(
+    reference: str, home: Home, progress: Progress, options: argparse.Namespace, source: ImageOptions
+) -> Iterator[Image]:
+    """Give the image that a REF names, from any location, with everything that it depends on.
+
+    ``options`` has the values of `registries.options`. Raises PumiceError.
+    """
+    from pumice.image.transports import references
+    from pumice.image.transports.locations import ACI
+
+    if references.transport_of(reference) is not ACI:
+        with registries.open_image(reference, home, progress, options) as image:
+            yield image
+        return
+    from pumice.image import aci_cache
+    from pumice.runtime.app_container.dependency_images import complete_image
+
+    path = Path(references.parse_source(reference).address.path)
+    search = make_search((), home, progress, options, source)
+    yield complete_image(aci_cache.open_aci(path, home.records, progress), search)
+
+
+def make_search(
+    files: Sequence[str], home: Home, progress: Progress, options: argparse.Namespace, source: ImageOptions
+) -> DependencySearch:
+    """Return how dependencies are found, first in ``files``, and admitted, as ``source`` says."""
+    from pumice.runtime.app_container.dependency_images import DependencySearch
+
+    return DependencySearch(
+        home=home,
+        progress=progress,
+        source=source,
+        files=tuple(map(Path, files)),
+        discover=lambda dependency: discover(dependency, home, progress, options, source),
+    )
+
+
+def discover(
+    dependency: Dependency,
+    home: Home,
+    progress: Progress,
+    options: argparse.Namespace,
+    source: ImageOptions,
+    *,
+    port: int | None = None,
+) -> None:
+    """Fetch a dependency into the store, as 'pumice fetch' does; raises PumiceError.
+
+    ``port`` is that of the discovery pages, by default 443.
+    """
+    from pumice.clock import SystemClock
+    from pumice.discovery import image_fetch
+    from pumice.discovery.aci_fetch import TrustOptions
+    from pumice.discovery.labels import make_request
+    from pumice.discovery.session import DiscoverySession
+    from pumice.formats import platforms
+    from pumice.trust import policy
+
+    platform = source.platform or platforms.from_machine(os.uname().machine)
+    labels = {label.name: label.value for label in dependency.labels}
+    request = make_request(dependency.image_name, labels, platform)
+    trust = TrustOptions(
+        directories=policy.policy_directories(os.environ),
+        now=SystemClock().now(),
+        insecure=source.is_insecure,
+        allow_older=source.allow_older or bool(dependency.image_id),
+    )
+    # A login of the command line is for the registries that it names, not for hosts that an image names.
+    credentials = registries.find_credentials(options)
+    settings = registries.client_settings(options)
+    with DiscoverySession(home, credentials, settings, progress, environ=os.environ, port=port) as session:
+        image_fetch.fetch_image(request, session, trust, platform, _refuse_registry)
+
+
+def _refuse_registry(_: Endpoint, request: ImageRequest, __: Web) -> NoReturn:
+    raise ImageError(f"{request} is in a registry, and a dependency must be an App Container image")

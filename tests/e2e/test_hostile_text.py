@@ -336,7 +336,7 @@ OTHERS: dict[str, list[list[str]]] = {
     "version": [[], [EVIL]],
     "resolve": [["docker://HOST/a:1"]],
     "pull": [["HOST/a:1"], ["docker://HOST/a:1"]],
-    "inspect": [["docker://HOST/a:1"]],
+    "inspect": [["docker://HOST/a:1"], ["evil"], ["evil", "--json"], ["--type", "pod", EVIL]],
     "delete": [["HOST/a:1"], [EVIL]],
     "login": [["HOST", "--username", EVIL], [EVIL]],
     "logout": [["HOST"], [EVIL]],

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from pumice.formats.oci import RunConfig
+    from pumice.formats.oci import HealthCheck, RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.app_container.adoption import AdoptedApp
@@ -309,7 +309,14 @@ def plan_container(
         setup=app.setup,
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
+        has_health_check=pod.detached and _has_health_check(app.health_check, config.healthcheck),
     )
+
+
+def _has_health_check(*checks: HealthCheck | None) -> bool:
+    """Return whether the first of ``checks`` with a test has a command."""
+    tests = [check.test for check in checks if check and check.test]
+    return bool(tests and tests[0][1:])
 
 
 def _volume_mounts(

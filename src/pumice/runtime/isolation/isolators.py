@@ -6,6 +6,7 @@ the start; ``--strict`` makes that an error.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -112,6 +113,12 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
+    Isolator(name="terminal", option="--tty", ignored={"kvm": "the virtual machine has no terminal"}),
+    Isolator(
+        name="health check",
+        option="--health-cmd",
+        ignored={"kvm": "no command can be run in a virtual machine that runs"},
+    ),
     Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
@@ -166,6 +173,8 @@ def _list_requested(container: Container) -> list[str]:
         "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
+        "--tty": _wants_terminal(container),
+        "--health-cmd": container.has_health_check,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,
@@ -188,6 +197,12 @@ def _list_requested(container: Container) -> list[str]:
 
 def _is_size_and_mode(data: str) -> bool:
     return all(part.partition("=")[0] in ("size", "mode", "") for part in data.split(","))
+
+
+def _wants_terminal(container: Container) -> bool:
+    if container.terminal is not None:
+        return container.terminal
+    return os.isatty(0) and os.isatty(1)
 
 
 def _is_writable_volume(mount: Mount) -> bool:

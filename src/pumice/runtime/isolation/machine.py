@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
+from pumice.runtime.guest import sharing
 from pumice.runtime.isolation import control_groups, isolators
 from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
@@ -29,6 +30,8 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
     """Return the container as it can run here, and report unsupported isolators; see `isolators.report`."""
     unsupported = isolators.find_complaints(container, backend)
     if backend == "kvm":
+        if sharing.find_server(container):
+            unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
     container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)

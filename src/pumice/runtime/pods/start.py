@@ -57,7 +57,9 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         labels={**config.labels, **options.labels},
         stage1=options.stage1,
         stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
-        health_check=make_health_check(app.options.health_check, config.healthcheck),
+        health_check=make_health_check(app.options.health_check, config.healthcheck)
+        if options.stage1 != "kvm"
+        else None,
         remove=options.remove,
         init=app.container.init or _has_parent(options, app),
         interactive=options.detached and app.options.interactive,

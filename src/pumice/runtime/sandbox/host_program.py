@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import guest_files, syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
@@ -35,6 +35,8 @@ def run_host_program(options: Options) -> int:
     _prepare_parts(options)
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
+        import _socket  # noqa: F401 - while its file can be read
+
         copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
@@ -118,6 +120,8 @@ def _prepare_root(options: Options, streams: Streams) -> None:
         mount_volumes(root, options)
     else:
         mount_memory(options)
+    if options.guest_share:
+        guest_files.prepare_root(root, options)
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)
@@ -141,6 +145,7 @@ def _run_inside(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, and return its exit code."""
     if options.pod_pids:
         syscalls.become_subreaper()
+    server = guest_files.start_server(options) if options.guest_share else 0
     program = os.fork()
     if program == 0:
         _execute(options, streams)
@@ -149,7 +154,7 @@ def _run_inside(options: Options, streams: Streams) -> int:
         os.close(descriptor)
     map_child(options)
     if options.guest_outputs:
-        return wait_for_machine(program, options)
+        return wait_for_machine(program, options, server)
     receiver = _Receiver(program, options)
     is_first_process = options.signal_child and not options.pod_pids
     code = wait_and_forward(program, receiver.find, receiver.find_first_process if is_first_process else None)

@@ -52,7 +52,9 @@ class Options:
     shm_size = 0  # --shm-size BYTES: the size of /dev/shm
     # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
     # --guest-output FD … --guest-control FD --guest-name NAME
+    # --guest-share PROGRAM: virtiofsd, which shares the root with it
     guest_control = -1
+    guest_share = ""
     guest_name = ""
     bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
     hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
@@ -148,6 +150,7 @@ _TEXTS = (
     "hide",
     "bundle",
     "guest_name",
+    "guest_share",
 )
 _NUMBERS = {
     "uid": "uid",

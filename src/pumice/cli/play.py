@@ -56,10 +56,13 @@ def parser() -> command_line.Parser:
         metavar="NAME",
         help="name of the pod (default: the name in FILE)",
     )
+    pod_arguments.add_stage1_option(pods)
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
     pods.add_argument(
-        "--strict", action="store_true", help="fail if FILE contains something that Pumice does not support"
+        "--strict",
+        action="store_true",
+        help="fail if FILE contains something that Pumice or --stage1 does not support",
     )
     pods.add_argument(
         "--aci",
@@ -166,6 +169,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
     words = list(arguments)
     del words[len(words) - 1 - words[::-1].index(options.file)]
     return PodOptions(
+        stage1=options.stage1,
         network=network,
         hostname=pod.hostname or HOSTNAME,
         names=pod.names,

@@ -100,7 +100,7 @@ def find_pods(names: Sequence[str]) -> list[PodState]:
 
 
 def add_stage1_option(parser: OptionGroup) -> None:
-    """Add ``--stage1``, the program that isolates."""
+    """Add the option for what isolates the programs."""
     parser.add_argument(
         "--stage1",
         choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),

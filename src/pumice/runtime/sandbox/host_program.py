@@ -7,6 +7,7 @@ import os
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
+from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.lifeline import Lifeline
@@ -22,6 +23,7 @@ from pumice.runtime.sandbox.writable_root import mount_writable_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
     from pumice.runtime.sandbox.options import Options
@@ -30,6 +32,33 @@ if TYPE_CHECKING:
 
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
+    program = start_host_program(options)
+    _close_inherited(options)
+    return program.wait()
+
+
+class HostProgram:
+    """A program of the host that was started: its process, or one of ours that is its parent."""
+
+    def __init__(self, process: int, streams: Streams, options: Options) -> None:
+        self.process = process
+        self._streams = streams
+        self._options = options
+
+    def wait(self) -> int:
+        """Wait for the end, forward signals, and return the exit code."""
+        if _needs_parent(self._options):
+            return self._streams.wait_for(self.process)
+        receiver = _Receiver(self.process, self._options)
+        return self._streams.wait_for(self.process, receiver.find, receiver.find_first_process)
+
+
+def start_host_program(options: Options, environment: Mapping[str, str] | None = None) -> HostProgram:
+    """Start a program of the host as process 1 of a new namespace, or as a child of that.
+
+    It gets ``environment``, or that of this process. Raises `errors.FAILURES`; errors of the new process are
+    written to ``options.status_fd``.
+    """
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
         copy_input()
@@ -44,15 +73,23 @@ def run_host_program(options: Options) -> int:
     lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        _prepare_root(options, streams, lifeline)
-        if _needs_parent(options):
-            os._exit(_run_inside(options, streams))
-        _execute(options, streams)
-    _close_inherited(options)
+        try:
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
+            _run_first_process(options, streams, lifeline)
+        except Exception as error:  # noqa: BLE001 - nothing may return into the code of the caller
+            exit_with_reason(options.status_fd, explain_failure(error))
+        finally:
+            os._exit(SETUP_FAILED)
+    return HostProgram(child, streams, options)
+
+
+def _run_first_process(options: Options, streams: Streams, lifeline: Lifeline) -> NoReturn:
+    _prepare_root(options, streams, lifeline)
     if _needs_parent(options):
-        return streams.wait_for(child)
-    receiver = _Receiver(child, options)
-    return streams.wait_for(child, receiver.find, receiver.find_first_process)
+        os._exit(_run_inside(options, streams))
+    _execute(options, streams)
 
 
 def _prepare_root(options: Options, streams: Streams, lifeline: Lifeline) -> None:

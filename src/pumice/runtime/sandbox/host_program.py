@@ -8,7 +8,6 @@ from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
-from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
@@ -61,7 +60,9 @@ def start_host_program(options: Options, environment: Mapping[str, str] | None =
     """
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
-        copy_input()
+        from pumice.runtime.sandbox import guest_machine  # imported while its file can be read
+
+        guest_machine.copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
     flags = CLONE_NEWPID | namespace_flag(options)
@@ -121,6 +122,8 @@ def _run_inside(options: Options, streams: Streams) -> int:
     _close_inherited(options)
     map_child(options)
     if options.guest_outputs:
+        from pumice.runtime.sandbox.guest_machine import wait_for_machine
+
         return wait_for_machine(program, options)
     receiver = _Receiver(program, options)
     return wait_and_forward(program, receiver.find, receiver.find_first_process)

@@ -173,6 +173,15 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def sync_file(path: str) -> None:
+    """Make the content of a file durable; return once it would survive a power failure. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def scratch_name() -> str:
     """Return a unique file name for a temporary file."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"

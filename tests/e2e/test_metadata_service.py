@@ -129,6 +129,29 @@ def test_a_killed_pod_leaves_no_relay(person: Person) -> None:
     pods.run_ok(person, "rm", "victim")
 
 
+@pytest.mark.parametrize("network", ["host", "none", "private"])
+def test_a_killed_relay_is_restarted(person: Person, network: str) -> None:
+    if network == "private":
+        if person.name == "root" and networks.plugins_are_missing():
+            peers.absent("containernetworking-plugins is not installed")
+        if person.name != "root":
+            peers.need("pasta")
+    options = ("--detach", "--mds", "--network", network, "--name", "victim")
+    pods.run_ok(person, "run", *options, "example.com/box:1", pods.READY)
+    uuid = pods.status(person, "victim")["id"]
+    killed = set()
+    for _ in range(3):
+        assert pods.run_ok(person, "exec", "victim", "sh", "-c", f"{ASK}pod/uuid") == uuid
+        (relay,) = pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}")
+        assert relay not in killed
+        killed.add(relay)
+        os.kill(relay, signal.SIGKILL)
+    # The sockets stay open, so this client waits instead of being refused.
+    assert pods.run_ok(person, "exec", "victim", "sh", "-c", f"{ASK}pod/uuid") == uuid
+    pods.run_ok(person, "rm", "--force", "victim")
+    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
+
+
 def test_a_pod_that_cannot_start_leaves_nothing(person: Person) -> None:
     process = person.pumice("run", "--mds", "--entrypoint", "/nothing", "example.com/box:1")
     assert process.returncode == 127

@@ -40,6 +40,15 @@ def test_without_a_tracker_the_server_sends_everything_once(tmp_path: Path, opti
         assert SIZE <= running.server.sent_size() < SIZE * 1.2
 
 
+def test_machines_share_over_ipv6(tmp_path: Path) -> None:
+    with swarm(tmp_path, 3, ipv6=True) as running, seeding(running, "--only-tracker"):
+        lan.limit_rate(running.origin, 10)
+        pulls = [start_pull(running, number) for number in range(3)]
+        for number, process in enumerate(pulls):
+            finish(running, process, number)
+        assert running.server.sent_size() < SIZE * 2
+
+
 def test_no_peers_are_used_if_the_user_says_so(tmp_path: Path) -> None:
     with swarm(tmp_path, 1) as running, seeding(running):
         finish(running, start_pull(running, 0, "--no-peers"), 0)

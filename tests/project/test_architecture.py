@@ -266,7 +266,7 @@ WITH_SCHEMES = {
     "cli/complete_values.py": "completion offers them without loading the table",
     "evidence/identifiers.py": "oci is a type of package URL",
     "runtime/stage1/__init__.py": "oci is a stage 1",
-    "cli/run.py": "oci is a stage 1",
+    "cli/pod_arguments.py": "oci is a stage 1",
     "cli/test.py": "oci is a stage 1",
 }
 

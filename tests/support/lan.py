@@ -17,10 +17,18 @@ class Host(NamedTuple):
     address: str
     prefix: tuple[str, ...]
 
+    @property
+    def url_host(self) -> str:
+        """The address as URLs have it."""
+        return f"[{self.address}]" if ":" in self.address else self.address
+
 
 @contextmanager
-def network(count: int) -> Iterator[list[Host]]:
-    """Yield ``count`` machines with addresses in one network; skip the test if that needs root."""
+def network(count: int, *, ipv6: bool = False) -> Iterator[list[Host]]:
+    """Yield ``count`` machines with addresses in one network; skip the test if that needs root.
+
+    With ``ipv6`` they have no others.
+    """
     if os.geteuid() != 0:
         absent("only root can make a network of several machines")
     program = need("ip")
@@ -35,10 +43,11 @@ def network(count: int) -> Iterator[list[Host]]:
             port = f"port{number}"
             _run(*switch, program, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", pid)
             _run(*switch, program, "link", "set", port, "master", "bridge0", "up")
-            address = f"203.0.113.{number}"
-            _run(*prefix, program, "address", "add", f"{address}/24", "dev", "eth0")
+            address = f"2001:db8::{number}" if ipv6 else f"203.0.113.{number}"
             for device in ("lo", "eth0"):
                 _run(*prefix, program, "link", "set", device, "up")
+            options = ("/64", "dev", "eth0", "nodad") if ipv6 else ("/24", "dev", "eth0")
+            _run(*prefix, program, "address", "add", address + options[0], *options[1:])
             hosts.append(Host(address, prefix))
         yield hosts
 

@@ -61,6 +61,7 @@ def serving(
     program = need("nginx")
     folder.mkdir()
     certificate, key = tls.self_signed(folder, address=address)
+    host = f"[{address}]" if ":" in address else address
     with ExitStack() as stack:
         port, inherited = 8443, {}
         if not prefix:
@@ -71,7 +72,7 @@ def serving(
         configuration.write_text(
             _CONFIGURATION.format(
                 folder=folder,
-                address=f"{address}:{port}",
+                address=f"{host}:{port}",
                 certificate=certificate,
                 key=key,
                 user="user root;" if os.geteuid() == 0 else "",
@@ -85,7 +86,7 @@ def serving(
             pass_fds=[listener.fileno()] if inherited else [],
         )
         try:
-            yield Server(f"{address}:{port}", certificate, folder)
+            yield Server(f"{host}:{port}", certificate, folder)
         finally:
             process.terminate()
             process.wait(30)

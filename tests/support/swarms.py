@@ -34,16 +34,18 @@ class Swarm(NamedTuple):
 
 
 @contextmanager
-def swarm(folder: Path, leechers: int, *options: str, size: int = SIZE) -> Iterator[Swarm]:
-    """Publish an image of ``size`` bytes on a machine, and give others."""
+def swarm(
+    folder: Path, leechers: int, *options: str, size: int = SIZE, ipv6: bool = False
+) -> Iterator[Swarm]:
+    """Publish an image of ``size`` bytes on a machine, and give others; with ``ipv6`` without IPv4."""
     content = handmade.random_bytes(size, "shared")
     locations.write(
         handmade.image(ImageContents([[file("data", content)]])), f"oci:{folder}/layout", version="1.0"
     )
     with ExitStack() as stack:
-        origin, *others = stack.enter_context(lan.network(leechers + 1))
-        url = f"https://{origin.address}:8443"
-        tracker = f"http://{origin.address}:{TRACKER_PORT}/announce"
+        origin, *others = stack.enter_context(lan.network(leechers + 1, ipv6=ipv6))
+        url = f"https://{origin.url_host}:8443"
+        tracker = f"http://{origin.url_host}:{TRACKER_PORT}/announce"
         publish = [
             "publish",
             "-q",
@@ -69,9 +71,10 @@ def swarm(folder: Path, leechers: int, *options: str, size: int = SIZE) -> Itera
 @contextmanager
 def seeding(swarm_: Swarm, *options: str) -> Iterator[None]:
     """Run ``pumice seed`` on the machine of the server."""
+    listen = "[::]" if ":" in swarm_.origin.address else ""
     command = [
         *swarm_.origin.prefix,
-        *pumice("seed", f"{swarm_.folder}/tree", "--tracker", f":{TRACKER_PORT}"),
+        *pumice("seed", f"{swarm_.folder}/tree", "--tracker", f"{listen}:{TRACKER_PORT}"),
     ]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.store.home import Home
 
-_EPILOG = f"""Only what the image's command and health check reach is judged: loaders, libraries, interpreters
-and basic tools of scripts; and the locale, users, volumes, ports and links. The exit code is 1 if
+_EPILOG = f"""Checks what the image's command and health check reach (loaders, libraries, interpreters and
+basic tools of scripts), and the locale, users, volumes, ports and links. The exit code is 1 if
 --strict is given and there is a warning.
 
 {reading.REFERENCES}"""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pumice.slices.model import Release
 
 _EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory was cut before and
-has a manifest, its slices are cut again with the new ones, and what no slice has any longer is removed.
-Owners, modes, times and extended attributes are those of the packages, as far as this user may set them."""
+has a manifest, its slices are cut again with the new ones, and files that no slice lists any longer are
+removed. Owners, modes, times and extended attributes are those of the packages, as far as you may set
+them."""
 
 
 def parser() -> command_line.Parser:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 _LAYERS = "layers are made from packages and the recipe's 'files'; edit the recipe and build it again"
 _RECIPE_PACKAGES = "add the package to 'packages' in the recipe, then run 'pumice lock'"
 _PODS = "a running image is a pod: run 'pumice ps', and 'pumice --help' for what else there is"
-_NO_PAUSE = "stop the pod with 'pumice stop', or freeze its cgroup with systemctl"
 _BUILD = "run 'pumice build RECIPE'"
 _KEYS = "run 'pumice key generate'"
 
@@ -45,7 +44,6 @@ COMMANDS: dict[str, str] = {
     "manifest inspect": "run 'pumice manifest REF'",
     "mount": "run 'pumice export REF' or 'pumice copy REF dir:DIR'",
     "network": "choose the network of a program with 'pumice run --network'",
-    "pause": _NO_PAUSE,
     "kube": "run 'pumice play FILE'",
     "kube play": "run 'pumice play FILE'",
     "kube down": "run 'pumice rm --force POD'",
@@ -62,7 +60,6 @@ COMMANDS: dict[str, str] = {
     "system df": "run 'pumice images' for sizes, and 'pumice store path' for the directory",
     "system info": "run 'pumice version'",
     "system prune": "run 'pumice gc'",
-    "unpause": _NO_PAUSE,
     # crane and skopeo
     "append": _LAYERS,
     "auth": "run 'pumice login HOST'",

@@ -35,13 +35,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names of the pods."""
     options = parser().parse_args(arguments)
-    from pumice.runtime.pods import processes
+    from pumice.runtime.pods import pausing, processes
 
     number = processes.parse_signal(options.signal)
     states = pod_arguments.find_apps(options)
     for state in states:
         processes.require_running(state)
     for state in states:
-        processes.send_signal(state, number)
+        pausing.send_signal(state, number)
         print(state.pod.name)
     return 0

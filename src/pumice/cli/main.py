@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",
-        "Show the platforms, config, layers and packages of an image",
+        "Show the config, layers and packages of an image, or the parts of a pod",
         "Images",
     ),
     "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),
@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rename": ("pumice.cli.rename", "Give a pod another name", "Pods"),
     "stop": ("pumice.cli.stop", "Stop running pods", "Pods"),
     "kill": ("pumice.cli.kill", "Send a signal to the programs of pods", "Pods"),
+    "pause": ("pumice.cli.pause", "Freeze the programs of running pods", "Pods"),
+    "unpause": ("pumice.cli.unpause", "Resume the programs of paused pods", "Pods"),
     "wait": ("pumice.cli.wait", "Wait until pods have ended, and print their exit codes", "Pods"),
     "stats": ("pumice.cli.stats", "Show what running pods use of the machine", "Pods"),
     "port": ("pumice.cli.port", "List the published ports of a running pod", "Pods"),

@@ -21,7 +21,7 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice metadata-service``."""
     parser = command_line.make_parser(
         "metadata-service",
-        "Run the metadata service, by which pods learn and prove who they are.",
+        "Run the metadata service, which tells pods who they are and issues their tokens.",
         progress=False,
         epilog=_EPILOG,
         examples=("pumice metadata-service", "pumice metadata-service --listen 127.0.0.1:18112"),

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
-Container pod manifest; - is standard input. What FILE asks for and Pumice does not have is named in a
-warning. The pod ends when all apps have ended, with the exit code of the app that failed first, or 0."""
+Container pod manifest; - is standard input. A warning names what Pumice does not support in FILE. The pod
+ends when all apps have ended, with the exit code of the app that failed first, or 0."""
 
 
 def parser() -> command_line.Parser:
@@ -55,9 +55,14 @@ def parser() -> command_line.Parser:
         metavar="NAME",
         help="name of the pod (default: the name in FILE)",
     )
+    pod_arguments.add_stage1_option(pods)
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
-    pods.add_argument("--strict", action="store_true", help="fail if FILE asks for what Pumice does not have")
+    pods.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail if FILE contains something that Pumice or --stage1 does not support",
+    )
     pods.add_argument(
         "--aci",
         action="append",
@@ -163,6 +168,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
     words = list(arguments)
     del words[len(words) - 1 - words[::-1].index(options.file)]
     return PodOptions(
+        stage1=options.stage1,
         network=network,
         hostname=pod.hostname or HOSTNAME,
         names=pod.names,

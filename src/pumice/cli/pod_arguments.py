@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pumice.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -22,6 +24,12 @@ def add_pod(parser: argparse.ArgumentParser) -> None:
 def add_pods(parser: argparse.ArgumentParser) -> None:
     """Add the arguments POD… as ``pods``."""
     parser.add_argument("pods", metavar="POD", nargs="+", help=_HELP)
+
+
+def add_pods_or_all(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the arguments POD… as ``pods``, and ``--all`` in their place."""
+    parser.add_argument("pods", metavar="POD", nargs="*", help=_HELP)
+    parser.add_argument("-a", "--all", action="store_true", help=text)
 
 
 def add_app(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +52,34 @@ def find_apps(options: argparse.Namespace) -> list[PodState]:
     return [pod_store.find_app(pod, options.app) for pod in pods] if options.app else pods
 
 
+def find_apps_or_all(options: argparse.Namespace, state: str) -> list[PodState]:
+    """Return what `find_apps` does, or with ``--all`` the pods that have an app in this state.
+
+    Raises UsageError without any pod, and with both.
+    """
+    if bool(options.pods) == options.all:
+        raise UsageError("the argument POD is missing" if not options.pods else "--all excludes POD")
+    if not options.all:
+        return find_apps(options)
+    from pumice.cli import pod_views
+    from pumice.runtime.pods import pod_store
+
+    with pod_views.open_home() as home:
+        pods = [
+            pod
+            for pod in pod_store.list_pods(home)
+            if any(app.state == state for app in pod_store.read_apps(pod))
+        ]
+    return [app for pod in pods for app in _select_apps(pod, options.app) if app.state == state]
+
+
+def _select_apps(pod: PodState, name: str | None) -> list[PodState]:
+    """Return the pod, or its app of this name if it has one."""
+    from pumice.runtime.pods import pod_store
+
+    return [app for app in pod_store.read_apps(pod) if app.pod.name == name] if name else [pod]
+
+
 def find_pod(name: str) -> PodState:
     """Return the pod that is named; raises PodError if there is none. The store is closed again."""
     return find_pods([name])[0]
@@ -61,6 +97,17 @@ def find_pods(names: Sequence[str]) -> list[PodState]:
     with pod_views.open_home() as home:
         pods = [pod_store.find_pod(home, name) for name in names]
     return list({state.pod.id: state for state in pods}.values())
+
+
+def add_stage1_option(parser: OptionGroup) -> None:
+    """Add the option for what isolates the programs."""
+    parser.add_argument(
+        "--stage1",
+        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
+        default="builtin",
+        metavar="NAME",
+        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
+    )
 
 
 def add_label_option(parser: OptionGroup) -> None:

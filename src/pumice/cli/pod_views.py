@@ -40,10 +40,10 @@ class ListedApp(msgspec.Struct, frozen=True, kw_only=True):
 class ListedPod(msgspec.Struct, frozen=True, kw_only=True):
     """A pod. Times are in RFC 3339.
 
-    ``state`` is created, starting, running or exited; ``status`` says it in words. ``error`` is why the pod
-    ended although its program did not. ``health`` is starting, healthy or unhealthy, and null
-    without a health check. ``pid`` is the program's number on this machine. ``apps`` are those of a pod of
-    several; then the image and the command are those of the first.
+    ``state`` is created, prepared, starting, running, paused or exited; ``status`` says it in words.
+    ``error`` is why the pod ended although its program did not. ``health`` is starting, healthy or
+    unhealthy, and null without a health check. ``pid`` is the program's number on this machine. ``apps``
+    are those of a pod of several; then the image and the command are those of the first.
     """
 
     id: str
@@ -107,10 +107,9 @@ def _describe_apps(state: PodState, now: float) -> tuple[ListedApp, ...]:
 
 def _health(state: PodState) -> Health | None:
     """Return the health of a pod that runs and has a health check."""
-    from pumice.runtime.pods import pod_store
     from pumice.runtime.pods.records import Health
 
-    if state.pod.health_check is None or state.state != pod_store.RUNNING:
+    if state.pod.health_check is None or not state.has_program:
         return None
     return state.health or Health(status="starting")
 

@@ -81,7 +81,7 @@ def _list_pods(options: argparse.Namespace, home: Home) -> list[ListedPod]:
     if options.latest:
         states = states[-1:]
     elif not options.all and not any(name == "status" for name, _ in options.filter):
-        states = [state for state in states if state.state in (pod_store.RUNNING, pod_store.STARTING)]
+        states = [state for state in states if state.has_program or state.state == pod_store.STARTING]
     now = pod_views.current_time()
     return [
         pod_views.describe_pod(state, now)

@@ -16,8 +16,8 @@ _EPILOG = """With --oci, DIR becomes a registry that docker, podman, skopeo, cra
 web server serves it; DIR/nginx.conf is the configuration for nginx. Images are added to those that
 DIR has. Their signatures, SBOMs and other referrers are published too. Prints NAME:TAG@DIGEST.
 
-With --appc, DIR has App Container images with their signatures and keys, and pages by which their
-names are discovered. Prints the URLs of new images."""
+With --appc, DIR has App Container images with their signatures and keys, and discovery pages
+for their names. Prints the URLs of new images."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -54,7 +54,7 @@ def add_prune_options(parser: OptionGroup) -> None:
         type=pod_arguments.whole_number(100_000, "hours"),
         default=24,
         metavar="HOURS",
-        help="with --prune, keep for HOURS hours what is no longer needed (default: 24)",
+        help="with --prune, keep unneeded content for HOURS hours (default: 24)",
     )
 
 

@@ -91,13 +91,7 @@ def make_run_parser(
 
 def _add_container_options(parser: command_line.OptionGroup) -> None:
     """Add the options for the environment of the program."""
-    parser.add_argument(
-        "--stage1",
-        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
-        default="builtin",
-        metavar="NAME",
-        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
-    )
+    pod_arguments.add_stage1_option(parser)
     pod_arguments.add_program_options(parser)
     parser.add_argument(
         "--env-file",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.swarm.tracker import Tracker
 
 _EPILOG = """Seeds the torrents that 'pumice publish --torrent' made in DIR, and those that are next to their
-files as FILE.torrent. New ones are found while it runs. Downloaders find each other with the tracker,
+files as FILE.torrent. It finds new ones while it runs. Clients find each other with the tracker,
 which tracks these torrents only. Stop it with Ctrl-C."""
 _RESCAN_SECONDS = 15
 

@@ -155,7 +155,7 @@ def _add_identity_options(parser: command_line.OptionGroup) -> None:
         "--identities",
         type=Path,
         metavar="FILE",
-        help="with --identity-issuer: read from FILE (YAML) which claims make which user",
+        help="with --identity-issuer: read from FILE (YAML) which claims a user must have",
     )
 
 

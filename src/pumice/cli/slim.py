@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = f"""What stays is what the commands of the image, its tests and its traced runs reach: what files
-are linked with and name, and the modules of interpreters. The rest is shown by directory. --output writes
-a recipe that extends RECIPE and leaves the rest out. It is built first, and the tests of the recipe and
-each --verify must pass; otherwise nothing is written.
+_EPILOG = f"""Files stay that the commands of the image, its tests and its traced runs reach: files that
+they are linked with or name, and the modules of interpreters. All others are listed by directory. --output
+writes a recipe that extends RECIPE and leaves them out. Its image is built first, and the tests of the
+recipe and each --verify must pass; otherwise nothing is written.
 
 {reading.REFERENCES}"""
 _MIN_SHARE = 200

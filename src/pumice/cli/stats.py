@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice stats``."""
     parser = command_line.make_parser(
         "stats",
-        "Show the processor time, memory, traffic and processes of running pods, again and again.",
+        "Show the processor time, memory, traffic and processes of running pods, repeatedly.",
         progress=False,
         examples=("pumice stats --no-stream", "pumice stats --no-stream --format '{{.Name}} {{.Memory}}'"),
     )
@@ -95,9 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         home.close()
         previous: dict[str, Usage] = {}
         while True:
-            states = named or [
-                state for state in pod_store.list_pods(home) if state.state == pod_store.RUNNING
-            ]
+            states = named or [state for state in pod_store.list_pods(home) if state.has_program]
             stats, previous = _measure(_list_apps(states, options.app), previous)
             _write(stats, options)
             if options.no_stream or (named and not stats):

@@ -7,7 +7,7 @@ tags themselves; all are followed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,7 @@ from pumice.registry.reference import is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pumice.formats.oci import Descriptor
 
@@ -48,6 +49,14 @@ class Source(Protocol):
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
         """Return the tags that name one of these digests (see `tagged_digest`), with their manifests."""
+
+
+@runtime_checkable
+class FileSource(Source, Protocol):
+    """A source that downloads some blobs to files, which the store can have without a copy."""
+
+    def download(self, descriptor: Descriptor) -> Path | None:
+        """Return the file of a blob, whose digest was checked; None if it must be opened instead."""
 
 
 class Node(msgspec.Struct, frozen=True):

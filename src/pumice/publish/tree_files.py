@@ -63,9 +63,9 @@ def install_file(scratch: Path, path: Path) -> None:
     with translate_os_errors(str(path)):
         _make_directories(path.parent)
         scratch.chmod(_MODE)
-        _sync(scratch, os.O_RDONLY)
+        files.sync_file(str(scratch))
         scratch.replace(path)
-        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        files.OS.sync_directory(str(path.parent))
 
 
 def link_file(path: Path, alias: Path) -> None:
@@ -83,11 +83,3 @@ def _make_directories(directory: Path) -> None:
     for path in reversed(missing):
         path.mkdir(0o755, exist_ok=True)
         path.chmod(0o755)  # whatever the umask is
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,6 +75,7 @@ class PlanRecorder:
             run.image.blobs is home.blobs
             and _is_named(run.image, self._command.reference, home)
             and run.container.network != "private"
+            and not run.launch.handlers
             and not run.container.listen  # another run may be given the sockets
             and NOTIFY_SOCKET not in run.container.process.environment
             and not self.progress.was_used

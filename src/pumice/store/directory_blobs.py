@@ -25,7 +25,7 @@ from pumice.store import sealed_files
 from pumice.store.stat_cache import BlobStatCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.progress import Progress
@@ -103,6 +103,20 @@ class DirectoryBlobs:
         path = self._scratch + files.scratch_name()
         with translate_os_errors(self._scratch):
             return DirectoryWriter(self, path, self._fs.create(path, 0o444))
+
+    def adopt(self, path: str, digest: Digest) -> None:
+        """Make a file on the same file system the blob ``digest``, without copying it.
+
+        A symbolic link stays in its place. The caller guarantees that the content is right, as for `compose`,
+        and that nobody writes to the file any more.
+        """
+        name = hex_of(digest)
+        with translate_os_errors(path):
+            os.chmod(path, 0o444)
+        self._install_blob(path, lambda: files.sync_file(path), name)
+        with translate_os_errors(path):
+            if not os.path.lexists(path):
+                os.symlink(self._blob_directory + name, path)
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
         """Make ``digest`` readable as the concatenation of ``parts``, which must be present.
@@ -245,13 +259,12 @@ class DirectoryBlobs:
         with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, lines, fs=self._fs, sync=False)
 
-    def _install_blob(self, scratch: str, file: files.NewFile, name: str) -> None:
-        """Turn a temporary file into the blob ``name``."""
+    def _install_blob(self, scratch: str, sync: Callable[[], object], name: str) -> None:
+        """Turn a temporary file, which ``sync`` makes durable, into the blob ``name``."""
         target = self._blob_directory + name
         if self._verify_size(name) is None:
             with translate_os_errors(target):
-                file.sync()
-                file.close()
+                sync()
                 with files.FileLock(self._names_lock):
                     self._fs.rename(scratch, target)
                     self._stat_cache.record(name, os.stat(target))
@@ -356,8 +369,12 @@ class DirectoryWriter:
         digest = self.digest
         if expected is not None and check(expected) != digest:
             raise TrustError(f"the content's digest is {digest}, not {expected}")
-        self._blobs._install_blob(self._path, self._file, hex_of(digest))
+        self._blobs._install_blob(self._path, self._complete, hex_of(digest))
         return digest
+
+    def _complete(self) -> None:
+        self._file.sync()
+        self._file.close()
 
     def __enter__(self) -> DirectoryWriter:
         return self

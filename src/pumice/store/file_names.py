@@ -11,6 +11,7 @@ _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _WORD = _LOWER | {"-"}
 _PLAIN = _LOWER | frozenset("._-")
 _REFERENCE = _PLAIN | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ+~/:")
+_IPV6 = frozenset("0123456789abcdefABCDEF:.")
 _MAX_NAME = 250
 """The longest encoded name in bytes; file systems allow 255."""
 
@@ -26,10 +27,11 @@ def encode_reference(name: str) -> str:
     Everything except lowercase letters, digits and ``._-`` is encoded as ``%xx``, so that names stay
     distinct on file systems that ignore case.
     """
-    components = name.replace(":", "/").split("/")
+    rest = _strip_ipv6_host(name)
+    components = rest.replace(":", "/").split("/")
     if (
-        ":" not in name.rpartition("/")[2]
-        or not _REFERENCE.issuperset(name)
+        ":" not in rest.rpartition("/")[2]
+        or not _REFERENCE.issuperset(rest)
         or any(not _is_component(component) for component in components)
     ):
         raise UsageError(
@@ -40,6 +42,14 @@ def encode_reference(name: str) -> str:
     if len(encoded) > _MAX_NAME:
         raise UsageError(f"the name {name[:40]}... is too long", hint="use a shorter name or version")
     return encoded
+
+
+def _strip_ipv6_host(name: str) -> str:
+    """Return a name without the address at its beginning: ``host`` stands for ``[2001:db8::1]``."""
+    if not name.startswith("["):
+        return name
+    address, bracket, rest = name[1:].partition("]")
+    return f"host{rest}" if bracket and address and _IPV6.issuperset(address) and rest[:1] in ":/" else name
 
 
 def _is_component(component: str) -> bool:

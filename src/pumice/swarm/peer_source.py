@@ -80,6 +80,8 @@ class PeerSource:
         self._directory = directory
         self._progress = progress
         self._session: SwarmSession | None = None
+        self._given_up: set[str] = set()
+        """The blobs that only the registry has."""
         self._lock = threading.Lock()
 
     def document(self, descriptor: Descriptor) -> bytes:
@@ -96,20 +98,32 @@ class PeerSource:
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob. It is downloaded first, from peers and the registry, or else the registry alone."""
+        path = self.download(descriptor)
+        return self._source.open(descriptor) if path is None else path.open("rb")
+
+    def download(self, descriptor: Descriptor) -> Path | None:
+        """Return the file of a blob that has a torrent; None if only the registry can be used."""
+        if descriptor.digest in self._given_up:
+            return None
+        path = self._try_peers(descriptor)
+        if path is None:
+            self._given_up.add(descriptor.digest)
+        return path
+
+    def _try_peers(self, descriptor: Descriptor) -> Path | None:
         torrent_descriptor = self._torrents.get(descriptor.digest)
         read = torrent_descriptor and artifact.read_torrent(self._source, torrent_descriptor, descriptor)
         if not read:
-            return self._source.open(descriptor)
-        torrent, data = read
+            return None
         try:
-            path = self._download(torrent, data, descriptor)
+            path = self._download(*read, descriptor)
         except PumiceError as error:
             self._progress.note(f"cannot download from peers: {error.message}")
-            return self._source.open(descriptor)
+            return None
         if not _has_digest(path, descriptor.digest):
             self._progress.warn("a torrent of the image has other content than the image: using the registry")
-            return self._source.open(descriptor)
-        return path.open("rb")
+            return None
+        return path
 
     def close(self) -> None:
         """Leave the swarms; downloads that are still running fail."""

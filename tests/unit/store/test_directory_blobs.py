@@ -256,3 +256,26 @@ def test_a_part_that_shrinks_while_it_is_read_is_an_error_not_an_end(home: Home)
         os.truncate(path, 10)
         with pytest.raises(OSError, match="ends early"):
             file.read()
+
+
+def test_a_file_becomes_a_blob_without_a_copy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = home.directory("tmp") / "downloaded"
+    path.write_bytes(b"content")
+    inode, name = path.stat().st_ino, of(b"content")
+    home.blobs.adopt(str(path), name)
+    with home.blobs.open(name) as file:
+        assert (file.read(), os.fstat(file.fileno()).st_ino) == (b"content", inode)
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o444
+    assert path.read_bytes() == b"content"  # whoever shares the file still finds it
+    path.unlink()
+    monkeypatch.setattr("pumice.store.directory_blobs.hashlib", None)  # nothing is hashed again
+    assert home.blobs.size(name) == 7
+
+
+def test_a_file_of_a_blob_that_exists_is_left(home: Home) -> None:
+    put(home.blobs, b"content")
+    path = home.directory("tmp") / "downloaded"
+    path.write_bytes(b"content")
+    home.blobs.adopt(str(path), of(b"content"))
+    assert not path.is_symlink()
+    assert home.blobs.verify(of(b"content"))

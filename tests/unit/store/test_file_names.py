@@ -45,6 +45,8 @@ def test_foreign_files_have_no_name(encoded: str) -> None:
         ("hello:1.0", "hello%3a1.0"),
         ("example.com/Hello:1", "example.com%2f%48ello%3a1"),
         ("localhost:5000/a/b:1.0~rc1+b2", "localhost%3a5000%2fa%2fb%3a1.0%7erc1%2bb2"),
+        ("[2001:db8::1]:5000/a:1", "%5b2001%3adb8%3a%3a1%5d%3a5000%2fa%3a1"),
+        ("[::1]/a:1", "%5b%3a%3a1%5d%2fa%3a1"),
     ],
 )
 def test_encodings_are_as_documented(name: str, encoded: str) -> None:
@@ -56,6 +58,12 @@ def test_encodings_are_as_documented(name: str, encoded: str) -> None:
     [
         "",
         "hello",
+        "[::1]/a",
+        "[::1]a:1",
+        "[::1",
+        "[]/a:1",
+        "[../x]/a:1",
+        "[::1]//a:1",
         "a/b",
         ":1",
         "a:",

@@ -71,9 +71,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _read_metadata(state: PodState) -> PodMetadata:
     from pumice.runtime.metadata import records
-    from pumice.runtime.pods import pod_store
 
-    if state.state != pod_store.RUNNING:
+    if not state.has_program:
         raise PodError(f"the pod {state.pod.name} is not running (it is {state.state})")
     pod = records.read_metadata(state.directory)
     if pod is None:

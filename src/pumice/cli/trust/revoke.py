@@ -18,7 +18,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "revoke",
         run,
-        "reject a key everywhere, whatever the rules say",
+        "reject a key everywhere, regardless of the rules",
         examples=("pumice trust revoke 5e5ba22c --reason 'laptop stolen'",),
     )
     action.add_argument("rule", metavar="FINGERPRINT", help="fingerprint of the key, or its beginning")

@@ -277,6 +277,13 @@ class _StoreWriter:
         return "sent"
 
     def _copy(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> None:
+        from pumice.image.graph import FileSource
+
+        file_source = source if isinstance(source, FileSource) else None
+        if file_source is not None and (path := file_source.download(blob)) is not None:
+            self._home.blobs.adopt(str(path), blob.digest)
+            task.advance(blob.size)
+            return
         with self._home.blobs.writer() as writer, source.open(blob) as file:
             remaining = blob.size
             while remaining > 0 and (data := file.read(min(_CHUNK, remaining))):

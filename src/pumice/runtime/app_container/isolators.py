@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 Effect = Literal["enforced", "modified", "ignored"]
 
-_ABSENT = {
-    appc.BLOCK_BANDWIDTH: "Pumice does not limit block devices",
-    appc.BLOCK_OPERATIONS: "Pumice does not limit block devices",
-    appc.NETWORK_BANDWIDTH: "Pumice does not limit networks",
-}
-_NOT_FOR_IMAGES = "MKNOD"  # without a user namespace, it makes nodes of the machine's disks
 _THOUSANDTHS = 1000
+_LIMITS = {
+    appc.CPU: ("cpus", _THOUSANDTHS),
+    appc.MEMORY: ("memory", 1),
+    appc.BLOCK_BANDWIDTH: ("block_bandwidth", 1),
+    appc.BLOCK_OPERATIONS: ("block_operations", 1),
+}
+"""The field of `Limits` for a resource, and how many of its units the isolator's unit has."""
+_NOT_FOR_IMAGES = "MKNOD"  # without a user namespace, it makes nodes of the machine's disks
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -78,30 +80,27 @@ def bound_by_pod(plan: IsolatorPlan, isolators: Sequence[Isolator], directory: P
         return plan
     pod = apply_isolators(isolators, Isolation(), directory, from_image=False)
     own, bound = plan.isolation, pod.isolation
+    # The kernel refuses a larger share of the processors than that of the group above.
     limits = msgspec.structs.replace(
         own.limits,
-        cpus=_smaller(own.limits.cpus, bound.limits.cpus),
-        memory=_smaller(own.limits.memory, bound.limits.memory),
+        cpus=_bound(own.limits.cpus, bound.limits.cpus),
+        memory=_bound(own.limits.memory, bound.limits.memory),
     )
     isolation = msgspec.structs.replace(
         own,
         limits=limits,
+        pod_limits=msgspec.structs.replace(bound.limits, pids=0),
+        pod_network_bandwidth=bound.network_bandwidth,
         selinux=own.selinux or bound.selinux,
         apparmor=own.apparmor or bound.apparmor,
         sysctls=(*bound.sysctls, *own.sysctls),
     )
-    outcomes = [
-        Outcome(each.isolator, "modified", "each app has this limit, not the pod as a whole")
-        if each.isolator in (appc.CPU, appc.MEMORY) and each.effect == "enforced"
-        else each
-        for each in pod.outcomes
-    ]
-    return IsolatorPlan(isolation, (*outcomes, *plan.outcomes))
+    return IsolatorPlan(isolation, (*pod.outcomes, *plan.outcomes))
 
 
-def _smaller(first: int, second: int) -> int:
-    """Return the smaller limit; 0 is none."""
-    return min(first, second) if first and second else first or second
+def _bound(limit: int, bound: int) -> int:
+    """Return a limit of an app within that of its pod; 0 is none."""
+    return min(limit, bound) if bound else limit
 
 
 def _is_chosen(chosen: Isolation, changes: dict[str, object]) -> bool:
@@ -126,7 +125,7 @@ def _translate(
 ) -> tuple[dict[str, object], Outcome]:
     """Return the changed fields of an isolation, and what became of the isolator."""
     match value:
-        case Resource() if isolator.name in (appc.CPU, appc.MEMORY):
+        case Resource():
             return _translate_resource(isolator, value)
         case Capabilities():
             return _translate_capabilities(isolator.name, value, from_image=from_image)
@@ -137,7 +136,7 @@ def _translate(
     changes = _translate_setting(isolator.name, value, isolation)
     if changes:
         return changes, Outcome(isolator.name, "enforced")
-    return {}, Outcome(isolator.name, "ignored", _ABSENT.get(isolator.name, "Pumice does not know it"))
+    return {}, Outcome(isolator.name, "ignored", "Pumice does not know it")
 
 
 def _refuse(name: str, value: Value | None) -> Outcome | None:
@@ -171,7 +170,9 @@ def _translate_resource(isolator: Isolator, value: Resource) -> tuple[dict[str, 
     reserves = isolator.value.get("request") is not None
     if value.limit is None or value.limit <= 0:
         return {}, Outcome(name, "ignored", "it has no limit, and Pumice reserves nothing")
-    field, unit = ("cpus", _THOUSANDTHS) if name == appc.CPU else ("memory", 1)
+    if name == appc.NETWORK_BANDWIDTH:
+        return {"network_bandwidth": max(1, int(value.limit))}, Outcome(name, "enforced")
+    field, unit = _LIMITS[name]
     changes: dict[str, object] = {"limits": {field: max(1, int(value.limit * unit))}}
     if reserves:
         return changes, Outcome(name, "modified", "the limit is enforced, and nothing is reserved")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.runtime.isolation.model import DEFAULT_PIDS, Limits
+from pumice.runtime.isolation.model import DEFAULT_PIDS, UNLIMITED, Limits
 from pumice.runtime.launch.control_groups import SUPERVISOR, remove_abandoned
 from pumice.runtime.launch.model import GroupPlan
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PARENT = "pumice"
 _PERIOD = 100_000
+_BLOCK, _BLOCK_V1 = "io", "blkio"
+"""The controller of block devices in version 2, which stands for both, and in version 1."""
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
@@ -34,18 +36,20 @@ class Hierarchy(msgspec.Struct, frozen=True):
     mount_point: Path
 
 
-def plan_groups(limits: Limits) -> tuple[GroupPlan, ...]:
-    """Return the control groups for ``limits``; raises SandboxError if this machine cannot have one of them.
+def plan_groups(limits: Limits, pod_limits: Limits = UNLIMITED) -> tuple[GroupPlan, ...]:
+    """Return the control groups for the limits of a container and of its pod.
 
-    Where only the default limits apply and cannot be set, there are none.
+    Raises SandboxError if this machine cannot have one of them. Where only the default limits apply and
+    cannot be set, there are none.
     """
-    if limits == Limits(pids=0):
+    if limits == pod_limits == UNLIMITED:
         return ()
     hierarchies = find_hierarchies()
-    missing = set(_needed(limits)) - {name for item in hierarchies for name in item.controllers}
+    needed = {*_needed(limits), *_needed(pod_limits)}
+    missing = needed - {name for item in hierarchies for name in item.controllers}
     if not missing:
-        return tuple(_plan(limits, hierarchies))
-    if limits == Limits():
+        return tuple(_plan(limits, pod_limits, hierarchies))
+    if not are_required(limits, pod_limits):
         return ()
     raise SandboxError(
         "cannot limit the container with control groups: there is no control group for"
@@ -54,9 +58,9 @@ def plan_groups(limits: Limits) -> tuple[GroupPlan, ...]:
     )
 
 
-def are_required(limits: Limits) -> bool:
+def are_required(limits: Limits, pod_limits: Limits = UNLIMITED) -> bool:
     """Return whether it is an error that the groups of `plan_groups` cannot be created."""
-    return limits != Limits()
+    return limits != Limits() or pod_limits != UNLIMITED
 
 
 def find_obstacle(limits: Limits) -> str:
@@ -66,7 +70,9 @@ def find_obstacle(limits: Limits) -> str:
         usable = [hierarchy for hierarchy in hierarchies if controller in hierarchy.controllers]
         if not usable:
             return f"this machine has no control group for {controller}"
-        parent = _parent(usable[0])
+        if controller == _BLOCK and not list_block_devices():
+            return "this machine has no block devices"
+        parent = find_parent(usable[0])
         existing = parent if parent.exists() else parent.parent
         if not os.access(existing, os.W_OK):
             return f"you may not create control groups in {existing}"
@@ -75,25 +81,34 @@ def find_obstacle(limits: Limits) -> str:
 
 def _needed(limits: Limits) -> list[str]:
     pids = DEFAULT_PIDS if limits.pids is None else limits.pids
-    wanted = {"memory": limits.memory, "cpu": limits.cpus or limits.cpu_shares, "pids": pids}
+    blocks = limits.block_bandwidth or limits.block_operations
+    wanted = {"memory": limits.memory, "cpu": limits.cpus or limits.cpu_shares, "pids": pids, _BLOCK: blocks}
     return [controller for controller, limit in wanted.items() if limit]
 
 
-def _plan(limits: Limits, hierarchies: list[Hierarchy]) -> Iterator[GroupPlan]:
+def _plan(limits: Limits, pod_limits: Limits, hierarchies: list[Hierarchy]) -> Iterator[GroupPlan]:
+    needed = dict.fromkeys((*_needed(limits), *_needed(pod_limits)))
     for hierarchy in hierarchies:
-        controllers = [name for name in _needed(limits) if name in hierarchy.controllers]
+        controllers = [name for name in needed if name in hierarchy.controllers]
         if controllers:
-            parent = _parent(hierarchy)
+            parent = find_parent(hierarchy)
             top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
-            settings = tuple(_settings(limits, hierarchy.version, controllers))
-            yield GroupPlan(hierarchy.version, str(parent), str(top), controllers, settings)
+            settings, pod_settings = (
+                tuple(_settings(each, hierarchy.version, hierarchy.controllers))
+                for each in (limits, pod_limits)
+            )
+            where = (hierarchy.version, str(parent), str(top))
+            yield GroupPlan(*where, controllers, settings, pod_settings)
 
 
-def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[tuple[str, str]]:
+def _settings(limits: Limits, version: int, available: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield files of a group and what is written to them."""
     pids = DEFAULT_PIDS if limits.pids is None else limits.pids
+    controllers = available.intersection(_needed(limits))
     if "pids" in controllers:
         yield "pids.max", str(pids)
+    if _BLOCK in controllers:
+        yield from _block_settings(limits, version)
     if "memory" in controllers and version == 1:
         yield "memory.limit_in_bytes", str(limits.memory)
         yield "memory.memsw.limit_in_bytes", str(limits.memory)
@@ -114,7 +129,37 @@ def _settings(limits: Limits, version: int, controllers: list[str]) -> Iterator[
         yield "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142)
 
 
-def _parent(hierarchy: Hierarchy) -> Path:
+def _block_settings(limits: Limits, version: int) -> Iterator[tuple[str, str]]:
+    """Yield the limits of each block device, which the kernel takes one at a time."""
+    numbers = {"bps": limits.block_bandwidth, "iops": limits.block_operations}
+    chosen = {unit: number for unit, number in numbers.items() if number}
+    for device in list_block_devices():
+        if version == 2:
+            words = [f"{way}{unit}={number}" for unit, number in chosen.items() for way in "rw"]
+            yield "io.max", f"{device} {' '.join(words)}"
+            continue
+        for unit, number in chosen.items():
+            for way in ("read", "write"):
+                yield f"blkio.throttle.{way}_{unit}_device", f"{device} {number}"
+
+
+def list_block_devices(system: Path = Path("/sys/block")) -> list[str]:
+    """Return the numbers, such as ``8:0``, of all disks that have a size; they include their partitions."""
+    devices = []
+    with suppress(OSError):
+        for directory in sorted(system.iterdir()):
+            with suppress(OSError, ValueError):
+                if int((directory / "size").read_text()):
+                    devices.append((directory / "dev").read_text().strip())
+    return devices
+
+
+def limits_buffered_writes() -> bool:
+    """Return whether limits of block devices also count for writes that the kernel delays."""
+    return any(item.version == 2 and _BLOCK in item.controllers for item in find_hierarchies())
+
+
+def find_parent(hierarchy: Hierarchy) -> Path:
     """Return the group of which those of containers are children.
 
     Root uses the top of version 2, because a group with processes, such as that of a session, cannot have
@@ -129,17 +174,20 @@ def _parent(hierarchy: Hierarchy) -> Path:
 def remove_all_abandoned() -> None:
     """Remove the abandoned groups of all hierarchies, and their parents if nothing else is in them."""
     for hierarchy in find_hierarchies():
-        parent = _parent(hierarchy)
+        parent = find_parent(hierarchy)
         if remove_abandoned(str(parent)):
             with suppress(OSError):
                 parent.rmdir()
 
 
-def find_hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:
-    """Return the hierarchies that are mounted and visible to this process."""
+def find_hierarchies(proc: Path = Path("/proc/self"), viewer: Path | None = None) -> list[Hierarchy]:
+    """Return the hierarchies that are mounted, with the groups of a process.
+
+    The process has the directory ``proc`` in /proc; the mounts are those that ``viewer`` sees, else its own.
+    """
     own = _read_own_groups(proc / "cgroup")
     hierarchies = []
-    with suppress(OSError), (proc / "mountinfo").open(errors="surrogateescape") as file:
+    with suppress(OSError), ((viewer or proc) / "mountinfo").open(errors="surrogateescape") as file:
         for line in file:
             fields = line.split(" ")
             kind, options = fields[fields.index("-") + 1], fields[-1].strip().split(",")
@@ -155,7 +203,8 @@ def find_hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:
             controllers = frozenset(option for option in options if option in own)
             for controller in list(controllers)[:1]:
                 group = _below(mount_point, fields[3], own[controller])
-                hierarchies.append(Hierarchy(1, controllers, group, mount_point))
+                names = frozenset(_BLOCK if name == _BLOCK_V1 else name for name in controllers)
+                hierarchies.append(Hierarchy(1, names, group, mount_point))
     return hierarchies
 
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
+from pumice.runtime.guest import sharing
 from pumice.runtime.isolation import control_groups, isolators
 from pumice.runtime.isolation.isolators import Complaint
-from pumice.runtime.isolation.model import Isolation, Limits, Rlimit
+from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from pumice.progress import Progress
     from pumice.runtime.container import Container
+    from pumice.runtime.isolation.isolators import Effect
 
 _CAP_SYS_RESOURCE = 24
 
@@ -26,15 +30,27 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
     """Return the container as it can run here, and report unsupported isolators; see `isolators.report`."""
     unsupported = isolators.find_complaints(container, backend)
     if backend == "kvm":
+        if sharing.find_server(container):
+            unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
+    container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
 
 
+def _without_ignored(container: Container, options: AbstractSet[str]) -> Container:
+    """Return the container without what would have an effect although it is ignored."""
+    if "--pid pod" in options:
+        container = msgspec.structs.replace(container, pod_pids=False)
+    if options & {"socketActivated", "socketActivated with --pid pod"}:
+        container = msgspec.structs.replace(container, listen=())
+    return container
+
+
 def _size_machine(container: Container) -> Container:
     """Return the container with its limits as the size of a virtual machine instead of control groups."""
-    isolation = msgspec.structs.replace(container.isolation, limits=Limits(pids=0))
+    isolation = msgspec.structs.replace(container.isolation, limits=UNLIMITED)
     return msgspec.structs.replace(container, isolation=isolation, machine=container.isolation.limits)
 
 
@@ -49,8 +65,11 @@ def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:
     if isolation.selinux and not Path("/sys/fs/selinux/enforce").exists():
         complaints.append(Complaint("--security-opt label=", "ignored", "SELinux is not enabled here"))
         isolation = msgspec.structs.replace(isolation, selinux="")
-    if isolation.limits != Limits(pids=isolation.limits.pids) or isolation.limits.pids:
-        isolation = _fit_limits(isolation, complaints)
+    isolation = msgspec.structs.replace(
+        isolation,
+        limits=_fit_limits(isolation.limits, Limits(), "", complaints),
+        pod_limits=_fit_limits(isolation.pod_limits, UNLIMITED, " of the pod", complaints),
+    )
     if not _has_capability(_CAP_SYS_RESOURCE):
         rlimits = tuple(_fit_rlimit(limit, complaints) for limit in isolation.rlimits)
         isolation = msgspec.structs.replace(
@@ -59,20 +78,42 @@ def fit_isolation(isolation: Isolation) -> tuple[Isolation, list[Complaint]]:
     return isolation, complaints
 
 
-def _fit_limits(isolation: Isolation, complaints: list[Complaint]) -> Isolation:
-    """Return the isolation without the limits that control groups cannot have here."""
-    limits = isolation.limits
-    obstacle = control_groups.find_obstacle(limits)
-    if not obstacle:
-        return isolation
-    options = {
-        "--memory": limits.memory,
-        "--cpus": limits.cpus,
-        "--cpu-shares": limits.cpu_shares,
-        "--pids-limit": limits.pids,
-    }
-    complaints += [Complaint(option, "ignored", obstacle) for option, limit in options.items() if limit]
-    return msgspec.structs.replace(isolation, limits=Limits())
+_OPTIONS = {
+    "memory": "--memory",
+    "cpus": "--cpus",
+    "cpu_shares": "--cpu-shares",
+    "pids": "--pids-limit",
+}
+_BLOCK_ISOLATORS = {
+    "block_bandwidth": "the isolator resource/block-bandwidth",
+    "block_operations": "the isolator resource/block-iops",
+}
+
+
+def _fit_limits(limits: Limits, default: Limits, suffix: str, complaints: list[Complaint]) -> Limits:
+    """Return the limits that control groups can have here; ``suffix`` follows the names of the others."""
+    chosen_blocks = {field: number for field in _BLOCK_ISOLATORS if (number := getattr(limits, field))}
+    blocks = msgspec.structs.replace(UNLIMITED, **chosen_blocks)
+    limits = msgspec.structs.replace(limits, **dict.fromkeys(_BLOCK_ISOLATORS, 0))
+    names = {**_OPTIONS, **_BLOCK_ISOLATORS}
+
+    def complain(refused: Limits, effect: Effect, reason: str) -> None:
+        for field, name in names.items():
+            if getattr(refused, field):
+                complaints.append(Complaint(f"{name}{suffix}", effect, reason))
+
+    if limits not in (default, UNLIMITED) and (obstacle := control_groups.find_obstacle(limits)):
+        complain(limits, "ignored", obstacle)
+        limits = default
+    if not chosen_blocks:
+        return limits
+    if obstacle := control_groups.find_obstacle(blocks):
+        complain(blocks, "ignored", obstacle)
+        return limits
+    if not control_groups.limits_buffered_writes():
+        reason = "control groups of version 1 do not limit writes that the kernel delays"
+        complain(blocks, "modified", reason)
+    return msgspec.structs.replace(limits, **chosen_blocks)
 
 
 def _fit_rlimit(limit: Rlimit, complaints: list[Complaint]) -> Rlimit:

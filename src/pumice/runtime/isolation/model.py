@@ -48,13 +48,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of control groups; 0 is no limit.
 
     ``memory`` is in bytes and includes swap. ``cpus`` is in thousandths of a processor. ``pids`` is None if
-    the user asked for nothing; then `DEFAULT_PIDS` applies where control groups can be used.
+    the user asked for nothing; then `DEFAULT_PIDS` applies where control groups can be used. On each block
+    device, reads and writes can each have ``block_bandwidth`` bytes and ``block_operations`` a second.
     """
 
     memory: int = 0
     cpus: int = 0
     cpu_shares: int = 0
     pids: int | None = None
+    block_bandwidth: int = 0
+    block_operations: int = 0
+
+
+UNLIMITED = Limits(pids=0)
 
 
 class Isolation(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +70,9 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     users other than root get as well. ``seccomp`` is `DEFAULT_SECCOMP`, `UNCONFINED` or the path of a
     profile; with ``exact_filter``, it applies to the program only, and may allow less than its start needs.
     ``unmasked`` are paths that are not hidden or read-only, ``("ALL",)`` for all.
+
+    ``pod_limits`` are those of all apps of the pod together. The network can send, and receive,
+    ``network_bandwidth`` bytes a second, that of the pod ``pod_network_bandwidth``; 0 is no limit.
     """
 
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
@@ -82,3 +91,6 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     selinux: str = ""
     unmasked: tuple[str, ...] = ()
     user_namespace: UserNamespace = "host"
+    pod_limits: Limits = UNLIMITED
+    network_bandwidth: int = 0
+    pod_network_bandwidth: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SANDBOX, BWRAP, BUNDLE, MACHINE = "sandbox", "bwrap", "bundle", "machine"
 """The kinds of launches: the built-in sandbox, bubblewrap, an engine that runs OCI bundles, and qemu."""
@@ -16,10 +16,10 @@ class GroupPlan:
     """A control group to create.
 
     It becomes a child of the group ``parent``, whose highest ancestor that belongs to us is ``top``;
-    ``settings`` are files and what is written to them.
+    ``settings`` are files and what is written to them, ``pod_settings`` those of the group of its pod.
     """
 
-    __slots__ = ("controllers", "parent", "settings", "top", "version")
+    __slots__ = ("controllers", "parent", "pod_settings", "settings", "top", "version")
 
     def __init__(
         self,
@@ -28,12 +28,14 @@ class GroupPlan:
         top: str,
         controllers: Sequence[str],
         settings: Sequence[tuple[str, str]],
+        pod_settings: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.version = version
         self.parent = parent
         self.top = top
         self.controllers = tuple(controllers)
         self.settings = tuple(settings)
+        self.pod_settings = tuple(pod_settings)
 
 
 class Launch:
@@ -43,11 +45,15 @@ class Launch:
     its arguments, after the engine that executes it, if there is one. ``filter`` is the compiled filter of
     system calls, empty for none. ``settings`` are the options of bwrap, the ``config.json`` of a bundle or
     the files of a machine, whose ``program`` has the kernel and the options of qemu.
-    ``inherited`` are descriptors of this process that the program gets.
+    ``inherited`` are descriptors of this process that the program gets. ``handlers`` are the launches of
+    programs that an engine runs in the same root: ``pre-start`` and ``post-stop``.
     With ``needs_groups``, the user asked for limits, and it is an error if ``groups`` cannot be created.
     """
 
-    __slots__ = ("filter", "groups", "inherited", "kind", "needs_groups", "options", "program", "settings")
+    __slots__ = (
+        *("filter", "groups", "handlers", "inherited"),
+        *("kind", "needs_groups", "options", "program", "settings"),
+    )
 
     def __init__(
         self,
@@ -60,6 +66,7 @@ class Launch:
         groups: Sequence[GroupPlan] = (),
         needs_groups: bool = False,
         inherited: Sequence[int] = (),
+        handlers: Mapping[str, Launch] | None = None,
     ) -> None:
         self.kind = kind
         self.options = tuple(options)
@@ -69,6 +76,7 @@ class Launch:
         self.groups = tuple(groups)
         self.needs_groups = needs_groups
         self.inherited = tuple(inherited)
+        self.handlers = dict(handlers or {})
 
 
 class Start:

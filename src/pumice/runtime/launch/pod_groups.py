@@ -50,6 +50,8 @@ def _create(group: ControlGroup, launches: Mapping[str, Launch], directories: di
         group.add(pod)
         if version == 2:
             enable_controllers(GroupPlan(version, pod, top, controllers, ()))
+        for file, value in dict.fromkeys(setting for plan in siblings for setting in plan.pod_settings):
+            write_setting(f"{pod}/{file}", value)
         for name, launch in launches.items():
             directory = f"{pod}/{name}"
             os.mkdir(directory, 0o755)

@@ -8,10 +8,9 @@ at a port of the machine's loopback address.
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -46,6 +45,14 @@ _RELAY = str(Path(relay.__file__).with_name("__main__.py"))
 _IDLE_SECONDS = 600
 
 
+class RelaySockets(NamedTuple):
+    """The relay of a pod: its command, its listening sockets, and where one more comes from."""
+
+    channel: int
+    listeners: tuple[int, ...]
+    command: tuple[str, ...]
+
+
 class Registration:
     """The metadata access of one pod that is being started; `close` it when the pod runs or has failed."""
 
@@ -54,6 +61,7 @@ class Registration:
         self._home = home
         self._pod = pod
         self._directory = home / "pods" / pod.id
+        self._service_command = service_command(home, _IDLE_SECONDS)
         self._channel, self._relay_channel = socket.socketpair()
         self._handshake: Handshake | None = None
         self._listener: socket.socket | None = None
@@ -131,25 +139,26 @@ class Registration:
         )
         return {records.FILE: records.encode_metadata(pod)}
 
-    def start(self, reasons: int) -> None:
-        """Start the relay, and the service if it does not run; the directory of the pod exists and is locked.
+    def open_relay(self) -> RelaySockets:
+        """Return the relay, for the supervisor of the pod, whose directory exists and is locked.
 
-        Another process writes the reason of a later failure to ``reasons``. Raises StoreError and
-        SandboxError.
+        The caller closes the descriptors. Raises StoreError.
         """
-        command = service_command(self._home, _IDLE_SECONDS)
         path = self._directory / records.SOCKET
         with translate_os_errors(path):
-            listener = service.listen_unix(str(path), 0o666)
-        with listener:
-            listeners = (listener, *((self._listener,) if self._listener else ()))
-            process = spawn_relay(
-                (str(self._home), self._pod.id), self._directory, self._relay_channel, listeners, command
-            )
-            process.returncode = 0  # it outlives this process
-        self._relay_channel.close()
+            listeners = [service.listen_unix(str(path), 0o666).detach()]
+        if self._listener is not None:
+            listeners.append(self._listener.detach())
+        command = relay_command(self._home, self._pod.id, self._directory, self._service_command)
+        return RelaySockets(self._relay_channel.detach(), tuple(listeners), command)
+
+    def start(self, reasons: int) -> None:
+        """Start the service if it does not run, and connect the network of the pod when it exists.
+
+        Another process writes the reason of a later failure to ``reasons``. Raises SandboxError.
+        """
         try:
-            connect_to_service(str(self._home), command).close()
+            connect_to_service(str(self._home), self._service_command).close()
         except OSError:
             raise SandboxError(
                 "the metadata service does not start", hint="run 'pumice metadata-service' to see why"
@@ -192,30 +201,9 @@ def _listen_on_loopback() -> socket.socket:
         raise SandboxError(f"cannot listen on 127.0.0.1: {(error.strerror or 'error').lower()}") from None
 
 
-def spawn_relay(
-    pod: tuple[str, str],
-    directory: Path,
-    channel: socket.socket,
-    listeners: Sequence[socket.socket],
-    service_command: Sequence[str],
-) -> subprocess.Popen[bytes]:
-    """Start the relay of a pod, which outlives this process; ``channel`` is as in `relay.main`.
-
-    ``pod`` is the directory of the store, and the UUID of the pod.
-    """
-    descriptors = [channel.fileno(), *(listener.fileno() for listener in listeners)]
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-I", "-S", _RELAY, *pod, str(directory)),
-            *map(str, descriptors),
-            "--",
-            *service_command,
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        env={},
-        cwd="/",
-        start_new_session=True,
-    )
+def relay_command(
+    home: Path, pod_id: str, directory: Path, service_command: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the command of a pod's relay, without the descriptors of its listeners before ``--``."""
+    relay_words = (sys.executable, "-I", "-S", _RELAY, str(home), pod_id, str(directory))
+    return (*relay_words, "--", *service_command)

@@ -26,6 +26,8 @@ def collect_pods(home: Home, grace_seconds: float, now: float | None = None) -> 
     cutoff = (time.time() if now is None else now) - grace_seconds
     count = 0
     for state in pod_store.list_pods(home):
+        if state.state == pod_store.EXITED:
+            pod_store.thaw_remains(state.directory)
         is_idle = state.state in (pod_store.EXITED, pod_store.CREATED, pod_store.PREPARED)
         if is_idle and _last_change(state) <= cutoff:
             count += pod_store.remove_pod(home, state)

@@ -42,14 +42,15 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
     """Run a program in the container of a pod, with this process's streams, and return its exit code.
 
     It has the capabilities, the filter of system calls, the namespaces and the control groups of the pod's
-    own program. Raises PodError if the pod does not run, UsageError and ImageError for an invalid request,
-    and SandboxError if the program cannot be started.
+    own program. Raises PodError if the pod does not run or is paused, UsageError and ImageError for an
+    invalid request, and SandboxError if the program cannot be started.
     """
     if state.pod.stage1 == "kvm":
         raise PodError(
             f"cannot run a program in the virtual machine of the pod {state.pod.name}",
             hint="use another --stage1 for a pod that needs exec",
         )
+    processes.require_unpaused(state)
     plan = read_plan(state)
     with processes.open_program(state) as program:
         filters = _open_filter(state)

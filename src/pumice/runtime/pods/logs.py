@@ -127,7 +127,7 @@ def _follow(directory: Path, log: BinaryIO) -> Iterator[LogLine]:
     pending = b""
     while True:
         state = pod_store.read_pod(directory)
-        has_ended = state is None or state.state not in (pod_store.RUNNING, pod_store.STARTING)
+        has_ended = state is None or not (state.has_program or state.state == pod_store.STARTING)
         while data := log.readline(_MAX_LINE):
             pending += data
             if pending.endswith(b"\n"):

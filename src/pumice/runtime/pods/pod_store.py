@@ -6,7 +6,7 @@ exclusive flock(2) on the directory, which the kernel releases when that process
 | ``ended`` | lock | ``started`` | state |
 |---|---|---|---|
 | yes | any | any | exited |
-| no | held | yes | running |
+| no | held | yes | running; paused if `paused` names a control group that is frozen |
 | no | held | no | starting |
 | no | free | yes | exited: the supervisor was killed, or the machine was restarted |
 | no | free | no | created; prepared if the file ``prepared`` exists |
@@ -29,9 +29,9 @@ from pumice import files
 from pumice.errors import PodError, StoreError, UsageError
 from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
-from pumice.runtime.pods import pod_lock
+from pumice.runtime.pods import freezer, pod_lock
 from pumice.runtime.pods.records import Ended, Health, Pod, Started
-from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.pods.supervisor import frozen, pod_files
 from pumice.runtime.stage1 import bundles
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 CREATED, PREPARED, STARTING, RUNNING, EXITED = "created", "prepared", "starting", "running", "exited"
 """The states of a pod, in their order."""
+PAUSED = "paused"
+"""The state of a running pod whose processes are frozen; of several apps, those of all that run."""
 PLAN = "plan"
 """The file with the options of the sandbox, in the format of `sandbox.argument_codec`."""
 MARK_OF_PREPARED = "prepared"
@@ -91,6 +93,11 @@ class PodState(msgspec.Struct, frozen=True):
     started: Started | None = None
     ended: Ended | None = None
     health: Health | None = None
+
+    @property
+    def has_program(self) -> bool:
+        """Return whether the pod runs, paused or not."""
+        return self.state in (RUNNING, PAUSED)
 
 
 def new_id() -> str:
@@ -243,12 +250,21 @@ def read_pod(directory: Path) -> PodState | None:
     if ended:
         state = EXITED
     elif is_locked:
-        state = RUNNING if started else STARTING
+        state = STARTING if not started else PAUSED if _is_paused(directory, pod) else RUNNING
     elif started:
         state, ended = EXITED, _explain_end(started)
     else:
         state = PREPARED if (directory / MARK_OF_PREPARED).exists() else CREATED
     return PodState(directory, pod, state, started, ended, health)
+
+
+def _is_paused(directory: Path, pod: Pod) -> bool:
+    if not pod.apps:
+        return frozen.is_paused(str(directory / frozen.NAME))
+    if not any((directory / APPS / name / frozen.NAME).exists() for name in pod.apps):
+        return False
+    states = {app.state for name in pod.apps if (app := read_pod(directory / APPS / name))}
+    return PAUSED in states and RUNNING not in states
 
 
 def _explain_end(started: Started) -> Ended:
@@ -303,10 +319,19 @@ def remove_pod(home: Home, state: PodState) -> bool:
     with lock_pod(state.directory) as descriptor:
         if descriptor is None:
             return False
+        thaw_remains(state.directory)
         bundles.remove_stale_bundles(state.directory)
         with translate_os_errors(state.directory):
             pod_files.remove_directory(str(state.directory), str(trash))
     return True
+
+
+def thaw_remains(directory: Path) -> None:
+    """Thaw what is left of a pod whose supervisor was killed: frozen processes do not end (version 1)."""
+    for app in (directory, *sorted((directory / APPS).glob("*"))):
+        if (app / frozen.NAME).exists():
+            with suppress(OSError):
+                freezer.thaw(app / frozen.NAME)
 
 
 def rename_pod(home: Home, state: PodState, name: str) -> None:

@@ -41,7 +41,7 @@ def list_processes(state: PodState, app: str | None = None) -> list[ListedProces
     apps = [pod_store.find_app(state, app)] if app else pod_store.read_apps(state)
     if not app:
         processes.require_running(state)
-        apps = [running for running in apps if running.state == pod_store.RUNNING]
+        apps = [running for running in apps if running.has_program]
     listed = []
     for running in apps:
         for process in processes.list_container_processes(running):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pumice.errors import PodError
-from pumice.runtime.pods import pod_store, processes
+from pumice.runtime.pods import pausing, pod_store, processes
 
 if TYPE_CHECKING:
     from pumice.runtime.pods.pod_store import PodState
@@ -21,10 +21,11 @@ _KILL_SECONDS = 10
 def stop_pod(state: PodState, seconds: float = STOP_SECONDS) -> bool:
     """Ask the program of a pod to end with its stop signal, and kill it after ``seconds``.
 
-    Return False if it did not run. Raises PodError if it cannot be ended.
+    Return False if it did not run. Raises PodError if it is paused, or cannot be ended.
     """
-    if state.state != pod_store.RUNNING:
+    if not state.has_program:
         return False
+    processes.require_unpaused(state)
     try:
         if state.pod.apps:
             processes.ask_to_stop(state)
@@ -45,7 +46,7 @@ def kill_pod(state: PodState) -> None:
     with suppress(PodError):
         if state.pod.apps:
             processes.ask_to_stop(state)  # so that no more apps are started
-        processes.send_signal(state, signal.SIGKILL)
+        pausing.send_signal(state, signal.SIGKILL)
     if processes.wait_until_ended(state, _KILL_SECONDS) or state.started is None:
         return
     with processes.open_main_process(state) as process:
@@ -56,11 +57,13 @@ def kill_pod(state: PodState) -> None:
 
 def remove_pod(home: Home, state: PodState, *, force: bool = False) -> None:
     """Remove a pod; ``force`` ends it first. Raises PodError if it runs."""
-    if force and state.state == pod_store.RUNNING:
+    if force and state.has_program:
         kill_pod(state)
     if pod_store.remove_pod(home, state) or not os.path.lexists(state.directory):
         return
+    is_paused = state.state == pod_store.PAUSED
+    first = "resume it with 'pumice unpause" if is_paused else "stop it with 'pumice stop"
     raise PodError(
-        f"the pod {state.pod.name} is running",
-        hint=f"stop it with 'pumice stop {state.pod.name}', or pass --force",
+        f"the pod {state.pod.name} is {'paused' if is_paused else 'running'}",
+        hint=f"{first} {state.pod.name}', or pass --force",
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
+    from pumice.runtime.metadata.registration import RelaySockets
     from pumice.runtime.pods.pod_store import PodContent
     from pumice.runtime.pods.records import HealthCheck, Pod
 
@@ -78,6 +79,15 @@ class Supervision:
             *("--sandbox", str(len(words)), *words),
         ]
 
+    def add_relay(self, relay: RelaySockets) -> None:
+        """Add the relay to the metadata service, whose descriptors now belong to this object."""
+        self._closed += [relay.channel, *relay.listeners]
+        self._pod += [
+            *("--relay", str(relay.channel)),
+            *(word for listener in relay.listeners for word in ("--relay-listener", str(listener))),
+            *("--relay-command", str(len(relay.command)), *relay.command),
+        ]
+
     def add_app(
         self,
         launch: Launch,
@@ -103,7 +113,7 @@ class Supervision:
             *self._inherit((arguments, *start.descriptors)),
             *(word for path in directories for word in ("--cgroup", path)),
             *("--depth", str(processes.namespace_depth(pod))),
-            *(("--init",) if processes.has_init(pod) else ()),
+            *("--generations", str(processes.count_generations(pod))),
             *_stream_options(pod),
             *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
             *(word for dependency in pod.after for word in ("--after", dependency.app, dependency.condition)),
@@ -169,7 +179,7 @@ def _stream_options(pod: Pod) -> tuple[str, ...]:
         return options
     if stage1.resolve_name(pod.stage1) in ("runc", "crun"):
         return (*options, "--tty", "engine")
-    is_first_process = pod.stage1 != "fly" and not processes.has_init(pod)
+    is_first_process = pod.stage1 != "fly" and processes.count_generations(pod) == 0
     return (*options, "--tty", "own", *(("--typed-signals",) if is_first_process else ()))
 
 

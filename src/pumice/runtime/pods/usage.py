@@ -48,7 +48,7 @@ def measure(state: PodState) -> Usage:
     """
     listed = processes.list_container_processes(state)
     program = processes.find_program(state)
-    groups = _own_groups(program)
+    groups = find_own_groups(program, state.pod.name if state.pod.app_of else "")
     memory = _read_number(groups, "memory.usage_in_bytes", "memory.current")
     limit = _read_number(groups, "memory.limit_in_bytes", "memory.max")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -69,16 +69,20 @@ def measure(state: PodState) -> Usage:
     )
 
 
-def _own_groups(program: int | None) -> list[Path]:
-    """Return the control groups that were created for a container: those below a group of `PARENT`."""
-    hierarchies = control_groups.find_hierarchies(Path(f"/proc/{program}")) if program else []
+def find_own_groups(program: int | None, app: str) -> list[Path]:
+    """Return the control groups that were created for a container, or for the app of a pod of several.
+
+    They are those below a group of `PARENT`; an app has one below that of its pod.
+    """
+    if not program:
+        return []
     own = []
-    for hierarchy in hierarchies:
-        relative = hierarchy.own
-        while relative != hierarchy.mount_point and relative.parent.name != control_groups.PARENT:
-            relative = relative.parent
-        if relative != hierarchy.mount_point:
-            own.append(relative)
+    for hierarchy in control_groups.find_hierarchies(Path(f"/proc/{program}"), Path("/proc/self")):
+        parts = hierarchy.own.relative_to(hierarchy.mount_point).parts
+        if control_groups.PARENT in parts[:-1]:
+            start = parts.index(control_groups.PARENT) + 1
+            count = 2 if app and parts[start + 1 : start + 2] == (app,) else 1
+            own.append(hierarchy.mount_point.joinpath(*parts[: start + count]))
     return own
 
 

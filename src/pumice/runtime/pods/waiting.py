@@ -23,5 +23,5 @@ def wait_for_end(state: PodState) -> PodState:
         if current.state == pod_store.EXITED:
             return current
         state = current
-        if state.state != pod_store.RUNNING or not processes.wait_until_ended(state, _POLL_SECONDS):
-            time.sleep(_POLL_SECONDS if state.state != pod_store.RUNNING else 0)
+        if not state.has_program or not processes.wait_until_ended(state, _POLL_SECONDS):
+            time.sleep(0 if state.has_program else _POLL_SECONDS)

@@ -8,7 +8,7 @@ from pumice.errors import PumiceError
 from pumice.runtime.launch import execution, forking
 from pumice.runtime.launch.model import Start
 from pumice.runtime.pods import pod_lock
-from pumice.runtime.pods.supervisor import process_tree
+from pumice.runtime.pods.supervisor import frozen, process_tree
 from pumice.runtime.quick.circumstances import SWITCH
 from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.store.location import find_directory
@@ -72,7 +72,9 @@ def _find_pod(name: str) -> _RunningPod | None:
         directory = f"{pods}/{pod_id}"
         # In JSON, neither a key nor a string can contain these bytes.
         has_init, is_builtin = b',"init":true,' in record, b',"stage1":"builtin",' in record
-        if os.path.exists(f"{directory}/ended") or not pod_lock.is_locked(directory):
+        # The usual way says why a pod that has ended or is paused runs no program.
+        is_usual = not any(os.path.exists(f"{directory}/{name}") for name in ("ended", frozen.NAME))
+        if not is_usual or not pod_lock.is_locked(directory):
             return None
         started = _read(f"{directory}/started", _MAX_RECORD)
         supervisor = int(started.partition(b'"supervisor": ')[2].partition(b",")[0])

@@ -8,7 +8,6 @@ import stat
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.errors import SetupError
-from pumice.runtime.sandbox.syscalls import MS_BIND, MS_REC
 
 
 class NewRoot:
@@ -16,6 +15,7 @@ class NewRoot:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._protected: set[int] = set()
 
     def open(self, path: str) -> int:
         """Return an O_PATH descriptor of ``path`` inside the root."""
@@ -42,10 +42,21 @@ class NewRoot:
         os.close(parent)
         return descriptor
 
+    def protect_kernel_files(self) -> None:
+        """Let nothing be mounted on /proc and /sys any more, or below; control groups are none of these."""
+        for path in ("/proc", "/sys"):
+            try:
+                descriptor = self.open(path)
+            except OSError:
+                continue
+            self._protected.add(os.fstat(descriptor).st_dev)
+            os.close(descriptor)
+        self._protected.discard(os.fstat(self.descriptor).st_dev)  # they are not mounted
+
     def mount(self, source: str, path: str, kind: str, flags: int, data: str = "") -> None:
         """Mount a file system on ``path``."""
         try:
-            target = self.ensure(path, directory=True)
+            target = self._mount_point(path, directory=True)
             syscalls.mount(source, f"/proc/self/fd/{target}", kind, flags, data)
             os.close(target)
         except OSError as error:
@@ -57,29 +68,31 @@ class NewRoot:
         ``flags`` apply to these, too.
         """
         try:
-            target = self.ensure(path, directory=os.path.isdir(source))
-            kind = MS_BIND | MS_REC if recursive else MS_BIND
-            syscalls.mount(source, f"/proc/self/fd/{target}", None, kind)
-            os.close(target)
-            self._restrict(path, flags)
+            mount_copy = syscalls.clone_mount(source, recursive=recursive)
         except OSError as error:
             # The kernel locks mounts in another user's namespace, so that what they hide stays hidden.
             is_locked = not recursive and error.errno == errno.EINVAL
             hint = "only root can leave out what is mounted below it" if is_locked else ""
             raise SetupError(f"cannot mount {source} on {path} ({error.strerror})", hint) from None
+        self.attach(mount_copy, path, flags, source)
 
-    def attach(self, mount_copy: int, path: str, flags: int) -> None:
-        """Attach a copy of a mount at ``path``, and close its descriptor."""
+    def attach(self, mount_copy: int, path: str, flags: int, source: str = "a volume") -> None:
+        """Attach a copy of the mount at ``source`` at ``path``, and close its descriptor.
+
+        It is restricted before, and the path is looked up once: another container may exchange a link in
+        a volume at any time.
+        """
         try:
-            target = self.ensure(path, directory=stat.S_ISDIR(os.stat(mount_copy).st_mode))
+            target = self._mount_point(path, directory=stat.S_ISDIR(os.stat(mount_copy).st_mode))
+            syscalls.add_mount_flags(mount_copy, flags)
             syscalls.attach_mount_at(mount_copy, target)
             os.close(target)
             os.close(mount_copy)
-            self._restrict(path, flags)
         except OSError as error:
-            raise SetupError(f"cannot mount a volume on {path} ({error.strerror})") from None
+            raise SetupError(f"cannot mount {source} on {path} ({error.strerror})") from None
 
-    def _restrict(self, path: str, flags: int) -> None:
-        mount_point = self.open(path)
-        syscalls.add_mount_flags(mount_point, flags)
-        os.close(mount_point)
+    def _mount_point(self, path: str, *, directory: bool) -> int:
+        target = self.ensure(path, directory)
+        if os.fstat(target).st_dev in self._protected:
+            raise SetupError(f"cannot mount on {path}: it leads to files of the kernel")
+        return target

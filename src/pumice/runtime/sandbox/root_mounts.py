@@ -36,8 +36,7 @@ def change_root(options: Options, console: str) -> None:
             root.bind(path, path, 0)
     else:
         _mount_kernel_files(root, options, console)
-    _mount_volumes(root, options)
-    os.close(root.ensure(options.cwd, directory=True))
+    mount_volumes(root, options)
     os.fchdir(root.descriptor)
     if options.read_only:
         syscalls.mount("none", ".", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -63,7 +62,9 @@ def _set_sysctls(root: NewRoot, options: Options) -> None:
             raise SetupError(f"cannot set the sysctl {name} to {value} ({error.strerror})") from None
 
 
-def _mount_volumes(root: NewRoot, options: Options) -> None:
+def mount_volumes(root: NewRoot, options: Options) -> None:
+    """Mount the volumes, and create the working directory; raises SetupError."""
+    root.protect_kernel_files()
     for path, mode in _SCRATCH_DIRECTORIES if options.read_only else ():
         root.mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     for kind, source, target in options.mounts:
@@ -76,3 +77,4 @@ def _mount_volumes(root: NewRoot, options: Options) -> None:
                 root.attach(int(source), target, flags)
             else:
                 root.bind(source, target, flags, recursive=not kind.startswith("flat"))
+    os.close(root.ensure(options.cwd, directory=True))

@@ -29,7 +29,7 @@ class Builtin:
             options,
             container.process.arguments,
             filter=external.load_filter(container),
-            inherited=[int(number) for _, kind, number in container.listen if kind == "fd"],
+            inherited=external.find_inherited(container),
         )
 
 
@@ -38,8 +38,17 @@ def common_options(container: Container) -> Iterator[str]:
     yield from ("--root", container.root, "--die-with-parent")
     for name, text in container.files:
         yield from ("--file", name, text)
-    if container.network == "private":
+    if has_sandbox_network(container):
         yield from ("--network", container.network)
+    if container.pod_pids:
+        yield "--pod-pids"
+    for socket in container.listen:
+        yield from ("--listen", *socket)
+
+
+def has_sandbox_network(container: Container) -> bool:
+    """Return whether the sandbox itself creates or joins the network, so that its sockets are in that."""
+    return container.network == "private" or container.is_in_pod or bool(container.listen)
 
 
 def _options(container: Container) -> Iterator[str]:
@@ -50,6 +59,18 @@ def _options(container: Container) -> Iterator[str]:
         yield from ("--group", str(group))
     for name, value in process.environment.items():
         yield from ("--env", f"{name}={value}")
+    yield from mount_options(container)
+    if container.init:
+        yield "--init"
+    yield from _command_options(container)
+    yield "--terminal"
+    if container.last_pid:
+        yield from ("--last-pid", str(container.last_pid))
+    yield from _root_options(container)
+
+
+def mount_options(container: Container) -> Iterator[str]:
+    """Yield the options of the sandbox for volumes, and for a read-only root."""
     for mount in container.mounts:
         if not mount.source:
             yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
@@ -58,15 +79,6 @@ def _options(container: Container) -> Iterator[str]:
             yield from (f"--{'' if mount.recursive else 'flat-'}{kind}", mount.source, mount.target)
     if container.read_only:
         yield "--read-only"
-    if container.init:
-        yield "--init"
-    if container.pod_pids:
-        yield "--pod-pids"
-    yield from _command_options(container)
-    yield "--terminal"
-    if container.last_pid:
-        yield from ("--last-pid", str(container.last_pid))
-    yield from _root_options(container)
 
 
 def _command_options(container: Container) -> Iterator[str]:
@@ -76,8 +88,6 @@ def _command_options(container: Container) -> Iterator[str]:
     for option, handler in (("--pre-start", container.pre_start), ("--post-stop", container.post_stop)):
         if handler:
             yield from (option, str(len(handler)), *handler)
-    for socket in container.listen:
-        yield from ("--listen", *socket)
 
 
 def _isolation_options(container: Container) -> Iterator[str]:

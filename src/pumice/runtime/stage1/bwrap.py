@@ -12,7 +12,12 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options, limit_options
+from pumice.runtime.stage1.builtin import (
+    common_options,
+    has_sandbox_network,
+    limit_options,
+    mount_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,25 +35,33 @@ class Bwrap:
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to options of bwrap."""
+        return external.plan_with_handlers(container, self._plan)
+
+    def _plan(self, container: Container) -> Launch:
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
         maps = id_maps.choose_maps(container)
         paths = external.host_paths(container, maps)
-        init = ("--init",) if container.init else ()
+        is_mapped = bool(maps.users) and id_maps.can_set_owners(maps)
+        # In a namespace of other processes, the sandbox itself reaps orphans.
+        init = ("--init",) if container.init and not container.pod_pids else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
         own_options = (
             *("--only-root", "--signal-child", "--terminal", *init),
             *limit_options(container.isolation),
-            *paths.options,
+            *id_maps.map_options(maps),
+            *("--mount-volumes", "--cwd", container.process.directory),
+            *mount_options(container),
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
-            *(_user_options(container) if maps.users else ()),
+            *(_user_options(container) if is_mapped else ()),
         )
         return Launch(
-            model.MAPPED_BWRAP if maps.users else model.BWRAP,
+            model.MAPPED_BWRAP if is_mapped else model.BWRAP,
             (*common_options(container), *own_options),
             (bwrap, *container.process.arguments),
             filter=external.load_filter(container),
             settings=external.join_arguments([*_options(container, paths)]),
+            inherited=external.find_inherited(container),
         )
 
 
@@ -62,12 +75,12 @@ def _user_options(container: Container) -> Iterator[str]:
 
 def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     process = container.process
-    if not container.init:
-        yield "--as-pid-1"
-    for namespace in ("user", "pid", "ipc", "uts"):
-        yield f"--unshare-{namespace}"
-    yield from ("--unshare-cgroup-try", "--die-with-parent", "--hostname", container.hostname)
-    if container.network == "none":
+    yield from ("--unshare-user", "--unshare-cgroup-try", "--die-with-parent")
+    if not container.pod_pids:
+        yield from ("--unshare-pid", *(() if container.init else ("--as-pid-1",)))
+    if not container.is_in_pod:
+        yield from ("--unshare-ipc", "--unshare-uts", "--hostname", container.hostname)
+    if container.network == "none" and not has_sandbox_network(container):
         yield "--unshare-net"
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
     isolation = container.isolation
@@ -76,7 +89,9 @@ def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     yield from _root_options(container, paths.root)
     yield from _mount_options(container, paths.mounts)
     yield "--clearenv"
-    for name, value in process.environment.items():
+    # Its process id is 1, or 2 below the init of bwrap.
+    sockets = external.socket_variables(container, 2 if container.init else 1)
+    for name, value in (*process.environment.items(), *sockets.items()):
         yield from ("--setenv", name, value)
 
 
@@ -106,17 +121,21 @@ def _root_options(container: Container, root: str) -> Iterator[str]:
 
 
 def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[str]:
+    """Yield the options for what is below /dev.
+
+    The sandbox mounts everything else on the root, because bwrap looks up a path again for each of its steps,
+    and another container may exchange a link in a volume in between.
+    """
     mount_points = _MountPoints(Path(container.root))
-    for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():
-        yield from ("--tmpfs", mount_points.add(directory, ""))
     for mount in mounts:
         target = mount_points.add(mount.target, mount.source)
+        if not target.startswith("/dev/"):
+            continue
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
-    directory = mount_points.resolve(container.process.directory)
-    yield from ("--dir", directory, "--chdir", directory)
+    yield from ("--chdir", mount_points.resolve(container.process.directory))
     if container.read_only:
         yield from ("--remount-ro", "/")
 
@@ -130,11 +149,7 @@ def _tmpfs_options(data: str) -> Iterator[str]:
 
 
 class _MountPoints:
-    """The mount points that bwrap creates, with links resolved inside the root.
-
-    bwrap itself would follow links and ``..`` in its own root, which has the host's root below ``/oldroot``,
-    and create files and directories there.
-    """
+    """The mount points, with links resolved inside the root, as far as they are known before the start."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import ImageError, PumiceError, StoreError, UsageError
+from pumice.formats.oci import Descriptor
 from pumice.image.model import Image, list_blobs
+from pumice.image.transports import transfer
+from pumice.image.transports.local_source import LocalSource
+from pumice.image.transports.locations import STORE, Address, GatheredImage, OpenedImage
+from pumice.image.transports.store import StoreLocation
 from pumice.store.home import Home
-from tests.support import handmade, locations
+from tests.support import handmade, locations, published
 from tests.support.handmade import AMD64, ARM64, ImageContents, file
 
 
@@ -142,3 +149,34 @@ def test_any_text_gives_an_image_or_a_pumice_error(
             locations.find(text, home)
         except PumiceError as error:
             assert not isinstance(error, StoreError)
+
+
+class FileSource(LocalSource):
+    """A source that has downloaded the layer to a file."""
+
+    def __init__(self, image: Image, directory: Path) -> None:
+        super().__init__(image)
+        self.layer = image.manifest().layers[0]
+        self.path = directory / "downloaded"
+        with image.blobs.open(self.layer.digest) as file:
+            self.path.write_bytes(file.read())
+
+    def download(self, descriptor: Descriptor) -> Path | None:
+        return self.path if descriptor == self.layer else None
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        assert descriptor != self.layer, "the file is there"
+        return super().open(descriptor)
+
+
+def test_a_file_that_was_downloaded_becomes_the_blob(home: Home) -> None:
+    source = FileSource(ONE, home.directory("tmp"))
+    inode = source.path.stat().st_ino
+    gathered = GatheredImage(published.gather(ONE).graph, source)
+    opened = OpenedImage(ONE, lambda: source, "hello", "1.0")
+    destination = StoreLocation(Address(STORE, "hello:1.0"))
+    counts = transfer.copy_image(gathered, opened, destination, locations.access(home))
+    assert counts.sent == 2
+    with home.blobs.open(source.layer.digest) as blob:
+        assert os.fstat(blob.fileno()).st_ino == inode
+    assert locations.find("hello:1.0", home).root == ONE.root

@@ -282,15 +282,13 @@ def test_malformed_requests_and_failures_are_answered(running: Running) -> None:
 
 
 def start_relay(home: Path, directory: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs, service.listen_unix(str(directory / records.SOCKET), 0o666) as listener:
-        return registration.spawn_relay(
-            (str(home), UUID),
-            directory,
-            theirs,
-            (listener,),
-            service_command(home, idle_seconds),
-        )
+    *words, last = registration.relay_command(home, UUID, directory, [""])
+    assert words.pop() == "--"
+    assert last == ""
+    with service.listen_unix(str(directory / records.SOCKET), 0o666) as listener:
+        number = listener.fileno()
+        command = [*words, str(number), "--", *service_command(home, idle_seconds)]
+        return subprocess.Popen(command, pass_fds=[number])
 
 
 def ask_relay(directory: Path, path: str) -> int:

@@ -1,8 +1,7 @@
-"""The relay's entry point: ``HOME UUID POD CHANNEL LISTENER … -- COMMAND …``.
+"""The relay's entry point: ``HOME UUID POD LISTENER … -- COMMAND …``.
 
 ``POD`` is the pod's directory, whose lock is held while the pod runs. Each ``LISTENER`` is a listening socket
-that this process inherits; ``CHANNEL`` is a socket over which one more follows, when the network of the pod
-exists. ``COMMAND`` starts the service.
+that this process inherits, of which one may be in the network of the pod. ``COMMAND`` starts the service.
 """
 
 from __future__ import annotations
@@ -29,11 +28,9 @@ def main(arguments: Sequence[str]) -> None:
     for number in _IGNORED_SIGNALS:  # a service manager sends them to every process of the pod
         signal.signal(number, signal.SIG_IGN)
     end = arguments.index("--")
-    home, uuid, pod, channel, *listeners = arguments[:end]
+    home, uuid, pod, *listeners = arguments[:end]
     command = list(arguments[end + 1 :])
     threading.Thread(target=_exit_with_pod, args=(pod,), daemon=True).start()
-    descriptors = [int(listener) for listener in listeners]
-    descriptors += _receive_listener(int(channel))
 
     def connect(_: int) -> socket.socket:
         connection = connect_to_service(home, command)
@@ -41,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         return connection
 
     never, writer = os.pipe()
-    Relay(descriptors, connect, max_connections=_MAX_CONNECTIONS).run_until(never)
+    Relay(map(int, listeners), connect, max_connections=_MAX_CONNECTIONS).run_until(never)
     os.close(writer)
 
 
@@ -52,13 +49,3 @@ def _exit_with_pod(pod: str) -> None:
         fcntl.flock(directory, fcntl.LOCK_SH)
     finally:
         os._exit(0)
-
-
-def _receive_listener(channel: int) -> list[int]:
-    """Return the listening socket in the network of the pod; none if the pod uses that of the machine."""
-    with socket.socket(fileno=channel) as connection:
-        try:
-            _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-        except OSError:
-            return []
-    return descriptors

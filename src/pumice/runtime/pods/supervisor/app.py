@@ -143,7 +143,7 @@ class App:
 
     def find_program(self) -> int | None:
         """Return the number of the program, None if it has not started or has ended."""
-        return process_tree.find_program(self._child, self.options.depth, self.options.init)
+        return process_tree.find_program(self._child, self.options.depth, self.options.generations)
 
     def check_health(self) -> None:
         """Begin or end a health check, if it is time."""
@@ -151,9 +151,9 @@ class App:
             return
         running = self._health.process
         self._health.advance(self.find_program() if running < 0 else None)
-        if running >= 0:
+        if running >= 0 and self._health.process < 0:
             self._watch.remove(running)
-        elif self._health.process >= 0:
+        elif running < 0 <= self._health.process:
             self._watch.add(self._health.process, self._finish_check)
 
     def _finish_check(self, descriptor: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pumice.runtime.pods.supervisor import pod_files
+from pumice.runtime.pods.supervisor import frozen, pod_files
 from pumice.runtime.sandbox import join
 from pumice.runtime.sandbox.descriptors import close_others
 from pumice.runtime.sandbox.options import parse_options
@@ -50,7 +50,9 @@ class HealthCheck:
         """Begin the check that is due, or end the one that takes too long; ``program`` is that of the pod."""
         if time.monotonic() < self.due:
             return
-        if self.process >= 0:
+        if frozen.is_paused(frozen.NAME, self._directory):  # also the check that runs waits
+            self.due = time.monotonic() + self._interval
+        elif self.process >= 0:
             signal.pidfd_send_signal(self.process, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self._record(_TIMED_OUT_CODE, _TIMED_OUT.format(self._timeout))

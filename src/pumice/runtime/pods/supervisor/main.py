@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pumice.runtime.pods.supervisor.relay_process import RelayProcess
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the pod whose options are in the memory file ``arguments[0]``; return its exit code."""
@@ -40,12 +42,14 @@ class _Supervisor:
 
     def __init__(self, options: SupervisorOptions) -> None:
         self._options = options
-        self._is_pod_of_one = options.holder is None
+        # Several apps have directories of their own.
+        self._is_pod_of_one = options.apps[0].directory == options.directory
         self._watch = Watch()
         self._holder = Holder(options.holder, self._watch) if options.holder else None
         self._apps = {
             app.name: App(app, options, self._watch, self._output(app.name)) for app in options.apps
         }
+        self._relay = self._prepare_relay()
         self._has_started = False
         self._is_stopping = False
         self._first_failure: App | None = None
@@ -58,6 +62,13 @@ class _Supervisor:
         width = max(len(app.name) for app in self._options.apps)
         return Output("" if self._is_pod_of_one else f"{name:<{width}} | ")
 
+    def _prepare_relay(self) -> RelayProcess | None:
+        if self._options.relay is None:
+            return None
+        from pumice.runtime.pods.supervisor.relay_process import RelayProcess
+
+        return RelayProcess(self._options.relay, self._watch)
+
     def run(self) -> int:
         """Run until all apps have ended, and return the exit code of the pod."""
         while True:
@@ -68,10 +79,14 @@ class _Supervisor:
             self._watch.wait(self._milliseconds())
             for app in self._apps.values():
                 app.check_health()
+            if self._relay:
+                self._relay.advance()
 
     def _milliseconds(self) -> float | None:
         """Return how long nothing is to be done; None is for ever."""
         due = [app.due for app in self._apps.values() if app.due is not None and app.code is None]
+        if self._relay and self._relay.due is not None:
+            due.append(self._relay.due)
         return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _start_apps(self) -> None:
@@ -163,6 +178,8 @@ class _Supervisor:
         options = self._options
         if self._holder:
             self._holder.end()
+        if self._relay:
+            self._relay.end()
         unexecuted = next((app for app in self._apps.values() if app.cannot_run), None)
         cancelled = next((app for app in self._apps.values() if app.was_cancelled), None)
         culprit = unexecuted or self._first_failure or cancelled

@@ -20,7 +20,7 @@ class AppOptions:
         self.cgroups: list[str] = []  # --cgroup DIR …: its control groups
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
         self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
-        self.init = False  # --init: the program has an init as its parent
+        self.generations = 0  # --generations N: how many processes are between the first and the program
         self.interactive = False  # --interactive: keep its input open for clients
         # --tty own|engine: a terminal of its own, which the engine passes on to another one
         self.tty = ""
@@ -29,6 +29,16 @@ class AppOptions:
         self.after: list[tuple[str, str]] = []  # --after NAME started|healthy|succeeded …: whom it waits for
         self.stop_signal = 15  # --stop-signal N
         self.sandbox: list[str] = []  # --sandbox COUNT WORD …: the arguments of the sandbox
+
+
+class RelayOptions:
+    """The relay to the metadata service."""
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel  # --relay FD: a socket over which one more listening socket comes, or nothing
+        self.listeners: list[int] = []  # --relay-listener FD …: its listening sockets
+        # --relay-command COUNT WORD …: its command, in which the listeners are inserted before "--"
+        self.command: list[str] = []
 
 
 class SupervisorOptions:
@@ -48,6 +58,7 @@ class SupervisorOptions:
         # --holder: an app that holds the namespaces of the others; --app NAME: one that runs a program
         self.holder: AppOptions | None = None
         self.apps: list[AppOptions] = []
+        self.relay: RelayOptions | None = None
 
 
 _POD_NUMBERS = {"pod-directory": "directory", "report": "report", "log-size": "log_size"}
@@ -69,6 +80,10 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
                 setattr(options, name, True)
             case "group":
                 options.groups.append(remaining.pop())
+            case "relay":
+                options.relay = RelayOptions(int(remaining.pop()))
+            case "relay-listener" | "relay-command":
+                _parse_relay_option(options.relay, name, remaining.pop)
             case "holder":
                 app = options.holder = AppOptions("")
             case "app":
@@ -79,15 +94,25 @@ def parse_options(arguments: Sequence[str]) -> SupervisorOptions:
     return options
 
 
+def _parse_relay_option(relay: RelayOptions | None, name: str, next_word: Callable[[], str]) -> None:
+    if relay is None:
+        raise ValueError(name)
+    number = int(next_word())
+    if name == "relay-listener":
+        relay.listeners.append(number)
+    else:
+        relay.command = [next_word() for _ in range(number)]
+
+
 def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) -> None:
     match name:
-        case "directory" | "depth":
+        case "directory" | "depth" | "generations":
             setattr(app, name, int(next_word()))
         case "stop-signal":
             app.stop_signal = int(next_word())
         case "reasons" | "executed":
             setattr(app, name, (int(next_word()), int(next_word())))
-        case "init" | "interactive" | "typed-signals":
+        case "interactive" | "typed-signals":
             setattr(app, name.replace("-", "_"), True)
         case "tty":
             app.tty = next_word()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _SECONDS = "987654"
 """How long the programs would sleep; their command lines tell them from other processes."""
 _PROGRAM = f"sleep {_SECONDS}"
+_PATIENCE = 60
+"""Seconds."""
 _STORE_DIRECTORIES = ("pods", "tmp", "networks/attachments")
 
 
@@ -39,7 +42,7 @@ class Result:
 def run(pumice: Pumice, machine: Machine, store: Path, image: str, count: int) -> Result:
     """Run ``count`` pods of an image with ``sleep``; ``pumice`` runs a command and returns its output."""
     _start(pumice, image, "first")  # it unpacks the image and makes the bridge
-    _end(pumice, ["first"])
+    _end(pumice, ["first"], store)
     before = _snapshot(machine, store)
     names = [f"many-{number}" for number in range(count)]
     times = [time.perf_counter()]
@@ -52,7 +55,7 @@ def run(pumice: Pumice, machine: Machine, store: Path, image: str, count: int) -
     times.append(time.perf_counter())
     pumice("stop", "--time", "0", *names)
     times.append(time.perf_counter())
-    pumice("gc", "--progress", "none", "--grace-period", "0")
+    _collect(pumice, store)
     times.append(time.perf_counter())
     left = (_snapshot(machine, store) - before) | {str(group) for group in groups if group.exists()}
     start, list_, _, stop, collect = (end - begin for begin, end in itertools.pairwise(times))
@@ -64,9 +67,26 @@ def _start(pumice: Pumice, image: str, name: str) -> None:
     pumice("run", "--detach", *options, "--name", name, "--entrypoint", "/bin/sleep", image, _SECONDS)
 
 
-def _end(pumice: Pumice, names: list[str]) -> None:
+def _end(pumice: Pumice, names: list[str], store: Path) -> None:
     pumice("stop", "--time", "0", *names)
+    _collect(pumice, store)
+
+
+def _collect(pumice: Pumice, store: Path) -> None:
+    """Remove the pods, and wait for the processes that remove their networks."""
     pumice("gc", "--progress", "none", "--grace-period", "0")
+    for process in _list_processes(store):
+        try:
+            descriptor = os.pidfd_open(process)
+        except ProcessLookupError:
+            continue
+        select.select([descriptor], [], [], _PATIENCE)
+        os.close(descriptor)
+
+
+def _list_processes(store: Path) -> list[int]:
+    """Return the processes of pods, and those of Pumice that know the store."""
+    return [*pods.processes_with(_PROGRAM), *pods.processes_with(os.fspath(store))]
 
 
 def _own_groups(process: int) -> set[Path]:
@@ -87,8 +107,7 @@ def _snapshot(machine: Machine, store: Path) -> frozenset[str]:
         (
             *machine.network_state().splitlines(),
             *(line.split(" ")[4] for line in mounts),
-            *(f"process {process}" for process in pods.processes_with(_PROGRAM)),
-            *(f"process {process}" for process in pods.processes_with(os.fspath(store))),
+            *(f"process {process}" for process in _list_processes(store)),
             *map(os.fspath, files),
         )
     )

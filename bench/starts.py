@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -178,7 +179,7 @@ def starts(shop: Workshop) -> Iterator[Pair]:
         podman = (*PODMAN, "--network", network, "localhost/bench:1")
         yield Pair(
             *(f"run --network {network} --stage1 runc: podman run", target, run("runc", network)),
-            lambda podman=podman: shop.call(*podman),  # type: ignore[misc]  # mypy cannot infer its type
+            partial(shop.call, *podman),
         )
     yield Pair(
         *("run --network private --stage1 runc: podman run", 0.75, run("runc", "private")),

@@ -17,6 +17,8 @@ from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from pumice.progress import Progress
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.isolators import Effect
@@ -31,9 +33,19 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
         if sharing.find_server(container):
             unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
+    container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
+
+
+def _without_ignored(container: Container, options: AbstractSet[str]) -> Container:
+    """Return the container without what would have an effect although it is ignored."""
+    if "--pid pod" in options:
+        container = msgspec.structs.replace(container, pod_pids=False)
+    if options & {"socketActivated", "socketActivated with --pid pod"}:
+        container = msgspec.structs.replace(container, listen=())
+    return container
 
 
 def _size_machine(container: Container) -> Container:

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
 
-_ALL_IDS = "0 0 4294967295"
 _MAX_INFO = 4096
 _CHILD = '"child-pid":'
 
@@ -35,7 +34,7 @@ def map_child(options: Options) -> None:
     child = _read_child(options.map_info)
     if child:
         for kind, extents in options.maps.items():
-            ids = [extent.split() for extent in extents or [_ALL_IDS]]
+            ids = [extent.split() for extent in extents or _read_own_map(kind)]
             text = "\n".join(f"{inside} {inside} {count}" for inside, _, count in ids)
             try:
                 write_map(f"/proc/{child}/{kind}_map", text)
@@ -44,6 +43,12 @@ def map_child(options: Options) -> None:
         os.write(options.map_ready, b"11")  # for --userns-block-fd and for --block-fd
     os.close(options.map_ready)
     os.close(options.map_info)
+
+
+def _read_own_map(kind: str) -> list[str]:
+    """Return the ids of this process's namespace (user_namespaces(7))."""
+    with open(f"/proc/self/{kind}_map") as file:
+        return file.read().splitlines()
 
 
 def _read_child(info: int) -> int:

@@ -38,7 +38,8 @@ mkdir -p /run/sshd /tmp/keys /root/.ssh; chmod 700 /root/.ssh
 ssh-keygen -q -t ed25519 -N '' -f /tmp/keys/host && ssh-keygen -q -t ed25519 -N '' -f /tmp/keys/user
 cp /tmp/keys/user.pub /root/.ssh/authorized_keys
 /usr/sbin/sshd -e -p 2222 -h /tmp/keys/host -o UsePAM=no
-ssh -o ConnectionAttempts=20 -o StrictHostKeyChecking=no -i /tmp/keys/user -p 2222 root@127.0.0.1 'echo logged in as $USER'
+options='-o ConnectionAttempts=20 -o StrictHostKeyChecking=no'
+ssh $options -i /tmp/keys/user -p 2222 root@127.0.0.1 'echo logged in as $USER'
 """
 TCPDUMP = """
 ping -c 40 -i 0.2 127.0.0.1 > /dev/null 2>&1 &

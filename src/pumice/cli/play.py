@@ -15,6 +15,7 @@ from pumice.cli import (
     output,
     pod_arguments,
     registries,
+    shared_options,
 )
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
@@ -76,7 +77,7 @@ def parser() -> command_line.Parser:
         help="give the pod access to the metadata service (default: for App Container pod manifests)",
     )
     network_options.add_options(parser.add_argument_group("network"))
-    command_line.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
     registries.options(parser)
     return parser
 

@@ -108,9 +108,9 @@ def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_the_sandbox_of_a_browser_works_if_system_calls_are_not_filtered(
     person: Person, stage1: str, user: str
 ) -> None:
-    options = ("--progress", "none", "--stage1", stage1, "--user", user)
     # To map root of the container, the kernel requires this capability of who creates the namespace.
-    options += ("--cap-add", "SETFCAP") if user == "0" else ()
+    mapping = ("--cap-add", "SETFCAP") if user == "0" else ()
+    options = ("--progress", "none", "--stage1", stage1, "--user", user, *mapping)
     process = person.pumice("run", *options, *ALLOWED, "browser:1")
     assert process.stdout == "sandboxed\n", process.stderr
     assert process.returncode == 0

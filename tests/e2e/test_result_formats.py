@@ -45,6 +45,7 @@ COMMAND_LINES = {
     "history": ["history", "oci:out"],
     "images": ["images"],
     "inspect": ["inspect", "oci:out"],
+    "inspect pod": ["inspect", "box"],
     "key list": ["key", "list"],
     "licenses": ["licenses", "oci:out"],
     "port": ["port", "box"],

@@ -44,6 +44,7 @@ id -u; id -g; id -G; pwd; echo $GREETING; echo oops >&2; busybox uname -n; busyb
 while read a b; do case $a in CapEff:|NoNewPrivs:|Seccomp:) echo $a $b;; esac; done < /proc/self/status
 cat /data/file; touch /data/new 2>/dev/null || echo refused; busybox stat -c %u:%g /srv/own
 touch /srv/x 2>/dev/null || echo refused; touch /tmp/x && echo writable; echo by name > /dev/stdout
+echo changed > /shared/file && touch /shared/new; busybox stat -c %u:%g /shared/new
 read line; echo got $line; ls /dev; ulimit -n
 cat /proc/kcore > /tmp/core 2>/dev/null; busybox wc -c < /tmp/core
 busybox mount -t tmpfs none /tmp 2>/dev/null || echo refused; echo $$; sleep 600 & exit 42
@@ -51,10 +52,13 @@ busybox mount -t tmpfs none /tmp 2>/dev/null || echo refused; echo $$; sleep 600
 
 
 def test_a_program_runs_as_in_other_stages(person: Person) -> None:
-    volume = person.home / "data"
-    volume.mkdir()
-    (volume / "file").write_text("from outside\n")
-    person.give(volume)
+    volume, shared = person.home / "data", person.home / "shared"
+    for folder in (volume, shared):
+        folder.mkdir()
+        (folder / "file").write_text("from outside\n")
+        (folder / "file").chmod(0o666)
+        folder.chmod(0o777)
+        person.give(folder)
     process = person.pumice(
         *("run", "--progress", "none", "--stage1", "kvm", "--network", "none", "--user", "web"),
         *(
@@ -62,6 +66,8 @@ def test_a_program_runs_as_in_other_stages(person: Person) -> None:
             "/new/place",
             "--volume",
             f"{volume}:/data:ro",
+            "--volume",
+            f"{shared}:/shared",
             "--hostname",
             "guest-1",
             "--read-only",
@@ -75,7 +81,8 @@ def test_a_program_runs_as_in_other_stages(person: Person) -> None:
     assert lines[:6] == ["33", "34", "34 29 50", "/new/place", "hello", "guest-1"]
     assert "cloud-amd64" in lines[6]
     assert lines[7:10] == [f"CapEff: {0:016x}", "NoNewPrivs: 1", "Seccomp: 2"]
-    assert lines[10:17] == ["from outside", "refused", "33:34", "refused", "writable", "by name", "got typed"]
+    assert lines[10:16] == ["from outside", "refused", "33:34", "refused", "writable", "by name"]
+    assert lines[16:18] == ["33:34", "got typed"]
     devices = [
         "fd",
         "full",
@@ -90,9 +97,11 @@ def test_a_program_runs_as_in_other_stages(person: Person) -> None:
         "tty",
         "urandom",
     ]
-    assert lines[17:30] == [*devices, "zero"]
-    assert lines[30:] == ["100", "0", "refused", "1"]
+    assert lines[18:31] == [*devices, "zero"]
+    assert lines[31:] == ["100", "0", "refused", "1"]
     assert process.stderr == "oops\n"
+    assert (shared / "file").read_text() == "changed\n"
+    assert (shared / "new").exists()
 
 
 def test_signals_sizes_and_big_outputs(person: Person) -> None:
@@ -126,16 +135,43 @@ def test_signals_sizes_and_big_outputs(person: Person) -> None:
     assert zeros == bytes(4 << 20)
 
 
-def test_what_a_machine_cannot_have_is_refused_with_strict(person: Person) -> None:
-    volume = person.home / "data"
-    volume.mkdir(exist_ok=True)
+REFUSED = {
+    "a health check": (
+        ("--detach", "--health-cmd", "true"),
+        "--health-cmd would be ignored: no command can be run in a virtual machine that runs",
+    ),
+    "a terminal": (("--detach", "--tty"), "--tty would be ignored: the virtual machine has no terminal"),
+    "a device": (("--device", "/dev/full"), "--device would be ignored: the virtual machine has a kernel"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_a_machine_cannot_have_is_refused_with_strict(person: Person, name: str) -> None:
+    options, reason = REFUSED[name]
     process = person.pumice(
-        *("run", "--stage1", "kvm", "--strict", "--network", "none", "--volume", f"{volume}:/data"),
-        *("box:1", "true"),
+        *("run", "--stage1", "kvm", "--strict", "--network", "none", *options, "box:1", "true"),
         env={"PUMICE_KERNEL": str(person.home / "kernel")},
     )
     assert process.returncode == 11
+    assert reason in process.stderr
+
+
+def test_volumes_are_copied_where_there_is_one_id_or_no_server() -> None:
+    with people.person("stranger") as stranger:
+        with Home(stranger.home / "store") as home:
+            images.make(home, [images.shell()], name="box:1", config=oci.RunConfig(entrypoint=("sh", "-c")))
+        volume = stranger.home / "data"
+        volume.mkdir()
+        stranger.give(stranger.home)
+        process = stranger.pumice(
+            *("run", "--stage1", "kvm", "--strict", "--network", "none", "--volume", f"{volume}:/data"),
+            *("box:1", "true"),
+        )
+    assert process.returncode == 11
     assert "--volume would be modified: the virtual machine gets a copy" in process.stderr
+
+
+def test_a_small_machine_is_refused(person: Person) -> None:
     process = person.pumice(
         *("run", "--stage1", "kvm", "--network", "none", "--memory", "8m", "box:1", "true"),
         env={"PUMICE_KERNEL": str(person.home / "kernel")},

@@ -1,4 +1,4 @@
-"""``pumice inspect``: what an image is."""
+"""``pumice inspect``: what an image or a pod is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import stat
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli import output, pod_arguments, pod_views, reading, registries, results
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.cli.arguments import Parser
     from pumice.image.inventory import ListedFile
     from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
-_EPILOG = """REF is name:version, a name with only one version, a digest or a prefix of it,
+_EPILOG = """If both a pod and an image have the name, the pod is shown.
+REF is name:version, a name with only one version, a digest or a prefix of it,
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG]."""
 _LONGEST = 12
 
@@ -25,17 +28,27 @@ def parser() -> Parser:
     parser = command_line.make_parser(
         "inspect",
         "Show the digest, platforms, sizes, config, layers and packages of an image, and the files\n"
-        "that need attention. Nothing in the image is executed.",
+        "that need attention; or the state, apps, mounts, network and isolation of a pod.",
         progress=False,
         epilog=_EPILOG,
         examples=(
             "pumice inspect example.com/hello:1.0",
             "pumice inspect oci:hello --format json",
+            "pumice inspect --type pod web",
         ),
     )
-    parser.add_argument("reference", metavar="REF", help="image to examine")
+    parser.add_argument("reference", metavar="REF", help="image to examine, or the name or id of a pod")
     parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
-    results.add_format_options(parser, "inspect", default="text")
+    parser.add_argument(
+        "-t",
+        "--type",
+        choices=("all", "image", "pod"),
+        default="all",
+        metavar="TYPE",
+        help="what REF names: image, pod, or all for a pod, else an image (default: all)",
+    )
+    pod_arguments.add_app(parser)
+    results.add_format_options(parser, "inspect", default="text", has_variants=True)
     registries.options(parser)
     return parser
 
@@ -43,14 +56,37 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of an image."""
     options = parser().parse_args(arguments)
+    if options.type != "image" and _inspect_pod(options):
+        return 0
+    if options.app is not None:
+        raise UsageError("--app is for pods", hint="name a pod, or omit --app")
     from pumice.formats import platforms
     from pumice.image import summary
 
+    result_format = results.check_template(options.format, "inspect")
     platform = platforms.parse_platform(options.platform) if options.platform else None
     with reading.open_image(options) as (image, home):
         image_summary = summary.summarize(image, platform, home.records)
-    results.write_result(image_summary, options.format, lambda: _format_text(image_summary))
+    results.write_result(image_summary, result_format, lambda: _format_text(image_summary))
     return 0
+
+
+def _inspect_pod(options: argparse.Namespace) -> bool:
+    """Print what is known of the pod that the arguments name; return False if they name none."""
+    from pumice.runtime.pods import pod_store
+
+    text = options.reference
+    if options.type == "all" and (":" in text or "/" in text):  # no pod has such a name
+        return False
+    with pod_views.open_home() as home:
+        if options.type == "all" and not ((home.root / "pods").is_dir() and pod_store.find_pods(home, text)):
+            return False
+        from pumice.cli.pod_inspection import format_pod, inspect_pod
+
+        result_format = results.check_template(options.format, "inspect pod")
+        pod = inspect_pod(pod_store.find_pod(home, text), home, options.app)
+    results.write_result(pod, result_format, lambda: format_pod(pod))
+    return True
 
 
 def _format_text(image_summary: Summary) -> Iterator[str]:
@@ -62,9 +98,9 @@ def _format_text(image_summary: Summary) -> Iterator[str]:
             ("platforms", ", ".join(platform.platform for platform in image_summary.platforms)),
         ]
     )
-    for one in image_summary.platforms:
+    for platform_summary in image_summary.platforms:
         yield ""
-        yield from _format_platform(one)
+        yield from _format_platform(platform_summary)
     for artifact in image_summary.artifacts:
         yield ""
         yield from _format_artifact(artifact)

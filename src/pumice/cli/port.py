@@ -79,12 +79,17 @@ def main(arguments: Sequence[str]) -> int:
                 f"the pod {state.pod.name} has no published port {options.port[0]}/{options.port[1]}",
                 hint=f"list its ports with 'pumice port {state.pod.name}'",
             )
-    listed = [_describe(port) for port in ports]
-    results.write_result(listed, options.format, lambda: [_line(port, options.port) for port in listed])
+    listed = [describe_port(port) for port in ports]
+    results.write_result(listed, options.format, lambda: _lines(listed, options.port))
     return 0
 
 
-def _describe(port: PublishedPort) -> ListedPort:
+def _lines(ports: Sequence[ListedPort], only: tuple[int, str] | None) -> list[str]:
+    return [format_port(port, is_address_only=only is not None) for port in ports]
+
+
+def describe_port(port: PublishedPort) -> ListedPort:
+    """Return what is shown of a published port."""
     return ListedPort(
         container_port=port.container,
         protocol=port.protocol,
@@ -93,7 +98,8 @@ def _describe(port: PublishedPort) -> ListedPort:
     )
 
 
-def _line(port: ListedPort, only: tuple[int, str] | None) -> str:
+def format_port(port: ListedPort, *, is_address_only: bool = False) -> str:
+    """Return a published port as ``80/tcp -> 0.0.0.0:8080``, or only where it is reachable."""
     address = f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip
     target = f"{address}:{port.host_port}"
-    return target if only else f"{port.container_port}/{port.protocol} -> {target}"
+    return target if is_address_only else f"{port.container_port}/{port.protocol} -> {target}"

@@ -33,6 +33,7 @@ RESULTS: dict[str, str] = {
     "history": "pumice.cli.history:HistoryEntry[]",
     "images": "pumice.cli.images:StoredImage[]",
     "inspect": "pumice.image.summary:Summary",
+    "inspect pod": "pumice.cli.pod_inspection:InspectedPod",
     "key list": "pumice.cli.key:StoredKey[]",
     "licenses": "pumice.cli.licenses:LicenseReport",
     "port": "pumice.cli.port:ListedPort[]",

@@ -51,13 +51,17 @@ NAME_SERVER = "10.0.2.3"
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load."""
+    """What the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load.
+
+    If ``is_shared``, the host shares the root with all volumes, else it is in the archive.
+    """
 
     container: Container
     modules: int
     filter: bytes
     has_network: bool
     read_only_paths: tuple[str, ...] = ()
+    is_shared: bool = False
 
 
 def assemble_init(guest: Guest) -> bytes:

@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from pumice.runtime.guest.machine_code import Assembler, Operand, Value, address_of
+from pumice.runtime.guest.sharing import TAG
 from pumice.runtime.guest.system_calls import (
     CAPSET,
     CHDIR,
@@ -81,10 +82,13 @@ def start_program(
     start = _Start(program, port, frame)
     program.call(SETSID)
     program.call(UMASK, 0o022)
+    if guest.is_shared:
+        start.require(MOUNT, start.text(TAG), start.text(ROOT), start.text("virtiofs"), 0, 0)
     _change_root(start)
     _mount_kernel_files(start, guest.container)
     _mount_volumes(start, guest)
-    flags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | (MS_RDONLY if guest.container.read_only else 0)
+    read_only = MS_RDONLY if guest.container.read_only and not guest.is_shared else 0
+    flags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | read_only
     start.require(MOUNT, 0, start.text("/"), 0, flags, 0)
     for number, stream in enumerate(streams):
         program.call(DUP2, stream, number)
@@ -193,7 +197,7 @@ def _mount_volumes(start: _Start, guest: Guest) -> None:
     for path in guest.read_only_paths:
         _bind_read_only(start.program, path)
     directories = (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755"))
-    for path, mode in directories if guest.container.read_only else ():
+    for path, mode in directories if guest.container.read_only and not guest.is_shared else ():
         start.mount("tmpfs", path, MS_NOSUID | MS_NODEV, f"mode={mode}")
     for mount in guest.container.mounts:
         if not mount.source:

@@ -6,6 +6,7 @@ the start; ``--strict`` makes that an error.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -46,11 +47,12 @@ class Complaint(msgspec.Struct, frozen=True):
 _ENGINE = {name: f"{name} itself counts as well" for name in ("runc", "crun")}
 _SHARED = {"fly": "the program shares all but its root with the host"}
 _OWN_KERNEL = {"kvm": "the virtual machine has a kernel of its own"}
+_OWN_PROCESSES = {name: f"the apps could see the processes of {name} itself" for name in ("runc", "crun")}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
-_EXTERNAL = ("bwrap", "runc", "crun", "kvm")
-_NO_HANDLERS = dict.fromkeys(_EXTERNAL, "only builtin and fly run event handlers")
-_NO_SOCKETS = dict.fromkeys(_EXTERNAL, "only builtin and fly pass sockets")
+_NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
+_NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
+_UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 
 ISOLATORS = (
     Isolator(name="capabilities", option="--cap-add, --cap-drop"),
@@ -111,11 +113,23 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
+    Isolator(name="terminal", option="--tty", ignored={"kvm": "the virtual machine has no terminal"}),
+    Isolator(
+        name="health check",
+        option="--health-cmd",
+        ignored={"kvm": "no command can be run in a virtual machine that runs"},
+    ),
     Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
+    Isolator(name="shared process ids", option="--pid pod", ignored=_OWN_PROCESSES),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
     Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
+    Isolator(
+        name="the same with shared process ids",
+        option="socketActivated with --pid pod",
+        ignored=_UNKNOWN_ID,
+    ),
 )
 """Every isolator; a backend that is in neither of its tables honors it."""
 _BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
@@ -159,6 +173,8 @@ def _list_requested(container: Container) -> list[str]:
         "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
+        "--tty": _wants_terminal(container),
+        "--health-cmd": container.has_health_check,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,
@@ -171,14 +187,22 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
         "resource/block-bandwidth, resource/block-iops": limits.block_bandwidth or limits.block_operations,
+        "--pid pod": container.pod_pids,
         "eventHandlers": container.pre_start or container.post_stop,
         "socketActivated": container.listen,
+        "socketActivated with --pid pod": container.listen and container.pod_pids,
     }
     return [option for option, is_used in requested.items() if is_used]
 
 
 def _is_size_and_mode(data: str) -> bool:
     return all(part.partition("=")[0] in ("size", "mode", "") for part in data.split(","))
+
+
+def _wants_terminal(container: Container) -> bool:
+    if container.terminal is not None:
+        return container.terminal
+    return os.isatty(0) and os.isatty(1)
 
 
 def _is_writable_volume(mount: Mount) -> bool:

@@ -48,7 +48,7 @@ def measure(state: PodState) -> Usage:
     """
     listed = processes.list_container_processes(state)
     program = processes.find_program(state)
-    groups = _own_groups(program, state.pod.name if state.pod.app_of else "")
+    groups = find_own_groups(program, state.pod.name if state.pod.app_of else "")
     memory = _read_number(groups, "memory.usage_in_bytes", "memory.current")
     limit = _read_number(groups, "memory.limit_in_bytes", "memory.max")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -69,7 +69,7 @@ def measure(state: PodState) -> Usage:
     )
 
 
-def _own_groups(program: int | None, app: str) -> list[Path]:
+def find_own_groups(program: int | None, app: str) -> list[Path]:
     """Return the control groups that were created for a container, or for the app of a pod of several.
 
     They are those below a group of `PARENT`; an app has one below that of its pod.

@@ -35,8 +35,7 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
         _set_capabilities(options)
         syscalls.end_with_parent()  # again, because a change of user clears it
     except OSError as error:
-        reason = SetupError(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}")
-        exit_with_reason(options.status_fd, reason)
+        exit_with_reason(options.status_fd, _explain_setup(options, error))
     release_signals()
     set_limits(options)
     first = 3
@@ -54,6 +53,17 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
+
+
+def _explain_setup(options: Options, error: OSError) -> SetupError:
+    """Return why the process cannot become the user of the program, or enter its directory."""
+    user = f"{options.uid}:{options.gid}"
+    if error.errno == errno.EINVAL:  # from setresuid(2) and setresgid(2)
+        return SetupError(
+            f"cannot become user {user}: the container does not have these ids",
+            "without root, only an image or a pod that runs as root has several users",
+        )
+    return SetupError(f"cannot become user {user} in {options.cwd}: {error.strerror}")
 
 
 def _set_capabilities(options: Options) -> None:

@@ -44,11 +44,18 @@ def copy_input() -> None:
     os.close(reader)
 
 
-def wait_for_machine(process: int, options: Options) -> int:
-    """Wait until the program in a virtual machine has ended, and return its exit code."""
+def wait_for_machine(process: int, options: Options, server: int = 0) -> int:
+    """Wait until the program in a virtual machine has ended, and return its exit code.
+
+    ``server`` is the process that shares files with the machine, if there is one. It would complain if the
+    machine ended before it, and the machine about its end.
+    """
     machine = _Machine(process, options)
     while not machine.has_ended():
         machine.wait()
+    if server:
+        os.kill(process, signal.SIGSTOP)
+        os.kill(server, signal.SIGKILL)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return machine.exit_code()
@@ -112,8 +119,8 @@ class _Machine:
             except OSError:  # it ends at the moment
                 pass
             return
-        process, status = os.waitpid(-1, os.WNOHANG)
-        if process == self._process:
+        process, status = os.waitpid(self._process, os.WNOHANG)  # the end of virtiofsd ends qemu, too
+        if process:
             code = os.waitstatus_to_exitcode(status)
             reason = SetupError(
                 f"the virtual machine ended before its program (exit code {code} of qemu)",

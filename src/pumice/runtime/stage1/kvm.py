@@ -12,7 +12,8 @@ import msgspec
 
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps, tree_lookup
-from pumice.runtime.guest import acceleration, initramfs, kernel
+from pumice.runtime.container import Mount
+from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
 from pumice.runtime.guest.init_program import NAME_SERVER, Guest, assemble_init
 from pumice.runtime.guest.program_start import ROOT
 from pumice.runtime.isolation import seccomp_filter
@@ -20,15 +21,17 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.machine import PORTS
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options
+from pumice.runtime.stage1.builtin import common_options, mount_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pumice.runtime.container import Container, Mount
+    from pumice.runtime.container import Container
 
 _MEMORY, _LEAST_MEMORY = 512 << 20, 128 << 20
 _MODULES = ("virtio_pci", "virtio_console")
+_SHARING_MODULES = ("virtiofs",)
+_NAME_SERVERS = "guest-resolv.conf"
 _NETWORK_MODULES = ("virtio_net",)
 _APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reliable rdinit=/init"
 
@@ -47,21 +50,48 @@ class Kvm:
         cache = Path(container.filters or container.root).with_name("guest")
         found = kernel.find_kernel(os.environ)
         image = str(kernel.unpack_kernel(found, cache))
-        archive = _make_archive(container, found)
-        options = (*_machine_options(container, len(archive)), *acceleration.choose(qemu, image, cache))
+        server = sharing.find_server(container)
+        container = _give_name_server(container) if server else container
+        archive = _make_archive(container, found, shared=bool(server))
+        options = (
+            *_machine_options(container, len(archive), shared=bool(server)),
+            *acceleration.choose(qemu, image, cache),
+        )
         return Launch(
             model.MACHINE,
-            (
-                *common_options(container),
-                *("--only-root", "--guest-name", container.process.arguments[0]),
-                *id_maps.map_options(id_maps.choose_maps(container)),
-            ),
+            (*common_options(container), *_sandbox_options(container, server)),
             (qemu, image, *options),
             settings=archive,
         )
 
 
-def _machine_options(container: Container, archive_size: int) -> Iterator[str]:
+def _sandbox_options(container: Container, server: str) -> Iterator[str]:
+    yield from ("--only-root", "--guest-name", container.process.arguments[0])
+    maps = sharing.choose_maps(container) if server else None
+    if maps is None:
+        yield from id_maps.map_options(id_maps.choose_maps(container))
+        return
+    yield from id_maps.map_options(maps)
+    yield from ("--guest-share", server, "--mount-volumes", "--cwd", container.process.directory)
+    yield from mount_options(container)
+    if container.owners and id_maps.can_set_owners(maps):
+        yield from ("--owners", container.owners)
+
+
+def _give_name_server(container: Container) -> Container:
+    """Return the container with the name server of the machine's network, if it has one."""
+    if container.network == "none":
+        return container
+    path = "/etc/resolv.conf"
+    kept = tuple(mount for mount in container.mounts if mount.target != path)
+    return msgspec.structs.replace(
+        container,
+        files=(*container.files, (_NAME_SERVERS, f"nameserver {NAME_SERVER}\n")),
+        mounts=(*kept, Mount(f"{container.root}/{_NAME_SERVERS}", path, read_only=True)),
+    )
+
+
+def _machine_options(container: Container, archive_size: int, *, shared: bool) -> Iterator[str]:
     """Yield the options of qemu that need no descriptors."""
     limits = container.machine
     least = max(_LEAST_MEMORY, 2 * archive_size + (96 << 20))
@@ -71,9 +101,11 @@ def _machine_options(container: Container, archive_size: int) -> Iterator[str]:
             hint="raise --memory, or use another --stage1",
         )
     memory = max(limits.memory or _MEMORY, least)
-    yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc")
+    yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
+    megabytes = -(-memory >> 20)
+    yield from sharing.machine_options(megabytes) if shared else ("-machine", "pc")
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-    yield from ("-m", str(-(-memory >> 20)), "-smp", str(max(1, -(-limits.cpus // 1000))))
+    yield from ("-m", str(megabytes), "-smp", str(max(1, -(-limits.cpus // 1000))))
     yield from ("-append", _APPEND)
     yield from ("-device", f"virtio-serial-pci,addr=2,max_ports={len(PORTS) + 1}")
     if container.network == "none":
@@ -86,19 +118,21 @@ def _machine_options(container: Container, archive_size: int) -> Iterator[str]:
     yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
 
 
-def _make_archive(container: Container, found: kernel.Kernel) -> bytes:
-    """Return an archive with all files of the machine."""
+def _make_archive(container: Container, found: kernel.Kernel, *, shared: bool) -> bytes:
+    """Return an archive with the first program and its modules; unless ``shared``, with all files."""
     has_network = container.network != "none"
-    modules = kernel.read_modules(found, (*_MODULES, *(_NETWORK_MODULES if has_network else ())))
-    placed, copies, directories = _place_mounts(container)
+    names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
+    modules = kernel.read_modules(found, names)
+    placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
     guest = Guest(
-        container=msgspec.structs.replace(container, mounts=_in_memory(container)),
+        container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
         modules=len(modules),
         filter=seccomp_filter.load_filter(
             container.isolation, Path(container.filters) if container.filters else None
         ),
         has_network=has_network,
         read_only_paths=tuple(copies),
+        is_shared=shared,
     )
     with io.BytesIO() as file:
         archive = initramfs.Archive(file)
@@ -107,6 +141,10 @@ def _make_archive(container: Container, found: kernel.Kernel) -> bytes:
         for number, module in enumerate(modules):
             archive.add_directories("modules")
             archive.add(f"modules/{number}.ko", stat.S_IFREG | 0o644, module)
+        if shared:
+            archive.add_directories(ROOT[1:])
+            archive.finish()
+            return file.getvalue()
         omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
         owners = initramfs.read_owners(container.owners)
         initramfs.add_tree(archive, Path(container.root), "", owners, omit)

@@ -96,8 +96,10 @@ ELSEWHERE = {
     "--health-cmd": "only kvm has none; health checks have tests of their own",
     "--network host": "only kvm cannot have it",
     "resource/block-bandwidth, resource/block-iops": "App Container images",
+    "--pid pod": "pods of several apps",
     "eventHandlers": "App Container images",
     "socketActivated": "App Container images",
+    "socketActivated with --pid pod": "App Container images",
 }
 
 

@@ -12,7 +12,7 @@ from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.runtime import id_maps
 from pumice.store.home import Home
-from tests.support import images, peers, people
+from tests.support import aci, images, peers, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,48 @@ def test_ids_are_those_of_containers(root: Person, stage1: str, options: tuple[s
     # The inner namespace of bwrap is below one that has the ids of containers.
     first = 0 if stage1 == "bwrap" else FIRST
     assert run(root, "--stage1", stage1, *options, "box:1", MAP).stdout == f"0 {first} 65536\n"
+
+
+def test_apps_of_a_pod_have_ids_of_containers_and_their_files_keep_owners(root: Person, stage1: str) -> None:
+    first = 0 if stage1 == "bwrap" else FIRST
+    network = ("--network", "none")
+    process = run(
+        *(
+            root,
+            "--stage1",
+            stage1,
+            *network,
+            "box:1",
+            f"{MAP}; sleep 1",
+            "---",
+            "--app",
+            "b",
+            "--user",
+            "33",
+        ),
+        *("box:1", f"{MAP}; id -u; ls -d /srv/own && cd /srv/own && echo own"),
+    )
+    assert sorted(process.stdout.splitlines()) == [
+        *("b   | /srv/own", f"b   | 0 {first} 65536", "b   | 33", "b   | own"),
+        f"box | 0 {first} 65536",
+    ]
+
+
+def test_event_handlers_and_sockets_have_ids_of_containers(root: Person, stage1: str) -> None:
+    handlers = [{"name": name, "exec": ["/bin/sh", "-c", MAP]} for name in ("pre-start", "post-stop")]
+    ports = [{"name": "web", "protocol": "tcp", "port": 80, "socketActivated": True}]
+    app = {"exec": ["sh", "-c", "echo $LISTEN_FDS $((LISTEN_PID == $$))"], "user": "33", "group": "34"}
+    labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
+    aci.shell(
+        root.home / "hello.aci",
+        {**app, "eventHandlers": handlers, "ports": ports},
+        name="example.com/hello",
+        labels=labels,
+    )
+    options = ("--stage1", stage1, "--network", "none", "--insecure-options=image")
+    first = 0 if stage1 == "bwrap" else FIRST
+    lines = run(root, *options, f"aci:{root.home}/hello.aci").stdout.splitlines()
+    assert lines == [f"0 {first} 65536", "1 1", f"0 {first} 65536"]
 
 
 def test_groups_are_those_of_the_user(root: Person, stage1: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -39,61 +38,6 @@ def handler(name: str, script: str) -> dict[str, Any]:
 
 def isolator(name: str, value: Any) -> dict[str, Any]:
     return {"name": name, "value": value}
-
-
-def test_event_handlers_run_before_and_after_the_program_with_its_user_and_files(person: Person) -> None:
-    app = {
-        "exec": ["sh", "-c", "cat /tmp/a; echo main >> /tmp/a"],
-        "user": "web",
-        "group": "www",
-        "environment": [{"name": "WHO", "value": "you"}],
-        "eventHandlers": [
-            handler("pre-start", "echo before $WHO $(id -u) > /tmp/a; cat"),
-            handler("post-stop", "cat /tmp/a; exit 3"),
-        ],
-    }
-    result = run(person, app)
-    assert result.stdout.splitlines() == ["before you 33", "before you 33", "main"]
-    assert "the post-stop handler '/bin/sh' ended with exit code 3" in result.stderr
-    assert result.returncode == 0
-
-
-def test_a_program_does_not_start_if_what_comes_before_it_fails(person: Person) -> None:
-    handlers = [handler("pre-start", "echo no disk >&2; exit 4"), handler("post-stop", "echo after")]
-    result = run(person, {"exec": ["echo", "main"], "eventHandlers": handlers})
-    assert result.returncode == 11
-    assert result.stdout == ""
-    assert "no disk\n" in result.stderr
-    assert "error: the pre-start handler '/bin/sh' ended with exit code 4" in result.stderr
-    missing = {"exec": ["echo"], "eventHandlers": [{"name": "pre-start", "exec": ["/nothing"]}]}
-    assert "/nothing: not found in the image" in run(person, missing).stderr
-
-
-def test_what_comes_after_the_program_runs_when_it_is_stopped(person: Person) -> None:
-    app = {"exec": ["sleep", "100"], "eventHandlers": [handler("post-stop", "echo cleaned")]}
-    aci.shell(person.home / "stopped.aci", app, name="example.com/stopped", labels=LABELS)
-    person.give(person.home / "stopped.aci")
-    options = ("--progress", "none", "--insecure-options=image")
-    started = person.pumice("run", "--detach", "--name", "stopped", *options, "aci:stopped.aci")
-    assert started.returncode == 0, started.stderr
-    try:
-        assert person.pumice("stop", "stopped").returncode == 0
-        assert person.pumice("logs", "stopped").stdout == "cleaned\n"
-    finally:
-        person.pumice("rm", "--force", "stopped")
-
-
-def test_fly_runs_event_handlers_and_other_stages_say_that_they_do_not(person: Person) -> None:
-    handlers = [handler("pre-start", "echo before"), handler("post-stop", "echo after")]
-    app = {"exec": ["echo", "main"], "eventHandlers": handlers}
-    flown = run(person, app, "--stage1", "fly")
-    assert flown.stdout.splitlines() == ["before", "main", "after"]
-    wrapped = run(person, app, "--stage1", "bwrap")
-    assert wrapped.stdout == "main\n"
-    assert "eventHandlers is ignored: only builtin and fly run event handlers" in wrapped.stderr
-    strict = run(person, app, "--stage1", "bwrap", "--strict")
-    assert "eventHandlers would be ignored" in strict.stderr
-    assert strict.stdout == ""
 
 
 def test_the_environment_is_that_of_the_specification(person: Person) -> None:
@@ -208,63 +152,6 @@ def test_limits_of_the_command_line_win_over_isolators(person: Person) -> None:
     assert "resource/memory is modified: the limit is enforced, and nothing is reserved" in result.stderr
     assert result.stdout == ""
     assert run(person, app, "--memory", "1g").stdout == "done\n"
-
-
-SOCKETS = {
-    "ports": [
-        {"name": "web", "protocol": "tcp", "port": 8070, "socketActivated": True},
-        {"name": "plain", "protocol": "tcp", "port": 8071},
-        {"name": "dns", "protocol": "udp", "port": 8053, "count": 2, "socketActivated": True},
-    ],
-}
-SHOW = "echo $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID == $$)); ls -l /proc/$$/fd | grep -c socket"
-
-
-@pytest.mark.parametrize("stage", ["builtin", "fly"])
-def test_a_socket_activated_program_gets_sockets_that_listen(person: Person, stage: str) -> None:
-    app = {**SOCKETS, "exec": ["sh", "-c", SHOW + "; grep -c :1F86 /proc/net/tcp6"]}
-    network = () if stage == "fly" else ("--network", "none")
-    result = run(person, app, "--stage1", stage, *network)
-    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3", "1"], result.stderr
-
-
-def test_the_sockets_of_a_service_manager_are_passed_on(person: Person) -> None:
-    app = {**SOCKETS, "exec": ["sh", "-c", SHOW]}
-    aci.shell(person.home / "passed.aci", app, name="example.com/passed", labels=LABELS)
-    person.give(person.home / "passed.aci")
-    command = person.command("run", "--progress", "none", "--insecure-options=image", "aci:passed.aci")
-    with socket.create_server(("127.0.0.1", 8070)) as listener:
-        script = 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-        result = subprocess.run(
-            ["bash", "-c", script, str(listener.fileno()), *command],
-            env=person.environment(),
-            cwd=person.home,
-            pass_fds=[listener.fileno()],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert result.stdout.splitlines() == ["3 web:dns:dns 1", "3"], result.stderr
-
-
-def test_other_stages_say_that_they_pass_no_sockets(person: Person) -> None:
-    result = run(person, {**SOCKETS, "exec": ["echo", "hello"]}, "--stage1", "bwrap")
-    assert result.stdout == "hello\n"
-    assert "socketActivated is ignored: only builtin and fly pass sockets" in result.stderr
-
-
-def test_a_program_that_notifies_gets_the_socket_of_the_service_manager(person: Person) -> None:
-    app = {"exec": ["sh", "-c", "echo $NOTIFY_SOCKET; [ -S $NOTIFY_SOCKET ] && echo socket"]}
-    supports = {"name": "appc.io/executor/supports-systemd-notify", "value": "true"}
-    aci.shell(person.home / "n.aci", app, name="example.com/n", labels=LABELS, annotations=[supports])
-    person.give(person.home / "n.aci")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        path = person.home / "notify"
-        channel.bind(str(path))
-        arguments = ("run", "--progress", "none", "--insecure-options=image", "aci:n.aci")
-        result = person.pumice(*arguments, env={"NOTIFY_SOCKET": str(path)})
-    assert result.stdout.splitlines() == ["/run/pumice/notify", "socket"], result.stderr
 
 
 def play(person: Person, app: dict[str, Any], **pod: Any) -> subprocess.CompletedProcess[str]:

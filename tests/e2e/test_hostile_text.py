@@ -304,6 +304,7 @@ OTHERS: dict[str, list[list[str]]] = {
         ["draft", EVIL],
         ["draft", "hello", "--mirror", EVIL],
         ["draft", "hello", "-o", EVIL],
+        ["draft", "hello", "-o", EVIL, "--update"],
         ["list", "--overlay", EVIL],
         [EVIL],
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -216,10 +217,10 @@ def test_everything_left_out_is_listed_with_its_reason(capsys: pytest.CaptureFix
 
 def test_a_draft_is_an_overlay_that_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draft("tool", "-o", "mine")
-    assert sorted(path.name for path in Path("mine").iterdir())[0] == "libc6.yaml"
+    assert min(path.name for path in Path("mine").glob("*.yaml")) == "libc6.yaml"
     write_release(
         tmp_path / "whole",
-        {path.stem: path.read_text() for path in Path("mine").iterdir()},
+        {path.stem: path.read_text() for path in Path("mine").glob("*.yaml")},
         release_file("v3"),
     )
     assert list_problems(tmp_path / "whole") == []
@@ -253,3 +254,37 @@ def test_the_same_packages_give_the_same_bytes(capsys: pytest.CaptureFixture[str
 def test_a_package_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     draft("tol", code=5)
     assert "tol" in capsys.readouterr().err
+
+
+def test_a_redraft_keeps_corrections_and_follows_the_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft("tool", "-o", "slices")
+    path = Path("slices/tool.yaml")
+    corrected = path.read_text().replace("      /usr/bin/other:\n", "")
+    corrected = corrected.replace("      tool_data:\n", "      tool_data:  # the fonts\n", 1)
+    path.write_text(corrected)
+    draft("tool", "-o", "slices", code=2)
+    assert "pass --update to update it" in capsys.readouterr().err
+    draft("tool", "-o", "slices", "--update")
+    assert path.read_text() == corrected
+    added = Item("usr/bin/added", program(["libsmall.so.2"]), mode=0o755)
+    packages = [
+        dataclasses.replace(each, version="1:2.4", files=[*each.files, added])
+        if each.name == "tool"
+        else each
+        for each in PACKAGES
+    ]
+    publish(tmp_path / "mirror", Suite("bookworm", packages=packages))
+    capsys.readouterr()
+    command = ["slice", "draft", "tool", "-o", "slices", "--update", "--release", "./release"]
+    assert main([*command, "--mirror", f"file:{tmp_path}/mirror"]) == 0
+    assert "slices/tool.yaml: bins: added /usr/bin/added\n" in capsys.readouterr().err
+    text = path.read_text()
+    assert "/usr/bin/added:\n" in text
+    assert "# the fonts" in text
+    assert "/usr/bin/other" not in text
+    Path("slices/.drafts/tool.draft").unlink()
+    draft("tool", "-o", "slices", "--update", code=2)
+    assert "the draft that it was made from" in capsys.readouterr().err
+    draft("tool", "--update", code=2)

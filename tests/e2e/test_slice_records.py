@@ -16,12 +16,16 @@ from tests.support.peers import need
 from tests.support.slices import release_file, write_release
 from tests.support.world import BASE, World
 
+CAPABILITY = "security.capability"
+NET_RAW = bytes.fromhex("0100000200200000000000000000000000000000")
+"""The capability NET_RAW, permitted and effective (capabilities(7), struct vfs_cap_data)."""
 TOOL = Deb(
     "tool",
     "1:2.0-beta-1-3",
     fields={"Description": "a tool"},
     files=[
         Item("usr/bin/tool", b"tool", mode=0o4755, mtime=EPOCH - 500),
+        Item("usr/bin/capable", b"capable", mode=0o755, xattrs=((CAPABILITY, NET_RAW),)),
         folder("var/lib/tool", 0o2750, gid=42, group="shadow"),
         text("var/lib/tool/state", "x"),
         text("etc/tool.conf", "port = 1\n"),
@@ -38,7 +42,8 @@ DEFINITIONS = {
     "tool": """\
 package: tool
 slices:
-  bins: {contents: {/usr/bin/tool: , /usr/bin/alias: }, essential: [legal_copyright]}
+  bins: {contents: {/usr/bin/tool: , /usr/bin/alias: , /usr/bin/capable: }, essential: [legal_copyright]}
+  manifest: {contents: {/var/lib/chisel/**: {generate: manifest}}}
   state: {contents: {/var/lib/tool/: , /var/lib/tool/state: , /etc/tool.conf: }}
 """,
     "legal": "package: legal\nslices: {copyright: {contents: {/usr/share/doc/legal/copyright: }}}\n",
@@ -71,6 +76,23 @@ def test_owners_modes_and_times_are_those_of_the_package(world: World) -> None:
     assert (files["/var/lib/tool"]["mode"], files["/var/lib/tool"]["gid"]) == ("2750", 42)
     root = world.root / "root"
     assert (root / "usr/bin/tool").stat().st_mtime == EPOCH - 500
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can set capabilities of files")
+def test_extended_attributes_are_kept_in_images_and_directories(world: World) -> None:
+    root = build(world, "{release: ./release}")
+    assert os.getxattr(root / "usr/bin/capable", CAPABILITY) == NET_RAW
+    mirror = f"file:{world.root}/mirror"
+    options = ("--release", "./release", "--mirror", mirror)
+    for _ in range(2):  # the second time, the directory is brought up to date
+        result = world.run("cut", "--root", "cut", *options, "tool_bins", "tool_manifest")
+        assert result.code == 0, result.stderr
+        assert os.getxattr(world.project / "cut/usr/bin/capable", CAPABILITY) == NET_RAW
+    assert os.listxattr(root / "usr/bin/tool") == []
+    layout = world.root / "layout"
+    assert world.run("build", "recipe.yaml", "-o", f"oci:{layout}").code == 0
+    listed = json.loads(world.run("files", f"oci:{layout}", "--json").stdout)
+    assert [file["path"] for file in listed if file["capabilities"]] == ["/usr/bin/capable"]
 
 
 def test_dpkg_finds_no_fault_in_a_sliced_image(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -162,6 +163,47 @@ def test_the_same_image_comes_from_an_empty_store(world: World) -> None:
     digest = world.build()
     assert world.build() == digest
     assert world.build(store="another") == digest
+
+
+def test_a_security_update_changes_only_the_layer_of_its_package(world: World) -> None:
+    world.write(f"{SLICES}layers: packages\n", packages="[hello, extra, tool_libs]")
+    assert world.run("build", "recipe.yaml", "-o", "oci:before").code == 0
+    lock = (world.project / "recipe.lock").read_text()
+    fixed_library = Item("lib/libtool.so.1", b"library without the mistake")
+    files = [fixed_library if item.path == fixed_library.path else item for item in TOOL.files]
+    fixed = dataclasses.replace(TOOL, version="2.0+deb1", files=files)
+    world.publish((*PACKAGES, fixed, HUGE, EXTRA))
+    assert world.run("build", "recipe.yaml", "--locked", "-o", "oci:locked").code == 0
+    checked = world.run("lock", "recipe.yaml", "--check")
+    assert "2.0+deb1" in checked.stdout
+    assert world.run("lock", "recipe.yaml", "--upgrade").code == 0
+    changed = set((world.project / "recipe.lock").read_text().splitlines()) - set(lock.splitlines())
+    assert [line for line in changed if '"name"' in line and '"tool"' not in line] == []
+    assert world.run("build", "recipe.yaml", "-o", "oci:after").code == 0
+    before, after = (layers(world, name) for name in ("before", "after"))
+    assert len(before) == len(after)
+    different = [index for index, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+    assert len(different) == 2  # that of the package, and that of dpkg's records
+    names_of_layers = json.loads(world.run("inspect", "oci:after", "--json").stdout)["platforms"][0]["layers"]
+    assert [names_of_layers[index]["comment"] for index in different] == [
+        "pumice: tool=2.0+deb1",
+        "pumice: state",
+    ]
+
+
+def test_an_update_without_a_path_of_a_slice_names_the_definition(world: World) -> None:
+    build(world, "[tool_bins]")
+    files = [item for item in TOOL.files if item.path != "usr/bin/link"]
+    world.publish((*PACKAGES, dataclasses.replace(TOOL, version="2.1", files=files), HUGE, EXTRA))
+    assert world.run("lock", "recipe.yaml", "--upgrade").code == 0
+    result = world.run("build", "recipe.yaml")
+    assert result.code == 8
+    assert "slices/tool.yaml:6:34: tool_bins: tool=2.1 has no /usr/bin/link" in result.stderr
+
+
+def layers(world: World, layout: str) -> list[str]:
+    document = json.loads(world.run("inspect", f"oci:{layout}", "--json").stdout)
+    return [layer["digest"] for layer in document["platforms"][0]["layers"]]
 
 
 def test_whole_packages_and_slices_are_in_one_list(world: World) -> None:

@@ -419,6 +419,7 @@ TABLE = [
     ("slice check --overlay plain", 9, "the overlay is not a directory"),
     ("slice check openssl_binz", 2, "did you mean openssl_bins?"),
     ("slice check bins", 2, "the slice 'bins' does not exist"),
+    ("slice draft hello --update", 2, "--update needs --output"),
     ("trust", 2, "ACTION is missing"),
     ("trust nosuch", 2, "unknown action 'nosuch'"),
     ("trust add", 2, "KEY is missing"),

@@ -50,6 +50,8 @@ class Item:
     group: str = "root"
     mtime: int = EPOCH
     device: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    """Extended attributes, which dpkg-deb never writes; the archive is in the pax format then."""
     raw: bool = False
     """Write ``path`` and ``link`` unchanged."""
 
@@ -175,7 +177,11 @@ def with_parents(files: Sequence[Item]) -> list[Item]:
 def tar(items: Iterable[Item]) -> bytes:
     """Return a GNU tar archive as dpkg-deb writes it."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as archive:
+    items = list(items)
+    kind = tarfile.PAX_FORMAT if any(item.xattrs for item in items) else tarfile.GNU_FORMAT
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=kind, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
         for item in items:
             info = tarfile.TarInfo(item.path if item.raw else f"./{item.path}" if item.path else ".")
             if item.kind == "dir" and not item.raw:
@@ -184,6 +190,10 @@ def tar(items: Iterable[Item]) -> bytes:
             info.mode = item.mode if item.mode is not None else _MODES.get(item.kind, 0o644)
             info.uid, info.gid, info.uname, info.gname = item.uid, item.gid, item.user, item.group
             info.mtime = item.mtime
+            info.pax_headers = {
+                f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape")
+                for name, value in item.xattrs
+            }
             info.devmajor, info.devminor = item.device
             info.linkname = f"./{item.link}" if item.kind == "hardlink" and not item.raw else item.link
             if item.kind == "file":

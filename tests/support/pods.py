@@ -98,3 +98,22 @@ def find_supervisor(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text()
         pid = int(status.partition("PPid:")[2].split()[0])
     return supervisor
+
+
+def programs_with(command: str) -> list[int]:
+    """Return the processes of this machine whose command line is this."""
+    words = command.replace(" ", "\0").encode() + b"\0"
+    return [pid for pid in processes_with(command) if _read_command(pid) == words]
+
+
+def _read_command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a file of a pod says."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

@@ -15,6 +15,7 @@ from pumice.cli import (
     output,
     pod_arguments,
     registries,
+    shared_options,
 )
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
@@ -55,10 +56,13 @@ def parser() -> command_line.Parser:
         metavar="NAME",
         help="name of the pod (default: the name in FILE)",
     )
+    pod_arguments.add_stage1_option(pods)
     pods.add_argument("--rm", action="store_true", help="remove the pod when it ends")
     pod_arguments.add_label_option(pods)
     pods.add_argument(
-        "--strict", action="store_true", help="fail if FILE contains something that Pumice does not support"
+        "--strict",
+        action="store_true",
+        help="fail if FILE contains something that Pumice or --stage1 does not support",
     )
     pods.add_argument(
         "--aci",
@@ -73,7 +77,7 @@ def parser() -> command_line.Parser:
         help="give the pod access to the metadata service (default: for App Container pod manifests)",
     )
     network_options.add_options(parser.add_argument_group("network"))
-    command_line.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
     registries.options(parser)
     return parser
 
@@ -165,6 +169,7 @@ def _plan_pod(pod: PodInput, options: argparse.Namespace, arguments: Sequence[st
     words = list(arguments)
     del words[len(words) - 1 - words[::-1].index(options.file)]
     return PodOptions(
+        stage1=options.stage1,
         network=network,
         hostname=pod.hostname or HOSTNAME,
         names=pod.names,

@@ -99,6 +99,17 @@ def find_pods(names: Sequence[str]) -> list[PodState]:
     return list({state.pod.id: state for state in pods}.values())
 
 
+def add_stage1_option(parser: OptionGroup) -> None:
+    """Add the option for what isolates the programs."""
+    parser.add_argument(
+        "--stage1",
+        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
+        default="builtin",
+        metavar="NAME",
+        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
+    )
+
+
 def add_label_option(parser: OptionGroup) -> None:
     """Add the option ``--label``."""
     parser.add_argument(

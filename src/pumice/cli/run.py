@@ -17,6 +17,7 @@ from pumice.cli import (
     pod_arguments,
     registries,
     run_plan,
+    shared_options,
 )
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
@@ -83,7 +84,7 @@ def make_run_parser(
     admission.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
-    command_line.add_admission_options(admission, "run the image")
+    shared_options.add_admission_options(admission, "run the image")
     _add_foreign_options(parser)
     registries.options(parser)
     return parser
@@ -91,13 +92,7 @@ def make_run_parser(
 
 def _add_container_options(parser: command_line.OptionGroup) -> None:
     """Add the options for the environment of the program."""
-    parser.add_argument(
-        "--stage1",
-        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
-        default="builtin",
-        metavar="NAME",
-        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
-    )
+    pod_arguments.add_stage1_option(parser)
     pod_arguments.add_program_options(parser)
     parser.add_argument(
         "--env-file",

@@ -82,10 +82,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     name, and ``tcp``, ``udp`` or ``fd`` with a port or a descriptor. A private
     network is connected by `network.attachment`; ``ports`` are those that are published, such as ``80/tcp``.
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
-    system calls, empty for none. ``maps`` are those of its pod, None for the usual ones; with ``pod_pids``,
-    it shares the process ids of its pod. Only the built-in sandbox has these two. ``terminal`` says whether
-    its streams are a terminal; None if they are those of this process. With ``has_health_check``, commands
-    are run in the container while its program runs.
+    system calls, empty for none. ``maps`` are those of its pod of several, None for the usual ones; with
+    ``pod_pids``, it shares the process ids of that. ``terminal`` says whether its streams are a terminal;
+    None if they are those of this process. With ``has_health_check``, commands are run in the container
+    while its program runs.
     """
 
     root: str
@@ -112,3 +112,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     pod_pids: bool = False
     terminal: bool | None = None
     has_health_check: bool = False
+
+    @property
+    def is_in_pod(self) -> bool:
+        """Return whether it shares the network, IPC and the host name of a pod of several."""
+        return self.maps is not None

@@ -52,21 +52,32 @@ def unprivileged_maps(uid: int, gid: int) -> IdMaps | None:
     return None
 
 
-def shared_maps(users: Sequence[tuple[int, int]], *, unprivileged: bool) -> IdMaps:
+def shared_maps(users: Sequence[tuple[int, int]], *, unprivileged: bool, needs_root: bool = False) -> IdMaps:
     """Return the maps of a user namespace for programs with these user and group ids; raises SandboxError.
 
-    ``unprivileged`` asks root to map all to ids without rights outside, as `unprivileged_maps` does.
+    ``unprivileged`` asks root to map all to ids without rights outside, as `unprivileged_maps` does. With
+    ``needs_root``, an engine must be root in it.
     """
     if not is_ordinary_user():
         largest = (max(uid for uid, _ in users), max(gid for _, gid in users))
         return (unprivileged_maps(*largest) if unprivileged else None) or IdMaps()
+    if needs_root:
+        users = [(0, 0), *users]
     if len(set(users)) == 1 and users[0] != (0, 0):
         return IdMaps(((users[0][0], os.geteuid(), 1),), ((users[0][1], os.getegid(), 1),))
     maps = subordinate_maps()
     if maps is None and len(set(users)) > 1:
+        whom, advice = (
+            ("as a user other than root", "--user 0")
+            if needs_root
+            else (
+                "as different users",
+                "the same --user",
+            )
+        )
         raise SandboxError(
-            "cannot run the apps of a pod as different users without subordinate ids",
-            hint="add yourself to /etc/subuid and /etc/subgid, or pass the same --user for each app",
+            f"cannot run the apps of a pod {whom} without subordinate ids",
+            hint=f"add yourself to /etc/subuid and /etc/subgid, or pass {advice} for each app",
         )
     return maps or single_id_maps()
 

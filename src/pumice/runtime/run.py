@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import UsageError
+from pumice.errors import SandboxError, UsageError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import id_maps, name_resolution, prepared_tree, process, stage1
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import HealthCheck, RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
+    from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Network
     from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
@@ -112,6 +113,7 @@ def plan_apps(
     images = [app.image.select(app.source.platform or machine) for app in apps]
     backend = stage1.resolve_name(pod.stage1)
     stage1.choose(backend)
+    _check_pod(pod, backend)
     adopted_apps = [adopt_app(*each, pod, home, progress) for each in zip(apps, images, strict=True)]
     with ExitStack() as stack:
         trees = [
@@ -119,69 +121,87 @@ def plan_apps(
             for image in images
         ]
         ports = [port for adopted in adopted_apps for port in adopted.config.exposed_ports]
-        configs = [adopted.run_config(tree) for adopted, tree in zip(adopted_apps, trees, strict=True)]
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         limit_bandwidth([adopted.options for adopted in adopted_apps], pod, attachment, progress)
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
-        planned = []
-        everything = zip(apps, images, decisions, configs, trees, adopted_apps, strict=True)
-        for app, image, decision, config, tree, adopted in everything:
-            mounts = lock_volumes(adopted.options.mounts, home)
-            options = msgspec.structs.replace(adopted.options, mounts=mounts)
-            container = _plan_app_container(config, tree, options, pod, attachment, home)
-            container = adopted.complete(container, backend, progress)
-            container = fit_container(container, backend, progress, strict=pod.strict)
-            reference = app.source.reference or app.image.root.digest
-            if registration is not None:
-                source = (image.config(), reference, image.root.digest)
-                container = registration.add_app(source, adopted, container)
-            planned.append(
-                PlannedApp(
-                    options=app.options,
-                    reference=reference,
-                    image=image,
-                    decision=decision,
-                    config=config,
-                    tree=tree,
-                    container=container,
-                )
-            )
-        if pod.is_pod_of_several:
-            containers = share_namespaces([app.container for app in planned], pod)
-            planned = [
-                msgspec.structs.replace(app, container=container)
-                for app, container in zip(planned, containers, strict=True)
-            ]
+        common = _PodParts(
+            pod=pod,
+            backend=backend,
+            attachment=attachment,
+            registration=registration,
+            home=home,
+            progress=progress,
+        )
+        each = zip(apps, images, decisions, trees, adopted_apps, strict=True)
+        planned = [_plan_app(common, *parts) for parts in each]
+        if pod.is_pod_of_several and backend != "fly":
+            planned = share_namespaces(planned, backend)
         yield planned, attachment, registration
 
 
-def _plan_app_container(
-    config: RunConfig,
-    tree: PreparedTree,
-    options: AppOptions,
-    pod: PodOptions,
-    attachment: Attachment | None,
-    home: Home,
-) -> Container:
-    """Return the container of an app, with the volumes of its pod and the directory of its filters."""
-    network = choose_network(pod, attachment)
-    container = plan_container(config, tree, options, pod, network=network, attachment=attachment)
+class _PodParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the containers of a pod have in common."""
+
+    pod: PodOptions
+    backend: str
+    attachment: Attachment | None
+    registration: Registration | None
+    home: Home
+    progress: Progress
+
+
+def _plan_app(
+    common: _PodParts, app: PodApp, image: Image, decision: Decision, tree: PreparedTree, adopted: AdoptedApp
+) -> PlannedApp:
+    """Return an app with its container, which has the volumes of its pod and the directory of its filters."""
+    pod, home = common.pod, common.home
+    config = adopted.run_config(tree)
+    mounts = lock_volumes(adopted.options.mounts, home)
+    options = msgspec.structs.replace(adopted.options, mounts=mounts)
+    network = choose_network(pod, common.attachment)
+    container = plan_container(config, tree, options, pod, network=network, attachment=common.attachment)
     mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
-    return msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
+    container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
+    container = adopted.complete(container, common.backend, common.progress)
+    container = fit_container(container, common.backend, common.progress, strict=pod.strict)
+    reference = app.source.reference or app.image.root.digest
+    if common.registration is not None:
+        source = (image.config(), reference, image.root.digest)
+        container = common.registration.add_app(source, adopted, container)
+    return PlannedApp(
+        options=app.options,
+        reference=reference,
+        image=image,
+        decision=decision,
+        config=config,
+        tree=tree,
+        container=container,
+    )
 
 
-def share_namespaces(containers: Sequence[Container], pod: PodOptions) -> list[Container]:
-    """Return the containers of a pod of several, which share a user namespace and the network."""
+def share_namespaces(apps: Sequence[PlannedApp], backend: str) -> list[PlannedApp]:
+    """Return the apps of a pod of several, whose containers share a user namespace and the network."""
+    containers = [app.container for app in apps]
     users = [(container.process.uid, container.process.gid) for container in containers]
     modes = {container.isolation.user_namespace for container in containers}
     if len(modes) > 1:
         raise UsageError(
             "--userns differs between the apps of the pod", hint="pass it once, for the first app"
         )
-    maps = id_maps.shared_maps(users, unprivileged=modes == {"auto"})
+    maps = id_maps.shared_maps(users, unprivileged=modes == {"auto"}, needs_root=backend in ("runc", "crun"))
     return [
-        msgspec.structs.replace(container, maps=maps, pod_pids=pod.shares_pids) for container in containers
+        msgspec.structs.replace(app, container=msgspec.structs.replace(app.container, maps=maps))
+        for app in apps
     ]
+
+
+def _check_pod(pod: PodOptions, backend: str) -> None:
+    """Raise SandboxError if the stage 1 cannot run several apps."""
+    if pod.is_pod_of_several and backend == "kvm":
+        raise SandboxError(
+            "kvm runs pods of one app only",
+            hint="use another --stage1, or one pod for each app",
+        )
 
 
 def _pod_mounts(app: AppOptions, directory: Path) -> Iterator[Mount]:
@@ -287,6 +307,7 @@ def plan_container(
         read_only=app.read_only,
         init=app.init,
         setup=app.setup,
+        pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
         has_health_check=pod.detached and _has_health_check(app.health_check, config.healthcheck),
     )

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, results, shared_options
 from pumice.cli.slice import releases
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
+    from pumice.progress import Progress
     from pumice.slices.draft.drafting import DraftedPackage
 
 _EPILOG = """The result is for a person to review: definitions of the packages, and of those they require that
@@ -57,14 +59,21 @@ def add_parser(parser: command_line.Parser) -> None:
         type=Path,
         help="directory to write one file for each package into (default: print them)",
     )
+    action.add_argument(
+        "--update",
+        action="store_true",
+        help="update the files in DIR, and keep what was changed by hand since they were drafted",
+    )
     releases.add_release_options(action)
     releases.add_package_options(action)
-    command_line.add_quiet_option(action)
+    shared_options.add_quiet_option(action)
     results.add_format_options(action, "slice draft", example="Package")
 
 
 def run(options: argparse.Namespace) -> int:
     """Draft the definitions, and print or write them."""
+    if options.update and options.output is None:
+        raise UsageError("--update needs --output", hint="pass the directory with the definitions")
     from pumice.assembly.slice_draft import draft_slices
     from pumice.slices.draft.text import format_draft
 
@@ -81,28 +90,32 @@ def run(options: argparse.Namespace) -> int:
         )
     texts = {draft.definition.name: format_draft(draft) for draft in drafts}
     if options.output is not None:
-        _write_files(options.output, texts)
-        count = "1 definition" if len(texts) == 1 else f"{len(texts)} definitions"
-        progress.note(f"wrote {count} into {options.output}")
-    shown = [_describe(draft, texts[draft.definition.name]) for draft in drafts]
+        texts = _write_files(options, texts, progress)
+    shown = [
+        _describe(draft, texts[draft.definition.name]) for draft in drafts if draft.definition.name in texts
+    ]
     text = "" if options.output is not None else "---\n".join(texts.values())
     results.write_result(shown, options.format, lambda: output.printable(text))
     return 0
 
 
-def _write_files(directory: Path, texts: dict[str, str]) -> None:
-    """Write each definition into its file, and no file if one of them is there."""
-    from pumice.errors import UsageError
-    from pumice.os_errors import IMAGE, translate_os_errors
+def _write_files(options: argparse.Namespace, drafts: dict[str, str], progress: Progress) -> dict[str, str]:
+    """Write or update the files, say what changed, and return the texts that were written."""
+    from pumice.assembly import draft_files
 
-    paths = {directory / f"{name}.yaml": text for name, text in texts.items()}
-    existing = sorted(str(path) for path in paths if path.exists())
-    if existing:
-        raise UsageError(f"{existing[0]} exists", hint="move it away, or write into another directory")
-    with translate_os_errors(str(directory), IMAGE):
-        directory.mkdir(0o755, parents=True, exist_ok=True)
-        for path, text in paths.items():
-            path.write_text(text, encoding="utf-8")
+    texts = drafts
+    if options.update:
+        updated = draft_files.update_definitions(options.output, drafts, options.packages)
+        for change in updated.changes:
+            progress.note(change)
+        for question in updated.open_questions:
+            progress.warn(question)
+        texts = updated.texts
+    else:
+        draft_files.write_definitions(options.output, drafts)
+    count = "1 definition" if len(texts) == 1 else f"{len(texts)} definitions"
+    progress.note(f"wrote {count} into {options.output}")
+    return texts
 
 
 def _describe(draft: DraftedPackage, text: str) -> SliceDraft:

@@ -47,11 +47,12 @@ class Complaint(msgspec.Struct, frozen=True):
 _ENGINE = {name: f"{name} itself counts as well" for name in ("runc", "crun")}
 _SHARED = {"fly": "the program shares all but its root with the host"}
 _OWN_KERNEL = {"kvm": "the virtual machine has a kernel of its own"}
+_OWN_PROCESSES = {name: f"the apps could see the processes of {name} itself" for name in ("runc", "crun")}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
-_EXTERNAL = ("bwrap", "runc", "crun", "kvm")
-_NO_HANDLERS = dict.fromkeys(_EXTERNAL, "only builtin and fly run event handlers")
-_NO_SOCKETS = dict.fromkeys(_EXTERNAL, "only builtin and fly pass sockets")
+_NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
+_NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
+_UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 
 ISOLATORS = (
     Isolator(name="capabilities", option="--cap-add, --cap-drop"),
@@ -121,8 +122,14 @@ ISOLATORS = (
     Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
+    Isolator(name="shared process ids", option="--pid pod", ignored=_OWN_PROCESSES),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
     Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
+    Isolator(
+        name="the same with shared process ids",
+        option="socketActivated with --pid pod",
+        ignored=_UNKNOWN_ID,
+    ),
 )
 """Every isolator; a backend that is in neither of its tables honors it."""
 _BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
@@ -180,8 +187,10 @@ def _list_requested(container: Container) -> list[str]:
         "--security-opt label=": isolation.selinux,
         "--userns": isolation.user_namespace == "keep-id",
         "resource/block-bandwidth, resource/block-iops": limits.block_bandwidth or limits.block_operations,
+        "--pid pod": container.pod_pids,
         "eventHandlers": container.pre_start or container.post_stop,
         "socketActivated": container.listen,
+        "socketActivated with --pid pod": container.listen and container.pod_pids,
     }
     return [option for option, is_used in requested.items() if is_used]
 

@@ -17,6 +17,8 @@ from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from pumice.progress import Progress
     from pumice.runtime.container import Container
     from pumice.runtime.isolation.isolators import Effect
@@ -31,9 +33,33 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
         if sharing.find_server(container):
             unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
+    if backend == "crun":
+        unsupported = (*unsupported, *_find_lost_limits(container.isolation))
+    container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
+
+
+def _find_lost_limits(isolation: Isolation) -> list[Complaint]:
+    """Return complaints about limits that crun does not keep, because it leaves our control groups."""
+    if os.geteuid() != 0 or "MKNOD" not in isolation.capabilities:
+        return []
+    reason = "crun leaves the control group to limit which devices a program with MKNOD can use"
+    return [
+        Complaint(option, "ignored", reason)
+        for field, option in _OPTIONS.items()
+        if getattr(isolation.limits, field)
+    ]
+
+
+def _without_ignored(container: Container, options: AbstractSet[str]) -> Container:
+    """Return the container without what would have an effect although it is ignored."""
+    if "--pid pod" in options:
+        container = msgspec.structs.replace(container, pod_pids=False)
+    if options & {"socketActivated", "socketActivated with --pid pod"}:
+        container = msgspec.structs.replace(container, listen=())
+    return container
 
 
 def _size_machine(container: Container) -> Container:

@@ -5,15 +5,19 @@ Each engine runs one container, from `start` to `close`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from pumice.errors import SandboxError
 from pumice.runtime.launch import bundles
 from pumice.runtime.launch.model import BUNDLE, BWRAP, MACHINE, MAPPED_BWRAP, SHIFTED_BUNDLE, Start
+from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from pumice.runtime.launch.model import Launch
@@ -66,6 +70,34 @@ def open_filter(launch: Launch) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return (descriptor,), ("--seccomp", str(descriptor))
 
 
+def open_handlers(launch: Launch, start: Start, open_launch: Callable[[Launch, str], Start]) -> Start:
+    """Return a start that also has the event handlers of the launch, each of which ``open_launch`` opens.
+
+    The sandbox reads the options and the program of a handler from a memory file.
+    """
+    options, descriptors = [*start.options], [*start.descriptors]
+    for name, handler in launch.handlers.items():
+        opened = open_launch(handler, name)
+        arguments = create_memory_file(encode_arguments((*opened.options, "--", *opened.program)))
+        options += (f"--{name}-file", str(arguments))
+        descriptors += (*opened.descriptors, arguments)
+    return Start(options, start.program, descriptors, start.retained)
+
+
+def _count_sockets(launch: Launch) -> int:
+    """Return how many sockets the program of an engine gets; they are its first descriptors."""
+    return launch.options.count("--listen")
+
+
+def _move_up(launch: Launch, descriptor: int) -> int:
+    """Return a descriptor that is not in the way of the sockets of the program."""
+    if not _count_sockets(launch):
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, OUT_OF_THE_WAY)
+    os.close(descriptor)
+    return moved
+
+
 class SandboxEngine:
     """The built-in sandbox, which does everything itself."""
 
@@ -90,26 +122,11 @@ class BwrapEngine:
 
     def start(self, launch: Launch, scratch: str) -> Start:  # noqa: ARG002 - all in memory
         """Open the pipe of the report, the filter and the options."""
-        self._status, status = os.pipe()
-        filters, filter_options = open_filter(launch)
-        words: tuple[str, ...] = ("--json-status-fd", str(status), *filter_options)
-        kept: tuple[int, ...] = ()
-        own: tuple[int, ...] = ()
-        own_options: tuple[str, ...] = ()
-        if launch.kind == MAPPED_BWRAP:
-            (info, info_writer), (ready_reader, ready) = os.pipe(), os.pipe()
-            words += ("--info-fd", str(info_writer), "--userns-block-fd", str(ready_reader))
-            # bwrap would leave that descriptor to the program. With this option, it reads on and closes it.
-            words += ("--block-fd", str(ready_reader))
-            kept, own = (info_writer, ready_reader), (info, ready)
-            own_options = ("--map-info", str(info), "--map-ready", str(ready))
-        settings = launch.settings + b"".join(word.encode() + b"\0" for word in words)
-        descriptors = (status, *filters, *kept, create_memory_file(settings))
-        keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
-        bwrap, *program = launch.program
-        command = (bwrap, "--args", str(descriptors[-1]), "--", *program)
-        options = (*launch.options, *own_options, *keep)
-        return Start(options, command, (*descriptors, *own), (self._status,))
+        self._status, writer = os.pipe()
+        status = _move_up(launch, writer)
+        start = _open_bwrap(launch, ("--json-status-fd", str(status)), (status,))
+        start = Start(start.options, start.program, start.descriptors, (self._status,))
+        return open_handlers(launch, start, lambda handler, _: _open_bwrap(handler))
 
     def finish(self, code: int) -> int:
         """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
@@ -131,6 +148,28 @@ class BwrapEngine:
             self._status = -1
 
 
+def _open_bwrap(launch: Launch, words: Sequence[str] = (), reports: Sequence[int] = ()) -> Start:
+    """Open what one bwrap needs, with more options and the descriptors on which it reports."""
+    filters = [_move_up(launch, create_memory_file(launch.filter))] if launch.filter else []
+    words = [*words, *(word for descriptor in filters for word in ("--seccomp", str(descriptor)))]
+    kept: list[int] = []
+    own: list[int] = []
+    own_options: tuple[str, ...] = ()
+    if launch.kind == MAPPED_BWRAP:
+        (info, info_writer), (ready_reader, ready) = os.pipe(), os.pipe()
+        kept, own = [_move_up(launch, info_writer), _move_up(launch, ready_reader)], [info, ready]
+        # bwrap would leave the second one to the program. With --block-fd, it reads on and closes it.
+        words += ("--info-fd", str(kept[0]), "--userns-block-fd", str(kept[1]), "--block-fd", str(kept[1]))
+        own_options = ("--map-info", str(info), "--map-ready", str(ready))
+    settings = launch.settings + b"".join(word.encode() + b"\0" for word in words)
+    descriptors = (*reports, *filters, *kept, _move_up(launch, create_memory_file(settings)))
+    keep = [argument for descriptor in descriptors for argument in ("--keep", str(descriptor))]
+    bwrap, *program = launch.program
+    command = (bwrap, "--args", str(descriptors[-1]), "--", *program)
+    options = (*launch.options, *own_options, *keep)
+    return Start(options, command, (*descriptors, *own, *launch.inherited))
+
+
 class BundleEngine:
     """runc or crun, with its own bundle and state directory."""
 
@@ -142,22 +181,36 @@ class BundleEngine:
     def start(self, launch: Launch, scratch: str) -> Start:
         """Write the bundle below ``scratch``."""
         self._bundle, self._lock = bundles.create_bundle(scratch)
-        os.mkdir(f"{self._bundle}/state", 0o700)
-        with open(f"{self._bundle}/config.json", "wb") as file:
+        start = self._open_bundle(launch, "")
+        options = ("--bundle", self._bundle) if launch.kind == SHIFTED_BUNDLE else ()
+        start = Start((*start.options, *options), start.program, launch.inherited, (self._lock,))
+        return open_handlers(launch, start, self._open_bundle)
+
+    def _open_bundle(self, launch: Launch, name: str) -> Start:
+        """Write the bundle of the program, or in it that of the event handler ``name``."""
+        directory = f"{self._bundle}/{name}".rstrip("/")
+        if name:
+            os.mkdir(directory, 0o700)
+        os.mkdir(f"{directory}/state", 0o700)
+        with open(f"{directory}/config.json", "wb") as file:
             file.write(launch.settings)
         engine = launch.program[0]
         self._name = os.path.basename(engine)
         is_shifted = launch.kind == SHIFTED_BUNDLE
-        bundle = f"{HOST_SCRATCH}/bundle" if is_shifted else self._bundle
-        # crun cannot create control groups without the rights of root.
-        is_disabled = self._name == "crun" and (is_shifted or os.geteuid() != 0)
+        bundle = f"{HOST_SCRATCH}/bundle/{name}".rstrip("/") if is_shifted else directory
+        sockets = _count_sockets(launch)
+        # crun cannot create control groups without the rights of root. With them, it leaves ours, and their
+        # limits, which only a program that can create device nodes is worth.
+        has_rights = os.geteuid() == 0 and not is_shifted
+        is_disabled = self._name == "crun" and not (has_rights and b'"CAP_MKNOD"' in launch.settings)
         command = (
             *(engine, *(("--cgroup-manager", "disabled") if is_disabled else ())),
             *("--root", f"{bundle}/state", "--log", f"{bundle}/log"),
-            *("--log-format", "json", "run", "--bundle", bundle, os.path.basename(self._bundle)),
+            *("--log-format", "json", "run", "--bundle", bundle),
+            *(("--preserve-fds", str(sockets)) if sockets else ()),
+            os.path.basename(self._bundle),
         )
-        options = ("--bundle", self._bundle) if is_shifted else ()
-        return Start((*launch.options, *options), command, retained=(self._lock,))
+        return Start(launch.options, command)
 
     def finish(self, code: int) -> int:
         """Return ``code``; raises SandboxError if the log says that the engine failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SANDBOX, BWRAP, BUNDLE, MACHINE = "sandbox", "bwrap", "bundle", "machine"
 """The kinds of launches: the built-in sandbox, bubblewrap, an engine that runs OCI bundles, and qemu."""
@@ -45,11 +45,15 @@ class Launch:
     its arguments, after the engine that executes it, if there is one. ``filter`` is the compiled filter of
     system calls, empty for none. ``settings`` are the options of bwrap, the ``config.json`` of a bundle or
     the files of a machine, whose ``program`` has the kernel and the options of qemu.
-    ``inherited`` are descriptors of this process that the program gets.
+    ``inherited`` are descriptors of this process that the program gets. ``handlers`` are the launches of
+    programs that an engine runs in the same root: ``pre-start`` and ``post-stop``.
     With ``needs_groups``, the user asked for limits, and it is an error if ``groups`` cannot be created.
     """
 
-    __slots__ = ("filter", "groups", "inherited", "kind", "needs_groups", "options", "program", "settings")
+    __slots__ = (
+        *("filter", "groups", "handlers", "inherited"),
+        *("kind", "needs_groups", "options", "program", "settings"),
+    )
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Launch:
         groups: Sequence[GroupPlan] = (),
         needs_groups: bool = False,
         inherited: Sequence[int] = (),
+        handlers: Mapping[str, Launch] | None = None,
     ) -> None:
         self.kind = kind
         self.options = tuple(options)
@@ -71,6 +76,7 @@ class Launch:
         self.groups = tuple(groups)
         self.needs_groups = needs_groups
         self.inherited = tuple(inherited)
+        self.handlers = dict(handlers or {})
 
 
 class Start:

@@ -165,19 +165,30 @@ def namespace_depth(pod: Pod) -> int:
     """Return how many PID namespaces there are.
 
     Two, unless the sandbox's init is process 1 of the first, or an app shares the first with others. Process
-    1 of a virtual machine's sandbox forwards signals to the program.
+    1 of a virtual machine's sandbox forwards signals to the program. In a pod of several, an engine needs one
+    more, and fly has none.
     """
-    if pod.stage1 == "kvm":
+    if pod.stage1 == "fly":
+        return 0
+    if pod.stage1 == "kvm" or pod.shares_pids:
         return 1
-    return 1 if pod.shares_pids or (pod.init and pod.stage1 == "builtin" and not pod.app_of) else 2
+    if pod.stage1 == "builtin":
+        return 1 if pod.init and not pod.app_of else 2
+    return 3 if pod.app_of else 2
 
 
-def has_init(pod: Pod) -> bool:
-    """Return whether the program is the child of an init."""
-    return pod.init or pod.shares_pids
+def count_generations(pod: Pod) -> int:
+    """Return how many generations the program is below the first process of the innermost namespace.
+
+    That is an init, or a process of the sandbox, which can have an engine as its child.
+    """
+    if pod.shares_pids and pod.stage1 == "bwrap":
+        return 2
+    return 1 if pod.init or pod.shares_pids else 0
 
 
 def find_program(state: PodState) -> int | None:
     """Return the number of the program of a running pod, None if it has ended."""
     started = require_running(state)
-    return process_tree.find_program(started.sandbox, namespace_depth(state.pod), has_init(state.pod))
+    depth, generations = namespace_depth(state.pod), count_generations(state.pod)
+    return process_tree.find_program(started.sandbox, depth, generations)

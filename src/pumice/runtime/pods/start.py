@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.errors import SandboxError
 from pumice.runtime import id_maps, run, stage1
 from pumice.runtime.container import IdMaps
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.control_groups import create_groups
+from pumice.runtime.launch.model import SANDBOX
 from pumice.runtime.launch.pod_groups import create_pod_groups
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.pods import pod_store
@@ -61,7 +61,7 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         if options.stage1 != "kvm"
         else None,
         remove=options.remove,
-        init=app.container.init,
+        init=app.container.init or _has_parent(options, app),
         interactive=options.detached and app.options.interactive,
         terminal=options.detached and app.options.terminal,
         run_options=options.run_options,
@@ -69,6 +69,11 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         run_directory=options.run_directory,
         run_verb=options.run_verb,
     )
+
+
+def _has_parent(options: PodOptions, app: PlannedApp) -> bool:
+    """Return whether fly has a process above the program, which runs its event handlers."""
+    return options.stage1 == "fly" and bool(app.container.pre_start or app.container.post_stop)
 
 
 def describe_pod(options: PodOptions, apps: Sequence[PlannedApp], name: str) -> PodInput:
@@ -106,7 +111,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
         pod,
         labels=options.labels,
         apps=tuple(app.options.name for app in apps),
-        shares_pids=options.shares_pids,
+        shares_pids=any(app.container.pod_pids for app in apps),
         health_check=None,
     )
     contents = []
@@ -116,7 +121,7 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
             name=app.options.name,
             app_of=pod.name,
             after=app.options.after,
-            shares_pids=options.shares_pids,
+            shares_pids=app.container.pod_pids,
         )
         # The log exists from the beginning, so that it can be followed while the app waits for others.
         files = {**plan_files(app.container), log_writer.NAME: b""}
@@ -192,12 +197,7 @@ def start_pod(
                 notifies=not any("NOTIFY_SOCKET" in app.container.process.environment for app in apps),
             )
             network = _choose_network(attachment, registration)
-            if options.is_pod_of_several:
-                supervision.add_holder(*_make_holder(options, apps[0].container, network))
-                network = None
-            for app in apps:
-                name = app.options.name
-                supervision.add_app(launches[name], _find_locks(app), directories[name], network)
+            _add_apps(supervision, apps, launches, directories, network)
             if attachment is not None:
                 attachment.serve_in_background(supervision.reason_writer)
             if registration is not None:
@@ -210,6 +210,24 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _add_apps(
+    supervision: Supervision,
+    apps: Sequence[PlannedApp],
+    launches: Mapping[str, Launch],
+    directories: Mapping[str, list[str]],
+    network: execution.Network | None,
+) -> None:
+    """Add the apps of a pod, and for several the process that holds their namespaces and their network."""
+    container = apps[0].container
+    if container.is_in_pod:
+        has_engine = any(launch.kind != SANDBOX for launch in launches.values())
+        supervision.add_holder(*_make_holder(container, network, has_engine=has_engine))
+        network = None
+    for app in apps:
+        name = app.options.name
+        supervision.add_app(launches[name], _find_locks(app), directories[name], network)
 
 
 def _find_locks(app: PlannedApp) -> tuple[int, ...]:
@@ -231,28 +249,19 @@ def _create_groups(
 ) -> tuple[ControlGroup, dict[str, list[str]]]:
     """Create the control groups of a pod, and return them with those of each app."""
     if options.is_pod_of_several:
-        _check_pod(options)
         return create_pod_groups(launches)
     ((name, launch),) = launches.items()
     groups = create_groups(launch.groups, required=launch.needs_groups)
     return groups, {name: groups.directories}
 
 
-def _check_pod(options: PodOptions) -> None:
-    """Raise SandboxError if the stage 1 cannot run several apps."""
-    if options.stage1 != "builtin":
-        raise SandboxError(
-            f"{options.stage1} runs pods of one app only",
-            hint="use --stage1 builtin, or one pod for each app",
-        )
-
-
 def _make_holder(
-    options: PodOptions, container: Container, network: execution.Network | None
+    container: Container, network: execution.Network | None, *, has_engine: bool
 ) -> tuple[list[str], tuple[int, ...]]:
     """Return the options of the process that holds the namespaces, and the descriptors that it inherits."""
     words = [
-        *("--hold", "--hostname", options.hostname, "--network", container.network),
+        *("--hold", "--hostname", container.hostname, "--network", container.network),
+        *(("--only-root",) if has_engine else ()),
         *(("--network-fd", str(network.descriptor)) if network else ()),
         *id_maps.map_options(container.maps or IdMaps()),
     ]

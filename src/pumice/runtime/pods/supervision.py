@@ -113,7 +113,7 @@ class Supervision:
             *self._inherit((arguments, *start.descriptors)),
             *(word for path in directories for word in ("--cgroup", path)),
             *("--depth", str(processes.namespace_depth(pod))),
-            *(("--init",) if processes.has_init(pod) else ()),
+            *("--generations", str(processes.count_generations(pod))),
             *_stream_options(pod),
             *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
             *(word for dependency in pod.after for word in ("--after", dependency.app, dependency.condition)),
@@ -179,7 +179,7 @@ def _stream_options(pod: Pod) -> tuple[str, ...]:
         return options
     if stage1.resolve_name(pod.stage1) in ("runc", "crun"):
         return (*options, "--tty", "engine")
-    is_first_process = pod.stage1 != "fly" and not processes.has_init(pod)
+    is_first_process = pod.stage1 != "fly" and processes.count_generations(pod) == 0
     return (*options, "--tty", "own", *(("--typed-signals",) if is_first_process else ()))
 
 

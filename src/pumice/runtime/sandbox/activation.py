@@ -19,6 +19,7 @@ from _socket import (
     socket,
 )
 
+from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY
 from pumice.runtime.sandbox.errors import SetupError
 
 TYPE_CHECKING = False
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 FIRST = 3
 """The first descriptor that is passed."""
 _BACKLOG = 128
-_OUT_OF_THE_WAY = 512
-"""No descriptor of the sandbox is higher, and no more sockets are passed."""
 
 
 def open_sockets(options: Options) -> None:
@@ -39,7 +38,7 @@ def open_sockets(options: Options) -> None:
             descriptor = int(text)
         else:
             descriptor = _listen(protocol, int(text)).detach()
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
         os.close(descriptor)
         options.listen[number] = (name, "fd", str(moved))
 
@@ -72,7 +71,7 @@ def place_sockets(options: Options) -> int:
     for name in ("status_fd", "exec_fd", "seccomp_fd"):
         descriptor = getattr(options, name)
         if descriptor > 2:
-            moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+            moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
             os.close(descriptor)
             setattr(options, name, moved)
     for number, (_, _, text) in enumerate(options.listen):

@@ -8,12 +8,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from pumice.runtime.sandbox.options import Options
+
+
+OUT_OF_THE_WAY = 512
+"""No descriptor of the sandbox is higher, and a program gets no more sockets."""
+
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write ``data`` to a descriptor that may take less at once."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def close_inherited(options: Options) -> None:
+    """Close what only the program and its event handlers keep, so that their end can be seen."""
+    close_if_open(options.exec_fd)
+    for kept in (options.keep, *(handler.keep for handler in options.handlers.values())):
+        for descriptor in kept:
+            os.close(descriptor)
 
 
 def close_if_open(descriptor: int) -> None:

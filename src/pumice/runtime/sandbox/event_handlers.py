@@ -12,16 +12,21 @@ from pumice.runtime.sandbox.supervision import wait_and_forward
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.runtime.sandbox.options import Options
 
+    Run = Callable[[Sequence[str], Options, Streams], int]
 
-def run_pre_start(options: Options, streams: Streams) -> None:
-    """Run what comes before the program; if it fails, end this process with that as the reason."""
+
+def run_pre_start(options: Options, streams: Streams, run: Run | None = None) -> None:
+    """Run what comes before the program; if it fails, end this process with that as the reason.
+
+    ``run`` runs it elsewhere, and returns its exit code.
+    """
     if not options.pre_start:
         return
-    code = _run(options.pre_start, options, streams)
+    code = (run or _run)(options.pre_start, options, streams)
     if code:
         name = options.pre_start[0]
         exit_with_reason(
@@ -29,12 +34,15 @@ def run_pre_start(options: Options, streams: Streams) -> None:
         )
 
 
-def run_post_stop(options: Options, streams: Streams) -> None:
-    """Run what comes after the program; a failure is only written to its standard error."""
+def run_post_stop(options: Options, streams: Streams, run: Run | None = None) -> None:
+    """Run what comes after the program; a failure is only written to its standard error.
+
+    ``run`` is as in `run_pre_start`.
+    """
     if not options.post_stop:
         return
     options.exec_fd = -1  # it was closed when the program ran
-    code = _run(options.post_stop, options, streams)
+    code = (run or _run)(options.post_stop, options, streams)
     if code:
         text = f"the post-stop handler {options.post_stop[0]!r} ended with exit code {code}\n"
         try:
@@ -50,7 +58,12 @@ def _run(command: Sequence[str], options: Options, streams: Streams) -> int:
         options.argv = list(command)
         options.listen = []
         options.status_fd = 2  # why it cannot be executed is part of the output
-        own_streams = Streams()
-        own_streams.descriptors = [os.open("/dev/null", os.O_RDONLY), *streams.descriptors[1:]]
-        execute_as_user(options, own_streams)
+        execute_as_user(options, without_input(streams))
     return wait_and_forward(child)
+
+
+def without_input(streams: Streams) -> Streams:
+    """Return the streams of an event handler."""
+    own_streams = Streams()
+    own_streams.descriptors = [os.open("/dev/null", os.O_RDONLY), *streams.descriptors[1:]]
+    return own_streams

@@ -17,9 +17,8 @@ from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, w
 from pumice.runtime.sandbox.privileges import drop_privileges
 from pumice.runtime.sandbox.root_mounts import change_root
 from pumice.runtime.sandbox.shifted_root import become_root, clone_flat_sources, prepare_sources
-from pumice.runtime.sandbox.signals import signal
 from pumice.runtime.sandbox.streams import prepare_streams
-from pumice.runtime.sandbox.supervision import find_child, wait_and_forward
+from pumice.runtime.sandbox.supervision import find_child, kill_descendants, wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -104,14 +103,9 @@ def _supervise(options: Options, streams: Streams, lifeline: Lifeline) -> int:
     if options.last_pid:
         _set_last_pid(options.last_pid)
     if options.init and options.pod >= 0 and not options.pod_pids:
-        # The process 1 of the pod is not the init of an app.
-        syscalls.unshare(CLONE_NEWPID)
-        child = os.fork()
-        if child == 0:
-            syscalls.end_with_parent()
-            os._exit(_run_with_init(options, streams))
-        close_if_open(options.exec_fd)
-        return wait_and_forward(child)
+        from pumice.runtime.sandbox.pod import run_as_first_process
+
+        return run_as_first_process(options, lambda: _run_with_init(options, streams))
     if options.init or options.pod_pids:
         return _run_with_init(options, streams)
     # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
@@ -149,16 +143,9 @@ def _run_with_init(options: Options, streams: Streams) -> int:
         syscalls.set_capabilities([CAPABILITIES["KILL"]])
     code = wait_and_forward(child)
     if options.pod_pids:
-        _kill_descendants()
+        kill_descendants()
     run_post_stop(options, streams)
     return code
-
-
-def _kill_descendants() -> None:
-    """Kill what the program left behind, which became the children of this process."""
-    while child := find_child("/proc/self"):
-        os.kill(int(child.removeprefix("/proc/")), signal.SIGKILL)
-        os.waitpid(-1, 0)
 
 
 def _set_last_pid(number: int) -> None:

@@ -59,6 +59,8 @@ class Options:
     bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
     hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
     die_with_parent = False  # --die-with-parent
+    # --pre-start-file FD --post-stop-file FD: the options of an event handler that is PROGRAM's engine, too
+    pre_start_file = post_stop_file = -1
     status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
     exec_fd = -1  # --exec-fd FD: a pipe that closes when PROGRAM has been executed
     # --join FD: run PROGRAM in the namespaces of the process of this pidfd, with its restrictions
@@ -72,7 +74,8 @@ class Options:
         self.groups: list[int] = []  # --group N …
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
         # --bind|--ro-bind SOURCE TARGET, --tmpfs|--noexec-tmpfs DATA TARGET …; with --flat-bind and
-        # --flat-ro-bind, without what is mounted below SOURCE
+        # --flat-ro-bind, without what is mounted below SOURCE; with --only-root but not --mount-volumes, only
+        # a tmpfs with a relative TARGET is mounted, below DIR
         self.mounts: list[tuple[str, str, str]] = []
         self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
@@ -86,12 +89,14 @@ class Options:
         self.guest_outputs: list[int] = []  # --guest-output FD …
         # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.before: list[list[str]] = []
-        # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly
+        # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly;
+        # with --only-root, these are only their names
         # --listen NAME tcp|udp|fd PORT|FD …: sockets that PROGRAM gets, see `activation`
         self.listen: list[tuple[str, str, str]] = []
         # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
         self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
+        self.handlers: dict[str, Options] = {}  # set by the sandbox: the handlers of --only-root
         self.argv: list[str] = []
 
 
@@ -157,6 +162,8 @@ _NUMBERS = {
     "pod": "pod",
     "shm_size": "shm_size",
     "seccomp": "seccomp_fd",
+    "pre_start_file": "pre_start_file",
+    "post_stop_file": "post_stop_file",
     "network_fd": "network_fd",
     "map_info": "map_info",
     "guest_control": "guest_control",

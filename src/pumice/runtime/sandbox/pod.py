@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import close_inherited
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.shifted_root import become_root
 from pumice.runtime.sandbox.signals import signal
+from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNS,
@@ -21,10 +23,15 @@ from pumice.runtime.sandbox.syscalls import (
     MS_PRIVATE,
     MS_REC,
 )
-from pumice.runtime.sandbox.user_namespace import enter_user_namespace, join_user_namespace
+from pumice.runtime.sandbox.user_namespace import (
+    enter_namespaces,
+    enter_user_namespace,
+    join_user_namespace,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from pumice.runtime.sandbox.options import Options
@@ -39,7 +46,11 @@ def hold_namespaces(options: Options) -> int:
     When they are ready, the number of the process that apps join is written to ``options.exec_fd``.
     """
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
-    enter_user_namespace(options, _SHARED | namespace_flag(options))
+    flags = _SHARED | namespace_flag(options)
+    if options.only_root and not options.shifted:
+        enter_namespaces(options, flags)
+    else:
+        enter_user_namespace(options, flags)
     announce_namespace(options)
     lifeline = Lifeline()
     child = os.fork()
@@ -54,8 +65,26 @@ def hold_namespaces(options: Options) -> int:
 
 def join_pod(options: Options, sources: Sources) -> None:
     """Enter the namespaces of the pod whose process has the pidfd ``options.pod``; raises SetupError."""
-    join_user_namespace(options, CLONE_NEWUSER | _SHARED | namespace_flag(options), sources)
+    # Programs of the host that root starts need its rights, so then the pod has no user namespace.
+    has_users = not options.only_root or options.shifted or os.geteuid() != 0
+    flags = _SHARED | namespace_flag(options) | (CLONE_NEWUSER if has_users else 0)
+    join_user_namespace(options, flags, sources)
     os.close(options.pod)
+
+
+def run_as_first_process(options: Options, run: Callable[[], int]) -> int:
+    """Call ``run`` as process 1 of a namespace below that of the pod; return its result.
+
+    The process 1 of the pod is not the init of an app.
+    """
+    syscalls.unshare(CLONE_NEWPID)
+    lifeline = Lifeline()
+    child = os.fork()
+    if child == 0:
+        lifeline.end_with_parent()
+        os._exit(run())
+    close_inherited(options)
+    return wait_and_forward(child)
 
 
 def _reap_orphans(options: Options, lifeline: Lifeline) -> NoReturn:

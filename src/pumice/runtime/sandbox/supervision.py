@@ -71,6 +71,13 @@ def _is_fatal(process: str, signal_number: int) -> bool:
     return not handled >> (signal_number - 1) & 1
 
 
+def kill_descendants() -> None:
+    """Kill what a program left behind, which became the children of this process."""
+    while child := find_child("/proc/self"):
+        os.kill(int(child.removeprefix("/proc/")), signal.SIGKILL)
+        os.waitpid(-1, 0)
+
+
 def find_child(process: str) -> str:
     """Return the ``/proc`` directory of a process's first child, ``""`` if there is none."""
     try:

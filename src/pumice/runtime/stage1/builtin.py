@@ -29,7 +29,7 @@ class Builtin:
             options,
             container.process.arguments,
             filter=external.load_filter(container),
-            inherited=[int(number) for _, kind, number in container.listen if kind == "fd"],
+            inherited=external.find_inherited(container),
         )
 
 
@@ -38,8 +38,17 @@ def common_options(container: Container) -> Iterator[str]:
     yield from ("--root", container.root, "--die-with-parent")
     for name, text in container.files:
         yield from ("--file", name, text)
-    if container.network == "private":
+    if has_sandbox_network(container):
         yield from ("--network", container.network)
+    if container.pod_pids:
+        yield "--pod-pids"
+    for socket in container.listen:
+        yield from ("--listen", *socket)
+
+
+def has_sandbox_network(container: Container) -> bool:
+    """Return whether the sandbox itself creates or joins the network, so that its sockets are in that."""
+    return container.network == "private" or container.is_in_pod or bool(container.listen)
 
 
 def _options(container: Container) -> Iterator[str]:
@@ -53,8 +62,6 @@ def _options(container: Container) -> Iterator[str]:
     yield from mount_options(container)
     if container.init:
         yield "--init"
-    if container.pod_pids:
-        yield "--pod-pids"
     yield from _command_options(container)
     yield "--terminal"
     if container.last_pid:
@@ -81,8 +88,6 @@ def _command_options(container: Container) -> Iterator[str]:
     for option, handler in (("--pre-start", container.pre_start), ("--post-stop", container.post_stop)):
         if handler:
             yield from (option, str(len(handler)), *handler)
-    for socket in container.listen:
-        yield from ("--listen", *socket)
 
 
 def _isolation_options(container: Container) -> Iterator[str]:

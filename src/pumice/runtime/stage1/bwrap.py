@@ -12,7 +12,12 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options, limit_options, mount_options
+from pumice.runtime.stage1.builtin import (
+    common_options,
+    has_sandbox_network,
+    limit_options,
+    mount_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,11 +35,16 @@ class Bwrap:
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to options of bwrap."""
+        return external.plan_with_handlers(container, self._plan)
+
+    def _plan(self, container: Container) -> Launch:
         bwrap = external.find_program("bwrap", "bubblewrap")
         external.check_program(container)
         maps = id_maps.choose_maps(container)
         paths = external.host_paths(container, maps)
-        init = ("--init",) if container.init else ()
+        is_mapped = bool(maps.users) and id_maps.can_set_owners(maps)
+        # In a namespace of other processes, the sandbox itself reaps orphans.
+        init = ("--init",) if container.init and not container.pod_pids else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
         own_options = (
             *("--only-root", "--signal-child", "--terminal", *init),
@@ -43,14 +53,15 @@ class Bwrap:
             *("--mount-volumes", "--cwd", container.process.directory),
             *mount_options(container),
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
-            *(_user_options(container) if maps.users else ()),
+            *(_user_options(container) if is_mapped else ()),
         )
         return Launch(
-            model.MAPPED_BWRAP if maps.users else model.BWRAP,
+            model.MAPPED_BWRAP if is_mapped else model.BWRAP,
             (*common_options(container), *own_options),
             (bwrap, *container.process.arguments),
             filter=external.load_filter(container),
             settings=external.join_arguments([*_options(container, paths)]),
+            inherited=external.find_inherited(container),
         )
 
 
@@ -64,12 +75,12 @@ def _user_options(container: Container) -> Iterator[str]:
 
 def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     process = container.process
-    if not container.init:
-        yield "--as-pid-1"
-    for namespace in ("user", "pid", "ipc", "uts"):
-        yield f"--unshare-{namespace}"
-    yield from ("--unshare-cgroup-try", "--die-with-parent", "--hostname", container.hostname)
-    if container.network == "none":
+    yield from ("--unshare-user", "--unshare-cgroup-try", "--die-with-parent")
+    if not container.pod_pids:
+        yield from ("--unshare-pid", *(() if container.init else ("--as-pid-1",)))
+    if not container.is_in_pod:
+        yield from ("--unshare-ipc", "--unshare-uts", "--hostname", container.hostname)
+    if container.network == "none" and not has_sandbox_network(container):
         yield "--unshare-net"
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
     isolation = container.isolation
@@ -78,7 +89,9 @@ def _options(container: Container, paths: HostPaths) -> Iterator[str]:
     yield from _root_options(container, paths.root)
     yield from _mount_options(container, paths.mounts)
     yield "--clearenv"
-    for name, value in process.environment.items():
+    # Its process id is 1, or 2 below the init of bwrap.
+    sockets = external.socket_variables(container, 2 if container.init else 1)
+    for name, value in (*process.environment.items(), *sockets.items()):
         yield from ("--setenv", name, value)
 
 

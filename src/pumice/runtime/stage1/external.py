@@ -20,9 +20,10 @@ from pumice.runtime.sandbox import errors, options, program_check
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.runtime.container import Container, IdMaps
+    from pumice.runtime.launch.model import Launch
 
 
 def find_program(program: str, package: str) -> str:
@@ -123,6 +124,61 @@ def is_of_kernel(path: str) -> bool:
     """Return whether a path without links is in /proc or /sys, but for the control groups."""
     is_below = any(f"{path}/".startswith(f"{kernel_path}/") for kernel_path in ("/proc", "/sys"))
     return is_below and not path.startswith("/sys/fs/cgroup")
+
+
+def plan_with_handlers(container: Container, plan: Callable[[Container], Launch]) -> Launch:
+    """Return the launch of a container, with those of its event handlers; raises NotRunnableError.
+
+    The engine runs each of them as it runs the program, in the same root and with the same mounts.
+    """
+    handlers = {"pre-start": container.pre_start, "post-stop": container.post_stop}
+    launch = plan(container)
+    for name, words in handlers.items():
+        if words:
+            launch.options += (f"--{name}", str(len(words)), *words)
+            process = msgspec.structs.replace(container.process, arguments=words)
+            launch.handlers[name] = plan(
+                msgspec.structs.replace(
+                    container, process=process, pre_start=(), post_stop=(), listen=(), terminal=False
+                )
+            )
+    return launch
+
+
+def share_memory(container: Container) -> tuple[Container, tuple[str, ...]]:
+    """Return a container whose file systems in memory the sandbox mounts, and the options for that.
+
+    Without event handlers, nobody could share them, and the engine mounts them.
+    """
+    if not (container.pre_start or container.post_stop):
+        return container, ()
+    scratch = (Mount("", "/tmp"), Mount("", "/var/tmp"), Mount("", "/run", data="mode=0755"))
+    mounts: list[Mount] = []
+    options: list[str] = []
+    for mount in (*(scratch if container.read_only else ()), *container.mounts):
+        if mount.source:
+            mounts.append(mount)
+            continue
+        name = f"memory/{len(mounts)}"
+        options += ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data or "mode=1777", name)
+        mounts.append(msgspec.structs.replace(mount, source=f"{container.root}/{name}"))
+    return msgspec.structs.replace(container, mounts=tuple(mounts)), tuple(options)
+
+
+def find_inherited(container: Container) -> list[int]:
+    """Return the descriptors of this process that the program gets."""
+    return [int(number) for _, kind, number in container.listen if kind == "fd"]
+
+
+def socket_variables(container: Container, process_id: int) -> dict[str, str]:
+    """Return the variables that tell a program which sockets it has (sd_listen_fds(3))."""
+    if not container.listen:
+        return {}
+    return {
+        "LISTEN_FDS": str(len(container.listen)),
+        "LISTEN_PID": str(process_id),
+        "LISTEN_FDNAMES": ":".join(name for name, _, _ in container.listen),
+    }
 
 
 def check_program(container: Container) -> None:

@@ -33,6 +33,8 @@ class Fly(Builtin):
                 "fly does not support --init", hint="omit --init, or use --stage1 builtin or bwrap"
             )
         isolation = msgspec.structs.replace(container.isolation, user_namespace="host")
-        launch = super().plan(msgspec.structs.replace(container, isolation=isolation))
+        launch = super().plan(
+            msgspec.structs.replace(container, isolation=isolation, maps=None, pod_pids=False)
+        )
         launch.options += ("--fly",)
         return launch

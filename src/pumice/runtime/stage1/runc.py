@@ -16,7 +16,7 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options
+from pumice.runtime.stage1.builtin import common_options, has_sandbox_network
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
@@ -36,6 +36,12 @@ class Runc:
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to a bundle; raises SandboxError if the user cannot be mapped."""
+        container, memory = external.share_memory(container)
+        launch = external.plan_with_handlers(container, self._plan)
+        launch.options += memory
+        return launch
+
+    def _plan(self, container: Container) -> Launch:
         import msgspec
 
         if container.init:
@@ -61,6 +67,7 @@ class Runc:
             (*common_options(container), "--only-root", *crun_options, *paths.options, *owners),
             (program, *container.process.arguments),
             settings=config,
+            inherited=external.find_inherited(container),
         )
 
 
@@ -97,7 +104,7 @@ def _choose_maps(container: Container) -> IdMaps:
     if not id_maps.is_ordinary_user():
         return id_maps.choose_maps(container)
     process = container.process
-    maps = id_maps.subordinate_maps()
+    maps = container.maps or id_maps.subordinate_maps()
     if maps:
         return maps
     if (process.uid, process.gid) != (0, 0):
@@ -114,7 +121,7 @@ def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
         "ociVersion": _VERSION,
         "process": _process(container),
         "root": {"path": paths.root, "readonly": container.read_only},
-        "hostname": container.hostname,
+        **({} if container.is_in_pod else {"hostname": container.hostname}),
         "mounts": _mounts(container, paths),
         "linux": _linux(container),
     }
@@ -123,11 +130,12 @@ def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
 def _process(container: Container) -> dict[str, Any]:
     """Return the program with its user and its limits (runtime-spec, config.md, "Process")."""
     process, isolation = container.process, container.isolation
+    variables = {**process.environment, **external.socket_variables(container, 1)}
     return {
         **_terminal(container),
         "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
         "args": list(process.arguments),
-        "env": [f"{name}={value}" for name, value in process.environment.items()],
+        "env": [f"{name}={value}" for name, value in variables.items()],
         "cwd": process.directory,
         "capabilities": _capabilities(container),
         "noNewPrivileges": isolation.no_new_privileges,
@@ -162,7 +170,11 @@ def _capabilities(container: Container) -> dict[str, list[str]]:
 def _linux(container: Container) -> dict[str, Any]:
     """Return the namespaces and restrictions of the container (runtime-spec, config-linux.md)."""
     isolation = container.isolation
-    kinds = ["pid", "ipc", "uts", "mount", "cgroup", *(["network"] if container.network == "none" else [])]
+    kinds = ["pid", "mount", "cgroup"]
+    if not container.is_in_pod:
+        kinds += ["ipc", "uts"]
+    if container.network == "none" and not has_sandbox_network(container):
+        kinds.append("network")
     return {
         "namespaces": [{"type": kind} for kind in kinds],
         "maskedPaths": masked_paths.select_paths(masked_paths.list_masked_paths(), isolation.unmasked),
@@ -196,13 +208,13 @@ def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
         mounts += [_memory(target, "nosuid", "nodev", "mode=1777") for target in ("/tmp", "/var/tmp")]
         mounts.append(_memory("/run", "nosuid", "nodev", "mode=755"))
     for mount in paths.mounts:
+        no_exec = ("noexec",) if mount.no_exec else ()
         if mount.source:
             mode = "ro" if mount.read_only else "rw"
             kind = "rbind" if mount.recursive else "bind"
-            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", mode, kind=kind))
+            mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", *no_exec, mode, kind=kind))
         else:
             data = (mount.data or "mode=1777").split(",")
-            no_exec = ("noexec",) if mount.no_exec else ()
             mounts.append(_memory(mount.target, "nosuid", "nodev", *no_exec, *data))
     devices = container.isolation.devices
     return [*mounts, *(_bind(device.source, device.target, "nosuid", "noexec") for device in devices)]

@@ -25,7 +25,7 @@ def format_draft(draft: DraftedPackage) -> str:
         lines += ["essential:", f"  {quote(copyright_name)}:", ""]
     lines.append("slices:")
     for name in sorted(definition.slices, key=lambda name: (rank(name), name)):
-        lines += [*_slice_lines(definition.slices[name], copyright_name), ""]
+        lines += [*format_slice(definition.slices[name], copyright_name), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -42,7 +42,8 @@ def _comments(draft: DraftedPackage) -> Iterator[str]:
         yield f"# note: {note}"
 
 
-def _slice_lines(item: Slice, copyright_name: str) -> Iterator[str]:
+def format_slice(item: Slice, copyright_name: str) -> Iterator[str]:
+    """Yield the lines of a slice; all slices require ``copyright_name`` already."""
     yield f"  {quote(item.name)}:"
     if item.hint:
         yield f"    hint: {item.hint}"  # one of ours, which needs no quotation marks

@@ -143,7 +143,7 @@ class App:
 
     def find_program(self) -> int | None:
         """Return the number of the program, None if it has not started or has ended."""
-        return process_tree.find_program(self._child, self.options.depth, self.options.init)
+        return process_tree.find_program(self._child, self.options.depth, self.options.generations)
 
     def check_health(self) -> None:
         """Begin or end a health check, if it is time."""

@@ -42,7 +42,8 @@ class _Supervisor:
 
     def __init__(self, options: SupervisorOptions) -> None:
         self._options = options
-        self._is_pod_of_one = options.holder is None
+        # Several apps have directories of their own.
+        self._is_pod_of_one = options.apps[0].directory == options.directory
         self._watch = Watch()
         self._holder = Holder(options.holder, self._watch) if options.holder else None
         self._apps = {

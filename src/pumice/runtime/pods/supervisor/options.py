@@ -20,7 +20,7 @@ class AppOptions:
         self.cgroups: list[str] = []  # --cgroup DIR …: its control groups
         self.inherited: list[int] = []  # --inherit FD …: what the sandbox inherits
         self.depth = 2  # --depth N: how many PID namespaces the sandbox nests
-        self.init = False  # --init: the program has an init as its parent
+        self.generations = 0  # --generations N: how many processes are between the first and the program
         self.interactive = False  # --interactive: keep its input open for clients
         # --tty own|engine: a terminal of its own, which the engine passes on to another one
         self.tty = ""
@@ -106,13 +106,13 @@ def _parse_relay_option(relay: RelayOptions | None, name: str, next_word: Callab
 
 def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) -> None:
     match name:
-        case "directory" | "depth":
+        case "directory" | "depth" | "generations":
             setattr(app, name, int(next_word()))
         case "stop-signal":
             app.stop_signal = int(next_word())
         case "reasons" | "executed":
             setattr(app, name, (int(next_word()), int(next_word())))
-        case "init" | "interactive" | "typed-signals":
+        case "interactive" | "typed-signals":
             setattr(app, name.replace("-", "_"), True)
         case "tty":
             app.tty = next_word()

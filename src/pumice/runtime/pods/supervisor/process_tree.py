@@ -10,24 +10,33 @@ _MAX_PROCESSES = 100_000
 def list_members(sandbox: int, depth: int) -> list[tuple[int, int, int]]:
     """Return the processes of a container, parents first: number, number in the container, and parent.
 
-    ``sandbox`` is the process that was started for it, and ``depth`` how many PID namespaces that nests.
+    ``sandbox`` is the process that was started for it, and ``depth`` how many PID namespaces that nests. If
+    it nests none, those of the container have other mounts.
     """
     members = []
+    own_mounts = _read_mount_namespace(sandbox) if not depth else ""
     pending = [(sandbox, 0)]
     for _ in range(_MAX_PROCESSES):
         if not pending:
             break
         pid, parent = pending.pop(0)
         try:
-            inner_pids = _read_inner_pids(pid)
-            if len(inner_pids) >= depth:
-                members.append((pid, inner_pids[depth - 1], parent))
+            inner_pids = [pid, *_read_inner_pids(pid)]
+            if len(inner_pids) > depth and (depth or _read_mount_namespace(pid) != own_mounts):
+                members.append((pid, inner_pids[depth], parent))
             for task in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{task}/children") as file:
                     pending += [(int(child), pid) for child in file.read().split()]
         except (OSError, ValueError):  # it has ended
             continue
     return members
+
+
+def _read_mount_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return ""
 
 
 def _read_inner_pids(pid: int) -> list[int]:
@@ -39,10 +48,13 @@ def _read_inner_pids(pid: int) -> list[int]:
     return []
 
 
-def find_program(sandbox: int, depth: int, has_init: bool) -> int | None:
-    """Return the program of a container: its first process, or the first child of its init."""
+def find_program(sandbox: int, depth: int, generations: int) -> int | None:
+    """Return the program of a container: its first process, or one that is so many generations below it.
+
+    Those between them are an init, or what isolates the program, and have one child.
+    """
     members = list_members(sandbox, depth)
-    first = members[0][0] if members else None
-    if first is None or not has_init:
-        return first
-    return next((pid for pid, _, parent in members if parent == first), None)
+    program = members[0][0] if members else None
+    for _ in range(generations):
+        program = next((pid for pid, _, parent in members if program and parent == program), None)
+    return program

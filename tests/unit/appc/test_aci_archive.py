@@ -211,7 +211,7 @@ def test_a_file_that_is_shorter_than_its_header_is_refused() -> None:
 
 
 def test_an_error_of_the_output_is_raised_and_ends_the_threads() -> None:
-    def fail(_: bytes | bytearray) -> None:
+    def fail(_: bytes | bytearray | memoryview) -> None:
         raise OSError("the disk is full")
 
     entry = Entry("a", "file", 0o644, size=64 << 20)

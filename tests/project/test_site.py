@@ -56,11 +56,8 @@ def test_a_page_becomes_a_page_of_the_site(name: str, text: str, expected: str) 
 
 def test_help_is_there_for_wide_and_for_narrow_screens() -> None:
     page = (ROOT / "docs" / "reference" / "version.md").read_text()
-    wide, narrow = re.findall(
-        r"^```\{\.text \.(?:wide|narrow)\}\n(.*?)^```$",
-        site_pages.site_text("docs/reference/version.md", page),
-        re.M | re.S,
-    )
+    text = site_pages.site_text("docs/reference/version.md", page)
+    wide, narrow = re.findall(r"^```\{\.text \.(?:wide|narrow)\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert wide in page
     assert wide.split() == narrow.split()
     assert max(map(len, narrow.splitlines())) <= 42 < max(map(len, wide.splitlines()))

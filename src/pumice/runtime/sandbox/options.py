@@ -94,9 +94,7 @@ class Options:
         self.listen: list[tuple[str, str, str]] = []
         # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
         self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
-        self.hidden: list[
-            str
-        ] = []  # --hide DIR …: empty for --only-root's PROGRAM
+        self.hidden: list[str] = []  # --hide DIR …: empty for --only-root's PROGRAM
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.handlers: dict[str, Options] = {}  # set by the sandbox: the handlers of --only-root
         self.argv: list[str] = []

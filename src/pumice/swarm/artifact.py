@@ -20,7 +20,7 @@ from pumice.image.transports.locations import GatheredImage
 from pumice.registry.listing import Referrer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import CosignTags, Graph, Source
@@ -45,14 +45,12 @@ def add_torrents(
     ``repository_url`` is the URL of the repository (``https://HOST/v2/NAME``), for web seeds. Reads the
     blobs; raises PumiceError.
     """
-    root = gathered.graph.root
     own_nodes = _nodes_of_image(gathered.graph)
-    sizes = {blob.digest: blob for node in own_nodes for blob in node.blobs if blob.size >= MIN_SIZE}
-    blobs: dict[str, bytes] = {}
-    layers = []
-    with progress.task("making torrents", sum(blob.size for blob in sizes.values())) as task:
-        for name, blob in sorted(sizes.items()):
-            data = torrent.make_torrent(
+    large = {blob.digest: blob for node in own_nodes for blob in node.blobs if blob.size >= MIN_SIZE}
+    torrents: dict[str, bytes] = {}
+    with progress.task("making torrents", sum(blob.size for blob in large.values())) as task:
+        for name, blob in sorted(large.items()):
+            torrents[name] = torrent.make_torrent(
                 digest.hex_of(name),
                 blob.size,
                 _read_chunks(gathered.source, blob),
@@ -61,21 +59,22 @@ def add_torrents(
                 with_v1=with_v1,
             )
             task.advance(blob.size)
-            blobs[digest.of(data)] = data
-            layers.append(_make_layer(data, name))
-    if not layers:
-        return gathered
-    blobs[oci.EMPTY_CONFIG.digest] = b"{}"
+    return _add_artifact(gathered, torrents) if torrents else gathered
+
+
+def _add_artifact(gathered: GatheredImage, torrents: Mapping[str, bytes]) -> GatheredImage:
+    """Return an image with the artifact of ``torrents``, which are by the digest of the blob they are for."""
     manifest = oci.Manifest(
         schema_version=2,
         media_type=oci.MANIFEST,
         artifact_type=torrent.ARTIFACT_TYPE,
         config=oci.EMPTY_CONFIG,
-        layers=tuple(layers),
-        subject=bare_descriptor(root),
+        layers=tuple(_make_layer(data, name) for name, data in torrents.items()),
+        subject=bare_descriptor(gathered.graph.root),
     )
     document = oci.encode_document(manifest)
     node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)
+    blobs = {oci.EMPTY_CONFIG.digest: b"{}", **{digest.of(data): data for data in torrents.values()}}
     return GatheredImage(
         _replace_artifact(gathered.graph, node), _SourceWithBlobs(gathered.source, blobs), gathered.repository
     )

@@ -34,8 +34,13 @@ def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 
 def stored(folder: Path) -> set[str]:
+    """Return the names in the store; without names it has no blobs either, and no incomplete ones."""
     with Home(folder / "store") as home:
-        return set(home.refs.names())
+        names = set(home.refs.names())
+        assert names or not list(home.blobs.digests())
+        leftovers = {path.suffix for path in home.directory("tmp").iterdir()}
+        assert leftovers <= {".part", ".state"}  # what a broken download continues from
+        return names
 
 
 def test_a_published_image_is_discovered_fetched_and_run(publisher: Publisher, capsys: Out) -> None:

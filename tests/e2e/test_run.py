@@ -131,6 +131,7 @@ def test_root_can_change_to_other_users_if_subordinate_ids_exist(person: Person)
     content = images.shell()
     content["bin/chown"] = Entry("bin/chown", "symlink", 0o777, link="busybox")
     content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
+    content["."] = Entry(".", "dir", 0o755, uid=33, gid=34)  # as in images of App Container
     with person.store() as home:
         images.make(home, [content], name="owners:1")
     process = person.pumice("run", "owners:1", "sh", "-c", script)

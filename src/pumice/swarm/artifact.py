@@ -20,7 +20,7 @@ from pumice.image.transports.locations import GatheredImage
 from pumice.registry.listing import Referrer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import CosignTags, Graph, Source
@@ -45,11 +45,41 @@ def add_torrents(
     ``repository_url`` is the URL of the repository (``https://HOST/v2/NAME``), for web seeds. Reads the
     blobs; raises PumiceError.
     """
-    own_nodes = _nodes_of_image(gathered.graph)
-    large = {blob.digest: blob for node in own_nodes for blob in node.blobs if blob.size >= MIN_SIZE}
+    torrents = _make_torrents(gathered, repository_url, trackers, with_v1=with_v1, progress=progress)
+    if not torrents:
+        return gathered
+    layers = tuple(_make_layer(data, name) for name, data in torrents.items())
+    document = oci.encode_document(
+        oci.Manifest(
+            schema_version=2,
+            media_type=oci.MANIFEST,
+            artifact_type=torrent.ARTIFACT_TYPE,
+            config=oci.EMPTY_CONFIG,
+            layers=layers,
+            subject=bare_descriptor(gathered.graph.root),
+        )
+    )
+    node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)
+    blobs = {digest.of(data): data for data in (b"{}", *torrents.values())}
+    return GatheredImage(
+        _replace_artifact(gathered.graph, node), _SourceWithBlobs(gathered.source, blobs), gathered.repository
+    )
+
+
+def _make_torrents(
+    gathered: GatheredImage,
+    repository_url: str,
+    trackers: Sequence[str],
+    *,
+    with_v1: bool,
+    progress: Progress,
+) -> dict[str, bytes]:
+    """Return torrents by the digests of the large blobs of an image."""
+    nodes = _nodes_of_image(gathered.graph)
+    blobs = {blob.digest: blob for node in nodes for blob in node.blobs if blob.size >= MIN_SIZE}
     torrents: dict[str, bytes] = {}
-    with progress.task("making torrents", sum(blob.size for blob in large.values())) as task:
-        for name, blob in sorted(large.items()):
+    with progress.task("making torrents", sum(blob.size for blob in blobs.values())) as task:
+        for name, blob in sorted(blobs.items()):
             torrents[name] = torrent.make_torrent(
                 digest.hex_of(name),
                 blob.size,
@@ -59,25 +89,7 @@ def add_torrents(
                 with_v1=with_v1,
             )
             task.advance(blob.size)
-    return _add_artifact(gathered, torrents) if torrents else gathered
-
-
-def _add_artifact(gathered: GatheredImage, torrents: Mapping[str, bytes]) -> GatheredImage:
-    """Return an image with the artifact of ``torrents``, which are by the digest of the blob they are for."""
-    manifest = oci.Manifest(
-        schema_version=2,
-        media_type=oci.MANIFEST,
-        artifact_type=torrent.ARTIFACT_TYPE,
-        config=oci.EMPTY_CONFIG,
-        layers=tuple(_make_layer(data, name) for name, data in torrents.items()),
-        subject=bare_descriptor(gathered.graph.root),
-    )
-    document = oci.encode_document(manifest)
-    node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)
-    blobs = {oci.EMPTY_CONFIG.digest: b"{}", **{digest.of(data): data for data in torrents.values()}}
-    return GatheredImage(
-        _replace_artifact(gathered.graph, node), _SourceWithBlobs(gathered.source, blobs), gathered.repository
-    )
+    return torrents
 
 
 def find_torrents(image_graph: Graph) -> dict[str, Descriptor]:

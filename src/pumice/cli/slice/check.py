@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
                 *(with_suites(release, options.suite), slices, releases.cut_settings(options), home),
                 environ=os.environ,
                 progress=progress,
+                skips_absent=not options.slices,
             )
     packages = len({item.package for item in slices})
     paths = sum(len(item.contents) for item in slices)

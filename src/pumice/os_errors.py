@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pumice.errors import ImageError, PumiceError, StoreError
+from pumice.errors import FormatError, ImageError, PumiceError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +51,32 @@ def suggest_path(path: str | os.PathLike[str]) -> str:
         return "check its type and permissions"
     close = get_close_matches(missing_path.name[:100], names[:1000], n=1)
     return f"did you mean {missing_path.with_name(close[0])}?" if close else "check the path"
+
+
+def read_user_file(
+    path: str | os.PathLike[str],
+    what: str,
+    limit: int,
+    error: type[PumiceError] = UsageError,
+    *,
+    hint: str | None = None,
+) -> bytes:
+    """Return the content of a file that a person named, of at most ``limit`` bytes (KiB or MiB).
+
+    ``what`` says in errors what the file is. Raises ``error`` with ``hint`` if the file cannot be read, and
+    FormatError if it is larger.
+    """
+    where = os.fspath(path)[:200]
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as failure:
+        reason = (getattr(failure, "strerror", None) or str(failure)).lower()
+        raise error(f"cannot read the {what}: {reason}", where=where, hint=hint) from None
+    if len(data) > limit:
+        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+        raise FormatError(f"the {what} is larger than {size}", where=where, hint="check the path")
+    return data
 
 
 class Translation(NamedTuple):

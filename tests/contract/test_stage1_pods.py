@@ -205,3 +205,64 @@ def test_shared_process_ids_are_reported_where_an_engine_would_be_seen(person: P
     process = person.pumice("run", *options(stage1), "--strict", "--pid", "pod", *words)
     assert process.returncode == 11
     assert "--pid pod would be ignored" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage1", "user", "reason"),
+    [
+        ("bwrap", "7", ""),
+        ("builtin", "7", ""),
+        ("runc", "0", ""),
+        ("runc", "7", "as a user other than root"),
+        ("builtin", "0", "as different users"),
+        ("bwrap", "0", "as different users"),
+    ],
+)
+def test_users_without_subordinate_ids_can_have_one_user_id(stage1: str, user: str, reason: str) -> None:
+    if stage1 != "builtin":
+        peers.need(stage1)
+    with pods.person_with_images("stranger") as stranger:
+        first = "7" if reason == "as different users" else user
+        process = stranger.pumice(
+            *("run", *options(stage1), "--user", first, "box:1", "id -u"),
+            *("---", "--app", "b", "--user", user, "box:1", "id -u"),
+        )
+    if not reason:
+        assert sorted(process.stdout.splitlines()) == [f"b   | {user}", f"box | {user}"], process.stderr
+        return
+    assert process.returncode == 11
+    assert f"cannot run the apps of a pod {reason} without subordinate ids" in process.stderr
+
+
+def test_limits_of_an_app_are_its_own(person: Person, stage1: str) -> None:
+    if person.name != "root":
+        pytest.skip("there are no control groups for this user")
+    greedy = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); echo done"
+    process = person.pumice(
+        *("run", *options(stage1), "--memory", "30m", "box:1", greedy),
+        *("---", "--app", "b", "box:1", "sleep 2; echo on"),
+    )
+    assert (process.returncode, process.stdout) == (137, "b   | on\n"), process.stderr
+
+
+def test_apps_share_a_private_network(person: Person, isolating_stage1: str) -> None:
+    if person.name != "root":
+        pytest.skip("this user may not be able to have a private network")
+    process = person.pumice(
+        *("run", "--stage1", isolating_stage1, "--network", "private"),
+        *("box:1", "echo hello | nc -l -p 80"),
+        *("---", "--app", "b", "box:1", "until nc 127.0.0.1 80 </dev/null; do sleep 0.1; done"),
+        *("---", "--app", "c", "box:1", "grep -c eth0 /proc/net/dev"),
+    )
+    assert sorted(process.stdout.splitlines()) == ["b   | hello", "c   | 1"], process.stderr
+
+
+def test_limits_that_crun_leaves_are_reported(person: Person) -> None:
+    if person.name != "root":
+        pytest.skip("there are no control groups for this user")
+    peers.need("crun")
+    words = ("run", *options("crun"), "--cap-add", "MKNOD", "--memory", "30m", "box:1", "echo started")
+    process = person.pumice(*words)
+    assert process.stdout == "started\n"
+    assert "--memory is ignored: crun leaves the control group" in process.stderr
+    assert person.pumice(words[0], "--strict", *words[1:]).returncode == 11

@@ -22,6 +22,7 @@ from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
 from tests.support import images, peers, people
+from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,15 +188,7 @@ class Terminal:
         self.owner = os.fstat(slave).st_uid
         self.slave = slave
         self.seen = b""
-        self.running = subprocess.Popen(
-            arguments,
-            env=environment,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are none
-        )
+        self.running = start_in_terminal(arguments, slave, environment)
 
     def until(self, word: bytes) -> bytes:
         """Read until ``word`` appears; return all output up to now."""

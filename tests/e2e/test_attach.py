@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import peers, pods
+from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +32,8 @@ class AttachedTerminal:
     def __init__(self, person: Person, *arguments: str, lines: int = 30) -> None:
         self._controller, inner_end = pty.openpty()
         self.resize(lines)
-        self.process = subprocess.Popen(
-            person.command("attach", *arguments),
-            env=person.environment(),
-            cwd=person.home,
-            stdin=inner_end,
-            stdout=inner_end,
-            stderr=inner_end,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are no threads
+        self.process = start_in_terminal(
+            person.command("attach", *arguments), inner_end, person.environment(), person.home
         )
         os.close(inner_end)
 

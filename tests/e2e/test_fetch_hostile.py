@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.formats import torrent
 from pumice.store.home import Home
 from tests.support import images, tls, websites
 from tests.support import registry as registries
@@ -44,6 +45,7 @@ def publisher(
     yield publisher
     with Home(tmp_path / "store") as home:
         assert all(name.startswith("127.0.0.1/good") for name in home.refs.names())
+        assert home.refs.names() or not list(home.blobs.digests())
 
 
 def write_page(publisher: Publisher, *tags: str, path: str = "") -> None:
@@ -273,3 +275,20 @@ def test_a_download_resumes_when_its_connections_are_cut(publisher: Publisher, c
     assert statuses[0] == "200"
     assert statuses[1:] == ["206"] * (len(statuses) - 1)
     assert len(statuses) >= 4
+
+
+def test_a_torrent_of_garbage_is_not_used(publisher: Publisher) -> None:
+    publisher.publish(
+        publisher.write(name="127.0.0.1/good", motd=os.urandom(2_000_000)), options=("--torrent",)
+    )
+    publisher.trust()
+    path = publisher.site.root / "aci/127.0.0.1/good-1.0-linux-amd64.aci"
+    size = path.stat().st_size
+    garbage = torrent.make_torrent(
+        path.name, size, iter([bytes(size)]), trackers=(), web_seeds=(), with_v1=True
+    )
+    path.with_name(f"{path.name}.torrent").write_bytes(garbage)
+    out, err = publisher.fetch("127.0.0.1/good:1.0")
+    assert out == "127.0.0.1/good:1.0\n"
+    assert "the torrent is for other content than the server has" in err
+    assert "signed by a trusted key" in err

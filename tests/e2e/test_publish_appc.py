@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import images
-from tests.support.publishers import write_image
+from tests.support.publishers import run, write_image
 
 Out = pytest.CaptureFixture[str]
 IMAGE = "example.com/hello:1.0"
-
-
-def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
-    assert main(arguments) == code
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
 
 
 @pytest.fixture(autouse=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
 from tests.support import images, peers, people
+from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,14 +55,8 @@ def test_control_c_interrupts_the_program_once(person: Person, stage1: str) -> N
         peers.need(stage1)
     loop = "trap 'echo caught' INT; echo ready; while :; do read line && echo got $line && exit 7; done"
     controller, terminal = pty.openpty()
-    running = subprocess.Popen(
-        person.command("run", "--stage1", stage1, "box:1", loop),
-        env=person.environment(),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are none
+    running = start_in_terminal(
+        person.command("run", "--stage1", stage1, "box:1", loop), terminal, person.environment()
     )
     os.close(terminal)
     try:
@@ -138,6 +131,7 @@ def test_root_can_change_to_other_users_if_subordinate_ids_exist(person: Person)
     content = images.shell()
     content["bin/chown"] = Entry("bin/chown", "symlink", 0o777, link="busybox")
     content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
+    content["."] = Entry(".", "dir", 0o755, uid=33, gid=34)  # as in images of App Container
     with person.store() as home:
         images.make(home, [content], name="owners:1")
     process = person.pumice("run", "owners:1", "sh", "-c", script)

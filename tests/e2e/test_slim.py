@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import images, people
 from tests.support.deb import Deb, Item, symlink, text
 from tests.support.peers import need
+from tests.support.people import Person
 from tests.support.slices import write_release
 from tests.support.world import BASE, World
 
@@ -187,3 +190,18 @@ def test_without_strace_the_error_says_what_to_install(world: World, tmp_path: P
     result = world.run("slim", "--trace", "/usr/bin/app", environment={"PATH": str(tmp_path)})
     assert result.code != 0
     assert "install the package strace" in result.stderr
+
+
+@pytest.fixture(params=people.WHO)
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    with people.person(request.param) as someone:
+        yield someone
+
+
+def test_every_user_can_trace_a_program_that_runs_as_root_in_the_image(person: Person) -> None:
+    """With subordinate ids, newuidmap would have to write the maps, and has no privileges under strace."""
+    need("strace")
+    with person.store() as home:
+        images.make(home, [images.shell()], name="box:1")
+    traced = person.pumice("slim", "box:1", "--trace", "/bin/busybox id -u", "--insecure-options=image")
+    assert traced.returncode == 0, traced.stderr

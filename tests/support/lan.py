@@ -60,7 +60,7 @@ def limit_rate(host: Host, megabytes: int) -> None:
         "rate",
         rate,
         "burst",
-        "128kb",
+        f"{max(128, 8 * megabytes)}kb",
         "latency",
         "200ms",
     )

@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the base class
+    def log_message(self, *_: object) -> None:
         """Log nothing."""
 
     def _file(self, path: str, fault: Fault) -> None:

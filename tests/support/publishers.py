@@ -25,7 +25,8 @@ NAME = "127.0.0.1/hello"
 def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     """Run a command, and return what it prints."""
     assert main([str(argument) for argument in arguments]) == code, capsys.readouterr()
-    return tuple(capsys.readouterr())  # type: ignore[return-value]  # of two
+    captured = capsys.readouterr()
+    return captured.out, captured.err
 
 
 def read_fingerprint(key: str) -> str:

@@ -72,7 +72,7 @@ def serve_index(folder: Path, wheels: Sequence[Path]) -> Iterator[str]:
 
 
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the base class
+    def log_message(self, *_: object) -> None:
         pass
 
 

@@ -107,25 +107,25 @@ def choose_dependency(dependency: Dependency, candidates: Sequence[Candidate], w
 
     Raises ImageError if there is none of that name, and TrustError if all of them are other images.
     """
-    named = [
+    same_name = [
         candidate
         for candidate in candidates
         if is_same_image(candidate.manifest, dependency.image_name, dependency.labels)
     ]
-    if not named:
+    if not same_name:
         raise ImageError(
             f"the image depends on {format_dependency(dependency)}, which was not given",
             where=where,
             hint="pass its file with --dependency FILE",
         )
-    for candidate in named:
+    for candidate in same_name:
         has_id = not dependency.image_id or candidate.image_id == dependency.image_id
         if has_id and (candidate.size is None or dependency.size in (0, candidate.size)):
             return candidate
-    is_right_image = any(each.image_id == dependency.image_id for each in named)
+    is_right_image = any(each.image_id == dependency.image_id for each in same_name)
     noun = "size" if is_right_image or not dependency.image_id else "ID"
     raise TrustError(
         f"the image {dependency.image_name[:100]} does not have the {noun} that the dependency requires",
-        where=named[0].where,
+        where=same_name[0].where,
         hint=f"{where} requires {dependency.image_id or f'{dependency.size} bytes'}",
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    Sink = Callable[[bytes | bytearray | memoryview], object]
+
     class _Hash(Protocol):
         def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
 
@@ -40,7 +42,7 @@ _ZSTD_LEVEL = 3
 class BackgroundConsumer:
     """Consumes a stream in a thread; a context manager that ends the thread."""
 
-    def __init__(self, consume: Callable[[bytes | bytearray | memoryview], object]) -> None:
+    def __init__(self, consume: Sink) -> None:
         self._consume = consume
         self._batch = bytearray()
         self._batches: queue.Queue[bytes | bytearray | memoryview | None] = queue.Queue(_DEPTH)
@@ -48,7 +50,7 @@ class BackgroundConsumer:
         self._thread = threading.Thread(target=self._consume_batches, daemon=True)
         self._thread.start()
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Append ``data``, which must not change any more; raises what ``consume`` raised before."""
         if len(data) < _LEAST_ALONE:
             self._batch += data
@@ -122,12 +124,12 @@ class Compressor(Protocol):
         """Give up without writing more."""
 
 
-def open_compressor(compression: Compression, sink: Callable[[bytes | bytearray], object]) -> Compressor:
-    """Return a compressor that passes its output to ``sink``, in the thread that calls `write`."""
+def open_compressor(compression: Compression, sink: Sink) -> Compressor:
+    """Return a compressor that passes its output to ``sink``, which one thread at a time calls."""
     if compression == "gzip":
         return _MemberCompressor(sink, gzip.compress_member)
     if compression == "none":
-        return _Batches(sink)
+        return _BackgroundWriter(sink)
     return _SerialCompressor(_new_encoder(compression), sink)
 
 
@@ -136,7 +138,7 @@ class _MemberCompressor:
 
     def __init__(
         self,
-        sink: Callable[[bytes | bytearray], object],
+        sink: Sink,
         compress: Callable[[bytes], bytes | bytearray],
     ) -> None:
         self._sink = sink
@@ -168,29 +170,20 @@ class _MemberCompressor:
             self._sink(self._members.popleft().result())
 
 
-class _Batches:
-    """What is not compressed, in larger pieces: headers and padding have few bytes."""
+class _BackgroundWriter:
+    """What is not compressed, written in a thread."""
 
-    def __init__(self, sink: Callable[[bytes | bytearray], object]) -> None:
-        self._sink = sink
-        self._batch = bytearray()
+    def __init__(self, sink: Sink) -> None:
+        self._consumer = BackgroundConsumer(sink)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if len(data) < _LEAST_ALONE:
-            self._batch += data
-            if len(self._batch) >= _BATCH:
-                self.close()
-        else:
-            self.close()
-            self._sink(bytes(data) if isinstance(data, memoryview) else data)
+        self._consumer.update(data)
 
     def close(self) -> None:
-        if self._batch:
-            self._sink(self._batch)
-            self._batch = bytearray()
+        self._consumer.close()
 
     def abandon(self) -> None:
-        self._batch = bytearray()
+        self._consumer.__exit__()
 
 
 class _Encoder(Protocol):
@@ -202,7 +195,7 @@ class _Encoder(Protocol):
 class _SerialCompressor:
     """An encoder of a library."""
 
-    def __init__(self, encoder: _Encoder, sink: Callable[[bytes | bytearray], object]) -> None:
+    def __init__(self, encoder: _Encoder, sink: Sink) -> None:
         self._encoder = encoder
         self._sink = sink
 

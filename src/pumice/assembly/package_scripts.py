@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.layer_assembly import LayerContents
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.packing.compose import LayerEntry
     from pumice.packing.tree import PackageFacts
 
@@ -108,8 +108,8 @@ def _list_differences(first: ScriptOutput, second: ScriptOutput) -> list[str]:
 
 
 def _add_output(contents: LayerContents, output: ScriptOutput) -> LayerContents:
-    written = {item.entry.path for item in output.entries}
-    replaced = written | set(output.removed)
+    written_paths = {item.entry.path for item in output.entries}
+    replaced = written_paths | set(output.removed)
     nodes = {path: node for path, node in contents.nodes.items() if path not in replaced}
     nodes |= {item.entry.path: Node(item.entry, item.origin) for item in output.entries}
     kept = [item for item in contents.generated if item.entry.path not in replaced]

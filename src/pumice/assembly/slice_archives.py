@@ -44,7 +44,7 @@ def find_sources(
     needs none if this machine or Pumice's configuration has one. Raises FetchError.
     """
     pinned = {release.packages[name].archive for name in packages}
-    found: list[Source] = []
+    release_sources: list[Source] = []
     archives: dict[str, str] = {}
     for archive in release.archives.values():
         url = mirrors.get(archive.name, mirrors.get(""))
@@ -52,8 +52,8 @@ def find_sources(
             continue
         added = _find_archive(archive, url, config, machine)
         archives |= {source.archive: archive.name for source in added}
-        found += added
-    return ArchiveSources(tuple(found), archives)
+        release_sources += added
+    return ArchiveSources(tuple(release_sources), archives)
 
 
 def _find_archive(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.assembly.context import BuildContext, default_processors
 from pumice.assembly.locked_package import lock_package
-from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
-from pumice.assembly.slice_archives import find_sources
-from pumice.assembly.slice_packages import WHOLE_PACKAGE
+from pumice.assembly.slice_packages import cut_whole_packages, open_archives
 from pumice.omission.graph import make_graph
 from pumice.omission.providers import Providers
 from pumice.omission.tables import find_omittable
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
     from pumice.assembly.slice_packages import CutSettings
     from pumice.packing.segments import Segment
     from pumice.progress import Progress
-    from pumice.recipe.lock import LockedPackage
     from pumice.slices.model import Release
     from pumice.store.home import Home
 
@@ -46,28 +41,11 @@ def draft_slices(
 
     Raises PumiceError.
     """
-    from pumice.assembly.connection import open_session
-    from pumice.fetch import indexes, packages
-
-    machine, config, session = open_session(home, environ, offline=settings.offline, progress=progress)
-    try:
-        found = find_sources(release, (), settings.mirrors, config, machine)
-        universe = indexes.load_indexes(found.sources, [settings.architecture], session).universe(
-            settings.architecture
-        )
+    with open_archives(release, (), settings, home, environ=environ, progress=progress) as archives:
         requests = tuple(Request(name=name) for name in sorted(set(names)))
-        solution = resolve(universe, Requirements(requests=requests, base="essential"))
-        locked = [lock_package(record) for record in solution.packages]
-
-        def fetch(package: LockedPackage) -> str:
-            return packages.fetch_package(package, found.sources, session, recipe_dir=Path())
-
-        context = BuildContext(
-            home=home, fetch_package=fetch, processors=default_processors(), progress=progress
-        )
-        segments = cut_segments([SegmentRequest(package, WHOLE_PACKAGE) for package in locked], context)
-    finally:
-        session.close()
+        solution = resolve(archives.universe, Requirements(requests=requests, base="essential"))
+        cut = cut_whole_packages(map(lock_package, solution.packages), archives, home, progress)
+    segments = {name: segment for name, (_, segment) in cut.items()}
     return draft_packages(_make_closure(release, segments, home), names)
 
 

@@ -46,7 +46,7 @@ def find_whole_packages(
     """
     release = load_recipe_release(recipe, home)
     named = {request.name for request in recipe.packages if request.name and not request.exclude}
-    found = [
+    whole_packages = [
         WholePackage(
             package=package.name,
             version=package.version,
@@ -60,7 +60,9 @@ def find_whole_packages(
         for package in packages
         if package.role in ("package", "local") and package.name not in omitted.get(architecture, ())
     ]
-    return sorted(found, key=lambda item: (item.architecture, -item.files_size, -item.size, item.package))
+    return sorted(
+        whole_packages, key=lambda item: (item.architecture, -item.files_size, -item.size, item.package)
+    )
 
 
 def _list_slices(release: Release, package: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from pumice.packing.selection import OPTIONAL_TREES, Selection
 from pumice.slices.package_files import list_package_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from pumice.digest import Digest
+    from pumice.distro.universe import Universe
     from pumice.packing.segments import Segment
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
@@ -43,6 +46,64 @@ class OpenedPackages(msgspec.Struct, frozen=True):
     readers: dict[str, Callable[[str], bytes]]
 
 
+class ReleaseArchives(msgspec.Struct, frozen=True):
+    """The archives of a release while they are connected: their packages, and how to fetch one."""
+
+    universe: Universe
+    archives: dict[str, str]
+    """The archive of the release that the archive of each source belongs to."""
+    fetch_package: Callable[[LockedPackage], Digest]
+
+
+@contextmanager
+def open_archives(
+    release: Release,
+    names: Sequence[str],
+    settings: CutSettings,
+    home: Home,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> Iterator[ReleaseArchives]:
+    """Connect to the archives of a release, those of the packages ``names`` included; raises PumiceError."""
+    from pumice.assembly.connection import open_session
+    from pumice.fetch import indexes, packages
+
+    machine, config, session = open_session(home, environ, offline=settings.offline, progress=progress)
+    try:
+        release_sources = find_sources(release, names, settings.mirrors, config, machine)
+        loaded = indexes.load_indexes(release_sources.sources, [settings.architecture], session)
+
+        def fetch_package(package: LockedPackage) -> Digest:
+            return packages.fetch_package(package, release_sources.sources, session, recipe_dir=Path())
+
+        yield ReleaseArchives(loaded.universe(settings.architecture), release_sources.archives, fetch_package)
+    finally:
+        session.close()
+
+
+def cut_whole_packages(
+    packages: Iterable[LockedPackage], archives: ReleaseArchives, home: Home, progress: Progress
+) -> dict[str, tuple[LockedPackage, Segment]]:
+    """Return packages with all their files as segments, by name; raises PumiceError."""
+    locked = {package.name: _with_sha256(package, archives) for package in packages}
+    context = BuildContext(
+        home=home,
+        fetch_package=archives.fetch_package,
+        processors=default_processors(),
+        progress=progress,
+    )
+    requests = [SegmentRequest(package, WHOLE_PACKAGE) for package in locked.values()]
+    return {name: (locked[name], segment) for name, segment in cut_segments(requests, context).items()}
+
+
+def _with_sha256(package: LockedPackage, archives: ReleaseArchives) -> LockedPackage:
+    if package.sha256:  # an archive may list only SHA-512: compute it from the package
+        return package
+    digest = archives.fetch_package(package)
+    return msgspec.structs.replace(package, sha256=digest.removeprefix("sha256:"))
+
+
 def open_packages(
     release: Release,
     names: Sequence[str],
@@ -53,46 +114,12 @@ def open_packages(
     progress: Progress,
 ) -> OpenedPackages:
     """Fetch and cut the packages ``names`` from the archives of a release; raises PumiceError."""
-    segments, locked = _cut(release, names, settings, home, environ, progress)
-    readers = {name: content_reader(segment, home.blobs) for name, segment in segments.items()}
+    with open_archives(release, names, settings, home, environ=environ, progress=progress) as archives:
+        chosen = choose_packages(release, names, archives.universe, archives.archives)
+        cut = cut_whole_packages(chosen.values(), archives, home, progress)
+    readers = {name: content_reader(segment, home.blobs) for name, (_, segment) in cut.items()}
     files = {
-        name: list_package_files(segment, locked[name].sha256, readers[name], merged_usr=False)
-        for name, segment in segments.items()
+        name: list_package_files(segment, package.sha256, readers[name], merged_usr=False)
+        for name, (package, segment) in cut.items()
     }
     return OpenedPackages(files, readers)
-
-
-def _cut(
-    release: Release,
-    names: Sequence[str],
-    settings: CutSettings,
-    home: Home,
-    environ: Mapping[str, str],
-    progress: Progress,
-) -> tuple[dict[str, Segment], dict[str, LockedPackage]]:
-    from pumice.assembly.connection import open_session
-    from pumice.fetch import indexes, packages
-
-    machine, config, session = open_session(home, environ, offline=settings.offline, progress=progress)
-    try:
-        found = find_sources(release, names, settings.mirrors, config, machine)
-        loaded = indexes.load_indexes(found.sources, [settings.architecture], session)
-        universe = loaded.universe(settings.architecture)
-        locked = choose_packages(release, names, universe, found.archives)
-
-        def fetch(package: LockedPackage) -> str:
-            return packages.fetch_package(package, found.sources, session, recipe_dir=Path())
-
-        locked = {
-            name: package
-            if package.sha256  # an archive may list only SHA-512: compute it from the package
-            else msgspec.structs.replace(package, sha256=fetch(package).removeprefix("sha256:"))
-            for name, package in locked.items()
-        }
-        context = BuildContext(
-            home=home, fetch_package=fetch, processors=default_processors(), progress=progress
-        )
-        requests = [SegmentRequest(package, WHOLE_PACKAGE) for package in locked.values()]
-        return cut_segments(requests, context), locked
-    finally:
-        session.close()

@@ -80,8 +80,8 @@ def analyze_image(
     with open_checked_image(image, home, progress) as checked_image:
         status = checked_image.read_text(f"/{STATUS}", _MAX_STATUS).encode()
         fields = {item.get("Package", ""): item for item in deb822.read_paragraphs(status, latin1=True)}
-        named = entry_points.named or _find_roots(fields)
-        entry_points = msgspec.structs.replace(entry_points, named=frozenset(named) & fields.keys())
+        roots = entry_points.named or _find_roots(fields)
+        entry_points = msgspec.structs.replace(entry_points, named=frozenset(roots) & fields.keys())
         reached = find_reach(checked_image, owners, entry_points)
     reached |= {file.path: "its package is a slice" for file in files if file.package in untouched}
     used = {owners[path] for path in reached if path in owners and not is_passive(path)}

@@ -27,14 +27,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_report(findings: Iterable[Finding], ignored: Sequence[IgnoredFinding] = ()) -> Report:
     """Return the findings without those that ``ignored`` matches."""
-    shown: list[Finding] = []
+    reported: list[Finding] = []
     used: set[IgnoredFinding] = set()
     for finding in findings:
         rules = [rule for rule in ignored if _matches(rule, finding)]
         used.update(rules)
         if not rules:
-            shown.append(finding)
-    return Report(findings=tuple(shown), unused=tuple(rule for rule in ignored if rule not in used))
+            reported.append(finding)
+    return Report(findings=tuple(reported), unused=tuple(rule for rule in ignored if rule not in used))
 
 
 def _matches(rule: IgnoredFinding, finding: Finding) -> bool:

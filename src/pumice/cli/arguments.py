@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from pumice import files
 from pumice.cli.output import PROGRESS_MODES
 from pumice.cli.streams import COLOR_MODES, find_color_mode, has_color, set_color_mode, unwrap
-from pumice.errors import FormatError, UsageError
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -290,106 +288,3 @@ def _move_action_first(parser: Parser, arguments: Sequence[str]) -> list[str]:
     if position >= len(arguments) or arguments[0] in ("-h", "--help"):
         return list(arguments)
     return [arguments[position], *arguments[:position], *arguments[position + 1 :]]
-
-
-def add_admission_options(parser: OptionGroup, action: str) -> None:
-    """Add the options that waive admission checks; ``action`` is what the command does with the image."""
-    parser.add_argument(
-        "--insecure-options",
-        choices=("image",),
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help=f"skip a check; image: {action} even if no trusted key has signed it",
-    )
-    parser.add_argument(
-        "--allow-unsigned",
-        dest="insecure_options",
-        action="append_const",
-        const="image",
-        help="the same as --insecure-options=image",
-    )
-    parser.add_argument(
-        "--allow-older", action="store_true", help=f"{action} even if a newer version was accepted before"
-    )
-
-
-def add_offline_option(parser: OptionGroup) -> None:
-    """Add ``--offline`` as ``offline``."""
-    parser.add_argument("--offline", action="store_true", help="do not use the network, only the store")
-
-
-def add_bundle_option(parser: OptionGroup) -> None:
-    """Add ``--bundle`` as ``bundle``: an existing directory, else UsageError."""
-    parser.add_argument(
-        "--bundle", metavar="DIR", type=_bundle_directory, help="read packages from the bundle in DIR"
-    )
-
-
-def _bundle_directory(text: str) -> Path:
-    if not files.is_directory(text):
-        hint = "create it with 'pumice lock RECIPE --bundle DIR'"
-        raise UsageError(f"cannot read the bundle {text!r}: not a directory", hint=hint)
-    return Path(text)
-
-
-def add_platform_options(parser: OptionGroup) -> None:
-    """Add ``--arch`` and ``--platform`` as the one list ``archs`` of Debian architecture names."""
-    parser.add_argument(
-        "--arch",
-        dest="archs",
-        action="extend",
-        type=_parse_architectures,
-        default=[],
-        metavar="ARCH",
-        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
-    )
-    parser.add_argument(
-        "--platform",
-        dest="archs",
-        action="extend",
-        type=_parse_architectures,
-        metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
-    )
-
-
-def add_recipe_argument_option(parser: OptionGroup) -> None:
-    """Add ``--arg`` as ``recipe_arguments``, a list of names and values for `pumice.recipe.load`."""
-    parser.add_argument(
-        "--arg",
-        dest="recipe_arguments",
-        action="append",
-        type=_recipe_argument,
-        default=[],
-        metavar="NAME=VALUE",
-        help="set an argument that the recipe declares under 'args' (repeatable)",
-    )
-
-
-def _recipe_argument(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise UsageError(f"--arg needs NAME=VALUE, not {text[:80]!r}", hint="for example: --arg VERSION=1.2")
-    return name, value
-
-
-def _parse_architectures(text: str) -> list[str]:
-    from pumice.formats import platforms
-
-    try:
-        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
-    except FormatError as error:  # it comes from the command line, not from a document
-        raise UsageError(error.message, hint=error.hint) from None
-
-
-def add_quiet_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``-q`` as ``--progress none``."""
-    parser.add_argument(
-        "-q",
-        "--quiet",
-        dest="progress",
-        action="store_const",
-        const="none",
-        help="print the result only: the same as --progress none",
-    )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import keyless_options, output, registries, signing
-from pumice.errors import FormatError, UsageError
-from pumice.os_errors import suggest_path
+from pumice.errors import FormatError
+from pumice.os_errors import read_user_file, suggest_path
 
 if TYPE_CHECKING:
     import argparse
@@ -99,14 +99,7 @@ def read_json(path: Path, what: str) -> Any:
     """Return the content of a JSON file of the command line; raises UsageError and FormatError."""
     from pumice.formats import strictjson
 
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_PREDICATE + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot read the {what}: {reason}", where=str(path), hint=suggest_path(path)
-        ) from None
+    data = read_user_file(path, what, _MAX_PREDICATE, hint=suggest_path(path))
     try:
         return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
     except FormatError as error:

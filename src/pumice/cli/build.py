@@ -18,6 +18,7 @@ from pumice.cli import (
     output,
     recipes,
     registries,
+    shared_options,
     signing,
 )
 from pumice.cli.build_plan import make_plan
@@ -53,10 +54,10 @@ def parser() -> argparse.ArgumentParser:
         ),
     )
     recipes.add_recipe_paths(parser)
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
-    command_line.add_recipe_argument_option(parser)
-    command_line.add_platform_options(parser)
+    shared_options.add_recipe_argument_option(parser)
+    shared_options.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
     _add_check_options(parser.add_argument_group("checks"))
@@ -64,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
     sources = parser.add_argument_group("packages")
     sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(sources)
-    command_line.add_bundle_option(sources)
+    shared_options.add_offline_option(sources)
+    shared_options.add_bundle_option(sources)
     _add_signing_options(parser.add_argument_group("signing"))
     registries.options(parser)
     command_line.add_foreign_option(

@@ -15,8 +15,8 @@ from pumice.assembly.recipe_builds import BuildJob, start_builds
 from pumice.cli import build_delivery, build_result, output
 from pumice.cli.build_delivery import BuildKeys
 from pumice.cli.build_plan import NAME_FIELD, BuildPlan, make_plan
-from pumice.cli.recipe_list import Failures, RecipeProgress
-from pumice.cli.summaries import Summary, format_count, format_seconds
+from pumice.cli.recipe_list import Failures, RecipeProgress, summarize_list
+from pumice.cli.summaries import Summary, format_seconds
 from pumice.errors import UsageError
 from pumice.store.home import Home, locate
 
@@ -139,20 +139,14 @@ def _item_data(path: Path, summary: Summary) -> dict[str, object]:
 
 
 def _summarize(paths: Sequence[Path], outcomes: dict[Path, BuildOutcome], seconds: float) -> Summary:
-    failed = [str(path) for path in paths if path not in outcomes]
-    total = f"{len(outcomes)} of " * bool(failed) + format_count(len(paths), "image")
     table = output.format_table(
         ("image", "size", "packages", "state", "time"),
         [_row(path, outcomes.get(path)) for path in paths],
         right=(1, 2, 4),
         width=output.terminal_width(sys.stderr),
     )
-    return Summary(
-        event="finished",
-        headline=f"built {total} in {format_seconds(seconds)}" + (f"; {len(failed)} failed" * bool(failed)),
-        details=tuple(f"  {line}" for line in table.splitlines()),
-        data={"built": len(outcomes), "failed": failed, "seconds": round(seconds, 3)},
-    )
+    failed = [path for path in paths if path not in outcomes]
+    return summarize_list("built", "image", paths, failed, table, seconds)
 
 
 def _row(path: Path, outcome: BuildOutcome | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, shared_options
 from pumice.cli.aci import image_options
 from pumice.errors import UsageError
 
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--platform", metavar="PLATFORM", help="convert this platform, such as linux/arm64")
     image_options.add_compression_options(parser)
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     registries.store_options(parser)
     registries.options(parser)
     return parser

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def parser() -> command_line.Parser:
         default=[],
         help="cut from a release that is no longer supported, or not yet; can be repeated",
     )
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     return parser
 
 

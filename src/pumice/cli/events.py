@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import pod_views, results
+from pumice.cli import pod_views, results, shared_options
 from pumice.cli.logs import parse_since
 from pumice.cli.output import printable_line
 from pumice.errors import UsageError
@@ -49,14 +49,8 @@ not known. Without --since, only new events are printed. With --json, each is on
         help="print only events up to this time, and end then",
     )
     _add_stream_options(parser)
-    parser.add_argument(
-        "-f",
-        "--filter",
-        action="append",
-        default=[],
-        type=_parse_filter,
-        metavar="NAME=VALUE",
-        help="print only events of this kind (event=), pod, image or label (repeatable)",
+    shared_options.add_filter_option(
+        parser, _parse_filter, "print only events of this kind (event=), pod, image or label"
     )
     results.add_format_options(parser, "events", default="text", example="Status")
     return parser

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
-from pumice.cli import explain_slices, output, recipes, results
+from pumice.cli import explain_slices, output, recipes, results, shared_options
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
@@ -43,9 +43,9 @@ def parser() -> command_line.Parser:
     recipes.add_recipe_path(parser)
     parser.add_argument("package", metavar="PACKAGE", help="package, slice or path in a slice to explain")
     results.add_format_options(parser, "explain", default="text", example="Version", has_variants=True)
-    command_line.add_recipe_argument_option(parser)
-    command_line.add_platform_options(parser)
-    command_line.add_offline_option(parser)
+    shared_options.add_recipe_argument_option(parser)
+    shared_options.add_platform_options(parser)
+    shared_options.add_offline_option(parser)
     return parser
 
 

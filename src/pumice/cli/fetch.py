@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, registries
+from pumice.cli import discovery_options, output, registries, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def parser() -> argparse.ArgumentParser:
         help="new: if the store does not have the image; always: if it changed; never (default: always)",
     )
     discovery_options.add_port_option(parser)
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     registries.graph_options(parser)
     registries.peer_options(parser)
-    command_line.add_admission_options(parser, "accept the image")
+    shared_options.add_admission_options(parser, "accept the image")
     registries.options(parser)
     return parser
 

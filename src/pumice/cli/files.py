@@ -85,9 +85,9 @@ def _chosen(image: Image, platform: str | None) -> Image:
 
     if platform:
         return image.select(platforms.parse_platform(platform))
-    known = image.platforms()
+    available = image.platforms()
     here = platforms.from_machine(os.uname().machine)
-    if len(known) > 1 and platforms.choose_platform(known, here) is not None:
+    if len(available) > 1 and platforms.choose_platform(available, here) is not None:
         return image.select(here)
     return image.select()
 

@@ -98,4 +98,4 @@ def _drop_trees(home: Home, result: Collected) -> None:
         from pumice.runtime import prepared_tree
     except ImportError:  # no fcntl, so no tree was ever prepared
         return
-    prepared_tree.remove_unused(home, result.wanted.__contains__)
+    prepared_tree.remove_unused(home, result.image_blobs.__contains__)

@@ -98,9 +98,9 @@ def _format_text(image_summary: Summary) -> Iterator[str]:
             ("platforms", ", ".join(platform.platform for platform in image_summary.platforms)),
         ]
     )
-    for one in image_summary.platforms:
+    for platform_summary in image_summary.platforms:
         yield ""
-        yield from _format_platform(one)
+        yield from _format_platform(platform_summary)
     for artifact in image_summary.artifacts:
         yield ""
         yield from _format_artifact(artifact)

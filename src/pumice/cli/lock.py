@@ -13,7 +13,7 @@ from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_packages
 from pumice.cli import arguments as command_line
-from pumice.cli import output, recipes, results
+from pumice.cli import output, recipes, results, shared_options
 from pumice.cli.summaries import Summary
 from pumice.recipe import lock as locks
 from pumice.recipe.load import load_recipe
@@ -67,16 +67,16 @@ def parser() -> argparse.ArgumentParser:
         ),
     )
     recipes.add_recipe_paths(parser)
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list all changes, not only the first")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
     parser.add_argument(
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
     )
     parser.add_argument("--bundle", metavar="DIR", type=Path, help="copy all packages of the lock into DIR")
-    command_line.add_recipe_argument_option(parser)
-    command_line.add_platform_options(parser)
-    command_line.add_offline_option(parser)
+    shared_options.add_recipe_argument_option(parser)
+    shared_options.add_platform_options(parser)
+    shared_options.add_offline_option(parser)
     results.add_format_options(parser, "lock", default="text", example="Path")
     return parser
 

@@ -14,8 +14,8 @@ from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection, SharedArchives
 from pumice.assembly.lock_diff import diff_locks
 from pumice.cli import lock, output, results
-from pumice.cli.recipe_list import Failures, RecipeProgress
-from pumice.cli.summaries import Summary, format_count, format_seconds
+from pumice.cli.recipe_list import Failures, RecipeProgress, summarize_list
+from pumice.cli.summaries import Summary, format_count
 from pumice.errors import LockError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.recipe.lock import read_lock
@@ -115,20 +115,14 @@ def _read_names(path: Path) -> frozenset[str]:
 
 
 def _summarize(paths: Sequence[Path], updates: Mapping[Path, LockUpdate], seconds: float) -> Summary:
-    failed = [str(path) for path in paths if path not in updates]
-    count = f"{len(updates)} of " * bool(failed) + format_count(len(paths), "recipe")
     table = output.format_table(
         ("recipe", "packages", "state"),
         [_row(path, updates.get(path)) for path in paths],
         right=(1,),
         width=output.terminal_width(sys.stderr),
     )
-    return Summary(
-        event="finished",
-        headline=f"locked {count} in {format_seconds(seconds)}" + (f"; {len(failed)} failed" * bool(failed)),
-        details=tuple(f"  {line}" for line in table.splitlines()),
-        data={"locked": len(updates), "failed": failed, "seconds": round(seconds, 3)},
-    )
+    failed = [path for path in paths if path not in updates]
+    return summarize_list("locked", "recipe", paths, failed, table, seconds)
 
 
 def _row(path: Path, update: LockUpdate | None) -> tuple[str, str, str]:

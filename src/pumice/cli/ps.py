@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_views, results
+from pumice.cli import output, pod_views, results, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,14 +33,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("-l", "--latest", action="store_true", help="list only the newest pod, in any state")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the ids")
     parser.add_argument("--no-trunc", action="store_true", help="print ids and commands in full")
-    parser.add_argument(
-        "-f",
-        "--filter",
-        action="append",
-        default=[],
-        type=_parse_filter,
-        metavar="NAME=VALUE",
-        help="list only pods with this name, id, status, label or ancestor (an image) (repeatable)",
+    shared_options.add_filter_option(
+        parser, _parse_filter, "list only pods with this name, id, status, label or ancestor (an image)"
     )
     parser.add_argument("--watch", action="store_true", help="list again every second until interrupted")
     results.add_format_options(parser, "ps", example="Name")

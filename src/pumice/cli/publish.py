@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, publish_appc, publish_oci, registries
+from pumice.cli import output, publish_appc, publish_oci, registries, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_argument("--oci", metavar="DIR|s3://BUCKET", help="publish a static OCI registry there")
     kinds.add_argument("--appc", metavar="DIR", help="publish App Container images there")
     parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     publish_oci.add_options(parser)
     publish_oci.add_prune_options(parser)
     publish_oci.add_torrent_options(parser.add_argument_group("torrents"))

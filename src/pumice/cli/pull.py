@@ -70,5 +70,7 @@ def _name_in_store(opened: OpenedImage, source: Location) -> str:
     """Return the name that the image has where it is pulled from; raises UsageError if it has none."""
     if opened.name:
         return f"{opened.name}:{opened.version}" if opened.version else opened.name
-    shown = str(source.address)[:200]
-    raise UsageError("the image has no name", where=shown, hint=f"name it: pumice pull {shown} NAME:VERSION")
+    location = str(source.address)[:200]
+    raise UsageError(
+        "the image has no name", where=location, hint=f"name it: pumice pull {location} NAME:VERSION"
+    )

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, keyless_options, output, registries, signing
+from pumice.cli import encryption_options, keyless_options, output, registries, shared_options, signing
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
     parser.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     registries.graph_options(parser)
     group = parser.add_argument_group("signing")
     group.add_argument(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.cli.summaries import Summary, format_count, format_seconds
 from pumice.errors import ImageError, PumiceError, RecipeError
 from pumice.terminal import printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pumice.cli.presenters import Quiet
@@ -94,3 +95,18 @@ class RecipeProgress:
 
     def _locate(self, message: str) -> str:
         return message if _names_recipe(message, self._path) else f"{self._path}: {message}"
+
+
+def summarize_list(
+    done: str, noun: str, paths: Sequence[Path], failed: Sequence[Path], table: str, seconds: float
+) -> Summary:
+    """Return the summary of a command that did something (``done``) with each recipe that has not failed."""
+    succeeded = len(paths) - len(failed)
+    total = f"{succeeded} of " * bool(failed) + format_count(len(paths), noun)
+    failures = f"; {len(failed)} failed" * bool(failed)
+    return Summary(
+        event="finished",
+        headline=f"{done} {total} in {format_seconds(seconds)}{failures}",
+        details=tuple(f"  {line}" for line in table.splitlines()),
+        data={done: succeeded, "failed": [str(path) for path in failed], "seconds": round(seconds, 3)},
+    )

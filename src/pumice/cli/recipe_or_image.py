@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pumice import files
-from pumice.cli import arguments as command_line
-from pumice.cli import recipes, registries
+from pumice.cli import reading, recipes, registries, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.assembly.recipe_build import BuildSettings
-    from pumice.cli.arguments import Parser
+    from pumice.cli.arguments import OptionGroup, Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -36,13 +35,37 @@ def add_target(parser: Parser, action: str) -> None:
     )
 
 
-def add_admission_options(parser: Parser) -> None:
-    """Add ``--as`` and the options that waive the checks of an image which is run."""
+def add_options(parser: Parser) -> None:
+    """Add the options for the recipe that is built, and for the image that is run."""
+    recipe = parser.add_argument_group("recipe")
+    shared_options.add_recipe_argument_option(recipe)
+    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    shared_options.add_offline_option(recipe)
+    reading.platform_option(parser)
     admission = parser.add_argument_group("admission")
     admission.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
-    command_line.add_admission_options(admission, "run the image")
+    shared_options.add_admission_options(admission, "run the image")
+    registries.options(parser)
+
+
+def add_run_options(group: OptionGroup, *, network_of: str, longest_time: str) -> None:
+    """Add ``--network`` and ``--timeout`` for the commands that run in the image."""
+    group.add_argument(
+        "--network",
+        choices=("none", "host"),
+        default="none",
+        metavar="NET",
+        help=f"network of {network_of}: none but loopback, or host (default: none)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=int,
+        default=60,
+        metavar="SECONDS",
+        help=f"longest time of {longest_time} (default: 60)",
+    )
 
 
 def find_recipe(target: str) -> Path | None:

@@ -122,12 +122,12 @@ def _missing(directory: Path) -> PumiceError:
     from pumice.errors import UsageError
 
     names = [name for name in _list_names(directory) if name.endswith(_SUFFIXES)]
-    shown = "this directory" if str(directory) == "." else f"'{directory}'"
+    directory_name = "this directory" if str(directory) == "." else f"'{directory}'"
     if names and len(names) <= _MAX_LISTED:
         hint = f"name the recipe: {', '.join(str(directory / name) for name in names)}"
     else:
         hint = f"write one with 'pumice init{'' if str(directory) == '.' else f' {directory}'}', or name one"
-    return UsageError(f"there is no pumice.yaml or recipe.yaml in {shown}", hint=hint)
+    return UsageError(f"there is no pumice.yaml or recipe.yaml in {directory_name}", hint=hint)
 
 
 def _find_similar_name(path: Path) -> str:

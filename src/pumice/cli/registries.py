@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pumice import files
 from pumice.cli import arguments as command_line
+from pumice.cli import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,12 +88,12 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="signed_as", default="", metavar="NAME", help="name that the image must be signed as"
     )
-    command_line.add_admission_options(parser, "accept the image")
+    shared_options.add_admission_options(parser, "accept the image")
 
 
 def transfer_options(parser: command_line.Parser) -> None:
     """Add the options of a command that copies images which may enter the store."""
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     graph_options(parser)
     store_options(parser)
     options(parser)

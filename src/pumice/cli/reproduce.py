@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli import output, reading, registries, results, shared_options
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.evidence.first_difference import FirstDifference
 
@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="read the recipe's files from DIR instead of from the image",
     )
-    command_line.add_bundle_option(parser)
-    command_line.add_offline_option(parser)
+    shared_options.add_bundle_option(parser)
+    shared_options.add_offline_option(parser)
     results.add_format_options(parser, "reproduce", default="text", example="Reproduced")
     reading.platform_option(parser)
     registries.options(parser)

@@ -17,6 +17,7 @@ from pumice.cli import (
     pod_arguments,
     registries,
     run_plan,
+    shared_options,
 )
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
@@ -83,7 +84,7 @@ def make_run_parser(
     admission.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
-    command_line.add_admission_options(admission, "run the image")
+    shared_options.add_admission_options(admission, "run the image")
     _add_foreign_options(parser)
     registries.options(parser)
     return parser

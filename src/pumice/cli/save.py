@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries
+from pumice.cli import output, reading, registries, shared_options
 
 if TYPE_CHECKING:
     import argparse
@@ -49,7 +49,7 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "--platform", metavar="PLATFORM", help="save this platform only, such as linux/arm64"
     )
-    command_line.add_quiet_option(verb_parser)
+    shared_options.add_quiet_option(verb_parser)
     registries.options(verb_parser)
     return verb_parser
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import addresses, output
+from pumice.cli import addresses, output, shared_options
 from pumice.cli import arguments as command_line
 from pumice.cli.summaries import format_count
 from pumice.errors import ImageError, UsageError
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDR",
         help="address to tell trackers (default: the one they see)",
     )
-    command_line.add_quiet_option(parser)
+    shared_options.add_quiet_option(parser)
     return parser
 
 

@@ -6,26 +6,23 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from pumice.cli import addresses
+from pumice.cli import addresses, server_access
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 from pumice.ownership import resolve_links
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from pumice.registry.server.access import Identity, Level, Policy
     from pumice.registry.server.offer import Offer
     from pumice.registry.server.serve import Settings
     from pumice.registry.server.upstream import Upstream
 
 _EPILOG = """The first line on standard output is the URL, once connections are accepted.
 SIGTERM and Ctrl-C stop the server; requests in progress get ten seconds to end."""
-
-_MAX_FILE_SIZE = 1 << 20
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,66 +94,10 @@ def parser() -> argparse.ArgumentParser:
         "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
     )
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
-    _add_access_options(parser.add_argument_group("access"))
+    server_access.add_options(parser.add_argument_group("access"))
     _add_proxy_options(parser.add_argument_group("cache of another registry"))
     _add_storage_options(parser.add_argument_group("storage"))
     return parser
-
-
-def _add_access_options(parser: command_line.OptionGroup) -> None:
-    parser.add_argument(
-        "--htpasswd", type=Path, metavar="FILE", help="read users and passwords from FILE (htpasswd -B)"
-    )
-    parser.add_argument(
-        "--access", type=Path, metavar="FILE", help="read from FILE (YAML) who may read and write"
-    )
-    parser.add_argument(
-        "--anonymous",
-        choices=("read", "write", "none"),
-        metavar="LEVEL",
-        help="what clients may do without a password: read, write or none",
-    )
-    _add_identity_options(parser)
-    parser.add_argument(
-        "--insecure-passwords",
-        action="store_true",
-        help="accept passwords and tokens over plain HTTP from other machines, where the network can read"
-        " them",
-    )
-    parser.add_argument(
-        "--require-signed",
-        metavar="POLICY",
-        help="accept tags only for images that POLICY trusts: 'trust' (your keys), or a policy directory",
-    )
-    parser.add_argument("--read-only", action="store_true", help="refuse all writes")
-    parser.add_argument(
-        "--allowed-host",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="accept requests for HOST, such as the name that a reverse proxy forwards (repeatable)",
-    )
-
-
-def _add_identity_options(parser: command_line.OptionGroup) -> None:
-    parser.add_argument(
-        "--identity-issuer",
-        metavar="URL|FILE",
-        help="accept tokens of this issuer as passwords: its URL, or the output of 'pumice identity keys'",
-    )
-    parser.add_argument(
-        "--identity-audience",
-        action="append",
-        default=[],
-        metavar="AUDIENCE",
-        help="with --identity-issuer: accept only tokens for AUDIENCE (repeatable)",
-    )
-    parser.add_argument(
-        "--identities",
-        type=Path,
-        metavar="FILE",
-        help="with --identity-issuer: read from FILE (YAML) which claims a user must have",
-    )
 
 
 def _add_proxy_options(parser: command_line.OptionGroup) -> None:
@@ -215,7 +156,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     if tls is not None:
         serve.check_tls(*tls)
     is_loopback = serve.is_loopback(host)
-    policy = _policy(options, is_loopback=is_loopback, tls=tls is not None)
+    policy = server_access.read_policy(options, is_loopback=is_loopback, tls=tls is not None)
     return serve.Settings(
         location=str(_root(options)),
         host=host,
@@ -299,64 +240,6 @@ def _refuse_offer(options: argparse.Namespace) -> Callable[[Offer], str | None] 
     return registry_admission.require_signed(directories, SystemClock(), records)
 
 
-def _policy(options: argparse.Namespace, *, is_loopback: bool, tls: bool) -> Policy:
-    """Return who may do what; raises UsageError and AccessError."""
-    from pumice.registry.server.access import Policy
-    from pumice.registry.server.access_files import parse_passwords, parse_rules
-
-    users = parse_passwords(_read_file(options.htpasswd), str(options.htpasswd)) if options.htpasswd else {}
-    identities, verify_token = _identities(options, users)
-    has_users = bool(users or identities)
-    if has_users and not (is_loopback or tls or options.insecure_passwords):
-        raise UsageError(
-            "passwords would be sent over the network unencrypted",
-            hint="use --tls-cert and --tls-key, or accept the risk with --insecure-passwords",
-        )
-    anonymous: Level = options.anonymous or ("write" if is_loopback and not has_users else "read")
-    if anonymous == "none" and not has_users:
-        raise UsageError(
-            "--anonymous none denies everything, because there are no users", hint="add --htpasswd FILE"
-        )
-    names = (*users, *(identity.name for identity in identities))
-    rules = parse_rules(_read_file(options.access), str(options.access), names) if options.access else {}
-    if anonymous != "write" and not (has_users or rules or options.read_only):
-        print(
-            "warning: nobody can push; add --htpasswd FILE, or --anonymous write to allow everyone",
-            file=sys.stderr,
-        )
-    return Policy(anonymous, users, rules, identities, verify_token)
-
-
-def _identities(
-    options: argparse.Namespace, users: Collection[str]
-) -> tuple[tuple[Identity, ...], Callable[[str], dict[str, Any]] | None]:
-    """Return who may log in with a token, and what verifies tokens; raises UsageError and AccessError."""
-    given = (options.identity_issuer, options.identity_audience, options.identities)
-    if not any(given):
-        return (), None
-    if not all(given):
-        raise UsageError(
-            "--identity-issuer, --identity-audience and --identities must be given together",
-            hint="pass all of them, or none",
-        )
-    from pumice.cli.tokens import open_verifier
-    from pumice.registry.server.access_files import parse_identities
-
-    identities = parse_identities(_read_file(options.identities), str(options.identities), users)
-    return identities, open_verifier(options.identity_issuer, options.identity_audience).verify
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_SIZE + 1)
-    except (OSError, ValueError) as error:
-        raise _file_error(error, path) from None
-    if len(data) > _MAX_FILE_SIZE:
-        raise UsageError("the file is larger than 1 MiB", where=str(path), hint="check the path")
-    return data
-
-
 @contextlib.contextmanager
 def _open_log(name: str | None) -> Iterator[BinaryIO | None]:
     """Open the access log to append to it; None without one."""
@@ -368,14 +251,10 @@ def _open_log(name: str | None) -> Iterator[BinaryIO | None]:
         try:
             file = Path(resolve_links(name)).open("ab")  # noqa: SIM115 - closed below; only opening is guarded
         except (OSError, ValueError) as error:
-            raise _file_error(error, name) from None
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(reason.lower(), where=name) from None
         with file:
             yield file
-
-
-def _file_error(error: OSError | ValueError, path: str | Path) -> UsageError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return UsageError(reason.lower(), where=str(path))
 
 
 def _parse_seconds(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import recipes, results
+from pumice.cli import recipes, results, shared_options
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         examples=("pumice show recipe.yaml",),
     )
     recipes.add_recipe_path(parser)
-    command_line.add_recipe_argument_option(parser)
+    shared_options.add_recipe_argument_option(parser)
     results.add_format_options(parser, "show", default="yaml", example="Recipe.name")
     return parser
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, recipe_or_image, registries, results
+from pumice.cli import confirmation, output, reading, recipe_or_image, results
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
@@ -84,13 +84,7 @@ def parser() -> Parser:
     )
     results.add_format_options(verb_parser, "slim", default="text", example="Saved")
     _add_run_options(verb_parser.add_argument_group("commands"))
-    recipe = verb_parser.add_argument_group("recipe")
-    command_line.add_recipe_argument_option(recipe)
-    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(recipe)
-    reading.platform_option(verb_parser)
-    recipe_or_image.add_admission_options(verb_parser)
-    registries.options(verb_parser)
+    recipe_or_image.add_options(verb_parser)
     return verb_parser
 
 
@@ -112,19 +106,8 @@ def _add_run_options(group: command_line.OptionGroup) -> None:
         default=[],
         help="require that CMD succeeds in the smaller image (repeatable)",
     )
-    group.add_argument(
-        "--network",
-        choices=("none", "host"),
-        default="none",
-        metavar="NET",
-        help="network of the commands: none but loopback, or host (default: none)",
-    )
-    group.add_argument(
-        "--timeout",
-        type=int,
-        default=60,
-        metavar="SECONDS",
-        help="longest time of a command; a traced one is stopped then (default: 60)",
+    recipe_or_image.add_run_options(
+        group, network_of="the commands", longest_time="a command; a traced one is stopped then"
     )
 
 

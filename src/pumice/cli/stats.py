@@ -87,18 +87,18 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.runtime.pods import pod_store, processes
 
-    named = pod_arguments.find_pods(options.pods)
-    for state in named:
+    named_pods = pod_arguments.find_pods(options.pods)
+    for state in named_pods:
         processes.require_running(state)
     with pod_views.open_home() as home:
         home.directory("pods")
         home.close()
         previous: dict[str, Usage] = {}
         while True:
-            states = named or [state for state in pod_store.list_pods(home) if state.has_program]
+            states = named_pods or [state for state in pod_store.list_pods(home) if state.has_program]
             stats, previous = _measure(_list_apps(states, options.app), previous)
             _write(stats, options)
-            if options.no_stream or (named and not stats):
+            if options.no_stream or (named_pods and not stats):
                 return 0
             print(end="", flush=True)
             time.sleep(options.interval)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, recipe_or_image, registries, results
+from pumice.cli import confirmation, output, pod_arguments, reading, recipe_or_image, results
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -60,13 +60,7 @@ def parser() -> Parser:
     _add_test_options(verb_parser)
     results.add_format_options(verb_parser, "test", default="text", example="Failed")
     _add_container_options(verb_parser.add_argument_group("containers"))
-    recipe = verb_parser.add_argument_group("recipe")
-    command_line.add_recipe_argument_option(recipe)
-    recipe.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.add_offline_option(recipe)
-    reading.platform_option(verb_parser)
-    recipe_or_image.add_admission_options(verb_parser)
-    registries.options(verb_parser)
+    recipe_or_image.add_options(verb_parser)
     return verb_parser
 
 
@@ -92,26 +86,9 @@ def _add_test_options(verb_parser: Parser) -> None:
 
 
 def _add_container_options(group: command_line.OptionGroup) -> None:
-    group.add_argument(
-        "--stage1",
-        choices=("builtin", "bwrap", "oci", "runc", "crun", "fly", "kvm"),
-        default="builtin",
-        metavar="NAME",
-        help="isolate with builtin, bwrap, oci, runc, crun, fly or kvm (default: builtin)",
-    )
-    group.add_argument(
-        "--network",
-        choices=("none", "host"),
-        default="none",
-        metavar="NET",
-        help="network of tests that do not choose one: none but loopback, or host (default: none)",
-    )
-    group.add_argument(
-        "--timeout",
-        type=int,
-        default=60,
-        metavar="SECONDS",
-        help="longest time of tests that do not choose one (default: 60)",
+    pod_arguments.add_stage1_option(group)
+    recipe_or_image.add_run_options(
+        group, network_of="tests that do not choose one", longest_time="tests that do not choose one"
     )
     group.add_argument(
         "--jobs",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, pod_views, results
+from pumice.cli import confirmation, output, pod_views, results, shared_options
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -65,13 +65,8 @@ def _add_changes(parser: command_line.Parser) -> None:
         examples=("pumice volume prune --force --filter label=kind=cache",),
     )
     prune.add_argument("-f", "--force", action="store_true", help="do not ask")
-    prune.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        type=_parse_filter,
-        metavar="NAME=VALUE",
-        help="remove only volumes with this name or label (repeatable)",
+    shared_options.add_filter_option(
+        prune, _parse_filter, "remove only volumes with this name or label", short=False
     )
 
 
@@ -81,14 +76,10 @@ def _add_queries(parser: command_line.Parser) -> None:
         parser, "ls", _list, "list volumes", examples=("pumice volume ls --filter dangling=true",)
     )
     listing.add_argument("-q", "--quiet", action="store_true", help="print only the names")
-    listing.add_argument(
-        "-f",
-        "--filter",
-        action="append",
-        default=[],
-        type=_parse_filter,
-        metavar="NAME=VALUE",
-        help="list only volumes with this name, label or dangling=true|false: unused or used (repeatable)",
+    shared_options.add_filter_option(
+        listing,
+        _parse_filter,
+        "list only volumes with this name, label or dangling=true|false: unused or used",
     )
     results.add_format_options(listing, "volume ls", example="Name")
     inspect = command_line.add_action(

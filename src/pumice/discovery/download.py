@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 MAX_IMAGE = 1 << 36
 """Bytes of the largest image: 64 GiB."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+"""Bytes to receive at once: larger buffers are new pages of memory each time."""
 _MAX_CONNECTIONS = 1000
 """Connections for one file, so that a server that sends a few bytes each cannot block us forever."""
 

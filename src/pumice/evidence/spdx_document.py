@@ -148,11 +148,11 @@ def _package(facts: Facts, package: Package, download: str) -> Element:
 
 
 def _sources(facts: Facts) -> Iterator[Element]:
-    seen: set[str] = set()
+    source_ids: set[str] = set()
     for package in facts.packages:
         id_ = _source_id(package)
-        if id_ not in seen:
-            seen.add(id_)
+        if id_ not in source_ids:
+            source_ids.add(id_)
             yield spdx.make_package(
                 id_,
                 package.source,

@@ -53,17 +53,34 @@ class DecompressedStream:
     Raises FormatError for damaged or truncated input, and when more than ``limit`` bytes come out.
     """
 
-    def __init__(self, source: Source, kind: str | None = None, *, limit: int | None = None) -> None:
-        """``kind`` is a result of `detect_compression`, ``bzip2`` or ``lzma``; None to detect it."""
+    def __init__(
+        self,
+        source: Source,
+        kind: str | None = None,
+        *,
+        limit: int | None = None,
+        observe: Callable[[bytes], object] | None = None,
+    ) -> None:
+        """``kind`` is a result of `detect_compression`, ``bzip2`` or ``lzma``; None to detect it.
+
+        ``observe`` gets all content in order, in large pieces, when the first byte of each is needed.
+        """
         self._source = source
         start = source.read(_CHUNK)
         self.kind = kind or detect_compression(start)
         self._decompressor = _DECOMPRESSORS[self.kind]()
         self._input = start
         self._limit = limit
+        self._observe = observe
+        self._chunk_offset = 0
         self._chunk = b""
         self._position = 0
         self._ended = False
+
+    @property
+    def position(self) -> int:
+        """The number of bytes that were returned so far."""
+        return self._chunk_offset + self._position
 
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end."""
@@ -90,6 +107,7 @@ class DecompressedStream:
         return chunk
 
     def _refill(self) -> bool:
+        self._chunk_offset += len(self._chunk)
         self._position = 0
         while True:
             if self._decompressor.needs_input() and not self._input:
@@ -106,6 +124,8 @@ class DecompressedStream:
                 raise FormatError(f"the {self.kind} data is damaged ({error})") from error
             if self._chunk:
                 self._count_output(len(self._chunk))
+                if self._observe:
+                    self._observe(self._chunk)
                 return True
 
     def _count_output(self, amount: int) -> None:

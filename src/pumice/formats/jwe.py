@@ -175,8 +175,10 @@ def _derive(shared: bytes, apu: bytes, apv: bytes) -> bytes:
     from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
     parts = [ECDH_ES.encode(), apu, apv]
-    info = b"".join(struct.pack(">I", len(part)) + part for part in parts) + struct.pack(">I", _KEY_SIZE * 8)
-    return ConcatKDFHash(hashes.SHA256(), _KEY_SIZE, info).derive(shared)
+    other_info = b"".join(struct.pack(">I", len(part)) + part for part in parts) + struct.pack(
+        ">I", _KEY_SIZE * 8
+    )
+    return ConcatKDFHash(hashes.SHA256(), _KEY_SIZE, other_info).derive(shared)
 
 
 def _to_jwk(key: EllipticCurvePublicKey) -> dict[str, str]:

@@ -73,7 +73,7 @@ def to_debian(platform: Platform) -> str:
         if matches(candidate, platform):
             return architecture
     if platform.os == "linux" and platform.architecture not in {
-        known.architecture for known in _DEBIAN.values()
+        debian_platform.architecture for debian_platform in _DEBIAN.values()
     }:
         raise _unknown_architecture(platform.architecture)
     raise FormatError(

@@ -7,8 +7,10 @@ refuse sparse files, paths outside the root, and PAX global headers unless they 
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
+from zlib import adler32
 
 import msgspec
 
@@ -68,6 +70,7 @@ _FLAGS: dict[Kind, bytes] = {
 }
 _MAX_NUMBER = 0o7777777
 _MAX_LONG_NUMBER = 0o77777777777
+_NO_OWNER_NAMES, _NO_DEVICE = bytes(64), b"%07o\0" % 0 * 2
 _MAX_EXTENDED = 1 << 20
 """Maximum size of a long name or of a set of PAX records in bytes."""
 
@@ -85,9 +88,10 @@ def encode_header(entry: Entry) -> bytes:
 
     The caller appends the body, padded to whole blocks.
     """
-    path = _encode_name(entry)
+    prefix, name = b"", _encode_name(entry)
     records: dict[str, bytes] = {}
-    prefix, name = _split_name(path, records)
+    if len(name) > 100 or not name.isascii():
+        prefix, name = _split_name(name, records)
     link = entry.link.encode("utf-8", "surrogateescape")
     if len(link) > 100 or not link.isascii():
         records["linkpath"] = link
@@ -117,15 +121,12 @@ def _encode_name(entry: Entry) -> bytes:
 
 
 def _split_name(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """Return the ustar prefix and name of ``path``; adds a PAX record if it does not fit."""
-    if path.isascii():
-        if len(path) <= 100:
-            return b"", path
-        if len(path) <= 256:
-            # The shortest prefix that leaves a name that fits, with the final slash of a directory.
-            split = path.find(b"/", len(path) - 101, len(path) - 1)
-            if 0 < split <= 155:
-                return path[:split], path[split + 1 :]
+    """Return the ustar prefix and name of a long ``path``; adds a PAX record if it does not fit."""
+    if path.isascii() and len(path) <= 256:
+        # The shortest prefix that leaves a name that fits, with the final slash of a directory.
+        split = path.find(b"/", len(path) - 101, len(path) - 1)
+        if 0 < split <= 155:
+            return path[:split], path[split + 1 :]
     records["path"] = path
     return b"", _replace_non_ascii(path)[:100]
 
@@ -153,18 +154,16 @@ def _encode_block(
     link: bytes,
 ) -> bytes:
     numbers = (entry.mode, uid, gid, size, mtime)
-    start = b"%s%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (name, bytes(100 - len(name)), *numbers)
-    end = b"%s%s%sustar\00000%s%07o\0%07o\0%s%s" % (
+    start = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), *numbers)
+    device = _NO_DEVICE if entry.device == (0, 0) else b"%07o\0%07o\0" % entry.device
+    end = b"%s%sustar\00000%s%s%s" % (
         flag,
-        link,
-        bytes(100 - len(link)),
-        bytes(64),
-        entry.device[0],
-        entry.device[1],
-        prefix,
-        bytes(167 - len(prefix)),
+        link.ljust(100, b"\0"),
+        _NO_OWNER_NAMES,
+        device,
+        prefix.ljust(167, b"\0"),
     )
-    checksum = sum(start) + sum(end) + 8 * 32
+    checksum = _sum_bytes(start + b" " * 8 + end)
     return b"%s%06o\0 %s" % (start, checksum, end)
 
 
@@ -211,6 +210,12 @@ class Body:
 
     def skip(self) -> None:
         """Skip the rest of the body and its padding."""
+        pending = self._remaining + self._padding
+        if pending <= _SMALL_SKIP:
+            if pending and len(self._source.read(pending)) != pending:
+                raise FormatError("the archive is truncated in a file")
+            self._remaining = self._padding = 0
+            return
         while self.read_some(1 << 20):
             pass
         if self._padding and len(self._source.read(self._padding)) != self._padding:
@@ -218,12 +223,15 @@ class Body:
         self._padding = 0
 
 
-def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterator[tuple[Entry, Body]]:
+def read_entries(
+    source: Source, *, skip_global_headers: bool = False, needs_end: bool = False
+) -> Iterator[tuple[Entry, Body]]:
     """Yield the entries of an archive in order, each with its body.
 
-    Reads up to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
-    FormatError for malformed or sparse entries, for paths outside the root, and for PAX global headers
-    unless ``skip_global_headers``: container engines ignore them, and ``git archive`` writes them.
+    Reads up to the end-of-archive mark, or, unless that ``needs_end``, to the end of ``source`` between two
+    entries. Raises FormatError for malformed or sparse entries, for paths outside the root, and for PAX
+    global headers unless ``skip_global_headers``: container engines ignore them, and ``git archive`` writes
+    them.
     """
     extended: dict[str, bytes] = {}
     while True:
@@ -231,11 +239,14 @@ def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterat
         if len(block) < BLOCK:
             if block:
                 raise FormatError("the archive is truncated in a header")
+            if needs_end:
+                raise FormatError("the archive is truncated: it has no end mark")
             return
         if block == _ZERO:
             return
         flag = _check_header(block)
-        size = _parse_number(block, 124, 136)
+        fields = _FIELDS.unpack(block)
+        size = _parse_field(fields[4])
         if flag == b"g":
             if not skip_global_headers:
                 raise FormatError("the archive has a PAX global header, which is not supported")
@@ -244,8 +255,9 @@ def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterat
         if flag in _EXTENSIONS:
             extended |= _read_extension(source, flag, size)
             continue
-        entry = _parse_entry(block, flag, size, extended)
-        extended = {}
+        entry = _parse_entry(fields, flag, size, extended)
+        if extended:
+            extended = {}
         body = Body(source, entry.size)
         yield entry, body
         body.skip()
@@ -253,6 +265,9 @@ def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterat
 
 _ZERO = bytes(BLOCK)
 _EXTENSIONS = (b"x", b"L", b"K")
+_SMALL_SKIP = 1 << 16
+_FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8x c 100s 6s 66x 8s 8s 155s 12x")
+"""Name, mode, uid, gid, size, mtime, type, link, magic, major and minor number, and prefix."""
 
 
 def _check_header(block: bytes) -> bytes:
@@ -260,7 +275,7 @@ def _check_header(block: bytes) -> bytes:
         expected_checksum = int(block[148:156].rstrip(b"\0 ") or b"0", 8)
     except ValueError:
         expected_checksum = -1
-    if expected_checksum != sum(block) - sum(block[148:156]) + 8 * 32:
+    if expected_checksum != _sum_bytes(block) - sum(block[148:156]) + 8 * 32:
         raise FormatError("a tar header is damaged: wrong checksum")
     flag = block[156:157]
     if flag in _KINDS or flag in _EXTENSIONS or flag == b"g":
@@ -270,8 +285,12 @@ def _check_header(block: bytes) -> bytes:
     raise FormatError(f"the archive has an entry of unknown type {flag!r}")
 
 
-def _parse_number(block: bytes, start: int, end: int) -> int:
-    return _parse_field(block[start:end])
+def _sum_bytes(block: bytes) -> int:
+    """Return what ``sum`` does for a block; the lower half of adler32 is a sum, and much faster.
+
+    It is that modulo 65521, which half a block stays below.
+    """
+    return (adler32(block[:256], 0) & 0xFFFF) + (adler32(block[256:], 0) & 0xFFFF)
 
 
 @lru_cache(maxsize=1024)  # modes, owners and times repeat
@@ -304,21 +323,20 @@ def _read_extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
     return paxrecords.read_records(data)
 
 
-def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
+def _parse_entry(fields: tuple[bytes, ...], flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
+    own_name, mode, user, group, _, modified, _, link_name, magic, major, minor, prefix = fields
     kind = _KINDS[flag]
     name = extended.get("path")
     if name is None:
-        name = _parse_name(block)
+        name = _parse_name(own_name, magic, prefix)
     if kind == "file" and name.endswith(b"/"):  # directories in pre-POSIX archives
         kind = "dir"
     path = normalize_path(name)
     link = extended.get("linkpath", b"")
     if not link and kind in ("symlink", "hardlink"):
-        link = block[157:257].split(b"\0", 1)[0]
+        link = link_name.partition(b"\0")[0]
     link_text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
-    uid = _parse_number(block, 108, 116)
-    gid = _parse_number(block, 116, 124)
-    mtime = _parse_number(block, 136, 148)
+    uid, gid, mtime = _parse_field(user), _parse_field(group), _parse_field(modified)
     xattrs: dict[str, bytes] = {}
     if extended:
         size, uid, gid, mtime = (
@@ -330,25 +348,16 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
         raise FormatError(f"{path!r} has a negative size or owner")
     device = (0, 0)
     if kind in ("char", "block"):
-        device = (_parse_number(block, 329, 337), _parse_number(block, 337, 345))
-    return Entry(
-        path=path,
-        kind=kind,
-        mode=_parse_number(block, 100, 108) & 0o7777,
-        uid=uid,
-        gid=gid,
-        mtime=mtime,
-        size=size if kind == "file" else 0,
-        link=link_text,
-        xattrs=xattrs,
-        device=device,
-    )
+        device = (_parse_field(major), _parse_field(minor))
+    content_size = size if kind == "file" else 0
+    permissions = _parse_field(mode) & 0o7777
+    return Entry(path, kind, permissions, uid, gid, mtime, content_size, link_text, xattrs, device)
 
 
-def _parse_name(block: bytes) -> bytes:
-    name = block[:100].split(b"\0", 1)[0]
-    if block[257:263] == b"ustar\0" and block[345]:
-        return block[345:500].split(b"\0", 1)[0] + b"/" + name
+def _parse_name(name: bytes, magic: bytes, prefix: bytes) -> bytes:
+    name = name.partition(b"\0")[0]
+    if magic == b"ustar\0" and prefix[0]:
+        return prefix.partition(b"\0")[0] + b"/" + name
     return name
 
 

@@ -56,8 +56,7 @@ class ValidatedAci(msgspec.Struct, frozen=True):
 def validate_aci(path: Path, *, non_standard: bool = False) -> ValidatedAci:
     """Read an image as a whole and check it; raises ImageError, FormatError."""
     with open_reader(path, non_standard=non_standard) as reader:
-        for _ in reader.entries():
-            pass
+        reader.check()
         return _describe(reader)
 
 
@@ -148,7 +147,7 @@ def write_layer(entries: Iterator[tuple[Entry, Body]]) -> WrittenLayer:
     with translate_os_errors(where, IMAGE), tempfile.TemporaryFile() as content:
         blob_hash = hashlib.sha256()
 
-        def write(data: bytes | bytearray) -> None:
+        def write(data: bytes | bytearray | memoryview) -> None:
             blob_hash.update(data)
             content.write(data)
 

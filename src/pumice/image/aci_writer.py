@@ -1,8 +1,8 @@
 """Writes an image as an App Container image: one root file system, its entries in the order of a tree walk.
 
-The layers are read twice: for the names, and for the contents. A content that comes earlier in a layer than
-in the tree waits in an unnamed temporary file. So the bytes depend on the root file system and the config
-only, not on the layers, and memory holds names only.
+The layers are read twice: for the names and the positions of contents, and for the contents. A content that
+comes earlier in a layer than in the tree waits in an unnamed temporary file. So the bytes depend on the root
+file system and the config only, not on the layers, and memory holds names only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pumice.appc.aci_archive import AciWriter
 from pumice.appc.image_manifest import encode_image_manifest
 from pumice.errors import FormatError
 from pumice.formats import oci
+from pumice.formats.tar import Body
 from pumice.image import aci_conversion
 from pumice.image.aci_conversion import OciDocuments
 from pumice.image.flatten import Origin, VisibleEntry, flatten
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from pumice.appc.image_manifest import ImageManifest
     from pumice.appc.streams import Compression
-    from pumice.formats.tar import Body, Entry
+    from pumice.formats.tar import Entry
     from pumice.image.layer import Layer
     from pumice.image.model import Image
     from pumice.image.output import Output
@@ -47,9 +48,10 @@ class AciOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedLayers(msgspec.Struct, frozen=True):
-    """The tree of an image, and the content of its ``/etc/passwd``."""
+    """The tree of an image, where the contents of files are in their layers, and its ``/etc/passwd``."""
 
     tree: dict[str, VisibleEntry]
+    positions: dict[Origin, int]
     passwd: bytes
 
 
@@ -58,7 +60,7 @@ def write_aci(image: Image, output: Output, options: AciOptions, progress: Progr
     layers = image.layers()
     scanned_layers = scan_layers(layers)
     manifest = make_manifest(image, options, scanned_layers.passwd)
-    return write_tree(manifest, scanned_layers.tree, layers, output, options.compression, progress)
+    return write_tree(manifest, scanned_layers, layers, output, options.compression, progress)
 
 
 def make_manifest(image: Image, options: AciOptions, passwd: bytes) -> ImageManifest:
@@ -79,27 +81,33 @@ def make_manifest(image: Image, options: AciOptions, passwd: bytes) -> ImageMani
 def scan_layers(layers: Sequence[Layer]) -> ScannedLayers:
     """Read and verify every layer; return the tree."""
     passwd: dict[Origin, bytes] = {}
+    positions: dict[Origin, int] = {}
 
     def read_entries(number: int, layer: Layer) -> Iterator[Entry]:
-        for position, (entry, body) in enumerate(layer.entries(in_background=True)):
-            if entry.path == _USERS and entry.kind == "file" and entry.size <= _MAX_USERS:
-                passwd[Origin(number, position)] = body.read()
-            yield entry
+        with layer.open(in_background=True) as stream:
+            for index, (entry, body) in enumerate(layer.read_entries(stream)):
+                if entry.size:
+                    positions[Origin(number, index)] = stream.position
+                if entry.path == _USERS and entry.kind == "file" and entry.size <= _MAX_USERS:
+                    passwd[Origin(number, index)] = body.read()
+                yield entry
 
     tree = flatten(read_entries(number, layer) for number, layer in enumerate(layers))
     visible_entry = tree.get(_USERS)
-    return ScannedLayers(tree, passwd.get(visible_entry.origin, b"") if visible_entry else b"")
+    users = passwd.get(visible_entry.origin, b"") if visible_entry else b""
+    return ScannedLayers(tree, positions, users)
 
 
 def write_tree(
     manifest: ImageManifest,
-    tree: Mapping[str, VisibleEntry],
+    scanned_layers: ScannedLayers,
     layers: Sequence[Layer],
     output: Output,
     compression: Compression,
     progress: Progress,
 ) -> str:
     """Write an image with a manifest and the visible entries of layers; return its image ID."""
+    tree = scanned_layers.tree
     total = sum(visible_entry.entry.size for visible_entry in tree.values())
     encoded_manifest = encode_image_manifest(manifest)
     with (
@@ -109,18 +117,26 @@ def write_tree(
         tempfile.TemporaryFile() as spool,
     ):
         ordered = _OrderedEntries(tree, writer, spool)
-        for origin, entry, body in _read_contents(layers):
-            if ordered.wants(origin):
-                ordered.add(origin, entry, body)
-                task.advance(entry.size)
+        for origin, body in _read_contents(layers, ordered.sizes(), scanned_layers.positions):
+            task.advance(ordered.add(origin, body))
         ordered.finish()
         return writer.finish()
 
 
-def _read_contents(layers: Iterable[Layer]) -> Iterator[tuple[Origin, Entry, Body]]:
+def _read_contents(
+    layers: Iterable[Layer], sizes: Mapping[Origin, int], positions: Mapping[Origin, int]
+) -> Iterator[tuple[Origin, Body]]:
+    """Yield the contents with these sizes, in the order of the layers; raises TrustError for other layers."""
+    origins: dict[int, list[Origin]] = {}
+    for origin in sorted(sizes):
+        origins.setdefault(origin.layer, []).append(origin)
     for number, layer in enumerate(layers):
-        for position, (entry, body) in enumerate(layer.entries(in_background=True)):
-            yield Origin(number, position), entry, body
+        if number in origins:
+            with layer.open(in_background=True) as stream:
+                for origin in origins[number]:
+                    stream.skip_to(positions[origin])
+                    yield origin, Body(stream, sizes[origin])
+                stream.finish()
 
 
 class _OrderedEntries:
@@ -137,22 +153,24 @@ class _OrderedEntries:
         self._spooled: dict[Origin, int] = {}
         self._write_available()
 
-    def wants(self, origin: Origin) -> bool:
-        """Return whether the content of an entry is needed."""
-        return origin in self._entries
+    def sizes(self) -> dict[Origin, int]:
+        """Return the size of each content that is needed."""
+        return {origin: entry.size for origin, entry in self._entries.items()}
 
-    def add(self, origin: Origin, entry: Entry, body: Body) -> None:
-        """Take the content of an entry that is wanted."""
+    def add(self, origin: Origin, body: Body) -> int:
+        """Take the content of an entry that is needed; return its size."""
+        size = self._entries[origin].size
         if self._next is not None and self._next[0] == origin:
             self._writer.add(self._entries.pop(origin), body)
             self._next = next(self._pending, None)
             self._write_available()
-            return
+            return size
         self._spooled[origin] = self._end
         self._spool.seek(self._end)
         while chunk := body.read(_CHUNK):
             self._spool.write(chunk)
-        self._end += entry.size
+        self._end += size
+        return size
 
     def finish(self) -> None:
         """Raise FormatError if a content is missing."""
@@ -170,7 +188,7 @@ class _OrderedEntries:
                 raise FormatError(
                     "the name begins with .wh., which marks removed files in layers", where=path
                 )
-            named = msgspec.structs.replace(entry, path=path)
+            named = entry if entry.path == path else msgspec.structs.replace(entry, path=path)
             if entry.kind != "file":
                 plan.append((None, named))
             elif origin in first_names:

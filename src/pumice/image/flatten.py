@@ -143,7 +143,9 @@ class _MergedTree:
         if "\0" in entry.link or (entry.kind == "symlink" and not entry.link):
             raise FormatError(f"{entry.path!r} is a link without a target")
         self._entries += 1
-        self._names += len(entry.path) + len(entry.link) + sum(len(value) for value in entry.xattrs.values())
+        self._names += len(entry.path) + len(entry.link)
+        if entry.xattrs:
+            self._names += sum(map(len, entry.xattrs.values()))
         if self._entries > _MAX_ENTRIES or self._names > _MAX_NAMES:
             raise FormatError("the image has too many files, or too long names")
 

@@ -57,11 +57,15 @@ class Layer:
         the image's config, and FormatError for anything malformed.
         """
         with self.open(in_background=in_background) as stream:
-            for count, (entry, body) in enumerate(tar.read_entries(stream, skip_global_headers=True)):
-                if count >= _MAX_ENTRIES:
-                    raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
-                yield entry, body
-            stream.finish()
+            yield from self.read_entries(stream)
+
+    def read_entries(self, stream: LayerStream) -> Iterator[tuple[tar.Entry, tar.Body]]:
+        """Yield the entries of the open layer as `entries` does; ``stream`` is at the content of each."""
+        for count, (entry, body) in enumerate(tar.read_entries(stream, skip_global_headers=True)):
+            if count >= _MAX_ENTRIES:
+                raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
+            yield entry, body
+        stream.finish()
 
 
 class LayerStream:
@@ -71,23 +75,37 @@ class LayerStream:
         self._file = file
         self._diff_id = diff_id
         self._hash = hashlib.sha256()
-        try:
-            self._stream = DecompressedStream(file, limit=_FREE_EXPANSION + _EXPANSION * size)
-        except BaseException:
-            file.close()
-            raise
         self._background = BackgroundHash(self._hash) if in_background else None
+        update = (self._background or self._hash).update
+        try:
+            limit = _FREE_EXPANSION + _EXPANSION * size
+            self._stream = DecompressedStream(file, limit=limit, observe=update)
+        except BaseException:
+            self.__exit__()
+            raise
 
     @property
     def compression(self) -> str:
         """``plain``, ``gzip``, ``zstd`` or ``xz``."""
         return self._stream.kind
 
+    @property
+    def position(self) -> int:
+        """The number of bytes that were read so far."""
+        return self._stream.position
+
+    def skip_to(self, position: int) -> None:
+        """Skip the bytes before a position; what is missing is found by `finish`."""
+        while (missing := position - self.position) > 0 and self.read_some(missing):
+            pass
+
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; raises FormatError when damaged."""
-        data = self._stream.read(size)
-        (self._background or self._hash).update(data)
-        return data
+        return self._stream.read(size)
+
+    def read_some(self, size: int, /) -> bytes | memoryview:
+        """Return between 1 and ``size`` bytes as `read` does, without a copy if possible."""
+        return self._stream.read_some(size)
 
     def finish(self) -> None:
         """Read the remaining bytes; raises TrustError if the content does not match the diff ID."""

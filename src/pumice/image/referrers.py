@@ -134,8 +134,8 @@ class LayoutReferrers:
         descriptors = [*self._read_index(), *self._listed_referrers]
         descriptors += [
             listed_descriptor
-            for one in descriptors
-            for listed_descriptor in self._read_fallback_list(one, image)
+            for descriptor in descriptors
+            for listed_descriptor in self._read_fallback_list(descriptor, image)
         ]
         if len(descriptors) > _MAX_ARTIFACTS:
             raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} referrers of its image")

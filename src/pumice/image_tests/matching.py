@@ -12,7 +12,6 @@ from pumice.image_tests.outcome import Failure, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from pumice.recipe.image_tests import OutputRule
 
@@ -69,7 +68,7 @@ def _time_limit() -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of handlers
+    def interrupt(*_: object) -> None:
         raise _TooSlowError
 
     previous = signal.signal(signal.SIGALRM, interrupt)

@@ -15,8 +15,9 @@ from pumice.image_tests import connections
 from pumice.image_tests.matching import check_text
 from pumice.image_tests.outcome import Failure
 from pumice.progress import Silent
-from pumice.runtime import background, prepared_tree, run, stage1
+from pumice.runtime import background, id_maps, prepared_tree, run, stage1
 from pumice.runtime.background import BackgroundContainer
+from pumice.runtime.container import IdMaps
 from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.process import Overrides
 from pumice.runtime.run_options import AppOptions, PodOptions
@@ -174,6 +175,9 @@ def _start(
     app = AppOptions(process=overrides, init=bool(test.setup), setup=test.setup)
     with prepared_tree.hold(image, home, Silent()) as tree:
         container = run.plan_container(config, tree, app, PodOptions(), network=_network(test, settings))
+        if settings.tracer and id_maps.is_ordinary_user():
+            # A process that is traced gets no privileges from newuidmap, so there is only one id.
+            container = msgspec.structs.replace(container, maps=IdMaps())
         start = background.start_container(
             container,
             stage1.choose(settings.isolation),

@@ -16,9 +16,9 @@ def describe_omission(package: OmittedPackage) -> str:
         return "the recipe gives it up"
     reasons = tables.reasons()
     rows = (package.name, *(f"{user}{tables.SEPARATOR}{package.name}" for user in package.needed_by))
-    known = next((reasons[row] for row in rows if row in reasons), "")
-    if known:
-        return f"only package scripts use it: {known}"
+    reason = next((reasons[row] for row in rows if row in reasons), "")
+    if reason:
+        return f"only package scripts use it: {reason}"
     if package.needed_by:
         return "only package scripts use it"
     return "only packages that are left out need it"

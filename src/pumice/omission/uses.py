@@ -231,9 +231,9 @@ def _find_paths(data: bytes, first: int, last: int) -> Iterator[str]:
     """Yield the paths around each ``bin/`` in a range of ``data``; a regular expression alone is slow."""
     position = data.find(b"bin/", first)
     while 0 <= position < last:
-        found = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + _AFTER)
-        if found is not None:
-            yield normalize(found[0].decode())
+        match = _PATH_IN_PROGRAM.search(data, max(position - 12, 0), position + _AFTER)
+        if match is not None:
+            yield normalize(match[0].decode())
         position = data.find(b"bin/", position + 4)
 
 

@@ -60,18 +60,18 @@ def find_exclusions(
         if name in named_packages:
             matcher = _Matcher([pattern for pattern in patterns if pattern.package in ("", name)])
         segment = package_segments[name]
-        found = {
+        files = {
             item.entry.path: pattern
             for item in segment.items
             if _is_excludable(item.entry.path, included_trees)
             and (pattern := matcher.find(item.entry.path, is_directory=False))
         }
-        directories = _find_directories(segment, found, matcher)
+        directories = _find_directories(segment, files, matcher)
         keeping |= matcher.keeping
-        if found or directories:
-            packages[name] = ExcludedPaths(tuple(sorted(found)), tuple(sorted(directories)))
-            deciding |= found | directories
-            uses += _count_uses(name, segment, found)
+        if files or directories:
+            packages[name] = ExcludedPaths(tuple(sorted(files)), tuple(sorted(directories)))
+            deciding |= files | directories
+            uses += _count_uses(name, segment, files)
     return Exclusions(
         packages=packages,
         patterns=deciding,

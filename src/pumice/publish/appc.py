@@ -135,8 +135,7 @@ def publish_tree(
             published.append(image)
         tree.write_keys(keys)
         needed = tree.write_index(index, url)
-        names = [name for name, _ in untagged]
-        notes = appc_prune.note_unpublished(directory, needed, names, now)
+        notes = appc_prune.note_unpublished(directory, needed, [name for name, _ in untagged], now)
         removed = None if grace is None else appc_prune.remove_unpublished(directory, notes, now, grace)
     changed = tuple(image for image in published if old_index.find(image.key) != image)
     return Published(changed, len(published) - len(changed), directory, removed)

@@ -40,8 +40,8 @@ def find_torrents(directory: Path) -> list[SeedableFile]:
     Damaged torrents, and those whose file is missing or has another size, are left out.
     """
     candidates = [*_find_blobs(DirectoryTree(directory)), *_find_beside(directory)]
-    found = (_read(torrent_file, file) for torrent_file, file in candidates)
-    return [seedable for seedable in found if seedable is not None]
+    seedable_files = (_read(torrent_file, file) for torrent_file, file in candidates)
+    return [seedable for seedable in seedable_files if seedable is not None]
 
 
 def write_torrents(directory: Path, suffix: str, url: str, trackers: Sequence[str], *, with_v1: bool) -> int:

@@ -59,9 +59,9 @@ def is_required(default: Scalar) -> bool:
     return default.is_plain and not default.text
 
 
-def reject_unknown_names(given: Map[str, str], declared: Collection[str], recipe: str) -> None:
+def reject_unknown_names(values: Map[str, str], declared: Collection[str], recipe: str) -> None:
     """Raise UsageError for a value of an argument that the recipe does not declare."""
-    for name in given:
+    for name in values:
         if name not in declared:
             from pumice.recipe.hints import suggest_word
 

@@ -62,13 +62,17 @@ class RecipeLoader:
         """Return the arguments of the main file and of all that it extends, with their defaults."""
         return _declared_arguments(self.main) if self.main is not None else {}
 
-    def merged_tree(self, given: Map[str, str]) -> Mapping | None:
+    def merged_tree(self, values_by_name: Map[str, str]) -> Mapping | None:
         """Return the tree of the main file merged over all that it extends; None if it is not valid.
 
-        ``given`` are values of arguments. Each file is checked before, because a merged tree hides what it
-        overrides. Raises UsageError for an argument that is not declared.
+        ``values_by_name`` are values of arguments. Each file is checked before, because a merged tree hides
+        what it overrides. Raises UsageError for an argument that is not declared.
         """
-        if self.main is None or self.main.root is None or not self._replace_arguments(self.main, given):
+        if (
+            self.main is None
+            or self.main.root is None
+            or not self._replace_arguments(self.main, values_by_name)
+        ):
             return None
         if len(self._files) > 1:
             for file in self._files.values():
@@ -78,21 +82,23 @@ class RecipeLoader:
                     )
         return None if self.problems else _merge_file(self.main)
 
-    def _replace_arguments(self, main: RecipeFile, given: Map[str, str]) -> bool:
+    def _replace_arguments(self, main: RecipeFile, values_by_name: Map[str, str]) -> bool:
         """Replace the arguments in all files; if one has no value, add a problem and return False."""
         declared = _declared_arguments(main)
         if not self.problems:  # a file that could not be read may declare them
-            arguments.reject_unknown_names(given, declared, self._main)
+            arguments.reject_unknown_names(values_by_name, declared, self._main)
         if not declared:
             return True
         missing = [
-            name for name, node in declared.items() if name not in given and arguments.is_required(node)
+            name
+            for name, node in declared.items()
+            if name not in values_by_name and arguments.is_required(node)
         ]
         for name in missing:
             self._add_problem(f"the argument {name} has no value", declared[name], f"pass --arg {name}=VALUE")
         if missing:
             return False
-        values = {name: given.get(name, default.text) for name, default in declared.items()}
+        values = {name: values_by_name.get(name, default.text) for name, default in declared.items()}
         replacer = arguments.ArgumentReplacer(values)
         try:
             for file in self._files.values():
@@ -101,7 +107,7 @@ class RecipeLoader:
         except Problem as problem:
             self.problems.append(problem)
             return False
-        self.argument_uses = arguments.ArgumentUses(frozenset(given), replacer.names_by_location)
+        self.argument_uses = arguments.ArgumentUses(frozenset(values_by_name), replacer.names_by_location)
         return True
 
     def _load(self, file: RecipeFile, named_at: Node | None) -> RecipeFile | None:

@@ -292,7 +292,7 @@ def _parse_text(node: Scalar, kind: Kind) -> Any:
     return text if kind.parse is None else kind.parse(text)
 
 
-def _parse_flag(node: Scalar, kind: Kind) -> bool:  # noqa: ARG001 - the signature of all scalar parsers
+def _parse_flag(node: Scalar, _: Kind) -> bool:
     if node.text not in ("true", "false"):
         raise InvalidValue(f"{_quote(node.text)} is neither true nor false", "write true or false")
     return node.text == "true"
@@ -309,7 +309,7 @@ def _parse_integer(node: Scalar, kind: Kind) -> int:
     return int(node.text)
 
 
-def _parse_mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - the signature of all scalar parsers
+def _parse_mode(node: Scalar, _: Kind) -> int:
     if not re.fullmatch("(0o|0)?[0-7]{3,4}", node.text):
         raise InvalidValue(
             f"{_quote(node.text)} is not a mode", "three or four octal digits, such as 0644 or 0755"
@@ -322,7 +322,7 @@ def _parse_mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - the signatur
     return mode
 
 
-def _parse_duration(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - the signature of all scalar parsers
+def _parse_duration(node: Scalar, _: Kind) -> int:
     match = re.fullmatch("([0-9]{1,7})(s|m|h)?", node.text)
     seconds = int(match[1]) * _UNITS[match[2] or ""] if match else -1
     if not 0 <= seconds <= _MAX_SECONDS:

@@ -210,7 +210,7 @@ def start_container(
         engine = choose_engine(launch)
         try:
             streams = (source, outputs[0].writer, outputs[1].writer)
-            reasons, pid = execution.spawn_sandbox(engine.start(launch, str(scratch)), streams, tracer=tracer)
+            sandbox = execution.spawn_sandbox(engine.start(launch, str(scratch)), streams, tracer=tracer)
         except BaseException:
             engine.close()
             raise
@@ -221,7 +221,7 @@ def start_container(
         os.close(source)
         for output in outputs:
             output.close_writer()
-    started = BackgroundContainer(pid, reasons, engine, outputs, overflow)
+    started = BackgroundContainer(sandbox.pid, sandbox.reasons, engine, outputs, overflow)
     try:
         yield started
     finally:

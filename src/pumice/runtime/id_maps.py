@@ -68,7 +68,7 @@ def shared_maps(users: Sequence[tuple[int, int]], *, unprivileged: bool, needs_r
     maps = subordinate_maps()
     if maps is None and len(set(users)) > 1:
         whom, advice = (
-            ("as another user than root", "--user 0")
+            ("as a user other than root", "--user 0")
             if needs_root
             else (
                 "as different users",

@@ -131,10 +131,10 @@ def list_witnesses(command: RunCommand, run: RepeatableRun, store: str) -> Itera
 
 def _code() -> Iterator[Subject]:
     """Yield the files of the code and the data that made the plan."""
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if path and module.__name__.partition(".")[0] == "pumice":
-            yield "stamp", path
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "pumice"]
+    paths = [path for module in modules if (path := getattr(module, "__file__", None))]
+    yield "stamps", "\n".join(path for path in paths if "\n" not in path)
+    yield from (("stamp", path) for path in paths if "\n" in path)
     yield "files", str(Path(isolation.__file__).with_name("data"))
 
 

@@ -138,10 +138,10 @@ def _suggest(release: Release, name: str) -> str:
     package, _, slice_name = name.partition("_")
     definition = release.packages.get(package)
     if definition:
-        known = sorted(definition.slices)
-        close = get_close_matches(slice_name, known, n=1)
+        slice_names = sorted(definition.slices)
+        close = get_close_matches(slice_name, slice_names, n=1)
         if close:
             return f"did you mean {package}_{close[0]}?"
-        return f"the slices of {package} are {', '.join(known)[:200]}"
+        return f"the slices of {package} are {', '.join(slice_names)[:200]}"
     close = get_close_matches(package[:100], list(release.packages), n=1)
     return f"did you mean {close[0]}?" if close else "list the slices with 'pumice slice list'"

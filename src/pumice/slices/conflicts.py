@@ -47,8 +47,8 @@ def _find_unknown_archives(release: Release, packages: Iterable[str]) -> Iterato
         definition = release.packages[name]
         if definition.archive and definition.archive not in release.archives:
             message = f"{name} names the unknown archive {definition.archive[:80]!r}"
-            known = ", ".join(sorted(release.archives))
-            yield Problem(message, where=definition.file, hint=f"the release has {known[:200]}")
+            archive_names = ", ".join(sorted(release.archives))
+            yield Problem(message, where=definition.file, hint=f"the release has {archive_names[:200]}")
 
 
 def _find_equal_paths(

@@ -73,12 +73,12 @@ def explain_path(
 
 
 def _brings(rule: PathRule, path: str) -> bool:
-    wanted = _merge(path)
+    merged_path = _merge(path)
     if rule.kind == "generate":
-        return wanted == _merge(rule.path.removesuffix("**") + MANIFEST_NAME)
+        return merged_path == _merge(rule.path.removesuffix("**") + MANIFEST_NAME)
     if rule.kind == "glob":
-        return patterns.matches(_merge(rule.path), wanted)
-    return _merge(rule.path).rstrip("/") == wanted.rstrip("/")
+        return patterns.matches(_merge(rule.path), merged_path)
+    return _merge(rule.path).rstrip("/") == merged_path.rstrip("/")
 
 
 def _merge(path: str) -> str:

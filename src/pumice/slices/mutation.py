@@ -79,8 +79,8 @@ class _Content:
 
     def write(self, path: str, data: str) -> None:
         item = self._find(path, "write")
-        named = self.tree.get(self._map(posixpath.normpath(path)))
-        if not item.mutable or named is not item:  # links are not mutable
+        named_item = self.tree.get(self._map(posixpath.normpath(path)))
+        if not item.mutable or named_item is not item:  # links are not mutable
             raise ScriptError(f"cannot write {path[:200]}: it is not mutable")
         if item.entry.kind == "hardlink" or self._has_links(item):
             raise ScriptError(f"cannot write {path[:200]}: it is a hard link")

@@ -103,7 +103,7 @@ class _Checker:
 
     def _match(self, item: Slice) -> _SliceFiles:
         rules = [rule for rule in item.contents if rule.applies_to(self._architecture)]
-        made = {rule.path: rule for rule in rules if not rule.is_extracted}
+        generated = {rule.path: rule for rule in rules if not rule.is_extracted}
         literal = {rule.source: rule for rule in rules if rule.kind == "copy"}
         globs = [rule for rule in rules if rule.kind == "glob"]
         entries: dict[str, tuple[PackageEntry, PathRule]] = {}
@@ -117,7 +117,7 @@ class _Checker:
                 if patterns.matches(glob.path, entry.path):
                     entries.setdefault(entry.path, (entry, glob))
                     unmatched.pop(glob.path, None)
-        return _SliceFiles(entries, made, tuple(unmatched.values()))
+        return _SliceFiles(entries, generated, tuple(unmatched.values()))
 
     def _list_needed(self, package: str, entry: PackageEntry) -> tuple[str, ...]:
         if entry.entry.kind != "file":

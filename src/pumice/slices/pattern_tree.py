@@ -83,7 +83,7 @@ class PatternTree:
 
         Raises TooManyComparisonsError.
         """
-        seen: set[tuple[str, str, str, str]] = set()
+        compared_pairs: set[tuple[str, str, str, str]] = set()
         for pair in self._join(self._root, self._root):
             first, second = sorted(pair, key=lambda item: (item.path, item.owner))
             if first.path == second.path or first.owner == second.owner:
@@ -91,8 +91,8 @@ class PatternTree:
             if not (first.is_pattern or second.is_pattern):
                 continue
             key = first.path, first.owner, second.path, second.owner
-            if key not in seen:
-                seen.add(key)
+            if key not in compared_pairs:
+                compared_pairs.add(key)
                 yield first, second
 
     def _join(self, first: _Node, second: _Node) -> Iterator[tuple[TreePath, TreePath]]:
@@ -101,7 +101,7 @@ class PatternTree:
             left, right = pending.pop()
             if _is_harmless(left, right):
                 continue
-            yield from ((one, other) for one in left.ends for other in right.ends)
+            yield from ((left_end, right_end) for left_end in left.ends for right_end in right.ends)
             yield from self._compare_tails(left, right)
             if left is not right:
                 yield from self._compare_tails(right, left)

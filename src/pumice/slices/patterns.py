@@ -109,9 +109,9 @@ def _have_common_text(token: str, other: str) -> bool:
     return "/" not in (token, other) and not {token, other}.isdisjoint((_STAR, _ONE))
 
 
-def _absorbs(star: str, token: str) -> bool:
-    """Whether a star goes on over a token."""
-    return star == _ANY or (star == _STAR and token != "/")  # noqa: S105 - no password
+def _absorbs(star: str, other: str) -> bool:
+    """Whether a star goes on over another token."""
+    return star == _ANY or (star == _STAR and other != "/")
 
 
 def _tokens(pattern: str) -> list[str]:

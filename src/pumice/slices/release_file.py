@@ -73,15 +73,17 @@ def read_release_file(root: Node | None, values: ValueReader) -> ReleaseFile | N
 
 
 def _report_format(root: Node, node: Node | None, release_format: str, values: ValueReader) -> None:
-    known = f"this Pumice reads {', '.join(FORMATS)}"
+    supported = f"this Pumice reads {', '.join(FORMATS)}"
     if re.fullmatch("v[1-9][0-9]{0,3}", release_format):
         values.report(
-            node or root, f"format {release_format} is newer than this Pumice", f"{known}; use a newer Pumice"
+            node or root,
+            f"format {release_format} is newer than this Pumice",
+            f"{supported}; use a newer Pumice",
         )
     elif release_format:
-        values.report(node or root, f"unknown format {release_format[:40]!r}", known)
+        values.report(node or root, f"unknown format {release_format[:40]!r}", supported)
     else:
-        values.report(root, "the release has no 'format'", known)
+        values.report(root, "the release has no 'format'", supported)
 
 
 def _read_keys(node: Node | None, values: ValueReader) -> dict[str, str]:
@@ -227,9 +229,9 @@ def _read_maintenance(
     texts = {key: values.text(fields.get(key), key) for key in keys}
     if not any(texts.values()):
         ubuntu = archives.get("ubuntu")
-        known = _KNOWN_MAINTENANCE.get(ubuntu.version) if ubuntu else None
-        if known:
-            return known
+        maintenance = _KNOWN_MAINTENANCE.get(ubuntu.version) if ubuntu else None
+        if maintenance:
+            return maintenance
     for key in keys:
         if texts[key] and not _is_day(texts[key]):
             values.report(fields[key], f"{key!r} is not a date", "write YYYY-MM-DD")

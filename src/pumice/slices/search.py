@@ -18,8 +18,8 @@ def find_slices(release: Release, terms: Sequence[str]) -> list[Slice]:
     A term is the name of a package, ``_SLICE`` or ``PACKAGE_SLICE``; ``*`` and ``?`` are wildcards, and one
     character may be wrong.
     """
-    found = [item for item in release.all_slices() if all(_matches(item, term) for term in terms)]
-    return sorted(found, key=lambda item: item.full_name)
+    matches = [item for item in release.all_slices() if all(_matches(item, term) for term in terms)]
+    return sorted(matches, key=lambda item: item.full_name)
 
 
 def _matches(item: Slice, term: str) -> bool:

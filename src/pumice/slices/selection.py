@@ -193,9 +193,9 @@ class _Selector:
             mode = rule.mode or _FILE_MODE
             entry = Entry(target.strip("/"), "file", mode, mtime=newest, size=len(content))
         digest = hashlib.sha256(content).hexdigest() if rule.kind == "text" else ""
-        made = SlicedEntry(entry=entry, package=item.package, content=content, sha256=digest)
+        generated_entry = SlicedEntry(entry=entry, package=item.package, content=content, sha256=digest)
         for each, each_rule in claims:
-            self._add(target, made, each, each_rule)
+            self._add(target, generated_entry, each, each_rule)
 
     def _add(self, path: str, entry: SlicedEntry, item: Slice, rule: PathRule) -> None:
         old = self._tree.get(path)

@@ -136,14 +136,14 @@ def find_removable(
 def _follow(
     successors: Mapping[str, tuple[str, ...]], start: Iterable[str], without: Collection[str]
 ) -> set[str]:
-    found: set[str] = set()
+    reachable: set[str] = set()
     pending = [name for name in start if name in successors and name not in without]
     while pending:
         name = pending.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reachable:
+            reachable.add(name)
             pending += [other for other in successors[name] if other not in without]
-    return found
+    return reachable
 
 
 def is_excludable(path: str) -> bool:

@@ -249,28 +249,28 @@ class _Search:
 
     def _match_directories(self, pattern: str) -> list[str]:
         """Return the directories of the image that match a pattern, each of whose parts matches one name."""
-        found = [""]
+        directories = [""]
         for part in pattern.split("/"):
-            found = [
+            directories = [
                 child
-                for directory in found
+                for directory in directories
                 for child in self._image.tree.children(directory)
                 if fnmatchcase(child.rpartition("/")[2], part)
             ]
-        return found
+        return directories
 
     def _list_below(self, directory: str) -> list[str]:
         """Return the paths of files and links below a directory."""
-        found: list[str] = []
+        paths: list[str] = []
         pending = [directory]
-        while pending and len(found) < _MAX_BELOW:
+        while pending and len(paths) < _MAX_BELOW:
             for child in self._image.tree.children(pending.pop()):
                 node = self._image.tree.nodes.get(child)
                 if node is None or node.entry.kind == "dir":
                     pending.append(child)
                 else:
-                    found.append(child)
-        return found
+                    paths.append(child)
+        return paths
 
 
 def is_passive(path: str) -> bool:

@@ -46,7 +46,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     freed: int
     cache: int
-    wanted: frozenset[Digest]
+    image_blobs: frozenset[Digest]
     """The blobs that images consist of."""
 
 
@@ -78,7 +78,7 @@ def collect(
         records=len(stale_records),
         freed=freed_size,
         cache=cache_size,
-        wanted=image_blobs,
+        image_blobs=image_blobs,
     )
 
 

@@ -45,14 +45,42 @@ def add_torrents(
     ``repository_url`` is the URL of the repository (``https://HOST/v2/NAME``), for web seeds. Reads the
     blobs; raises PumiceError.
     """
-    root = gathered.graph.root
-    own_nodes = _nodes_of_image(gathered.graph)
-    sizes = {blob.digest: blob for node in own_nodes for blob in node.blobs if blob.size >= MIN_SIZE}
-    blobs: dict[str, bytes] = {}
-    layers = []
-    with progress.task("making torrents", sum(blob.size for blob in sizes.values())) as task:
-        for name, blob in sorted(sizes.items()):
-            data = torrent.make_torrent(
+    torrents = _make_torrents(gathered, repository_url, trackers, with_v1=with_v1, progress=progress)
+    if not torrents:
+        return gathered
+    layers = tuple(_make_layer(data, name) for name, data in torrents.items())
+    document = oci.encode_document(
+        oci.Manifest(
+            schema_version=2,
+            media_type=oci.MANIFEST,
+            artifact_type=torrent.ARTIFACT_TYPE,
+            config=oci.EMPTY_CONFIG,
+            layers=layers,
+            subject=bare_descriptor(gathered.graph.root),
+        )
+    )
+    node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)
+    blobs = {digest.of(data): data for data in (b"{}", *torrents.values())}
+    return GatheredImage(
+        _replace_artifact(gathered.graph, node), _SourceWithBlobs(gathered.source, blobs), gathered.repository
+    )
+
+
+def _make_torrents(
+    gathered: GatheredImage,
+    repository_url: str,
+    trackers: Sequence[str],
+    *,
+    with_v1: bool,
+    progress: Progress,
+) -> dict[str, bytes]:
+    """Return torrents by the digests of the large blobs of an image."""
+    nodes = _nodes_of_image(gathered.graph)
+    blobs = {blob.digest: blob for node in nodes for blob in node.blobs if blob.size >= MIN_SIZE}
+    torrents: dict[str, bytes] = {}
+    with progress.task("making torrents", sum(blob.size for blob in blobs.values())) as task:
+        for name, blob in sorted(blobs.items()):
+            torrents[name] = torrent.make_torrent(
                 digest.hex_of(name),
                 blob.size,
                 _read_chunks(gathered.source, blob),
@@ -61,24 +89,7 @@ def add_torrents(
                 with_v1=with_v1,
             )
             task.advance(blob.size)
-            blobs[digest.of(data)] = data
-            layers.append(_make_layer(data, name))
-    if not layers:
-        return gathered
-    blobs[oci.EMPTY_CONFIG.digest] = b"{}"
-    manifest = oci.Manifest(
-        schema_version=2,
-        media_type=oci.MANIFEST,
-        artifact_type=torrent.ARTIFACT_TYPE,
-        config=oci.EMPTY_CONFIG,
-        layers=tuple(layers),
-        subject=bare_descriptor(root),
-    )
-    document = oci.encode_document(manifest)
-    node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)
-    return GatheredImage(
-        _replace_artifact(gathered.graph, node), _SourceWithBlobs(gathered.source, blobs), gathered.repository
-    )
+    return torrents
 
 
 def find_torrents(image_graph: Graph) -> dict[str, Descriptor]:

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 from pumice.errors import FetchError, PumiceError
 from pumice.formats import torrent
 from pumice.registry import headers
-from pumice.swarm.session import SwarmSession, load_library, trusted_trackers
+from pumice.swarm.session import SwarmSession, has_library, require_library, trusted_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from types import ModuleType
 
     from pumice.progress import Progress
     from pumice.registry.message import Header, Response
@@ -37,12 +36,11 @@ def open_peers(directory: Path, progress: Progress) -> Iterator[FilePeers | None
 
     What was downloaded is offered to others until the context ends.
     """
-    library = load_library()
-    if library is None:
+    if not has_library():
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="peers-", dir=directory, ignore_cleanup_errors=True) as scratch:
-        peers = FilePeers(library, Path(scratch), progress)
+        peers = FilePeers(Path(scratch), progress)
         try:
             yield peers
         finally:
@@ -52,8 +50,7 @@ def open_peers(directory: Path, progress: Progress) -> Iterator[FilePeers | None
 class FilePeers:
     """Takes part in the swarms of the files that it downloads."""
 
-    def __init__(self, library: ModuleType, directory: Path, progress: Progress) -> None:
-        self._library = library
+    def __init__(self, directory: Path, progress: Progress) -> None:
         self._directory = directory
         self._progress = progress
         self._session: SwarmSession | None = None
@@ -71,7 +68,7 @@ class FilePeers:
             if data is None or parsed is None or parsed.size != size:
                 return False
             if self._session is None:
-                self._session = SwarmSession(self._library)
+                self._session = SwarmSession(require_library())
             trackers = trusted_trackers(parsed.trackers, urlsplit(url).hostname)
             folder = Path(tempfile.mkdtemp(dir=self._directory))
             path = self._session.download(

@@ -7,6 +7,7 @@ them in each downloader; `origin_policy` fetches only what peers do not have.
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import threading
 import time
@@ -48,6 +49,11 @@ def load_library() -> ModuleType | None:
         return None
     library: ModuleType = libtorrent
     return library
+
+
+def has_library() -> bool:
+    """Return whether libtorrent is installed, without loading it, which takes as long as a request."""
+    return importlib.util.find_spec("libtorrent") is not None
 
 
 def require_library() -> ModuleType:

@@ -16,7 +16,7 @@ import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import jwe
-from pumice.os_errors import IMAGE, translate_os_errors
+from pumice.os_errors import IMAGE, read_user_file, translate_os_errors
 from pumice.trust import gpg, gpg_decryption, openpgp
 from pumice.trust.openpgp_decryption import process
 
@@ -215,12 +215,4 @@ def _split_passphrase(text: str) -> tuple[str, str]:
 
 
 def _read_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"cannot read the key: {reason}", where=path[:200]) from None
-    if len(data) > _MAX_FILE:
-        raise FormatError("the file is not a key: larger than 1 MiB", where=path[:200])
-    return data
+    return read_user_file(path, "key", _MAX_FILE)

@@ -300,13 +300,13 @@ def _named_fingerprints(evaluated_claims: Sequence[EvaluatedClaim]) -> tuple[str
     A claim can name any key: whoever trusts one must compare the fingerprint with the key's owner.
     """
     claims_first = sorted(evaluated_claims, key=lambda item: not item.claim.is_signature)
-    named = [
+    fingerprints = [
         fingerprint
         for item in claims_first
         if item.trusted_key is None
         for fingerprint in item.claim.named_fingerprints
     ]
-    return tuple(dict.fromkeys(named))[:_MAX_NAMES]
+    return tuple(dict.fromkeys(fingerprints))[:_MAX_NAMES]
 
 
 def find_mismatch(policy: Any, predicate: Any) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from pumice import canonical, digest, installation
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.os_errors import read_user_file
 from pumice.trust.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -96,13 +97,7 @@ def read_trusted_root(path: Path) -> bytes:
     """Return the content of a trusted root file; raises TrustError, FormatError."""
     from pumice.formats import strictjson
 
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_ROOT + 1)
-    except OSError as error:
-        raise TrustError(
-            f"cannot read the trusted root: {(error.strerror or str(error)).lower()}", where=str(path)
-        ) from None
+    data = read_user_file(path, "trusted root", _MAX_ROOT, TrustError)
     try:
         kind = strictjson.read_object(data, "trusted root", limit=_MAX_ROOT).get("mediaType")
     except FormatError as error:

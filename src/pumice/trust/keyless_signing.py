@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import TrustError, UsageError
+from pumice.os_errors import read_user_file
 from pumice.trust import keyless
 
 if TYPE_CHECKING:
@@ -80,14 +81,8 @@ def read_token(path: Path) -> str:
         raise UsageError(
             "--identity-token takes the name of a file, not a token", hint="other users can see arguments"
         )
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_TOKEN + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise TrustError(f"cannot read the identity token: {reason}", where=str(path)) from None
-    token = data.strip()
-    if not token or len(data) > _MAX_TOKEN or not token.isascii() or b"\n" in token:
+    token = read_user_file(path, "identity token", _MAX_TOKEN, TrustError).strip()
+    if not token or not token.isascii() or b"\n" in token:
         raise TrustError("the file does not contain an identity token", where=str(path), hint=_HINT)
     return token.decode()
 
@@ -142,14 +137,7 @@ def _load_trust_config(path: Path | None) -> ClientTrustConfig:
     if path is None:
         with _limit_waiting(), _translate_errors("cannot update sigstore's trusted root"):
             return ClientTrustConfig.production()
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_CONFIG + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise TrustError(f"cannot read the trust configuration: {reason}", where=str(path)) from None
-    if len(data) > _MAX_CONFIG:
-        raise TrustError("the trust configuration is larger than 2 MiB", where=str(path))
+    data = read_user_file(path, "trust configuration", _MAX_CONFIG, TrustError)
     with _translate_errors("the trust configuration is not valid"):
         config = ClientTrustConfig.from_json(data.decode())
         _ = config.trusted_root, config.signing_config  # the library parses them when they are read

@@ -15,6 +15,7 @@ import msgspec
 
 from pumice import digest, files
 from pumice.errors import FormatError, StoreError, TrustError, UsageError
+from pumice.os_errors import read_user_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -246,13 +247,4 @@ def _unsupported_key_error(where: str | None = None) -> FormatError:
 
 def read_key_file(path: Path) -> bytes:
     """Return the content of a key or passphrase file of at most 64 KiB; raises TrustError, FormatError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise TrustError(
-            f"cannot read the file: {(error.strerror or str(error)).lower()}", where=str(path)
-        ) from None
-    if len(data) > _MAX_FILE:
-        raise FormatError("the file is not a key: larger than 64 KiB", where=str(path))
-    return data
+    return read_user_file(path, "file", _MAX_FILE, TrustError)

@@ -72,8 +72,8 @@ def list_accepted(directories: Sequence[PolicyDirectory]) -> list[AcceptedImage]
     """Return every decision, sorted by digest; raises FormatError for a damaged file."""
     directory = _user_directory(directories)
     names = policy.list_directory(directory.path / DIRECTORY) if directory else []
-    found = (find_accepted(f"sha256:{name}", directories) for name in names if _is_hex_digest(name))
-    return [image for image in found if image is not None]
+    accepted_images = (find_accepted(f"sha256:{name}", directories) for name in names if _is_hex_digest(name))
+    return [image for image in accepted_images if image is not None]
 
 
 def accept(image: UnsignedImage, directories: Sequence[PolicyDirectory], *, now: int) -> Path | None:

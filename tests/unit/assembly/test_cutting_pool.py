@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -61,13 +62,13 @@ def test_the_largest_package_that_has_arrived_is_cut_first() -> None:
     def fetch() -> None:
         arrived.wait()
 
+    def add(size: int, _: threading.Event) -> None:
+        order.append(size)
+
     with CuttingPool(1) as pool:
         blocking = pool.submit(_job("first", block))
         assert started.wait(WAIT)
-        jobs = [
-            pool.submit(_job(str(size), lambda _, size=size: order.append(size), fetch, size))  # type: ignore[misc]  # a default that mypy cannot infer
-            for size in (2, 3, 1)
-        ]
+        jobs = [pool.submit(_job(str(size), partial(add, size), fetch, size)) for size in (2, 3, 1)]
         arrived.wait()
         released.set()
         for job in (blocking, *jobs):

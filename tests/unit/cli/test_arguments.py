@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.cli import arguments
+from pumice.cli import arguments, shared_options
 from pumice.errors import UsageError
 
 
-def made() -> arguments.Parser:
+def make_probe() -> arguments.Parser:
     parser = arguments.make_parser("probe", "Probe things.")
-    arguments.add_offline_option(parser)
-    arguments.add_platform_options(parser)
+    shared_options.add_offline_option(parser)
+    shared_options.add_platform_options(parser)
     parser.add_argument("recipe")
     parser.add_argument("--depth", type=int)
     parser.add_argument("--kind", choices=["tree", "list"])
@@ -42,13 +42,13 @@ def made() -> arguments.Parser:
 )
 def test_complaints_are_sentences(given: list[str], sentence: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        made().parse_args(given)
+        make_probe().parse_args(given)
     assert (caught.value.message, caught.value.hint) == (sentence, hint)
 
 
 def test_architectures_by_either_name_are_one_list() -> None:
     given = ["r", "--arch", "arm64", "--platform", "linux/386", "--platform", "linux/arm64/v8"]
-    assert made().parse_args(given).archs == ["arm64", "i386", "arm64"]
+    assert make_probe().parse_args(given).archs == ["arm64", "i386", "arm64"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_architectures_by_either_name_are_one_list() -> None:
     ],
 )
 def test_lists_and_other_names_of_architectures(given: list[str], architectures: list[str]) -> None:
-    assert made().parse_args(["r", *given]).archs == architectures
+    assert make_probe().parse_args(["r", *given]).archs == architectures
 
 
 @pytest.mark.parametrize("option", ["--arch", "--platform"])
@@ -75,7 +75,7 @@ def test_lists_and_other_names_of_architectures(given: list[str], architectures:
 )
 def test_an_unknown_architecture_gets_a_suggestion(option: str, name: str, similar_name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        made().parse_args(["r", option, f"amd64,{name}"])
+        make_probe().parse_args(["r", option, f"amd64,{name}"])
     assert (caught.value.message, caught.value.hint) == (
         f"unknown architecture {name!r}",
         f"did you mean {similar_name}?",
@@ -87,7 +87,7 @@ def test_help_has_one_shape_whatever_the_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stopped:
-        made().parse_args(["--help"])
+        make_probe().parse_args(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: pumice probe [OPTION...] recipe\n")
@@ -99,4 +99,4 @@ def test_help_has_one_shape_whatever_the_terminal(
 def test_an_odd_terminal_width_harms_nothing(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as environment:  # pytest itself must not see it when it reports
         environment.setenv("COLUMNS", columns)
-        assert "usage" in made().format_help()
+        assert "usage" in make_probe().format_help()

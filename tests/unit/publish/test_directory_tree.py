@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,14 @@ def test_a_tag_has_one_file_whose_suffix_is_its_type(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scratch(tmp_path: Path) -> None:
-    def fail() -> object:
+    def fail() -> Iterator[bytes]:
         yield b"half"
         raise ImageError("the source broke")
 
     with open_directory(tmp_path / "tree") as tree:
         tree.write(TAG, oci.MANIFEST, [b"old"])
         with pytest.raises(ImageError):
-            tree.write(TAG, oci.MANIFEST, fail())  # type: ignore[arg-type]  # a generator of bytes
+            tree.write(TAG, oci.MANIFEST, fail())
         assert tree.read(TAG) == b"old"
         assert len(list((tmp_path / "tree/v2/app/manifests").iterdir())) == 1
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_only_trackers_on_the_host_of_the_torrent_are_contacted(url: str, is_tru
 
 
 def test_an_origin_that_fails_ends_the_download_if_there_are_no_peers(tmp_path: Path) -> None:
-    def fail(start: int, length: int) -> object:
+    def fail(start: int, length: int) -> Generator[bytes, None, None]:
         yield bytes(min(length, 1000))
         raise FetchError("the origin broke")
 
@@ -54,17 +55,17 @@ def test_an_origin_that_fails_ends_the_download_if_there_are_no_peers(tmp_path: 
         SwarmSession(require_library(), listen="127.0.0.1:0") as opened,
         pytest.raises(FetchError, match="the origin broke"),
     ):
-        opened.download(torrent.read_torrent(data), data, tmp_path, [], fail)  # type: ignore[arg-type]  # yields bytes
+        opened.download(torrent.read_torrent(data), data, tmp_path, [], fail)
 
 
 def test_closing_the_session_ends_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = torrent.make_torrent("content", 3_000_000, [bytes(3_000_000)])
     opened = SwarmSession(require_library(), listen="127.0.0.1:0")
 
-    def close(start: int, length: int) -> object:
+    def close(start: int, length: int) -> Generator[bytes, None, None]:
         opened.close()
         yield b""
 
     with pytest.raises(FetchError, match="cancelled"):
-        opened.download(torrent.read_torrent(data), data, tmp_path, [], close)  # type: ignore[arg-type]  # yields bytes
+        opened.download(torrent.read_torrent(data), data, tmp_path, [], close)
     assert session.load_library() is not None

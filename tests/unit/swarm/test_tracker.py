@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -19,17 +20,17 @@ def tracker() -> Tracker:
 
 
 def announce(
-    to: Tracker, number: int, *, now: float = 0.0, address: str = "203.0.113.1", **fields: object
-) -> dict[bytes, object]:
+    to: Tracker, number: int, *, now: float = 0.0, address: str = "203.0.113.1", **fields: Any
+) -> dict[bytes, Any]:
     query = {"info_hash": HASH, "peer_id": b"%020d" % number, "port": 1000 + number, "left": 1} | fields
     response = to.respond(Request("GET", "/announce", urlencode(query)), address, now)
     assert response.status == 200
     document = bencode.decode(response.body)
     assert isinstance(document, dict)
-    return document  # type: ignore[return-value]  # of values of several types
+    return cast("dict[bytes, Any]", document)
 
 
-def ports(response: dict[bytes, object]) -> list[int]:
+def ports(response: dict[bytes, Any]) -> list[int]:
     peers = response[b"peers"]
     assert isinstance(peers, bytes)
     return sorted(int.from_bytes(peers[at + 4 : at + 6], "big") for at in range(0, len(peers), 6))
@@ -41,7 +42,7 @@ def test_a_peer_learns_of_those_before_it() -> None:
     assert ports(announce(swarm, 2)) == [1001]
     response = announce(swarm, 3, address="203.0.113.9")
     assert ports(response) == [1001, 1002]
-    assert response[b"peers"][:4] == bytes([203, 0, 113, 1])  # type: ignore[index]  # bytes
+    assert response[b"peers"][:4] == bytes([203, 0, 113, 1])
     assert (response[b"complete"], response[b"incomplete"]) == (0, 3)
 
 
@@ -66,7 +67,7 @@ def test_addresses_of_version_6_are_listed_on_their_own() -> None:
     announce(swarm, 1, address="2001:db8::1")
     response = announce(swarm, 2)
     assert response[b"peers"] == b""
-    assert len(response[b"peers6"]) == 18  # type: ignore[arg-type]  # bytes
+    assert len(response[b"peers6"]) == 18
 
 
 def test_only_a_peer_on_this_machine_can_state_another_address() -> None:
@@ -75,7 +76,7 @@ def test_only_a_peer_on_this_machine_can_state_another_address() -> None:
     announce(swarm, 2, ip="198.51.100.7", address="127.0.0.1")
     announce(swarm, 3, ip="nonsense", address="127.0.0.1")
     peers = announce(swarm, 4)[b"peers"]
-    addresses = sorted(tuple(peers[at : at + 4]) for at in range(0, 18, 6))  # type: ignore[index]  # bytes
+    addresses = sorted(tuple(peers[at : at + 4]) for at in range(0, 18, 6))
     assert addresses == [(127, 0, 0, 1), (198, 51, 100, 7), (203, 0, 113, 1)]
 
 
@@ -91,7 +92,7 @@ def test_a_swarm_is_bounded() -> None:
     swarm = tracker()
     for number in range(2000):
         announce(swarm, number)
-    assert b"too many peers" in announce(swarm, 5000)[b"failure reason"]  # type: ignore[operator]  # bytes
+    assert b"too many peers" in announce(swarm, 5000)[b"failure reason"]
     assert b"interval" in announce(swarm, 1)
 
 
@@ -112,9 +113,9 @@ def test_a_swarm_is_bounded() -> None:
         ({f"f{number}": 1 for number in range(40)}, b"too long"),
     ],
 )
-def test_malformed_announcements_are_refused(fields: dict[str, object], reason: bytes) -> None:
-    response = announce(tracker(), 1, **fields)  # type: ignore[arg-type]  # a mapping of several types
-    assert response[b"failure reason"].find(reason) >= 0  # type: ignore[attr-defined]  # bytes
+def test_malformed_announcements_are_refused(fields: dict[str, Any], reason: bytes) -> None:
+    response = announce(tracker(), 1, **fields)
+    assert response[b"failure reason"].find(reason) >= 0
 
 
 def test_other_paths_and_methods_are_refused() -> None:

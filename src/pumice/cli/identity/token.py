@@ -86,9 +86,9 @@ def _choose_app(pod: PodMetadata, name: str | None) -> str:
     if name is None and len(pod.apps) == 1:
         return next(iter(pod.apps))
     if name not in pod.apps:
-        known = ", ".join(sorted(pod.apps))
+        app_names = ", ".join(sorted(pod.apps))
         raise UsageError(
             "name an app of the pod" if name is None else f"the pod has no app {name[:100]!r}",
-            hint=f"use --app with one of {known}",
+            hint=f"use --app with one of {app_names}",
         )
     return name

@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
 def _format(difference: ReleaseDifference) -> Iterator[str]:
     yield from (f"+{name}" for name in difference.added_packages)
     yield from (f"-{name}" for name in difference.removed_packages)
-    known = {*difference.added_packages, *difference.removed_packages}
+    whole_packages = {*difference.added_packages, *difference.removed_packages}
     for change in difference.slices:
         if change.kind != "changed":
-            if change.slice.partition("_")[0] not in known:
+            if change.slice.partition("_")[0] not in whole_packages:
                 yield f"{'+' if change.kind == 'added' else '-'}{change.slice}"
             continue
         yield f"~{change.slice}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, results, shared_options
 from pumice.cli.slice import releases
 from pumice.errors import UsageError
 
@@ -66,7 +66,7 @@ def add_parser(parser: command_line.Parser) -> None:
     )
     releases.add_release_options(action)
     releases.add_package_options(action)
-    command_line.add_quiet_option(action)
+    shared_options.add_quiet_option(action)
     results.add_format_options(action, "slice draft", example="Package")
 
 

@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> int:
 
     with releases.open_home() as home:
         release = releases.load(options, home)
-    found = find_slices(release, options.queries)
-    write_slices(found, options.format)
-    return 0 if found else 1
+    slices = find_slices(release, options.queries)
+    write_slices(slices, options.format)
+    return 0 if slices else 1

@@ -49,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.packages:
         if name not in release.packages:
             raise UsageError(f"the release has no slices of {name[:100]!r}", hint="try 'pumice slice find'")
-    found = [
+    slices = [
         item for item in release.all_slices() if not options.packages or item.package in options.packages
     ]
-    write_slices(found, options.format)
+    write_slices(slices, options.format)
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, results, shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def add_parser(parser: command_line.Parser) -> None:
 
     recipes.add_recipe_path(action)
     results.add_format_options(action, "slice missing", example="Package")
-    command_line.add_recipe_argument_option(action)
-    command_line.add_offline_option(action)
+    shared_options.add_recipe_argument_option(action)
+    shared_options.add_offline_option(action)
 
 
 def run(options: argparse.Namespace) -> int:

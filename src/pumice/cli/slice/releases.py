@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli import shared_options
 
 if TYPE_CHECKING:
     import argparse
@@ -64,7 +64,7 @@ def add_package_options(parser: OptionGroup) -> None:
         default=[],
         help="mirror of an archive of the release, verified with the release's keys; can be repeated",
     )
-    command_line.add_offline_option(parser)
+    shared_options.add_offline_option(parser)
 
 
 def cut_settings(options: argparse.Namespace) -> CutSettings:

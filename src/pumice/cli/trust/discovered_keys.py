@@ -46,9 +46,9 @@ def _find_key(discovered: list[DiscoveredKey], fingerprint: str, prefix: str) ->
     for each in discovered:
         if each.key.fingerprint == fingerprint:
             return _label(each)
-    shown = ", ".join(each.key.fingerprint for each in discovered[:4])
+    fingerprints = ", ".join(each.key.fingerprint for each in discovered[:4])
     raise TrustError(
-        f"no discovered key has the fingerprint {fingerprint[:64]}: there is {shown}",
+        f"no discovered key has the fingerprint {fingerprint[:64]}: there is {fingerprints}",
         where=prefix,
         hint="ask the key's owner for the fingerprint; do not trust the key until it matches",
     )

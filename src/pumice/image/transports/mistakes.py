@@ -182,18 +182,17 @@ def explain_destination(text: str) -> UsageError:
 
 
 def _suggest_destination(text: str) -> str:
-    shown = _shorten(text)
+    short_text = _shorten(text)
+    in_registry, in_store = f"{REGISTRY.scheme}{short_text}", f"{STORE.scheme}{short_text}"
     if text and registry_reference.is_registry_host(text.rstrip("/")):
-        return f"for that registry, write {REGISTRY.scheme}{shown.rstrip('/')}/NAME[:TAG]"
+        return f"for that registry, write {REGISTRY.scheme}{short_text.rstrip('/')}/NAME[:TAG]"
     if text.endswith(_ARCHIVE_SUFFIXES):
-        return f"write {LAYOUT_ARCHIVE.scheme}{shown}"
+        return f"write {LAYOUT_ARCHIVE.scheme}{short_text}"
     if registry_reference.has_registry_host(text):
-        return (
-            f"write {REGISTRY.scheme}{shown} for the registry, or {STORE.scheme}{shown} for the local store"
-        )
+        return f"write {in_registry} for the registry, or {in_store} for the local store"
     if ":" in text:
-        return f"write {STORE.scheme}{shown} for the local store, or {REGISTRY.scheme}{shown} for a registry"
-    directory, name = f"{LAYOUT.scheme}{shown or 'DIR'}", f"{STORE.scheme}{shown or 'NAME'}"
+        return f"write {in_store} for the local store, or {in_registry} for a registry"
+    directory, name = f"{LAYOUT.scheme}{short_text or 'DIR'}", f"{STORE.scheme}{short_text or 'NAME'}"
     return f"write {directory} for a directory, or {name} for the local store"
 
 

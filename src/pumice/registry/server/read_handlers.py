@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,11 +20,13 @@ from pumice.registry.server.responses import ContentRange, FileRange, ServerResp
 from pumice.registry.server.storage.protocol import LocalFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.registry.server.calls import RegistryCall
     from pumice.registry.server.context import HandlerContext
     from pumice.registry.server.storage.protocol import StoredBlob, StoredManifest
+
+_Found = TypeVar("_Found")
 
 _MAX_REFERRERS_BYTES = 4 << 20
 """Size of a page of referrers: clients limit an index as they limit any manifest."""
@@ -40,22 +42,20 @@ async def get_base(context: HandlerContext, call: RegistryCall) -> ServerRespons
 
 async def get_manifest(context: HandlerContext, call: RegistryCall) -> ServerResponse:
     """Handle GET of a manifest: its bytes as they were pushed (end-3)."""
-    find = context.storage.manifests.find
-    if context.storage.has_slow_lookups:
-        manifest = await context.threads.run(find, call.repository, call.reference)
-    else:
-        manifest = find(call.repository, call.reference)
+    manifest = await _look_up(context, context.storage.manifests.find, call)
     return manifest_response(manifest, call.reference)
 
 
 async def get_blob(context: HandlerContext, call: RegistryCall) -> ServerResponse:
     """Handle GET of a blob (end-2)."""
-    find = context.storage.blobs.find
+    return blob_response(await _look_up(context, context.storage.blobs.find, call), call.reference)
+
+
+async def _look_up(context: HandlerContext, find: Callable[[str, str], _Found], call: RegistryCall) -> _Found:
+    """Return what ``find`` returns, which is called at once unless the storage is slow."""
     if context.storage.has_slow_lookups:
-        blob = await context.threads.run(find, call.repository, call.reference)
-    else:
-        blob = find(call.repository, call.reference)
-    return blob_response(blob, call.reference)
+        return await context.threads.run(find, call.repository, call.reference)
+    return find(call.repository, call.reference)
 
 
 async def list_tags(context: HandlerContext, call: RegistryCall) -> ServerResponse:

@@ -33,10 +33,24 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
         if sharing.find_server(container):
             unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
+    if backend == "crun":
+        unsupported = (*unsupported, *_find_lost_limits(container.isolation))
     container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
+
+
+def _find_lost_limits(isolation: Isolation) -> list[Complaint]:
+    """Return complaints about limits that crun does not keep, because it leaves our control groups."""
+    if os.geteuid() != 0 or "MKNOD" not in isolation.capabilities:
+        return []
+    reason = "crun leaves the control group to limit which devices a program with MKNOD can use"
+    return [
+        Complaint(option, "ignored", reason)
+        for field, option in _OPTIONS.items()
+        if getattr(isolation.limits, field)
+    ]
 
 
 def _without_ignored(container: Container, options: AbstractSet[str]) -> Container:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import UsageError
+from pumice.os_errors import read_user_file
 from pumice.runtime.isolation.model import DEFAULT_SECCOMP
 
 if TYPE_CHECKING:
@@ -92,21 +93,10 @@ class ResolvedProfile(msgspec.Struct, frozen=True):
 
 
 def read_profile(name: str) -> bytes:
-    """Return the text of a profile: the default one, or a file; raises UsageError."""
+    """Return the text of a profile: the default one, or a file; raises UsageError, FormatError."""
     path = _DATA / "seccomp.json" if name == DEFAULT_SECCOMP else Path(name)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_PROFILE + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(
-            f"cannot read the seccomp profile: {reason}",
-            where=name[:200],
-            hint="write --security-opt seccomp=FILE, or seccomp=unconfined for no filter",
-        ) from None
-    if len(data) > _MAX_PROFILE:
-        raise UsageError("the seccomp profile is larger than 1 MiB", where=name[:200])
-    return data
+    hint = "write --security-opt seccomp=FILE, or seccomp=unconfined for no filter"
+    return read_user_file(path, "seccomp profile", _MAX_PROFILE, hint=hint)
 
 
 def resolve_profile(data: bytes, capabilities: Collection[str], machine: str, name: str) -> ResolvedProfile:

@@ -32,12 +32,15 @@ def create_bundle(parent: str) -> tuple[str, int]:
 
 def remove_bundle(bundle: str) -> None:
     """Remove a bundle and what its engine left in it."""
-    for directory, names, files in os.walk(bundle, topdown=False):
-        for name in files:
-            _ignore_errors(os.unlink, f"{directory}/{name}")
-        for name in names:
-            path = f"{directory}/{name}"
-            _ignore_errors(os.unlink if os.path.islink(path) else os.rmdir, path)
+    try:
+        with os.scandir(bundle) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    remove_bundle(entry.path)
+                else:
+                    _ignore_errors(os.unlink, entry.path)
+    except OSError:
+        pass
     _ignore_errors(os.rmdir, bundle)
 
 

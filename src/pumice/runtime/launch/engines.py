@@ -199,8 +199,10 @@ class BundleEngine:
         is_shifted = launch.kind == SHIFTED_BUNDLE
         bundle = f"{HOST_SCRATCH}/bundle/{name}".rstrip("/") if is_shifted else directory
         sockets = _count_sockets(launch)
-        # crun cannot create control groups without the rights of root.
-        is_disabled = self._name == "crun" and (is_shifted or os.geteuid() != 0)
+        # crun cannot create control groups without the rights of root. With them, it leaves ours, and their
+        # limits, which only a program that can create device nodes is worth.
+        has_rights = os.geteuid() == 0 and not is_shifted
+        is_disabled = self._name == "crun" and not (has_rights and b'"CAP_MKNOD"' in launch.settings)
         command = (
             *(engine, *(("--cgroup-manager", "disabled") if is_disabled else ())),
             *("--root", f"{bundle}/state", "--log", f"{bundle}/log"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.runtime.launch.model import Launch
 
     Streams = tuple[int, int, int]
-    Spawn = Callable[[Start, Streams], tuple[int, int]]
+    Spawn = Callable[[Start, Streams], "Sandbox"]
     Watch = Callable[[int], AbstractContextManager[object]]
 
 MAX_REASON = 1 << 16
@@ -43,6 +43,20 @@ class Network:
         self.connect = connect
 
 
+class Sandbox:
+    """A started sandbox: the descriptor of its failure reasons, its process, and what waits for the end.
+
+    ``wait`` forwards signals, and returns the exit code.
+    """
+
+    __slots__ = ("pid", "reasons", "wait")
+
+    def __init__(self, reasons: int, pid: int, wait: Callable[[], int] | None = None) -> None:
+        self.reasons = reasons
+        self.pid = pid
+        self.wait = wait or (lambda: wait_and_forward(pid))
+
+
 def execute_launch(
     launch: Launch,
     scratch: str,
@@ -55,7 +69,7 @@ def execute_launch(
 ) -> int:
     """Run a container and return the exit code of its program, 128+n for signal n.
 
-    ``spawn`` starts the sandbox: `spawn_sandbox`, or `forking.fork_sandbox`. ``scratch`` is a directory for
+    ``spawn`` starts the sandbox: `spawn_sandbox`, or `forking.start_quickly`. ``scratch`` is a directory for
     temporary files. ``streams`` are the descriptors that become standard input, output and error of
     the program. ``watch`` takes the process id of the sandbox, and returns a context that is open while
     it runs. ``explain`` gets the exit code, the control groups, and the time of the start on the
@@ -68,10 +82,10 @@ def execute_launch(
         group = create_groups(launch.groups, required=launch.needs_groups)
         try:
             start = add_descriptors(engine.start(launch, scratch), group.directories, network)
-            reasons, pid = spawn(start, streams)
+            sandbox = spawn(start, streams)
             if network is not None:
-                _connect(network, reasons, pid)
-            code = engine.finish(wait_for_sandbox(reasons, pid, watch))
+                _connect(network, sandbox)
+            code = engine.finish(wait_for_sandbox(sandbox, watch))
             if explain is not None:
                 explain(code, group, started)
             return code
@@ -98,33 +112,33 @@ def block_signals() -> set[int]:
     return signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS | {signal.SIGCHLD})
 
 
-def _connect(network: Network, reasons: int, pid: int) -> None:
+def _connect(network: Network, sandbox: Sandbox) -> None:
     """Connect the network of a started sandbox; if that fails, end it, and raise its reason or ours."""
     try:
         network.connect()
     except Exception:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(sandbox.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        wait_for_sandbox(reasons, pid)
+        wait_for_sandbox(sandbox)
         raise
 
 
-def wait_for_sandbox(reasons: int, pid: int, watch: Watch | None = None) -> int:
-    """Wait for a sandbox that was spawned and return its exit code; raises SandboxError for its reason.
+def wait_for_sandbox(sandbox: Sandbox, watch: Watch | None = None) -> int:
+    """Wait for a sandbox and return its exit code; raises SandboxError for the reason why it failed.
 
     ``watch`` is as in `execute_launch`.
     """
     try:
         if watch is None:
-            code = wait_and_forward(pid)
+            code = sandbox.wait()
         else:
-            with watch(pid):
-                code = wait_and_forward(pid)
-        text = read_reason(reasons)
+            with watch(sandbox.pid):
+                code = sandbox.wait()
+        text = read_reason(sandbox.reasons)
     finally:
-        os.close(reasons)
+        os.close(sandbox.reasons)
     if text:
         raise_reason(text, code)
     return code
@@ -139,10 +153,8 @@ def read_reason(reasons: int) -> str:
         return ""
 
 
-def spawn_sandbox(
-    start: Start, streams: Streams = (0, 1, 2), *, tracer: Sequence[str] = ()
-) -> tuple[int, int]:
-    """Start the sandbox in a new interpreter; return the descriptor for failure reasons, and the process id.
+def spawn_sandbox(start: Start, streams: Streams = (0, 1, 2), *, tracer: Sequence[str] = ()) -> Sandbox:
+    """Start the sandbox in a new interpreter.
 
     Options are passed in a memory file, because every user can read a command line. ``tracer`` is the
     absolute path of a program, with its arguments, that executes the sandbox in its own process and
@@ -171,7 +183,7 @@ def spawn_sandbox(
     finally:
         for descriptor in inherited:
             os.close(descriptor)
-    return reason_reader, pid
+    return Sandbox(reason_reader, pid)
 
 
 def program_environment() -> dict[str, str]:

@@ -60,7 +60,7 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
         external.check_arguments((*changes, *request.arguments))
         execution.block_signals()
         start = Start((*plan, *joined, *changes), request.arguments, descriptors)
-        return execution.wait_for_sandbox(*execution.spawn_sandbox(start))
+        return execution.wait_for_sandbox(execution.spawn_sandbox(start))
 
 
 def read_options(state: PodState) -> Options:

@@ -35,7 +35,7 @@ VARIABLES = (
 """The environment variables that can change what ``pumice run`` does with an image in the store."""
 SWITCH = "PUMICE_RUN_PLANS"
 """The variable that switches run plans off if it is ``0``."""
-_FORMAT = "1"
+_FORMAT = "2"
 _NAMESPACES = ("cgroup", "mnt", "net", "pid", "user")
 _MAX_FILES = 1000
 
@@ -84,6 +84,19 @@ def _stamp(path: str) -> str:
     )
 
 
+def _stamp_each(paths: str) -> str:
+    """Return a digest of what changes with each of many files; their paths are lines."""
+    stamps: list[object] = []
+    for path in paths.split("\n"):
+        try:
+            status = os.stat(path)
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((status[:7], status.st_mtime_ns, status.st_ctime_ns))
+    return blake2b(str(stamps).encode(), digest_size=32).hexdigest()
+
+
 def _summarize_files(directory: str) -> str:
     """Return a digest of the metadata of all files below a directory, "" if it does not exist."""
     try:
@@ -120,6 +133,7 @@ def _read(path: str) -> str:
 
 _OBSERVERS: dict[str, Callable[[str], str]] = {
     "stamp": _stamp,
+    "stamps": _stamp_each,
     "files": _summarize_files,
     "names": _list_names,
     "link": _resolve,

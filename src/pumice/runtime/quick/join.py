@@ -57,7 +57,7 @@ def exec_in_pod(words: Sequence[str]) -> int | None:
     if start is None:
         return None
     execution.block_signals()
-    return execution.wait_for_sandbox(*forking.fork_sandbox(start))
+    return execution.wait_for_sandbox(forking.fork_sandbox(start))
 
 
 def _find_pod(name: str) -> _RunningPod | None:

@@ -99,7 +99,7 @@ def load_plan(store: str, key: bytes) -> Plan | None:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022:
             return None
-        data = os.read(descriptor, _MAX_SIZE)
+        data = os.read(descriptor, min(status.st_size, _MAX_SIZE))
     finally:
         os.close(descriptor)
     try:

@@ -38,7 +38,7 @@ def run_by_plan(words: Sequence[str], warn: Callable[[str], None]) -> int | None
             return None
         # A program sees the command line of its init, which after a fork is that of this process.
         is_seen = "--init" in plan.launch.options
-        spawn = execution.spawn_sandbox if is_seen else forking.fork_sandbox
+        spawn = execution.spawn_sandbox if is_seen else forking.start_quickly
         return execution.execute_launch(
             *(plan.launch, plan.tree, spawn),
             explain=lambda code, group, started: _explain(code, plan.launch, group, started, warn),

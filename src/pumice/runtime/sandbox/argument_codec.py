@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct  # struct itself only imports it, which takes as long as two modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

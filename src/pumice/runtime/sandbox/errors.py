@@ -21,6 +21,15 @@ class SetupError(Exception):
         self.hint = hint
 
 
+FAILURES = (SetupError, OSError, ValueError, OverflowError)
+"""What is raised while a sandbox is set up, for `explain_failure`."""
+
+
+def explain_failure(error: Exception) -> SetupError:
+    """Return the reason for an error, such as one of `FAILURES`."""
+    return error if isinstance(error, SetupError) else SetupError(f"cannot set up the sandbox: {error}")
+
+
 def exit_with_reason(status_fd: int, error: SetupError, code: int = SETUP_FAILED) -> NoReturn:
     """Write the message and hint of ``error`` to ``status_fd`` and end this process with ``code``."""
     separator = "\n  hint: " if error.hint else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import guest_files, syscalls
+from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
-from pumice.runtime.sandbox.guest_machine import copy_input, wait_for_machine
+from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.limits import enter_cgroups, prepare_limits, set_limits
@@ -18,12 +18,13 @@ from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, kill_descendants, wait_and_forward
-from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID
+from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 from pumice.runtime.sandbox.user_namespace import enter_namespaces, enter_user_namespace
 from pumice.runtime.sandbox.writable_root import mount_memory, mount_writable_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
     from pumice.runtime.sandbox.options import Options
@@ -32,10 +33,37 @@ if TYPE_CHECKING:
 
 def run_host_program(options: Options) -> int:
     """Set up the writable root, run the program on it, and return its exit code."""
+    program = start_host_program(options)
+    close_inherited(options)
+    return program.wait()
+
+
+class HostProgram:
+    """A program of the host that was started: its process, or one of ours that is its parent."""
+
+    def __init__(self, process: int, streams: Streams, options: Options) -> None:
+        self.process = process
+        self._streams = streams
+        self._options = options
+
+    def wait(self) -> int:
+        """Wait for the end, forward signals, and return the exit code."""
+        if _needs_parent(self._options):
+            return self._streams.wait_for(self.process)
+        receiver = _Receiver(self.process, self._options)
+        return self._streams.wait_for(self.process, receiver.find, receiver.find_first_process)
+
+
+def start_host_program(options: Options, environment: Mapping[str, str] | None = None) -> HostProgram:
+    """Start a program of the host as process 1 of a new namespace, or as a child of that.
+
+    It gets ``environment``, or that of this process. Raises `errors.FAILURES`; errors of the new process are
+    written to ``options.status_fd``.
+    """
     _prepare_parts(options)
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
     if options.guest_outputs:
-        import _socket  # noqa: F401 - while its file can be read
+        from pumice.runtime.sandbox.guest_machine import copy_input
 
         copy_input()
     streams = prepare_streams(options)
@@ -44,23 +72,35 @@ def run_host_program(options: Options) -> int:
     lifeline = Lifeline()
     child = os.fork()
     if child == 0:
-        if options.shifted:
-            become_root()
-        lifeline.end_with_parent()
-        if options.pod >= 0 and not options.pod_pids:
-            from pumice.runtime.sandbox.pod import run_as_first_process
+        try:
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
+            os._exit(_run_first_process(options, streams, lifeline))
+        except Exception as error:  # noqa: BLE001 - nothing may return into the code of the caller
+            exit_with_reason(options.status_fd, explain_failure(error))
+        finally:
+            os._exit(SETUP_FAILED)
+    return HostProgram(child, streams, options)
 
-            os._exit(run_as_first_process(options, lambda: _run(options, streams)))
-        os._exit(_run(options, streams))
-    close_inherited(options)
-    if _needs_parent(options):
-        return streams.wait_for(child)
-    receiver = _Receiver(child, options)
-    return streams.wait_for(child, receiver.find, receiver.find_first_process)
+
+def _run_first_process(options: Options, streams: Streams, lifeline: Lifeline) -> int:
+    if options.shifted:
+        become_root()
+    lifeline.end_with_parent()
+    if options.pod >= 0 and not options.pod_pids:
+        from pumice.runtime.sandbox.pod import run_as_first_process
+
+        return run_as_first_process(options, lambda: _run(options, streams))
+    return _run(options, streams)
 
 
 def _prepare_parts(options: Options) -> None:
     """Read the event handlers, and import what is needed later while this process can read its files."""
+    if options.guest_outputs or options.guest_share:
+        import _socket  # noqa: F401 - see above
+
+        from pumice.runtime.sandbox import guest_files, guest_machine  # noqa: F401 - see above
     if options.listen:
         from pumice.runtime.sandbox import activation  # noqa: F401 - see above
     files = {"pre-start": options.pre_start_file, "post-stop": options.post_stop_file}
@@ -121,13 +161,16 @@ def _prepare_root(options: Options, streams: Streams) -> None:
     else:
         mount_memory(options)
     if options.guest_share:
+        from pumice.runtime.sandbox import guest_files
+
         guest_files.prepare_root(root, options)
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)
-    if options.hide:
-        syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for path in options.hidden:
+        syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY | flags, "size=0k")
+    syscalls.mount("proc", "/proc", "proc", flags)
     wait_for_network(options)
     if options.listen:
         from pumice.runtime.sandbox.activation import open_sockets
@@ -145,7 +188,7 @@ def _run_inside(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, and return its exit code."""
     if options.pod_pids:
         syscalls.become_subreaper()
-    server = guest_files.start_server(options) if options.guest_share else 0
+    server = _start_file_server(options)
     program = os.fork()
     if program == 0:
         _execute(options, streams)
@@ -154,6 +197,8 @@ def _run_inside(options: Options, streams: Streams) -> int:
         os.close(descriptor)
     map_child(options)
     if options.guest_outputs:
+        from pumice.runtime.sandbox.guest_machine import wait_for_machine
+
         return wait_for_machine(program, options, server)
     receiver = _Receiver(program, options)
     is_first_process = options.signal_child and not options.pod_pids
@@ -161,6 +206,15 @@ def _run_inside(options: Options, streams: Streams) -> int:
     if options.pod_pids:
         kill_descendants()
     return code
+
+
+def _start_file_server(options: Options) -> int:
+    """Start what shares files with a virtual machine; return its process id, 0 if there is none."""
+    if not options.guest_share:
+        return 0
+    from pumice.runtime.sandbox.guest_files import start_server
+
+    return start_server(options)
 
 
 def _execute(options: Options, streams: Streams) -> NoReturn:

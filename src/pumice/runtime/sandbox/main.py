@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.errors import SetupError, exit_with_reason
+from pumice.runtime.sandbox.errors import FAILURES, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.options import Options, parse_options
 from pumice.runtime.sandbox.signals import block_signals
 
@@ -21,10 +21,8 @@ def main(arguments: Sequence[str]) -> int:
             syscalls.end_with_parent()
         block_signals()
         return _run(options)
-    except SetupError as error:
-        exit_with_reason(options.status_fd, error)
-    except (OSError, ValueError, OverflowError) as error:
-        exit_with_reason(options.status_fd, SetupError(f"cannot set up the sandbox: {error}"))
+    except FAILURES as error:
+        exit_with_reason(options.status_fd, explain_failure(error))
 
 
 def _run(options: Options) -> int:

@@ -5,8 +5,8 @@ They raise OSError with the path or the call that failed.
 
 from __future__ import annotations
 
+import _struct as struct  # struct itself only imports it, which takes as long as two modules
 import os
-import struct
 
 from pumice.runtime.sandbox.libc import CLibrary, FilterProgram, ULong, byref, get_errno
 from pumice.runtime.sandbox.signals import signal

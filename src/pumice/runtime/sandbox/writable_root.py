@@ -111,7 +111,7 @@ def _restore_owners(root: NewRoot, records: str) -> None:
         for record in file.read().split("\0")[:-1]:
             uid, gid, mode, path = record.split(" ", 3)
             parent = root.open("/" + os.path.dirname(path))
-            name = os.path.basename(path)
+            name = os.path.basename(path) or "."  # the root itself
             os.chown(name, int(uid), int(gid), dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                 os.chmod(name, int(mode, 8), dir_fd=parent)

@@ -63,9 +63,9 @@ class DraftedPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 def draft_packages(closure: Closure, names: Sequence[str]) -> list[DraftedPackage]:
     """Return the definitions of packages, and of those they require that the release lacks, by name."""
-    known = _known_paths(closure)
-    owners = list_owners(known)
-    neighbors = _Neighbors(known)
+    paths = _known_paths(closure)
+    owners = list_owners(paths)
+    neighbors = _Neighbors(paths)
     index = SliceIndex(closure.release, closure.paths, closure.read, frozenset(names), owners)
     finder = UseFinder(closure.providers, closure.graph, closure.essential, index)
     required: dict[str, dict[str, list[Requirement]]] = {}
@@ -76,7 +76,9 @@ def draft_packages(closure: Closure, names: Sequence[str]) -> list[DraftedPackag
         if name in required:
             continue
         required[name], notes[name] = finder.find_required(closure.read(name), index.groups(name))
-        others = {item.name.partition("_")[0] for found in required[name].values() for item in found}
+        others = {
+            item.name.partition("_")[0] for requirements in required[name].values() for item in requirements
+        }
         pending += sorted((other for other in others if index.is_drafted(other)), reverse=True)
     fixed = {
         item.full_name: [essential.name for essential in item.essential]
@@ -85,8 +87,8 @@ def draft_packages(closure: Closure, names: Sequence[str]) -> list[DraftedPackag
     }
     for full_name, item in break_cycles(required, fixed):
         package, _, slice_name = full_name.partition("_")
-        thing = item.thing or item.name
-        notes[package].append(f"{slice_name} does not require {item.name} ({thing}), which requires it")
+        use = item.thing or item.name
+        notes[package].append(f"{slice_name} does not require {item.name} ({use}), which requires it")
     return [
         _draft_package(
             closure,
@@ -103,9 +105,9 @@ def draft_packages(closure: Closure, names: Sequence[str]) -> list[DraftedPackag
 class _Neighbors:
     """The files of all packages by their directory."""
 
-    def __init__(self, known: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, paths_by_package: Mapping[str, Sequence[str]]) -> None:
         self._files: dict[str, list[tuple[str, str]]] = {}
-        for package, paths in known.items():
+        for package, paths in paths_by_package.items():
             for path in paths:
                 self._files.setdefault(posixpath.dirname(path), []).append((package, path))
 
@@ -122,11 +124,11 @@ class _Neighbors:
 
 def _known_paths(closure: Closure) -> dict[str, list[str]]:
     """Return the files of all packages of the closure, and the paths of those that the release defines."""
-    known = {name: [*paths.values(), *closure.directories[name]] for name, paths in closure.paths.items()}
+    all_paths = {name: [*paths.values(), *closure.directories[name]] for name, paths in closure.paths.items()}
     for name, definition in closure.release.packages.items():
         paths = [rule.path for item in definition.slices.values() for rule in item.contents]
-        known.setdefault(name, []).extend(paths)
-    return known
+        all_paths.setdefault(name, []).extend(paths)
+    return all_paths
 
 
 def _draft_package(

@@ -91,7 +91,9 @@ class UseFinder:
                 _add(required[name], Requirement(f"{package.name}_{part}", FIRM))
         for top, requirement in self._unseen_dependencies(package.name, groups, used):
             _add(required.setdefault(top, {}), requirement)
-        return {name: sorted(found.values(), key=_by_name) for name, found in required.items()}, sorted(notes)
+        return {
+            name: sorted(requirements.values(), key=_by_name) for name, requirements in required.items()
+        }, sorted(notes)
 
     def _missing_libraries(self, package: str, file: DraftFile) -> Iterator[str]:
         """Yield a note for each library that no package of the closure has."""
@@ -210,8 +212,8 @@ def break_cycles(
     while True:
         successors: dict[str, list[str]] = dict(fixed)
         for package, slices in required.items():
-            for name, found in slices.items():
-                successors[f"{package}_{name}"] = [item.name for item in found]
+            for name, requirements in slices.items():
+                successors[f"{package}_{name}"] = [item.name for item in requirements]
         cycles = find_cycles(successors)
         if not cycles:
             return removed
@@ -230,17 +232,17 @@ def _weakest(
     edges = [
         (item.strength, f"{package}_{name}", item.name, (package, name, item))
         for package, slices in required.items()
-        for name, found in slices.items()
-        for item in found
+        for name, requirements in slices.items()
+        for item in requirements
         if f"{package}_{name}" in members and item.name in members
     ]
     return min(edges)[3] if edges else None
 
 
-def _add(required: dict[str, Requirement], found: Requirement) -> None:
-    old = required.get(found.name)
-    if old is None or old.strength < found.strength:
-        required[found.name] = found
+def _add(required: dict[str, Requirement], requirement: Requirement) -> None:
+    old = required.get(requirement.name)
+    if old is None or old.strength < requirement.strength:
+        required[requirement.name] = requirement
 
 
 def _by_name(item: Requirement) -> str:

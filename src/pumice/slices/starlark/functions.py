@@ -72,8 +72,8 @@ class _Builtins:
         items = self.copy(value)
         keys = items if key is None else [self._call(key, [item]) for item in items]
 
-        def compare(one: int, other: int) -> int:
-            return operators.compare(keys[one], keys[other], self._budget)
+        def compare(left: int, right: int) -> int:
+            return operators.compare(keys[left], keys[right], self._budget)
 
         numbers = sorted(range(len(items)), key=cmp_to_key(compare), reverse=operators.is_true(reverse))
         return [items[number] for number in numbers]

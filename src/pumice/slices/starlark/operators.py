@@ -236,7 +236,7 @@ def _format_percent(template: str, values: tuple[Any, ...], budget: Budget) -> s
     return "".join(result)
 
 
-def _shift(left: int, right: int, budget: Budget) -> int:  # noqa: ARG001 - the signature of all operators
+def _shift(left: int, right: int, _: Budget) -> int:
     if not 0 <= right <= 512:
         raise ScriptError("the shift is out of range")
     return check_integer(left << right)
@@ -250,7 +250,7 @@ def _union(left: Any, right: Any, budget: Budget) -> Any:
 
 
 def _of_integers(symbol: str, compute: Callable[[int, int], int]) -> Callable[[Any, Any, Budget], Any]:
-    def operate(left: Any, right: Any, budget: Budget) -> Any:  # noqa: ARG001 - the signature of all operators
+    def operate(left: Any, right: Any, _: Budget) -> Any:
         if not _are_integers(left, right):
             raise _type_error(symbol, left, right)
         return check_integer(compute(left, right))

@@ -15,7 +15,7 @@ FOLDER = Path(sandbox.__file__).parent
 PROGRAM = FOLDER / "__main__.py"
 STANDARD_MODULES = {
     *("__future__", "collections.abc", "typing", "types", "_signal", "signal", "_ctypes", "errno", "os"),
-    *("stat", "struct", "sys", "fcntl", "select", "termios", "resource", "socket", "_socket"),
+    *("stat", "struct", "_struct", "sys", "fcntl", "select", "termios", "resource", "socket", "_socket"),
 }
 
 

@@ -14,6 +14,8 @@ from pumice.runtime.sandbox.descriptors import write_all
 
 NAME, PREVIOUS = "log", "log.1"
 _MAX_LINE = 1 << 16
+_MAX_LINES = 1 << 16
+"""Bytes of lines that get their heads at once; if they are empty, the result has forty times as many."""
 
 
 class LogWriter:
@@ -32,26 +34,28 @@ class LogWriter:
 
     def add(self, stream: str, data: bytes) -> None:
         """Add output of ``stream``; what follows the last line feed waits for the rest of its line."""
-        pending = self._pending[stream]
-        head = self._head(stream, "F")
-        if len(data) > _MAX_LINE and data.count(b"\n") * len(head) > len(data):
-            # So many heads take more memory than the output.
-            for start in range(0, len(data), _MAX_LINE):
-                self.add(stream, data[start : start + _MAX_LINE])
-            return
         end = data.rfind(b"\n") + 1
-        if end:
-            lines = data.replace(b"\n", b"\n" + head)
-            # What follows the last line feed, after a head of its own, is cut off without a copy.
-            size = len(lines) - (len(data) - end) - len(head)
-            self._write(head, pending, memoryview(lines)[:size])
-            pending = data[end:]
-        else:
-            pending += data
+        for start in range(0, end, _MAX_LINES):
+            self._add_lines(stream, data[start : min(start + _MAX_LINES, end)])
+        pending = self._pending[stream] + data[end:]
         if len(pending) >= _MAX_LINE:
             self._write(self._head(stream, "P"), pending, b"\n")
             pending = b""
         self._pending[stream] = pending
+
+    def _add_lines(self, stream: str, data: bytes) -> None:
+        """Write lines; the last one can be incomplete."""
+        pending = self._pending[stream]
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._pending[stream] = pending + data
+            return
+        head = self._head(stream, "F")
+        lines = data.replace(b"\n", b"\n" + head)
+        # What follows the last line feed, after a head of its own, is cut off without a copy.
+        size = len(lines) - (len(data) - end) - len(head)
+        self._write(head, pending, memoryview(lines)[:size])
+        self._pending[stream] = data[end:]
 
     def close(self) -> None:
         """Write what has no line feed, and close the file."""

@@ -71,7 +71,7 @@ def main() -> None:
         )
     except PumiceError:
         sys.exit(1)
-    sys.stdout.write(maker)
+    os.write(1, maker.encode())
 
 
 def _read(size: int) -> bytes:

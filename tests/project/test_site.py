@@ -54,6 +54,15 @@ def test_a_page_becomes_a_page_of_the_site(name: str, text: str, expected: str) 
     assert site_pages.site_text(name, text) == expected
 
 
+def test_help_is_there_for_wide_and_for_narrow_screens() -> None:
+    page = (ROOT / "docs" / "reference" / "version.md").read_text()
+    text = site_pages.site_text("docs/reference/version.md", page)
+    wide, narrow = re.findall(r"^```\{\.text \.(?:wide|narrow)\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert wide in page
+    assert wide.split() == narrow.split()
+    assert max(map(len, narrow.splitlines())) <= 42 < max(map(len, wide.splitlines()))
+
+
 def test_the_navigation_has_each_page_once() -> None:
     texts = site_pages.read_pages(ROOT)
     pages = re.findall(r"[\w./-]+\.md", json.dumps(site_pages.navigation(texts)))

@@ -54,9 +54,38 @@ def test_unusual_archives_are_read(data: bytes) -> None:
     assert reader.manifest == aci.manifest()
 
 
+def with_type(entry: Entry, flag: bytes) -> bytes:
+    """Return the header of an entry with another type."""
+    block = bytearray(tar.encode_header(entry))
+    block[156:157] = flag
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "not an App Container image"),
     "no tar": (b"hello" * 200, "not an App Container image"),
+    "a sparse file": (archive(manifest_file(), ROOT, end=with_type(file("rootfs/a")[0], b"S")), "sparse"),
+    "an unknown type": (archive(manifest_file(), ROOT, end=with_type(file("rootfs/a")[0], b"V")), "unknown"),
+    "a wrong checksum": (archive(manifest_file(), ROOT, end=b"x" * 512), "checksum"),
+    "a device as manifest": (archive(Entry("manifest", "char", 0o644), ROOT), "manifest is a char"),
+    "a directory as manifest": (archive(Entry("manifest", "dir", 0o755), ROOT), "manifest is a dir"),
+    "the manifest by another name": (archive(manifest_file(), file("./manifest"), ROOT), "twice"),
+    "an absolute path": (archive(manifest_file(), ROOT, file("/etc/passwd")), "outside of rootfs/"),
+    "a NUL in a path": (archive(manifest_file(), ROOT, file("rootfs/\xe9\0b")), "contains a NUL"),
+    "a NUL in a link": (
+        archive(manifest_file(), ROOT, Entry("rootfs/a", "symlink", 0o777, link="\xe9\0b")),
+        "without a target",
+    ),
+    "a hard link to itself": (
+        archive(manifest_file(), ROOT, Entry("rootfs/a", "hardlink", 0o644, link="rootfs/a")),
+        "not a file before it",
+    ),
+    "a long link": (
+        archive(manifest_file(), ROOT, Entry("rootfs/a", "symlink", 0o777, link="a" * 5000)),
+        "too long",
+    ),
     "no tar inside": (gzip.compress(b"hello" * 200), "checksum"),
     "only an end": (gzip.compress(tar.END_OF_ARCHIVE), "has no manifest"),
     "no manifest": (archive(ROOT), "has no manifest"),
@@ -147,6 +176,14 @@ def test_data_that_expands_without_end_is_refused(monkeypatch: pytest.MonkeyPatc
     data = compressor.compress(start) + compressor.compress(bytes(64 << 20)) + compressor.flush()
     with pytest.raises(FormatError, match="more than the allowed size"):
         read(data)
+
+
+@pytest.mark.parametrize("limit", ["_MAX_ENTRIES", "_MAX_NAMES"])
+def test_archives_with_too_many_names_are_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"pumice.appc.aci_archive.{limit}", 500)
+    files = [file(f"rootfs/{number}", xattrs={"user.a": b"x"}) for number in range(501)]
+    with pytest.raises(FormatError, match="too many files, or too long names"):
+        read(archive(manifest_file(), ROOT, *files))
 
 
 def test_the_manifest_is_read_without_the_rest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -140,6 +141,29 @@ def test_a_full_pod_manifest_is_read_and_written_without_loss() -> None:
     assert is_pod_manifest(json.dumps(POD).encode())
     assert not is_pod_manifest(json.dumps(IMAGE).encode())
     assert not is_pod_manifest(b"{")
+
+
+VALID_PODS = [
+    ("apps.0.app", DELETE),
+    ("apps.0.readOnlyRootFS", DELETE),
+    ("apps.0.mounts", []),
+    ("apps.0.image.name", DELETE),
+    ("volumes.0.recursive", DELETE),
+    ("volumes.0", {"name": "worklib", "kind": "empty", "readOnly": True}),
+    ("volumes.1.mode", "1777"),
+    ("volumes.1.uid", DELETE),
+    ("isolators", [{"name": "os/unix/sysctl", "value": {"net.core.somaxconn": "10"}}]),
+    ("isolators", [{"name": "resource/network-bandwidth", "value": {"default": True, "limit": "1M"}}]),
+    ("ports.0.hostIP", "2001:db8::1"),
+    ("ports.1.podPort.socketActivated", True),
+    ("annotations", []),
+    ("apps", []),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), VALID_PODS)
+def test_valid_pod_manifests_are_accepted_without_a_warning(path: str, value: object) -> None:
+    read_pod_manifest(changed(POD, path, value), strict=True)
 
 
 VALID = [
@@ -359,7 +383,92 @@ def test_isolators_that_contradict_each_other_are_refused(names: tuple[str, str]
         read_image_manifest(changed(IMAGE, "app.isolators", both))
 
 
+KNOWN_ISOLATORS = sorted({name for name, _, _ in VALID_ISOLATORS} | {isolators.SYSCTL})
+
+
+@pytest.mark.parametrize("name", KNOWN_ISOLATORS)
+@pytest.mark.parametrize("isolator", [{}, {"value": None}, {"value": []}, {"value": 1.5}], ids=str)
+def test_an_isolator_needs_a_value_of_its_type(name: str, isolator: dict[str, object]) -> None:
+    for document, path, read in (
+        (IMAGE, "app.isolators", read_image_manifest),
+        (POD, "isolators", read_pod_manifest),
+    ):
+        with pytest.raises(FormatError):
+            read(changed(document, path, [{"name": name, **isolator}]))
+
+
+def test_an_unknown_isolator_is_kept_with_a_warning() -> None:
+    unknown = {"name": "example.com/unknown", "value": {"a": [1]}}
+    manifest, warnings = read_image_manifest(changed(IMAGE, "app.isolators", [unknown]))
+    assert manifest.app is not None
+    assert manifest.app.isolators == (Isolator("example.com/unknown", {"a": [1]}),)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {"a": None}, {"a": "x\0"}, "net.core.somaxconn=1"], ids=str)
+def test_invalid_sysctls_of_a_pod_are_refused(value: object) -> None:
+    with pytest.raises(FormatError):
+        read_pod_manifest(changed(POD, "isolators", [{"name": isolators.SYSCTL, "value": value}]))
+
+
+def members(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and the value of everything in a document."""
+    if path:
+        yield path, value
+    children: Any = {}
+    if isinstance(value, dict | list):
+        children = value if isinstance(value, dict) else dict(enumerate(value))
+    for key, child in children.items():
+        yield from members(child, f"{path}.{key}".lstrip("."))
+
+
+OTHER_TYPES: dict[type, tuple[object, ...]] = {
+    str: (1, True, [], {}),
+    bool: ("true", 1, [], {}),
+    int: ("1", True, 1.5, [], {}, 1 << 70),
+    list: ("a", {"a": 1}, 1, [None], [[]]),
+    dict: ("a", [], 1, True),
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ("image" if document is IMAGE else "pod", path)
+        for document in (IMAGE, POD)
+        for path, _ in members(document)
+        if "isolators.0.value" not in f"{path}." and "isolators.1.value" not in f"{path}."
+    ],
+)
+def test_every_member_has_values_of_one_type(document: str, path: str) -> None:
+    whole, read = (IMAGE, read_image_manifest) if document == "image" else (POD, read_pod_manifest)
+    own = dict(members(whole))[path]
+    for value in OTHER_TYPES[type(own)]:
+        with pytest.raises(FormatError):
+            read(changed(whole, path, value))
+
+
 INVALID_PODS = [
+    ("acVersion", "0.0.0"),
+    ("acVersion", DELETE),
+    ("apps.0.name", DELETE),
+    ("apps.0.image.name", "A"),
+    ("apps.0.image.labels", [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]),
+    ("apps.0.annotations", [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]),
+    ("apps.0.mounts.0.volume", DELETE),
+    ("apps.0.mounts.0.path", DELETE),
+    ("apps.0.mounts.0.path", "/a/../b"),
+    ("annotations.0.name", "Ip"),
+    ("isolators.0.name", "Resource"),
+    ("volumes.0.name", "a_b"),
+    ("volumes.0.source", "/a/../b"),
+    ("volumes.0.uid", 1),
+    ("volumes.1.recursive", True),
+    ("volumes.1.gid", 1 << 32),
+    ("ports.0.hostPort", 65536),
+    ("ports.0.hostIP", "192.0.2.256"),
+    ("ports.0.hostIP", "192.0.2.1:80"),
+    ("ports.1.podPort", {"name": "a", "protocol": "tcp", "port": 65535, "count": 2}),
     ("acKind", "ImageManifest"),
     ("apps", {}),
     ("apps.0.name", "A"),

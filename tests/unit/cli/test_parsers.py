@@ -48,6 +48,11 @@ def test_help_fits_80_columns_and_breaks_no_word(command: str) -> None:
     assert set(help_format.format_help(PARSERS[command], 40).split()) == set(text.split())
 
 
+def test_a_narrow_terminal_has_the_help_of_an_option_below_its_name() -> None:
+    lines = help_format.format_help(PARSERS["build"], 46).splitlines()
+    assert lines[lines.index("  --report FILE") + 1] == "      write a report of the build, as JSON"
+
+
 @pytest.mark.parametrize("command", PARSERS)
 def test_long_lists_of_options_are_in_groups(command: str) -> None:
     groups = PARSERS[command]._action_groups

@@ -34,7 +34,7 @@ def map_child(options: Options) -> None:
     child = _read_child(options.map_info)
     if child:
         for kind, extents in options.maps.items():
-            ids = [extent.split() for extent in extents]
+            ids = [extent.split() for extent in extents or _read_own_map(kind)]
             text = "\n".join(f"{inside} {inside} {count}" for inside, _, count in ids)
             try:
                 write_map(f"/proc/{child}/{kind}_map", text)
@@ -43,6 +43,12 @@ def map_child(options: Options) -> None:
         os.write(options.map_ready, b"11")  # for --userns-block-fd and for --block-fd
     os.close(options.map_ready)
     os.close(options.map_info)
+
+
+def _read_own_map(kind: str) -> list[str]:
+    """Return the ids of this process's namespace (user_namespaces(7))."""
+    with open(f"/proc/self/{kind}_map") as file:
+        return file.read().splitlines()
 
 
 def _read_child(info: int) -> int:

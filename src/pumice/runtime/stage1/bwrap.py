@@ -42,7 +42,7 @@ class Bwrap:
         external.check_program(container)
         maps = id_maps.choose_maps(container)
         paths = external.host_paths(container, maps)
-        is_mapped = bool(maps.users) and id_maps.can_set_owners(maps)
+        is_mapped = (bool(maps.users) and id_maps.can_set_owners(maps)) or _is_root_with_own_ids(container)
         # In a namespace of other processes, the sandbox itself reaps orphans.
         init = ("--init",) if container.init and not container.pod_pids else ()
         # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
@@ -63,6 +63,12 @@ class Bwrap:
             settings=external.join_arguments([*_options(container, paths)]),
             inherited=external.find_inherited(container),
         )
+
+
+def _is_root_with_own_ids(container: Container) -> bool:
+    """Return whether the program is root of the host. With one id, it could not become another user."""
+    process = container.process
+    return not id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
 
 
 def _user_options(container: Container) -> Iterator[str]:

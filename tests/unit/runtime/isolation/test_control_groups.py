@@ -11,6 +11,8 @@ from pumice.runtime.isolation import control_groups
 from pumice.runtime.isolation.control_groups import Hierarchy
 from pumice.runtime.isolation.model import Limits
 from pumice.runtime.launch.control_groups import ControlGroup, create_groups, open_members
+from pumice.runtime.launch.model import Launch
+from pumice.runtime.launch.pod_groups import create_pod_groups
 
 CONTROLLERS = ("cpu", "memory", "pids")
 
@@ -95,6 +97,45 @@ def test_limits_are_written_in_the_form_of_version_2(tmp_path: Path, monkeypatch
         assert group.ran_out_of_memory()
         (directory / "memory.events").write_text("low 9\noom 0\noom_kill 0\n")
         assert not group.ran_out_of_memory()
+
+
+def test_limits_of_block_devices_and_pods_are_written_in_the_form_of_version_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeKernel(monkeypatch, controllers="cpu memory pids io")
+    root = tmp_path / "fs"
+    make_group(root, "cpu memory pids io")
+    make_group(root / "pumice", "cpu memory pids io")
+    hierarchy = Hierarchy(2, frozenset({*CONTROLLERS, "io"}), root / "system.slice", root)
+    monkeypatch.setattr(control_groups, "find_hierarchies", lambda: [hierarchy])
+    monkeypatch.setattr(control_groups, "list_block_devices", lambda: ["8:0", "254:0"])
+    limits = Limits(pids=0, block_bandwidth=1000)
+    pod_limits = Limits(pids=0, memory=1 << 20, cpus=500, block_operations=7)
+    (plan,) = control_groups.plan_groups(limits, pod_limits)
+    assert plan.settings == (("io.max", "8:0 rbps=1000 wbps=1000"), ("io.max", "254:0 rbps=1000 wbps=1000"))
+    assert dict(plan.pod_settings) == {
+        "io.max": "254:0 riops=7 wiops=7",
+        "memory.max": str(1 << 20),
+        "memory.swap.max": "0",
+        "cpu.max": "50000 100000",
+    }
+    assert control_groups.limits_buffered_writes()
+    launch = Launch("sandbox", (), ("true",), groups=(plan,), needs_groups=True)
+    group, directories = create_pod_groups({"a": launch, "b": launch})
+    with closing(group):
+        pod = Path(group.directories[0])
+        assert {Path(paths[0]).parent for paths in directories.values()} == {pod}
+        assert (pod / "memory.max").read_text() == str(1 << 20)
+        assert (pod / "a" / "io.max").read_text() == "254:0 rbps=1000 wbps=1000"
+        assert not (pod / "a" / "memory.max").exists()
+
+
+def test_block_devices_without_a_medium_are_not_limited(tmp_path: Path) -> None:
+    for name, size in (("sda", "100"), ("loop0", "0"), ("sr0", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "size").write_text(size)
+        (tmp_path / name / "dev").write_text("8:0\n" if name == "sda" else "7:0\n")
+    assert control_groups.list_block_devices(tmp_path) == ["8:0"]
 
 
 def test_a_container_without_limits_has_no_groups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ TARGETS = {
     "trixie": {"hello-python": 13.0, "static": 0.8, "nginx": 7.0, "java": 82.0},
 }
 """The most that the compressed layers of an image may have, in MB; OpenSSL of trixie is larger."""
+_AARCH64 = 183
+"""The number by which ELF files say that they are for arm64 (elf.h: e_machine)."""
 IN_CI = {
     "bookworm": ("hello-python", "java", "network", "nginx", "php", "static"),
     "trixie": ("hello-python", "nginx", "python", "static", "web"),
@@ -91,6 +93,34 @@ def test_an_image_of_slices_works(name: str, suite: str, home: Path, tmp_path: P
     if name in TARGETS[suite]:
         must(home, "build", path, "-o", f"oci:{tmp_path / 'out'}", "--no-store")
         assert compressed_size(tmp_path / "out") / 1e6 <= TARGETS[suite][name]
+
+
+_OF_ONE_ARCHITECTURE = re.compile(r"/ld-linux-|/lib64$|/libmvec")
+"""The loaders, and the vector library, which glibc has for some architectures only."""
+_TRIPLET = re.compile(r"x86_64-linux-gnu|aarch64-linux-gnu|(?<=:)(?:amd64|arm64)(?=\.)")
+
+
+@pytest.mark.mirror
+@pytest.mark.sampled
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_same_slices_give_the_same_files_for_arm64(suite: str, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(RECIPES, tmp_path, dirs_exist_ok=True)
+    path, layout = tmp_path / "recipe.yaml", tmp_path / "out"
+    path.write_text(recipe_text("nginx", suite))
+    must(home, "build", path, "--arch", "amd64", "--arch", "arm64", "-o", f"oci:{layout}", "--no-store")
+    files = {}
+    for name in ("amd64", "arm64"):
+        options = ("--platform", f"linux/{name}", "--format", "{{.Path}}")
+        listed = must(home, "files", f"oci:{layout}", *options).splitlines()
+        files[name] = {_TRIPLET.sub("ARCH", line) for line in listed}
+    different = {line for line in files["amd64"] ^ files["arm64"] if not _OF_ONE_ARCHITECTURE.search(line)}
+    assert different == set()
+    root = tmp_path / "root"
+    options = ("--platform", "linux/arm64", "--only-image", "--insecure-options=image")
+    must(home, "copy", f"oci:{layout}", f"dir:{root}", *options)
+    for program in ("usr/sbin/nginx", "usr/lib/aarch64-linux-gnu/libc.so.6"):
+        assert int.from_bytes((root / program).read_bytes()[18:20], "little") == _AARCH64
+    must(home, "check", f"oci:{layout}", "--platform", "linux/arm64")
 
 
 def compressed_size(layout: Path) -> int:

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
+from pumice.discovery import stream_verification
+from pumice.formats import openpgpsig
 from pumice.store.home import Home
 from tests.support import images, websites
 from tests.support.publishers import NAME, Publisher, read_fingerprint, run
@@ -225,3 +227,26 @@ def test_an_image_with_such_a_version_is_not_stored(publisher: Publisher, tmp_pa
     assert "the image has the version '1 0'" in err
     with Home(tmp_path / "store") as home:
         assert (list(home.blobs.digests()), home.refs.names()) == ([], [])
+
+
+def test_a_signature_is_verified_while_the_image_is_downloaded(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish(publisher.write())
+    publisher.trust()
+    monkeypatch.setattr(stream_verification, "MIN_SIZE", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(openpgpsig, "verify_file", None)  # it is not verified afterwards
+        assert "signed by a trusted key" in publisher.fetch(f"{NAME}:1.0")[1]
+
+
+def test_an_image_with_the_signature_of_another_is_refused_then_too(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_verification, "MIN_SIZE", 1)
+    publisher.publish(publisher.write())
+    publisher.trust()
+    other = Path(publisher.write(motd=b"another text").removeprefix("aci:"))
+    (publisher.site.root / "aci/127.0.0.1/hello-1.0-linux-amd64.aci").write_bytes(other.read_bytes())
+    assert "is not what" in publisher.fetch(f"{NAME}:1.0", code=7)[1]
+    assert stored(tmp_path) == set()

@@ -10,7 +10,7 @@ import pytest
 from pumice.cli.main import main
 from tests.support.deb import Deb, Item, symlink
 from tests.support.objects import program
-from tests.support.slices import write_release
+from tests.support.slices import release_file, write_release
 from tests.support.world import BASE, World
 
 TOOL = Deb(
@@ -64,6 +64,21 @@ def test_a_good_release_has_no_problems(world: World, capsys: pytest.CaptureFixt
     assert check(world) == 0
     assert "no problems" in capsys.readouterr().out
     assert check(world, "libtool_libs") == 0
+
+
+def test_a_package_of_other_architectures_is_skipped_unless_it_is_required(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = "package: other\nslices: {data: {contents: {/x: }}}\n"
+    for essential, code in (("", 0), ("other_data: {arch: arm64}", 0), ("other_data: ", 6)):
+        needed = f"{{libtool_libs: , {essential}}}"
+        tool = f"package: tool\nslices: {{bins: {{contents: {{/usr/bin/tool: }}, essential: {needed}}}}}\n"
+        write_release(world.project / "release", {"tool": tool, "other": other}, release_file("v3"))
+        assert check(world) == code
+        error = capsys.readouterr().err
+        assert "the archives of the release do not have other" in error
+        assert ("for amd64, so they are not checked" in error) == (code == 0)
+        assert check(world, "tool_bins") == code
 
 
 def test_a_package_that_the_suite_does_not_have_is_named(

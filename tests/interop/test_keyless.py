@@ -11,9 +11,10 @@ from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier, policy
 
 from pumice.image.transports import layout
-from tests.support import certified, pushing, registry, signed_images
+from tests.support import certified, pushing, registry, signed_images, sigstore_services
 from tests.support.peers import need
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
+from tests.support.trust_world import TrustWorld
 
 
 @pytest.mark.parametrize("identity", [ADA, WORKFLOW])
@@ -40,9 +41,35 @@ def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, identity: str) 
         assert _cosign(tmp_path, *words, *other_identity).returncode != 0
 
 
-def _cosign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def test_cosign_accepts_what_build_and_attest_sign_without_a_key(tmp_path: Path) -> None:
+    world = TrustWorld(tmp_path)
+    (world.project / "review.json").write_text('{"reviewed": true}')
+    with sigstore_services.serve() as services, registry.debian(tmp_path) as host:
+        (world.project / "config.json").write_bytes(services.trust_config())
+        (world.project / "root.json").write_bytes(services.instance.trusted_root())
+        (world.project / "token").write_text(sigstore_services.identity_token())
+        token = ("--identity-token", "token", "--trust-config", "config.json")
+        image = f"{host}/team/hello:1.0"
+        world.must("build", "recipe.yaml", *token, "-o", f"docker://{image}")
+        review = ("--type", "https://example.com/review/v1")
+        world.must("attest", f"docker://{image}", *review, "--predicate", "review.json", *token)
+        who = (
+            "--certificate-identity",
+            ADA,
+            "--certificate-oidc-issuer",
+            ISSUER,
+            "--trusted-root",
+            "root.json",
+        )
+        verified = _cosign(world.project, *who, image)
+        assert verified.returncode == 0, verified.stderr
+        attested = _cosign(world.project, *who, *review, image, command="verify-attestation")
+        assert attested.returncode == 0, attested.stderr
+
+
+def _cosign(folder: Path, *arguments: str, command: str = "verify") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [need("cosign3"), "verify", *arguments],
+        [need("cosign3"), command, *arguments],
         env={**os.environ, "HOME": str(folder)},
         cwd=folder,
         capture_output=True,

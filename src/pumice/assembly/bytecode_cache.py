@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.layer_assembly import LayerContents
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.digest import Digest
 
 _INTERPRETER = ("python3", "libpython3")

@@ -28,7 +28,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     """The surroundings of a build, passed unchanged through all its steps.
 
     Only ``source_date_epoch`` may decide a byte of an image; what else decides one is in
-    `pumice.assembly.platform.PlatformInputs`.
+    `pumice.assembly.platform_model.PlatformInputs`.
     """
 
     home: Home

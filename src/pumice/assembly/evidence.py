@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.assembly.layer_assembly import LayerContents
-    from pumice.assembly.platform import PlatformImage, PlatformInputs
+    from pumice.assembly.platform_model import PlatformImage, PlatformInputs
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.omission.model import OmittedPackage

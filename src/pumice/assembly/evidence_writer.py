@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.assembly.evidence import EvidenceSources
-    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.platform_model import PlatformImage
     from pumice.digest import Digest
     from pumice.recipe.model import Origin
     from pumice.store.home import Home

@@ -21,7 +21,7 @@ from pumice.packing.tree import Node
 if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.layer_assembly import LayerContents
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.formats.tar import Entry
 
 

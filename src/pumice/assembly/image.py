@@ -9,7 +9,8 @@ import msgspec
 
 from pumice import files
 from pumice.assembly import evidence
-from pumice.assembly.platform import PlatformInputs, build_platform
+from pumice.assembly.platform import build_platform
+from pumice.assembly.platform_model import PlatformInputs
 from pumice.assembly.recipe_files import read_recipe_files
 from pumice.errors import ImageError, StoreError
 from pumice.recipe.lock import Ids, Lock, encode_lock
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.evidence import AttachedArtifacts
-    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.platform_model import PlatformImage
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor

@@ -13,7 +13,7 @@ from pumice.image.model import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.formats.oci import Platform
     from pumice.packing.compose import ComposedLayer
     from pumice.store.blobs import Blobs

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.merged_packages import MergedPackages
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.packing.compose import LayerEntry
     from pumice.packing.effects import AppliedEffects
     from pumice.packing.merge import MergedTree

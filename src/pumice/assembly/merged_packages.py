@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.omission import LeanPackages
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.merge import MergedTree
     from pumice.packing.recipe_entries import RecipeEntry

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.assembly.context import BuildContext
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.digest import Digest
     from pumice.omission.model import Use
     from pumice.packing.recipe_entries import RecipeEntry

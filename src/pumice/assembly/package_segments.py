@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.assembly.context import BuildContext
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.digest import Digest
     from pumice.packing.excluded_paths import Exclusions
     from pumice.packing.layer_plan import LayerGroup

@@ -13,14 +13,14 @@ from pumice.assembly.layer_assembly import LayerContents, assemble_layers
 from pumice.assembly.manifests import write_manifest
 from pumice.assembly.merged_packages import merge_packages, rework_segments
 from pumice.assembly.owners import read_text
-from pumice.assembly.platform import ExcludedFiles, GeneratedPaths, PlatformImage
+from pumice.assembly.platform_model import ExcludedFiles, GeneratedPaths, PlatformImage
 from pumice.formats import oci, platforms
 
 if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.image_tree import ImageTree
     from pumice.assembly.merged_packages import MergedPackages
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.omission.model import Decision
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.effects import AppliedEffects

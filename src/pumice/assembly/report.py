@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.assembly.image import BuiltImage
-    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.platform_model import PlatformImage
     from pumice.recipe.lock import Lock, LockedPackage
     from pumice.recipe.model import Recipe
 

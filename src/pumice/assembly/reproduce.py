@@ -12,7 +12,8 @@ import msgspec
 from pumice import digest
 from pumice.assembly.connection import ArchiveConnection
 from pumice.assembly.context import BuildContext, default_processors
-from pumice.assembly.platform import PlatformInputs, build_platform
+from pumice.assembly.platform import build_platform
+from pumice.assembly.platform_model import PlatformInputs
 from pumice.assembly.recipe_files import read_recipe_files
 from pumice.errors import FormatError, TrustError
 from pumice.image.model import Image

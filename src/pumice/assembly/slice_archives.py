@@ -72,12 +72,20 @@ def _find_archive(
     )
 
 
+class AbsentPackagesError(FetchError):
+    """The archives of a release do not have the packages ``names`` for an architecture."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"the archives of the release do not have {', '.join(sorted(names))}")
+        self.names = frozenset(names)
+
+
 def choose_packages(
     release: Release, names: Sequence[str], universe: Universe, archives: Mapping[str, str]
 ) -> dict[str, LockedPackage]:
     """Return the package for each name: from its own archive, or that with the highest priority that has it.
 
-    Within an archive the highest version counts. Raises FetchError with all packages that are missing.
+    Within an archive the highest version counts. Raises AbsentPackagesError with all that are missing.
     """
     chosen: dict[str, LockedPackage] = {}
     missing: list[str] = []
@@ -88,7 +96,7 @@ def choose_packages(
         else:
             chosen[name] = lock_package(record)
     if missing:
-        raise FetchError(f"the archives of the release do not have {', '.join(sorted(missing))}")
+        raise AbsentPackagesError(missing)
     return chosen
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.assembly.slice_archives import AbsentPackagesError
 from pumice.assembly.slice_packages import open_packages
 from pumice.errors import SliceError
 from pumice.formats.elf_program import read_program
@@ -17,7 +18,7 @@ from pumice.slices.selection import collect_packages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.assembly.slice_packages import CutSettings
+    from pumice.assembly.slice_packages import CutSettings, OpenedPackages
     from pumice.progress import Progress
     from pumice.slices.model import Release, Slice
     from pumice.store.home import Home
@@ -42,12 +43,27 @@ def check_against_packages(
     *,
     environ: Mapping[str, str],
     progress: Progress,
+    skips_absent: bool = False,
 ) -> int:
-    """Check slices, and return the number of packages; raises SliceError with all problems."""
-    names = [item.full_name for item in slices]
-    required = closure.select(release, names, settings.architecture)
-    packages = collect_packages(required)
-    opened = open_packages(release, packages, settings, home, environ=environ, progress=progress)
+    """Check slices, and return the number of packages; raises SliceError with all problems.
+
+    With ``skips_absent``, packages that the archives do not have for the architecture are skipped with a
+    warning, unless others require them.
+    """
+
+    def open_required() -> OpenedPackages:
+        required = closure.select(release, [item.full_name for item in slices], settings.architecture)
+        packages = collect_packages(required)
+        return open_packages(release, packages, settings, home, environ=environ, progress=progress)
+
+    try:
+        opened = open_required()
+    except AbsentPackagesError as error:
+        if not skips_absent:
+            raise
+        slices = [item for item in slices if item.package not in error.names]
+        opened = open_required()
+        progress.warn(f"{error.message} for {settings.architecture}, so they are not checked")
 
     def read_needed(package: str, source: str) -> tuple[str, ...]:
         data = opened.readers[package](source)
@@ -59,4 +75,4 @@ def check_against_packages(
     problems = check_packages(release, slices, opened.files, settings.architecture, read_needed)
     if problems:
         raise SliceError(sort_problems(problems))
-    return len(packages)
+    return len(opened.files)

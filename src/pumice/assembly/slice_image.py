@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.package_segments import CutPackages
-    from pumice.assembly.platform import PlatformInputs
+    from pumice.assembly.platform_model import PlatformInputs
     from pumice.assembly.slice_tree import CutTree
     from pumice.packing.segments import Segment
     from pumice.slices.model import Slice

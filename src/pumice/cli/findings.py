@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.platform_model import PlatformImage
     from pumice.checks.finding import Finding
     from pumice.errors import Problem
     from pumice.progress import Progress

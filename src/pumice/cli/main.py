@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
     "inspect": (
         "pumice.cli.inspect",
-        "Show the config, layers and packages of an image, or parts of a pod",
+        "Show the config, layers and packages of an image, or a pod",
         "Images",
     ),
     "files": ("pumice.cli.files", "List the files in an image with their packages and sizes", "Images"),

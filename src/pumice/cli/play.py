@@ -45,7 +45,15 @@ def parser() -> command_line.Parser:
         examples=("pumice play --detach compose.yaml", "pumice play --strict pod.yaml"),
     )
     parser.add_argument("file", metavar="FILE", help="file that describes the pod, - for standard input")
-    pods = parser.add_argument_group("pods")
+    _add_pod_options(parser.add_argument_group("pods"))
+    network_options.add_options(parser.add_argument_group("network"))
+    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    registries.options(parser)
+    return parser
+
+
+def _add_pod_options(pods: command_line.OptionGroup) -> None:
+    """Add the options that change what the file describes."""
     pods.add_argument(
         "-d", "--detach", action="store_true", help="run the pod in the background, and print its id"
     )
@@ -76,10 +84,6 @@ def parser() -> command_line.Parser:
         action="store_true",
         help="give the pod access to the metadata service (default: for App Container pod manifests)",
     )
-    network_options.add_options(parser.add_argument_group("network"))
-    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
-    registries.options(parser)
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from pumice.discovery.labels import ImageRequest, check_manifest, make_request
 from pumice.discovery.page_cache import Freshness
 from pumice.discovery.protocol import explain_absence
 from pumice.discovery.stream_conversion import StreamConversion
+from pumice.discovery.stream_verification import StreamVerification, make_task
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.formats import openpgpsig
 from pumice.image import aci_rendering
@@ -156,6 +157,7 @@ class _Fetcher:
         home = self._session.home
         self._stack.enter_context(home.lock(f"fetch-{lock_name(endpoint.url)}"))
         conversion = self._stack.enter_context(StreamConversion(home, endpoint.url))
+        verification = self._stack.enter_context(self._start_verification(conversion, signature, request))
         download = Download(
             *(web, endpoint.url, home, self._session.progress),
             limit=limit,
@@ -168,7 +170,7 @@ class _Fetcher:
         if signature is None and not self._trust.insecure:
             signature = self._fetch_signature(endpoint, request, web, is_last=True)
         path = self._place(download, signature)
-        read, layer = self._finish(conversion, path, request)
+        read, layer = self._finish(conversion, path, request, verification.finish())
         decision, signature = self._admit(read, signature, endpoint, request, web)
         return _VerifiedFile(
             read=read,
@@ -264,13 +266,27 @@ class _Fetcher:
         _write_signature(path, signature)
         return path
 
+    def _start_verification(
+        self, conversion: StreamConversion, signature: bytes | None, request: ImageRequest
+    ) -> StreamVerification:
+        trust = self._trust
+        task = None
+        if signature is not None and not trust.insecure:
+            trusted = issuers.list_certificates(str(request), trust.directories)
+            task = make_task(signature, trusted, trust.now)
+        return StreamVerification(conversion.file, task)
+
     def _finish(
-        self, conversion: StreamConversion, path: Path, request: ImageRequest
+        self,
+        conversion: StreamConversion,
+        path: Path,
+        request: ImageRequest,
+        signers: tuple[tuple[bytes, str], ...],
     ) -> tuple[ReadAci, UncommittedLayer]:
         """Return the image with its layer if it is the one that was asked for."""
         converted = conversion.finish(path)
         check_manifest(converted.validated.manifest, request, redact_url(conversion.url))
-        archive = Archive(path, archive_members.read_status(path))
+        archive = Archive(path, archive_members.read_status(path), signers=signers)
         return ReadAci(converted.validated, converted.layer, archive), converted.layer
 
     def _admit(

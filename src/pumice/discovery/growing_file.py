@@ -1,7 +1,8 @@
-"""A file that one thread writes while another reads it, so that a download is converted while it runs."""
+"""A file that one thread writes while others read it, so that a download is converted while it runs."""
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,12 @@ class StaleFileError(PumiceError):
 
 
 class GrowingFile:
-    """What is shared by the thread that writes a file and the one that reads it; a context manager."""
+    """What is shared by the thread that writes a file and the those that read it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._path = Path()
-        self._size = self._position = 0
+        self._size = 0
         self._is_complete = False
         self._is_stale = False
         self._reader_error: PumiceError | None = None
@@ -67,19 +68,21 @@ class GrowingFile:
         self._size = size
         self._changed.notify_all()
 
-    # The reading thread ---------------------------------------------------------------------------
+    # The reading threads --------------------------------------------------------------------------
 
-    def read(self, size: int, /) -> bytes:
-        """Return the next ``size`` bytes, fewer only at the end; waits until they are written.
+    def reader(self) -> GrowingReader:
+        """Return a reader from the beginning; there may be several, in different threads."""
+        return GrowingReader(self)
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Return the ``size`` bytes at a position, fewer only at the end; waits until they are written.
 
         Raises StaleFileError, StoreError.
         """
-        available = self.wait_for_size(self._position + size) - self._position
+        available = self.wait_for_size(position + size) - position
         assert self._file is not None  # noqa: S101 - it is opened before its size is announced
         with translate_os_errors(str(self._path)):
-            data = self._file.read(min(size, available))
-        self._position += len(data)
-        return data
+            return os.pread(self._file.fileno(), max(0, min(size, available)), position)
 
     def wait_for_size(self, size: int) -> int:
         """Return the size of the file once it is ``size`` or the file is complete; raises StaleFileError."""
@@ -101,6 +104,20 @@ class GrowingFile:
             return self._is_stale
 
     def close(self) -> None:
-        """Close the file; the reading thread has ended."""
+        """Close the file; the reading threads have ended."""
         if self._file is not None:
             self._file.close()
+
+
+class GrowingReader:
+    """Reads a growing file from its beginning."""
+
+    def __init__(self, file: GrowingFile) -> None:
+        self._file = file
+        self._position = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end; raises as `GrowingFile.read_at`."""
+        data = self._file.read_at(self._position, size)
+        self._position += len(data)
+        return data

@@ -62,6 +62,12 @@ def check_issuers(
     )
 
 
+def list_certificates(name: str, directories: Sequence[PolicyDirectory]) -> tuple[bytes, ...]:
+    """Return the OpenPGP certificates that are trusted for a name."""
+    keys = policy.read_name_policy(name, directories).keys
+    return tuple(dict.fromkeys(trusted_key.key.der for trusted_key in _openpgp_keys(keys)))
+
+
 def _openpgp_keys(trusted_keys: Sequence[TrustedKey]) -> list[TrustedKey]:
     return [trusted for trusted in trusted_keys if isinstance(trusted.key, openpgp.Certificate)]
 

@@ -96,6 +96,6 @@ class StreamConversion:
     def _convert(self, file: GrowingFile) -> ConvertedAci:
         writer = self._stack.enter_context(self._home.blobs.writer())
         validated, layer = aci_reader.convert_aci(
-            file, file.wait_for_size, lambda entries: write_layer(entries, writer)
+            file.reader(), file.wait_for_size, lambda entries: write_layer(entries, writer)
         )
         return ConvertedAci(validated, layer)

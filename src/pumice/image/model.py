@@ -40,12 +40,14 @@ class BlobSource(Protocol):
 class Archive(msgspec.Struct, frozen=True):
     """A file that contains an image, with its status before it was read.
 
-    ``signature`` is the file with its detached signatures, None for the default name.
+    ``signature`` is the file with its detached signatures, None for the default name. ``signers`` has the
+    signatures that were verified while the file was written: packets with the fingerprints of their keys.
     """
 
     path: Path
     status: tuple[int, ...]
     signature: Path | None = None
+    signers: tuple[tuple[bytes, str], ...] = ()
 
 
 class Image:

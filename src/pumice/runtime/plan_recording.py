@@ -128,6 +128,8 @@ def list_witnesses(command: RunCommand, run: RepeatableRun, store: str) -> Itera
         yield "link", source
     for group in run.launch.groups:
         yield "creatable", group.parent
+        if any(file.startswith(("io.", "blkio.")) for file, _ in group.settings):
+            yield "names", "/sys/block"  # each block device has limits of its own
     if run.launch.kind != SANDBOX:
         yield "stamp", run.launch.program[0]
         yield "masked", ""

@@ -218,7 +218,7 @@ def _verify(
     image: Image, home: Home, requirement: _Requirement, *, now: int, signatures_only: bool
 ) -> VerifiedImage:
     """Return the verified image; raises TrustError with a hint about the policy."""
-    from pumice.trust import image_names, image_verification
+    from pumice.trust import image_verification
     from pumice.trust.unsigned_images import UnsignedImageError
 
     expected = requirement.expected
@@ -235,14 +235,12 @@ def _verify(
     except TrustError as error:
         if isinstance(error, UnsignedImageError):
             raise
+        from pumice.trust import admission_hints
+
         hint = error.hint
         if requirement.is_policy and not requirement.keys:
-            add = f"pumice trust add --prefix {image_names.split_name(expected)[0] or 'PREFIX'} KEY"
-            hint = f"no key is trusted for {expected or 'it'}: {add}"
-            fingerprints = getattr(error, "fingerprints", ())
-            if fingerprints:
-                hint = f"{hint} --fingerprint {fingerprints[0]}, if its owner confirms the fingerprint"
-        hint = _registry_hint(hint, image, expected)
+            hint = admission_hints.suggest_key(expected, getattr(error, "fingerprints", ()))
+        hint = admission_hints.suggest_name(hint, image, expected)
         raise TrustError(error.message, where=error.where, hint=hint) from None
 
 
@@ -365,32 +363,3 @@ def _name_check(verified: VerifiedImage, expected: str) -> Check:
     if verified.name:
         return Check("name", True, f"signed as {verified.name}; no other name was requested")
     return Check("name", False, "neither the reference nor the image has a name")
-
-
-def _registry_hint(hint: str | None, image: Image, expected: str) -> str | None:
-    """Return the hint for an image that a registry has under a name that it is not signed as."""
-    from pumice.trust import image_names
-
-    if not expected or image.registry_name != expected:
-        return hint
-    declared_name = image_names.declared_name(image)
-    if declared_name:
-        hints = [hint] if hint and "--as" not in hint else []
-        return "; ".join([*hints, _name_hint(image, declared_name)])
-    return hint or "pull an image that is signed without a name by its digest: docker://HOST/REPO@sha256:…"
-
-
-def _name_hint(image: Image, declared_name: str) -> str:
-    """Return how to admit an image of a registry under the name that it declares."""
-    from pumice.trust import image_names
-
-    name, version = image_names.split_name(declared_name)
-    location, tag = image_names.split_name(image.registry_name)
-    name_prefix, slash, last = name.rpartition("/")
-    registry_prefix = location.removesuffix(f"/{last}")
-    if not slash or version != tag or registry_prefix == location:
-        return f"to accept it as {declared_name}, pass --as {declared_name}"
-    return (
-        f"to accept it as {declared_name}, pass --as {declared_name},"
-        f" or once: pumice trust mirror {registry_prefix} {name_prefix}"
-    )

@@ -135,13 +135,21 @@ def _check_signature(image: Image, archive: Archive, signature: Signature, ring:
     if signature.problem:
         return _make_claim(image, signature, problem=signature.problem)
     try:
-        with read_failures(archive.path):
-            maker = openpgpsig.verify_file(archive.path, signature, ring, now=now)
+        maker = _find_signer(archive, signature, ring)
+        if not maker:
+            with read_failures(archive.path):
+                maker = openpgpsig.verify_file(archive.path, signature, ring, now=now)
     except (TrustError, FormatError) as error:
         return _make_claim(image, signature, problem=error.message)
     if archive_members.read_status(archive.path) != archive.status:
         raise TrustError("the archive changed while its signatures were checked", where=str(archive.path))
     return _make_claim(image, signature, signer_fingerprints=(maker,))
+
+
+def _find_signer(archive: Archive, signature: Signature, ring: Keyring) -> str:
+    """Return the trusted key that made a signature which was verified before, "" if there is none."""
+    maker = dict(archive.signers).get(signature.data, "")
+    return maker if maker and ring.find_certificate(maker) is not None else ""
 
 
 def _make_claim(

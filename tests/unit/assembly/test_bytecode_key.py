@@ -9,7 +9,7 @@ import pytest
 
 from pumice.assembly import bytecode_cache
 from pumice.assembly.layer_assembly import LayerContents
-from pumice.assembly.platform import PlatformInputs
+from pumice.assembly.platform_model import PlatformInputs
 from pumice.assembly.recipe_files import read_recipe_files
 from pumice.formats.tar import Entry
 from pumice.packing.compose import LayerEntry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.assembly.platform import PlatformImage
+from pumice.assembly.platform_model import PlatformImage
 from pumice.assembly.report import SkippedActions, summarize_skipped_actions
 from pumice.formats.oci import Descriptor
 from pumice.recipe.lock import Ids

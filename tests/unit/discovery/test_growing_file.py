@@ -26,7 +26,8 @@ class Reader:
 
     def _read(self) -> None:
         try:
-            while chunk := self._file.read(self._size):
+            reader = self._file.reader()
+            while chunk := reader.read(self._size):
                 self.data += chunk
         except StaleFileError as error:
             self.error = error

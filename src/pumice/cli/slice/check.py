@@ -64,10 +64,13 @@ def run(options: argparse.Namespace) -> int:
         if options.suite:
             from pumice.assembly.slice_check import check_against_packages, with_suites
 
+            settings = releases.cut_settings(options)
+            cut = closure.select(release, options.slices, settings.architecture) if options.slices else slices
             check_against_packages(
-                *(with_suites(release, options.suite), slices, releases.cut_settings(options), home),
+                *(with_suites(release, options.suite), cut, settings, home),
                 environ=os.environ,
                 progress=progress,
+                skips_absent=not options.slices,
             )
     packages = len({item.package for item in slices})
     paths = sum(len(item.contents) for item in slices)

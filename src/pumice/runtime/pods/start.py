@@ -179,10 +179,7 @@ def start_pod(
     Raises PodError if the name is in use, and the errors of `run.execute`.
     """
     directory = home.directory("pods") / options.id
-    content = make_content(options, apps)
-    if registration is not None:
-        added = registration.files(content.pod.name)
-        content = msgspec.structs.replace(content, files={**content.files, **added})
+    content = _with_registration(make_content(options, apps), registration)
     descriptors = pod_store.create_pod(home, content)
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
@@ -198,11 +195,7 @@ def start_pod(
             )
             network = _choose_network(attachment, registration)
             _add_apps(supervision, apps, launches, directories, network)
-            if attachment is not None:
-                attachment.serve_in_background(supervision.reason_writer)
-            if registration is not None:
-                supervision.add_relay(registration.open_relay())
-                registration.start(supervision.reason_writer)
+            _start_services(supervision, attachment, registration)
             return supervision.run()
     except BaseException:
         pod_files.remove_directory(str(directory), str(trash))
@@ -210,6 +203,25 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _with_registration(content: PodContent, registration: Registration | None) -> PodContent:
+    """Return the content of a pod with the files of its registration with the metadata service."""
+    if registration is None:
+        return content
+    files = {**content.files, **registration.files(content.pod.name)}
+    return msgspec.structs.replace(content, files=files)
+
+
+def _start_services(
+    supervision: Supervision, attachment: Attachment | None, registration: Registration | None
+) -> None:
+    """Start what serves a pod beside its supervisor: its network, and its access to the metadata service."""
+    if attachment is not None:
+        attachment.serve_in_background(supervision.reason_writer)
+    if registration is not None:
+        supervision.add_relay(registration.open_relay())
+        registration.start(supervision.reason_writer)
 
 
 def _add_apps(

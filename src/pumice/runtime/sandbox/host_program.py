@@ -18,7 +18,7 @@ from pumice.runtime.sandbox.shifted_root import become_root, prepare_sources
 from pumice.runtime.sandbox.signals import release_signals
 from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, kill_descendants, wait_and_forward
-from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID
+from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 from pumice.runtime.sandbox.user_namespace import enter_namespaces, enter_user_namespace
 from pumice.runtime.sandbox.writable_root import mount_memory, mount_writable_root
 
@@ -167,9 +167,10 @@ def _prepare_root(options: Options, streams: Streams) -> None:
     if is_root and not options.shifted:
         freeze_devices()
         reopen_devices(streams.descriptors)
-    if options.hide:
-        syscalls.mount("tmpfs", options.hide, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for path in options.hidden:
+        syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY | flags, "size=0k")
+    syscalls.mount("proc", "/proc", "proc", flags)
     wait_for_network(options)
     if options.listen:
         from pumice.runtime.sandbox.activation import open_sockets

@@ -57,7 +57,6 @@ class Options:
     guest_share = ""
     guest_name = ""
     bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
-    hide = ""  # --hide DIR: an empty directory in its place, for --only-root's PROGRAM
     die_with_parent = False  # --die-with-parent
     # --pre-start-file FD --post-stop-file FD: the options of an event handler that is PROGRAM's engine, too
     pre_start_file = post_stop_file = -1
@@ -95,6 +94,7 @@ class Options:
         self.listen: list[tuple[str, str, str]] = []
         # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
         self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
+        self.hidden: list[str] = []  # --hide DIR …: empty for --only-root's PROGRAM
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.handlers: dict[str, Options] = {}  # set by the sandbox: the handlers of --only-root
         self.argv: list[str] = []
@@ -147,7 +147,6 @@ _TEXTS = (
     "owners",
     "oom_score",
     "record_owners",
-    "hide",
     "bundle",
     "guest_name",
     "guest_share",
@@ -205,6 +204,8 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             getattr(options, f"{name}s").append((remaining.pop(), remaining.pop()))
         case "unmask":
             options.unmasked.append(remaining.pop())
+        case "hide":
+            options.hidden.append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "pre_start" | "post_stop":

@@ -52,6 +52,7 @@ class Bwrap:
             *id_maps.map_options(maps),
             *("--mount-volumes", "--cwd", container.process.directory),
             *mount_options(container),
+            *(word for path in _hidden_paths(container) for word in ("--hide", path)),
             *(("--owners", container.owners) if container.owners and id_maps.can_set_owners(maps) else ()),
             *(_user_options(container) if is_mapped else ()),
         )
@@ -117,13 +118,28 @@ def _root_options(container: Container, root: str) -> Iterator[str]:
     unmasked = container.isolation.unmasked
     for path in masked_paths.select_paths(masked_paths.READ_ONLY_PATHS, unmasked):
         yield from ("--ro-bind-try", path, path)
-    # The paths that exist on this machine also exist in the new /proc.
-    masked = masked_paths.select_paths(masked_paths.list_masked_paths(), unmasked)
-    for path in filter(os.path.exists, masked):
+    hidden = _hidden_paths(container)
+    for path in _masked_paths(container):
+        if path in hidden:
+            continue
         if Path(path).is_dir():
             yield from ("--tmpfs", path, "--remount-ro", path)
         else:
             yield from ("--ro-bind", "/dev/null", path)
+
+
+def _masked_paths(container: Container) -> list[str]:
+    """Return the paths to mask; those that exist on this machine also exist in the new /proc."""
+    paths = masked_paths.select_paths(masked_paths.list_masked_paths(), container.isolation.unmasked)
+    return list(filter(os.path.exists, paths))
+
+
+def _hidden_paths(container: Container) -> list[str]:
+    """Return the masked directories of /sys: the sandbox hides them before bwrap, which binds all of it.
+
+    bwrap would read the list of all mounts for each of them.
+    """
+    return [path for path in _masked_paths(container) if path.startswith("/sys/") and Path(path).is_dir()]
 
 
 def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pumice.runtime.sandbox.descriptors import write_all
 
 NAME, PREVIOUS = "log", "log.1"
 _MAX_LINE = 1 << 16
-_MAX_LINES = 1 << 17
+_MAX_LINES = 1 << 16
 """Bytes of lines that get their heads at once; if they are empty, the result has forty times as many."""
 
 

@@ -71,7 +71,7 @@ def main() -> None:
         )
     except PumiceError:
         sys.exit(1)
-    os.write(1, maker.encode())
+    sys.stdout.write(maker)
 
 
 def _read(size: int) -> bytes:

@@ -52,12 +52,13 @@ def _read_own_map(kind: str) -> list[str]:
 
 
 def _read_child(info: int) -> int:
-    """Return the process that the program names in its JSON, 0 if the program ended."""
+    """Return the process that the program names in its JSON, 0 if the program ended.
+
+    All of the JSON is read: writing the rest to a closed pipe would end the program.
+    """
     text = ""
-    while len(text) < _MAX_INFO and (data := os.read(info, _MAX_INFO)):
+    while "}" not in text and len(text) < _MAX_INFO and (data := os.read(info, _MAX_INFO)):
         text += data.decode(errors="replace")
-        digits = text.partition(_CHILD)[2].strip()
-        number = digits.partition(",")[0].partition("}")[0].strip()
-        if number.isdigit() and number != digits:
-            return int(number)
-    return 0
+    digits = text.partition(_CHILD)[2].strip()
+    number = digits.partition(",")[0].partition("}")[0].strip()
+    return int(number) if number.isdigit() and number != digits else 0

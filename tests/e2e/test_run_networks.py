@@ -344,3 +344,48 @@ def test_published_ports_are_listed(person: Person) -> None:
     assert stats["network_received"] >= 0
     assert person.pumice("rm", "--force", "ports").returncode == 0
     wait_for_release(person)
+
+
+@pytest.mark.parametrize("stage1", ["builtin", "bwrap", "runc"])
+def test_a_repeated_run_has_a_network_of_its_own_by_its_plan(person: Person, stage1: str) -> None:
+    if stage1 != "builtin":
+        peers.need(stage1)
+    script = "grep -c eth0 /proc/net/dev; grep -c pumice /etc/hosts; cat /etc/resolv.conf | wc -l; exit 7"
+    results = []
+    for _ in range(2):
+        process = person.pumice(
+            *("run", "--stage1", stage1, "box:1", script), env={**PRIVATE, "PYTHONPROFILEIMPORTTIME": "1"}
+        )
+        results.append((process.returncode, process.stdout))
+        modules = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
+        messages = [line for line in process.stderr.splitlines() if not line.startswith("import time:")]
+    assert "pumice.runtime.quick.networks" in modules, messages
+    assert "pumice.runtime.run" not in modules
+    assert results[0] == results[1]
+    assert results[0][0] == 7, messages
+    while any((person.home / "store/networks/attachments").iterdir()):
+        pass
+
+
+def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machine) -> None:
+    traced = {**PRIVATE, "PYTHONPROFILEIMPORTTIME": "1"}
+    assert root.pumice("run", "web:1", "exit 3", env=PRIVATE).returncode == 3
+    process = root.pumice("run", "web:1", "exit 3", env=traced)
+    assert (process.returncode, "pumice.runtime.run\n" in process.stderr) == (3, False)
+    with running(root, "web:1"):
+        assert machine.fetch("http://127.0.0.1:80/") == "hello\n"
+        results = [
+            root.pumice("run", "web:1", "exit 3", env={**PRIVATE, "PUMICE_RUN_PLANS": switch})
+            for switch in ("0", "1")
+        ]
+    assert results[0].returncode == results[1].returncode == 11
+    assert results[0].stderr == results[1].stderr
+    wait_for_release(root)
+
+
+def test_another_port_than_that_of_the_image_is_reported_by_each_run(person: Person) -> None:
+    expected = "" if person.name == "root" else "published 80/tcp -> "
+    for _ in range(2):
+        process = person.pumice("run", "web:1", "exit 3", env=PRIVATE)
+        assert process.returncode == 3
+        assert expected in process.stderr

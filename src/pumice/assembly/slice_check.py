@@ -66,13 +66,17 @@ def check_against_packages(
         progress.warn(f"{error.message} for {settings.architecture}, so they are not checked")
 
     def read_needed(package: str, source: str) -> tuple[str, ...]:
-        data = opened.readers[package](source)
-        if not data.startswith(b"\x7fELF"):
-            return ()
-        program = read_program(lambda offset, size: data[offset : offset + size], len(data))
-        return program.needed if program else ()
+        return _list_needed(opened.readers[package](source))
 
     problems = check_packages(release, slices, opened.files, settings.architecture, read_needed)
     if problems:
         raise SliceError(sort_problems(problems))
     return len(opened.files)
+
+
+def _list_needed(data: bytes) -> tuple[str, ...]:
+    """Return the libraries that a file is linked with."""
+    if not data.startswith(b"\x7fELF"):
+        return ()
+    program = read_program(lambda offset, size: data[offset : offset + size], len(data))
+    return program.needed if program else ()

@@ -46,13 +46,17 @@ _READ_FILES = (
 
 
 class RepeatableRun(msgspec.Struct, frozen=True):
-    """A run: the image that was admitted, why, that of the platform, the container, and how it starts."""
+    """A run: the image that was admitted, why, that of the platform, the container, and how it starts.
+
+    ``network`` describes its private network if that can be made again, see `quick.networks.describe`.
+    """
 
     image: Image
     platform_image: Image
     decision: Decision
     container: Container
     launch: Launch
+    network: tuple[str, ...] = ()
 
 
 class PlanRecorder:
@@ -74,7 +78,7 @@ class PlanRecorder:
         is_repeatable = (
             run.image.blobs is home.blobs
             and _is_named(run.image, self._command.reference, home)
-            and run.container.network != "private"
+            and (run.container.network != "private" or run.network)
             and not run.launch.handlers
             and not run.container.listen  # another run may be given the sockets
             and NOTIFY_SOCKET not in run.container.process.environment
@@ -96,6 +100,7 @@ class PlanRecorder:
                 [(kind, subject, statement) for (kind, subject), statement in witnesses.items()],
                 (self._started, min([self._started + _DAY, *expiries])),
                 end,
+                run.network,
             )
             _save(plan, home)
 

@@ -82,10 +82,20 @@ def run_apps(apps: Sequence[PodApp], pod: PodOptions, *, home: Home, progress: P
         app = planned[0]
         launch = plan_launch(app.container, stage1.choose(pod.stage1))
         if recorder is not None:
-            run = RepeatableRun(apps[0].image, app.image, app.decision, app.container, launch)
+            network = _describe_network(pod, app, attachment)
+            run = RepeatableRun(apps[0].image, app.image, app.decision, app.container, launch, network)
             recorder.record(run, home)
         home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute_planned(launch, app.tree.root.parent, progress=progress, attachment=attachment)
+
+
+def _describe_network(pod: PodOptions, app: PlannedApp, attachment: Attachment | None) -> tuple[str, ...]:
+    """Return what a plan needs to make the network of a run again."""
+    if attachment is None or pod.network is None:
+        return ()
+    from pumice.runtime.quick import networks
+
+    return networks.describe(pod.network, pod.names, pod.hostname, app.config.exposed_ports, attachment)
 
 
 class PlannedApp(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pumice.runtime.quick.circumstances import Witness
 
 DIRECTORY = "plans"
-_MAGIC = b"pumice run plan 1"
+_MAGIC = b"pumice run plan 2"
 _MAX_SIZE = 4 << 20
 
 
@@ -35,9 +35,19 @@ class Plan:
 
     ``valid_from`` and ``valid_until`` are in seconds since the epoch. Further arguments of the program follow
     its ``program``, and unless ``arguments_end`` is 0, are inserted there into the ``settings`` as JSON.
+    ``network`` describes a private network, which is made anew for each run: see `networks.describe`.
     """
 
-    __slots__ = ("arguments_end", "key", "launch", "tree", "valid_from", "valid_until", "witnesses")
+    __slots__ = (
+        "arguments_end",
+        "key",
+        "launch",
+        "network",
+        "tree",
+        "valid_from",
+        "valid_until",
+        "witnesses",
+    )
 
     def __init__(
         self,
@@ -47,6 +57,7 @@ class Plan:
         witnesses: Sequence[Witness],
         validity: tuple[int, int],
         arguments_end: int = 0,
+        network: Sequence[str] = (),
     ) -> None:
         self.key = key
         self.launch = launch
@@ -54,12 +65,24 @@ class Plan:
         self.witnesses = tuple(witnesses)
         self.valid_from, self.valid_until = validity
         self.arguments_end = arguments_end
+        self.network = tuple(network)
 
     def is_valid(self) -> bool:
         """Return whether the time and all witnesses are right."""
         if not self.valid_from <= time.time() < self.valid_until:
             return False
         return all(map(circumstances.is_true, self.witnesses))
+
+    def move_network(self, old: str, new: str) -> bool:
+        """Let the launch use another directory of a network; return whether it can."""
+        launch = self.launch
+        if len(old) != len(new):
+            return False  # `arguments_end` would not be right any more
+        launch.options = tuple(
+            new + word[len(old) :] if word.startswith(f"{old}/") else word for word in launch.options
+        )
+        launch.settings = launch.settings.replace(f"{old}/".encode(), f"{new}/".encode())
+        return True
 
     def add_arguments(self, arguments: Sequence[str]) -> bool:
         """Add arguments of the program to the launch; return whether it can have them."""
@@ -132,6 +155,7 @@ def encode_plan(plan: Plan) -> bytes:
             encode_arguments(launch.program),
             launch.filter,
             launch.settings,
+            encode_arguments(plan.network),
             *groups,
         )
     )
@@ -147,7 +171,9 @@ def decode_plan(data: bytes) -> Plan:
     magic, content_digest, content = decode_fields(data)
     if magic != _MAGIC or content_digest != _digest(content):
         raise ValueError("damaged, or written by another version")
-    key, head, witnesses, options, program, seccomp_filter, settings, *groups = decode_fields(content)
+    key, head, witnesses, options, program, seccomp_filter, settings, network, *groups = decode_fields(
+        content
+    )
     tree, kind, *numbers = decode_arguments(head)
     valid_from, valid_until, arguments_end, needs_groups = map(int, numbers)
     words = decode_arguments(witnesses)
@@ -167,6 +193,7 @@ def decode_plan(data: bytes) -> Plan:
         list(zip(words[::3], words[1::3], words[2::3], strict=True)),
         (valid_from, valid_until),
         arguments_end,
+        decode_arguments(network),
     )
 
 

@@ -36,15 +36,41 @@ def run_by_plan(words: Sequence[str], warn: Callable[[str], None]) -> int | None
     try:
         if not trees.is_unchanged(plan.tree):
             return None
+        if plan.network:
+            return _run_with_network(plan, warn)
         # A program sees the command line of its init, which after a fork is that of this process.
         is_seen = "--init" in plan.launch.options
         spawn = execution.spawn_sandbox if is_seen else forking.start_quickly
-        return execution.execute_launch(
-            *(plan.launch, plan.tree, spawn),
-            explain=lambda code, group, started: _explain(code, plan.launch, group, started, warn),
-        )
+        return _execute(plan, spawn, warn)
     finally:
         os.close(lock)
+
+
+def _run_with_network(plan: Plan, warn: Callable[[str], None]) -> int | None:
+    from pumice.runtime.quick import networks  # most of what it imports is only for networks
+
+    attachment = networks.prepare(plan, find_directory(os.environ))
+    if attachment is None:
+        return None
+    try:
+        network = execution.Network(attachment.network_fd, attachment.serve)
+        # A copy of this process would keep the ports that pasta is to have.
+        return _execute(plan, execution.spawn_sandbox, warn, network)
+    finally:
+        attachment.close()
+
+
+def _execute(
+    plan: Plan,
+    spawn: execution.Spawn,
+    warn: Callable[[str], None],
+    network: execution.Network | None = None,
+) -> int:
+    return execution.execute_launch(
+        *(plan.launch, plan.tree, spawn),
+        network=network,
+        explain=lambda code, group, started: _explain(code, plan.launch, group, started, warn),
+    )
 
 
 def _find_plan(words: Sequence[str]) -> Plan | None:

@@ -30,7 +30,10 @@ def make_plan(*, kind: str = SANDBOX, validity: tuple[int, int] = (NOW, NOW + 10
         groups=groups,
         needs_groups=True,
     )
-    return Plan(KEY, launch, "/tree", [("stamp", "/nonexistent", "")], validity, 13 if kind == BUNDLE else 0)
+    witnesses = [("stamp", "/nonexistent", "")]
+    return Plan(
+        KEY, launch, "/tree", witnesses, validity, 13 if kind == BUNDLE else 0, ("/networks/1", "host")
+    )
 
 
 def describe(plan: Plan) -> list[object]:
@@ -38,6 +41,7 @@ def describe(plan: Plan) -> list[object]:
     groups = [(g.version, g.parent, g.top, g.controllers, g.settings) for g in launch.groups]
     return [
         *(plan.key, plan.tree, plan.witnesses, plan.valid_from, plan.valid_until, plan.arguments_end),
+        plan.network,
         *(launch.kind, launch.options, launch.program, launch.filter, launch.settings, launch.needs_groups),
         *groups,
     ]
@@ -72,6 +76,16 @@ def test_further_arguments_are_inserted_into_a_bundle() -> None:
     assert plan.add_arguments(["ä", 'b"'])
     assert plan.launch.settings.decode() == '{"args":["sh","ä","b\\""]}'
     assert not plan.add_arguments(["\udcff"])  # JSON cannot have it
+
+
+def test_a_launch_uses_another_directory_of_its_network() -> None:
+    plan = make_plan(kind=BUNDLE)
+    plan.launch.options = ("--bind", "/networks/1/hosts", "/etc/hosts", "--env", "A=/networks/1/hosts")
+    plan.launch.settings = b'{"args":["sh"],"source":"/networks/1/hosts","other":"/networks/10"}'
+    assert not plan.move_network("/networks/1", "/networks/22")
+    assert plan.move_network("/networks/1", "/networks/2")
+    assert plan.launch.options[1:] == ("/networks/2/hosts", "/etc/hosts", "--env", "A=/networks/1/hosts")
+    assert plan.launch.settings == b'{"args":["sh"],"source":"/networks/2/hosts","other":"/networks/10"}'
 
 
 def write(store: Path, data: bytes, mode: int = 0o600) -> Path:

@@ -1,0 +1,67 @@
+"""The private network of a run by a plan: made anew for each run, because it has an address and ports.
+
+What makes networks imports more than the rest of this package, and is imported only for such a plan.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.progress import Silent
+from pumice.runtime.name_resolution import NameResolution
+from pumice.runtime.network import start
+from pumice.runtime.network.request import NetworkRequest
+from pumice.store.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pumice.runtime.network.attachment import Attachment
+    from pumice.runtime.quick.plans import Plan
+
+
+def describe(
+    request: NetworkRequest,
+    names: NameResolution,
+    hostname: str,
+    exposed_ports: Iterable[str],
+    attachment: Attachment,
+) -> tuple[str, ...]:
+    """Return the words from which `prepare` makes such a network again; empty if it needs more than them."""
+    usual = NetworkRequest(mode=request.mode, name=request.name, address=request.address)
+    directory = str(attachment.directory)
+    # In the JSON of a bundle, such a path is the same text.
+    is_plain = directory.isascii() and directory.isprintable() and not set(directory) & {'"', "\\"}
+    if request != usual or names != NameResolution() or not is_plain:
+        return ()
+    return (directory, hostname, request.mode, request.name, request.address, *exposed_ports)
+
+
+def prepare(plan: Plan, store: str) -> Attachment | None:
+    """Return a network for a plan, and let its launch use that; None if this run needs the usual way.
+
+    Raises SandboxError and UsageError as `start.prepare_network` does.
+    """
+    old, hostname, mode, name, address, *exposed_ports = plan.network
+    home = Home(Path(store))
+    try:
+        attachment = start.prepare_network(
+            NetworkRequest(mode=mode, name=name, address=address),
+            exposed_ports,
+            home,
+            hostname=hostname,
+            names=NameResolution(),
+            progress=Silent(),
+        )
+    finally:
+        home.close()
+    if attachment is None:
+        return None
+    # A port that differs from that of the image must be reported.
+    if any(port.is_chosen for port in attachment.ports) or not plan.move_network(
+        old, str(attachment.directory)
+    ):
+        attachment.close()
+        return None
+    return attachment

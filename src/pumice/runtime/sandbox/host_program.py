@@ -170,6 +170,8 @@ def _prepare_root(options: Options, streams: Streams) -> None:
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     for path in options.hidden:
         syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY | flags, "size=0k")
+    for path in options.emptied:
+        syscalls.mount("tmpfs", path, "tmpfs", flags)
     syscalls.mount("proc", "/proc", "proc", flags)
     wait_for_network(options)
     if options.listen:

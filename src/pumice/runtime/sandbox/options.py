@@ -94,7 +94,8 @@ class Options:
         self.listen: list[tuple[str, str, str]] = []
         # --exact-filter: filter the system calls of PROGRAM only, not of what starts it
         self.pre_start, self.post_stop, self.exact_filter = list[str](), list[str](), False
-        self.hidden: list[str] = []  # --hide DIR …: empty for --only-root's PROGRAM
+        self.hidden: list[str] = []  # --hide DIR …: empty and read-only for --only-root's PROGRAM
+        self.emptied: list[str] = []  # --empty DIR …: empty and writable for --only-root's PROGRAM
         self.keep: list[int] = []  # --keep FD …: what --only-root's PROGRAM inherits besides 0, 1 and 2
         self.handlers: dict[str, Options] = {}  # set by the sandbox: the handlers of --only-root
         self.argv: list[str] = []
@@ -206,6 +207,8 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             options.unmasked.append(remaining.pop())
         case "hide":
             options.hidden.append(remaining.pop())
+        case "empty":
+            options.emptied.append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "pre_start" | "post_stop":

@@ -86,12 +86,16 @@ def is_hybrid() -> bool:
 
 
 def _crun_options(container: Container) -> tuple[str, ...]:
-    """Return the options of the sandbox for crun, which passes streams on as they are."""
-    hidden = ("--hide", HYBRID) if is_hybrid() else ()
+    """Return the options of the sandbox for crun, which passes streams on as they are.
+
+    It refuses to run where it finds version 2 of control groups beside version 1, and makes its group there,
+    too, if it makes any.
+    """
+    emptied = ("--empty", HYBRID) if is_hybrid() else ()
     if _terminal(container)["terminal"]:
-        return hidden
+        return emptied
     return (
-        *hidden,
+        *emptied,
         "--own-streams",
         "--uid",
         str(container.process.uid),

@@ -68,7 +68,10 @@ class RelayProcess:
         try:
             self._pid = os.posix_spawn(
                 *(command[0], command, {}),
-                file_actions=[(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)],
+                file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
+                    *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in self._list_others()),
+                ],
                 setsid=True,
                 setsigmask=(),
             )
@@ -79,6 +82,11 @@ class RelayProcess:
             for descriptor in self._listeners:
                 os.set_inheritable(descriptor, False)
             os.close(null)
+
+    def _list_others(self) -> list[int]:
+        """Return the descriptors that are not for the relay: it would keep pipes of apps open."""
+        kept = {0, 1, 2, *self._listeners}
+        return [number for number in map(int, os.listdir("/proc/self/fd")) if number not in kept]
 
     def _reap(self, process: int) -> None:
         self._watch.remove(process)

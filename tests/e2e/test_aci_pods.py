@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pumice.appc.pod_manifest import read_pod_manifest
 from tests.support import aci, networks, peers, people
 
 if TYPE_CHECKING:
@@ -54,6 +55,29 @@ def lines(result: subprocess.CompletedProcess[str], app: str = "app") -> list[st
     prefix = f"{app} | "
     assert result.stdout.startswith(prefix) or not result.stdout, result.stderr
     return [line.removeprefix(prefix) for line in result.stdout.splitlines() if line.startswith(prefix)]
+
+
+def test_the_metadata_service_shows_volumes_and_isolators_as_they_are(person: Person) -> None:
+    ask = program('busybox wget -q -O - "$AC_METADATA_URL/acMetadata/v1/pod/manifest"; echo')
+    host_volume = {"name": "files", "kind": "host", "source": str(person.home)}
+    volumes = [{"name": "own", "kind": "empty", "mode": "2750"}, host_volume]
+    mounts = [{"volume": "own", "path": "/files"}, {"volume": "files", "path": "/own"}]
+    isolators = [{"name": "os/linux/oom-score-adj", "value": 100}]
+    app = {"app": {**ask, "isolators": isolators}, "mounts": mounts}
+    (line,) = lines(play(person, app, volumes=volumes))
+    manifest, warnings = read_pod_manifest(line.encode(), strict=True)
+    assert warnings == ()
+    (runtime_app,) = manifest.apps
+    assert {(mount.volume, mount.path) for mount in runtime_app.mounts} == {
+        ("own", "/files"),
+        ("volume-own", "/own"),
+    }
+    by_name = {volume.name: volume for volume in manifest.volumes}
+    assert (by_name["own"].kind, by_name["own"].mode) == ("empty", "2750")
+    assert (by_name["volume-own"].kind, by_name["volume-own"].source) == ("host", str(person.home))
+    pod_isolators = [{"name": "resource/memory", "value": {"limit": "64Mi"}}]
+    (line,) = lines(play(person, {"app": ask}, isolators=pod_isolators))
+    assert json.loads(line)["isolators"] == pod_isolators
 
 
 # Volumes ------------------------------------------------------------------------------------------
@@ -190,7 +214,8 @@ def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
 @pytest.mark.peer("curl")
 def test_ports_are_published_by_name_or_as_the_manifest_says(host: Person, machine: Machine) -> None:
     serve = "mkdir /tmp/{0}; echo {0} > /tmp/{0}/index.html; busybox httpd -p {1} -h /tmp/{0}"
-    script = "; ".join([serve.format("named", 80), serve.format("own", 8081), "exec sleep 1000"])
+    ask = 'busybox wget -q -O /tmp/own/manifest "$AC_METADATA_URL/acMetadata/v1/pod/manifest"'
+    script = "; ".join([serve.format("named", 80), serve.format("own", 8081), ask, "exec sleep 1000"])
     app = program(script, ports=[{"name": "web", "protocol": "tcp", "port": 80}])
     ports = [
         {"name": "web", "hostPort": 8480, "hostIP": "127.0.0.1"},
@@ -212,5 +237,14 @@ def test_ports_are_published_by_name_or_as_the_manifest_says(host: Person, machi
         assert machine.fetch(f"{elsewhere}:8481/", beside=True) == "own\n"
         refused = machine.run_beside("curl", "--silent", "--max-time", "5", f"{elsewhere}:8480/", check=False)
         assert refused == ""
+        manifest = json.loads(machine.fetch("http://127.0.0.1:8481/manifest"))
+        assert manifest["ports"] == [
+            {"name": "web", "hostPort": 8480, "hostIP": "127.0.0.1"},
+            {
+                "name": "port-8081-tcp",
+                "hostPort": 8481,
+                "podPort": {"name": "port-8081-tcp", "protocol": "tcp", "port": 8081},
+            },
+        ]
     finally:
         host.pumice("rm", "--force", "ports")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pumice import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pumice.formats.oci import ImageConfig, RunConfig
 
@@ -45,14 +45,21 @@ def name_app(reference: str) -> str:
     return make_name((last if slash or head else repository).partition(":")[0])
 
 
-def name_volumes(paths: Iterable[str]) -> dict[str, str]:
-    """Return the absolute paths of volumes by unique names, which are made from them as docker2aci does."""
+def name_volumes(paths: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """Return the absolute paths of volumes by unique names, which are made from them as docker2aci does.
+
+    No name is in ``taken``.
+    """
     volumes: dict[str, str] = {}
     for path in sorted({path for path in paths if path.startswith("/")}):
-        stem = f"volume-{make_name(path)}"
-        names = (stem, *(f"{stem}-{number}" for number in range(2, len(volumes) + 3)))
-        volumes[next(name for name in names if name not in volumes)] = path
+        volumes[choose_name(f"volume-{make_name(path)}", {*volumes, *taken})] = path
     return volumes
+
+
+def choose_name(name: str, taken: Collection[str]) -> str:
+    """Return ``name`` or, if it is taken, the first of ``name-2``, ``name-3`` and so on that is not."""
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)
 
 
 def make_image_manifest(config: ImageConfig, reference: str, digest: str) -> dict[str, Any]:
@@ -106,7 +113,9 @@ def make_pod_manifest(
     apps: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]],
     *,
     annotations: Mapping[str, str] = {},
-    volumes: tuple[dict[str, Any], ...] = (),
+    volumes: Sequence[dict[str, Any]] = (),
+    isolators: Sequence[dict[str, Any]] = (),
+    ports: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the manifest of a pod; ``apps`` are image manifests, runtime apps and image IDs by name.
 
@@ -129,11 +138,11 @@ def make_pod_manifest(
             for name, (image, runtime_app, identifier) in apps.items()
         ],
         "volumes": list(volumes),
-        "isolators": [],
+        "isolators": list(isolators),
         "annotations": [
             {"name": make_identifier(name), "value": value} for name, value in sorted(annotations.items())
         ],
-        "ports": [],
+        "ports": list(ports),
     }
 
 

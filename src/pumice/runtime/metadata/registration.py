@@ -29,7 +29,7 @@ from pumice.runtime.network.request import NONE
 from pumice.runtime.run_options import MetadataRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from pumice.formats.oci import ImageConfig
     from pumice.runtime.app_container.adoption import AdoptedApp
@@ -65,7 +65,11 @@ class Registration:
         self._channel, self._relay_channel = socket.socketpair()
         self._handshake: Handshake | None = None
         self._listener: socket.socket | None = None
-        self._apps: dict[str, tuple[AppMetadata, dict[str, Any], list[dict[str, Any]]]] = {}
+        self._attachment = attachment
+        self._volume_names = reification.name_pod_volumes(pod.volumes)
+        self._volumes = reification.describe_pod_volumes(pod.volumes, self._volume_names)
+        self._isolators = b"[]"
+        self._apps: dict[str, tuple[AppMetadata, dict[str, Any]]] = {}
         if attachment is not None:
             attachment.add_step(self.connect)
         elif pod.network and pod.network.mode == NONE:
@@ -81,16 +85,20 @@ class Registration:
         ``image`` is the config of its image, its reference and the digest of its manifest.
         """
         config, reference, digest = image
-        name = _choose_name(app.name or appc_manifests.name_app(reference), self._apps)
+        name = appc_manifests.choose_name(app.name or appc_manifests.name_app(reference), self._apps)
         if app.image is not None:
             manifest, image_id = msgspec.to_builtins(app.image.manifest), app.image.image_id
         else:
             manifest = appc_manifests.make_image_manifest(config, reference, digest)
             image_id = appc_manifests.image_id(manifest)
-        runtime_app, volumes = reification.describe_app(config, app, container)
+        runtime_app, volumes = reification.describe_app(
+            config, app, container, self._volume_names, {volume["name"] for volume in self._volumes}
+        )
+        self._volumes += volumes
+        self._isolators = app.options.pod_isolators or self._isolators
         token = records.new_token()
         metadata = AppMetadata(token, reference, digest, image_id, manifest)
-        self._apps[name] = (metadata, runtime_app, volumes)
+        self._apps[name] = (metadata, runtime_app)
         return self._give_access(container, name, token)
 
     def _give_access(self, container: Container, name: str, token: str) -> Container:
@@ -121,13 +129,16 @@ class Registration:
 
     def files(self, name: str) -> dict[str, bytes]:
         """Return the file that registers the pod of this name, for its directory."""
+        ports = self._attachment.ports if self._attachment else ()
         manifest = appc_manifests.make_pod_manifest(
             {
                 app: (entry[0].image_manifest, entry[1], entry[0].image_id)
                 for app, entry in self._apps.items()
             },
             annotations=self._pod.annotations or self._pod.labels,
-            volumes=tuple(volume for entry in self._apps.values() for volume in entry[2]),
+            volumes=self._volumes,
+            isolators=msgspec.json.decode(self._isolators),
+            ports=reification.describe_ports(ports, (entry[1] for entry in self._apps.values())),
         )
         request = self._pod.metadata or MetadataRequest()
         pod = PodMetadata(
@@ -186,12 +197,6 @@ class Registration:
         for each in (self._listener, self._channel, self._relay_channel, self._handshake):
             if each is not None:
                 each.close()
-
-
-def _choose_name(name: str, taken: Collection[str]) -> str:
-    """Return a name for an app that no other app of the pod has."""
-    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
-    return next(each for each in names if each not in taken)
 
 
 def _listen_on_loopback() -> socket.socket:

@@ -1,4 +1,4 @@
-"""The runtime app of a pod's manifest: an image's app as it runs, with its mounts and volumes.
+"""A pod's manifest as it runs: apps with their mounts, and the volumes, isolators and ports of the pod.
 
 pods.md, "Pod Manifest Schema", and "reified" there: nothing is left to be decided.
 """
@@ -12,23 +12,57 @@ import msgspec
 from pumice.formats import appc_manifests
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
     from pumice.formats.oci import ImageConfig
     from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Container, Mount
+    from pumice.runtime.network.host_ports import PublishedPort
+    from pumice.runtime.run_options import Volume
+
+
+def name_pod_volumes(volumes: Iterable[Volume]) -> dict[str, str]:
+    """Return the names in the manifest of the volumes of a pod, whose own names need not be AC Names."""
+    names: dict[str, str] = {}
+    for volume in volumes:
+        names[volume.name] = appc_manifests.choose_name(appc_manifests.make_name(volume.name), names.values())
+    return names
+
+
+def describe_pod_volumes(volumes: Iterable[Volume], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the volumes that exist as long as the pod; ``names`` are those of `name_pod_volumes`."""
+    return [
+        {
+            "name": names[volume.name],
+            "kind": "empty",
+            "mode": f"{volume.mode:04o}",
+            "uid": volume.uid,
+            "gid": volume.gid,
+        }
+        for volume in volumes
+    ]
 
 
 def describe_app(
-    config: ImageConfig, app: AdoptedApp, container: Container
+    config: ImageConfig,
+    app: AdoptedApp,
+    container: Container,
+    pod_volumes: Mapping[str, str],
+    taken: Collection[str],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a runtime app and the volumes that it mounts.
+    """Return a runtime app, and the volumes that only it mounts, under names that are not ``taken``.
 
-    The environment is that of the image: what the user adds often has secrets, and the other apps of the pod
-    can read the manifest.
+    ``pod_volumes`` are the names of the pod's volumes. The environment is that of the image: what the user
+    adds often has secrets, and the other apps of the pod can read the manifest.
     """
     process = container.process
     mounts_by_path = {mount.target: mount for mount in app.options.mounts}
-    names = appc_manifests.name_volumes(mounts_by_path)
-    mounts = {name: mounts_by_path[path] for name, path in names.items()}
+    names = appc_manifests.name_volumes(mounts_by_path, taken)
+    own_mounts = {name: mounts_by_path[path] for name, path in names.items()}
+    mounts = [
+        *((name, mount.target, mount.read_only) for name, mount in own_mounts.items()),
+        *((pod_volumes[each.volume], each.target, each.read_only) for each in app.options.volumes),
+    ]
     runtime_app = {
         "app": {
             **(msgspec.to_builtins(app.app) if app.app else appc_manifests.make_app(config.config)),
@@ -38,18 +72,43 @@ def describe_app(
             "supplementaryGIDs": list(process.groups),
             "workingDirectory": process.directory,
             "mountPoints": [
-                {"name": name, "path": mount.target, "readOnly": mount.read_only}
-                for name, mount in mounts.items()
+                {"name": name, "path": path, "readOnly": read_only} for name, path, read_only in mounts
             ],
         },
         "readOnlyRootFS": container.read_only,
-        "mounts": [{"volume": name, "path": mount.target} for name, mount in mounts.items()],
+        "mounts": [{"volume": name, "path": path} for name, path, _ in mounts],
         "annotations": [{"name": name, "value": value} for name, value in app.options.annotations],
     }
-    return runtime_app, [_describe_volume(name, mount) for name, mount in mounts.items()]
+    return runtime_app, [_describe_volume(name, mount) for name, mount in own_mounts.items()]
 
 
 def _describe_volume(name: str, mount: Mount) -> dict[str, Any]:
     if not mount.source:
         return {"name": name, "kind": "empty", "mode": "1777", "readOnly": mount.read_only}
     return {"name": name, "kind": "host", "source": mount.source, "readOnly": mount.read_only}
+
+
+def describe_ports(
+    ports: Iterable[PublishedPort], runtime_apps: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the ports of this machine, each by the name of an app's port, or with its port in the pod."""
+    app_ports = [port for runtime_app in runtime_apps for port in runtime_app["app"].get("ports", ())]
+    exposed: dict[str, dict[str, Any]] = {}
+    for port in ports:
+        named = _find_port(app_ports, port)
+        name = named if named and named not in exposed else ""
+        description: dict[str, Any] = {"hostPort": port.host}
+        if port.address:
+            description["hostIP"] = port.address
+        if not name:
+            stem = f"port-{port.container}-{port.protocol}"
+            name = appc_manifests.choose_name(stem, exposed)
+            description["podPort"] = {"name": name, "protocol": port.protocol, "port": port.container}
+        exposed[name] = {"name": name, **description}
+    return list(exposed.values())
+
+
+def _find_port(app_ports: Sequence[Mapping[str, Any]], port: PublishedPort) -> str:
+    """Return the name of the port of an app, ``""`` if no app declares it."""
+    key = (port.protocol, port.container)
+    return next((str(each["name"]) for each in app_ports if (each["protocol"], each["port"]) == key), "")

@@ -170,6 +170,7 @@ _NUMBERS = {
     "map_ready": "map_ready",
 }
 _NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_output": "guest_outputs"}
+_PATH_LISTS = {"unmask": "unmasked", "hide": "hidden", "empty": "emptied"}
 
 
 def _parse_option(options: Options, option: str, remaining: list[str]) -> None:
@@ -203,12 +204,8 @@ def _parse_repeatable_option(options: Options, name: str, option: str, remaining
             options.rlimits.append((int(remaining.pop()), int(remaining.pop()), int(remaining.pop())))
         case "device" | "sysctl" | "file":
             getattr(options, f"{name}s").append((remaining.pop(), remaining.pop()))
-        case "unmask":
-            options.unmasked.append(remaining.pop())
-        case "hide":
-            options.hidden.append(remaining.pop())
-        case "empty":
-            options.emptied.append(remaining.pop())
+        case "unmask" | "hide" | "empty":
+            getattr(options, _PATH_LISTS[name]).append(remaining.pop())
         case "before":
             options.before.append([remaining.pop() for _ in range(int(remaining.pop()))])
         case "pre_start" | "post_stop":

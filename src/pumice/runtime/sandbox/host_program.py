@@ -103,6 +103,8 @@ def _prepare_parts(options: Options) -> None:
         from pumice.runtime.sandbox import guest_files, guest_machine  # noqa: F401 - see above
     if options.listen:
         from pumice.runtime.sandbox import activation  # noqa: F401 - see above
+    if options.pod >= 0:
+        from pumice.runtime.sandbox import pod  # noqa: F401 - see above
     files = {"pre-start": options.pre_start_file, "post-stop": options.post_stop_file}
     if any(descriptor >= 0 for descriptor in files.values()):
         from pumice.runtime.sandbox import event_handlers  # noqa: F401 - see above

@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -156,8 +157,14 @@ def lying() -> Iterator[str]:
         server.server_close()
 
 
+@pytest.fixture
+def hostile_folder(hostile_template: Path, tmp_path: Path) -> Path:
+    """Return a directory of its own for a test, because some commands remove images."""
+    return Path(shutil.copytree(hostile_template, tmp_path / "hostile", symlinks=True))
+
+
 @pytest.fixture(scope="module")
-def hostile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()

@@ -19,7 +19,7 @@ from pumice.runtime.run_options import ImageOptions
 from pumice.store.home import Home
 from tests.support import aci, people, websites
 from tests.support.handmade import file, folder
-from tests.support.publishers import Publisher
+from tests.support.publishers import Publisher, enter_home
 from tests.support.publishers import run as run_command
 
 if TYPE_CHECKING:
@@ -132,11 +132,7 @@ def site(tmp_path: Path) -> Iterator[Website]:
 
 @pytest.fixture
 def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Publisher:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+    enter_home(tmp_path, monkeypatch)
     return Publisher(site, capsys, tmp_path)
 
 

@@ -13,7 +13,7 @@ from pumice.discovery import stream_verification
 from pumice.formats import openpgpsig
 from pumice.store.home import Home
 from tests.support import images, websites
-from tests.support.publishers import NAME, Publisher, read_fingerprint, run
+from tests.support.publishers import NAME, Publisher, enter_home, read_fingerprint, run
 from tests.support.websites import Website
 
 Out = pytest.CaptureFixture[str]
@@ -27,11 +27,7 @@ def site(tmp_path: Path) -> Iterator[Website]:
 
 @pytest.fixture
 def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Publisher:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+    enter_home(tmp_path, monkeypatch)
     return Publisher(site, capsys, tmp_path)
 
 

@@ -17,7 +17,7 @@ from pumice.formats import torrent
 from pumice.store.home import Home
 from tests.support import images, tls, websites
 from tests.support import registry as registries
-from tests.support.publishers import NAME, Publisher, read_fingerprint, run
+from tests.support.publishers import NAME, Publisher, enter_home, read_fingerprint, run
 from tests.support.registry import Registry
 from tests.support.websites import Website
 
@@ -36,11 +36,7 @@ def site(tmp_path: Path) -> Iterator[Website]:
 def publisher(
     site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> Iterator[Publisher]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+    enter_home(tmp_path, monkeypatch)
     publisher = Publisher(site, capsys, tmp_path)
     yield publisher
     with Home(tmp_path / "store") as home:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import websites
-from tests.support.publishers import NAME, Publisher, run
+from tests.support.publishers import NAME, Publisher, enter_home, run
 from tests.support.websites import Website
 
 Out = pytest.CaptureFixture[str]
@@ -33,11 +33,7 @@ def site(tmp_path: Path) -> Iterator[Website]:
 
 @pytest.fixture
 def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Publisher:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+    enter_home(tmp_path, monkeypatch)
     publisher = Publisher(site, capsys, tmp_path)
     publisher.publish(publisher.write())
     return publisher

@@ -22,6 +22,15 @@ Out = pytest.CaptureFixture[str]
 NAME = "127.0.0.1/hello"
 
 
+def enter_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder with its own store, trust and credentials, and the passphrase of new keys."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PUMICE_HOME", str(folder / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(folder / "auth.json"))
+    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "secret")
+
+
 def run(capsys: Out, *arguments: str, code: int = 0) -> tuple[str, str]:
     """Run a command, and return what it prints."""
     assert main([str(argument) for argument in arguments]) == code, capsys.readouterr()

@@ -62,7 +62,7 @@ def open_aci(path: Path, records: Records, progress: Progress, *, non_standard: 
 
 
 def find_manifest(path: Path, records: Records) -> ImageManifest | None:
-    """Return the manifest of an image, reading no further than it; None if the file is no image.
+    """Return the manifest of an image, reading no further than it; None if the file is not an image.
 
     A file that was read before is not read again.
     """

@@ -11,7 +11,7 @@ import msgspec
 from pumice.errors import Problem, SliceError
 from pumice.formats.tar import Entry
 from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_path
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 from pumice.slices.prefers import Preferences
 from pumice.slices.tree import PackageEntry, SlicedEntry, parents_of
 

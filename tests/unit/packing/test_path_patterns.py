@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 from pumice.slices.pattern_tree import PatternTree, TreePath
 
 TEXTS = ["".join(letters) for size in range(6) for letters in itertools.product("ab/", repeat=size)]

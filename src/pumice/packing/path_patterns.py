@@ -7,6 +7,7 @@ positions advance over the text instead, in time proportional to the product of 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _WILD = re.compile("[*?]")
 _TOKENS = re.compile(r"\*\*+|[^*]|\*", re.DOTALL)
@@ -31,25 +32,42 @@ def literal_suffix(pattern: str) -> str:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a pattern matches a whole path without wildcards."""
-    prefix, suffix = literal_prefix(pattern), literal_suffix(pattern)
-    if not path.startswith(prefix) or not path.endswith(suffix):
+    prefix, suffix, tokens = _split(pattern)
+    if not path.startswith(prefix) or not path.endswith(suffix) or len(path) < len(prefix) + len(suffix):
         return False
-    tokens = _tokens(pattern)
+    text = path[len(prefix) : len(path) - len(suffix)]
+    if len(tokens) > 1:
+        return _match_tokens(tokens, text)
+    if not tokens or tokens[0] == _ONE:
+        return len(text) == len(tokens) and text != "/"
+    return tokens[0] == _ANY or "/" not in text
+
+
+@lru_cache(maxsize=1 << 14)  # each pattern is compared with all files of a package
+def _split(pattern: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return the literal prefix and suffix of a pattern, and the tokens between them."""
+    prefix = literal_prefix(pattern)
+    rest = pattern[len(prefix) :]
+    suffix = literal_suffix(rest) if rest else ""
+    return prefix, suffix, tuple(_tokens(rest[: len(rest) - len(suffix)]))
+
+
+def _match_tokens(tokens: tuple[str, ...], text: str) -> bool:
     positions = {0}
     for token in tokens:
         if token == _ANY:
-            positions = set(range(min(positions), len(path) + 1))
+            positions = set(range(min(positions), len(text) + 1))
         elif token == _STAR:
-            positions = _advance_star(positions, path)
+            positions = _advance_star(positions, text)
         else:
             positions = {
                 at + 1
                 for at in positions
-                if at < len(path) and (path[at] == token or (token == _ONE and path[at] != "/"))
+                if at < len(text) and (text[at] == token or (token == _ONE and text[at] != "/"))
             }
         if not positions:
             return False
-    return len(path) in positions
+    return len(text) in positions
 
 
 def _advance_star(positions: set[int], path: str) -> set[int]:

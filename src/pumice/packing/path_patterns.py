@@ -11,6 +11,7 @@ from functools import lru_cache
 
 _WILD = re.compile("[*?]")
 _TOKENS = re.compile(r"\*\*+|[^*]|\*", re.DOTALL)
+_RUNS = re.compile(r"\*\*+|[^*?]+|[*?]", re.DOTALL)
 _ANY, _STAR, _ONE = "**", "*", "?"
 
 
@@ -32,39 +33,38 @@ def literal_suffix(pattern: str) -> str:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a pattern matches a whole path without wildcards."""
-    prefix, suffix, tokens = _split(pattern)
+    prefix, suffix, runs = _split(pattern)
     if not path.startswith(prefix) or not path.endswith(suffix) or len(path) < len(prefix) + len(suffix):
         return False
     text = path[len(prefix) : len(path) - len(suffix)]
-    if len(tokens) > 1:
-        return _match_tokens(tokens, text)
-    if not tokens or tokens[0] == _ONE:
-        return len(text) == len(tokens) and text != "/"
-    return tokens[0] == _ANY or "/" not in text
+    if len(runs) > 1:
+        return _match_runs(runs, text)
+    if not runs or runs[0] == _ONE:
+        return len(text) == len(runs) and text != "/"
+    return runs[0] == _ANY or "/" not in text
 
 
 @lru_cache(maxsize=1 << 14)  # each pattern is compared with all files of a package
 def _split(pattern: str) -> tuple[str, str, tuple[str, ...]]:
-    """Return the literal prefix and suffix of a pattern, and the tokens between them."""
+    """Return the literal prefix and suffix of a pattern, and between them its wildcards and literal texts."""
     prefix = literal_prefix(pattern)
     rest = pattern[len(prefix) :]
     suffix = literal_suffix(rest) if rest else ""
-    return prefix, suffix, tuple(_tokens(rest[: len(rest) - len(suffix)]))
+    middle = rest[: len(rest) - len(suffix)]
+    return prefix, suffix, tuple(_ANY if run.startswith(_ANY) else run for run in _RUNS.findall(middle))
 
 
-def _match_tokens(tokens: tuple[str, ...], text: str) -> bool:
+def _match_runs(runs: tuple[str, ...], text: str) -> bool:
     positions = {0}
-    for token in tokens:
-        if token == _ANY:
+    for run in runs:
+        if run == _ANY:
             positions = set(range(min(positions), len(text) + 1))
-        elif token == _STAR:
+        elif run == _STAR:
             positions = _advance_star(positions, text)
+        elif run == _ONE:
+            positions = {at + 1 for at in positions if at < len(text) and text[at] != "/"}
         else:
-            positions = {
-                at + 1
-                for at in positions
-                if at < len(text) and (text[at] == token or (token == _ONE and text[at] != "/"))
-            }
+            positions = {at + len(run) for at in positions if text.startswith(run, at)}
         if not positions:
             return False
     return len(text) in positions

@@ -183,11 +183,14 @@ class _SegmentCutter:
             return True
         if not self._listed.include(entry.path, path, is_directory=entry.kind == "dir"):
             return False
-        for listed_path in {entry.path, path}:
-            while listed_path and listed_path not in self._listed_paths:
-                self._listed_paths.add(listed_path)
-                listed_path = posixpath.dirname(listed_path)
+        self._remember_listed(entry.path)
+        self._remember_listed(path)
         return True
+
+    def _remember_listed(self, path: str) -> None:
+        while path and path not in self._listed_paths:
+            self._listed_paths.add(path)
+            path = posixpath.dirname(path)
 
     def _stays(self, path: str) -> bool:
         return self._listed is None or path.strip("/") in self._listed_paths or path == "/."

@@ -10,7 +10,13 @@ from pumice.cache_keys import cache_key
 from pumice.formats.tar import Entry
 from pumice.packing.excluded_paths import ExcludedPaths
 from pumice.packing.exclusion import exclude_from_facts, plan_exclusion
-from pumice.packing.segments import DOC_DIRECTORY, DPKG_INFO_DIRECTORY, AddedEntry, change_segment
+from pumice.packing.segments import (
+    DOC_DIRECTORY,
+    DPKG_INFO_DIRECTORY,
+    AddedEntry,
+    SegmentChanges,
+    change_segment,
+)
 from pumice.slices.tree import parents_of, path_of
 
 if TYPE_CHECKING:
@@ -126,23 +132,38 @@ def cut_sliced_package(
     """
     segment = original
     if package.excluded != ExcludedPaths() or package.added:
-        changes = plan_exclusion(original, package.excluded, blobs)
-        added = [
-            AddedEntry(item.entry, read(item.entry.path) if item.entry.kind == "file" else b"")
-            for item in package.added
-        ]
-        changes = msgspec.structs.replace(
-            changes,
-            hide=(*changes.hide, *package.replaced),
-            added=tuple(added),
-            parents=package.parents,
-        )
-        segment = change_segment(original, changes, blobs)
+        segment = change_segment(original, _plan_changes(original, package, read, blobs), blobs)
     if not package.slices:
         return segment
     is_installed = any(item.entry.path.startswith(f"{DPKG_INFO_DIRECTORY}/") for item in segment.items)
     facts = exclude_from_facts(original.facts, package.excluded)
     return msgspec.structs.replace(segment, facts=_describe(facts, package.slices, is_installed))
+
+
+def _plan_changes(
+    segment: Segment, package: SlicedPackage, read: Callable[[str], bytes], blobs: Blobs
+) -> SegmentChanges:
+    changes = plan_exclusion(segment, package.excluded, blobs)
+    added = [
+        AddedEntry(item.entry, read(item.entry.path) if item.entry.kind == "file" else b"")
+        for item in package.added
+    ]
+    return msgspec.structs.replace(
+        changes,
+        hide=(*changes.hide, *package.replaced),
+        contents={path: _extend_list(path, text, package.added) for path, text in changes.contents.items()},
+        added=tuple(added),
+        parents=package.parents,
+    )
+
+
+def _extend_list(path: str, content: bytes, added: Iterable[AddedPath]) -> bytes:
+    """Return one of dpkg's files, its list of files with what slices add: the package is the owner."""
+    if not path.endswith(".list"):
+        return content
+    listed = set(content.split(b"\n"))
+    lines = [f"/{item.entry.path}".encode() for item in added]
+    return content + b"".join(line + b"\n" for line in lines if line not in listed)
 
 
 def _describe(facts: PackageFacts, slices: Iterable[str], is_installed: bool) -> PackageFacts:

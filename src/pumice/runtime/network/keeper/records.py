@@ -41,3 +41,9 @@ def start_time(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def has_ended(record: dict[str, Any]) -> bool:
+    """Return whether the process has ended whose network namespace was connected."""
+    pid = record.get("pid")
+    return isinstance(pid, int) and start_time(pid) != record.get("start")

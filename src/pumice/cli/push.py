@@ -7,7 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, keyless_options, output, registries, shared_options, signing
+from pumice.cli import (
+    encryption_options,
+    keyless_options,
+    progress_modes,
+    registries,
+    shared_options,
+    signing,
+)
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     target = _target(options)
     signer = _choose_signer(options)
     copied = registries.transfer(options, _source(options), lambda _: target, progress)

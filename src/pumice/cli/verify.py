@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results, signing
+from pumice.cli import output, progress_modes, registries, results, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
 
         return admission.admit(
             *(image, "verify", home, request),
-            progress=output.make_progress("none"),
+            progress=progress_modes.make_progress("none"),
             environ=os.environ,
             now=now,
             inspect=inspect,

@@ -172,6 +172,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"verify --identity ada@example.com {IMAGE}", 2, "--identity needs --issuer URL", "any issuer"),
     (f"verify --issuer https://x.example {IMAGE}", 2, "need --identity", "--identity WHO"),
     (f"verify --policy p {IMAGE}", 2, "--policy needs --attestation", "--attestation TYPE"),
+    (f"verify --attestation foo {IMAGE}", 2, "'foo' is not a predicate type", "slsaprovenance1"),
     ("verify app", 2, "a directory with a recipe", "pumice build app"),
     (f"verify {IMAGE} other", 2, "'other' is an unexpected argument", "usage: pumice verify"),
     (f"sign --key cosign.key {IMAGE}", 7, "no such key 'cosign.key'", "pumice key generate"),

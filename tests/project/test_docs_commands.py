@@ -81,3 +81,9 @@ def find_unknown(command: str) -> list[str]:
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     commands = list(named_commands(page.read_text()))
     assert {command: unknown for command in commands if (unknown := find_unknown(command))} == {}
+
+
+def test_pages_install_pumice_from_where_the_readme_does() -> None:
+    """Before its first release, a package index has no Pumice, or that of somebody else."""
+    named = {str(page.relative_to(ROOT)) for page in PAGES if "pip install 'pumice" in page.read_text()}
+    assert named <= {"docs/how-to/github-and-gitlab.md"}  # an example of a job, which names a release

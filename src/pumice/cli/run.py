@@ -256,7 +256,7 @@ def parse_volume(text: str) -> Mount:
         return isolation_options.make_empty_volume(source)
     if source and target and (unknown := sorted(flags - _VOLUME_FLAGS)):
         raise UsageError(
-            f"unknown option {unknown[0]!r} in {text!r}", hint=f"use {', '.join(sorted(_VOLUME_FLAGS))}"
+            f"unknown option {unknown[0]!r} in {text!r}", hint="use ro, rw, U, nocopy, bind or rbind"
         )
     if not source or not target or {"ro", "rw"} <= flags or {"bind", "rbind"} <= flags:
         raise UsageError(

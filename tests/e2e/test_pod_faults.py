@@ -16,7 +16,7 @@ from pumice.runtime.process import Overrides
 from pumice.runtime.run import run_image
 from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 from pumice.store.home import Home
-from tests.support import peers, pods
+from tests.support import peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
-    while not condition() and running.poll() is None:
-        pass
+    waiting.until(lambda: condition() or running.poll() is not None)
 
 
 STAGES = ("writing", "created", "started", "reported")

@@ -14,7 +14,7 @@ import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, networks, peers, people
+from tests.support import images, networks, peers, people, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,32 @@ def running(person: Person, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             raise AssertionError(f"{error}\n{process.communicate(timeout=60)}") from error
         finally:
             process.kill()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which an attachment remains, so that it does not disturb another."""
+    persons = [request.getfixturevalue(name) for name in ("person", "root") if name in request.fixturenames]
+    yield
+    for person in persons:
+        wait_until_empty(person.home / "store/networks/attachments")
+
+
+def wait_until_empty(folder: Path) -> None:
+    waiting.until(lambda: not list_attachments(folder), lambda: describe(folder))
+
+
+def list_attachments(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.is_dir()]
+
+
+def describe(folder: Path) -> str:
+    """Return all that is in the attachments."""
+    lines = []
+    for path in folder.glob("*/*"):
+        with suppress(OSError):
+            lines.append(f"{path}: {path.read_text(errors='replace')}")
+    return "\n".join([*map(str, list_attachments(folder)), *lines])
 
 
 def wait_for_release(person: Person) -> None:
@@ -363,8 +389,6 @@ def test_a_repeated_run_has_a_network_of_its_own_by_its_plan(person: Person, sta
     assert "pumice.runtime.run" not in modules
     assert results[0] == results[1]
     assert results[0][0] == 7, messages
-    while any((person.home / "store/networks/attachments").iterdir()):
-        pass
 
 
 def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machine) -> None:

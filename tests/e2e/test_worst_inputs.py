@@ -663,7 +663,7 @@ def test_invalid_input_is_reported_in_one_sentence_and_leaves_no_files(
 
 
 def test_the_table_covers_every_command() -> None:
-    from pumice.cli.main import COMMANDS
+    from pumice.cli.commands import COMMANDS
 
     rows = [row[0].split()[0] for row in TABLE]
     assert {verb: rows.count(verb) for verb in COMMANDS if rows.count(verb) < 5 - FEW.get(verb, 0)} == {}

@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from pumice.cli.output import PROGRESS_MODES
+from pumice.cli.progress_modes import PROGRESS_MODES
 from pumice.cli.streams import COLOR_MODES, find_color_mode, has_color, set_color_mode, unwrap
 from pumice.errors import UsageError
 
@@ -59,7 +59,13 @@ class Parser(argparse.ArgumentParser):
         """Return the help, for the width of the terminal."""
         from pumice.cli import help_format
 
-        return help_format.format_help(self, help_format.terminal_width())
+        return self.format_help_for(help_format.terminal_width())
+
+    def format_help_for(self, width: int, *, color: bool = False) -> str:
+        """Return the help for a terminal with ``width`` columns."""
+        from pumice.cli import help_format
+
+        return help_format.format_help(self, width, self.examples, color=color)
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, on a terminal in color; unlike argparse, raise OSError if it cannot be written."""
@@ -68,8 +74,7 @@ class Parser(argparse.ArgumentParser):
         stream = unwrap(sys.stdout if file is None else file)
         if mode := find_color_mode(self.words):  # it may follow --help
             set_color_mode(mode)
-        width = help_format.terminal_width()
-        stream.write(help_format.format_help(self, width, color=has_color(stream)))
+        stream.write(self.format_help_for(help_format.terminal_width(), color=has_color(stream)))
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""

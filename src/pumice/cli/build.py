@@ -15,7 +15,7 @@ from pumice.cli import (
     build_delivery,
     build_result,
     keyless_options,
-    output,
+    progress_modes,
     recipes,
     registries,
     shared_options,
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     _check_paths(options)
     selection = recipes.find_recipes(options.recipes)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     if selection.is_list:
         from pumice.cli import build_list
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, shared_options
+from pumice.cli import progress_modes, shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with releases.open_home() as home:
         release = releases.load(options, home)
         _check_maintenance(release, options.ignore)

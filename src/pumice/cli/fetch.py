@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, registries, shared_options
+from pumice.cli import discovery_options, output, progress_modes, registries, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             hint="write HOST/NAME[:VERSION]; copy a file with 'pumice copy aci:FILE store:NAME:VERSION'",
         )
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     if references.transport_of(options.name) is not None:
         from pumice.cli import pull
 

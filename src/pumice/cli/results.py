@@ -38,7 +38,7 @@ RESULTS: dict[str, str] = {
     "licenses": "pumice.cli.licenses:LicenseReport",
     "port": "pumice.cli.port:ListedPort[]",
     "ps": "pumice.cli.pod_views:ListedPod[]",
-    "lock": "pumice.cli.lock:LockResult[]",
+    "lock": "pumice.cli.recipe_lock:LockResult[]",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "sbom": "pumice.cli.sbom:SbomPackage[]",
@@ -179,7 +179,7 @@ def _format_for_programs(result: Any, template: Template | None) -> str:
 
 def check_command(command: str) -> None:
     """Raise UsageError unless ``command`` has a result."""
-    from pumice.cli.main import ALIASES
+    from pumice.cli.commands import ALIASES
 
     if command in RESULTS:
         return

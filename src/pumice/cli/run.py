@@ -13,8 +13,8 @@ from pumice.cli import (
     isolation_options,
     mounted_images,
     network_options,
-    output,
     pod_arguments,
+    progress_modes,
     registries,
     run_plan,
     shared_options,
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str]) -> int:
     sources = [run_plan.plan_source(*parts) for parts in zip(options, command_lines, strict=True)]
     exit_on_signals()
     home = Home(locate(os.environ))
-    progress = output.make_progress(first.progress)
+    progress = progress_modes.make_progress(first.progress)
     prepared = preparation.find_prepared(home, first.prepared) if first.prepared else None
     pod = preparation.adopt(run_plan.plan_pod(options, command_lines), prepared)
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, recipe_or_image, results
+from pumice.cli import confirmation, output, progress_modes, reading, recipe_or_image, results
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     _check(options)
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
     if recipe is None and options.verify and not options.output:

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Network
-    from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
+    from pumice.runtime.sandbox.memory_watch import MemoryWatch
     from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
     from pumice.trust.decision import Decision
@@ -381,10 +381,10 @@ def execute_planned(
         streams=streams,
         network=execution.Network(attachment.network_fd, attachment.serve) if attachment else None,
         watch=watch,
-        explain=lambda code, group, started: _explain(code, launch, group, started, progress or Silent()),
+        explain=lambda code, memory, started: _explain(code, memory, started, progress or Silent()),
     )
 
 
-def _explain(code: int, launch: Launch, group: ControlGroup, started: int, progress: Progress) -> None:
-    if explanation := ending.explain_end(code, launch, group, started):
+def _explain(code: int, memory: MemoryWatch, started: int, progress: Progress) -> None:
+    if explanation := ending.explain_end(code, memory, started):
         progress.warn(explanation)

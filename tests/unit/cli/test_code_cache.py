@@ -21,7 +21,10 @@ PROBE = """
 import json, sys
 {first}
 from pumice.cli import code_cache
-modules = code_cache.install() or code_cache.record()
+modules = code_cache.install()
+if modules is None and code_cache.is_writable():
+    from pumice.cli.code_cache_writer import Recorder
+    modules = Recorder()
 import pumice.runtime.quick.start
 import pumice.runtime.sandbox.image_program
 if modules is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, networks, peers, people, waiting
+from tests.support import images, networks, peers, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,32 +111,7 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     persons = [request.getfixturevalue(name) for name in ("person", "root") if name in request.fixturenames]
     yield
     for person in persons:
-        wait_until_empty(person.home / "store/networks/attachments")
-
-
-def wait_until_empty(folder: Path) -> None:
-    waiting.until(lambda: not list_attachments(folder), lambda: describe(folder))
-
-
-def list_attachments(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.is_dir()]
-
-
-def describe(folder: Path) -> str:
-    """Return all that is in the attachments."""
-    lines = []
-    for path in folder.glob("*/*"):
-        with suppress(OSError):
-            lines.append(f"{path}: {path.read_text(errors='replace')}")
-    return "\n".join([*map(str, list_attachments(folder)), *lines])
-
-
-def wait_for_release(person: Person) -> None:
-    """Wait until no attachment is in use."""
-    folder = person.home / "store/networks/attachments"
-    for directory in folder.iterdir() if folder.exists() else ():
-        if directory.is_dir():
-            subprocess.run(["flock", str(directory), "true"], check=False, capture_output=True)
+        networks.wait_for_release(person)
 
 
 def test_a_declared_port_is_reachable_from_everywhere(person: Person, machine: Machine) -> None:
@@ -239,12 +214,12 @@ def test_host_uses_the_network_of_the_machine(person: Person) -> None:
 
 
 def test_nothing_is_left_after_the_end(person: Person, machine: Machine) -> None:
-    wait_for_release(person)
+    networks.wait_for_release(person)
     before = machine.network_state()
     with running(person, "-p", "8150:80", "web:1") as process:
         assert machine.fetch("http://127.0.0.1:8150/") == "hello\n"
         process.kill()
-    wait_for_release(person)
+    networks.wait_for_release(person)
     assert machine.network_state() == before
     folder = person.home / "store/networks/attachments"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
@@ -305,7 +280,7 @@ def test_slirp4netns_is_used_without_pasta(person: Person, machine: Machine) -> 
         with running(person, "-p", "8190:80", "web:1"):
             assert machine.fetch("http://127.0.0.1:8190/") == "hello\n"
             assert machine.fetch("http://[::1]:8190/") == "hello\n"
-        wait_for_release(person)
+        networks.wait_for_release(person)
     finally:
         machine.run("umount", pasta)
 
@@ -329,7 +304,7 @@ def test_published_ports_are_listed(person: Person) -> None:
     (stats,) = json.loads(person.pumice("stats", "--no-stream", "--json", "ports").stdout)
     assert stats["network_received"] >= 0
     assert person.pumice("rm", "--force", "ports").returncode == 0
-    wait_for_release(person)
+    networks.wait_for_release(person)
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap", "runc"])
@@ -364,7 +339,7 @@ def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machin
         ]
     assert results[0].returncode == results[1].returncode == 11
     assert results[0].stderr == results[1].stderr
-    wait_for_release(root)
+    networks.wait_for_release(root)
 
 
 def test_another_port_than_that_of_the_image_is_reported_by_each_run(person: Person) -> None:

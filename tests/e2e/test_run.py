@@ -199,7 +199,7 @@ def test_changed_files_of_an_image_are_never_run(person: Person, how: str) -> No
         "the unpacked files of the image were changed (/etc/passwd), so they are unpacked again"
         in process.stderr
     )
-    process = person.pumice("run", "--verify", how, "box:1", "true")
+    process = person.pumice("run", "--progress", "none", "--verify", how, "box:1", "true")
     assert process.stderr == ""
 
 

@@ -29,6 +29,7 @@ server.bind(("", 5353))
 _, address = server.recvfrom(99)
 server.sendto(b"answer", address)'"""
 UDP_CLIENT = """
+import select
 import socket
 for _ in range(200):
     # A new port for each question: the kernel remembers where it sent packets before the program listened.
@@ -144,7 +145,7 @@ def test_a_port_in_use_is_an_error_that_names_it(person: Person, machine: Machin
 
 def test_a_port_is_free_again_when_the_program_has_ended(person: Person) -> None:
     for _ in range(3):
-        result = person.pumice("run", "-p", "8120:80", "box:1", "true", env=PRIVATE)
+        result = person.pumice("run", "--progress", "none", "-p", "8120:80", "box:1", "true", env=PRIVATE)
         assert (result.returncode, result.stderr) == (0, "")
 
 

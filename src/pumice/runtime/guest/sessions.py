@@ -284,35 +284,52 @@ class _Session:
     def _watch_program(self, *, is_terminal: int) -> None:
         """Be the monitor: start the program, and send how it ended after all of its output."""
         program = self._program
-        sent_input, own_input, output, errors, executed, ended = self._pairs
+        sent_input, own_input, output, _, _, ended = self._pairs
         container, parent, failed = program.variable(), program.label("parent"), program.label("failed")
         program.call(CLOSE, _writer(sent_input))
+        target, source = _writer(own_input), _reader(output)
+        if is_terminal:
+            target = source = self._terminal
+        # They are not in the process namespace of the app.
+        input_copy = self._fork_input_copy(target)
+        output_copy = self._fork_output_copy(source)
         self._enter_app(container, failed)
-        is_app = self._app is not None
+        is_app, status = self._app is not None, program.variable()
+        program.set(status, 0)
         new = _CLONE_NEWPID | _CLONE_NEWNS | _CLONE_NEWCGROUP if is_app else 0
         program.call(CLONE, new | _SIGCHLD, 0, 0, 0, 0, result=self._child)
         program.jump_if_not_zero(parent)
         self._execute(container)
         program.mark(parent)
-        for end in (_reader(own_input), _writer(output), _writer(errors), _writer(executed)):
-            program.call(CLOSE, end)
-        target, source = _writer(own_input), _reader(output)
-        if is_terminal:
-            target = source = self._terminal
-        input_copy = self._fork_input_copy(target)
-        program.call(CLOSE, _writer(own_input))
-        output_copy = self._fork_output_copy(source)
-        status, last = program.variable(), _Frame(program, 0)
-        program.call(WAIT4, self._child, address_of(status), 0, 0)
-        program.set(self._child, 0)
+        self._close_program_ends()
+        self._wait_for_program(status)
+        program.mark(failed)
+        self._close_program_ends()
         program.call(CLOSE, _writer(ended))
         program.call(WAIT4, output_copy, 0, 0, 0)
         program.call(KILL, input_copy, _SIGKILL)
-        program.mark(failed)
+        last = _Frame(program, 0)
         program.set(last.kind, frames.ENDED)
         program.set(last.number, status)
         program.call(WRITE, self._port, address_of(last.start), frames.HEADER.size)
         program.call(EXIT, 0)
+
+    def _close_program_ends(self) -> None:
+        """Close the ends of the pipes that only the program needs."""
+        _, own_input, output, errors, executed, _ = self._pairs
+        for end in (_reader(own_input), *map(_writer, (own_input, output, errors, executed))):
+            self._program.call(CLOSE, end)
+
+    def _wait_for_program(self, status: Value) -> None:
+        program, result = self._program, self._program.variable()
+        failed, good = map(program.label, ("failed", "good"))
+        program.call(WAIT4, self._child, address_of(status), 0, 0, result=result)
+        program.jump_if_negative(failed)
+        program.jump(good)
+        program.mark(failed)
+        report_failure(program, self._port, frames.FAILED, CLONE, self._child)
+        program.mark(good)
+        program.set(self._child, 0)
 
     def _enter_app(self, container: Value, failed: str) -> None:
         """Let further processes be in the process namespace of the app, which runs already."""
@@ -356,6 +373,7 @@ class _Session:
         program.call(FORK, result=process)
         program.jump_if_not_zero(after)
         program.call(CLOSE, _writer(self._pairs[-1]))
+        program.call(CLOSE, _reader(self._pairs[1]))
         buffer, count = program.variable(frames.MAX_CONTENT), program.variable()
         answer = _Frame(program, 0)
         program.set(answer.kind, frames.ACCEPTED)
@@ -384,6 +402,7 @@ class _Session:
         program.call(FORK, result=process)
         program.jump_if_not_zero(after)
         program.call(CLOSE, _writer(ended))
+        self._close_program_ends()
         polled = _Polled(program, (_reader(executed), output, _reader(errors), _reader(ended)))
         timeout, reads = program.variable(), program.variable()
         program.set(timeout, -1)

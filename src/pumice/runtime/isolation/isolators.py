@@ -113,7 +113,7 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
-    Isolator(name="terminal", option="--tty", ignored={"kvm": "the virtual machine has no terminal"}),
+    Isolator(name="terminal", option="--tty"),
     Isolator(
         name="health check",
         option="--health-cmd",

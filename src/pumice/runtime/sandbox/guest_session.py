@@ -31,6 +31,8 @@ _KEYS = {termios.VINTR: signal.SIGINT, termios.VQUIT: signal.SIGQUIT}
 _RESULTS = struct.Struct("<qq")
 _TERMINAL = struct.Struct("<IIIIB19s")
 _MAX_QUERIES = 64
+_ORDINARY_KEYS = frozenset((*b"\t\n\r\x1b", *range(0x20, 0x100)))
+"""What is typed most; usually, no other keys mean signals."""
 
 
 class SessionError(SetupError):
@@ -71,7 +73,7 @@ class Session:
         self._signals = syscalls.open_signal_descriptor({*FORWARDED_SIGNALS, *TYPED_SIGNALS})
         self._outstanding = 0
         self._has_input = True
-        self._queries: list[tuple[int, int]] = []
+        self._queries: list[tuple[int, bytes]] = []
         self._ended_by = 0
         self._code: int | None = None
 
@@ -139,9 +141,8 @@ class Session:
             return
         self._outstanding += len(data)
         self._send(frames.INPUT, data)
-        if self._terminal and self._is_first and (b"\x03" in data or b"\x1c" in data):
-            for key, number in _KEYS.items():
-                self._query(number, key)
+        if self._terminal and self._is_first and not _ORDINARY_KEYS.issuperset(data):
+            self._query(0, data)
 
     def _handle_signal(self) -> None:
         number, _ = syscalls.read_signal(self._signals)
@@ -151,12 +152,12 @@ class Session:
         number = TYPED_SIGNALS.get(number, number)
         self._send(frames.SIGNAL, number=number)
         if self._is_first and number != signal.SIGWINCH:
-            self._query(number, -1)
+            self._query(number, b"")
 
-    def _query(self, number: int, key: int) -> None:
-        """Ask how the program handles a signal that was sent, or that a key means, because it may drop it."""
+    def _query(self, number: int, typed: bytes) -> None:
+        """Ask how the program handles a signal that was sent, or that a key means: it may be dropped."""
         if len(self._queries) < _MAX_QUERIES:
-            self._queries.append((number, key))
+            self._queries.append((number, typed))
             self._send(frames.QUERY)
 
     def _receive(self) -> None:
@@ -190,11 +191,10 @@ class Session:
         """Kill the program if a signal would have ended it, were it not the first of its namespace."""
         if not self._queries:
             return
-        number, key = self._queries.pop(0)
-        if key >= 0 and not _means_signal(content[: frames.TERMINAL_BYTES], key):
-            return
+        number, typed = self._queries.pop(0)
+        number = number or _find_typed_signal(content[: frames.TERMINAL_BYTES], typed)
         lines = content[frames.TERMINAL_BYTES :].decode(errors="replace").splitlines()
-        if lines and is_fatal(lines, number):
+        if number and lines and is_fatal(lines, number):
             self._ended_by = number
             self._send(frames.SIGNAL, number=signal.SIGKILL)
 
@@ -212,10 +212,13 @@ def choose_terminal() -> tuple[int, ...]:
     return (0, 1, 2) if os.isatty(2) else (0, 1)
 
 
-def _means_signal(terminal: bytes, key: int) -> bool:
-    """Return whether the key that was typed means a signal on a terminal with this ``struct termios``."""
-    _, _, _, local, _, keys = _TERMINAL.unpack_from(terminal)
-    return bool(local & termios.ISIG) and keys[key] == {termios.VINTR: 3, termios.VQUIT: 0x1C}[key]
+def _find_typed_signal(terminal: bytes, typed: bytes) -> int:
+    """Return the signal that a typed key means on a terminal with this ``struct termios``, 0 if none does."""
+    if len(terminal) < _TERMINAL.size:
+        return 0
+    *_, local, _, keys = _TERMINAL.unpack_from(terminal)
+    numbers = [number for key, number in _KEYS.items() if keys[key] in typed]
+    return numbers[0] if numbers and local & termios.ISIG else 0
 
 
 def _write_output(target: int, data: bytes) -> None:

@@ -84,8 +84,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod of several, None for the usual ones; with
     ``pod_pids``, it shares the process ids of that. ``terminal`` says whether its streams are a terminal;
-    None if they are those of this process. With ``has_health_check``, commands are run in the container
-    while its program runs.
+    None if they are those of this process. With ``checks_network``, its health is checked through
+    its network.
     """
 
     root: str
@@ -111,7 +111,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     maps: IdMaps | None = None
     pod_pids: bool = False
     terminal: bool | None = None
-    has_health_check: bool = False
+    checks_network: bool = False
 
     @property
     def is_in_pod(self) -> bool:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.runtime.guest import sessions
 from pumice.runtime.guest.machine_code import Assembler
+from pumice.runtime.guest.session_parts import RESERVED, TERMINALS
+from pumice.runtime.guest.sessions import fork_sessions
 from pumice.runtime.guest.system_calls import (
     CLOSE,
     DUP2,
@@ -35,7 +36,7 @@ _SIGPIPE, _SIG_IGN = 13, 1
 _MOUNTS = {
     "/dev": ("devtmpfs", 0, ""),
     "/proc": ("proc", 0, ""),
-    sessions.TERMINALS: ("devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
+    TERMINALS: ("devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
 }
 DIRECTORIES = tuple(path[1:] for path in _MOUNTS)
 """What the archive must have for the first program."""
@@ -77,7 +78,7 @@ def assemble_init(guest: Guest, files: tuple[str, ...]) -> bytes:
     _configure_network(program, has_network=guest.has_network)
     ignored = program.data(struct.pack("<QQQQ", _SIG_IGN, 0, 0, 0))
     program.call(RT_SIGACTION, _SIGPIPE, ignored, 0, 8)
-    sessions.fork_sessions(program, files)
+    fork_sessions(program, files)
     again = program.label("again")
     program.mark(again)
     program.call(WAIT4, -1, 0, 0, 0)
@@ -89,7 +90,7 @@ def _reserve_descriptors(program: Assembler) -> None:
     """Let no descriptor of a session be one of those that its programs get."""
     directory = program.variable()
     program.call(OPEN, program.text("/"), _O_RDONLY, result=directory)
-    for number in range(sessions.RESERVED):
+    for number in range(RESERVED):
         program.call(DUP2, directory, number)
 
 

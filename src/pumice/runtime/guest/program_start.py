@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.runtime.guest import sessions
 from pumice.runtime.guest.machine_code import Assembler, Operand, Value, address_of
+from pumice.runtime.guest.session_parts import (
+    CONTAINER,
+    PORT,
+    TERMINAL,
+    TERMINALS,
+    report_failure,
+    store_decimal,
+)
 from pumice.runtime.guest.sharing import TAG
 from pumice.runtime.guest.system_calls import (
     CAPSET,
@@ -161,7 +168,7 @@ def assemble_app(guest: Guest, terminal: tuple[int, ...]) -> bytes:
     if guest.is_shared:
         start.require(MOUNT, start.text(TAG), start.text(ROOT), start.text("virtiofs"), 0, 0)
     terminals = start.program.variable()
-    start.require(OPEN_TREE, _AT_FDCWD, start.text(sessions.TERMINALS), _OPEN_TREE_CLONE)
+    start.require(OPEN_TREE, _AT_FDCWD, start.text(TERMINALS), _OPEN_TREE_CLONE)
     start.program.set(terminals, start.result)
     _change_root(start)
     _mount_kernel_files(start, container, terminals)
@@ -182,7 +189,7 @@ def assemble_joined(program: Program) -> bytes:
     """Return the program that enters a container, as an ELF file."""
     start = _Start()
     _begin(start)
-    start.require(SETNS, sessions.CONTAINER, _CLONE_NEWNS | _CLONE_NEWCGROUP)
+    start.require(SETNS, CONTAINER, _CLONE_NEWNS | _CLONE_NEWCGROUP)
     _install_streams(start, program)
     _drop_privileges(start, program)
     _execute(start, program)
@@ -211,7 +218,7 @@ class _Start:
 
     def report(self, kind: int, number: int) -> None:
         """Send a frame with a number and the last result, and end this process."""
-        sessions.report_failure(self.program, sessions.PORT, kind, number, self.result)
+        report_failure(self.program, PORT, kind, number, self.result)
         self.program.call(EXIT, 127)
 
     def mount(self, kind: str, path: str, flags: int, data: str = "") -> None:
@@ -241,10 +248,10 @@ def _install_streams(start: _Start, chosen: Program) -> None:
     program, stream = start.program, start.program.variable()
     if chosen.terminal:
         path, number = program.variable(24), program.variable()
-        start.require(IOCTL, sessions.TERMINAL, _TIOCGPTN, address_of(number))
+        start.require(IOCTL, TERMINAL, _TIOCGPTN, address_of(number))
         program.set(path, int.from_bytes(b"/dev/pts", "little"))
         program.set(Value(path.offset + 8), ord("/"))
-        sessions.store_decimal(program, number, Value(path.offset + 9))
+        store_decimal(program, number, Value(path.offset + 9))
         start.require(OPEN, address_of(path), _O_RDWR)
         program.set(stream, start.result)
         start.require(IOCTL, stream, _TIOCSCTTY, 0)

@@ -115,9 +115,9 @@ ISOLATORS = (
     ),
     Isolator(name="terminal", option="--tty"),
     Isolator(
-        name="health check",
-        option="--health-cmd",
-        ignored={"kvm": "no command can be run in a virtual machine that runs"},
+        name="health check through the network",
+        option="httpGet, tcpSocket",
+        ignored={"kvm": "the virtual machine has a network of its own"},
     ),
     Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
@@ -174,7 +174,7 @@ def _list_requested(container: Container) -> list[str]:
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
         "--tty": _wants_terminal(container),
-        "--health-cmd": container.has_health_check,
+        "httpGet, tcpSocket": container.checks_network,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,

@@ -93,6 +93,8 @@ class Session:
             while self._code is None:
                 self._wait()
             return self._code
+        except ValueError:
+            raise SessionError("the virtual machine sent an invalid frame") from None
         finally:
             if attributes is not None:
                 _restore(attributes)

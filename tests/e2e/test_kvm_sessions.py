@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
@@ -48,20 +49,37 @@ class Screen:
     def expect(self, text: bytes) -> None:
         """Read until a text is shown; the end of the command is the end of the terminal."""
         while text not in self._shown:
-            try:
-                self._shown += os.read(self._controller, 4096)
-            except OSError:
+            if not (data := self._read()):
                 pytest.fail(f"{text!r} is not in {self._shown!r}")
+            self._shown += data
         self._shown = self._shown.partition(text)[2]
 
-    def wait(self) -> int:
+    def _read(self) -> bytes:
+        """Return what is shown next, nothing at the end or after a minute of silence."""
+        readable, _, _ = select.select([self._controller], [], [], 60)
         try:
-            while os.read(self._controller, 4096):
-                pass
-        except OSError:
-            pass
+            return os.read(self._controller, 4096) if readable else b""
+        except OSError:  # the terminal is closed
+            return b""
+
+    def hang_up(self) -> None:
+        """Close the terminal, and wait for the command."""
         os.close(self._controller)
+        self._controller = os.open("/dev/null", os.O_RDWR)
+        self._process.wait(timeout=60)
+
+    def wait(self) -> int:
+        while self._read():
+            pass
         return self._process.wait(timeout=60)
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._controller)
+        self._process.kill()
+        self._process.wait()
 
 
 def test_the_program_has_a_terminal(person: Person) -> None:
@@ -69,30 +87,32 @@ def test_the_program_has_a_terminal(person: Person) -> None:
         pytest.skip("exec has one for both")
     options = ("--stage1", "kvm", "--network", "none", "--progress", "none", "--strict", "-it")
     script = (
-        "busybox stty size; tty; echo by name > /dev/console; trap 'busybox stty size' WINCH; echo go;"
-        " read line; echo got $line; trap - WINCH; echo $TERM.; exec sleep 600"
+        "busybox stty size; tty; echo by name > /dev/console; echo go;"
+        " read line; busybox stty size; echo got $line; echo $TERM.; exec cat"
     )
     command = person.command("run", *options, "--user", "web", "box:1", script)
-    screen = Screen(command, person.environment({"TERM": "vt100"}))
-    for text in (b"33 77", b"/dev/pts/0", b"by name", b"go"):
-        screen.expect(text)
-    screen.resize(20, 40)
-    screen.expect(b"20 40")
-    screen.type(b"typed\r")
-    screen.expect(b"got typed")
-    screen.expect(b"vt100.")
-    screen.type(b"\x03")
-    assert screen.wait() == 128 + 2
+    with Screen(command, person.environment()) as screen:
+        for text in (b"33 77", b"/dev/pts/0", b"by name", b"go"):
+            screen.expect(text)
+        screen.resize(20, 40)
+        screen.type(b"typed\r")
+        screen.expect(b"20 40")
+        screen.expect(b"got typed")
+        screen.expect(b"xterm.")
+        screen.type(b"again\r")
+        screen.expect(b"again\r\nagain")
+        screen.type(b"\x03")
+        assert screen.wait() == 128 + 2
 
 
 def test_further_programs_run_in_the_machine(person: Person) -> None:
-    script = 'trap "echo bye; exit 5" TERM; echo kept > /srv/file; while :; do sleep 0.1; done'
+    script = 'trap "echo bye; exit 5" TERM; echo kept > /tmp/kept; while :; do sleep 0.1; done'
     check = ("--health-cmd", "test -e /tmp/fine", "--health-interval", "1s", "--health-retries", "1")
     options = ("--stage1", "kvm", "--network", "none", "--strict", "--env", "GREETING=hello", *check)
     pod = pods.start(person, *options, "--user", "web", "box:1", script)
     process = person.pumice(
         *("exec", "--env", "MORE=1", pod, "sh", "-c"),
-        "id -u; id -G; pwd; echo $GREETING $MORE; cat; echo oops >&2; grep NoNewPrivs /proc/self/status; exit 7",
+        "id -u; id -G; pwd; echo $GREETING $MORE; cat; echo oops >&2; grep NoNewP /proc/self/status; exit 7",
         input="typed\n" * 20_000,
     )
     assert process.returncode == 7, process.stderr
@@ -104,21 +124,13 @@ def test_further_programs_run_in_the_machine(person: Person) -> None:
     process = person.pumice("exec", pod, "missing")
     assert (process.returncode, process.stderr) == (127, "error: missing: not found in the image\n")
 
-    screen = Screen(
-        person.command("exec", "-it", "--user", "root", pod, "sh"), person.environment({"TERM": "vt100"})
-    )
-    screen.type(b"id -u; tty; busybox stty size\r")
-    for text in (b"0\r\n", b"/dev/pts/", b"33 77"):
-        screen.expect(text)
-    screen.type(b"sleep 600\r")
-    screen.expect(b"sleep 600\r\n")
-    screen.type(b"\x03")
-    screen.type(b"touch /tmp/fine; exit 9\r")
-    assert screen.wait() == 9
+    _use_shell(person, pod)
+
+    assert pods.run_ok(person, "exec", pod, "cat", "/tmp/gone") == "gone\n"
 
     file = person.home / "copied"
     file.write_text("from outside\n")
-    pods.run_ok(person, "cp", f"{pod}:/srv/file", str(person.home / "from-inside"))
+    pods.run_ok(person, "cp", f"{pod}:/tmp/kept", str(person.home / "from-inside"))
     assert (person.home / "from-inside").read_text() == "kept\n"
     pods.run_ok(person, "cp", str(file), f"{pod}:/tmp/copied")
     assert pods.run_ok(person, "exec", pod, "cat", "/tmp/copied") == "from outside\n"
@@ -131,6 +143,23 @@ def test_further_programs_run_in_the_machine(person: Person) -> None:
     assert pods.status(person, pod)["health"] == "healthy"
     pods.run_ok(person, "stop", pod)
     assert pods.status(person, pod)["exit_code"] == 5
+
+
+def _use_shell(person: Person, pod: str) -> None:
+    command = person.command("exec", "-it", "--user", "root", pod, "sh")
+    with Screen(command, person.environment({"TERM": "vt100"})) as screen:
+        screen.type(b"id -u; tty; busybox stty size; echo $TERM.\r")
+        for text in (b"0\r\n", b"/dev/pts/", b"33 77", b"vt100."):
+            screen.expect(text)
+        screen.type(b"echo slee''ping; sleep 600\r")
+        screen.expect(b"sleeping")
+        screen.type(b"\x03")
+        screen.type(b"touch /tmp/fine; exit 9\r")
+        assert screen.wait() == 9
+    with Screen(command, person.environment()) as screen:
+        screen.type(b"trap 'echo gone > /tmp/gone' EXIT; trap exit HUP; echo tra''pped\r")
+        screen.expect(b"trapped")
+        screen.hang_up()
 
 
 def test_a_killed_exec_ends_its_program(person: Person) -> None:

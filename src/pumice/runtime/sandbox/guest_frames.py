@@ -1,4 +1,4 @@
-"""What the host and a virtual machine say to each other about one program: a session, see ADR 32.
+"""What the host and a virtual machine say to each other about one program: a session, see ADR 31.
 
 A frame is a kind, the size of its content, and a number; all are little-endian. No frame is larger than
 MAX_FRAME, in either direction. Through a socket of the host, one message is one frame.

@@ -90,9 +90,7 @@ class Session:
             for start in range(0, len(program), frames.MAX_CONTENT):
                 self._send(frames.CONTENT, program[start : start + frames.MAX_CONTENT])
             self._send(frames.START_TERMINAL if self._terminal else frames.START, number=app)
-            while self._code is None:
-                self._wait()
-            return self._code
+            return self._wait_for_end()
         except ValueError:
             raise SessionError("the virtual machine sent an invalid frame") from None
         finally:
@@ -113,6 +111,11 @@ class Session:
         except OSError:  # the terminal is gone
             return
         self._send(frames.SIZE, number=int.from_bytes(size, "little"))
+
+    def _wait_for_end(self) -> int:
+        while self._code is None:
+            self._wait()
+        return self._code
 
     def _wait(self) -> None:
         """Wait for a frame, input or a signal, and handle it."""
@@ -138,7 +141,9 @@ class Session:
             data = b""
         if not data:
             self._has_input = False
-            if not self._terminal:
+            if self._terminal:  # a terminal ends when it is hung up
+                self._forward_signal(signal.SIGHUP)
+            else:
                 self._send(frames.END_OF_INPUT)
             return
         self._outstanding += len(data)
@@ -151,7 +156,9 @@ class Session:
         if number == signal.SIGWINCH and self._terminal:
             self._send_size()
             return
-        number = TYPED_SIGNALS.get(number, number)
+        self._forward_signal(TYPED_SIGNALS.get(number, number))
+
+    def _forward_signal(self, number: int) -> None:
         self._send(frames.SIGNAL, number=number)
         if self._is_first and number != signal.SIGWINCH:
             self._query(number, b"")

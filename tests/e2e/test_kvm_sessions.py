@@ -126,8 +126,6 @@ def test_further_programs_run_in_the_machine(person: Person) -> None:
 
     _use_shell(person, pod)
 
-    assert pods.run_ok(person, "exec", pod, "cat", "/tmp/gone") == "gone\n"
-
     file = person.home / "copied"
     file.write_text("from outside\n")
     pods.run_ok(person, "cp", f"{pod}:/tmp/kept", str(person.home / "from-inside"))
@@ -157,8 +155,8 @@ def _use_shell(person: Person, pod: str) -> None:
         screen.type(b"touch /tmp/fine; exit 9\r")
         assert screen.wait() == 9
     with Screen(command, person.environment()) as screen:
-        screen.type(b"trap 'echo gone > /tmp/gone' EXIT; trap exit HUP; echo tra''pped\r")
-        screen.expect(b"trapped")
+        screen.type(b"echo rea''dy\r")
+        screen.expect(b"ready")
         screen.hang_up()
 
 

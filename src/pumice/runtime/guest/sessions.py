@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _O_RDWR, _O_RDONLY, _O_NOCTTY, _O_CLOEXEC = 2, 0, 0o400, 0o2000000
 _CLONE_VM, _SIGCHLD = 0x100, 17
 _TIOCSPTLCK, _TIOCSWINSZ, _TCGETS = 0x40045431, 0x5414, 0x5401
+_TIOCGPTPEER, _TIOCVHANGUP = 0x5441, 0x5437
 _MAX_STATE = 4096
 
 
@@ -104,7 +105,7 @@ class _Session:
             frames.START: lambda: self._start(is_terminal=False),
             frames.START_TERMINAL: lambda: self._start(is_terminal=True),
             frames.INPUT: lambda: write_all(program, self._input, frame.content, frame.size),
-            frames.END_OF_INPUT: lambda: self._close(self._input),
+            frames.END_OF_INPUT: self._end_input,
             frames.SIGNAL: self._send_signal,
             frames.SIZE: self._resize,
             frames.QUERY: self._answer_query,
@@ -142,6 +143,15 @@ class _Session:
     def _close(self, descriptor: Value) -> None:
         self._program.call(CLOSE, descriptor)
         self._program.set(descriptor, -1)
+
+    def _end_input(self) -> None:
+        """Close the input, and hang up the terminal, if there is one."""
+        program, inner = self._program, self._program.variable()
+        self._close(self._input)
+        flags = _O_RDWR | _O_NOCTTY | _O_CLOEXEC
+        program.call(IOCTL, self._monitor.terminal, _TIOCGPTPEER, flags, result=inner)
+        program.call(IOCTL, inner, _TIOCVHANGUP)
+        program.call(CLOSE, inner)
 
     def _add_content(self) -> None:
         program, exists = self._program, self._program.label("exists")

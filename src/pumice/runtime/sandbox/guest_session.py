@@ -141,10 +141,9 @@ class Session:
             data = b""
         if not data:
             self._has_input = False
-            if self._terminal:  # a terminal ends when it is hung up
-                self._forward_signal(signal.SIGHUP)
-            else:
-                self._send(frames.END_OF_INPUT)
+            self._send(frames.END_OF_INPUT)
+            if self._terminal and self._is_first:
+                self._query(signal.SIGHUP, b"")
             return
         self._outstanding += len(data)
         self._send(frames.INPUT, data)
@@ -156,9 +155,7 @@ class Session:
         if number == signal.SIGWINCH and self._terminal:
             self._send_size()
             return
-        self._forward_signal(TYPED_SIGNALS.get(number, number))
-
-    def _forward_signal(self, number: int) -> None:
+        number = TYPED_SIGNALS.get(number, number)
         self._send(frames.SIGNAL, number=number)
         if self._is_first and number != signal.SIGWINCH:
             self._query(number, b"")

@@ -165,8 +165,7 @@ def _make_archive(
         for directory in ("/proc", "/sys", "/dev", *directories):
             archive.add_directories(f"{ROOT[1:]}{directory}")
         for path, text in placed.items():
-            archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
-            archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
+            _add_text(archive, text, path)
         for path, source in copies.items():
             _add_copy(archive, source, path)
         archive.finish()
@@ -175,6 +174,12 @@ def _make_archive(
 
 def _in_memory(container: Container) -> tuple[Mount, ...]:
     return tuple(mount for mount in container.mounts if not mount.source)
+
+
+def _add_text(archive: initramfs.Archive, text: bytes, path: str) -> None:
+    """Add a file of the container that is not in the image."""
+    archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
+    archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
 
 
 def _add_copy(archive: initramfs.Archive, source: str, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import help_format
 from pumice.cli.arguments import Parser, action_parsers
-from pumice.cli.main import COMMANDS
+from pumice.cli.commands import COMMANDS
 from tools.parser_tree import verb_parser
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from pumice.cli.arguments import Parser, action_parsers
-from pumice.cli.main import COMMANDS
+from pumice.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

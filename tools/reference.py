@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as a program, only tools/ is on the path
 
-from pumice.cli.main import COMMANDS, main
+from pumice.cli.commands import COMMANDS
+from pumice.cli.main import main
 from tools import completion_table, isolators_page, man_pages
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from pumice.formats import oci
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.isolation.model import Limits
 from pumice.store.home import Home
-from tests.support import images, people
+from tests.support import images, peers, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,14 +46,72 @@ def groups(maker: int) -> set[Path]:
 
 
 def test_a_program_that_uses_too_much_memory_is_killed_and_named(root: Person, stage1: str) -> None:
-    hog = "exec dd if=/dev/zero of=/dev/null bs=200000000 count=1"
+    hog = HOG
     with root.running_pumice("run", "--stage1", stage1, "--memory", "32m", "box:1", hog) as running:
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGKILL, errors
-    assert "had used all of the 32 MiB of --memory" in errors
+    assert "out of memory: the program was killed at its limit of 32 MiB" in errors
     assert groups(running.pid) == set()
     process = root.pumice("run", "--stage1", stage1, "--memory", "600m", "box:1", hog)
     assert process.returncode == 0, process.stderr
+
+
+@pytest.fixture(params=["builtin", "bwrap", "runc", "crun", "fly"])
+def any_stage1(request: pytest.FixtureRequest) -> str:
+    """Return the name of a stage 1 that shares the kernel, and with it its control groups."""
+    if request.param not in ("builtin", "fly"):
+        peers.need(request.param)
+    return str(request.param)
+
+
+HOG = "exec dd if=/dev/zero of=/dev/null bs=200000000 count=1"
+
+
+@pytest.mark.parametrize("word", ["CAP_MKNOD", '"bounding":["CAP_MKNOD"]'])
+def test_no_word_of_the_program_takes_it_out_of_its_groups(root: Person, any_stage1: str, word: str) -> None:
+    process = root.pumice("run", "--stage1", any_stage1, "--memory", "32m", "box:1", HOG, word)
+    assert process.returncode == 128 + signal.SIGKILL, process.stderr
+
+
+@pytest.mark.parametrize("kind", ["detached", "foreground"])
+def test_a_pod_says_that_its_program_ran_out_of_memory(root: Person, any_stage1: str, kind: str) -> None:
+    words = ("--stage1", any_stage1, "--name", "hog", *(["--detach"] if kind == "detached" else []))
+    process = root.pumice("run", *words, "--memory", "32m", "box:1", HOG)
+    root.pumice("wait", "hog")
+    sentence = "out of memory: the program was killed at its limit of 32 MiB"
+    if kind == "foreground":
+        assert process.returncode == 128 + signal.SIGKILL
+        assert sentence in process.stderr
+    check_reports(root, sentence)
+
+
+def test_a_pod_of_several_names_the_app_that_ran_out_of_memory(root: Person, stage1: str) -> None:
+    apps = ("box:1", "true", "---", "--app", "hog", "--memory", "32m", "box:1", f"sleep 0.1; {HOG}")
+    process = root.pumice("run", "--stage1", stage1, "--name", "hog", *apps)
+    sentence = "out of memory: the program was killed at its limit of 32 MiB"
+    assert f"hog: {sentence}" in process.stderr
+    check_reports(root, sentence)
+
+
+def check_reports(root: Person, sentence: str) -> None:
+    """Check that every command says why the pod ``hog`` ended, and remove it."""
+    pod = json.loads(root.pumice("inspect", "hog", "--format", "json").stdout)
+    (listed,) = json.loads(root.pumice("ps", "--all", "--json").stdout)
+    died = root.pumice("events", "--stream=false", "--json", "--filter", "event=died").stdout
+    table = root.pumice("ps", "--all").stdout
+    root.pumice("rm", "--force", "hog")
+    assert [sentence in str(where) for where in (pod, listed["error"], died)] == [True] * 3, (pod, died)
+    assert "(out of memory)" in table
+
+
+def test_a_killed_program_did_not_run_out_of_memory(root: Person, stage1: str) -> None:
+    words = ("--stage1", stage1, "--name", "killed", "--detach", "--memory", "600m")
+    root.pumice("run", *words, "box:1", "exec sleep 600")
+    root.pumice("kill", "--signal", "KILL", "killed")
+    root.pumice("wait", "killed")
+    (listed,) = json.loads(root.pumice("ps", "--all", "--json").stdout)
+    root.pumice("rm", "--force", "killed")
+    assert (listed["exit_code"], listed["error"]) == (128 + signal.SIGKILL, None)
 
 
 def test_a_fork_bomb_stays_within_its_limit(root: Person, stage1: str) -> None:

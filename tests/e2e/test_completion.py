@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.cli.main import ALIASES, COMMANDS
+from pumice.cli.commands import ALIASES, COMMANDS
 from tests.support.peers import need
 
 Shell = str
@@ -186,8 +186,8 @@ def test_completion_loads_neither_a_parser_nor_a_command(home: Path) -> None:
         check=True,
         env=environment(home),
     )
-    loaded = "['pumice.cli.complete', 'pumice.cli.complete_values', 'pumice.cli.main']\n"
-    assert done.stderr == loaded
+    loaded = [f"pumice.cli.{name}" for name in ("commands", "complete", "complete_values", "main")]
+    assert done.stderr == f"{loaded}\n"
     assert "example.com/hello:1.0\timage in the store" in done.stdout
 
 

@@ -71,7 +71,8 @@ def test_streams_and_exit_codes_pass_through(person: Person, pod: str) -> None:
     assert (process.stdout, process.stderr, process.returncode) == ("a\n", "b\n", 9)
     assert person.pumice("exec", pod, "sh", "-c", "kill -9 $$").returncode == 137
     process = person.pumice("exec", pod, "/nope")
-    assert (process.returncode, process.stderr) == (127, "error: /nope: not found in the image\n")
+    hint = "  hint: list what the image has with 'pumice files REF'\n"
+    assert (process.returncode, process.stderr) == (127, f"error: /nope: not found in the image\n{hint}")
 
 
 def test_the_user_and_the_directory_are_chosen(person: Person, pod: str) -> None:

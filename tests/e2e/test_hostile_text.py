@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import pytest
 
+from pumice.cli import commands
 from pumice.cli import main as cli
 from pumice.digest import of
 from pumice.formats import cyclonedx, oci, spdx
@@ -383,12 +384,12 @@ COMMANDS = [
         for reference in REFERENCES
     ),
     *([verb, *more] for verb, rest in OTHERS.items() for more in rest),
-    *([verb, f"--{EVIL}"] for verb in cli.COMMANDS),
+    *([verb, f"--{EVIL}"] for verb in commands.COMMANDS),
 ]
 
 
 def test_every_verb_is_tried() -> None:
-    assert {*ON_IMAGES, *OTHERS} == set(cli.COMMANDS)
+    assert {*ON_IMAGES, *OTHERS} == set(commands.COMMANDS)
 
 
 class Terminal(io.TextIOWrapper):
@@ -406,7 +407,7 @@ class Terminal(io.TextIOWrapper):
         return self._data.getvalue().decode()
 
 
-@pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("verb", sorted(commands.COMMANDS))
 @pytest.mark.parametrize("how", ["pipe", "terminal", "traceback"])
 def test_no_command_prints_terminal_escape_sequences(
     hostile_folder: Path,

@@ -195,3 +195,42 @@ def snapshot() -> set[str]:
     groups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if f"/pumice/{os.getpid()}-" in path}
     descriptors = {f"descriptor {path.name}" for path in Path("/proc/self/fd").iterdir()}
     return mounts | groups | descriptors
+
+
+PLAN, RECORD = pod_store.PLAN, "pod.json"
+COMMANDS = (
+    *(("inspect",), ("port",), ("status",), ("top",), ("stats", "--no-stream"), ("exec", "true"), ("cp",)),
+    *(
+        ("logs",),
+        ("generate", "systemd"),
+        ("generate", "kube"),
+        ("commit", "copy:1"),
+        ("pause",),
+        ("unpause",),
+    ),
+)
+
+
+@pytest.mark.parametrize("damage", [PLAN, RECORD])
+def test_a_damaged_record_of_a_running_pod_is_no_internal_error(person: Person, damage: str) -> None:
+    apps = ("--app", "a", "box:1", "sleep 1000", "---", "--app", "b", "box:1", "sleep 1000")
+    one = pods.start(person, "--name", "one", "box:1", "sleep 1000")
+    several = pods.start(person, "--name", "several", *apps)
+    directory = person.home / "store" / "pods"
+    damaged = [directory / several / "apps" / name / damage for name in "ab"]
+    if damage == PLAN:  # without its own record, a pod is none
+        damaged.append(directory / one / PLAN)
+    contents = {path: path.read_bytes() for path in damaged}
+    for path in damaged:
+        path.write_bytes(b"no record")
+    for verb, *words in COMMANDS:
+        for name in ("one", "several"):
+            action, rest = (words[:1], words[1:]) if verb == "generate" else ([], words)
+            operands = [f"{name}:/etc/passwd", str(person.home)] if verb == "cp" else [name, *rest]
+            if verb == "stats":
+                operands = [*rest, name]
+            process = person.pumice(verb, *action, *operands)
+            assert process.returncode in (0, 10), (verb, name, process.stderr)
+    for path, content in contents.items():
+        path.write_bytes(content)
+    pods.run_ok(person, "rm", "--force", one, several)

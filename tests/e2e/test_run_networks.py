@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +29,6 @@ server.bind(("", 5353))
 _, address = server.recvfrom(99)
 server.sendto(b"answer", address)'"""
 UDP_CLIENT = """
-import select
 import socket
 for _ in range(200):
     # A new port for each question: the kernel remembers where it sent packets before the program listened.
@@ -226,42 +222,6 @@ def test_nothing_is_left_after_the_end(person: Person, machine: Machine) -> None
     assert machine.network_state() == before
     folder = person.home / "store/networks/attachments"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
-
-
-def test_gc_releases_what_a_killed_keeper_left(person: Person, machine: Machine) -> None:
-    wait_for_release(person)
-    before = machine.network_state()
-    with running(person, "-p", "8160:80", "web:1") as process:
-        assert machine.fetch("http://127.0.0.1:8160/") == "hello\n"
-        keeper = find_keeper(person)
-        os.kill(keeper, signal.SIGKILL)
-        process.kill()
-    if person.name == "root":
-        assert machine.network_state() != before
-    collect = "from pumice.runtime.network.collection import collect; from pumice.store.home import Home; "
-    collect += f"print(collect(Home({str(person.home / 'store')!r})))"
-    command = [*person.prefix, person.python, "-c", collect]
-    result = subprocess.run(
-        command, env=person.environment(), capture_output=True, text=True, check=True, cwd="/"
-    )
-    assert int(result.stdout) >= 1
-    assert machine.network_state() == before
-    folder = person.home / "store/networks/attachments"
-    assert [path for path in folder.iterdir() if path.is_dir()] == []
-    if person.name == "root":  # the collection of another user does not remove the bridges of root
-        assert "pumice" not in machine.run("ip", "-brief", "link")
-
-
-def find_keeper(person: Person) -> int:
-    """Return the process id of the only keeper of a store."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            line = (process / "cmdline").read_bytes()
-            if b"/keeper/__main__.py" in line and str(person.home).encode() in line:
-                found.append(int(process.name))
-    (pid,) = found
-    return pid
 
 
 def test_pods_on_a_named_network_find_each_other(root: Person, machine: Machine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice import errors
-from pumice.cli.main import COMMANDS
+from pumice.cli.commands import COMMANDS
 from tests.support import docs, peers, sources
 from tests.support.docs import ROOT
 from tools import reference

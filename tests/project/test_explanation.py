@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from pumice.cli.main import COMMANDS
+from pumice.cli.commands import COMMANDS
 from pumice.image.transports.locations import TRANSPORTS
 from pumice.packing.effects import EFFECTS
 from tests.support.docs import ROOT

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pumice.cli import foreign
-from pumice.cli.main import ALIASES, COMMANDS
+from pumice.cli.commands import ALIASES, COMMANDS
 from tests.support.docs import ROOT
 from tools.parser_tree import all_parsers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
-from pumice.assembly.evidence import Evidence, python_version
+from pumice.assembly.evidence_model import Evidence, python_version
 from pumice.decoding import decode_msgpack
 from pumice.errors import StoreError
 from pumice.evidence import cyclonedx_document, provenance, spdx_document
@@ -20,7 +20,7 @@ from pumice.recipe.lock import encode_lock
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.assembly.evidence import EvidenceSources
+    from pumice.assembly.evidence_model import EvidenceSources
     from pumice.assembly.platform_model import PlatformImage
     from pumice.digest import Digest
     from pumice.recipe.model import Origin

@@ -9,6 +9,7 @@ import msgspec
 
 from pumice import files
 from pumice.assembly import evidence
+from pumice.assembly.evidence_model import EvidenceSources
 from pumice.assembly.platform import build_platform
 from pumice.assembly.platform_model import PlatformInputs
 from pumice.assembly.recipe_files import read_recipe_files
@@ -92,7 +93,7 @@ def build_image(
     root = _write_root(recipe, list(images.values()), context.home.blobs)
     for descriptor in (root, *(image.manifest for image in images.values())):
         context.home.build_marks.add(descriptor.digest)
-    sources = evidence.EvidenceSources.of(
+    sources = EvidenceSources.of(
         recipe,
         lock if locked else with_build_record(lock, images),
         recipe_files.digest,

@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from pumice.cli.output import PROGRESS_MODES
+from pumice.cli.progress_modes import PROGRESS_MODES
 from pumice.cli.streams import COLOR_MODES, find_color_mode, has_color, set_color_mode, unwrap
 from pumice.errors import UsageError
 
@@ -59,7 +59,14 @@ class Parser(argparse.ArgumentParser):
         """Return the help, for the width of the terminal."""
         from pumice.cli import help_format
 
-        return help_format.format_help(self, help_format.terminal_width())
+        return self.format_help_for(help_format.terminal_width())
+
+    def format_help_for(self, width: int, *, color: bool = False) -> str:
+        """Return the help for a terminal with ``width`` columns."""
+        from pumice.cli import help_format
+
+        examples = self.examples or _list_first_examples(self)
+        return help_format.format_help(self, width, examples, color=color)
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, on a terminal in color; unlike argparse, raise OSError if it cannot be written."""
@@ -68,8 +75,7 @@ class Parser(argparse.ArgumentParser):
         stream = unwrap(sys.stdout if file is None else file)
         if mode := find_color_mode(self.words):  # it may follow --help
             set_color_mode(mode)
-        width = help_format.terminal_width()
-        stream.write(help_format.format_help(self, width, color=has_color(stream)))
+        stream.write(self.format_help_for(help_format.terminal_width(), color=has_color(stream)))
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
@@ -105,9 +111,19 @@ class Parser(argparse.ArgumentParser):
         # The dashes are the same in all options, and say nothing about how similar two are.
         word = name.lstrip("-")
         close = [option for option in options if word and option.startswith(word)]
+        if len(word) == 1 and len(close) > 1:
+            close = []  # one letter says too little
         close = close or get_close_matches(word, options, n=1, cutoff=_SIMILAR)
         hint = f"did you mean '{options[close[0]]}'?" if close else f"see '{self.prog} --help'"
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
+
+
+def _list_first_examples(parser: Parser) -> list[str]:
+    """Return an example of each action of a command."""
+    actions = action_parsers(parser)
+    return (
+        [example for action in actions.choices.values() for example in action.examples[:1]] if actions else []
+    )
 
 
 def make_parser(

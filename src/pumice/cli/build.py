@@ -15,7 +15,7 @@ from pumice.cli import (
     build_delivery,
     build_result,
     keyless_options,
-    output,
+    progress_modes,
     recipes,
     registries,
     shared_options,
@@ -129,8 +129,8 @@ def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     key_group.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign the image, SBOM and provenance with this key: a file, or a name from 'key list'; with an "
-        "OpenPGP key or gpg:ID, sign the archives that are written",
+        help="sign the image, SBOM and provenance with this key: a file, or a name from 'pumice key list'; "
+        "with an OpenPGP key or gpg:ID, sign the archives that are written",
     )
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     _check_paths(options)
     selection = recipes.find_recipes(options.recipes)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     if selection.is_list:
         from pumice.cli import build_list
 

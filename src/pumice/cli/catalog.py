@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import output, progress_modes, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image.transports import references
 
     host = references.parse_registry_host(options.host)
-    with registries.client(options, output.make_progress("none")) as client:
+    with registries.client(options, progress_modes.make_progress("none")) as client:
         names = client.list_repositories(host)
     entries = [CatalogEntry(name, f"{host}/{name}") for name in names]
     results.write_result(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli import output, progress_modes, reading, registries, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with reading.open_platform(options, progress) as (image, home):
         findings = list(_check(image, home, progress))
     results.write_result(findings, options.format, lambda: _format_text(findings))

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from types import CodeType, ModuleType
 
-    from pumice.cli.code_cache_writer import Recorder
-
     Stamp = tuple[int, int, int, int]
     CachedModule = tuple[str, str, bool, Stamp, CodeType]
     """The name of a module, its source, whether it is a package, the stamp of the source, and the code."""
@@ -78,14 +76,10 @@ def install() -> CodeCache | None:
     return cache
 
 
-def record() -> Recorder | None:
-    """Record the modules that are imported, to write a cache of them; return None where there can be none."""
+def is_writable() -> bool:
+    """Return whether a cache can be written here."""
     path = find_path()
-    if path is None or sys.dont_write_bytecode or not os.access(os.path.dirname(path), os.W_OK):
-        return None
-    from pumice.cli.code_cache_writer import Recorder
-
-    return Recorder()
+    return path is not None and not sys.dont_write_bytecode and os.access(os.path.dirname(path), os.W_OK)
 
 
 class CodeCache:

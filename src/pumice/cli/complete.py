@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pumice.cli.main import ALIASES, COMMANDS
+from pumice.cli.commands import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

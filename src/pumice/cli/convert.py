@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, shared_options
+from pumice.cli import progress_modes, registries, shared_options
 from pumice.cli.aci import image_options
 from pumice.errors import UsageError
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest of the image that was read."""
     options = parser().parse_args(arguments)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     options.only_image = True
     image_options.check_compression(options)
     from pumice.image.transports import references

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, output, registries
+from pumice.cli import encryption_options, progress_modes, registries
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     from pumice.image.transports import references
 
     target = references.parse_destination(options.target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, shared_options
+from pumice.cli import progress_modes, shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def parser() -> command_line.Parser:
         choices=("unmaintained", "unstable"),
         action="append",
         default=[],
-        help="cut from a release that is no longer supported, or not yet; can be repeated",
+        metavar="WHAT",
+        help="cut from a release that is unmaintained or unstable (repeatable)",
     )
     shared_options.add_quiet_option(parser)
     return parser
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with releases.open_home() as home:
         release = releases.load(options, home)
         _check_maintenance(release, options.ignore)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import progress_modes, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             raise UsageError(
                 f"{text[:200]!r} has neither a tag nor a digest", hint="use HOST/NAME:TAG or HOST/NAME@DIGEST"
             )
-    with registries.client(options, output.make_progress("none")) as client:
+    with registries.client(options, progress_modes.make_progress("none")) as client:
         for reference in references:
             client.delete(reference)
             print(reference)

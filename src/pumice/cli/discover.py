@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, registries, results
+from pumice.cli import discovery_options, output, progress_modes, registries, results
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     request = parse_request(options.name, discovery_options.find_platform(options.platform))
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with (
         Home(locate(os.environ), progress=progress) as home,
         discovery_options.open_session(request.name, options, home, progress) as session,

@@ -142,6 +142,8 @@ def _line(event: PodEvent) -> str:
     facts = [f"image={event.image}", f"name={event.name}"]
     if event.exit_code is not None:
         facts.append(f"exit_code={event.exit_code}")
+    if event.error is not None:
+        facts.append(f"error={event.error}")
     if event.health is not None:
         facts.append(f"health={event.health}")
     return printable_line(f"{event.time} pod {event.status} {event.id} ({', '.join(facts)})")

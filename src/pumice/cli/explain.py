@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
-from pumice.cli import explain_slices, output, recipes, results, shared_options
+from pumice.cli import explain_slices, output, progress_modes, recipes, results, shared_options
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         return explain_slices.run(options)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     options.recipe = recipes.find_recipe(options.recipe)
     recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     architectures = locking.choose_architectures(recipe, options.archs)

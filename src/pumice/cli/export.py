@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, reading, registries
+from pumice.cli import pod_arguments, progress_modes, reading, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             file.file.flush()
             export_root(state, os.dup(file.file.fileno()))
         return 0
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with (
         reading.open_platform(options, progress) as (image, _),
         Output(target, sys.stdout.buffer) as file,

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments
+from pumice.cli import output, pod_arguments, progress_modes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store import garbage_collection
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with Home(locate(os.environ), progress=progress) as home:
         result = garbage_collection.collect(
             home,

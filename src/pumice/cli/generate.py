@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, pod_views
+from pumice.cli import pod_arguments, pod_views, progress_modes
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _generate_kube(options: argparse.Namespace) -> int:
     from pumice.runtime.pod_inputs.kubernetes_writer import write_pod
     from pumice.runtime.pods.specifications import read_specification
 
-    progress = output.make_progress("auto")
+    progress = progress_modes.make_progress("auto")
     text, omitted = write_pod(read_specification(pod_arguments.find_pod(options.pod)))
     for sentence in omitted:
         progress.warn(f"omitted {sentence}")

@@ -11,8 +11,6 @@ import os
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,10 +20,13 @@ _NARROW_WIDTH = 60
 """Below it, the help of an option is on lines of its own, not in a second column."""
 
 
-def format_help(parser: argparse.ArgumentParser, width: int, *, color: bool = False) -> str:
+def format_help(
+    parser: argparse.ArgumentParser, width: int, examples: Sequence[str] = (), *, color: bool = False
+) -> str:
     """Return the help of a parser, at most ``width`` columns wide where words are not longer.
 
-    With ``color``, headings and the names of options, operands and actions stand out.
+    ``examples`` are complete command lines, which end it. With ``color``, headings and the names of
+    options, operands and actions stand out.
     """
     help_position = 28 if width >= _NARROW_WIDTH else 6
     formatter = _HelpFormatter(parser.prog, max_help_position=help_position, width=width)
@@ -36,7 +37,6 @@ def format_help(parser: argparse.ArgumentParser, width: int, *, color: bool = Fa
         formatter.add_arguments(group._group_actions)
         formatter.end_section()
     formatter.add_text(parser.epilog)
-    examples = parser.examples if isinstance(parser, arguments.Parser) else ()
     lines = _wrap(f"usage: {usage(parser)}", width, rest_indent="       ")
     text = "\n".join(lines) + "\n\n" + formatter.format_help()
     text += "\nexamples:\n" + _format_examples(examples) if examples else ""

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import files
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, progress_modes, registries
 from pumice.errors import ImageError, PumiceError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names of the loaded images."""
     options = parser().parse_args(arguments)
-    progress = output.make_progress("none" if options.quiet else options.progress)
+    progress = progress_modes.make_progress("none" if options.quiet else options.progress)
     if options.input == _STDIN and options.name and files.is_file(options.name):
         hint = f"pass the archive with -i: pumice load -i {options.name[:200]}"
         raise UsageError(f"{options.name[:200]!r} is a file, not a name for the image", hint=hint)

@@ -13,7 +13,7 @@ import msgspec
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection, SharedArchives
 from pumice.assembly.lock_diff import diff_locks
-from pumice.cli import lock, output, results
+from pumice.cli import output, recipe_lock, results
 from pumice.cli.recipe_list import Failures, RecipeProgress, summarize_list
 from pumice.cli.summaries import Summary, format_count
 from pumice.errors import LockError, UsageError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.assembly.lock_diff import LockUpdate
-    from pumice.cli.lock import LockResult
     from pumice.cli.presenters import Quiet
+    from pumice.cli.recipe_lock import LockResult
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
@@ -52,14 +52,14 @@ def lock_all(options: argparse.Namespace, paths: list[Path], home: Home, progres
                 if options.check:
                     locked.append(_check(options, recipe, upgrades[path], connection, reporter))
                     continue
-                update = lock.lock_recipe(options, recipe, upgrades[path], connection, reporter)
+                update = recipe_lock.lock_recipe(options, recipe, upgrades[path], connection, reporter)
                 updates[path] = update
-                locked.append(lock.describe_update(update))
-                summary = lock.summarize_update(update, verbose=options.verbose)
+                locked.append(recipe_lock.describe_update(update))
+                summary = recipe_lock.summarize_update(update, verbose=options.verbose)
                 data = {"recipe": str(path), **summary.data}
                 progress.finish_item(msgspec.structs.replace(summary, data=data))
                 if options.bundle:
-                    lock.write_bundle(options, update, connection, progress)
+                    recipe_lock.write_bundle(options, update, connection, progress)
     results.write_result(locked, options.format, tuple)
     if not options.check:
         progress.finish(_summarize(paths, updates, time.monotonic() - started))
@@ -76,8 +76,8 @@ def _check(
     """Return what an upgrade would change in one lock, and print it for people."""
     if upgrade is None:
         path = locking.lock_path(Path(recipe.path))
-        return lock.describe_lock(path, read_lock(path), ())
-    result = lock.preview_upgrade(options, recipe, upgrade, connection, progress)
+        return recipe_lock.describe_lock(path, read_lock(path), ())
+    result = recipe_lock.preview_upgrade(options, recipe, upgrade, connection, progress)
     if not options.format.is_for_programs:
         for change in result.changes:
             print(f"{output.printable_line(recipe.path)}: {output.printable_line(str(change))}")

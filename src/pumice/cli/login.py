@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import progress_modes, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     login = Login(user, password)
     settings = registries.client_settings(options)
     with Client(
-        StaticCredentials(target.host, login), settings, progress=output.make_progress("none")
+        StaticCredentials(target.host, login), settings, progress=progress_modes.make_progress("none")
     ) as client:
         client.ping(target.host)
     saved_in = login_store.save_login(target, login, registries.auth_environment(options))

@@ -1,4 +1,4 @@
-"""Format what commands print: errors, sizes and tables; and create progress displays.
+"""Format what commands print: errors, sizes and tables.
 
 Only results go to standard output; errors and progress go to standard error.
 """
@@ -16,48 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from pumice.cli.presenters import Quiet
     from pumice.errors import PumiceError
 
 __all__ = [
-    "PROGRESS_MODES",
     "format_error",
     "format_size",
     "format_table",
     "has_color",
     "list_problems",
-    "make_progress",
     "printable",
     "printable_line",
     "terminal_width",
     "wrap_words",
 ]
-
-PROGRESS_MODES = ("auto", "plain", "json", "none")
-
-
-def make_progress(mode: str = "auto", stream: TextIO | None = None) -> Quiet:
-    """Return the progress display for ``mode``, one of `PROGRESS_MODES`.
-
-    ``auto`` is a live display on a terminal and plain lines elsewhere. Raises UsageError for an
-    unknown mode.
-    """
-    from pumice.cli import presenters
-
-    stream = unwrap(sys.stderr if stream is None else stream)
-    if mode == "auto":
-        mode = "live" if is_terminal(stream) and os.environ.get("TERM") != "dumb" else "plain"
-    if mode == "none":
-        return presenters.Quiet(stream)
-    if mode == "json":
-        return presenters.JsonLines(stream)
-    if mode == "plain":
-        return presenters.Plain(stream)
-    if mode == "live":
-        return presenters.Live(stream)
-    from pumice.errors import UsageError
-
-    raise UsageError(f"there is no progress mode '{mode}'", hint=f"use one of {', '.join(PROGRESS_MODES)}")
 
 
 def format_error(error: PumiceError, *, color: bool = False) -> str:

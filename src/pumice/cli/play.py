@@ -12,8 +12,8 @@ from pumice.cli import (
     app_container_images,
     confirmation,
     network_options,
-    output,
     pod_arguments,
+    progress_modes,
     registries,
     shared_options,
 )
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.run_options import ImageOptions, PodApp
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     pod_input = read_pod_file(options.file, os.environ, sys.stdin.buffer)
     _report_ignored(pod_input, progress, strict=options.strict)
     pod = _plan_pod(pod_input, options, arguments)
@@ -143,7 +143,7 @@ def _image_opener(
         if image_id and reference == image_id:
             from pumice.runtime.app_container import pod_images as images
 
-            reference = images.find_stored(image_id, home)
+            reference = images.find_stored(image_id, home, progress)
         with app_container_images.open_image(reference, home, progress, options, source) as image:
             yield reference, image
 

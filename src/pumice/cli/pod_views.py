@@ -126,9 +126,12 @@ def _program_id(state: PodState) -> int | None:
 
 def _status(state: PodState, health: Health | None, now: float) -> str:
     """Return the state in words, as podman does: ``Up 5 minutes (healthy)``, ``Exited (0) 2 hours ago``."""
+    from pumice.runtime.sandbox.memory_watch import OUT_OF_MEMORY
+
     if state.ended:
         age = f" {format_age(state.ended.time, now)} ago" if state.ended.time else ""
-        return f"Exited ({state.ended.exit_code}){age}"
+        reason = f" ({OUT_OF_MEMORY})" if OUT_OF_MEMORY in state.ended.error else ""
+        return f"Exited ({state.ended.exit_code}){age}{reason}"
     if state.started and state.state == "running":
         suffix = f" ({health.status})" if health else ""
         return f"Up {format_age(state.started.time, now)}{suffix}"

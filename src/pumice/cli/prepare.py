@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import app_container_images, output, run_plan
+from pumice.cli import app_container_images, progress_modes, run_plan
 from pumice.cli import run as run_command
 from pumice.errors import UsageError
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
     app, source = run_plan.plan_app(options), run_plan.plan_source(options, arguments)
     pod_options = run_plan.plan_pod([options], [arguments], is_kept=True)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with (
         Home(locate(os.environ)) as home,
         app_container_images.open_image(options.reference, home, progress, options, source) as image,

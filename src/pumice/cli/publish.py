@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, publish_appc, publish_oci, registries, shared_options
+from pumice.cli import progress_modes, publish_appc, publish_oci, registries, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names and digests of the images."""
     options = parser().parse_args(arguments)
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     if options.appc is not None:
         return publish_appc.publish(options, progress)
     if options.oci is None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, output, registries
+from pumice.cli import encryption_options, progress_modes, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
-    return pull(options, options.reference, options.name or "", output.make_progress(options.progress))
+    return pull(
+        options, options.reference, options.name or "", progress_modes.make_progress(options.progress)
+    )
 
 
 def pull(options: argparse.Namespace, reference: str, new_name: str, progress: Quiet) -> int:

@@ -7,7 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, keyless_options, output, registries, shared_options, signing
+from pumice.cli import (
+    encryption_options,
+    keyless_options,
+    progress_modes,
+    registries,
+    shared_options,
+    signing,
+)
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -39,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--sign",
         metavar="KEY",
         help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
-        "name that 'pumice key list' shows",
+        "name from 'pumice key list'",
     )
     group.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
     signing.add_passphrase_option(group)
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = parser().parse_args(arguments)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     target = _target(options)
     signer = _choose_signer(options)
     copied = registries.transfer(options, _source(options), lambda _: target, progress)
@@ -91,13 +98,9 @@ def _sign(reference: str, signer: Signer | TokenSource, options: argparse.Namesp
     from pumice.trust.keyless_signing import TokenSource
 
     with Home(locate(os.environ)) as home:
-        if isinstance(signer, TokenSource):
-            result = signing.sign_reference_keyless(
-                reference, signer, home, name=options.name, connection=options
-            )
-            return f"as {result.name} by {result.fingerprint}"
         result = signing.sign_reference(reference, signer, home, name=options.name, connection=options)
-        return f"as {result.name} by {result.fingerprint[:16]}"
+    by = result.fingerprint if isinstance(signer, TokenSource) else result.fingerprint[:16]
+    return f"as {result.name} by {by}"
 
 
 def _source(options: argparse.Namespace) -> Callable[[Home], Location]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results, shared_options
+from pumice.cli import output, progress_modes, reading, registries, results, shared_options
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.evidence.first_difference import FirstDifference
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     from pumice.assembly.rebuild_plan import read_rebuild_plan
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with reading.open_platform(options, progress) as (image, home):
         plan = read_rebuild_plan(_read_provenance(image, options.provenance))
         if plan.subject != image.root.digest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import progress_modes, registries, results
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.access(home, output.make_progress("none"), options) as access,
+        registries.access(home, progress_modes.make_progress("none"), options) as access,
     ):
         location = references.find_source(options.reference, home, "any")
         if options.full and not location.address.transport.is_registry:

@@ -38,7 +38,7 @@ RESULTS: dict[str, str] = {
     "licenses": "pumice.cli.licenses:LicenseReport",
     "port": "pumice.cli.port:ListedPort[]",
     "ps": "pumice.cli.pod_views:ListedPod[]",
-    "lock": "pumice.cli.lock:LockResult[]",
+    "lock": "pumice.cli.recipe_lock:LockResult[]",
     "reproduce": "pumice.cli.reproduce:Reproduction",
     "resolve": "pumice.cli.resolve:ResolvedReference",
     "sbom": "pumice.cli.sbom:SbomPackage[]",
@@ -110,13 +110,14 @@ def add_format_options(
     ``others`` are formats of the command besides ``default`` and JSON; ``example`` is one of its fields.
     With ``has_variants``, other options change the result, so the caller must call `check_template`.
     """
-    names = (default, _JSON, *others)
+    names = tuple(dict.fromkeys((default, _JSON, *others)))
+    choices = ", ".join((*names, "")) if len(names) > 1 else f"{names[0]} "
     parser.add_argument(
         "--format",
         type=FormatReader("" if has_variants else command, names),
         default=ResultFormat(default),
         metavar="FORMAT",
-        help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
+        help=f"{choices}or a template such as '{{{{.{example}}}}}' (default: {default})",
     )
     parser.add_argument(
         "--json",
@@ -179,7 +180,7 @@ def _format_for_programs(result: Any, template: Template | None) -> str:
 
 def check_command(command: str) -> None:
     """Raise UsageError unless ``command`` has a result."""
-    from pumice.cli.main import ALIASES
+    from pumice.cli.commands import ALIASES
 
     if command in RESULTS:
         return

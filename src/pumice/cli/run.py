@@ -13,8 +13,8 @@ from pumice.cli import (
     isolation_options,
     mounted_images,
     network_options,
-    output,
     pod_arguments,
+    progress_modes,
     registries,
     run_plan,
     shared_options,
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str]) -> int:
     sources = [run_plan.plan_source(*parts) for parts in zip(options, command_lines, strict=True)]
     exit_on_signals()
     home = Home(locate(os.environ))
-    progress = output.make_progress(first.progress)
+    progress = progress_modes.make_progress(first.progress)
     prepared = preparation.find_prepared(home, first.prepared) if first.prepared else None
     pod = preparation.adopt(run_plan.plan_pod(options, command_lines), prepared)
     with ExitStack() as stack:
@@ -254,13 +254,11 @@ def parse_volume(text: str) -> Mount:
     flags = set(filter(None, mode.split(",")))
     if not colon and source.startswith("/"):
         return isolation_options.make_empty_volume(source)
-    if (
-        not source
-        or not target
-        or not flags <= _VOLUME_FLAGS
-        or {"ro", "rw"} <= flags
-        or {"bind", "rbind"} <= flags
-    ):
+    if source and target and (unknown := sorted(flags - _VOLUME_FLAGS)):
+        raise UsageError(
+            f"unknown option {unknown[0]!r} in {text!r}", hint="use ro, rw, U, nocopy, bind or rbind"
+        )
+    if not source or not target or {"ro", "rw"} <= flags or {"bind", "rbind"} <= flags:
         raise UsageError(
             f"{text!r} is not a volume",
             hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, shared_options
+from pumice.cli import progress_modes, reading, registries, shared_options
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
     transport = next(transport for transport in saved_images.FORMATS if transport.name == options.format)
     started = time.monotonic()
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with (
         Home(locate(os.environ), progress=progress) as home,
         registries.access(home, progress, options, stdout=sys.stdout.buffer) as access,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import addresses, output, shared_options
+from pumice.cli import addresses, output, progress_modes, shared_options
 from pumice.cli import arguments as command_line
 from pumice.cli.summaries import format_count
 from pumice.errors import ImageError, UsageError
@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace, directory: Path, session: SwarmSession | N
     from pumice.runtime.metadata.service import stop_on_signals
     from pumice.swarm.tracker import Tracker
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     tracker = Tracker()
     with stop_on_signals() as stop:
         if not options.no_tracker:

@@ -206,7 +206,7 @@ def _upstream(options: argparse.Namespace) -> Iterator[Upstream | None]:
         raise UsageError(
             "--proxy and --require-signed cannot be combined", hint="images cannot be pushed to a proxy"
         )
-    from pumice.cli.output import make_progress
+    from pumice.cli.progress_modes import make_progress
     from pumice.registry import registry_config
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import AuthFiles

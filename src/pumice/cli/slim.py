@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, reading, recipe_or_image, results
+from pumice.cli import confirmation, output, progress_modes, reading, recipe_or_image, results
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
@@ -74,7 +74,7 @@ def parser() -> Parser:
     )
     recipe_or_image.add_target(verb_parser, "examine")
     verb_parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
+        "-o", "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
     )
     verb_parser.add_argument(
         "--depth", type=int, default=4, metavar="N", help="levels of directories to show (default: 4)"
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     _check(options)
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
     if recipe is None and options.verify and not options.output:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli import output, progress_modes, results
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _verify(options: argparse.Namespace) -> int:
     from pumice.store.home import Home, locate
     from pumice.store.verification import verify
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with Home(locate(os.environ), progress=progress) as home:
         findings = verify(home, progress, repair=options.repair)
     result = StoreVerification(

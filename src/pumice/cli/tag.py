@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import progress_modes, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _tag_in_registry(options: argparse.Namespace) -> None:
 
     reference = parse_reference(options.reference)
     targets = [_parse_registry_tag(text, reference) for text in options.names]
-    with registries.client(options, output.make_progress("none")) as client:
+    with registries.client(options, progress_modes.make_progress("none")) as client:
         manifest = client.get_manifest(reference)
         for target in targets:
             client.put_manifest(target, manifest.data, manifest.media_type)

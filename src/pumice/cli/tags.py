@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli import output, progress_modes, registries, results
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.registry.reference import is_attachment_tag
 
     repository = references.parse_registry_repository(options.repository)
-    with registries.client(options, output.make_progress("none")) as client:
+    with registries.client(options, progress_modes.make_progress("none")) as client:
         tags = client.list_tags(repository)
     entries = [
         TagEntry(tag, f"{repository}:{tag}") for tag in tags if options.all or not is_attachment_tag(tag)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, pod_arguments, reading, recipe_or_image, results
+from pumice.cli import (
+    confirmation,
+    output,
+    pod_arguments,
+    progress_modes,
+    reading,
+    recipe_or_image,
+    results,
+)
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -110,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
     tests = _collect_tests(options, recipe)

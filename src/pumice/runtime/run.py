@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.runtime.app_container.adoption import AdoptedApp
     from pumice.runtime.container import Network
-    from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
     from pumice.runtime.prepared_tree import PreparedTree
     from pumice.runtime.run_options import AppOptions
+    from pumice.runtime.sandbox.memory_watch import MemoryWatch
     from pumice.runtime.stage1 import Stage1
     from pumice.store.home import Home
     from pumice.trust.decision import Decision
@@ -173,7 +173,9 @@ def _plan_app(
     mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
     container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
     container = adopted.complete(container, common.backend, common.progress)
-    container = fit_container(container, common.backend, common.progress, strict=pod.strict)
+    container = fit_container(
+        *(container, common.backend, common.progress), strict=pod.strict, in_pod=pod.is_pod_of_several
+    )
     reference = app.source.reference or app.image.root.digest
     if common.registration is not None:
         source = (image.config(), reference, image.root.digest)
@@ -252,7 +254,7 @@ def prepare_network(
     """
     request = pod.network
     if pod.stage1 == "fly" and request and request.mode == "auto":
-        request = None  # it shares the network of the host
+        request = msgspec.structs.replace(request, mode="host")
     if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
         yield None
         return
@@ -319,6 +321,7 @@ def plan_container(
         setup=app.setup,
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
+        has_name_servers=pod.names.chooses_servers,
         checks_network=pod.detached and _checks_network(app.health_check, config.healthcheck),
     )
 
@@ -381,10 +384,10 @@ def execute_planned(
         streams=streams,
         network=execution.Network(attachment.network_fd, attachment.serve) if attachment else None,
         watch=watch,
-        explain=lambda code, group, started: _explain(code, launch, group, started, progress or Silent()),
+        explain=lambda code, memory, started: _explain(code, memory, started, progress or Silent()),
     )
 
 
-def _explain(code: int, launch: Launch, group: ControlGroup, started: int, progress: Progress) -> None:
-    if explanation := ending.explain_end(code, launch, group, started):
+def _explain(code: int, memory: MemoryWatch, started: int, progress: Progress) -> None:
+    if explanation := ending.explain_end(code, memory, started):
         progress.warn(explanation)

@@ -19,6 +19,7 @@ def run_in_groups(limits: Any, action: Callable[[], object]) -> dict[str, object
     """Run an action in the groups for limits; return what it had in them, and the exit code."""
     from pumice.runtime.isolation import control_groups
     from pumice.runtime.launch.control_groups import create_groups, open_members
+    from pumice.runtime.sandbox.memory_watch import MemoryWatch
 
     group = create_groups(control_groups.plan_groups(limits), required=True)
     members = open_members(group.directories)
@@ -33,12 +34,12 @@ def run_in_groups(limits: Any, action: Callable[[], object]) -> dict[str, object
     names = ("memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpu.weight")
     existing = [name for name in names if (directory / name).exists()]
     values = {name: (directory / name).read_text().strip() for name in existing}
-    is_killed = group.ran_out_of_memory()
+    memory_explanation = MemoryWatch(group.directories).explain_kill()
     group.close()
     return {
         "values": values,
         "code": os.waitstatus_to_exitcode(status),
-        "out of memory": is_killed,
+        "out of memory": memory_explanation,
         "below": str(directory).startswith(f"{ROOT}/pumice/"),
         "removed": not directory.exists() and not Path(ROOT, "pumice").exists(),
     }

@@ -21,7 +21,10 @@ PROBE = """
 import json, sys
 {first}
 from pumice.cli import code_cache
-modules = code_cache.install() or code_cache.record()
+modules = code_cache.install()
+if modules is None and code_cache.is_writable():
+    from pumice.cli.code_cache_writer import Recorder
+    modules = Recorder()
 import pumice.runtime.quick.start
 import pumice.runtime.sandbox.image_program
 if modules is not None:
@@ -213,6 +216,20 @@ def test_a_failing_disk_leaves_nothing_behind(installation: Installation) -> Non
     full = "import os\ndef fail(*_):\n    raise OSError(28, 'full')\nos.fsync = fail"
     assert installation.start(full)[0] == "Recorder"
     assert installation.caches == []
+
+
+def test_what_a_killed_writer_left_is_completed(installation: Installation) -> None:
+    (cache,) = installation.caches
+    cache.unlink()
+    kill = "import os, signal; os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    for _ in range(2):
+        with pytest.raises(subprocess.CalledProcessError):
+            installation.start(kill)
+    (left,) = installation.caches
+    assert left.suffix == ".new"
+    assert installation.start()[0] == "Recorder"
+    assert installation.start()[0] == "CodeCache"
+    assert installation.caches == [cache]
 
 
 def test_a_package_in_a_zip_archive_has_no_cache(installation: Installation, tmp_path: Path) -> None:

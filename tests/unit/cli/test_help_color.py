@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pumice.cli import help_format
-from pumice.cli.main import COMMANDS, main
+from pumice.cli.commands import COMMANDS
+from pumice.cli.main import main
 from tools.parser_tree import all_parsers
 
 PARSERS = dict(all_parsers())
@@ -28,8 +28,8 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.mark.parametrize("command", PARSERS)
 def test_color_changes_no_character(command: str) -> None:
-    text = help_format.format_help(PARSERS[command], 80, color=True)
-    assert _STYLE.sub("", text) == help_format.format_help(PARSERS[command], 80)
+    text = PARSERS[command].format_help_for(80, color=True)
+    assert _STYLE.sub("", text) == PARSERS[command].format_help_for(80)
     assert "\x1b[1musage:\x1b[0m pumice" in text
     assert "\x1b[1moptions:\x1b[0m\n" in text
     assert "  \x1b[36m-h\x1b[0m, \x1b[36m--help\x1b[0m  " in text
@@ -37,7 +37,7 @@ def test_color_changes_no_character(command: str) -> None:
 
 @pytest.mark.parametrize("command", PARSERS)
 def test_every_option_and_operand_is_colored(command: str) -> None:
-    text = help_format.format_help(PARSERS[command], 80, color=True).split("examples:")[0]
+    text = PARSERS[command].format_help_for(80, color=True).split("examples:")[0]
     assert re.findall(r"^  -.*", text, re.MULTILINE) == []
     assert (
         re.search(r"^  [a-zA-Z]", text.split("options:")[0].partition("arguments:")[2], re.MULTILINE) is None

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from pumice.cli import main as cli
+from pumice.cli.commands import ALIASES, COMMANDS
 from pumice.errors import FetchError, ImageError, Problem, RecipeError, UsageError
 from pumice.version import __version__
 
@@ -32,7 +33,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sequence[str]],
         module = types.ModuleType("pumice_probe")
         module.main = function  # type: ignore[attr-defined]  # a module gets any attribute
         monkeypatch.setitem(sys.modules, "pumice_probe", module)
-        monkeypatch.setitem(cli.COMMANDS, "probe", ("pumice_probe", "Probe", "Tests"))
+        monkeypatch.setitem(COMMANDS, "probe", ("pumice_probe", "Probe", "Tests"))
 
     return install
 
@@ -45,14 +46,12 @@ def test_the_table_lists_exactly_the_verbs_that_exist() -> None:
         if "\ndef main(" in module.read_text()
     }
     files -= NOT_VERBS
-    assert files == {verb.replace("-", "_") for verb in cli.COMMANDS}
-    assert all(
-        module == f"pumice.cli.{verb.replace('-', '_')}" for verb, (module, _, _) in cli.COMMANDS.items()
-    )
+    assert files == {verb.replace("-", "_") for verb in COMMANDS}
+    assert all(module == f"pumice.cli.{verb.replace('-', '_')}" for verb, (module, _, _) in COMMANDS.items())
 
 
 def test_each_group_of_the_table_is_in_one_place() -> None:
-    groups = [group for _, _, group in cli.COMMANDS.values()]
+    groups = [group for _, _, group in COMMANDS.values()]
     assert len(list(groupby(groups))) == len(set(groups))
 
 
@@ -60,21 +59,21 @@ def test_each_group_of_the_table_is_in_one_place() -> None:
 def test_help_lists_every_verb(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 0
     text = capsys.readouterr().out
-    for verb, (_, summary, group) in cli.COMMANDS.items():
+    for verb, (_, summary, group) in COMMANDS.items():
         brief = group == "More"
         assert re.search(
             rf"^  .*\b{verb}\b" if brief else rf"^  {verb} +{re.escape(summary)}$", text, re.MULTILINE
         )
-    assert all(f"{alias} = {verb}" in text for alias, verb in cli.ALIASES.items())
+    assert all(f"{alias} = {verb}" in text for alias, verb in ALIASES.items())
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_other_names_are_those_of_commands_and_no_commands() -> None:
-    assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
-    assert not set(cli.ALIASES) & set(cli.COMMANDS)
+    assert set(ALIASES.values()) <= set(COMMANDS)
+    assert not set(ALIASES) & set(COMMANDS)
 
 
-@pytest.mark.parametrize(("alias", "verb"), cli.ALIASES.items())
+@pytest.mark.parametrize(("alias", "verb"), ALIASES.items())
 def test_another_name_has_the_help_and_the_page_of_its_command(
     alias: str, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

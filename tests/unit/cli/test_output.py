@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.cli import output, presenters
+from pumice.cli import output, presenters, progress_modes
 from pumice.errors import UsageError
 
 
@@ -46,25 +46,25 @@ def test_nothing_printed_commands_a_terminal(text: str) -> None:
 
 @pytest.mark.parametrize(("mode", "kind"), [("plain", presenters.Plain), ("json", presenters.JsonLines)])
 def test_modes(mode: str, kind: type) -> None:
-    assert type(output.make_progress(mode, io.StringIO())) is kind
+    assert type(progress_modes.make_progress(mode, io.StringIO())) is kind
 
 
 def test_auto_is_plain_in_a_log_and_live_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert type(output.make_progress("auto", io.StringIO())) is presenters.Plain
-    assert type(output.make_progress("auto", Terminal())) is presenters.Live
+    assert type(progress_modes.make_progress("auto", io.StringIO())) is presenters.Plain
+    assert type(progress_modes.make_progress("auto", Terminal())) is presenters.Live
     monkeypatch.setenv("TERM", "dumb")
-    assert type(output.make_progress("auto", Terminal())) is presenters.Plain
+    assert type(progress_modes.make_progress("auto", Terminal())) is presenters.Plain
 
 
 def test_another_mode_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no progress mode 'loud'"):
-        output.make_progress("loud")
+        progress_modes.make_progress("loud")
 
 
 def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
     stream = io.StringIO()
-    progress = output.make_progress("plain", stream)
+    progress = progress_modes.make_progress("plain", stream)
     with progress.task("fetch libc6", 2_757_000) as task:
         task.advance(1)
     with progress.task("lock", 3, unit="packages"), progress.task("a part of it"):
@@ -78,7 +78,7 @@ def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
 
 def test_json_lines_tell_beginning_and_end_of_each_task() -> None:
     stream = io.StringIO()
-    progress = output.make_progress("json", stream)
+    progress = progress_modes.make_progress("json", stream)
     with pytest.raises(ValueError, match="stop"), progress.task("one", 10), progress.task("two") as two:
         two.advance(7)
         raise ValueError("stop")
@@ -97,7 +97,7 @@ def test_json_lines_tell_beginning_and_end_of_each_task() -> None:
 
 def test_none_keeps_warnings() -> None:
     stream = io.StringIO()
-    progress = output.make_progress("none", stream)
+    progress = progress_modes.make_progress("none", stream)
     with progress.task("x", 1) as task:
         task.advance(1)
     progress.note("n")
@@ -107,7 +107,7 @@ def test_none_keeps_warnings() -> None:
 
 def test_short_task_shows_no_bar() -> None:
     stream = Terminal()
-    progress = output.make_progress("auto", stream)
+    progress = progress_modes.make_progress("auto", stream)
     with progress.task("quick", 10) as task:
         task.advance(10)
     progress.note("done")
@@ -138,7 +138,7 @@ def test_bars_appear_when_there_is_something_to_wait_for_and_leave_without_a_tra
 @pytest.mark.concurrency
 def test_lines_of_many_threads_never_mix(mode: str) -> None:
     stream = io.StringIO()
-    progress = output.make_progress(mode, stream)
+    progress = progress_modes.make_progress(mode, stream)
 
     def work(name: str) -> None:
         for number in range(50):

@@ -11,7 +11,8 @@ import pytest
 
 from pumice.cli import arguments, complete_values, help_format
 from pumice.cli.arguments import Parser, action_parsers
-from pumice.cli.main import COMMANDS, main
+from pumice.cli.commands import COMMANDS
+from pumice.cli.main import main
 from pumice.errors import UsageError
 from tools.parser_tree import all_parsers, verb_parser
 
@@ -42,15 +43,29 @@ def test_every_action_has_its_own_help(command: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("command", PARSERS)
 def test_help_fits_80_columns_and_breaks_no_word(command: str) -> None:
-    text = help_format.format_help(PARSERS[command], 80)
+    text = PARSERS[command].format_help_for(80)
     assert [line for line in text.splitlines() if len(line) > 80] == []
     # A word that a narrow terminal cannot hold is longer than the line, not broken.
-    assert set(help_format.format_help(PARSERS[command], 40).split()) == set(text.split())
+    assert set(PARSERS[command].format_help_for(40).split()) == set(text.split())
 
 
 def test_a_narrow_terminal_has_the_help_of_an_option_below_its_name() -> None:
-    lines = help_format.format_help(PARSERS["build"], 46).splitlines()
+    lines = PARSERS["build"].format_help_for(46).splitlines()
     assert lines[lines.index("  --report FILE") + 1] == "      write a report of the build, as JSON"
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_every_command_and_its_actions_have_an_example(command: str) -> None:
+    assert f"\nexamples:\n  pumice {command.split(maxsplit=1)[0]}" in PARSERS[command].format_help()
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_options_are_written_in_the_same_way_in_all_commands(command: str) -> None:
+    assert "be repeated" not in " ".join(PARSERS[command].format_help().split())
+    for action in PARSERS[command]._actions:
+        if action.option_strings and action.help != SUPPRESS:
+            assert action.metavar or action.nargs == 0, f"{action.option_strings} has no name for its value"
+            assert "--output" not in action.option_strings or "-o" in action.option_strings
 
 
 @pytest.mark.parametrize("command", PARSERS)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pumice.cli import output
+from pumice.cli import progress_modes
 from pumice.cli.summaries import Row, Summary, format_count, format_seconds, format_summary
 
 SUMMARY = Summary(
@@ -56,7 +56,7 @@ def test_text_from_outside_cannot_control_the_terminal() -> None:
 @pytest.mark.parametrize("mode", ["none", "plain", "json", "auto"])
 def test_the_display_decides_the_form(mode: str) -> None:
     stream = io.StringIO()
-    output.make_progress(mode, stream).finish(SUMMARY)
+    progress_modes.make_progress(mode, stream).finish(SUMMARY)
     text = stream.getvalue()
     if mode == "json":
         assert json.loads(text) == {"event": "built", "name": "a\x1b", "layers": 3}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with Output(options.file, sys.stdout.buffer) as file:
         image_id = aci_layout.write_layout(
-            layout, file, layout_options, output.make_progress(options.progress)
+            layout, file, layout_options, progress_modes.make_progress(options.progress)
         )
     print(image_id, file=sys.stderr if options.file == "-" else sys.stdout)
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
 from pumice.errors import ImageError
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.image import aci_reader, rootfs
     from pumice.os_errors import IMAGE, translate_os_errors
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     directory = Path(options.directory)
     aci = aci_reader.read_aci(Path(options.file), progress, non_standard=options.non_standard)
     image_options.print_warnings(options.file, aci.validated.warnings)

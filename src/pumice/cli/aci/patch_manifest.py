@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
 from pumice.errors import UsageError
 
@@ -75,7 +75,11 @@ def run(options: argparse.Namespace) -> int:
     compression = {"plain": "none", "bzip2": "gzip"}.get(validated.compression, validated.compression)
     with Output(target, sys.stdout.buffer) as file:
         image_id = rewrite_aci(
-            source, manifest, file, cast("Compression", compression), output.make_progress(options.progress)
+            source,
+            manifest,
+            file,
+            cast("Compression", compression),
+            progress_modes.make_progress(options.progress),
         )
     print(image_id, file=sys.stderr if target == "-" else sys.stdout)
     return 0

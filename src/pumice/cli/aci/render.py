@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import progress_modes, registries
 from pumice.cli.aci import image_options
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.image.transports.locations import OutgoingImage
     from pumice.store.home import Home, locate
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     target = references.parse_destination(options.target)
     rendered = aci_rendering.render(
         Path(options.file),

@@ -47,12 +47,12 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a release and print its numbers of packages and slices."""
-    from pumice.cli import output
+    from pumice.cli import progress_modes
     from pumice.slices import closure
     from pumice.slices.release import check_closure
     from pumice.slices.scripts import check_scripts
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with releases.open_home() as home:
         release = releases.load(options, home, check_all=not options.slices)
         slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results, shared_options
+from pumice.cli import output, progress_modes, results, shared_options
 from pumice.cli.slice import releases
 from pumice.errors import UsageError
 
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.assembly.slice_draft import draft_slices
     from pumice.slices.draft.text import format_draft
 
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     with releases.open_home() as home:
         release = releases.load(options, home)
         drafts = draft_slices(

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, results, shared_options
+from pumice.cli import output, progress_modes, results, shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _find(options: argparse.Namespace, recipe: Recipe, home: Home) -> list[Whole
         architectures=locking.choose_architectures(recipe),
         offline=options.offline,
     )
-    progress = output.make_progress(options.progress)
+    progress = progress_modes.make_progress(options.progress)
     build = build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
     image = build.image.open(home)
     sizes: dict[tuple[str, str], int] = {}

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import discovery_options, output
+from pumice.cli import discovery_options, output, progress_modes
 from pumice.cli.trust import new_key, rule_files
 from pumice.errors import TrustError
 
@@ -27,7 +27,7 @@ def read_confirmed_keys(options: argparse.Namespace, prefix: str) -> list[tuple[
 
     if options.fingerprint is None:
         new_key.require_terminal(prefix)  # before anything is fetched
-    progress = output.make_progress("none")
+    progress = progress_modes.make_progress("none")
     with (
         Home(locate(os.environ), progress=progress) as home,
         discovery_options.open_session(prefix, options, home, progress) as session,

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING
 from pumice.runtime.isolation import seccomp_profile
 
 if TYPE_CHECKING:
-    from pumice.runtime.launch.control_groups import ControlGroup
-    from pumice.runtime.launch.model import Launch
+    from pumice.runtime.sandbox.memory_watch import MemoryWatch
 
 _KILLED, _BAD_CALL = 128 + 9, 128 + 31
 _RECORD = re.compile(r"type=1326 .* sig=31 .* syscall=(\d+) ")
 _MAX_RECORDS = 10_000
 
 
-def explain_end(code: int, launch: Launch, group: ControlGroup, started: int) -> str:
+def explain_end(code: int, memory: MemoryWatch, started: int) -> str:
     """Return why a program ended with ``code``, ``""`` if nothing is known about it.
 
     ``started`` is the time of its start on the monotonic clock, in microseconds.
     """
-    if code == _KILLED and group.ran_out_of_memory():
-        return (
-            f"the program was killed when it had used all of the {_memory_limit(launch) >> 20} MiB"
-            " of --memory"
-        )
+    if code == _KILLED:
+        return memory.explain_kill()
     if code != _BAD_CALL:
         return ""
     name = find_refused_call(_read_kernel_log(started))
@@ -34,11 +30,6 @@ def explain_end(code: int, launch: Launch, group: ControlGroup, started: int) ->
         return f"the program was killed because its seccomp profile does not allow the system call {name}"
     reason = "the program was killed by SIGSYS, as for a system call that its seccomp profile does not allow"
     return f"{reason}; pass --explain to see which"
-
-
-def _memory_limit(launch: Launch) -> int:
-    settings = {file: value for group in launch.groups for file, value in group.settings}
-    return int(settings.get("memory.max") or settings.get("memory.limit_in_bytes") or 0)
 
 
 def find_refused_call(records: list[str]) -> str:

@@ -50,21 +50,6 @@ class ControlGroup:
         self.directories.append(directory)
         self._locks.append(descriptor)
 
-    def ran_out_of_memory(self) -> bool:
-        """Return whether processes were killed, or may have been, because no memory was left.
-
-        In version 1, kills in the group of an engine below ours count there only, and it is gone by now.
-        """
-        count = 0
-        for directory in self.directories:
-            for name in ("memory.oom_control", "memory.events"):
-                for line in _read(f"{directory}/{name}").splitlines():
-                    key, _, value = line.partition(" ")
-                    count += int(value) if key == "oom_kill" and value.isdigit() else 0
-            usage, limit = (_read(f"{directory}/memory.{name}_in_bytes") for name in ("max_usage", "limit"))
-            count += usage != "" and limit != "" and int(usage) >= int(limit)
-        return count > 0
-
     @property
     def locks(self) -> tuple[int, ...]:
         """The descriptors that lock the groups; a process that inherits them holds the locks, too."""

@@ -12,6 +12,7 @@ from pumice.runtime.launch.errors import raise_reason
 from pumice.runtime.launch.model import Start
 from pumice.runtime.sandbox import __file__ as sandbox_file
 from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.memory_watch import MemoryWatch
 from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, signal
 from pumice.runtime.sandbox.supervision import wait_and_forward
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from pumice.runtime.launch.control_groups import ControlGroup
     from pumice.runtime.launch.model import Launch
 
     Streams = tuple[int, int, int]
     Spawn = Callable[[Start, Streams], "Sandbox"]
     Watch = Callable[[int], AbstractContextManager[object]]
+    Explain = Callable[[int, MemoryWatch, int], None]
 
 MAX_REASON = 1 << 16
 """Bytes of a failure reason that are read."""
@@ -65,21 +66,22 @@ def execute_launch(
     streams: Streams = (0, 1, 2),
     network: Network | None = None,
     watch: Watch | None = None,
-    explain: Callable[[int, ControlGroup, int], None] | None = None,
+    explain: Explain | None = None,
 ) -> int:
     """Run a container and return the exit code of its program, 128+n for signal n.
 
     ``spawn`` starts the sandbox: `spawn_sandbox`, or `forking.start_quickly`. ``scratch`` is a directory for
     temporary files. ``streams`` are the descriptors that become standard input, output and error of
     the program. ``watch`` takes the process id of the sandbox, and returns a context that is open while
-    it runs. ``explain`` gets the exit code, the control groups, and the time of the start on the
-    monotonic clock in microseconds. Raises SandboxError if the program cannot be started.
+    it runs. ``explain`` gets the exit code, what watched the memory of the control groups, and the time of
+    the start on the monotonic clock in microseconds. Raises SandboxError if the program cannot be started.
     """
     started = time.monotonic_ns() // 1000
     engine = choose_engine(launch)
     previous_mask = block_signals()
     try:
         group = create_groups(launch.groups, required=launch.needs_groups)
+        memory = MemoryWatch(group.directories)
         try:
             start = add_descriptors(engine.start(launch, scratch), group.directories, network)
             sandbox = spawn(start, streams)
@@ -87,10 +89,11 @@ def execute_launch(
                 _connect(network, sandbox)
             code = engine.finish(wait_for_sandbox(sandbox, watch))
             if explain is not None:
-                explain(code, group, started)
+                explain(code, memory, started)
             return code
         finally:
             engine.close()
+            memory.close()
             group.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

@@ -11,16 +11,16 @@ import os
 import socket
 import subprocess
 import sys
-import uuid
-from contextlib import suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice.errors import SandboxError
 from pumice.runtime.network import configurations, host_ports, keeper, name_resolution, user_networks
+from pumice.runtime.network.directories import create_directory, release_abandoned
 from pumice.runtime.network.handshake import Handshake
 from pumice.runtime.network.keeper import cni, hosts, records
-from pumice.runtime.network.keeper.release import SETUP_LOCK
+from pumice.runtime.network.keeper.release import SETUP_LOCK, release
 from pumice.runtime.network.port_options import plan_ports
 from pumice.runtime.network.support import plugin_directories
 
@@ -65,6 +65,11 @@ class Attachment:
         """The addresses of the pod, known after `connect`; empty if they are those of this machine."""
         return tuple(self._record["addresses"])
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether something is done with the network after it was connected."""
+        return bool(self._steps)
+
     def mounts(self) -> tuple[Mount, ...]:
         """Return the mounts of the files for name resolution."""
         return name_resolution.mounts(self.directory)
@@ -106,9 +111,9 @@ class Attachment:
                 self._save()
                 self._start_keeper(end)
                 self._set_up(process, setup.fileno())
+                self._save()  # before the keeper may remove the directory
             finally:
                 os.close(end)
-        self._save()
         hosts.write_hosts(str(self.directory), [self._record])
         if self._record["shares_names"]:
             hosts.rewrite_members(str(self.directory.parent), self._record["network"])
@@ -137,7 +142,7 @@ class Attachment:
         else:
             pid = user_networks.start_slirp(process, self.directory, self.ports)
             self._record["addresses"] = [user_networks.SLIRP_ADDRESS]
-        self._record["helper_pid"], self._record["helper_start"] = pid, records.start_time(pid)
+        self._record["helper_pid"] = pid
 
     def _start_keeper(self, end: int) -> None:
         sockets, listeners = self._relayed_sockets()
@@ -181,13 +186,13 @@ class Attachment:
         """Close the descriptors of this process; remove the attachment if the pod was not started."""
         self._handshake.close()
         self._reservation.close()
-        if not self._is_kept:
-            from pumice.runtime.network.keeper.release import release
-
-            release(str(self.directory))
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        try:
+            if not self._is_kept:
+                release(str(self.directory))
+        finally:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
 
 
 def _mount_namespace(process: int, target: Path) -> None:
@@ -214,15 +219,14 @@ def prepare(
     networks = home.directory("networks")
     attachments = networks / "attachments"
     attachments.mkdir(mode=0o700, exist_ok=True)
-    identifier = uuid.uuid4().hex
+    release_abandoned(attachments)
     ports = plan_ports(request.publish, request.exposed, publish_all=request.publish_all)
-    reservation = _reserve(attachments, ports)
-    directory = attachments / identifier
-    try:
-        directory.mkdir(mode=0o700)
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        record = _new_record(identifier, driver, request, reservation)
+    with ExitStack() as stack:
+        reservation = stack.enter_context(closing(_reserve(attachments, ports)))
+        directory, lock = create_directory(attachments)
+        stack.callback(os.close, lock)
+        stack.callback(release, str(directory))
+        record = _new_record(directory.name, driver, request, reservation)
         record["names"] = list(dict.fromkeys((*request.names, hostname)))
         record["nameserver"] = name_resolution.write_resolver(directory, driver, names)
         name_resolution.write_hosts_base(directory, hostname, names, has_address=driver != "pasta")
@@ -231,9 +235,7 @@ def prepare(
                 network = configurations.find_network(request.name, networks)
             record |= _plan_plugins(network, request, reservation, environ)
         records.write_record(str(directory), record)
-    except BaseException:
-        reservation.close()
-        raise
+        stack.pop_all()
     return Attachment(directory, lock, record, reservation)
 
 
@@ -297,23 +299,6 @@ def _reserve(attachments: Path, ports: tuple[Any, ...]) -> Reservation:
     try:
         return host_ports.reserve(ports)
     except SandboxError:
-        if not wait_for_releases(attachments):
+        if not release_abandoned(attachments, waits=True):
             raise
     return host_ports.reserve(ports)
-
-
-def wait_for_releases(attachments: Path) -> bool:
-    """Wait until the networks of all pods that have ended are released; return whether there was one."""
-    has_waited = False
-    for directory in sorted(attachments.iterdir()):
-        record = records.read_record(str(directory))
-        pid = record.get("pid")
-        if isinstance(pid, int) and records.start_time(pid) != record.get("start"):
-            with suppress(OSError):
-                lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                finally:
-                    os.close(lock)
-            has_waited = True
-    return has_waited

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.runtime.network import configurations
-from pumice.runtime.network.keeper.release import release
+from pumice.runtime.network.directories import release_abandoned
 
 if TYPE_CHECKING:
     from pumice.store.home import Home
@@ -19,32 +17,17 @@ if TYPE_CHECKING:
 def collect(home: Home) -> int:
     """Release the networks of pods that are gone, and the bridges that no pod uses; return their number.
 
-    Call it from ``gc``. Networks of running pods are locked, and are left alone.
+    Call it from ``gc``. Networks of running pods are left alone.
     """
     networks = home.directory("networks")
     attachments = networks / "attachments"
     if not attachments.is_dir():
         return 0
-    count = sum(_release_unused(path) for path in sorted(attachments.iterdir()) if path.is_dir())
+    count = release_abandoned(attachments)
     with home.lock("networks"):
         if not any(path.is_dir() for path in attachments.iterdir()):
             count += _remove_bridges(networks)
     return count
-
-
-def _release_unused(directory: Path) -> bool:
-    try:
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        release(str(directory))
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
 
 
 def _remove_bridges(networks: Path) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime.network.host_ports import EVERY_IPV4_ADDRESS
+from pumice.runtime.network.keeper.release import PASTA_FILE, SLIRP_FILE
 from pumice.runtime.network.support import find_program
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def start_pasta(process: int, directory: Path, ports: Sequence[PublishedPort], *
     Raises SandboxError.
     """
     program = find_program("pasta") or "pasta"
-    pid_file = directory / "pasta.pid"
+    pid_file = directory / PASTA_FILE
     supported = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
     supported_options = supported.stdout + supported.stderr
     command = [program, "--quiet", "--config-net", "--pid", str(pid_file), "-T", "none", "-U", "none"]
@@ -84,7 +85,7 @@ def _pasta_ports(option: str, ports: Iterable[PublishedPort]) -> list[str]:
 def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -> int:
     """Connect the network of ``process`` with slirp4netns, and return its pid; raises SandboxError."""
     program = find_program("slirp4netns") or "slirp4netns"
-    api = directory / "slirp.sock"
+    api = directory / SLIRP_FILE
     supported = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
     seccomp, sandbox = ([option] if option in supported else [] for option in _SLIRP_RESTRICTIONS)
     arguments = ["--api-socket", str(api), str(process), "tap0"]

@@ -28,7 +28,8 @@ class PodEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a pod at ``time``, in RFC 3339.
 
     ``status`` is create, start, health_status, died or remove. ``exit_code`` belongs to died,
-    and is null if the pod was removed before it was read; ``health`` belongs to health_status.
+    and is null if the pod was removed before it was read; so does ``error``, which says why the pod ended
+    although its program did not end by itself. ``health`` belongs to health_status.
     """
 
     time: str
@@ -38,6 +39,7 @@ class PodEvent(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     labels: dict[str, str]
     exit_code: int | None = None
+    error: str | None = None
     health: str | None = None
 
 
@@ -57,7 +59,8 @@ def list_events(state: PodState) -> list[PodEvent]:
     if state.ended:
         # Nobody saw the end of a pod whose supervisor was killed, so it is noticed now.
         moment = state.ended.time or format_time(time.time())
-        events.append(event(DIED, moment, exit_code=state.ended.exit_code))
+        error = state.ended.error or None
+        events.append(event(DIED, moment, exit_code=state.ended.exit_code, error=error))
     return events
 
 

@@ -14,9 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pumice.runtime.launch.control_groups import ControlGroup
-    from pumice.runtime.launch.model import Launch
     from pumice.runtime.quick.plans import Plan
+    from pumice.runtime.sandbox.memory_watch import MemoryWatch
 
 _KILLED, _BAD_CALL = 128 + 9, 128 + 31
 """The exit codes about which the kernel may know more."""
@@ -69,7 +68,7 @@ def _execute(
     return execution.execute_launch(
         *(plan.launch, plan.tree, spawn),
         network=network,
-        explain=lambda code, group, started: _explain(code, plan.launch, group, started, warn),
+        explain=lambda code, memory, started: _explain(code, memory, started, warn),
     )
 
 
@@ -90,12 +89,10 @@ def _find_plan(words: Sequence[str]) -> Plan | None:
     return None
 
 
-def _explain(
-    code: int, launch: Launch, group: ControlGroup, started: int, warn: Callable[[str], None]
-) -> None:
-    if code != _BAD_CALL and not (code == _KILLED and group.ran_out_of_memory()):
+def _explain(code: int, memory: MemoryWatch, started: int, warn: Callable[[str], None]) -> None:
+    if code not in (_KILLED, _BAD_CALL):
         return
     from pumice.runtime.isolation import ending
 
-    if explanation := ending.explain_end(code, launch, group, started):
+    if explanation := ending.explain_end(code, memory, started):
         warn(explanation)

@@ -13,6 +13,7 @@ from pumice.runtime.isolation.model import Limits
 from pumice.runtime.launch.control_groups import ControlGroup, create_groups, open_members
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.launch.pod_groups import create_pod_groups
+from pumice.runtime.sandbox.memory_watch import MemoryWatch
 
 CONTROLLERS = ("cpu", "memory", "pids")
 
@@ -94,9 +95,10 @@ def test_limits_are_written_in_the_form_of_version_2(tmp_path: Path, monkeypatch
         assert (directory / "cpu.weight").read_text() == "39"
         assert (root / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
         (directory / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
-        assert group.ran_out_of_memory()
+        limit = "out of memory: the program was killed at its limit of 64 MiB"
+        assert MemoryWatch(group.directories).explain_kill() == limit
         (directory / "memory.events").write_text("low 9\noom 0\noom_kill 0\n")
-        assert not group.ran_out_of_memory()
+        assert MemoryWatch(group.directories).explain_kill() == ""
 
 
 def test_limits_of_block_devices_and_pods_are_written_in_the_form_of_version_2(

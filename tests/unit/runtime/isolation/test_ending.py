@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from pumice.runtime.isolation import ending
-from pumice.runtime.launch.control_groups import ControlGroup
-from pumice.runtime.launch.model import SANDBOX, Launch
+from pumice.runtime.sandbox.memory_watch import MemoryWatch
 
 RECORD = (
     '5,1,99,-;audit: type=1326 audit(1.2:3): auid=0 uid=0 gid=0 ses=1 pid=7 comm="x" exe="/x" sig=31'
@@ -19,4 +18,4 @@ def test_refused_call_is_named_by_the_last_record() -> None:
 
 def test_ordinary_ends_need_no_explanation() -> None:
     for code in (0, 1, 127, 137):
-        assert ending.explain_end(code, Launch(SANDBOX, (), ("x",)), ControlGroup(), 0) == ""
+        assert ending.explain_end(code, MemoryWatch(()), 0) == ""

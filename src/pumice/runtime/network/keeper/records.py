@@ -35,9 +35,16 @@ def write_record(directory: str, record: dict[str, Any]) -> None:
 
 
 def start_time(pid: int) -> int:
-    """Return when a process began, in clock ticks since boot; 0 if there is no such process."""
+    """Return when a process began, in clock ticks since boot; 0 if there is none, or if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            state, *fields = file.read().rpartition(b")")[2].split()
+        return 0 if state in (b"Z", b"X") else int(fields[18])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def has_ended(record: dict[str, Any]) -> bool:
+    """Return whether the process has ended whose network namespace was connected."""
+    pid = record.get("pid")
+    return isinstance(pid, int) and start_time(pid) != record.get("start")

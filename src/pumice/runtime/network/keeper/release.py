@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_MAX_ROUNDS = 10
+_END_SECONDS = 10
 _MNT_DETACH = 2
 _TABLES = (("iptables", "nat"), ("iptables", "filter"), ("ip6tables", "nat"), ("ip6tables", "filter"))
+PASTA_FILE, SLIRP_FILE = "pasta.pid", "slirp.sock"
+"""The files of helpers in the directory of an attachment, which are among their arguments."""
 SETUP_LOCK = "setup"
 """A file that the plugins of an attachment hold open with a lock while they set it up."""
 
@@ -30,7 +35,7 @@ def release(directory: str) -> list[str]:
     record = records.read_record(directory)
     _wait_for_setup(directory)
     record = records.read_record(directory) or record
-    _end_helper(record)
+    _end_helpers(directory, record)
     failures: list[str] = []
     netns = os.path.join(directory, "netns")
     if record.get("plugins"):
@@ -53,22 +58,51 @@ def _wait_for_setup(directory: str) -> None:
         pass
 
 
-def _end_helper(record: dict[str, Any]) -> None:
-    """Kill pasta or slirp4netns, if the process is still the one that was started."""
+def _end_helpers(directory: str, record: dict[str, Any]) -> None:
+    """Kill pasta or slirp4netns and wait for its end, after which no port is bound and no file is written.
+
+    The record has no helper if ``pumice run`` was killed while it started one, which is then looked for.
+    """
     pid = record.get("helper_pid")
-    if not isinstance(pid, int) or pid <= 1:
-        return
+    if isinstance(pid, int):
+        _end_helper(pid, directory)
+    elif record.get("driver") in ("pasta", "slirp4netns"):
+        for _ in range(_MAX_ROUNDS):  # what is killed may just have started another process
+            helpers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+            if sum(_end_helper(pid, directory) for pid in helpers) == 0:
+                return
+
+
+def _end_helper(pid: int, directory: str) -> bool:
+    """Kill a process and wait for its end, if it is a helper of an attachment; return whether it was."""
+    if not _is_helper(pid, directory):
+        return False
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        return
+        return False
     try:
-        if records.start_time(pid) == record.get("helper_start"):
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+        if not _is_helper(pid, directory):  # the number is that of another process by now
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(_END_SECONDS * 1000)
+    except (ProcessLookupError, PermissionError):
+        return False
     finally:
         os.close(descriptor)
+    return True
+
+
+def _is_helper(pid: int, directory: str) -> bool:
+    """Return whether one of the arguments of a process is the file of a helper in an attachment."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read().split(b"\0")
+    except OSError:
+        return False
+    return any(os.fsencode(os.path.join(directory, name)) in arguments for name in (PASTA_FILE, SLIRP_FILE))
 
 
 def remove_rules(identifier: str) -> int:

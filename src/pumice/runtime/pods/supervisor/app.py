@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pumice.runtime.pods.supervisor import groups, pod_files, process_tree
+from pumice.runtime.pods.supervisor import pod_files, process_tree
 from pumice.runtime.pods.supervisor.attach_server import AttachServer
 from pumice.runtime.pods.supervisor.health import HealthCheck
 from pumice.runtime.pods.supervisor.log_writer import LogWriter
@@ -15,6 +15,7 @@ from pumice.runtime.sandbox import main as sandbox
 from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.runtime.sandbox.descriptors import close_others
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
+from pumice.runtime.sandbox.memory_watch import MemoryWatch
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS
 
 TYPE_CHECKING = False
@@ -49,6 +50,7 @@ class App:
         self._attach: AttachServer | None = None
         self._log: LogWriter | None = None
         self._health: HealthCheck | None = None
+        self._memory: MemoryWatch | None = None
         self._is_start_known = False
         self.has_executed = False
         self.code: int | None = None
@@ -92,6 +94,7 @@ class App:
         )
         if options.tty == "own":
             extra = [*extra, "--own-terminal"]
+        self._memory = MemoryWatch(options.cgroups)
         self._child = os.fork()
         if self._child == 0:
             self._run_sandbox(streams, extra, extra_descriptor)
@@ -243,8 +246,10 @@ class App:
             reason = ""
         if reason and code not in (NOT_FOUND, NOT_EXECUTABLE):
             code = _SANDBOX_FAILED
-        if not reason and code == _KILLED and groups.ran_out_of_memory(self.options.cgroups):
-            reason = "out of memory"
+        if self._memory:
+            if not reason and code == _KILLED:
+                reason = self._memory.explain_kill()
+            self._memory.close()
         self.code, self.reason = code, reason
         self.cannot_run = bool(reason) and not self.has_executed
         if self._log:

@@ -13,21 +13,6 @@ if TYPE_CHECKING:
 _TRIES, _SECONDS = 200, 0.002
 
 
-def ran_out_of_memory(directories: Sequence[str]) -> bool:
-    """Return whether a process in the groups was killed because no memory was left."""
-    for directory in directories:
-        for name in ("memory.oom_control", "memory.events"):
-            try:
-                with open(f"{directory}/{name}") as file:
-                    for line in file:
-                        key, _, value = line.partition(" ")
-                        if key == "oom_kill" and int(value):
-                            return True
-            except OSError:
-                continue
-    return False
-
-
 def remove_groups(directories: Sequence[str]) -> None:
     """Remove the groups, and the parent of the last one; what cannot be removed is left to a collection."""
     for directory in directories:

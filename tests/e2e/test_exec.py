@@ -42,9 +42,7 @@ def pod(request: pytest.FixtureRequest, person: Person) -> Iterator[str]:
 def test_it_has_the_restrictions_namespaces_and_control_groups_of_the_program(
     person: Person, pod: str
 ) -> None:
-    log = ""
-    while "ready\n" not in log:
-        log = pods.run_ok(person, "logs", pod)
+    log = pods.wait_for_log(person, "ready\n", pod)
     output = pods.run_ok(
         person, "exec", pod, "sh", "-c", f"{_RESTRICTIONS}; {_NAMESPACES}; cat /proc/self/cgroup"
     )

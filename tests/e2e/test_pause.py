@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pumice.errors import PodError
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import freezer
+from pumice.runtime.pods import freezer, pausing, pod_store
 from pumice.runtime.pods.supervisor import frozen
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,7 @@ def frozen_groups() -> set[Path]:
 def wait_for_more(person: Person, pod: str, app: tuple[str, ...] = ()) -> None:
     """Wait until the program writes again."""
     before = pods.run_ok(person, "logs", *app, pod)
-    while pods.run_ok(person, "logs", *app, pod) == before:
-        pass
+    waiting.until(lambda: pods.run_ok(person, "logs", *app, pod) != before)
 
 
 def states_of(person: Person, pod: str) -> set[str]:
@@ -107,8 +107,7 @@ def test_what_a_paused_pod_refuses(root: Person) -> None:
 
 def test_a_paused_pod_is_killed_and_gets_other_signals_when_it_is_resumed(root: Person) -> None:
     pod = pods.start(root, "--name", "cold", "box:1", pods.READY)
-    while pods.run_ok(root, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(root, "ready\n", pod)
     pods.run_ok(root, "pause", "cold")
     pods.run_ok(root, "kill", "--signal", "TERM", "cold")
     assert pods.status(root, pod)["state"] == "paused"
@@ -178,18 +177,16 @@ def test_all_or_some_pods_are_named(root: Person) -> None:
 
 def test_health_checks_wait(root: Person) -> None:
     pod = pods.start(root, "--name", "ward", "sick:1", "echo > /tmp/ok; exec sleep 600")
-    while pods.status(root, pod)["health"] != "healthy":
-        pass
+    waiting.until(lambda: pods.status(root, pod)["health"] == "healthy")
     directory = root.home / "store" / "pods" / pod
     pods.run_ok(root, "pause", "ward")
     before = (directory / "health").stat().st_mtime_ns
-    while pods.run_ok(root, "ps", "--filter", "status=paused", "--format", "{{.Name}}") != "ward\n":
-        pass
+    paused = ("ps", "--filter", "status=paused", "--format", "{{.Name}}")
+    waiting.until(lambda: pods.run_ok(root, *paused) == "ward\n")
     assert pods.status(root, pod)["health"] == "healthy"
     assert (directory / "health").stat().st_mtime_ns == before
     pods.run_ok(root, "unpause", "ward")
-    while (directory / "health").stat().st_mtime_ns == before:
-        pass
+    waiting.until(lambda: (directory / "health").stat().st_mtime_ns != before)
     pods.run_ok(root, "rm", "--force", "ward")
 
 
@@ -200,8 +197,7 @@ def test_what_a_killed_supervisor_leaves_is_ended(root: Person, command: str) ->
     pid = pods.status(root, pod)["pid"]
     end = os.pidfd_open(pid)
     os.kill(pods.find_supervisor(pid), signal.SIGKILL)
-    while pods.status(root, pod)["state"] != "exited":
-        pass
+    waiting.until(lambda: pods.status(root, pod)["state"] == "exited")
     pods.run_ok(root, command, *(["victim"] if command == "rm" else []))
     assert select.select([end], [], [], 60)[0]
     os.close(end)
@@ -259,6 +255,51 @@ def test_processes_are_frozen_with_both_versions(
     assert not Path(group).exists()
     process.terminate()
     assert process.wait(60) == -signal.SIGTERM
+
+
+def test_collections_leave_the_group_until_the_processes_are_in_it(root: Person, tmp_path: Path) -> None:
+    del root
+
+    def list_processes() -> set[int]:
+        control_groups.remove_all_abandoned()
+        return {process.pid}
+
+    with subprocess.Popen(["sleep", "600"]) as process:
+        record = tmp_path / "paused"
+        freezer.freeze(record, process.pid, list_processes)
+        control_groups.remove_all_abandoned()
+        assert frozen.is_paused(str(record))
+        freezer.thaw(record)
+        process.kill()
+
+
+def test_processes_go_on_if_the_group_that_they_came_from_is_gone(root: Person, tmp_path: Path) -> None:
+    del root
+    with subprocess.Popen(["sleep", "600"]) as process:
+        record = tmp_path / "paused"
+        freezer.freeze(record, process.pid, lambda: {process.pid})
+        group, origin = frozen.read_record(str(record))
+        record.write_text(f"{group}\n{origin}/gone\n")
+        freezer.thaw(record)
+        assert not record.exists()
+        assert not frozen.is_frozen(group)
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    control_groups.remove_all_abandoned()
+    assert not Path(group).exists()
+
+
+def test_a_pod_that_is_removed_while_it_is_killed_is_no_error(root: Person) -> None:
+    pod = pods.start(root, "--name", "short", "box:1", COUNT)
+    state = pod_store.read_pod(root.home / "store" / "pods" / pod)
+    assert state is not None
+    plan = state.directory / pod_store.PLAN
+    plan.rename(state.directory / "moved")
+    with pytest.raises(PodError, match="the plan of the pod short is damaged or gone"):
+        pausing.unpause_pod(state)
+    (state.directory / "moved").rename(plan)
+    pods.run_ok(root, "rm", "--force", "short")
+    pausing.unpause_pod(state)
 
 
 def test_a_group_of_its_own_is_used(root: Person, tmp_path: Path) -> None:

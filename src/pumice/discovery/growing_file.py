@@ -61,9 +61,9 @@ class GrowingFile:
             self._announce(size)
 
     def abandon(self) -> None:
-        """Announce that nothing more will be written; a reader that needs more fails."""
+        """Let the readers fail that still read: nobody needs what they read any more."""
         with self._changed:
-            self._is_stale |= not self._is_complete
+            self._is_stale = True
             self._changed.notify_all()
 
     def _announce(self, size: int) -> None:

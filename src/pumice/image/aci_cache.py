@@ -58,9 +58,12 @@ class AciRecord(msgspec.Struct, frozen=True):
 def open_aci(path: Path, records: Records, progress: Progress, *, non_standard: bool = False) -> ReadAci:
     """Return an image as `aci_reader.read_aci` does; raises ImageError, FormatError."""
     key = _make_key(path, non_standard=non_standard)
-    if key and (record := load_record(key, records)) is not None:
+    record = load_record(key, records) if key else None
+    status = archive_members.read_status(path)
+    # The status is what signatures are bound to, so it must be that of the file that the record is about.
+    if record is not None and key == _make_key(path, non_standard=non_standard):
         layer = UnreadLayer(record, lambda: aci_reader.read_aci(path, progress, non_standard=True), str(path))
-        return ReadAci(record.validated(), layer, Archive(path, archive_members.read_status(path)))
+        return ReadAci(record.validated(), layer, Archive(path, status))
     read = aci_reader.read_aci(path, progress, non_standard=non_standard)
     if key and key == _make_key(path, non_standard=non_standard):
         save_record(key, read.validated, read.layer, records)

@@ -129,3 +129,15 @@ def test_a_file_that_was_replaced_before_it_is_complete_is_stale(
     file.complete(path, append(path, b"a newer file"))
     assert file.is_stale
     file.close()
+
+
+def test_nobody_waits_for_readers_of_an_abandoned_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file = GrowingFile()
+    file.complete(path, append(path, b"content"))
+    reader = file.reader()
+    assert reader.read(3) == b"con"
+    file.abandon()
+    with pytest.raises(StaleFileError):
+        reader.read(3)
+    file.close()

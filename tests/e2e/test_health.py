@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 
 def _wait_for_health(person: Person, pod: str, status: str) -> None:
-    while pods.status(person, pod)["health"] != status:
-        pass
+    waiting.until(lambda: pods.status(person, pod)["health"] == status)
 
 
 @pytest.mark.parametrize("command", ["[ -e /tmp/fine ]", '["cat", "/tmp/fine"]'])

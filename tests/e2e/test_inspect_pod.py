@@ -39,8 +39,7 @@ def test_a_running_pod_is_described(person: Person) -> None:
         *("--cap-drop", "CHOWN", "--ulimit", "nofile=100:200", "--health-cmd", "true", "--read-only"),
         *("box:1", "echo ready; exec sleep 600"),
     )
-    while pods.run_ok(person, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(person, "ready\n", pod)
     status, shown = pods.status(person, pod), inspect(person, "whole")
     for name in ("id", "name", "state", "created", "started", "labels", "stage1", "exit_code"):
         assert shown[name] == status[name]

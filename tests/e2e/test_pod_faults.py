@@ -16,7 +16,7 @@ from pumice.runtime.process import Overrides
 from pumice.runtime.run import run_image
 from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 from pumice.store.home import Home
-from tests.support import peers, pods
+from tests.support import peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
-    while not condition() and running.poll() is None:
-        pass
+    waiting.until(lambda: condition() or running.poll() is not None)
 
 
 STAGES = ("writing", "created", "started", "reported")
@@ -167,7 +166,7 @@ def test_a_hundred_pods_leave_nothing() -> None:
     with pods.person_with_images("root") as root, Home(root.home / "store") as home:
         reference = home.refs.get("box:1")
         assert reference is not None
-        before = snapshot()
+        before = snapshot(home.root)
         image = Image(reference, home.blobs)
         for _ in range(_MANY):
             pod = PodOptions(id=pod_store.new_id(), detached=True)
@@ -186,12 +185,13 @@ def test_a_hundred_pods_leave_nothing() -> None:
         assert list((home.root / "pods").iterdir()) == []
         assert [path for path in (home.root / "tmp").iterdir() if path.name.startswith("pod-")] == []
         assert pods.processes_with(marker) == []
-        assert snapshot() - before == set()
+        assert snapshot(home.root) - before == set()
 
 
-def snapshot() -> set[str]:
-    """Return the mounts and the control groups of pods on this machine, and this process's descriptors."""
-    mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+def snapshot(store: Path) -> set[str]:
+    """Return the mounts in a store, and the control groups and descriptors of this process."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = {line.split(" ")[4] for line in lines if str(store) in line}
     groups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if f"/pumice/{os.getpid()}-" in path}
     descriptors = {f"descriptor {path.name}" for path in Path("/proc/self/fd").iterdir()}
     return mounts | groups | descriptors

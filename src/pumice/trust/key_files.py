@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import files, ownership
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.os_errors import translate_os_errors
+from pumice.os_errors import suggest_path, translate_os_errors
 from pumice.trust import keys, openpgp, public_keys
 from pumice.trust.key_directory import keys_directory
 
@@ -37,15 +37,37 @@ def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
     path = Path(text)
     if path.exists() or "/" in text:
         if not path.exists():
-            raise TrustError("no such key file", where=text)
+            raise TrustError("no such key file", where=text, hint=_suggest_key_file(text, suffix))
         return path
     stored = keys_directory(environ) / f"{text}{suffix}"
     if stored.exists():
         return stored
+    similar = Path(f"{text}{suffix}")
     raise TrustError(
         f"no such key {text[:100]!r}",
-        hint="give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
+        hint=f"did you mean {similar}?"
+        if similar.is_file()
+        else "give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
     )
+
+
+def find_private_key(text: str, environ: Mapping[str, str]) -> Path:
+    """Return the file of a private key that ``text`` names, as `find_key_file` does, without opening it.
+
+    Raises FormatError for the public key in its place, before a build that is to be signed with it.
+    """
+    path = find_key_file(text, ".key", environ)
+    if path.suffix == ".pub":
+        keys.reject_public_key(keys.read_key_file(path), path)
+    return path
+
+
+def _suggest_key_file(text: str, suffix: str) -> str:
+    if "://" not in text:
+        return suggest_path(text)
+    if suffix == ".pub":
+        return "download the key, or trust it: pumice trust add --prefix NAME URL"
+    return "write the key to a file: keys in key services and in the environment are not supported"
 
 
 def load_signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice.runtime.guest import program_start
 from pumice.runtime.guest.machine_code import Assembler, Value, address_of
 from pumice.runtime.guest.system_calls import (
@@ -38,7 +36,7 @@ from pumice.runtime.launch.machine import PORTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pumice.runtime.container import Container
+    from pumice.runtime.guest.model import Guest
 
 _O_RDWR, _O_RDONLY, _O_CLOEXEC = 2, 0, 0o2000000
 _CLONE_NEWPID, _CLONE_NEWCGROUP, _SIGCHLD = 0x20000000, 0x2000000, 17
@@ -48,20 +46,6 @@ _MAX_POLLS = 30_000
 _ADDRESS, _NETMASK, _GATEWAY = bytes([10, 0, 2, 15]), bytes([255, 255, 255, 0]), bytes([10, 0, 2, 2])
 NAME_SERVER = "10.0.2.3"
 """The name server of qemu's user network."""
-
-
-class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load.
-
-    If ``is_shared``, the host shares the root with all volumes, else it is in the archive.
-    """
-
-    container: Container
-    modules: int
-    filter: bytes
-    has_network: bool
-    read_only_paths: tuple[str, ...] = ()
-    is_shared: bool = False
 
 
 def assemble_init(guest: Guest) -> bytes:

@@ -14,7 +14,8 @@ from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
-from pumice.runtime.guest.init_program import NAME_SERVER, Guest, assemble_init
+from pumice.runtime.guest.init_program import NAME_SERVER, assemble_init
+from pumice.runtime.guest.model import Guest
 from pumice.runtime.guest.program_start import ROOT
 from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch import model

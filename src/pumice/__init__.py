@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from pumice.api.image import Image as Image
     from pumice.api.image import open_image as open  # noqa: A004 - a name of the package, used as pumice.open
     from pumice.api.recipe import Recipe as Recipe
+    from pumice.api.signers import Identity as Identity
+    from pumice.api.signers import Keyless as Keyless
+    from pumice.api.signing import attest as attest
+    from pumice.api.signing import sign as sign
     from pumice.api.values import BuiltImage as BuiltImage
     from pumice.api.values import Config as Config
     from pumice.api.values import Layer as Layer
     from pumice.api.values import Lock as Lock
+    from pumice.api.values import SignedImage as SignedImage
     from pumice.api.values import Signer as Signer
     from pumice.api.values import Verification as Verification
     from pumice.api.verification import verify as verify
@@ -40,9 +45,14 @@ _SOURCES = {
     "Layer": ("pumice.api.values", "Layer"),
     "Package": ("pumice.image.inventory", "PackageFact"),
     "File": ("pumice.image.inventory", "FileFact"),
+    "sign": ("pumice.api.signing", "sign"),
+    "attest": ("pumice.api.signing", "attest"),
+    "SignedImage": ("pumice.api.values", "SignedImage"),
+    "Keyless": ("pumice.api.signers", "Keyless"),
     "verify": ("pumice.api.verification", "verify"),
     "Verification": ("pumice.api.values", "Verification"),
     "Signer": ("pumice.api.values", "Signer"),
+    "Identity": ("pumice.api.signers", "Identity"),
     "Progress": ("pumice.progress", "Progress"),
     "Task": ("pumice.progress", "Task"),
     "errors": ("pumice.errors", ""),
@@ -53,8 +63,8 @@ _SOURCES = {
 
 __all__ = [  # noqa: RUF022 - strings, which __getattr__ defines; in the order of the reference
     "Recipe", "build", "build_all", "BuiltImage", "lock", "Lock", "open", "Image", "Config", "Layer",
-    "Package", "File", "verify", "Verification", "Signer", "Progress", "Task", "errors", "registry",
-    "__version__",
+    "Package", "File", "sign", "attest", "SignedImage", "Keyless", "verify", "Verification", "Signer",
+    "Identity", "Progress", "Task", "errors", "registry", "__version__",
 ]  # fmt: skip
 
 

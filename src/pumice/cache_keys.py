@@ -41,6 +41,8 @@ _CUTTING = (
         "packing/exclusion.py",
         "packing/names.py",
         "packing/package_cutter.py",
+        "packing/package_lists.py",
+        "packing/path_patterns.py",
         "packing/segments.py",
         "packing/selection.py",
         "packing/segment_writer.py",

@@ -67,6 +67,12 @@ def any_stage1(request: pytest.FixtureRequest) -> str:
 HOG = "exec dd if=/dev/zero of=/dev/null bs=200000000 count=1"
 
 
+@pytest.mark.parametrize("word", ["CAP_MKNOD", '"bounding":["CAP_MKNOD"]'])
+def test_no_word_of_the_program_takes_it_out_of_its_groups(root: Person, any_stage1: str, word: str) -> None:
+    process = root.pumice("run", "--stage1", any_stage1, "--memory", "32m", "box:1", HOG, word)
+    assert process.returncode == 128 + signal.SIGKILL, process.stderr
+
+
 @pytest.mark.parametrize("kind", ["detached", "foreground"])
 def test_a_pod_says_that_its_program_ran_out_of_memory(root: Person, any_stage1: str, kind: str) -> None:
     words = ("--stage1", any_stage1, "--name", "hog", *(["--detach"] if kind == "detached" else []))

@@ -64,6 +64,11 @@ PROBES = {
         "stat -c %a /scratch; df -k /scratch | tail -1 | { read a b c; echo $b; }",
         "700\n1024",
     ),
+    "--tmpfs /dev/…": (
+        ("--tmpfs", "/dev/scratch"),
+        "busybox cp /bin/busybox /dev/scratch/true; /dev/scratch/true 2>/dev/null || echo refused",
+        "refused",
+    ),
     "--shm-size": (
         ("--shm-size", "2m"),
         "df -k /dev/shm | tail -1 | { read a b c; echo $b; }",
@@ -83,6 +88,9 @@ PROBES = {
     ),
 }
 ELSEWHERE = {
+    "--cap-add NET_… with --network host": "test_isolator_coverage.py",
+    "--cap-add NET_… with another network": "test_isolator_coverage.py",
+    "--cap-add MKNOD, SYS_TIME, …": "test_isolator_coverage.py",
     "--memory": "control groups",
     "--cpus": "control groups",
     "--cpu-shares": "control groups",

@@ -86,7 +86,10 @@ def test_a_dependency_is_found_in_the_store(person: Person) -> None:
     person.give(person.home)
     copied = person.pumice("copy", *INSECURE, "aci:stored/base.aci", "store:127.0.0.1/base:1.0")
     assert copied.returncode == 0, copied.stderr
-    write_app(person.home / "from-store.aci", {"imageID": image_id, "size": 17})
+    write_app(
+        person.home / "from-store.aci",
+        {"imageID": image_id, "size": (person.home / "stored" / "base.aci").stat().st_size},
+    )
     person.give(person.home)
     result = person.pumice("run", *INSECURE, "aci:from-store.aci")
     assert result.stdout.split()[:2] == ["stored", "app"], result.stderr

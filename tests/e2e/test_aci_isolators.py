@@ -10,6 +10,7 @@ import pytest
 
 from pumice.runtime.isolation.control_groups import find_hierarchies, find_obstacle, list_block_devices
 from pumice.runtime.isolation.model import Limits
+from pumice.store.home import Home
 from tests.support import aci, networks, peers, people
 
 if TYPE_CHECKING:
@@ -204,3 +205,22 @@ def test_bandwidth_that_cannot_be_limited_is_named(host: Person) -> None:
     assert (none.stdout, "isolator" in none.stderr) == ("a | ran\n", False)
     two = play(host, *write_pod(host, {"a": app, "b": app}), env=PRIVATE)
     assert f"{NETWORK} of the app 'b' is ignored: the apps of the pod share a network" in two.stderr
+
+
+def test_a_run_that_is_repeated_by_a_plan_keeps_the_limit_of_its_network(host: Person) -> None:
+    app = {"exec": ["/bin/busybox", "cat", "/proc/net/dev"], "user": "0", "group": "0"}
+    limited = {**app, "isolators": [isolator(NETWORK, default("1M"))]}
+    labels = [*LABELS, {"name": "version", "value": "1"}]
+    aci.shell(host.home / "limited.aci", limited, name="example.com/limited", labels=labels)
+    if host.name != "root":
+        host.give(host.home)
+    source = f"aci:{host.home}/limited.aci"
+    copied = host.pumice("copy", "--insecure-options=image", source, "store:example.com/limited:1")
+    assert copied.returncode == 0, copied.stderr
+    with Home(host.home / "store") if host.name == "root" else host.store() as home:
+        for descriptor in home.refs.all().values():
+            home.build_marks.add(descriptor.digest)
+    for _ in range(2):
+        process = host.pumice("run", "--progress", "none", "example.com/limited:1", env=PRIVATE)
+        assert process.returncode == 0, process.stderr
+        assert "limit0:" in process.stdout

@@ -44,13 +44,6 @@ def publisher(
         assert home.refs.names() or not list(home.blobs.digests())
 
 
-def write_page(publisher: Publisher, *tags: str, path: str = "") -> None:
-    page = publisher.site.root / path / "index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    metas = "".join(f'<meta name="{tag.split("=", 1)[0]}" content="{tag.split("=", 1)[1]}">' for tag in tags)
-    page.write_text(f"<head>{metas}</head>")
-
-
 @pytest.mark.parametrize(
     ("template", "message", "code"),
     [
@@ -66,7 +59,7 @@ def test_urls_of_pages_that_must_not_be_followed(
 ) -> None:
     publisher.publish(publisher.write())
     publisher.trust()
-    write_page(publisher, f"ac-discovery=127.0.0.1 {template}", path="hello")
+    publisher.write_page(f"ac-discovery=127.0.0.1 {template}", path="hello")
     _, err = publisher.fetch(f"{NAME}:1.x", code=code)
     assert message in err
     assert "secret" not in err
@@ -79,9 +72,9 @@ def test_redirects_of_images_that_must_not_be_followed(publisher: Publisher, pat
     publisher.publish(publisher.write())
     publisher.trust()
     target = f"{publisher.site.url}/{path}/{{name}}.{{ext}}"
-    write_page(publisher, f"ac-discovery=127.0.0.1 {target}", path="hello")
+    publisher.write_page(f"ac-discovery=127.0.0.1 {target}", path="hello")
     assert message in publisher.fetch(f"{NAME}:1.0", code=6)[1]
-    write_page(publisher, "ac-discovery=127.0.0.1 x")
+    publisher.write_page("ac-discovery=127.0.0.1 x")
     assert message in publisher.fetch(f"127.0.0.1/{path}/a:1.0", code=6)[1]
 
 
@@ -97,8 +90,7 @@ def test_a_page_of_100_megabytes_is_not_read(publisher: Publisher) -> None:
 def test_the_next_endpoint_is_tried_with_a_warning(publisher: Publisher) -> None:
     publisher.publish(publisher.write(name="127.0.0.1/good"))
     publisher.trust()
-    write_page(
-        publisher,
+    publisher.write_page(
         "ac-discovery=127.0.0.1 hdfs://storage.example/{name}.{ext}",
         f"ac-discovery=127.0.0.1 {publisher.site.url}/none/{{name}}.{{ext}}",
         f"ac-discovery=127.0.0.1 {publisher.site.url}/aci/{{name}}-{{version}}-{{os}}-{{arch}}.{{ext}}",
@@ -186,7 +178,7 @@ def test_an_image_in_a_registry_must_be_signed_under_the_name_that_was_asked_for
         run(capsys, "key", "generate", "--output", "cosign")
         run(capsys, "push", "127.0.0.1/good:1.0", f"docker://{host}/apps/good:1.0")
         run(capsys, "rm", "127.0.0.1/good:1.0")
-        write_page(publisher, f"pumice-discovery-oci=127.0.0.1 docker://{host}/apps/{{suffix}}:{{version}}")
+        publisher.write_page(f"pumice-discovery-oci=127.0.0.1 docker://{host}/apps/{{suffix}}:{{version}}")
         # --ca is about web servers with TLS, and the registry on this machine has none.
         options = ("--tls-verify=false", "--port", str(publisher.site.port))
         assert "not signed" in run(capsys, "fetch", "127.0.0.1/good:1.0", *options, code=7)[1]
@@ -261,8 +253,7 @@ def test_a_download_resumes_when_its_connections_are_cut(publisher: Publisher, c
     publisher.trust()
     certificate = (site.ca, site.ca.with_suffix(".key"))
     with cutting(site, certificate, 300_000) as port:
-        write_page(
-            publisher,
+        publisher.write_page(
             f"ac-discovery=127.0.0.1 https://127.0.0.1:{port}/aci/{{name}}-{{version}}-{{os}}-{{arch}}.{{ext}}",
             path="good",
         )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pumice.errors import PodError
 from pumice.runtime.isolation import control_groups
-from pumice.runtime.pods import freezer
+from pumice.runtime.pods import freezer, pausing, pod_store
 from pumice.runtime.pods.supervisor import frozen
 from tests.support import pods
 
@@ -259,6 +260,51 @@ def test_processes_are_frozen_with_both_versions(
     assert not Path(group).exists()
     process.terminate()
     assert process.wait(60) == -signal.SIGTERM
+
+
+def test_collections_leave_the_group_until_the_processes_are_in_it(root: Person, tmp_path: Path) -> None:
+    del root
+
+    def list_processes() -> set[int]:
+        control_groups.remove_all_abandoned()
+        return {process.pid}
+
+    with subprocess.Popen(["sleep", "600"]) as process:
+        record = tmp_path / "paused"
+        freezer.freeze(record, process.pid, list_processes)
+        control_groups.remove_all_abandoned()
+        assert frozen.is_paused(str(record))
+        freezer.thaw(record)
+        process.kill()
+
+
+def test_processes_go_on_if_the_group_that_they_came_from_is_gone(root: Person, tmp_path: Path) -> None:
+    del root
+    with subprocess.Popen(["sleep", "600"]) as process:
+        record = tmp_path / "paused"
+        freezer.freeze(record, process.pid, lambda: {process.pid})
+        group, origin = frozen.read_record(str(record))
+        record.write_text(f"{group}\n{origin}/gone\n")
+        freezer.thaw(record)
+        assert not record.exists()
+        assert not frozen.is_frozen(group)
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    control_groups.remove_all_abandoned()
+    assert not Path(group).exists()
+
+
+def test_a_pod_that_is_removed_while_it_is_killed_is_no_error(root: Person) -> None:
+    pod = pods.start(root, "--name", "short", "box:1", COUNT)
+    state = pod_store.read_pod(root.home / "store" / "pods" / pod)
+    assert state is not None
+    plan = state.directory / pod_store.PLAN
+    plan.rename(state.directory / "moved")
+    with pytest.raises(PodError, match="the plan of the pod short is damaged or gone"):
+        pausing.unpause_pod(state)
+    (state.directory / "moved").rename(plan)
+    pods.run_ok(root, "rm", "--force", "short")
+    pausing.unpause_pod(state)
 
 
 def test_a_group_of_its_own_is_used(root: Person, tmp_path: Path) -> None:

@@ -156,6 +156,18 @@ def test_what_a_machine_cannot_have_is_refused_with_strict(person: Person, name:
     assert reason in process.stderr
 
 
+def test_name_servers_are_those_of_the_user_or_of_the_machine_s_network(person: Person) -> None:
+    texts = []
+    for options in (("--dns", "9.9.9.9", "--dns-search", "lan"), ("--dns-search", "lan")):
+        process = person.pumice(
+            *("run", "--stage1", "kvm", "--network", "host", *options, "box:1", "cat /etc/resolv.conf"),
+            env={"PUMICE_KERNEL": str(person.home / "kernel")},
+        )
+        assert process.returncode == 0, process.stderr
+        texts.append([line for line in process.stdout.splitlines() if line.startswith(("name", "search"))])
+    assert texts == [["nameserver 9.9.9.9", "search lan"], ["search lan", "nameserver 10.0.2.3"]]
+
+
 def test_volumes_are_copied_where_there_is_one_id_or_no_server() -> None:
     with people.person("stranger") as stranger:
         with Home(stranger.home / "store") as home:

@@ -166,11 +166,19 @@ def test_the_same_image_comes_from_an_empty_store(world: World) -> None:
 
 
 def test_a_security_update_changes_only_the_layer_of_its_package(world: World) -> None:
-    world.write(f"{SLICES}layers: packages\n", packages="[hello, extra, tool_libs]")
+    # What slices copy to another path, or write with a script, belongs to the package too.
+    world.write(f"{SLICES}layers: packages\n", packages="[hello, extra, tool_bins, tool_config]")
     assert world.run("build", "recipe.yaml", "-o", "oci:before").code == 0
     lock = (world.project / "recipe.lock").read_text()
-    fixed_library = Item("lib/libtool.so.1", b"library without the mistake")
-    files = [fixed_library if item.path == fixed_library.path else item for item in TOOL.files]
+    fixed_files = {
+        item.path: item
+        for item in (
+            Item("lib/libtool.so.1", b"library without the mistake"),
+            Item("usr/bin/tool", b"tool without the mistake", mode=0o4755),
+            text("usr/share/tool/a.txt", "A without the mistake"),
+        )
+    }
+    files = [fixed_files.get(item.path, item) for item in TOOL.files]
     fixed = dataclasses.replace(TOOL, version="2.0+deb1", files=files)
     world.publish((*PACKAGES, fixed, HUGE, EXTRA))
     assert world.run("build", "recipe.yaml", "--locked", "-o", "oci:locked").code == 0
@@ -189,6 +197,25 @@ def test_a_security_update_changes_only_the_layer_of_its_package(world: World) -
         "pumice: tool=2.0+deb1",
         "pumice: state",
     ]
+    owners = {
+        item["path"]: item["package"]
+        for item in json.loads(world.run("files", "oci:after", "--json").stdout)
+        if item["path"] in ("/opt/tool", "/etc/all.txt", "/usr/bin/tool2")
+    }
+    assert set(owners.values()) == {"tool"}, owners
+
+
+def test_what_a_recipe_excludes_of_its_slices_is_left_out(world: World) -> None:
+    root = build(world, "[tool_bins]", f"{SLICES}exclude: [/usr/bin/link, /opt]\n")
+    assert "usr/bin/tool2" in names(root)
+    assert not {"usr/bin/link", "opt/tool"} & names(root)
+    assert "/usr/bin/link" not in (root / "var/lib/dpkg/info/tool.list").read_text().splitlines()
+
+
+def test_a_copy_in_place_of_a_file_of_another_package_replaces_it(world: World) -> None:
+    copy = "package: tool\nslices: {bins: {contents: {/usr/share/huge: {copy: /usr/bin/tool}}}}\n"
+    write_release(world.project / "release", {"tool": copy})
+    assert (build(world, "[huge, tool_bins]") / "usr/share/huge").read_bytes() == b"tool"
 
 
 def test_an_update_without_a_path_of_a_slice_names_the_definition(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier, policy
 
+import pumice
 from pumice.image.transports import layout
 from tests.support import certified, pushing, registry, signed_images, sigstore_services
 from tests.support.peers import need
@@ -64,6 +65,30 @@ def test_cosign_accepts_what_build_and_attest_sign_without_a_key(tmp_path: Path)
         verified = _cosign(world.project, *who, image)
         assert verified.returncode == 0, verified.stderr
         attested = _cosign(world.project, *who, *review, image, command="verify-attestation")
+        assert attested.returncode == 0, attested.stderr
+
+
+def test_cosign_accepts_what_the_python_api_signs_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = TrustWorld(tmp_path)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(world.project)
+    review = "https://example.com/review/v1"
+    with sigstore_services.serve() as services, registry.debian(tmp_path) as host:
+        Path("config.json").write_bytes(services.trust_config())
+        Path("root.json").write_bytes(services.instance.trusted_root())
+        image = f"{host}/team/hello:1.0"
+        keyless = pumice.Keyless(token=sigstore_services.identity_token, trust_config="config.json")
+        built = pumice.build("recipe.yaml", outputs=[f"docker://{image}"])
+        assert pumice.sign(f"docker://{image}", keyless=keyless).digest == built.digest
+        pumice.attest(f"docker://{image}", predicate_type=review, predicate={"a": 1}, keyless=keyless)
+        who = ("--certificate-identity", ADA, "--certificate-oidc-issuer", ISSUER)
+        by_ada = (*who, "--trusted-root", "root.json")
+        verified = _cosign(world.project, *by_ada, image)
+        assert verified.returncode == 0, verified.stderr
+        assert built.digest in verified.stdout
+        attested = _cosign(world.project, *by_ada, "--type", review, image, command="verify-attestation")
         assert attested.returncode == 0, attested.stderr
 
 

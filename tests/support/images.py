@@ -72,6 +72,7 @@ def make(
     architecture: str = "amd64",
     config: oci.RunConfig | None = None,
     diff_ids: Sequence[str] = (),
+    annotations: dict[str, str] | None = None,
 ) -> Image:
     """Store an image, under ``name`` if one is given, and return it.
 
@@ -90,6 +91,7 @@ def make(
     manifest = oci.make_manifest(
         oci.make_descriptor(config_data, oci.CONFIG),
         tuple(oci.Descriptor(oci.LAYER_GZIP, put(home, data), len(data)) for data in packed),
+        annotations=annotations,
     )
     data = oci.encode_document(manifest)
     put(home, data)

@@ -84,6 +84,14 @@ class Publisher:
         tree = ("--appc", str(self.site.root), "--url", self.site.url, "--key", "release.key")
         return run(self.capsys, "publish", *tree, *options, *references, code=code)
 
+    def write_page(self, *tags: str, path: str = "") -> None:
+        """Write a page of the site with tags such as ``NAME=CONTENT``."""
+        page = self.site.root / path / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        pairs = (tag.partition("=") for tag in tags)
+        metas = "".join(f'<meta name="{name}" content="{content}">' for name, _, content in pairs)
+        page.write_text(f"<head>{metas}</head>")
+
     def trust(self) -> None:
         """Trust the key, as a user who discovers it."""
         prefix = ("--prefix", "127.0.0.1", "--fingerprint", self.fingerprint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.api.recipe import load
+from pumice.api.signers import choose_signer
 from pumice.api.surroundings import open_home, open_registries
 from pumice.api.values import BuiltImage, Lock
 from pumice.errors import PumiceError, UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pumice.api.recipe import Recipe
+    from pumice.api.signers import Keyless
     from pumice.assembly import image as assembly_image
     from pumice.assembly.recipe_build import BuildSettings, RecipeBuild
     from pumice.assembly.recipe_builds import FinishedBuild
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe as EffectiveRecipe
     from pumice.store.home import Home
+    from pumice.trust.keyless_signing import TokenSource
 
     StrPath = str | os.PathLike[str]
 
@@ -38,6 +41,7 @@ def build(
     outputs: Sequence[str] = (),
     save: bool = True,
     key: StrPath | None = None,
+    keyless: Keyless | None = None,
     locked: bool = False,
     offline: bool = False,
     bundle: StrPath | None = None,
@@ -49,7 +53,8 @@ def build(
     """Build the image of a recipe and return its digests, as ``pumice build`` does; raises PumiceError.
 
     ``platforms`` are such as ``linux/arm64``; ``outputs`` are destinations such as ``oci:DIR``; ``save``
-    keeps the image in the store under its name; ``key`` signs it: a file, or a name of the key directory.
+    keeps the image in the store under its name. ``key`` signs it (a file, or a name of the key directory),
+    or ``keyless`` does as an identity.
     ``rounds`` is how often the commands of ``generate`` run, to compare what they write.
     """
     environ = os.environ if environ is None else environ
@@ -59,14 +64,12 @@ def build(
         raise UsageError(f"{rounds} is not a number of rounds", hint=f"from 1 to {MAX_ROUNDS}")
     flags = {"locked": locked, "offline": offline, "bundle": bundle, "rounds": rounds}
     plan = _make_plan(recipe, platforms, outputs, environ, flags)
-    signing_key = None if key is None else _find_signing_key(key, environ)
+    signer = choose_signer(key, keyless, environ)
     with open_home(store, environ, progress) as home:
         built = build_recipe(
             *(plan.recipe.effective, plan.settings, home), environ=environ, progress=progress or Silent()
         )
-        delivery = _Delivery(
-            home=home, environ=environ, progress=progress, signing_key=signing_key, save=save
-        )
+        delivery = _Delivery(home=home, environ=environ, progress=progress, signer=signer, save=save)
         return _deliver(plan, built, delivery)
 
 
@@ -77,6 +80,7 @@ def build_all(
     outputs: Callable[[Recipe], Sequence[str]] | None = None,
     save: bool = True,
     key: StrPath | None = None,
+    keyless: Keyless | None = None,
     locked: bool = False,
     offline: bool = False,
     bundle: StrPath | None = None,
@@ -99,16 +103,14 @@ def build_all(
         _make_plan(recipe, platforms, outputs(recipe) if outputs else (), environ, flags) for recipe in loaded
     ]
     reject_collisions((plan.recipe.path, _list_targets(plan)) for plan in plans)
-    signing_key = None if key is None else _find_signing_key(key, environ)
+    signer = choose_signer(key, keyless, environ)
     reporter = progress or Silent()
     jobs = [BuildJob(plan.recipe.effective, plan.settings, reporter) for plan in plans]
     with (
         open_home(store, environ, progress) as home,
         start_builds(jobs, home, environ=environ, offline=offline, progress=reporter) as builds,
     ):
-        delivery = _Delivery(
-            home=home, environ=environ, progress=progress, signing_key=signing_key, save=save
-        )
+        delivery = _Delivery(home=home, environ=environ, progress=progress, signer=signer, save=save)
         return _deliver_all(plans, builds, delivery)
 
 
@@ -126,7 +128,7 @@ class _Delivery(msgspec.Struct, frozen=True, kw_only=True):
     home: Home
     environ: Mapping[str, str]
     progress: Progress | None
-    signing_key: SigningKey | None
+    signer: SigningKey | TokenSource | None
     save: bool
 
 
@@ -189,8 +191,8 @@ def _deliver(plan: _Plan, built: RecipeBuild, delivery: _Delivery) -> BuiltImage
     from pumice.assembly import image_writer
 
     image, effective, home = built.image, built.recipe, delivery.home
-    if delivery.signing_key:
-        _sign(image, effective, delivery.signing_key, plan.destinations, home, delivery.environ)
+    if delivery.signer:
+        _sign(image, effective, delivery.signer, plan.destinations, home, delivery.environ)
     with open_registries(home, delivery.environ, delivery.progress) as access:
         image_writer.write_image(image, effective, plan.destinations, access)
     if delivery.save:
@@ -212,7 +214,7 @@ def _parse_destinations(outputs: Sequence[str]) -> list[Location]:
 def _sign(
     image: assembly_image.BuiltImage,
     recipe: EffectiveRecipe,
-    key: SigningKey,
+    signer: SigningKey | TokenSource,
     destinations: Sequence[Location],
     home: Home,
     environ: Mapping[str, str],
@@ -223,7 +225,7 @@ def _sign(
 
     time = read_signing_time(None, environ, SystemClock().now())
     names = signing.registry_names(destinations, recipe.version)
-    signing.sign_image(image, _name(recipe), key, home, time=time, registries=names)
+    signing.sign_image(image, _name(recipe), signer, home, time=time, registries=names)
 
 
 def _name(recipe: EffectiveRecipe) -> str:
@@ -292,13 +294,3 @@ def _architectures(names: Sequence[str]) -> tuple[str, ...]:
 def _as_list(texts: Sequence[str]) -> Sequence[str]:
     """Return a single string as a list of itself, not of its characters."""
     return [texts] if isinstance(texts, str) else texts
-
-
-def _find_signing_key(key: StrPath, environ: Mapping[str, str]) -> SigningKey:
-    from pumice.assembly.signing import SigningKey
-    from pumice.trust import archive_keys, key_files, keys
-
-    archive_keys.reject_openpgp_key(os.fspath(key), environ)
-    path = key_files.find_key_file(os.fspath(key), ".key", environ)
-    passphrase = keys.passphrase_source(environ, None, None)
-    return SigningKey(path, lambda: key_files.load_signer(path, passphrase))

@@ -56,19 +56,38 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):
-    """A trusted key that signed an image; ``signed_at`` is in seconds since 1970, 0 if unknown."""
+    """A trusted key or identity that signed an image."""
 
     fingerprint: str
     label: str
     signed_at: int
+    """In seconds since 1970, 0 if unknown."""
+    identity: str = ""
+    """The subject of the certificate of a keyless signature, "" for a key."""
+    issuer: str = ""
+    """The OpenID Connect issuer that authenticated the identity."""
+
+
+class SignedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image, or a statement about it, that was signed."""
+
+    digest: str
+    name: str
+    """The name that it is signed as."""
+    signer: str
+    """The fingerprint of the key, or the identity and its issuer."""
+    is_new: bool
+    """Whether a signature was added: an existing one by the same key is kept."""
+    attestations: tuple[str, ...]
+    """The types of the statements that were signed."""
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is signed by trusted keys, not outdated, and intact."""
+    """An image that is signed by trusted keys or identities, not outdated, and intact."""
 
     digest: str
     name: str
     """The name that it is signed as."""
     signers: tuple[Signer, ...]
     attestations: tuple[str, ...]
-    """The types of the attestations by trusted keys."""
+    """The types of the attestations by trusted keys and identities."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pumice.api.signers import read_trusted_keys
 from pumice.api.surroundings import open_home, open_registries
 from pumice.api.values import Signer, Verification
 from pumice.progress import Silent
@@ -12,9 +13,9 @@ from pumice.progress import Silent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pumice.api.signers import Identity
     from pumice.progress import Progress
     from pumice.trust import admission
-    from pumice.trust.trusted_key import TrustedKey
 
     StrPath = str | os.PathLike[str]
 
@@ -23,6 +24,7 @@ def verify(
     location: str,
     *,
     key: StrPath | Sequence[StrPath] | None = None,
+    identity: Identity | Sequence[Identity] | None = None,
     name: str = "",
     allow_older: bool = False,
     store: StrPath | None = None,
@@ -31,15 +33,16 @@ def verify(
 ) -> Verification:
     """Return who signed an image, as ``pumice verify`` does; raises TrustError if it is not trusted.
 
-    With ``key``, only these public keys are trusted and the policy is ignored. ``name`` is what the image
-    must be signed as. An accepted image is recorded: older ones are refused unless ``allow_older``.
+    With ``key`` or ``identity``, only these public keys and identities are trusted and the policy is
+    ignored. ``name`` is what the image must be signed as. An accepted image is recorded: older ones are
+    refused unless ``allow_older``.
     """
     environ = os.environ if environ is None else environ
     from pumice.image import integrity
     from pumice.image.transports import references
     from pumice.trust import admission
 
-    keys = None if key is None else _read_keys(key, environ)
+    keys = read_trusted_keys(key, identity, environ)
     request = admission.AdmissionRequest(reference=location, name=name, keys=keys, allow_older=allow_older)
     with open_home(store, environ, progress) as home, open_registries(home, environ, progress) as access:
         source = references.find_source(location, home)
@@ -52,20 +55,11 @@ def verify(
                 integrity.check_blobs(image)
             return ()
 
+        reporter = progress or Silent()
         decision = admission.admit(
-            *(image, "verify", home, request),
-            progress=progress or Silent(),
-            environ=environ,
-            inspect=check_content,
+            *(image, "verify", home, request), progress=reporter, environ=environ, inspect=check_content
         )
     return _describe(decision)
-
-
-def _read_keys(key: StrPath | Sequence[StrPath], environ: Mapping[str, str]) -> tuple[TrustedKey, ...]:
-    from pumice.trust.explicit_keys import read_explicit_keys
-
-    paths = (key,) if isinstance(key, str | os.PathLike) else key
-    return read_explicit_keys([os.fspath(path) for path in paths], environ)
 
 
 def _describe(decision: admission.Decision) -> Verification:
@@ -75,6 +69,8 @@ def _describe(decision: admission.Decision) -> Verification:
             fingerprint=item.trusted_key.key.fingerprint,
             label=item.trusted_key.label,
             signed_at=item.claim.created,
+            identity=getattr(item.trusted_key.key, "identity", ""),
+            issuer=getattr(item.trusted_key.key, "issuer", ""),
         )
         for item in decision.signatures
         if item.trusted_key

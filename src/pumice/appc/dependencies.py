@@ -21,11 +21,11 @@ _MAX_VISITS = 500
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An image that may be a dependency; ``size`` is that of its file in bytes, None without a file."""
+    """An image that may be a dependency; ``sizes`` are those of its files in bytes, empty without a file."""
 
     manifest: ImageManifest
     image_id: str
-    size: int | None
+    sizes: tuple[int, ...]
     where: str
 
 
@@ -118,14 +118,32 @@ def choose_dependency(dependency: Dependency, candidates: Sequence[Candidate], w
             where=where,
             hint="pass its file with --dependency FILE",
         )
-    for candidate in same_name:
-        has_id = not dependency.image_id or candidate.image_id == dependency.image_id
-        if has_id and (candidate.size is None or dependency.size in (0, candidate.size)):
+    right_images = [each for each in same_name if dependency.image_id in ("", each.image_id)]
+    for candidate in right_images:
+        if _has_size(candidate, dependency):
             return candidate
-    is_right_image = any(each.image_id == dependency.image_id for each in same_name)
-    noun = "size" if is_right_image or not dependency.image_id else "ID"
+    name = dependency.image_name[:100]
+    if not right_images:
+        raise TrustError(
+            f"the image {name} does not have the ID that the dependency requires",
+            where=same_name[0].where,
+            hint=f"{where} requires {dependency.image_id}",
+        )
+    if not any(candidate.sizes for candidate in right_images):
+        raise TrustError(
+            f"the dependency requires a size, and the image {name} in the store has none",
+            where=right_images[0].where,
+            hint=f"put its file next to the image: pumice convert {right_images[0].where} aci:FILE",
+        )
     raise TrustError(
-        f"the image {dependency.image_name[:100]} does not have the {noun} that the dependency requires",
-        where=same_name[0].where,
-        hint=f"{where} requires {dependency.image_id or f'{dependency.size} bytes'}",
+        f"the image {name} does not have the size that the dependency requires",
+        where=right_images[0].where,
+        hint=f"{where} requires {dependency.size} bytes",
     )
+
+
+def _has_size(candidate: Candidate, dependency: Dependency) -> bool:
+    """Return whether a candidate has the required size; without a file, its ID pins what it has."""
+    if not candidate.sizes:
+        return bool(dependency.image_id) or not dependency.size
+    return dependency.size in (0, *candidate.sizes)

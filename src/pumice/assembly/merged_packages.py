@@ -8,10 +8,11 @@ import msgspec
 
 from pumice.assembly import overlay, recipe_files
 from pumice.assembly.omission import omit_packages
-from pumice.assembly.package_segments import cut_packages, rework_segment
-from pumice.assembly.slice_image import slice_packages
+from pumice.assembly.package_segments import cut_packages, rework_segment, without_excluded_paths
+from pumice.assembly.slice_image import find_slices, slice_packages
 from pumice.packing import layer_plan, merge
 from pumice.packing.effects.diversions import diversions_by_path
+from pumice.slices.selection import list_extracted_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +51,12 @@ class MergedPackages(msgspec.Struct, frozen=True, kw_only=True):
 def merge_packages(inputs: PlatformInputs, context: BuildContext) -> MergedPackages:
     """Cut, slice, omit and merge the packages of an image; raises PumiceError."""
     groups = layer_plan.plan_layers(_list_layered(inputs), inputs.recipe.layers)
-    sliced = slice_packages(inputs, cut_packages(inputs, groups, context), context)
+    slices = find_slices(inputs, context)
+    listed_paths = list_extracted_paths(slices.slices, inputs.architecture) if slices else {}
+    sliced = slice_packages(inputs, cut_packages(inputs, groups, listed_paths, context), slices, context)
+    cut = without_excluded_paths(sliced.cut, inputs.recipe, context.home)
     recipe_entries = recipe_files.collect_items(inputs.files)
-    lean = omit_packages(inputs, sliced.cut, recipe_entries, context)
+    lean = omit_packages(inputs, cut, recipe_entries, context)
     segments = lean.cut.segments
     merged = merge.merge_segments(
         segments,

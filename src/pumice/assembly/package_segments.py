@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ALL_TREES = tuple(sorted(OPTIONAL_TREES))
-"""What is included of packages for slices: everything, because slices decide what to keep."""
+"""What is included of packages for slices: all optional files that slices list."""
 
 
 class CutPackages(msgspec.Struct, frozen=True):
@@ -44,9 +44,17 @@ class CutPackages(msgspec.Struct, frozen=True):
     exclusions: Exclusions | None = None
 
 
-def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: BuildContext) -> CutPackages:
-    """Cut the packages of an image; those that hold the target of a link are cut again to keep it."""
-    requests = _select(inputs, groups)
+def cut_packages(
+    inputs: PlatformInputs,
+    groups: Sequence[LayerGroup],
+    listed_paths: Mapping[str, tuple[str, ...]],
+    context: BuildContext,
+) -> CutPackages:
+    """Cut the packages of an image; those that hold the target of a link are cut again to keep it.
+
+    ``listed_paths`` are what slices list of each package that is not in the image as a whole.
+    """
+    requests = _select(inputs, groups, listed_paths)
     package_segments = cut_segments(requests, context)
     link_directories: tuple[str, ...] = ()
     while True:
@@ -59,14 +67,15 @@ def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: 
         package_segments = package_segments | cut_segments([*extended_requests.values()], context)
         if inputs.format < 2:
             break
-    cut = CutPackages(
+    return CutPackages(
         package_segments, {request.package.name: request.key for request in requests}, link_directories
     )
-    return _exclude_paths(cut, inputs.recipe, context.home) if inputs.recipe.exclude else cut
 
 
-def _exclude_paths(cut: CutPackages, recipe: Recipe, home: Home) -> CutPackages:
+def without_excluded_paths(cut: CutPackages, recipe: Recipe, home: Home) -> CutPackages:
     """Return ``cut`` without the paths that the recipe excludes."""
+    if not recipe.exclude:
+        return cut
     from pumice.packing.exclude_patterns import find_exclusions
     from pumice.packing.exclusion import exclude_paths, excluded_segment_key
 
@@ -81,7 +90,9 @@ def _exclude_paths(cut: CutPackages, recipe: Recipe, home: Home) -> CutPackages:
     return CutPackages(package_segments, keys, link_directories, exclusions)
 
 
-def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[SegmentRequest]:
+def _select(
+    inputs: PlatformInputs, groups: Sequence[LayerGroup], listed_paths: Mapping[str, tuple[str, ...]]
+) -> list[SegmentRequest]:
     alone = {name for group in groups if group.has_own_layer for name in group.packages}
     include = tuple(sorted(set(inputs.recipe.include)))
     return [
@@ -90,6 +101,7 @@ def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[Segmen
             Selection(
                 include=ALL_TREES if package.role == "slice" else include,
                 only=_locale_directories(package),
+                paths=listed_paths.get(package.name, ()) if package.role == "slice" else None,
                 includes_dpkg_info=package.role != "base-data",
                 has_own_layer=package.name in alone,
                 format=inputs.format,
@@ -108,8 +120,13 @@ def _locale_directories(package: LockedPackage) -> tuple[str, ...]:
 def _extend(
     requests: Sequence[SegmentRequest], paths_to_keep: Mapping[str, Sequence[str]]
 ) -> Iterator[SegmentRequest]:
-    """Yield the requests that must keep more paths than before, with all the paths that they keep."""
+    """Yield the requests that must keep more paths than before, with all the paths that they keep.
+
+    Of a sliced package only what slices list is kept.
+    """
     for request in requests:
+        if request.selection.paths is not None:
+            continue
         paths = tuple(sorted({*request.selection.keep, *paths_to_keep.get(request.package.name, ())}))
         if paths != request.selection.keep:
             yield SegmentRequest(request.package, msgspec.structs.replace(request.selection, keep=paths))

@@ -30,16 +30,36 @@ class SigningKey(msgspec.Struct, frozen=True):
 def sign_image(
     image: BuiltImage,
     name: str,
-    key: SigningKey,
+    signer: SigningKey | TokenSource,
     home: Home,
     *,
     time: SigningTime,
     registries: Sequence[str] = (),
-) -> None:
+) -> str:
     """Sign an image and its evidence in the store, as ``name`` and as each HOST/REPO:TAG in ``registries``.
 
-    If nothing changed since the last signature by this key, it takes a few look-ups. Raises PumiceError.
+    Returns the name of the key's file, or the identity that signed. If nothing changed since the last
+    signature by a key, it takes a few look-ups. Raises PumiceError.
     """
+    if isinstance(signer, SigningKey):
+        _sign_with_key(image, name, signer, home, time, registries)
+        return signer.path.name
+    from pumice.image.transports import attachment
+    from pumice.trust import image_signing
+
+    with signer.open_signer() as keyless_signer:
+        image_signing.sign_image_keyless(
+            *(image.open(home), attachment.StoreAttachment(home), home, keyless_signer),
+            name=name,
+            docker_references=registries,
+            timestamp=time.required or time.now,
+        )
+        return keyless_signer.title
+
+
+def _sign_with_key(
+    image: BuiltImage, name: str, key: SigningKey, home: Home, time: SigningTime, registries: Sequence[str]
+) -> None:
     names = (name, *registries)
     key_identity = key_files.key_digest(key.path)
     cache_name = signature_cache.compute_key(
@@ -63,32 +83,6 @@ def sign_image(
             image.open(home), store_attachment, home, signer, name=name, time=time
         )
     signature_cache.put(cache_name, signature.manifests, home)
-
-
-def sign_image_keyless(
-    image: BuiltImage,
-    name: str,
-    source: TokenSource,
-    home: Home,
-    *,
-    timestamp: int,
-    registries: Sequence[str] = (),
-) -> str:
-    """Sign an image as `sign_image` does, but as the owner of an identity token; return who that is.
-
-    ``timestamp`` is the signing time in seconds since the epoch. Raises PumiceError.
-    """
-    from pumice.image.transports import attachment
-    from pumice.trust import image_signing
-
-    with source.open_signer() as signer:
-        image_signing.sign_image_keyless(
-            *(image.open(home), attachment.StoreAttachment(home), home, signer),
-            name=name,
-            docker_references=registries,
-            timestamp=timestamp,
-        )
-        return signer.title
 
 
 def registry_names(destinations: Sequence[Location], version: str) -> list[str]:

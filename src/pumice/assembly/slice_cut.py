@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.assembly.slice_packages import open_packages
 from pumice.assembly.slice_tree import make_tree
 from pumice.slices import closure
-from pumice.slices.selection import SlicedPackages, collect_packages
+from pumice.slices.selection import SlicedPackages, collect_packages, list_extracted_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,10 @@ def cut_slices(
     """Return the tree of slices and of all that they require; raises PumiceError."""
     slices = closure.select(release, names, settings.architecture)
     opened = open_packages(
-        *(release, collect_packages(slices), settings, home), environ=environ, progress=progress
+        *(release, collect_packages(slices), settings, home),
+        environ=environ,
+        progress=progress,
+        listed_paths=list_extracted_paths(slices, settings.architecture),
     )
     selected = SlicedPackages(release, tuple(slices), settings.architecture, opened.files)
     return make_tree(selected, opened.readers)

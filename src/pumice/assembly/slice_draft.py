@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from pumice.assembly.locked_package import lock_package
-from pumice.assembly.slice_packages import cut_whole_packages, open_archives
+from pumice.assembly.slice_packages import cut_packages, open_archives
 from pumice.omission.graph import make_graph
 from pumice.omission.providers import Providers
 from pumice.omission.tables import find_omittable
@@ -44,7 +44,7 @@ def draft_slices(
     with open_archives(release, (), settings, home, environ=environ, progress=progress) as archives:
         requests = tuple(Request(name=name) for name in sorted(set(names)))
         solution = resolve(archives.universe, Requirements(requests=requests, base="essential"))
-        cut = cut_whole_packages(map(lock_package, solution.packages), archives, home, progress)
+        cut = cut_packages(map(lock_package, solution.packages), archives, home, progress)
     segments = {name: segment for name, (_, segment) in cut.items()}
     return draft_packages(_make_closure(release, segments, home), names)
 

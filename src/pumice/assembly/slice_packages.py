@@ -82,10 +82,15 @@ def open_archives(
         session.close()
 
 
-def cut_whole_packages(
-    packages: Iterable[LockedPackage], archives: ReleaseArchives, home: Home, progress: Progress
+def cut_packages(
+    packages: Iterable[LockedPackage],
+    archives: ReleaseArchives,
+    home: Home,
+    progress: Progress,
+    *,
+    listed_paths: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, tuple[LockedPackage, Segment]]:
-    """Return packages with all their files as segments, by name; raises PumiceError."""
+    """Return packages as segments, by name, with all their files or ``listed_paths``; raises PumiceError."""
     locked = {package.name: _with_sha256(package, archives) for package in packages}
     context = BuildContext(
         home=home,
@@ -93,7 +98,15 @@ def cut_whole_packages(
         processors=default_processors(),
         progress=progress,
     )
-    requests = [SegmentRequest(package, WHOLE_PACKAGE) for package in locked.values()]
+    requests = [
+        SegmentRequest(
+            package,
+            WHOLE_PACKAGE
+            if listed_paths is None
+            else msgspec.structs.replace(WHOLE_PACKAGE, paths=listed_paths.get(package.name, ())),
+        )
+        for package in locked.values()
+    ]
     return {name: (locked[name], segment) for name, segment in cut_segments(requests, context).items()}
 
 
@@ -112,11 +125,15 @@ def open_packages(
     *,
     environ: Mapping[str, str],
     progress: Progress,
+    listed_paths: Mapping[str, tuple[str, ...]] | None = None,
 ) -> OpenedPackages:
-    """Fetch and cut the packages ``names`` from the archives of a release; raises PumiceError."""
+    """Fetch and cut the packages ``names`` from the archives of a release; raises PumiceError.
+
+    They have all their files, or those at ``listed_paths`` by package.
+    """
     with open_archives(release, names, settings, home, environ=environ, progress=progress) as archives:
         chosen = choose_packages(release, names, archives.universe, archives.archives)
-        cut = cut_whole_packages(chosen.values(), archives, home, progress)
+        cut = cut_packages(chosen.values(), archives, home, progress, listed_paths=listed_paths)
     readers = {name: content_reader(segment, home.blobs) for name, (_, segment) in cut.items()}
     files = {
         name: list_package_files(segment, package.sha256, readers[name], merged_usr=False)

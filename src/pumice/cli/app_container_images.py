@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import registries
-from pumice.errors import ImageError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
-    from typing import NoReturn
 
     from pumice.appc.image_manifest import Dependency
+    from pumice.discovery.aci_fetch import TrustOptions
+    from pumice.discovery.image_fetch import FetchedImage
     from pumice.discovery.labels import ImageRequest
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_image(
-    reference: str, home: Home, progress: Progress, options: argparse.Namespace, source: ImageOptions
+    reference: str, home: Home, progress: Progress, options: Namespace, source: ImageOptions
 ) -> Iterator[Image]:
     """Give the image that a REF names, from any location, with everything that it depends on.
 
@@ -50,7 +50,7 @@ def open_image(
 
 
 def make_search(
-    files: Sequence[str], home: Home, progress: Progress, options: argparse.Namespace, source: ImageOptions
+    files: Sequence[str], home: Home, progress: Progress, options: Namespace, source: ImageOptions
 ) -> DependencySearch:
     """Return how dependencies are found, first in ``files``, and admitted, as ``source`` says."""
     from pumice.runtime.app_container.dependency_images import DependencySearch
@@ -68,7 +68,7 @@ def discover(
     dependency: Dependency,
     home: Home,
     progress: Progress,
-    options: argparse.Namespace,
+    options: Namespace,
     source: ImageOptions,
     *,
     port: int | None = None,
@@ -77,29 +77,47 @@ def discover(
 
     ``port`` is that of the discovery pages, by default 443.
     """
-    from pumice.clock import SystemClock
+    from pumice.cli import registry_fetch
     from pumice.discovery import image_fetch
-    from pumice.discovery.aci_fetch import TrustOptions
     from pumice.discovery.labels import make_request
     from pumice.discovery.session import DiscoverySession
     from pumice.formats import platforms
-    from pumice.trust import policy
 
     platform = source.platform or platforms.from_machine(os.uname().machine)
     labels = {label.name: label.value for label in dependency.labels}
     request = make_request(dependency.image_name, labels, platform)
-    trust = TrustOptions(
-        directories=policy.policy_directories(os.environ),
-        now=SystemClock().now(),
-        insecure=source.is_insecure,
-        allow_older=source.allow_older or bool(dependency.image_id),
-    )
+    trust = _make_trust_options(source, is_pinned=bool(dependency.image_id))
     # A login of the command line is for the registries that it names, not for hosts that an image names.
     credentials = registries.find_credentials(options)
     settings = registries.client_settings(options)
     with DiscoverySession(home, credentials, settings, progress, environ=os.environ, port=port) as session:
-        image_fetch.fetch_image(request, session, trust, platform, _refuse_registry)
+
+        def pull(endpoint: Endpoint, request: ImageRequest, web: Web) -> FetchedImage:
+            pull_options = _make_pull_options(options, trust, platforms.format_platform(platform))
+            return registry_fetch.pull_image(endpoint, request, web, session, pull_options)
+
+        image_fetch.fetch_image(request, session, trust, platform, pull)
 
 
-def _refuse_registry(_: Endpoint, request: ImageRequest, __: Web) -> NoReturn:
-    raise ImageError(f"{request} is in a registry, and a dependency must be an App Container image")
+def _make_trust_options(source: ImageOptions, *, is_pinned: bool) -> TrustOptions:
+    from pumice.clock import SystemClock
+    from pumice.discovery.aci_fetch import TrustOptions
+    from pumice.trust import policy
+
+    return TrustOptions(
+        directories=policy.policy_directories(os.environ),
+        now=SystemClock().now(),
+        insecure=source.is_insecure,
+        allow_older=source.allow_older or is_pinned,
+    )
+
+
+def _make_pull_options(options: Namespace, trust: TrustOptions, platform: str) -> Namespace:
+    """Return the options of 'pumice fetch' for a dependency."""
+    values = {
+        "platform": platform,
+        "only_image": False,
+        "insecure_options": ["image"] if trust.insecure else [],
+        "allow_older": trust.allow_older,
+    }
+    return Namespace(**{**vars(options), **values})

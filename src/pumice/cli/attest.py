@@ -56,39 +56,23 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     source = keyless_options.find_token_source(options, options.key, required=True)
     predicate = read_json(options.predicate, "predicate")
-    result = _attest_with_key(options, predicate) if source is None else _attest(options, predicate, source)
+    result = _attest(options, predicate, source)
     state = "attested" if result.is_new else "already attested"
     print(f"{output.printable(result.name)}: {state} by {result.fingerprint}", file=sys.stderr)
     print(result.digest)
     return 0
 
 
-def _attest_with_key(options: argparse.Namespace, predicate: Any) -> SigningResult:
+def _attest(options: argparse.Namespace, predicate: Any, source: TokenSource | None) -> SigningResult:
+    """Attest the predicate as the owner of an identity token, or with a key."""
+    from pumice.assembly import reference_signing
     from pumice.store.home import Home, locate
-    from pumice.trust import image_signing
 
-    signer = signing.load_signer(options.key, options.passphrase_file)
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_to_sign(options.reference, home, options) as opened,
-    ):
-        return image_signing.attest_image(
-            *opened, signer, predicate_type=options.type, predicate=predicate, name=options.name
-        )
-
-
-def _attest(options: argparse.Namespace, predicate: Any, source: TokenSource) -> SigningResult:
-    """Attest the predicate as the owner of an identity token."""
-    from pumice.store.home import Home, locate
-    from pumice.trust import image_signing
-
-    with (
-        Home(locate(os.environ)) as home,
-        registries.open_to_sign(options.reference, home, options) as (image, location, _),
-        source.open_signer() as signer,
-    ):
-        return image_signing.attest_image_keyless(
-            *(image, location, signer),
+    signer = source or signing.load_signer(options.key, options.passphrase_file)
+    with Home(locate(os.environ)) as home:
+        return reference_signing.attest_reference(
+            signing.signing_target(options.reference, home, options),
+            signer,
             predicate_type=options.type,
             predicate=predicate,
             name=options.name,

@@ -131,21 +131,14 @@ def _is_readable(destination: Location) -> bool:
 
 def _sign(image: BuiltImage, plan: BuildPlan, keys: BuildKeys, home: Home) -> str:
     """Sign an image with a key or as an identity; return which one, "" for none."""
-    if keys.image is None and keys.token is None:
+    signer = keys.image or keys.token
+    if signer is None:
         return ""
     from pumice.assembly import signing as signed
 
     name = f"{plan.recipe.name}:{plan.recipe.version}"
     names = signed.registry_names(plan.destinations, plan.recipe.version)
-    if keys.image:
-        signed.sign_image(image, name, keys.image, home, time=signing.signing_time(), registries=names)
-        return keys.image.path.name
-    if keys.token:
-        time = signing.signing_time()
-        return signed.sign_image_keyless(
-            *(image, name, keys.token, home), timestamp=time.required or time.now, registries=names
-        )
-    return ""
+    return signed.sign_image(image, name, signer, home, time=signing.signing_time(), registries=names)
 
 
 def _write_image(

@@ -70,5 +70,9 @@ def transform(options: argparse.Namespace, opened: OpenedImage) -> OpenedImage:
     if encryption_keys:
         image = encrypted_images.encrypt_image(image, recipients, options.encrypt_layer)
     return msgspec.structs.replace(
-        opened, image=image, source=lambda: open_local_source(image), repository=None
+        opened,
+        image=image,
+        source=lambda: open_local_source(image),
+        repository=None,
+        archive_mark=None,
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, shared_options
+from pumice.cli import discovery_options, output, progress_modes, registries, registry_fetch, shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from pumice.discovery.image_fetch import FetchedImage
     from pumice.discovery.labels import ImageRequest
-    from pumice.discovery.session import DiscoverySession
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.progress import Progress
@@ -108,7 +107,7 @@ def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
     ):
 
         def fetch_oci(endpoint: Endpoint, request: ImageRequest, web: Web) -> FetchedImage:
-            return _fetch_oci(endpoint, request, web, session, options)
+            return registry_fetch.pull_image(endpoint, request, web, session, options)
 
         return image_fetch.fetch_image(request, session, trust, platform, fetch_oci, pull=options.pull)
 
@@ -123,47 +122,6 @@ def _open_peers(options: argparse.Namespace, home: Home, progress: Progress) -> 
 
     with file_peers.open_peers(home.directory("tmp"), progress) as peers:
         yield peers
-
-
-def _fetch_oci(
-    endpoint: Endpoint,
-    request: ImageRequest,
-    web: Web,
-    session: DiscoverySession,
-    options: argparse.Namespace,
-) -> FetchedImage:
-    """Pull an image from the registry that a page names; it must be signed as the requested name."""
-    from pumice.discovery.guarded_transport import GuardedTransport
-    from pumice.discovery.image_fetch import FetchedImage
-    from pumice.discovery.web import Reach
-    from pumice.image.transports import locations, references
-    from pumice.registry.client import Client
-
-    source = references.parse_pull_source(endpoint.url)
-    reach = Reach.PUBLIC if web.reach is None else web.reach
-    options.signed_as = str(request)
-    version = request.version or source.address.tag or "latest"
-    name = f"{request.name}:{version}"
-    copied = registries.transfer(
-        options,
-        lambda _: source,
-        lambda _: references.parse_destination(locations.with_scheme(locations.STORE, name)),
-        session.progress,
-        open_client=lambda: Client(
-            session.credentials,
-            session.settings,
-            transport=GuardedTransport(session.transport, reach),
-            progress=session.progress,
-        ),
-    )
-    return FetchedImage(
-        name=name,
-        digest=copied.digest,
-        url=endpoint.url,
-        size=copied.counts.sent_size,
-        is_new=copied.counts.sent > 0,
-        is_verified=copied.is_verified,
-    )
 
 
 def _summarize(fetched: FetchedImage, seconds: float) -> str:

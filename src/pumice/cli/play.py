@@ -143,7 +143,7 @@ def _image_opener(
         if image_id and reference == image_id:
             from pumice.runtime.app_container import pod_images as images
 
-            reference = images.find_stored(image_id, home)
+            reference = images.find_stored(image_id, home, progress)
         with app_container_images.open_image(reference, home, progress, options, source) as image:
             yield reference, image
 

@@ -98,13 +98,9 @@ def _sign(reference: str, signer: Signer | TokenSource, options: argparse.Namesp
     from pumice.trust.keyless_signing import TokenSource
 
     with Home(locate(os.environ)) as home:
-        if isinstance(signer, TokenSource):
-            result = signing.sign_reference_keyless(
-                reference, signer, home, name=options.name, connection=options
-            )
-            return f"as {result.name} by {result.fingerprint}"
         result = signing.sign_reference(reference, signer, home, name=options.name, connection=options)
-        return f"as {result.name} by {result.fingerprint[:16]}"
+    by = result.fingerprint if isinstance(signer, TokenSource) else result.fingerprint[:16]
+    return f"as {result.name} by {by}"
 
 
 def _source(options: argparse.Namespace) -> Callable[[Home], Location]:

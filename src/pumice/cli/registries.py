@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.image.transports.gathered_image import GatheredImage
-    from pumice.image.transports.locations import Access, Attachment, Counts, Location, OpenedImage
+    from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
     from pumice.progress import Progress
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import Credentials, Login
@@ -228,29 +228,6 @@ def open_image(
     """Give the image that a REF names, from any location; ``options`` is as for `client`."""
     with open_located(reference, home, progress, options) as located:
         yield located.image
-
-
-class SignableImage(NamedTuple):
-    """An image, and what signatures of it are added with."""
-
-    image: Image
-    attachment: Attachment
-    home: Home | None
-    """The store, if the image is in it."""
-
-
-@contextmanager
-def open_to_sign(
-    reference: str, home: Home, options: argparse.Namespace | None = None
-) -> Iterator[SignableImage]:
-    """Give the image that a REF names, to add signatures to; raises UsageError if that is impossible."""
-    from pumice.image.transports import references
-
-    location = references.find_source(reference, home)
-    with access(home, None, options) as opened:
-        image = location.open(opened).image
-        attachment = location.attach(image, opened)
-        yield SignableImage(image, attachment, home if location.address.transport.is_store else None)
 
 
 class CopiedImage(NamedTuple):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.trust.image_signing import SigningResult
-    from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
 its build attached are signed as attestations. If the key has signed everything before, nothing is
@@ -69,11 +68,14 @@ def main(arguments: Sequence[str]) -> int:
     source = keyless_options.find_token_source(options, options.key, required=True)
     from pumice.store.home import Home, locate
 
-    if source is not None:
-        return _sign_keyless(options, source)
-    if signing.is_openpgp_key(options.key):
+    if source is not None and options.docker_reference:
+        raise UsageError(
+            "--docker-reference needs a key",
+            hint="skopeo and podman verify signatures by keys; pass --key KEY",
+        )
+    if source is None and signing.is_openpgp_key(options.key):
         return _sign_archive(options)
-    signer = signing.load_signer(options.key, options.passphrase_file)
+    signer = source or signing.load_signer(options.key, options.passphrase_file)
     with Home(locate(os.environ)) as home:
         result = signing.sign_reference(
             options.reference,
@@ -82,27 +84,6 @@ def main(arguments: Sequence[str]) -> int:
             name=options.name,
             evidence=options.evidence,
             docker_references=options.docker_reference,
-            timestamp=options.timestamp,
-            connection=options,
-        )
-    return _print_result(result)
-
-
-def _sign_keyless(options: argparse.Namespace, source: TokenSource) -> int:
-    from pumice.store.home import Home, locate
-
-    if options.docker_reference:
-        raise UsageError(
-            "--docker-reference needs a key",
-            hint="skopeo and podman verify signatures by keys; pass --key KEY",
-        )
-    with Home(locate(os.environ)) as home:
-        result = signing.sign_reference_keyless(
-            options.reference,
-            source,
-            home,
-            name=options.name,
-            evidence=options.evidence,
             timestamp=options.timestamp,
             connection=options,
         )

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from pumice.assembly.reference_signing import SigningTarget
     from pumice.assembly.signing import SigningKey
     from pumice.cli.arguments import OptionGroup
     from pumice.image.transports.locations import Location
@@ -120,7 +119,7 @@ def find_signing_key(key: str, file: Path | None) -> SigningKey:
 
 def sign_reference(
     reference: str,
-    signer: Signer,
+    signer: Signer | TokenSource,
     home: Home,
     *,
     name: str = "",
@@ -129,63 +128,28 @@ def sign_reference(
     timestamp: str | None = None,
     connection: argparse.Namespace | None = None,
 ) -> SigningResult:
-    """Sign the image of a REF under its name, its location in a registry, and each Docker reference.
+    """Sign the image of a REF with a key, or as the owner of an identity token.
 
-    skopeo and podman by default accept an image of a registry only if it is signed as the reference that
-    they pull. ``connection`` is as for `registries.client`. Raises PumiceError.
+    ``docker_references`` need a key. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
+    from pumice.assembly import reference_signing
+
+    return reference_signing.sign_reference(
+        signing_target(reference, home, connection),
+        signer,
+        name=name,
+        evidence=evidence,
+        time=signing_time(timestamp),
+        docker_references=docker_references,
+    )
+
+
+def signing_target(reference: str, home: Home, connection: argparse.Namespace | None) -> SigningTarget:
+    """Return the image that a REF names, with the command's options for connections."""
+    from pumice.assembly.reference_signing import SigningTarget
     from pumice.cli import registries
-    from pumice.trust import image_names, image_signing
 
-    time = signing_time(timestamp)
-    checked_references = [
-        image_names.check_docker_reference(docker_reference)
-        for docker_reference in (*docker_references, *_registry_names(reference, home))
-    ]
-    with registries.open_to_sign(reference, home, connection) as opened:
-        result = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=time)
-    for docker_reference in checked_references:
-        # Opened again, because the signature is added to those that were just attached.
-        with registries.open_to_sign(reference, home, connection) as opened:
-            signed = image_signing.sign_docker_reference(*opened, signer, docker_reference, time=time)
-        result = msgspec.structs.replace(result, is_new=result.is_new or signed.is_new)
-    return result
-
-
-def sign_reference_keyless(
-    reference: str,
-    source: TokenSource,
-    home: Home,
-    *,
-    name: str = "",
-    evidence: bool = True,
-    timestamp: str | None = None,
-    connection: argparse.Namespace | None = None,
-) -> SigningResult:
-    """Sign the image of a REF as the owner of an identity token; otherwise as `sign_reference`."""
-    from pumice.cli import registries
-    from pumice.trust import image_signing
-
-    time = signing_time(timestamp)
-    with (
-        registries.open_to_sign(reference, home, connection) as opened,
-        source.open_signer() as signer,
-    ):
-        return image_signing.sign_image_keyless(
-            *(*opened, signer),
-            name=name,
-            docker_references=_registry_names(reference, home),
-            evidence=evidence,
-            timestamp=time.required or time.now,
-        )
-
-
-def _registry_names(reference: str, home: Home) -> list[str]:
-    """Return the ``HOST/REPO:TAG`` of an image in a registry; nothing for a digest or other locations."""
-    from pumice.image.transports import references
-
-    description = references.find_source(reference, home).describe()
-    return [description.name] if description.repository and description.name else []
+    return SigningTarget(reference, home, lambda: registries.access(home, None, connection))
 
 
 def signing_time(timestamp: str | None = None) -> SigningTime:

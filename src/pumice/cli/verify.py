@@ -14,7 +14,7 @@ from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pumice.image.model import Image
     from pumice.store.home import Home
@@ -186,17 +186,12 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
 
 def _trusted_keys(options: argparse.Namespace) -> tuple[TrustedKey, ...] | None:
     """Return the keys and identities of the command line, None if there are none."""
-    from pumice.trust import policy
     from pumice.trust.explicit_keys import read_explicit_keys
 
     identity = _read_identity(options)
     if not options.key and identity is None:
         return None
-    keys = read_explicit_keys(options.key, os.environ)
-    if identity is None:
-        return keys
-    revocations = policy.read_revocations(policy.policy_directories(os.environ))
-    return (*keys, _trust_identity(identity, revocations))
+    return read_explicit_keys(options.key, os.environ, () if identity is None else (identity,))
 
 
 def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
@@ -232,13 +227,6 @@ def _read_identity(options: argparse.Namespace) -> Identity | None:
 
         keyless.require_sigstore()
     return identity
-
-
-def _trust_identity(identity: Identity, revocations: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust.trusted_key import TrustedKey
-
-    reason = revocations.get(identity.fingerprint, "")
-    return TrustedKey(key=identity, rule="--identity", label=identity.title, revocation=reason)
 
 
 def _require_attestation(

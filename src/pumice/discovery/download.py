@@ -130,11 +130,11 @@ class Download:
                 raise TransportError("the server refuses to continue the download", where=self._url)
             start, total = self._find_range(response, start)
             self._check_size(total or 0)
+            if self._growing is not None:
+                self._growing.begin(self.path, start)
             if total and not start and self._ask_peers(total):
                 return self._complete(response, total, clock)
             self._write_state(response, total)
-            if self._growing is not None:
-                self._growing.begin(self.path, start)
             size = self._receive(response, start, total, task)
         finally:
             response.stream.close()

@@ -19,7 +19,7 @@ class StaleFileError(PumiceError):
 
 
 class GrowingFile:
-    """What is shared by the thread that writes a file and the those that read it."""
+    """What is shared by the thread that writes a file and those that read it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -52,13 +52,18 @@ class GrowingFile:
     def complete(self, path: Path, size: int) -> None:
         """Announce that the file is complete."""
         with self._changed:
+            with translate_os_errors(str(path)):
+                is_other = self._file is not None and not os.path.samestat(
+                    os.fstat(self._file.fileno()), path.stat()
+                )
+            self._is_stale |= is_other or size < self._size
             self._path, self._is_complete = path, True
             self._announce(size)
 
     def abandon(self) -> None:
-        """Announce that nothing more will be written; a reader that needs more fails."""
+        """Let the readers fail that still read: nobody needs what they read any more."""
         with self._changed:
-            self._is_stale |= not self._is_complete
+            self._is_stale = True
             self._changed.notify_all()
 
     def _announce(self, size: int) -> None:

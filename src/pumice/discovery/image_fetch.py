@@ -181,7 +181,8 @@ def _find_recorded(record: _FetchRecord, request: ImageRequest, home: Home) -> F
     if descriptor is None or descriptor.digest != record.digest:
         return None
     stored = _describe_stored(record.name, descriptor, request, home)
-    if stored is None or home.archive_marks.get(record.digest) is None:
+    mark = home.archive_marks.get(record.digest)
+    if stored is None or mark is None or not mark.signers:
         return None
     return msgspec.structs.replace(stored, is_verified=True)
 
@@ -199,25 +200,25 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
             hint="a version has letters, digits and .-_+~",
         ) from None
     destination = store.StoreLocation(Address(STORE, name), any_version=True)
-    opened = OpenedImage(fetched.image, lambda: open_local_source(fetched.image), fetched.name, version)
-    gathered = transfer.gather_image(opened)
-    access = Access(session.home, _refuse_client, session.progress)
-    root = fetched.image.root.digest
     signers = tuple(
         ArchiveSigner(fingerprint, claim.claim.created)
         for claim in fetched.decision.signatures
         for fingerprint in claim.claim.signer_fingerprints or ()
     )
-    if signers:
-        session.home.archive_marks.put(
-            root, ArchiveMark(url=redact_url(fetched.url), image_id=fetched.image_id, signers=signers)
-        )
+    mark = ArchiveMark(
+        image_id=fetched.image_id, url=redact_url(fetched.url), sizes=(fetched.size,), signers=signers
+    )
+    opened = OpenedImage(
+        *(fetched.image, lambda: open_local_source(fetched.image), fetched.name, version), archive_mark=mark
+    )
+    gathered = transfer.gather_image(opened)
+    access = Access(session.home, _refuse_client, session.progress)
     for layer in fetched.layers:
         layer.commit()
     transfer.copy_image(gathered, opened, destination, access)
     return FetchedImage(
         name=name,
-        digest=root,
+        digest=fetched.image.root.digest,
         image_id=fetched.image_id,
         url=fetched.url,
         size=fetched.size,

@@ -26,19 +26,22 @@ from pumice.image.stat_cache import read_boot_id
 from pumice.image.transports import archive_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pumice.appc.image_manifest import ImageManifest
     from pumice.digest import Digest
     from pumice.formats.tar import Body, Entry
+    from pumice.image.aci_reader import ConvertedLayer
     from pumice.image.stat_cache import Records
     from pumice.progress import Progress
 
 _KIND: Literal["aci"] = "aci"
 
 
-class _Record(msgspec.Struct, frozen=True):
+class AciRecord(msgspec.Struct, frozen=True):
+    """What a whole read of an image found out."""
+
     manifest: bytes
     image_id: str
     compression: str
@@ -46,18 +49,24 @@ class _Record(msgspec.Struct, frozen=True):
     layer: Descriptor
     diff_id: str
 
+    def validated(self) -> ValidatedAci:
+        """Return what the record says about the image."""
+        manifest, _ = read_image_manifest(self.manifest)
+        return ValidatedAci(manifest, self.image_id, self.compression, self.warnings)
+
 
 def open_aci(path: Path, records: Records, progress: Progress, *, non_standard: bool = False) -> ReadAci:
     """Return an image as `aci_reader.read_aci` does; raises ImageError, FormatError."""
     key = _make_key(path, non_standard=non_standard)
-    if key and (record := _load(key, records)) is not None:
-        manifest, _ = read_image_manifest(record.manifest)
-        validated = ValidatedAci(manifest, record.image_id, record.compression, record.warnings)
-        layer = _UnreadLayer(record.layer, record.diff_id, path, progress)
-        return ReadAci(validated, layer, Archive(path, archive_members.read_status(path)))
+    record = load_record(key, records) if key else None
+    status = archive_members.read_status(path)
+    # The status is what signatures are bound to, so it must be that of the file that the record is about.
+    if record is not None and key == _make_key(path, non_standard=non_standard):
+        layer = UnreadLayer(record, lambda: aci_reader.read_aci(path, progress, non_standard=True), str(path))
+        return ReadAci(record.validated(), layer, Archive(path, status))
     read = aci_reader.read_aci(path, progress, non_standard=non_standard)
     if key and key == _make_key(path, non_standard=non_standard):
-        _save(key, read, records)
+        save_record(key, read.validated, read.layer, records)
     return read
 
 
@@ -67,7 +76,7 @@ def find_manifest(path: Path, records: Records) -> ImageManifest | None:
     A file that was read before is not read again.
     """
     stamp = _make_key(path, non_standard=False)
-    if stamp and (record := _load(stamp, records)) is not None:
+    if stamp and (record := load_record(stamp, records)) is not None:
         return read_image_manifest(record.manifest)[0]
     key = cache_key(_KIND, "manifest", stamp)
     data = records.get(_KIND, key) if stamp else None
@@ -85,11 +94,10 @@ def find_manifest(path: Path, records: Records) -> ImageManifest | None:
         return None
 
 
-def _save(key: Digest, read: ReadAci, records: Records) -> None:
+def save_record(key: Digest, validated: ValidatedAci, layer: ConvertedLayer, records: Records) -> None:
     """Keep what a read found out; a failure only costs another read."""
-    validated, layer = read.validated, read.layer
     try:
-        record = _Record(
+        record = AciRecord(
             encode_document(validated.manifest),
             *(validated.image_id, validated.compression, validated.warnings),
             *(layer.descriptor, layer.diff_id),
@@ -109,26 +117,30 @@ def _make_key(path: Path, *, non_standard: bool) -> Digest:
     return cache_key(_KIND, boot, status.st_dev, file_stamp(status), non_standard) if boot else ""
 
 
-def _load(key: Digest, records: Records) -> _Record | None:
+def load_record(key: Digest, records: Records) -> AciRecord | None:
+    """Return the record under a key, None if there is none."""
     data = records.get(_KIND, key)
     try:
-        return None if data is None else decode_msgpack(data, _Record)
+        return None if data is None else decode_msgpack(data, AciRecord)
     except (msgspec.MsgspecError, FormatError):  # damaged
         return None
 
 
-class _UnreadLayer:
-    """The layer of an image that was read before; it is read again when it is opened."""
+class UnreadLayer:
+    """The layer of an image that was read before; it is read again when it is opened.
 
-    def __init__(self, descriptor: Descriptor, diff_id: Digest, path: Path, progress: Progress) -> None:
-        self.descriptor = descriptor
-        self.diff_id = diff_id
-        self._path = path
-        self._progress = progress
-        self._read: ReadAci | None = None
+    ``where`` names the image in the error if it is another one by then.
+    """
+
+    def __init__(self, record: AciRecord, read: Callable[[], ReadAci], where: str) -> None:
+        self.descriptor = record.layer
+        self.diff_id = record.diff_id
+        self._read = read
+        self._where = where
+        self._read_image: ReadAci | None = None
 
     def open(self) -> BinaryIO:
-        """Open the compressed layer; raises ImageError if the file has changed."""
+        """Open the compressed layer; raises ImageError if the image has changed."""
         return self._read_again().layer.open()
 
     def entries(self) -> Iterator[tuple[Entry, Body]]:
@@ -136,8 +148,8 @@ class _UnreadLayer:
         return self._read_again().layer.entries()
 
     def _read_again(self) -> ReadAci:
-        if self._read is None:
-            self._read = aci_reader.read_aci(self._path, self._progress, non_standard=True)
-            if self._read.layer.descriptor != self.descriptor:
-                raise ImageError("the file changed while it was used", where=str(self._path)[:200])
-        return self._read
+        if self._read_image is None:
+            self._read_image = self._read()
+            if self._read_image.layer.descriptor != self.descriptor:
+                raise ImageError("the file changed while it was used", where=self._where[:200])
+        return self._read_image

@@ -91,6 +91,11 @@ class ReadAci(msgspec.Struct, frozen=True):
     layer: ConvertedLayer
     archive: Archive
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The size of the file in bytes, if it is known."""
+        return self.archive.status[2:3]
+
     def image(self) -> Image:
         """Return the image without its dependencies; its whitelist is not applied. Raises FormatError."""
         manifest = self.validated.manifest

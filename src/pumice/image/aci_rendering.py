@@ -55,8 +55,7 @@ def render(
 def make_renderable(read: ReadAci) -> RenderableImage:
     """Return an image that was read from a file."""
     validated, archive = read.validated, read.archive
-    size = archive.status[2] if archive.status else 0
-    candidate = Candidate(validated.manifest, validated.image_id, size, str(archive.path))
+    candidate = Candidate(validated.manifest, validated.image_id, read.sizes, str(archive.path))
     warnings = tuple(f"{archive.path}: {text}" for text in validated.warnings)
     return RenderableImage(candidate, (read.layer,), warnings)
 

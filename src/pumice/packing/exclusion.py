@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cache_keys import cache_key
+from pumice.packing.package_lists import LIST_SUFFIXES, filter_list
 from pumice.packing.segments import DPKG_INFO_DIRECTORY, SegmentChanges, change_segment, content_reader
 from pumice.packing.selection import merged_usr_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Container, Mapping
 
     from pumice.digest import Digest
     from pumice.packing.excluded_paths import ExcludedPaths
     from pumice.packing.segments import Segment
+    from pumice.packing.tree import PackageFacts
     from pumice.store.blobs import Blobs
 
 
@@ -30,35 +32,41 @@ def exclude_paths(segment: Segment, excluded: ExcludedPaths, blobs: Blobs) -> Se
     The package's paragraph in dpkg's ``status`` says that it is partial. Raises FormatError for a damaged
     segment.
     """
+    facts = exclude_from_facts(segment.facts, excluded)
+    facts = msgspec.structs.replace(facts, fields=_mark_partial(facts.fields, len(excluded.files)))
+    changes = plan_exclusion(segment, excluded, blobs)
+    return msgspec.structs.replace(change_segment(segment, changes, blobs), facts=facts)
+
+
+def plan_exclusion(segment: Segment, excluded: ExcludedPaths, blobs: Blobs) -> SegmentChanges:
+    """Return the changes that leave ``excluded`` paths out of a segment and of dpkg's lists in it."""
     paths = {*excluded.files, *excluded.directories}
-
-    def stays(path: str) -> bool:
-        return merged_usr_path(path.strip("/")) not in paths
-
     contents: dict[str, bytes] = {}
     hidden = list(paths)
     read_content = content_reader(segment, blobs)
     for item in segment.items:
         path = item.entry.path
         suffix = path.rpartition(".")[2] if path.startswith(f"{DPKG_INFO_DIRECTORY}/") else ""
-        if suffix not in _DPKG_LISTS:
+        if suffix not in LIST_SUFFIXES:
             continue
-        content = read_content(path)
-        contents[path] = _filter_lines(content, suffix, stays)
+        contents[path] = filter_list(read_content(path), suffix, lambda line: _stays(line, paths))
         if suffix == "conffiles" and not contents[path]:
             hidden.append(path)
-    facts = segment.facts
+    return SegmentChanges(hide=tuple(sorted(hidden)), contents=contents)
+
+
+def exclude_from_facts(facts: PackageFacts, excluded: ExcludedPaths) -> PackageFacts:
+    """Return facts without the configuration files that are excluded."""
+    paths = {*excluded.files, *excluded.directories}
     files = dict(facts.files)
     if "conffiles" in files:
-        files["conffiles"] = _filter_lines(files["conffiles"], "conffiles", stays)
-    conffiles = {path: digest for path, digest in facts.conffiles.items() if stays(path)}
-    changes = SegmentChanges(hide=tuple(sorted(hidden)), contents=contents)
-    return msgspec.structs.replace(
-        change_segment(segment, changes, blobs),
-        facts=msgspec.structs.replace(
-            facts, fields=_mark_partial(facts.fields, len(excluded.files)), files=files, conffiles=conffiles
-        ),
-    )
+        files["conffiles"] = filter_list(files["conffiles"], "conffiles", lambda line: _stays(line, paths))
+    conffiles = {path: digest for path, digest in facts.conffiles.items() if _stays(path, paths)}
+    return msgspec.structs.replace(facts, files=files, conffiles=conffiles)
+
+
+def _stays(path: str, excluded: Container[str]) -> bool:
+    return merged_usr_path(path.strip("/")) not in excluded
 
 
 def _mark_partial(fields: Mapping[str, str], excluded_files: int) -> dict[str, str]:
@@ -75,21 +83,3 @@ def _mark_partial(fields: Mapping[str, str], excluded_files: int) -> dict[str, s
         summary, newline, text = fields[name].partition("\n")
         marked[name] = f"{summary} (partial: {count} excluded){newline}{text}"
     return {**marked, "X-Pumice-Excluded": count}
-
-
-_DPKG_LISTS = ("list", "md5sums", "conffiles")
-"""The suffixes of dpkg's files that list the files of a package."""
-
-
-def _filter_lines(content: bytes, suffix: str, stays: Callable[[str], bool]) -> bytes:
-    """Return the lines of one of dpkg's files about a package whose paths stay."""
-    lines = []
-    for line in content.split(b"\n"):
-        path = line.decode("utf-8", "surrogateescape")
-        if suffix == "md5sums":
-            path = path.partition("  ")[2].removeprefix("./")
-        elif suffix == "conffiles":
-            path = path[path.find("/") :].strip()  # a flag may precede it
-        if stays(path):
-            lines.append(line)
-    return b"\n".join(lines)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import posixpath
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,6 +16,7 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import deb, tar
 from pumice.formats.tar import Entry
+from pumice.packing.package_lists import LIST_SUFFIXES, filter_list
 from pumice.packing.segment_writer import SegmentWriter
 from pumice.packing.segments import (
     DOC_DIRECTORY,
@@ -25,7 +27,14 @@ from pumice.packing.segments import (
     identify_large_libraries,
     link_targets,
 )
-from pumice.packing.selection import ALIASED_DIRECTORIES, Selection, is_left_out, is_outside, merged_usr_path
+from pumice.packing.selection import (
+    ALIASED_DIRECTORIES,
+    ListedPaths,
+    Selection,
+    is_left_out,
+    is_outside,
+    merged_usr_path,
+)
 from pumice.packing.tree import PackageFacts
 
 if TYPE_CHECKING:
@@ -52,13 +61,18 @@ def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
         if selection.format < 2:
             break
     # An entry of ``lib`` may need ``usr/lib`` before the package's own entry of ``usr``.
+    own_directories = segment.directories if selection.paths is None else _shipped_directories(segment)
     wrong_directories = [
         entry
-        for entry in segment.directories
+        for entry in own_directories
         if entry.path in implied_directories and not _has_default_attributes(entry)
     ]
     changes = SegmentChanges(directories=tuple(wrong_directories), format=selection.format)
     return change_segment(segment, changes, blobs) if changes else segment
+
+
+def _shipped_directories(segment: Segment) -> tuple[Entry, ...]:
+    return (*segment.directories, *segment.parents)
 
 
 def _has_default_attributes(entry: Entry) -> bool:
@@ -82,12 +96,18 @@ def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segme
 def _find_paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
     """Return the paths to keep for a new cut, because kept links point at them; empty if none is missing.
 
-    Whether to keep a directory depends on the other packages (`pumice.packing.link_targets`).
+    Slices list the targets of symbolic links themselves. Whether to keep a directory depends on the other
+    packages (`pumice.packing.link_targets`).
     """
-    dropped = set(segment.dropped)
-    if selection.format < 2:
-        dropped.update(entry.path for entry in segment.parents)
-    targets = {target for target in link_targets(segment) if target in dropped}
+    if selection.paths is not None:
+        present = {item.entry.path for item in segment.items}
+        links = {item.entry.link for item in segment.items if item.entry.kind == "hardlink"}
+        targets = links.difference(present, selection.keep)
+    else:
+        dropped = set(segment.dropped)
+        if selection.format < 2:
+            dropped.update(entry.path for entry in segment.parents)
+        targets = {target for target in link_targets(segment) if target in dropped}
     return tuple(sorted({*selection.keep, *targets})) if targets else ()
 
 
@@ -102,11 +122,13 @@ class _SegmentCutter:
         self._selection = selection
         self._control = control
         self._stream = stream
-        self._directories: dict[str, Entry] = {}
-        self._parents: dict[str, Entry] = {}
         self._directory_entries: dict[str, Entry] = {}
+        self._left_out_directories: set[str] = set()
         self._file_paths: set[str] = set()
         self._dropped: list[str] = []
+        self._listed = None if selection.paths is None else ListedPaths(selection)
+        self._listed_paths: set[str] = set()
+        """The paths that slices list, in the package and in the image, and the directories above them."""
         self._shipped_paths = ["/."]
         self._conffiles = _read_conffile_paths(control)
         self._md5_sums: dict[str, str] = {}
@@ -123,26 +145,55 @@ class _SegmentCutter:
             entry.kind == "hardlink" and is_outside(link, self._selection)
         ):
             return
+        is_listed = self._check_listed(entry, path)
         if entry.kind == "dir":
-            self._add_directory(_move_entry(entry, path, ""))
-            return
+            self._add_directory(_move_entry(entry, path, ""), is_listed=is_listed)
+        else:
+            self._add_file(_move_entry(entry, path, link), entry.path, content, is_listed=is_listed)
+
+    def _add_file(self, entry: Entry, original_path: str, content: tar.Body, *, is_listed: bool) -> None:
+        """Add a file or link; ``original_path`` is its path in the package."""
+        path = entry.path
         if path in self._file_paths or path in self._directory_entries:
             raise FormatError(f"the package ships {path!r} twice")
         self._file_paths.add(path)
-        needs_md5 = entry.kind == "file" and (self._needs_md5 or "/" + entry.path in self._conffiles)
+        is_copyright = path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright"
+        if not is_listed:
+            if entry.kind == "file" and is_copyright:
+                self._keep_copyright(entry, content)
+            return
+        needs_md5 = entry.kind == "file" and (self._needs_md5 or "/" + original_path in self._conffiles)
         if is_left_out(path, self._selection, is_link=entry.kind == "symlink"):
             self._dropped.append(path)
             if needs_md5:
-                self._md5_sums[entry.path] = _compute_md5(content)
+                self._md5_sums[original_path] = _compute_md5(content)
             return
         source: tar.Source
-        if entry.kind == "file" and path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright":
+        if entry.kind == "file" and is_copyright:
             source = self._keep_copyright(entry, content)
         else:
             source = content
-        md5 = self._stream.add(_move_entry(entry, path, link), source, self._directory_entries, md5=needs_md5)
+        md5 = self._stream.add(entry, source, self._directory_entries, md5=needs_md5)
         if needs_md5:
-            self._md5_sums[entry.path] = md5
+            self._md5_sums[original_path] = md5
+
+    def _check_listed(self, entry: Entry, path: str) -> bool:
+        """Return whether slices list an entry, which has ``path`` in the image; remember those that do."""
+        if self._listed is None:
+            return True
+        if not self._listed.include(entry.path, path, is_directory=entry.kind == "dir"):
+            return False
+        self._remember_listed(entry.path)
+        self._remember_listed(path)
+        return True
+
+    def _remember_listed(self, path: str) -> None:
+        while path and path not in self._listed_paths:
+            self._listed_paths.add(path)
+            path = posixpath.dirname(path)
+
+    def _stays(self, path: str) -> bool:
+        return self._listed is None or path.strip("/") in self._listed_paths or path == "/."
 
     def _keep_copyright(self, entry: Entry, content: tar.Source) -> tar.Source:
         """Keep the text of the copyright file, so that it need not be decompressed again later."""
@@ -151,16 +202,15 @@ class _SegmentCutter:
         self._copyright = content.read(entry.size)
         return io.BytesIO(self._copyright)
 
-    def _add_directory(self, entry: Entry) -> None:
+    def _add_directory(self, entry: Entry, *, is_listed: bool) -> None:
         if entry.path in ALIASED_DIRECTORIES or entry.path in self._directory_entries:
             return
         if entry.path in self._file_paths:
             raise FormatError(f"the package ships {entry.path!r} twice")
         self._directory_entries[entry.path] = entry
         if is_left_out(entry.path, self._selection, is_directory=True):
-            self._parents[entry.path] = entry
-        else:
-            self._directories[entry.path] = entry
+            self._left_out_directories.add(entry.path)
+        elif is_listed:
             self._stream.add_directory(entry, self._directory_entries)
 
     def add_info(self) -> None:
@@ -174,21 +224,46 @@ class _SegmentCutter:
             )
 
     def _make_info_files(self) -> Iterator[tuple[str, bytes]]:
-        if "conffiles" in self._control.files:
-            yield "conffiles", self._control.files["conffiles"]
-        yield "list", ("\n".join(self._shipped_paths) + "\n").encode()
-        if "md5sums" in self._control.files:
-            yield "md5sums", self._control.files["md5sums"]
-        else:
+        files = {name: content for name, content in self._control.files.items() if name in LIST_SUFFIXES}
+        files["list"] = ("\n".join(self._shipped_paths) + "\n").encode()
+        if "md5sums" not in files:
             sums = [
                 f"{self._md5_sums[path]}  {path}\n"
                 for path in self._md5_sums
                 if "/" + path not in self._conffiles
             ]
-            yield "md5sums", "".join(sums).encode()
+            files["md5sums"] = "".join(sums).encode()
+        for suffix in ("conffiles", "list", "md5sums"):
+            content = self._filter(suffix, files[suffix]) if suffix in files else b""
+            if content or (suffix in files and self._listed is None):
+                yield suffix, content
+
+    def _filter(self, suffix: str, content: bytes) -> bytes:
+        return content if self._listed is None else filter_list(content, suffix, self._stays)
+
+    def _split_directories(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """Return the directories that are kept, and those that are kept only as parents of other entries."""
+        left_out = {
+            path
+            for path in self._directory_entries
+            if path in self._left_out_directories or not self._stays(path)
+        }
+        return (
+            tuple(entry for path, entry in self._directory_entries.items() if path not in left_out),
+            tuple(entry for path, entry in self._directory_entries.items() if path in left_out),
+        )
+
+    def _control_files(self) -> dict[str, bytes]:
+        """Return the control files that effects read."""
+        return {
+            name: self._filter(name, content) if name == "conffiles" else content
+            for name, content in self._control.files.items()
+            if name != "md5sums"
+        }
 
     def segment(self, blob: Digest, layer: LayerDigests | None) -> Segment:
         fields = self._control.fields
+        directories, parents = self._split_directories()
         conffiles = {path: self._md5_sums[path[1:]] for path in self._conffiles if path[1:] in self._md5_sums}
         return Segment(
             blob=blob,
@@ -196,15 +271,15 @@ class _SegmentCutter:
             tar_size=self._stream.tar_size,
             members=self._stream.members,
             items=tuple(self._stream.items),
-            directories=tuple(self._directories.values()),
-            parents=tuple(self._parents.values()),
+            directories=directories,
+            parents=parents,
             dropped=tuple(self._dropped),
             facts=PackageFacts(
                 name=fields["Package"],
                 version=fields["Version"],
                 architecture=fields["Architecture"],
                 fields=fields,
-                files={} if self._selection.only else _control_files(self._control),
+                files={} if self._selection.only else self._control_files(),
                 conffiles=conffiles,
                 installed=self._selection.includes_dpkg_info,
             ),
@@ -213,10 +288,6 @@ class _SegmentCutter:
             sha512=self._sha512,
             copyright=self._copyright,
         )
-
-
-def _control_files(control: deb.Control) -> dict[str, bytes]:
-    return {name: content for name, content in control.files.items() if name != "md5sums"}
 
 
 def package_sha512(file: BinaryIO) -> str:

@@ -58,10 +58,18 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     copyright: bytes = b""
 
 
+class AddedEntry(msgspec.Struct, frozen=True):
+    """An entry to add to a segment, with the content of a file."""
+
+    entry: Entry
+    content: bytes = b""
+
+
 class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of a segment: paths to hide, and directories and files with other attributes.
 
-    ``contents`` are other contents for regular files, by path.
+    ``contents`` are other contents for regular files, by path. ``added`` are further entries, hard links
+    after their targets; ``parents`` are further directories that are kept only as parents of other entries.
     ``format`` is the format of the lock.
     """
 
@@ -69,11 +77,13 @@ class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
     directories: tuple[Entry, ...] = ()
     files: tuple[Entry, ...] = ()
     contents: dict[str, bytes] = {}
+    added: tuple[AddedEntry, ...] = ()
+    parents: tuple[Entry, ...] = ()
     format: int = FORMAT
 
     def __bool__(self) -> bool:
         """Whether there is any change."""
-        return bool(self.hide or self.directories or self.files or self.contents)
+        return bool(self.hide or self.directories or self.files or self.contents or self.added)
 
 
 def segment_key(package_sha256: str, selection: Selection) -> Digest:
@@ -126,6 +136,8 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
         rewriter = _Rewriter(segment, changes, stream, content_reader(segment, blobs))
         for entry, content in tar.read_entries(DecompressedStream(file, "gzip")):
             rewriter.add(entry, content)
+        for added in changes.added:
+            rewriter.add_new(added)
         layer = stream.close()
         blob = writer.commit()
     identify_large_libraries(stream, blob, blobs)
@@ -162,8 +174,9 @@ class _Rewriter:
         self._originals = {item.entry.path: item.entry for item in segment.items}
         self._promoted_links: dict[str, str] = {}
         """The hard link that has become the file, by the path of the hidden file."""
-        self.directories = self._change_directories(segment.directories)
-        self.parents = self._change_directories(segment.parents)
+        new_directories = tuple(added.entry for added in changes.added if added.entry.kind == "dir")
+        self.directories = (*self._change_directories(segment.directories), *new_directories)
+        self.parents = (*self._change_directories(segment.parents), *changes.parents)
         self._attributes = {entry.path: entry for entry in (*self.parents, *self.directories)}
 
     def _change_directories(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -188,8 +201,16 @@ class _Rewriter:
         else:
             self._stream.add(entry, content, self._attributes)
 
+    def add_new(self, added: AddedEntry) -> None:
+        """Write an entry that the segment does not have."""
+        if added.entry.kind == "dir":
+            self._stream.add_directory(added.entry, self._attributes)
+        else:
+            self._add_content(added.entry, added.content)
+
     def _add_content(self, entry: Entry, content: bytes) -> None:
-        entry = msgspec.structs.replace(entry, size=len(content))
+        if entry.kind == "file":
+            entry = msgspec.structs.replace(entry, size=len(content))
         self._stream.add(entry, io.BytesIO(content), self._attributes)
 
     def _promote_hard_link(self, link: Entry) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pumice.packing import path_patterns
 from pumice.recipe.lock import FORMAT
 
 ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
@@ -30,7 +31,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``include`` are names of `OPTIONAL_TREES` to keep, sorted; ``keep`` are paths to keep although their
     tree is left out. If ``only`` is not empty, the package counts as these directories and its copyright
-    file, without its scripts. ``includes_dpkg_info`` adds dpkg's files about the package.
+    file, without its scripts. ``paths`` are the absolute paths and patterns
+    (`pumice.packing.path_patterns`) that slices list, to which the package is cut, with dpkg's lists of
+    files; None keeps the whole package. ``includes_dpkg_info`` adds dpkg's files about the package.
     ``has_own_layer`` adds directories in front of their files, for a layer with this package alone.
     ``format`` is the format of the lock.
     """
@@ -38,6 +41,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     include: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = None
     includes_dpkg_info: bool = True
     has_own_layer: bool = False
     format: int = FORMAT
@@ -51,6 +55,28 @@ def merged_usr_path(path: str) -> str:
     """
     top, slash, _ = path.partition("/")
     return f"usr/{path}" if slash and top in ALIASED_DIRECTORIES else path
+
+
+def merged_usr_pattern(path: str) -> str:
+    """Map an absolute path or pattern to the merged ``/usr``."""
+    return "/" + merged_usr_path(path[1:])
+
+
+class ListedPaths:
+    """Says which entries of a package ``Selection.paths`` list, under the package's paths or merged ones."""
+
+    def __init__(self, selection: Selection) -> None:
+        listed = {*(selection.paths or ()), *map(merged_usr_pattern, selection.paths or ())}
+        self._globs = tuple(sorted(path for path in listed if path_patterns.is_pattern(path)))
+        self._paths = listed.difference(self._globs) | {f"/{path}" for path in selection.keep}
+
+    def include(self, original: str, merged: str, *, is_directory: bool) -> bool:
+        """Whether an entry is listed; the paths are those of `pumice.formats.tar.Entry`."""
+        end = "/" if is_directory else ""
+        paths = {f"/{original}{end}", f"/{merged}{end}"}
+        return not paths.isdisjoint(self._paths) or any(
+            path_patterns.matches(pattern, path) for path in paths for pattern in self._globs
+        )
 
 
 def is_outside(path: str, selection: Selection) -> bool:

@@ -34,9 +34,9 @@ class Mount(msgspec.Struct, frozen=True):
     image has at ``target`` if it ``copies``; ``subpath`` is a path in an image.
 
     ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
-    to it. With ``no_exec``, programs in a tmpfs cannot be executed. With
-    ``owned``, the files of ``source`` are given to the user of the program. Without ``recursive``, what is
-    mounted below ``source`` stays invisible.
+    to it. `tmpfs_options` are those with which it is mounted. With ``no_exec``, programs in a tmpfs cannot
+    be executed. With ``owned``, the files of ``source`` are given to the user of the program. Without
+    ``recursive``, what is mounted below ``source`` stays invisible.
     """
 
     source: str
@@ -51,6 +51,11 @@ class Mount(msgspec.Struct, frozen=True):
     subpath: str = ""
     lock: int = -1
     recursive: bool = True
+
+    @property
+    def tmpfs_options(self) -> str:
+        """The options of a tmpfs for the kernel, which takes ``ro`` among them."""
+        return f"{self.data or 'mode=1777'}{',ro' if self.read_only else ''}"
 
 
 class IdMaps(msgspec.Struct, frozen=True):
@@ -85,7 +90,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     system calls, empty for none. ``maps`` are those of its pod of several, None for the usual ones; with
     ``pod_pids``, it shares the process ids of that. ``terminal`` says whether its streams are a terminal;
     None if they are those of this process. With ``has_health_check``, commands are run in the container
-    while its program runs.
+    while its program runs. With ``has_name_servers``, its resolv.conf has those that the user chose, or none.
     """
 
     root: str
@@ -112,6 +117,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     pod_pids: bool = False
     terminal: bool | None = None
     has_health_check: bool = False
+    has_name_servers: bool = False
 
     @property
     def is_in_pod(self) -> bool:

@@ -31,9 +31,14 @@ class NameResolution(msgspec.Struct, frozen=True, kw_only=True):
     copies_host: bool = True
 
     @property
+    def chooses_servers(self) -> bool:
+        """Return whether the container does not have the name servers of the host."""
+        return bool(self.servers) or not self.copies_host
+
+    @property
     def replaces_servers(self) -> bool:
         """Return whether the container has another resolv.conf than the host."""
-        return bool(self.servers or self.domains or self.options) or not self.copies_host
+        return self.chooses_servers or bool(self.domains or self.options)
 
 
 def plan_files(hostname: str, names: NameResolution) -> tuple[tuple[str, str], ...]:

@@ -110,7 +110,9 @@ def _plan_app(
     mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
     container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
     container = adopted.complete(container, common.backend, common.progress)
-    container = fit_container(container, common.backend, common.progress, strict=pod.strict)
+    container = fit_container(
+        *(container, common.backend, common.progress), strict=pod.strict, in_pod=pod.is_pod_of_several
+    )
     reference = app.source.reference or app.image.root.digest
     if common.registration is not None:
         source = (image.config(), reference, image.root.digest)
@@ -189,7 +191,7 @@ def prepare_network(
     """
     request = pod.network
     if pod.stage1 == "fly" and request and request.mode == "auto":
-        request = None  # it shares the network of the host
+        request = msgspec.structs.replace(request, mode="host")
     if request is None or (request.mode in ("host", "none") and not (request.publish or request.publish_all)):
         yield None
         return
@@ -256,6 +258,7 @@ def plan_container(
         setup=app.setup,
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
+        has_name_servers=pod.names.chooses_servers,
         has_health_check=pod.detached and _has_health_check(app.health_check, config.healthcheck),
     )
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pumice.packing import path_patterns as patterns
 from pumice.packing.selection import merged_usr_path
-from pumice.slices import patterns
 from pumice.slices.selection import MANIFEST_NAME
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import Problem
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 from pumice.slices.closure import select
 from pumice.slices.tree import parents_of
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,13 @@ import msgspec
 
 from pumice.errors import Problem, SliceError
 from pumice.formats.tar import Entry
-from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_path
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
+from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_pattern
 from pumice.slices.prefers import Preferences
 from pumice.slices.tree import PackageEntry, SlicedEntry, parents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.slices.model import PathRule, Release, Slice
     from pumice.slices.tree import PackageFiles, SlicedTree
@@ -99,7 +99,7 @@ class _Selector:
 
     def _map(self, path: str) -> str:
         """Return the path in the tree for one of a slice or package."""
-        return "/" + merged_usr_path(path[1:]) if self._selected.merged_usr else path
+        return merged_usr_pattern(path) if self._selected.merged_usr else path
 
     def _is_alias(self, path: str) -> bool:
         """Whether a path is a directory that is a link in a merged ``/usr``, which an effect makes."""
@@ -262,6 +262,17 @@ def _content_sha256(item: PackageEntry, package: PackageFiles) -> str:
 def collect_packages(slices: Sequence[Slice]) -> list[str]:
     """Return the names of the packages of slices, in their order."""
     return list(dict.fromkeys(item.package for item in slices))
+
+
+def list_extracted_paths(slices: Iterable[Slice], architecture: str) -> dict[str, tuple[str, ...]]:
+    """Return the paths and patterns that slices take from each package, sorted."""
+    paths: dict[str, set[str]] = {}
+    for item in slices:
+        sources = paths.setdefault(item.package, set())
+        sources.update(
+            rule.source for rule in item.contents if rule.is_extracted and rule.applies_to(architecture)
+        )
+    return {package: tuple(sorted(sources)) for package, sources in paths.items()}
 
 
 def count_kept(tree: Mapping[str, SlicedEntry]) -> int:

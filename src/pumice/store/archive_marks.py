@@ -1,8 +1,9 @@
-"""Marks for images that came from a signed archive of another format: the files ``archives/<hex>``.
+"""Marks for images that came from an archive of another format: the files ``archives/<hex>``.
 
-Such an image is converted when it enters the store, so the signature, which covers the bytes of the archive,
-cannot be verified again. The mark has the keys that had signed; whether they are trusted, for the name that
-the image declares, is decided each time. Whoever can forge a mark can also forge the image's files.
+Such an image is converted when it enters the store, so neither its image ID nor a signature, which cover the
+bytes of the archive, can be verified again; annotations of the image only claim them. The mark has the ID,
+the sizes of the files, and the keys that had signed; whether they are trusted, for the name that the image
+declares, is decided each time. Whoever can forge a mark can also forge the image's files.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 _MAX_FILE = 1 << 16
+_MAX_SIZES = 8
 
 
 class ArchiveSigner(msgspec.Struct, frozen=True):
@@ -30,11 +32,16 @@ class ArchiveSigner(msgspec.Struct, frozen=True):
 
 
 class ArchiveMark(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an image came from: ``image_id`` is that of the archive."""
+    """Where an image came from: ``image_id`` is that of the archive, ``url`` is "" for a local file.
 
-    url: str
+    ``sizes`` are those of the files in bytes, the last one first: files of one image can be compressed
+    differently.
+    """
+
     image_id: str
-    signers: tuple[ArchiveSigner, ...]
+    url: str = ""
+    sizes: tuple[int, ...] = ()
+    signers: tuple[ArchiveSigner, ...] = ()
 
 
 class ArchiveMarks:
@@ -52,8 +59,9 @@ class ArchiveMarks:
         except (OSError, msgspec.MsgspecError):
             return None
 
-    def put(self, digest: Digest, mark: ArchiveMark) -> None:
-        """Write the mark of a manifest, durably; raises StoreError."""
+    def add(self, digest: Digest, mark: ArchiveMark) -> None:
+        """Add what is known about a manifest to its mark, durably; raises StoreError."""
+        mark = _merge(mark, self.get(digest))
         with translate_os_errors(self._root):
             if not os.path.isdir(self._root):
                 try:
@@ -65,3 +73,15 @@ class ArchiveMarks:
     def forget(self, digest: Digest) -> None:
         """Remove a mark, if there is one."""
         files.unlink_quietly(self._root + hex_of(digest), self._fs)
+
+
+def _merge(mark: ArchiveMark, previous: ArchiveMark | None) -> ArchiveMark:
+    """Return a mark with what a previous one of the same image has besides."""
+    if previous is None or previous.image_id != mark.image_id:
+        return mark
+    return ArchiveMark(
+        image_id=mark.image_id,
+        url=mark.url or previous.url,
+        sizes=tuple(dict.fromkeys((*mark.sizes, *previous.sizes)))[:_MAX_SIZES],
+        signers=mark.signers or previous.signers,
+    )

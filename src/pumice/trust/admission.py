@@ -61,7 +61,7 @@ def admit(
     ``confirm`` asks a person whether to accept an image that nobody signed; the answer is remembered.
     ``inspect`` makes further checks before anything is recorded, and raises PumiceError if one fails.
     """
-    if is_exempt(image, purpose, home):
+    if is_exempt(image, purpose, home) and not (insecure and not _is_built_as(image, request)):
         return _admit_built_here(image, request)
     if insecure:
         progress.warn(f"{request.reference}: signatures are not verified (--insecure-options=image)")
@@ -123,14 +123,22 @@ def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
     return purpose == "run" and image.blobs is home.blobs and home.build_marks.has(image.root.digest)
 
 
+def _is_built_as(image: Image, request: AdmissionRequest) -> bool:
+    from pumice.trust import image_names
+
+    return not request.name or image_names.matches(image_names.declared_name(image), request.name)
+
+
 def _admit_built_here(image: Image, request: AdmissionRequest) -> Decision:
-    if request.name:
+    if not _is_built_as(image, request):
         from pumice.trust import image_names
 
-        declared_name = image_names.declared_name(image)
-        if not image_names.matches(declared_name, request.name):
-            message = f"the image was built here as {declared_name or 'nothing'}, not as {request.name}"
-            raise TrustError(message, where=image.root.digest)
+        declared_name = image_names.declared_name(image) or "an image without a name"
+        raise TrustError(
+            f"the image was built here as {declared_name}, not as {request.name}",
+            where=image.root.digest,
+            hint="accept it as it is with --insecure-options=image",
+        )
     return Decision(
         digest=image.root.digest,
         name=request.name or request.reference,

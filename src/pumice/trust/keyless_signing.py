@@ -49,17 +49,19 @@ class KeylessSigner(msgspec.Struct, frozen=True):
 
 
 class TokenSource(msgspec.Struct, frozen=True):
-    """Where the identity token of a signer is: in ``file``, or None for the CI system of this process.
+    """Where the identity token of a signer is: ``token`` is a file, or a function that returns one.
 
-    ``trust_config`` is as for `open_keyless_signer`.
+    None is for the CI system of this process. ``trust_config`` is as for `open_keyless_signer`.
     """
 
-    file: Path | None = None
+    token: Path | Callable[[], str] | None = None
     trust_config: Path | None = None
 
     def read(self) -> str:
-        """Return the token; raises TrustError if there is none, UsageError."""
-        return request_token() if self.file is None else read_token(self.file)
+        """Return the token; raises TrustError if there is none, UsageError, and what the function raises."""
+        if self.token is None:
+            return request_token()
+        return self.token() if callable(self.token) else read_token(self.token)
 
     def check(self) -> None:
         """Raise TrustError or UsageError if there is no token, or nothing that could sign with one.

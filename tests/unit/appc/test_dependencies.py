@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 
 from pumice.appc.dependencies import Candidate, choose_dependency, plan_rendering
@@ -24,7 +25,7 @@ def candidate(name: str, dependencies: str = "", whitelist: str = "", **more: An
         path_whitelist=tuple(whitelist.split()),
         **more,
     )
-    return Candidate(manifest, image_id(name), 100, f"{name}.aci")
+    return Candidate(manifest, image_id(name), (100,), f"{name}.aci")
 
 
 def plan(*images: Candidate) -> str:
@@ -122,6 +123,17 @@ V1 = candidate("b", labels=(Label("version", "1"), Label("os", "linux")))
 )
 def test_a_dependency_is_the_image_of_its_name_labels_id_and_size(dependency: Dependency) -> None:
     assert choose_dependency(dependency, [candidate("c"), V1], "a.aci") is V1
+
+
+def test_an_image_without_a_file_has_no_size_but_an_id() -> None:
+    stored = msgspec.structs.replace(V1, sizes=())
+    pinned = Dependency(image_name="b", image_id=image_id("b"), size=99)
+    assert choose_dependency(pinned, [stored], "a.aci") is stored
+    with pytest.raises(TrustError, match="requires a size") as refused:
+        choose_dependency(Dependency(image_name="b", size=99), [stored], "a.aci")
+    assert "pumice convert" in str(refused.value.hint)
+    two_files = msgspec.structs.replace(V1, sizes=(99, 100))
+    assert choose_dependency(Dependency(image_name="b", size=100), [two_files], "a.aci") is two_files
 
 
 @pytest.mark.parametrize(

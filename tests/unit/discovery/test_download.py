@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +20,9 @@ from pumice.registry.credentials import Anonymous
 from pumice.registry.message import Request, Response, TransportError
 from pumice.registry.retry import RetryPolicy
 from pumice.store.home import Home
+
+if TYPE_CHECKING:
+    from pumice.discovery.download import PeerDownload
 
 URL = "https://example.com/image.aci"
 CONTENT = bytes(range(256)) * 40
@@ -71,10 +76,15 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def download(
-    server: Server, home: Home, *, limit: int = MAX_IMAGE, growing: GrowingFile | None = None
+    server: Server,
+    home: Home,
+    *,
+    limit: int = MAX_IMAGE,
+    growing: GrowingFile | None = None,
+    peers: PeerDownload | None = None,
 ) -> Download:
     web = Web(server, Anonymous(), sleep=lambda _: None, policy=RetryPolicy(attempts=3, initial_delay=0.1))
-    return Download(web, URL, home, Silent(), limit=limit, growing=growing)
+    return Download(web, URL, home, Silent(), limit=limit, growing=growing, peers=peers)
 
 
 def fetch(server: Server, home: Home, known: Freshness | None = None) -> bytes:
@@ -171,3 +181,32 @@ def test_a_file_that_is_not_there_is_an_error(home: Home) -> None:
 
     with pytest.raises(MissingFileError, match="404 Not Found"):
         download(Missing(1), home).run(None, lambda: 0.0)
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_nothing_read_before_peers_replaced_the_file_counts(
+    home: Home, tmp_path: Path, *, is_linked: bool
+) -> None:
+    """A server could else send one image to be converted, and another one to be verified."""
+    server = Server(5000)
+    file = GrowingFile()
+    sizes: list[int] = []
+
+    def ask_peers(_open: object, _url: str, _size: int, path: Path) -> bool:
+        sizes.append(path.stat().st_size if path.exists() else 0)
+        if len(sizes) == 1:  # the first response is read before there is a torrent
+            server.etag = '"2"'
+            return False
+        if is_linked:
+            path.unlink()
+            (tmp_path / "other").write_bytes(b"x" * len(CONTENT))
+            os.link(tmp_path / "other", path)
+        else:
+            path.write_bytes(b"x" * len(CONTENT))
+        return True
+
+    result = download(server, home, growing=file, peers=ask_peers).run(None, lambda: 0.0)
+    assert result.path.read_bytes() == b"x" * len(CONTENT)
+    assert sizes == [0, 5000]
+    assert file.is_stale
+    file.close()

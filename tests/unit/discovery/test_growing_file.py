@@ -113,3 +113,31 @@ def test_the_size_is_known_once_it_is_large_enough_or_final(tmp_path: Path) -> N
     file.complete(path, 5)
     assert file.wait_for_size(100) == 5
     file.close()
+
+
+@pytest.mark.parametrize("is_begun_again", [True, False])
+def test_a_file_that_was_replaced_before_it_is_complete_is_stale(
+    tmp_path: Path, *, is_begun_again: bool
+) -> None:
+    path = tmp_path / "file"
+    file = GrowingFile()
+    file.begin(path, 0)
+    file.grow(append(path, b"old"))
+    path.rename(tmp_path / "old")
+    if is_begun_again:
+        file.begin(path, 0)
+    file.complete(path, append(path, b"a newer file"))
+    assert file.is_stale
+    file.close()
+
+
+def test_nobody_waits_for_readers_of_an_abandoned_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file = GrowingFile()
+    file.complete(path, append(path, b"content"))
+    reader = file.reader()
+    assert reader.read(3) == b"con"
+    file.abandon()
+    with pytest.raises(StaleFileError):
+        reader.read(3)
+    file.close()

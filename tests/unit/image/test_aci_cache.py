@@ -10,15 +10,18 @@ import pytest
 
 from pumice.errors import FormatError, ImageError
 from pumice.image import aci_cache, aci_reader
+from pumice.image.transports import archive_members
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import aci
 from tests.support.handmade import file, folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pumice.digest import Digest
     from pumice.image.aci_reader import ReadAci
+    from pumice.image.stat_cache import Records
 
 ITEMS = [folder(""), file("a", b"hello")]
 
@@ -88,3 +91,31 @@ def test_a_wrong_image_is_not_kept(home: Home, tmp_path: Path) -> None:
             aci_cache.open_aci(path, home.records, Silent())
     with pytest.raises(ImageError, match="does not exist"):
         aci_cache.open_aci(tmp_path / "none.aci", home.records, Silent())
+
+
+class SwappingRecords:
+    """Records of a store, during whose first lookup an image is replaced by another one."""
+
+    def __init__(self, records: Records, path: Path, other: Path) -> None:
+        self._records = records
+        self._path, self._other = path, other
+
+    def get(self, kind: str, key: Digest) -> bytes | None:
+        if self._other.exists():
+            self._other.replace(self._path)
+        return self._records.get(kind, key)
+
+    def put(self, kind: str, key: Digest, value: bytes, kept_blobs: Sequence[Digest] = ()) -> None:
+        self._records.put(kind, key, value, kept_blobs)
+
+
+def test_a_record_is_not_used_for_a_file_that_replaced_the_one_it_is_about(
+    home: Home, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "a.aci", tmp_path / "b.aci"
+    aci.image(path, ITEMS, name="example.com/a")
+    other_id = aci.image(other, [folder(""), file("b", b"other")], name="example.com/b")
+    aci_cache.open_aci(path, home.records, Silent())
+    read = aci_cache.open_aci(path, SwappingRecords(home.records, path, other), Silent())
+    assert read.validated.image_id == other_id
+    assert read.archive.status == archive_members.read_status(path)

@@ -63,6 +63,27 @@ _HELLO = Deb(
 )
 
 
+def test_a_sliced_package_is_cut_to_what_slices_list(home: Home) -> None:
+    paths = ("/bin/hi", "/etc/*", "/lib/hello.so", "/var/lib/hello/")
+    segment = _cut(home, _HELLO, Selection(paths=paths))
+    assert _format_tree(_read_tar(home, segment)) == "\n".join(
+        [
+            "-0755 usr/bin/hello b'#!'",  # the target of a hard link comes along
+            "h0644 usr/bin/hi -> usr/bin/hello",
+            "-0644 etc/hello.conf b'x'",
+            "l0777 usr/lib/hello.so -> /lib/hello.so.1",
+        ]
+    )
+    assert {entry.path for entry in segment.directories} >= {"etc", "var/lib/hello"}
+    assert {entry.path for entry in segment.parents} >= {"usr/share/doc/hello"}
+    assert segment.copyright == b"MIT", "the evidence needs it in any case"
+    read = segments.content_reader(segment, home.blobs)
+    listed = read("var/lib/dpkg/info/hello.list").decode().splitlines()
+    assert {"/bin/hello", "/bin/hi", "/etc/hello.conf", "/lib/hello.so"} <= set(listed)
+    assert not any("share" in path for path in listed)
+    assert _format_tree(_read_tar(home, _cut(home, _HELLO, Selection(paths=())))) == ""
+
+
 def test_a_segment_holds_files_on_a_merged_usr_without_docs(home: Home) -> None:
     segment = _cut(home, _HELLO)
     assert _format_tree(_read_tar(home, segment)) == "\n".join(

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import SliceError, StoreError, UsageError
+from pumice.packing.path_patterns import matches, overlap
 from pumice.slices import closure
 from pumice.slices.conflicts import find_conflicts
 from pumice.slices.manifest import read_manifest
-from pumice.slices.patterns import matches, overlap
 from pumice.slices.release import load_release, parse_release
 from pumice.slices.release_archive import read_archive
 from pumice.slices.scripts import check_scripts

@@ -135,14 +135,15 @@ def test_run_refuses_an_image_built_here_under_another_name(home: Home, tmp_path
     image = brought(home, by=None)
     home.build_marks.add(image.root.digest)
 
-    def admit(name: str) -> admission.Decision:
+    def admit(name: str, *, insecure: bool = False) -> admission.Decision:
         request = admission.AdmissionRequest(reference=NAME, name=name)
-        return admission.admit(image, "run", home, request, environ={}, progress=Silent())
+        return admission.admit(image, "run", home, request, environ={}, progress=Silent(), insecure=insecure)
 
     assert admit("").built_here
     assert admit(NAME).name == NAME
     with pytest.raises(TrustError, match=r"not as example\.com/bank:1\.0"):
         admit("example.com/bank:1.0")
+    assert not admit("example.com/bank:1.0", insecure=True).built_here
 
 
 def test_a_decision_lists_its_checks(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:

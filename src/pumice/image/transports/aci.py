@@ -43,6 +43,7 @@ class AciLocation:
         """Return the image, without dependencies; raises ImageError, FormatError."""
         from pumice.appc.labels import find_value
         from pumice.image import aci_cache
+        from pumice.store.archive_marks import ArchiveMark
 
         read_aci = aci_cache.open_aci(
             *(Path(self.address.path), access.home.records, access.progress),
@@ -60,7 +61,8 @@ class AciLocation:
             )
         image = read_aci.image()
         version = find_value(manifest.labels, "version") or ""
-        return OpenedImage(image, lambda: open_local_source(image), manifest.name, version)
+        mark = ArchiveMark(image_id=read_aci.validated.image_id, sizes=read_aci.sizes)
+        return OpenedImage(image, lambda: open_local_source(image), manifest.name, version, archive_mark=mark)
 
     def check(self, name: str, version: str) -> None:
         """Refuse a name that App Container does not have."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.registry.client import Client
     from pumice.registry.reference import Repository
+    from pumice.store.archive_marks import ArchiveMark
     from pumice.store.home import Home
 
 STDOUT = "-"
@@ -166,6 +167,8 @@ class OpenedImage(msgspec.Struct, frozen=True):
     version: str = ""
     repository: Repository | None = None
     """The repository of a registry that blobs can be mounted from."""
+    archive_mark: ArchiveMark | None = None
+    """What is known about the archive of another format that the image was converted from."""
 
 
 def open_local_source(image: Image) -> Source:
@@ -186,6 +189,7 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     gathered: GatheredImage | None = None
     referrers_in_index: bool = False
+    archive_mark: ArchiveMark | None = None
 
     def gather(self) -> GatheredImage:
         """Return the image with all its referrers; raises PumiceError."""

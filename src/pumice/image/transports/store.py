@@ -254,6 +254,8 @@ class _StoreWriter:
             self._put_document(node.data)
         for subject, descriptors in referrers.items():
             self._home.referrers.add(subject, descriptors)
+        if outgoing.archive_mark is not None:
+            self._home.archive_marks.add(graph.root.digest, outgoing.archive_mark)
         self._home.refs.set(self._name, graph.root)
         return count_outcomes(blobs, outcomes)
 

@@ -44,6 +44,10 @@ def copy_image(
             hint="leave them out with --only-image, or write an oci-archive:",
         )
     outgoing = OutgoingImage(
-        image=image_of(gathered), name=opened_image.name, version=opened_image.version, gathered=gathered
+        image=image_of(gathered),
+        name=opened_image.name,
+        version=opened_image.version,
+        gathered=gathered,
+        archive_mark=opened_image.archive_mark,
     )
     return destination.write(outgoing, access)

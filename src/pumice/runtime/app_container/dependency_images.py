@@ -15,26 +15,21 @@ import msgspec
 from pumice.appc.dependencies import Candidate, choose_dependency, format_dependency
 from pumice.appc.image_manifest import is_same_image
 from pumice.appc.labels import find_value
-from pumice.errors import FormatError, ImageError, PumiceError, TrustError
+from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
 from pumice.formats import platforms
 from pumice.image import aci_cache, aci_rendering
 from pumice.image.aci_rendering import RenderableImage
 from pumice.image.transports import store
 from pumice.image.transports.locations import ACI, with_scheme
-from pumice.runtime.app_container.image_app import find_app_container_image
+from pumice.runtime.app_container.stored_images import make_renderable, read_stored
 from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
 
     from pumice.appc.image_manifest import Dependency, ImageManifest
-    from pumice.digest import Digest
-    from pumice.formats.oci import Descriptor
-    from pumice.formats.tar import Body, Entry
     from pumice.image.aci_reader import ReadAci
-    from pumice.image.layer import Layer
-    from pumice.image.model import BlobSource, Image
+    from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.run_options import ImageOptions
     from pumice.store.home import Home
@@ -93,7 +88,7 @@ def _find_all(top: Candidate, search: DependencySearch) -> list[_FoundImage]:
     pending = [(dependency, top) for dependency in top.manifest.dependencies]
     while pending:
         dependency, parent = pending.pop(0)
-        if _choose(dependency, admitted, parent, []) is not None:
+        if _choose_first(dependency, admitted, parent, []) is not None:
             continue
         if len(admitted) >= _MAX_DEPENDENCIES:
             raise FormatError(f"the image depends on more than {_MAX_DEPENDENCIES} images", where=top.where)
@@ -113,7 +108,7 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
         _find_files(_list_folder(folder), dependency, top, search),
         _find_stored(dependency, top, search),
     ):
-        if found := _choose(dependency, list(candidates), parent, refusals):
+        if found := _choose_first(dependency, candidates, parent, refusals):
             return found
     if refusals:
         raise refusals[0]
@@ -125,7 +120,7 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
             raise _name_dependency(error, dependency) from None
         except PumiceError as error:
             reason = f" ({error.message})"
-        if found := _choose(dependency, list(_find_stored(dependency, top, search)), parent, refusals):
+        if found := _choose_first(dependency, _find_stored(dependency, top, search), parent, refusals):
             return found
     if refusals:
         raise refusals[0]
@@ -136,22 +131,26 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
     )
 
 
-def _choose(
+def _choose_first(
     dependency: Dependency,
-    candidates: list[_FoundImage],
+    candidates: Iterable[_FoundImage],
     parent: Candidate,
     refusals: list[TrustError],
 ) -> _FoundImage | None:
-    """Return the right one of candidates, None without one; other images of its name are refused."""
-    chosen: Candidate | None = None
-    try:
-        choices = [found.renderable.candidate for found in candidates]
-        chosen = choose_dependency(dependency, choices, parent.where)
-    except TrustError as error:
-        refusals.append(error)
-    except ImageError:  # there is none of that name
-        pass
-    return next((found for found in candidates if found.renderable.candidate is chosen), None)
+    """Return the first right one of candidates, None without one; other images of its name are refused.
+
+    Candidates after it are not made, because converting one takes as long as reading it.
+    """
+    for found in candidates:
+        try:
+            choose_dependency(dependency, [found.renderable.candidate], parent.where)
+        except TrustError as error:
+            refusals.append(error)
+        except ImageError:  # it has another name
+            continue
+        else:
+            return found
+    return None
 
 
 def _find_files(
@@ -182,16 +181,12 @@ def _find_stored(dependency: Dependency, top: Candidate, search: DependencySearc
             continue
         try:
             image = store.find_image(name, home)
-            selected = image.select(machine)
-            origin = find_app_container_image(selected)
-        except (ImageError, FormatError):
+            stored = read_stored(name, image.select(machine), home)
+        except (ImageError, FormatError, UsageError):
             continue
-        if origin is None or not _is_meant(origin.manifest, dependency, top):
-            continue
-        # The size is that of a file, which the store does not have.
-        candidate = Candidate(origin.manifest, origin.image_id, None, name)
-        layers = tuple(_StoredLayer(layer, home.blobs) for layer in selected.layers())
-        yield _FoundImage(RenderableImage(candidate, layers), image, name)
+        if _is_meant(stored.manifest, dependency, top):
+            renderable = make_renderable(stored, home, search.progress)
+            yield _FoundImage(renderable, image, name)
 
 
 def _is_meant(manifest: ImageManifest, dependency: Dependency, top: Candidate) -> bool:
@@ -229,29 +224,3 @@ def _admit(found: _FoundImage, dependency: Dependency, search: DependencySearch)
 def _name_dependency(error: TrustError, dependency: Dependency) -> TrustError:
     message = f"cannot use the dependency {format_dependency(dependency)}: {error.message}"
     return TrustError(message, where=error.where, hint=error.hint)
-
-
-class _StoredLayer:
-    """A layer of an image in the store."""
-
-    def __init__(self, layer: Layer, blobs: BlobSource) -> None:
-        self._layer = layer
-        self._blobs = blobs
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """The descriptor of the compressed layer."""
-        return self._layer.descriptor
-
-    @property
-    def diff_id(self) -> Digest:
-        """The digest of the layer's tar."""
-        return self._layer.diff_id
-
-    def open(self) -> BinaryIO:
-        """Open the compressed layer."""
-        return self._blobs.open(self.descriptor.digest)
-
-    def entries(self) -> Iterator[tuple[Entry, Body]]:
-        """Yield the entries, verified when all were read."""
-        return self._layer.entries()

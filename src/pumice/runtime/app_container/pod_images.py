@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.appc.labels import find_value
-from pumice.errors import FormatError, ImageError
+from pumice.errors import FormatError, ImageError, UsageError
 from pumice.formats import oci
 from pumice.image import aci_cache
 from pumice.image.aci_conversion import APPC_IMAGE_ID
+from pumice.image.transports import store
 from pumice.runtime.app_container.dependency_images import complete_image
+from pumice.runtime.app_container.stored_images import make_renderable, read_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.image.model import Image
+    from pumice.progress import Progress
     from pumice.runtime.app_container.dependency_images import DependencySearch
     from pumice.runtime.pod_inputs.model import InputApp
     from pumice.store.home import Home
@@ -72,15 +75,21 @@ def find_file(app: InputApp, candidates: Sequence[AciFile]) -> AciFile | None:
     return None
 
 
-def find_stored(image_id: str, home: Home) -> str:
-    """Return a name in the store of the image with an image ID; raises ImageError."""
+def find_stored(image_id: str, home: Home, progress: Progress) -> str:
+    """Return a name in the store of the image with an image ID; raises ImageError.
+
+    An image that only claims the ID in an annotation counts if converting it gives that ID.
+    """
     for name, descriptor in home.refs.all().items():
         try:
             with home.blobs.open(descriptor.digest) as file:
                 data = file.read(oci.MAX_DOCUMENT)
-            if oci.read_manifest(data).annotations.get(APPC_IMAGE_ID) == image_id:
+            if oci.read_manifest(data).annotations.get(APPC_IMAGE_ID) != image_id:
+                continue
+            stored = read_stored(name, store.find_image(name, home), home)
+            if make_renderable(stored, home, progress).candidate.image_id == image_id:
                 return name
-        except (FormatError, ImageError):
+        except (FormatError, ImageError, UsageError):
             continue
     raise ImageError(
         f"there is no image {image_id[:23]}… in the store",

@@ -202,7 +202,7 @@ def _mount_volumes(start: _Start, guest: Guest) -> None:
     for mount in guest.container.mounts:
         if not mount.source:
             flags = MS_NOSUID | MS_NODEV | (MS_NOEXEC if mount.no_exec else 0)
-            start.mount("tmpfs", mount.target, flags, mount.data or "mode=1777")
+            start.mount("tmpfs", mount.target, flags, mount.tmpfs_options)
 
 
 def _drop_privileges(start: _Start, guest: Guest) -> None:

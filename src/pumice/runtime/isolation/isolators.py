@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pumice.errors import SandboxError
+from pumice.runtime import id_maps
 from pumice.runtime.isolation.model import DEFAULT_HOSTNAME, DEFAULT_SECCOMP, Isolation, Limits
 
 if TYPE_CHECKING:
@@ -54,8 +55,46 @@ _NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
 _NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
 _UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 
+_OPTIONAL_NAMESPACE = "; as root, pass --userns host"
+
+
+def _in_user_namespace(scope: str) -> dict[str, str]:
+    """Return why a capability over ``scope`` has no effect, by stage 1 that can need a user namespace."""
+    reason = f"a user namespace has no rights over {scope}"
+    return {
+        **dict.fromkeys(("builtin", "bwrap"), reason),
+        **dict.fromkeys(("runc", "crun"), f"{reason}{_OPTIONAL_NAMESPACE}"),
+        "fly": f"{reason}, and only root needs none",
+    }
+
+
+_OF_NETWORK = ("NET_ADMIN", "NET_BROADCAST", "NET_RAW")
+_OF_HOST_NETWORK = (*_OF_NETWORK, "NET_BIND_SERVICE")
+"""In a network of its own, every program can use all ports."""
+_OF_MACHINE = (
+    *("AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "IPC_LOCK", "LEASE"),
+    *("LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "PERFMON", "SYSLOG", "SYS_MODULE"),
+    *("SYS_PACCT", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM"),
+)
+"""Those that the kernel only looks for in the first user namespace (capable() in its source)."""
+_HOST_NETWORK, _POD_NETWORK = "--cap-add NET_… with --network host", "--cap-add NET_… with another network"
+_MACHINE = "--cap-add MKNOD, SYS_TIME, …"
+
 ISOLATORS = (
     Isolator(name="capabilities", option="--cap-add, --cap-drop"),
+    Isolator(
+        name="capabilities over the network of the host",
+        option=_HOST_NETWORK,
+        ignored=_in_user_namespace("the network of the machine"),
+    ),
+    Isolator(
+        name="capabilities over a network of its own",
+        option=_POD_NETWORK,
+        ignored={"bwrap": "the user namespace of bwrap has no rights over the network around it"},
+    ),
+    Isolator(
+        name="capabilities over the machine", option=_MACHINE, ignored=_in_user_namespace("the machine")
+    ),
     Isolator(name="system calls", option="--security-opt seccomp="),
     Isolator(
         name="set-id programs",
@@ -98,6 +137,11 @@ ISOLATORS = (
         modified={"fly": "the program has all devices of the host"},
     ),
     Isolator(name="file systems in memory", option="--tmpfs"),
+    Isolator(
+        name="file systems in memory below /dev",
+        option="--tmpfs /dev/…",
+        modified={"bwrap": "bwrap can set its size and mode only, so its programs can be executed"},
+    ),
     Isolator(name="shared memory", option="--shm-size", ignored=_SHARED),
     Isolator(name="read-only root", option="--read-only"),
     Isolator(name="host name", option="--hostname", ignored=_SHARED),
@@ -135,15 +179,19 @@ ISOLATORS = (
 _BY_OPTION = {isolator.option: isolator for isolator in ISOLATORS}
 
 
-def find_complaints(container: Container, backend: str) -> tuple[Complaint, ...]:
-    """Return what ``backend`` cannot honor of what the container asks for."""
+def find_complaints(container: Container, backend: str, *, in_pod: bool = False) -> tuple[Complaint, ...]:
+    """Return what ``backend`` cannot honor of what the container asks for.
+
+    ``in_pod``: other apps share its network.
+    """
     complaints = []
-    for option in _list_requested(container):
-        isolator = _BY_OPTION[option]
+    added = _list_capabilities(container, backend, in_pod=in_pod)
+    for option in (*_list_requested(container), *added):
+        isolator, label = _BY_OPTION[option], added.get(option, option)
         if backend in isolator.ignored:
-            complaints.append(Complaint(option, "ignored", isolator.ignored[backend]))
+            complaints.append(Complaint(label, "ignored", isolator.ignored[backend]))
         elif backend in isolator.modified:
-            complaints.append(Complaint(option, "modified", isolator.modified[backend]))
+            complaints.append(Complaint(label, "modified", isolator.modified[backend]))
     return tuple(complaints)
 
 
@@ -156,6 +204,30 @@ def report(complaints: Iterable[Complaint], progress: Progress, *, strict: bool)
                 hint="omit the option, use another --stage1, or omit --strict",
             )
         progress.warn(str(complaint))
+
+
+def _list_capabilities(container: Container, backend: str, *, in_pod: bool) -> dict[str, str]:
+    """Return the options of `ISOLATORS` for capabilities that may have no effect, as the user wrote them."""
+    rows: dict[str, tuple[str, ...]] = {}
+    if container.network == "host":
+        rows[_HOST_NETWORK] = _OF_HOST_NETWORK
+    elif in_pod or container.network == "private" or container.listen:
+        rows[_POD_NETWORK] = _OF_NETWORK
+    rows[_MACHINE] = _OF_MACHINE
+    if not needs_user_namespace(container, backend):
+        rows = {}
+    named = {
+        option: [name for name in container.isolation.added_capabilities if name in names]
+        for option, names in rows.items()
+    }
+    return {option: f"--cap-add {','.join(names)}" for option, names in named.items() if names}
+
+
+def needs_user_namespace(container: Container, backend: str) -> bool:
+    """Return whether the program of a container is in a user namespace."""
+    if backend in ("builtin", "bwrap") or id_maps.is_ordinary_user():
+        return True
+    return backend in ("runc", "crun") and bool(id_maps.choose_maps(container).users)
 
 
 def _list_requested(container: Container) -> list[str]:
@@ -178,7 +250,11 @@ def _list_requested(container: Container) -> list[str]:
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,
-        "--tmpfs": any(mount.no_exec or not _is_size_and_mode(mount.data) for mount in in_memory),
+        "--tmpfs": in_memory,
+        "--tmpfs /dev/…": any(
+            mount.target.startswith("/dev/") and (mount.no_exec or not _is_size_and_mode(mount.data))
+            for mount in in_memory
+        ),
         "--shm-size": isolation.shm_size != default.shm_size,
         "--hostname": container.hostname != DEFAULT_HOSTNAME,
         "--sysctl": isolation.sysctls,

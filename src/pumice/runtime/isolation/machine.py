@@ -13,6 +13,7 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime.guest import sharing
 from pumice.runtime.isolation import control_groups, isolators
+from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
 
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 _CAP_SYS_RESOURCE = 24
 
 
-def fit_container(container: Container, backend: str, progress: Progress, *, strict: bool) -> Container:
-    """Return the container as it can run here, and report unsupported isolators; see `isolators.report`."""
-    unsupported = isolators.find_complaints(container, backend)
+def fit_container(
+    container: Container, backend: str, progress: Progress, *, strict: bool, in_pod: bool = False
+) -> Container:
+    """Return the container as it can run here, and report unsupported isolators; see `isolators.report`.
+
+    ``in_pod``: other apps will share its network.
+    """
+    unsupported = isolators.find_complaints(container, backend, in_pod=in_pod)
     if backend == "kvm":
         if sharing.find_server(container):
             unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
@@ -37,6 +43,8 @@ def fit_container(container: Container, backend: str, progress: Progress, *, str
         unsupported = (*unsupported, *_find_lost_limits(container.isolation))
     container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
+    if backend != "kvm" and not isolators.needs_user_namespace(container, backend):
+        isolation = _fit_capabilities(isolation, complaints)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
     return msgspec.structs.replace(container, isolation=isolation)
 
@@ -60,6 +68,16 @@ def _without_ignored(container: Container, options: AbstractSet[str]) -> Contain
     if options & {"socketActivated", "socketActivated with --pid pod"}:
         container = msgspec.structs.replace(container, listen=())
     return container
+
+
+def _fit_capabilities(isolation: Isolation, complaints: list[Complaint]) -> Isolation:
+    """Return the isolation with the capabilities that this process has, and can pass on."""
+    kept = tuple(name for name in isolation.capabilities if _has_capability(NUMBERS[name]))
+    added = tuple(name for name in isolation.added_capabilities if name in kept)
+    if lost := [name for name in isolation.added_capabilities if name not in kept]:
+        reason = "you do not have it yourself"
+        complaints.append(Complaint(f"--cap-add {','.join(lost)}", "ignored", reason))
+    return msgspec.structs.replace(isolation, capabilities=kept, added_capabilities=added)
 
 
 def _size_machine(container: Container) -> Container:

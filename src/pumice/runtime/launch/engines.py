@@ -170,6 +170,14 @@ def _open_bwrap(launch: Launch, words: Sequence[str] = (), reports: Sequence[int
     return Start(options, command, (*descriptors, *own, *launch.inherited))
 
 
+def _has_mknod(config: bytes) -> bool:
+    """Return whether the capabilities in a ``config.json`` allow the program to create device nodes.
+
+    A word of the program could have the same name, but no text can have these quotation marks.
+    """
+    return b'"CAP_MKNOD"' in config.partition(b'"bounding":[')[2].partition(b"]")[0]
+
+
 class BundleEngine:
     """runc or crun, with its own bundle and state directory."""
 
@@ -202,7 +210,7 @@ class BundleEngine:
         # crun cannot create control groups without the rights of root. With them, it leaves ours, and their
         # limits, which only a program that can create device nodes is worth.
         has_rights = os.geteuid() == 0 and not is_shifted
-        is_disabled = self._name == "crun" and not (has_rights and b'"CAP_MKNOD"' in launch.settings)
+        is_disabled = self._name == "crun" and not (has_rights and _has_mknod(launch.settings))
         command = (
             *(engine, *(("--cgroup-manager", "disabled") if is_disabled else ())),
             *("--root", f"{bundle}/state", "--log", f"{bundle}/log"),

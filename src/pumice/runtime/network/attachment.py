@@ -65,6 +65,11 @@ class Attachment:
         """The addresses of the pod, known after `connect`; empty if they are those of this machine."""
         return tuple(self._record["addresses"])
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether something is done with the network after it was connected."""
+        return bool(self._steps)
+
     def mounts(self) -> tuple[Mount, ...]:
         """Return the mounts of the files for name resolution."""
         return name_resolution.mounts(self.directory)

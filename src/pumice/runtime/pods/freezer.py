@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pumice import files
 from pumice.runtime.isolation import control_groups
+from pumice.runtime.launch.control_groups import ControlGroup
 from pumice.runtime.pods.supervisor import frozen
 
 if TYPE_CHECKING:
@@ -36,8 +37,16 @@ def freeze(record: Path, program: int, list_processes: ListProcesses) -> None:
     Raises OSError if that is not possible here, and TimeoutError if the processes do not freeze.
     """
     group, origin = _find_own_group(program, list_processes), ""
-    if not group:
-        group, origin = _create_group(program)
+    new_group = ControlGroup()  # its lock keeps collections from it while it is empty
+    try:
+        if not group:
+            group, origin = _create_group(program, new_group)
+        _freeze_group(record, group, origin, list_processes)
+    finally:
+        new_group.release()
+
+
+def _freeze_group(record: Path, group: str, origin: str, list_processes: ListProcesses) -> None:
     try:
         files.replace(record, os.fsencode(f"{group}\n{origin}\n"))
         _write(group, is_frozen=True)
@@ -84,7 +93,7 @@ def _read_group(group: str | Path) -> set[int]:
     return members
 
 
-def _create_group(program: int) -> tuple[str, str]:
+def _create_group(program: int, new_group: ControlGroup) -> tuple[str, str]:
     """Create a group that can be frozen; return it, and the group of the program; raises OSError."""
     refusal = OSError(errno.ENOENT, "this machine has no control group that can be frozen")
     for hierarchy in control_groups.find_hierarchies():
@@ -92,7 +101,7 @@ def _create_group(program: int) -> tuple[str, str]:
             continue
         group = control_groups.find_parent(hierarchy) / f"{os.getpid()}-{os.urandom(8).hex()}"
         try:
-            group.mkdir(parents=True, mode=0o755)
+            new_group.add(str(group))
         except OSError as error:
             refusal = error
             continue
@@ -140,8 +149,13 @@ def _move(pid: int, group: str) -> None:
 
 def _write(group: str, *, is_frozen: bool) -> None:
     for name, (freezing, thawing) in _STATES.items():
-        with suppress(FileNotFoundError), Path(group, name).open("r+") as file:
-            file.write(freezing if is_frozen else thawing)
+        try:
+            with Path(group, name).open("r+") as file:
+                file.write(freezing if is_frozen else thawing)
+        except OSError as error:
+            # The group is of the other version, or a collection has removed it, which is empty then.
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
 
 
 def _wait_until_frozen(group: str) -> None:
@@ -160,9 +174,10 @@ def _has_frozen(group: str) -> bool:
 
 
 def _is_control_group(path: str) -> bool:
-    """Return whether a path is below the top of a mounted hierarchy, or the top."""
+    """Return whether a path is a group that exists: below the top of a mounted hierarchy, or the top."""
     tops = [hierarchy.mount_point for hierarchy in control_groups.find_hierarchies()]
-    return ".." not in Path(path).parts and any(Path(path).is_relative_to(top) for top in tops)
+    is_below = ".." not in Path(path).parts and any(Path(path).is_relative_to(top) for top in tops)
+    return is_below and Path(path).is_dir()
 
 
 def _remove(group: str) -> None:

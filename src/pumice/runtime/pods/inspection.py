@@ -131,7 +131,7 @@ def list_mounts(plan: Options) -> tuple[AppMount, ...]:
                 type="tmpfs" if is_tmpfs else "bind",
                 source="" if is_tmpfs else source,
                 target=target,
-                read_only=kind.removeprefix("flat_").startswith("ro_"),
+                read_only="ro" in source.split(",") if is_tmpfs else "ro_" in kind,
                 options=source if is_tmpfs else "",
             )
         )

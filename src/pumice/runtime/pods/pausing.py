@@ -30,6 +30,10 @@ _HINT = (
 )
 
 
+class _MissingPodError(PodError):
+    """The pod was removed meanwhile, as one is that ends and was started with ``--rm``."""
+
+
 def require_pausable(state: PodState) -> None:
     """Raise PodError unless a pod or an app runs, and is not paused."""
     if state.state == pod_store.PAUSED:
@@ -57,7 +61,7 @@ def pause_pod(state: PodState) -> None:
 def unpause_pod(state: PodState) -> None:
     """Let all processes of a pod or an app go on; does nothing if none is frozen. Raises PodError."""
     for app in pod_store.read_apps(state):
-        with _lock_app(app):
+        with suppress(_MissingPodError), _lock_app(app):
             _thaw_app(app)
 
 
@@ -77,7 +81,8 @@ def _lock_app(state: PodState) -> Iterator[None]:
     try:
         descriptor = os.open(state.directory / pod_store.PLAN, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        raise PodError(f"the plan of the pod {state.pod.name} is damaged or gone") from None
+        error = PodError if state.directory.exists() else _MissingPodError
+        raise error(f"the plan of the pod {state.pod.name} is damaged or gone") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -33,7 +33,8 @@ def describe(
     directory = str(attachment.directory)
     # In the JSON of a bundle, such a path is the same text.
     is_plain = directory.isascii() and directory.isprintable() and not set(directory) & {'"', "\\"}
-    if request != usual or names != NameResolution() or not is_plain:
+    is_usual = request == usual and names == NameResolution() and not attachment.has_steps
+    if not (is_usual and is_plain):
         return ()
     return (directory, hostname, request.mode, request.name, request.address, *exposed_ports)
 

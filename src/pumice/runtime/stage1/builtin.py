@@ -73,7 +73,7 @@ def mount_options(container: Container) -> Iterator[str]:
     """Yield the options of the sandbox for volumes, and for a read-only root."""
     for mount in container.mounts:
         if not mount.source:
-            yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data, mount.target)
+            yield from ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.tmpfs_options, mount.target)
         else:
             kind = "ro-bind" if mount.read_only else "bind"
             yield from (f"--{'' if mount.recursive else 'flat-'}{kind}", mount.source, mount.target)

@@ -155,6 +155,7 @@ def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[st
             continue
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)
+            yield from ("--remount-ro", target) if mount.read_only else ()
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
     yield from ("--chdir", mount_points.resolve(container.process.directory))

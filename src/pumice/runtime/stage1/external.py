@@ -160,7 +160,7 @@ def share_memory(container: Container) -> tuple[Container, tuple[str, ...]]:
             mounts.append(mount)
             continue
         name = f"memory/{len(mounts)}"
-        options += ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.data or "mode=1777", name)
+        options += ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.tmpfs_options, name)
         mounts.append(msgspec.structs.replace(mount, source=f"{container.root}/{name}"))
     return msgspec.structs.replace(container, mounts=tuple(mounts)), tuple(options)
 

@@ -33,6 +33,7 @@ _MEMORY, _LEAST_MEMORY = 512 << 20, 128 << 20
 _MODULES = ("virtio_pci", "virtio_console")
 _SHARING_MODULES = ("virtiofs",)
 _NAME_SERVERS = "guest-resolv.conf"
+_RESOLVER = "/etc/resolv.conf"
 _NETWORK_MODULES = ("virtio_net",)
 _APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reliable rdinit=/init"
 
@@ -52,7 +53,7 @@ class Kvm:
         found = kernel.find_kernel(os.environ)
         image = str(kernel.unpack_kernel(found, cache))
         server = sharing.find_server(container)
-        container = _give_name_server(container) if server else container
+        container = _give_name_server(container)
         archive = _make_archive(container, found, shared=bool(server))
         options = (
             *_machine_options(container, len(archive), shared=bool(server)),
@@ -80,16 +81,26 @@ def _sandbox_options(container: Container, server: str) -> Iterator[str]:
 
 
 def _give_name_server(container: Container) -> Container:
-    """Return the container with the name server of the machine's network, if it has one."""
-    if container.network == "none":
+    """Return the container with the name server of the machine's network, unless the user chose others."""
+    own = [mount for mount in container.mounts if mount.target == _RESOLVER]
+    if container.network == "none" or container.has_name_servers or len(own) > 1:  # or mounted another file
         return container
-    path = "/etc/resolv.conf"
-    kept = tuple(mount for mount in container.mounts if mount.target != path)
+    kept = tuple(mount for mount in container.mounts if mount.target != _RESOLVER)
     return msgspec.structs.replace(
         container,
-        files=(*container.files, (_NAME_SERVERS, f"nameserver {NAME_SERVER}\n")),
-        mounts=(*kept, Mount(f"{container.root}/{_NAME_SERVERS}", path, read_only=True)),
+        files=(*container.files, (_NAME_SERVERS, _replace_name_servers(container, *own))),
+        mounts=(*kept, Mount(f"{container.root}/{_NAME_SERVERS}", _RESOLVER, read_only=True)),
     )
+
+
+def _replace_name_servers(container: Container, mount: Mount | None = None) -> str:
+    """Return a resolv.conf with the name server of the machine's network instead of the host's."""
+    texts = {f"{container.root}/{name}": text for name, text in container.files}
+    text = texts.get(mount.source) if mount else ""
+    if text is None and mount:
+        text = Path(mount.source).read_text(encoding="utf-8", errors="surrogateescape")
+    lines = [line for line in (text or "").splitlines() if not line.strip().startswith("nameserver")]
+    return "".join(f"{line}\n" for line in (*lines, f"nameserver {NAME_SERVER}"))
 
 
 def _machine_options(container: Container, archive_size: int, *, shared: bool) -> Iterator[str]:
@@ -184,8 +195,6 @@ def _place_mounts(container: Container) -> tuple[dict[str, bytes], dict[str, str
         target = _resolve(container, mount.target)
         if not mount.source:
             directories.append(target)
-        elif target == "/etc/resolv.conf" and container.network != "none":
-            placed[target] = f"nameserver {NAME_SERVER}\n".encode()
         elif mount.source in texts:
             placed[target] = texts[mount.source].encode(errors="surrogateescape")
         else:

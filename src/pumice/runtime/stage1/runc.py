@@ -218,7 +218,7 @@ def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
             kind = "rbind" if mount.recursive else "bind"
             mounts.append(_bind(mount.source, mount.target, "nosuid", "nodev", *no_exec, mode, kind=kind))
         else:
-            data = (mount.data or "mode=1777").split(",")
+            data = mount.tmpfs_options.split(",")
             mounts.append(_memory(mount.target, "nosuid", "nodev", *no_exec, *data))
     devices = container.isolation.devices
     return [*mounts, *(_bind(device.source, device.target, "nosuid", "noexec") for device in devices)]

@@ -9,8 +9,8 @@ from collections import Counter
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from pumice.packing import path_patterns as patterns
 from pumice.packing.selection import merged_usr_path
-from pumice.slices import patterns
 from pumice.slices.draft.path_rules import TRIPLET
 from pumice.slices.tree import parents_of
 

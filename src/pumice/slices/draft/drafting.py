@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.omission.tables import reasons
+from pumice.packing.path_patterns import is_pattern
 from pumice.slices.draft.contents import list_owners, write_contents
 from pumice.slices.draft.grouping import COPYRIGHT, LeftOut
 from pumice.slices.draft.requirements import Requirement, UseFinder, break_cycles, find_unused
 from pumice.slices.draft.slice_index import SliceIndex
 from pumice.slices.model import Essential, PackageSlices, PathRule, Slice
-from pumice.slices.patterns import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 from pumice.slices.draft.contents import has_other_owners
 from pumice.slices.draft.grouping import ALL, BINS, CONFIG, COPYRIGHT, DATA, LIBS, MODULES, group_files
 

@@ -60,13 +60,24 @@ class RelayProcess:
     def _start(self) -> None:
         self.due = None
         self._started = time.monotonic()
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        end = self._command.index("--")
-        command = [*self._command[:end], *map(str, self._listeners), *self._command[end:]]
         for descriptor in self._listeners:
             os.set_inheritable(descriptor, True)
         try:
-            self._pid = os.posix_spawn(
+            self._pid = self._spawn()
+            self._watch.add(os.pidfd_open(self._pid), self._reap)
+        except OSError:  # too many processes or open files
+            self.end()
+            self._plan_restart()
+        finally:
+            for descriptor in self._listeners:
+                os.set_inheritable(descriptor, False)
+
+    def _spawn(self) -> int:
+        end = self._command.index("--")
+        command = [*self._command[:end], *map(str, self._listeners), *self._command[end:]]
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return os.posix_spawn(
                 *(command[0], command, {}),
                 file_actions=[
                     *((os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)),
@@ -75,12 +86,7 @@ class RelayProcess:
                 setsid=True,
                 setsigmask=(),
             )
-            self._watch.add(os.pidfd_open(self._pid), self._reap)
-        except OSError:  # too many processes or open files
-            self._plan_restart()
         finally:
-            for descriptor in self._listeners:
-                os.set_inheritable(descriptor, False)
             os.close(null)
 
     def _list_others(self) -> list[int]:
@@ -102,7 +108,7 @@ class RelayProcess:
         self.due = now + self._delay
 
     def end(self) -> None:
-        """End the relay, because the pod has ended."""
+        """End the relay, if it runs."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)

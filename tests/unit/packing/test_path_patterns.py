@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.slices import patterns
+from pumice.packing import path_patterns as patterns
 from pumice.slices.pattern_tree import PatternTree, TreePath
 
 TEXTS = ["".join(letters) for size in range(6) for letters in itertools.product("ab/", repeat=size)]
@@ -34,7 +34,7 @@ def test_a_pattern_matches_what_its_regular_expression_matches(pattern: str) -> 
 @given(PATTERNS, PATTERNS)
 def test_two_patterns_overlap_if_there_is_a_text_that_both_match(first: str, second: str) -> None:
     one, other = expression(first), expression(second)
-    # Two patterns of at most 4 tokens have a common text of at most 8 characters, of which few need 6 or more.
+    # Two patterns of at most 4 tokens have a common text of at most 8 characters; few need 6 or more.
     common = [text for text in TEXTS if one.fullmatch(text) and other.fullmatch(text)]
     if common:
         assert patterns.overlap(first, second), common

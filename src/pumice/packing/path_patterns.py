@@ -7,9 +7,11 @@ positions advance over the text instead, in time proportional to the product of 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _WILD = re.compile("[*?]")
 _TOKENS = re.compile(r"\*\*+|[^*]|\*", re.DOTALL)
+_RUNS = re.compile(r"\*\*+|[^*?]+|[*?]", re.DOTALL)
 _ANY, _STAR, _ONE = "**", "*", "?"
 
 
@@ -31,25 +33,41 @@ def literal_suffix(pattern: str) -> str:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a pattern matches a whole path without wildcards."""
-    prefix, suffix = literal_prefix(pattern), literal_suffix(pattern)
-    if not path.startswith(prefix) or not path.endswith(suffix):
+    prefix, suffix, runs = _split(pattern)
+    if not path.startswith(prefix) or not path.endswith(suffix) or len(path) < len(prefix) + len(suffix):
         return False
-    tokens = _tokens(pattern)
+    text = path[len(prefix) : len(path) - len(suffix)]
+    if len(runs) > 1:
+        return _match_runs(runs, text)
+    if not runs or runs[0] == _ONE:
+        return len(text) == len(runs) and text != "/"
+    return runs[0] == _ANY or "/" not in text
+
+
+@lru_cache(maxsize=1 << 14)  # each pattern is compared with all files of a package
+def _split(pattern: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return the literal prefix and suffix of a pattern, and between them its wildcards and literal texts."""
+    prefix = literal_prefix(pattern)
+    rest = pattern[len(prefix) :]
+    suffix = literal_suffix(rest) if rest else ""
+    middle = rest[: len(rest) - len(suffix)]
+    return prefix, suffix, tuple(_ANY if run.startswith(_ANY) else run for run in _RUNS.findall(middle))
+
+
+def _match_runs(runs: tuple[str, ...], text: str) -> bool:
     positions = {0}
-    for token in tokens:
-        if token == _ANY:
-            positions = set(range(min(positions), len(path) + 1))
-        elif token == _STAR:
-            positions = _advance_star(positions, path)
+    for run in runs:
+        if run == _ANY:
+            positions = set(range(min(positions), len(text) + 1))
+        elif run == _STAR:
+            positions = _advance_star(positions, text)
+        elif run == _ONE:
+            positions = {at + 1 for at in positions if at < len(text) and text[at] != "/"}
         else:
-            positions = {
-                at + 1
-                for at in positions
-                if at < len(path) and (path[at] == token or (token == _ONE and path[at] != "/"))
-            }
+            positions = {at + len(run) for at in positions if text.startswith(run, at)}
         if not positions:
             return False
-    return len(path) in positions
+    return len(text) in positions
 
 
 def _advance_star(positions: set[int], path: str) -> set[int]:

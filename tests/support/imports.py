@@ -52,16 +52,14 @@ def _imports(node: ast.AST, kind: Kind, modules: Mapping[str, Path]) -> Iterator
             submodule = f"{node.module}.{alias.name}"
             if submodule in modules or node.module in modules:
                 yield (submodule if submodule in modules else str(node.module)), kind
-    elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        for child in node.body:
-            yield from _imports(child, Kind.CHECKED, modules)
-        for child in node.orelse:
-            yield from _imports(child, kind, modules)
     else:
+        checked: list[ast.stmt] = []
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            checked = node.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             kind = max(kind, Kind.DEFERRED)
         for child in ast.iter_child_nodes(node):
-            yield from _imports(child, kind, modules)
+            yield from _imports(child, Kind.CHECKED if child in checked else kind, modules)
 
 
 def find_circle(graph: Mapping[str, set[str]]) -> Sequence[str]:

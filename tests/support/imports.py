@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -36,30 +37,36 @@ def import_graph(modules: Mapping[str, Path], kind: Kind) -> dict[str, set[str]]
     return {
         name: {
             imported
-            for imported, when in _imports(sources.tree(path), Kind.LOADED, modules)
+            for candidates, when in _list_imports(path)
+            for imported in (next((each for each in candidates if each in modules), name),)
             if when <= kind and imported != name
         }
         for name, path in modules.items()
     }
 
 
-def _imports(node: ast.AST, kind: Kind, modules: Mapping[str, Path]) -> Iterator[tuple[str, Kind]]:
-    """Yield the imported modules below a node. Relative imports do not occur: ruff rejects them."""
+@cache
+def _list_imports(path: Path) -> list[tuple[tuple[str, ...], Kind]]:
+    return list(_imports(sources.tree(path), Kind.LOADED))
+
+
+def _imports(node: ast.AST, kind: Kind) -> Iterator[tuple[tuple[str, ...], Kind]]:
+    """Yield the imports below a node: the module that each is, or that it is an attribute of.
+
+    Relative imports do not occur: ruff rejects them.
+    """
     if isinstance(node, ast.Import):
-        yield from ((alias.name, kind) for alias in node.names if alias.name in modules)
+        yield from (((alias.name,), kind) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        for alias in node.names:
-            submodule = f"{node.module}.{alias.name}"
-            if submodule in modules or node.module in modules:
-                yield (submodule if submodule in modules else str(node.module)), kind
-    else:
+        yield from (((f"{node.module}.{alias.name}", str(node.module)), kind) for alias in node.names)
+    elif not isinstance(node, ast.expr):
         checked: list[ast.stmt] = []
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             checked = node.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             kind = max(kind, Kind.DEFERRED)
         for child in ast.iter_child_nodes(node):
-            yield from _imports(child, Kind.CHECKED if child in checked else kind, modules)
+            yield from _imports(child, Kind.CHECKED if child in checked else kind)
 
 
 def find_circle(graph: Mapping[str, set[str]]) -> Sequence[str]:

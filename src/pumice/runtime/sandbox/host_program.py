@@ -223,7 +223,6 @@ def _start_file_server(options: Options) -> int:
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
     enter_cgroups(options)
-    set_limits(options)
     streams.install()
     sockets = range(0)
     if options.listen:
@@ -236,6 +235,7 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
         os.setsid()  # keys that are typed go to the program in the machine
         # qemu writes nothing there, but it would make the stream of the caller non-blocking.
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     release_signals()
     os.execvp(options.argv[0], options.argv)
 

@@ -82,7 +82,7 @@ def read_setting(process: int, controller: str, names: dict[int, str], levels: i
     """Return what a file of the group of a process, or of one above, has; files differ by version."""
     hierarchy = next(each for each in find_hierarchies() if controller in each.controllers)
     own = find_hierarchies(Path(f"/proc/{process}"))
-    group = next(each.own for each in own if each.mount_point == hierarchy.mount_point)
+    group = next(each.own_directory for each in own if each.mount_point == hierarchy.mount_point)
     return (group.parents[levels - 1] if levels else group).joinpath(names[hierarchy.version]).read_text()
 
 

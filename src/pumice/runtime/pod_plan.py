@@ -71,7 +71,7 @@ def plan_apps(
         attachment = stack.enter_context(prepare_network(pod, ports, home, progress))
         limit_bandwidth([adopted.options for adopted in adopted_apps], pod, attachment, progress)
         registration = stack.enter_context(prepare_metadata(pod, home, attachment))
-        common = _PodParts(
+        pod_context = _PodContext(
             pod=pod,
             backend=backend,
             attachment=attachment,
@@ -80,13 +80,13 @@ def plan_apps(
             progress=progress,
         )
         each = zip(apps, images, decisions, trees, adopted_apps, strict=True)
-        planned = [_plan_app(common, *parts) for parts in each]
+        planned = [_plan_app(pod_context, *parts) for parts in each]
         if pod.is_pod_of_several and backend != "fly":
             planned = share_namespaces(planned, backend)
         yield planned, attachment, registration
 
 
-class _PodParts(msgspec.Struct, frozen=True, kw_only=True):
+class _PodContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the containers of a pod have in common."""
 
     pod: PodOptions
@@ -98,25 +98,32 @@ class _PodParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _plan_app(
-    common: _PodParts, app: PodApp, image: Image, decision: Decision, tree: PreparedTree, adopted: AdoptedApp
+    pod_context: _PodContext,
+    app: PodApp,
+    image: Image,
+    decision: Decision,
+    tree: PreparedTree,
+    adopted: AdoptedApp,
 ) -> PlannedApp:
     """Return an app with its container, which has the volumes of its pod and the directory of its filters."""
-    pod, home = common.pod, common.home
+    pod, home = pod_context.pod, pod_context.home
     config = adopted.run_config(tree)
     mounts = lock_volumes(adopted.options.mounts, home)
     options = msgspec.structs.replace(adopted.options, mounts=mounts)
-    network = choose_network(pod, common.attachment)
-    container = plan_container(config, tree, options, pod, network=network, attachment=common.attachment)
+    network = choose_network(pod, pod_context.attachment)
+    container = plan_container(config, tree, options, pod, network=network, attachment=pod_context.attachment)
     mounts = (*container.mounts, *_pod_mounts(options, home.root / "pods" / pod.id))
     container = msgspec.structs.replace(container, filters=str(home.directory("seccomp")), mounts=mounts)
-    container = adopted.complete(container, common.backend, common.progress)
+    container = adopted.complete(container, pod_context.backend, pod_context.progress)
     container = fit_container(
-        *(container, common.backend, common.progress), strict=pod.strict, in_pod=pod.is_pod_of_several
+        *(container, pod_context.backend, pod_context.progress),
+        strict=pod.strict,
+        in_pod=pod.is_pod_of_several,
     )
     reference = app.source.reference or app.image.root.digest
-    if common.registration is not None:
+    if pod_context.registration is not None:
         source = (image.config(), reference, image.root.digest)
-        container = common.registration.add_app(source, adopted, container)
+        container = pod_context.registration.add_app(source, adopted, container)
     return PlannedApp(
         options=app.options,
         reference=reference,

@@ -69,15 +69,15 @@ def run_recorded(log: int, execute: Callable[[], NoReturn]) -> int:
     """
     machine = os.uname().machine
     program = make_filter(machine)
-    near, far = socket.socketpair()
+    receiver, sender = socket.socketpair()
     child = os.fork()
     if child == 0:
         # The filter counts for this process, and only that one can serve it.
-        socket.send_fds(far, [b"x"], [syscalls.install_notifying_filter(program)])
+        socket.send_fds(sender, [b"x"], [syscalls.install_notifying_filter(program)])
         execute()
-    far.close()
-    _, (listener,), _, _ = socket.recv_fds(near, 1, 1)
-    near.close()
+    sender.close()
+    _, (listener,), _, _ = socket.recv_fds(receiver, 1, 1)
+    receiver.close()
     process = os.pidfd_open(child)
     poll = select.poll()
     for descriptor in (listener, process):

@@ -50,11 +50,11 @@ class Kvm:
         qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
         external.check_program(container)
         cache = Path(container.filters or container.root).with_name("guest")
-        found = kernel.find_kernel(os.environ)
-        image = str(kernel.unpack_kernel(found, cache))
+        guest_kernel = kernel.find_kernel(os.environ)
+        image = str(kernel.unpack_kernel(guest_kernel, cache))
         server = sharing.find_server(container)
         container = _give_name_server(container)
-        archive = _make_archive(container, found, shared=bool(server))
+        archive = _make_archive(container, guest_kernel, shared=bool(server))
         options = (
             *_machine_options(container, len(archive), shared=bool(server)),
             *acceleration.choose(qemu, image, cache),
@@ -130,11 +130,11 @@ def _machine_options(container: Container, archive_size: int, *, shared: bool) -
     yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
 
 
-def _make_archive(container: Container, found: kernel.Kernel, *, shared: bool) -> bytes:
+def _make_archive(container: Container, guest_kernel: kernel.Kernel, *, shared: bool) -> bytes:
     """Return an archive with the first program and its modules; unless ``shared``, with all files."""
     has_network = container.network != "none"
     names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
-    modules = kernel.read_modules(found, names)
+    modules = kernel.read_modules(guest_kernel, names)
     placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
     guest = Guest(
         container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
@@ -207,7 +207,7 @@ def _place_mounts(container: Container) -> tuple[dict[str, bytes], dict[str, str
 def _resolve(container: Container, path: str) -> str:
     kernel_paths = ("/proc", "/sys", "/dev")
     target = tree_lookup.resolve_with_mounts(Path(container.root), path, dict.fromkeys(kernel_paths, ""))
-    if target is None or any(f"{target}/".startswith(f"{known}/") for known in kernel_paths):
+    if target is None or any(f"{target}/".startswith(f"{kernel_path}/") for kernel_path in kernel_paths):
         raise SandboxError(
             f"kvm cannot use {path!r}: it leads to files of the kernel, or through too many links"
         )

@@ -156,19 +156,10 @@ def test_limits_that_a_user_cannot_have_are_named() -> None:
 # Networks -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(params=["root", "ordinary"])
 def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
     peers.need("tc")
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         yield machine.host(someone)
 

@@ -29,8 +29,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-_LONGEST_SECONDS = 6 * 3600 if sampling.is_soak() else 1200
-"""What a test may take on a busy machine. One that takes longer hangs, and must not hold up the others."""
+_LONGEST_SECONDS = 600
+_LONGEST_SECONDS_IF_LONG = 1200
+_LONGEST_SECONDS_OF_SOAK = 6 * 3600
 _FOR_TESTS = {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS", *sampling.VARIABLES}
 
 
@@ -120,26 +121,33 @@ def _has_sources(path: Path) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Skip a test, or fail it in CI, if the machine lacks what it needs. Fail it if its fixtures hang."""
     _require(item)
-    with _time_limit():
+    with _time_limit(_longest_seconds(item)):
         yield
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Iterator[None]:
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fail a test that hangs."""
-    with _time_limit():
+    with _time_limit(_longest_seconds(item)):
         yield
 
 
+def _longest_seconds(item: pytest.Item) -> int:
+    """Return what a test may take on a busy machine. One that takes longer would only hold up the others."""
+    if sampling.is_soak():
+        return _LONGEST_SECONDS_OF_SOAK
+    return _LONGEST_SECONDS_IF_LONG if item.get_closest_marker("long") else _LONGEST_SECONDS
+
+
 @contextmanager
-def _time_limit() -> Iterator[None]:
+def _time_limit(seconds: int) -> Iterator[None]:
     """Raise TimeoutError in the context when it is open for too long."""
 
     def interrupt(_number: int, _frame: object) -> None:
-        raise TimeoutError(f"the test took more than {_LONGEST_SECONDS} seconds")
+        raise TimeoutError(f"the test took more than {seconds} seconds")
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.alarm(_LONGEST_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:

@@ -63,8 +63,8 @@ def read_user_file(
 ) -> bytes:
     """Return the content of a file that a person named, of at most ``limit`` bytes (KiB or MiB).
 
-    ``what`` says in errors what the file is. Raises ``error`` with ``hint`` if the file cannot be read, and
-    FormatError if it is larger.
+    ``what`` says in errors what the file is. Raises ``error`` with ``hint`` (default: that of
+    `suggest_path`) if the file cannot be read, and FormatError if it is larger.
     """
     where = os.fspath(path)[:200]
     try:
@@ -72,7 +72,9 @@ def read_user_file(
             data = file.read(limit + 1)
     except (OSError, ValueError) as failure:
         reason = (getattr(failure, "strerror", None) or str(failure)).lower()
-        raise error(f"cannot read the {what}: {reason}", where=where, hint=hint) from None
+        raise error(
+            f"cannot read the {what}: {reason}", where=where, hint=hint or suggest_path(path)
+        ) from None
     if len(data) > limit:
         size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
         raise FormatError(f"the {what} is larger than {size}", where=where, hint="check the path")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, people
+from tests.support import images, people, pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +43,19 @@ def test_program_sees_the_processes_and_names_of_the_host(person: Person) -> Non
 
 
 def test_program_has_the_root_of_the_image_and_changes_are_discarded(person: Person) -> None:
-    mounts = Path("/proc/self/mountinfo").read_text()
+    mounts = mounts_of(person)
     process = fly(
         person, "box:1", "echo changed > /srv/page; cat /srv/page; ls /home 2>/dev/null || echo none"
     )
     assert process.stdout == "changed\nnone\n", process.stderr
     assert fly(person, "box:1", "cat /srv/page").stdout == "hello\n"
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert mounts_of(person) == mounts
+
+
+def mounts_of(person: Person) -> list[str]:
+    """Return the mounts in a person's store; other tests may mount something at the same time."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(person.home) in line]
 
 
 def test_program_cannot_gain_privileges(person: Person) -> None:
@@ -67,6 +75,75 @@ def test_signals_and_exit_codes_pass_through(person: Person) -> None:
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=60)
         assert running.returncode == 9
+
+
+@pytest.fixture
+def pod(person: Person) -> Iterator[str]:
+    """Return the name of a pod with a process of its own, and of one that has lost its parent."""
+    script = f"(sleep 49870 & sleep 49871 & exec true); sleep 985 & {pods.READY}"
+    process = fly(person, "--detach", "--name", "agent", "--pids-limit", "0", "box:1", script)
+    assert process.returncode == 0, process.stderr
+    yield "agent"
+    for process_id in pods.processes_with("sleep 4987"):  # fly leaves them to the machine
+        os.kill(process_id, signal.SIGKILL)
+    person.pumice("rm", "--force", "agent")
+
+
+def test_commands_know_the_processes_of_a_pod_from_all_others(person: Person, pod: str) -> None:
+    listed = json.loads(pods.run_ok(person, "top", "--json", pod))
+    assert [process["command"][:2] for process in listed][:1] == [["sh", "-c"]]
+    assert ["sleep", "49872"] in [process["command"] for process in listed]
+    assert all(process["command"][0] in ("sh", "sleep") for process in listed)
+    (stats,) = json.loads(pods.run_ok(person, "stats", "--no-stream", "--json", pod))
+    assert 1 < stats["pids"] < 10
+    script = "cat /srv/page; grep -c 'NoNewPrivs.*1' /proc/self/status; kill -0 $PPID 2>/dev/null || echo no"
+    assert pods.run_ok(person, "exec", pod, "sh", "-c", script).startswith("hello\n1\n")
+    assert person.pumice("exec", pod, "sh", "-c", "exit 3").returncode == 3
+
+
+def test_pausing_freezes_the_processes_of_a_pod_and_no_others(person: Person, pod: str) -> None:
+    own = Path("/proc/self/cgroup").read_text()
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        process = person.pumice("pause", pod)
+        if process.returncode:
+            assert person.name != "root"
+            assert process.stderr.startswith(
+                "error: cannot pause the pod agent: you may not create or change"
+            )
+            return
+        states = {pid: read_state(pid) for pid in pods.processes_with("sleep 4987")}
+        groups = [Path(f"/proc/{pid}/cgroup").read_text() for pid in (os.getpid(), other.pid)]
+        table = pods.run_ok(person, "ps")
+        pods.run_ok(person, "unpause", pod)
+        assert groups == [own, own]
+        assert "Paused" in table
+        assert len(set(groups) | {Path(f"/proc/{pid}/cgroup").read_text() for pid in states}) == 1
+        assert set(states.values()) == {True}
+    finally:
+        other.kill()
+        other.wait()
+    pods.run_ok(person, "exec", pod, "cat", "/srv/page")
+
+
+def read_state(pid: int) -> bool:
+    """Return whether a process is in a group that is frozen."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return any("freezer" in line and "/pumice/" in line for line in lines) or any(
+        line.startswith("0::") and "/pumice/" in line for line in lines
+    )
+
+
+def test_apps_that_share_process_ids_are_told_apart(person: Person) -> None:
+    words = ("--detach", "--name", "two", "--pid", "pod", "box:1", pods.READY)
+    process = fly(person, *words, "---", "--app", "b", "box:1", pods.READY)
+    assert process.returncode == 0, process.stderr
+    try:
+        assert pods.run_ok(person, "exec", "--app", "b", "two", "cat", "/srv/page") == "hello\n"
+        listed = json.loads(pods.run_ok(person, "top", "--json", "two"))
+        assert {process["app"] for process in listed} == {"box", "b"}
+    finally:
+        person.pumice("rm", "--force", "two")
 
 
 def test_what_fly_cannot_do_is_an_error(person: Person) -> None:

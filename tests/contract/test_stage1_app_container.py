@@ -114,8 +114,7 @@ def test_what_comes_after_the_program_runs_when_it_is_stopped(person: Person, st
     }
     write(person, app, "stopped")
     pod = person.pumice("run", "--detach", *OPTIONS, "--stage1", stage1, "aci:stopped.aci").stdout.strip()
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     assert pods.run_ok(person, "exec", pod, "cat", "/proc/self/comm") == "cat\n"
     pods.run_ok(person, "stop", pod)
     assert pods.run_ok(person, "logs", pod) == "prepared\nready\ncleaned\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import peers, pods
+from tests.support import peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,8 +127,7 @@ def test_commands_find_the_apps(person: Person, stage1: str) -> None:
         *(*options(stage1), "box:1", f"echo a > /mine; echo web; {pods.READY}"),
         *("---", "--app", "db", "box:1", "echo b > /mine; trap 'exit 6' TERM; while :; do sleep 0.1; done"),
     )
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     assert pods.run_ok(person, "logs", "--app", "box", pod) == "web\nready\n"
     shown = pods.run_ok(person, "exec", "--app", "db", pod, "sh", "-c", "until cat /mine; do sleep 0.1; done")
     assert shown == "b\n"
@@ -153,16 +152,13 @@ def test_no_process_is_left_when_a_process_above_it_is_killed(
     marker = f"sleep {os.getpid()}{STAGES.index(isolating_stage1)}{len(victim)}321"
     app = ("box:1", f"{marker} & {marker}; wait")
     pod = pods.start(person, *options(isolating_stage1), *app, "---", "--app", "b", *app)
-    while len(pods.programs_with(marker)) < 4:
-        pass
+    waiting.until(lambda: len(pods.programs_with(marker)) >= 4)
     directory = person.home / "store" / "pods" / pods.status(person, pod)["id"]
     records = {"supervisor": directory / "started", "sandbox": directory / "apps" / "b" / "started"}
     os.kill(pods.read_json(records[victim])[victim], signal.SIGKILL)
-    while len(pods.programs_with(marker)) > {"supervisor": 0, "sandbox": 2}[victim]:
-        pass
+    waiting.until(lambda: len(pods.programs_with(marker)) <= {"supervisor": 0, "sandbox": 2}[victim])
     pods.run_ok(person, "rm", "--force", pod)
-    while pods.programs_with(marker):
-        pass
+    waiting.until(lambda: not pods.programs_with(marker))
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap"])

@@ -11,7 +11,6 @@ import socket
 import struct
 import subprocess
 import termios
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ import pytest
 from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
-from tests.support import images, peers, people
+from tests.support import images, peers, people, waiting
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
@@ -254,10 +253,7 @@ def test_a_terminal_is_as_before_when_pumice_is_killed(terminal: Terminal, stage
         pytest.skip("runc leaves it to its caller")
     terminal.until(b"ready\r")
     terminal.running.kill()
-    deadline = time.monotonic() + 60
-    while termios.tcgetattr(terminal.slave) != terminal.before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    waiting.until(lambda: termios.tcgetattr(terminal.slave) == terminal.before)
 
 
 def test_the_host_name_resolves(person: Person, stage1: str) -> None:

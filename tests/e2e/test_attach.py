@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import peers, pods
+from tests.support import peers, pods, waiting
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class AttachedTerminal:
 
     def wait_until_attached(self) -> None:
         """Wait until keys are passed on, instead of being handled by this terminal."""
-        deadline = time.monotonic() + _DEADLINE
-        while termios.tcgetattr(self._controller)[3] & termios.ISIG:
-            assert time.monotonic() < deadline
+        waiting.until(lambda: not termios.tcgetattr(self._controller)[3] & termios.ISIG)
 
     def resize(self, lines: int) -> None:
         fcntl.ioctl(self._controller, termios.TIOCSWINSZ, struct.pack("4H", lines, 100, 0, 0))
@@ -107,8 +105,7 @@ def test_a_typed_interrupt_ends_the_first_process(person: Person, stage1: list[s
         pytest.skip("there process 1 is the engine's affair")
     pod = pods.start(person, "-it", *stage1, "box:1", "echo ready; exec sleep 600")
     terminal = AttachedTerminal(person, "--detach-keys", "", pod)
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     terminal.wait_until_attached()
     terminal.type(_DETACH + b"\x03")
     assert terminal.close() == 130
@@ -147,8 +144,7 @@ def test_without_stdin_nothing_is_passed(person: Person) -> None:
 
 def test_a_program_without_interactive_has_no_input(person: Person) -> None:
     pod = pods.start(person, "box:1", "read x || echo none; sleep 600")
-    while "none" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "none", pod)
     pods.run_ok(person, "rm", "--force", pod)
 
 

@@ -48,7 +48,7 @@ def test_the_same_attestation_is_signed_once(world: TrustWorld) -> None:
     [
         ('{"a": 1, "a": 2}', "vuln", 8, "duplicate key"),
         ("{", "vuln", 8, "is not valid strict JSON"),
-        ("{}", "nonsense", 8, "is not a predicate type"),
+        ("{}", "nonsense", 2, "is not a predicate type"),
         (
             "{}",
             "https://sigstore.dev/cosign/sign/v1",

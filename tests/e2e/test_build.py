@@ -249,6 +249,15 @@ def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
         assert "index.json" in archive.getnames()
 
 
+def test_every_key_of_the_report_is_documented(world: World) -> None:
+    world.build("--report", "report.json")
+    report = json.loads((world.project / "report.json").read_bytes())
+    page = (ROOT / "docs" / "reference" / "build.md").read_text()
+    section = page.partition("## The report")[2]
+    keys = {*report, *report["platforms"]["amd64"]}
+    assert {key for key in keys if f"`{key}`" not in section and f"`….{key}`" not in section} == set()
+
+
 def test_skipped_script_actions_are_reported(world: World) -> None:
     script = "#!/bin/sh\ndeb-systemd-helper enable x.service\nvendor-setup --init\n"
     scripted = Deb("scripted", control_files={"postinst": script})

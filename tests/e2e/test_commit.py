@@ -25,8 +25,7 @@ _CHANGES = (
 def pod(person: Person) -> str:
     """A running pod that has changed its files."""
     pod = pods.start(person, "--tmpfs", "/volume", "box:1", f"{_CHANGES}; echo > /volume/f; {pods.READY}")
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     return pod
 
 
@@ -92,8 +91,7 @@ def test_the_root_is_exported_without_mounts(person: Person, pod: str) -> None:
 
 def test_names_that_would_remove_files_are_refused(person: Person) -> None:
     pod = pods.start(person, "box:1", f"echo > /tmp/.wh.passwd; {pods.READY}")
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     process = person.pumice("commit", pod, "evil:1")
     assert process.returncode == 8
     assert "an image cannot have the file 'tmp/.wh.passwd'" in process.stderr

@@ -33,9 +33,7 @@ def pod(request: pytest.FixtureRequest, person: Person) -> Iterator[str]:
 def test_it_has_the_restrictions_namespaces_and_control_groups_of_the_program(
     person: Person, pod: str
 ) -> None:
-    log = ""
-    while "ready\n" not in log:
-        log = pods.run_ok(person, "logs", pod)
+    log = pods.wait_for_log(person, "ready\n", pod)
     output = pods.run_ok(
         person, "exec", pod, "sh", "-c", f"{_RESTRICTIONS}; {_NAMESPACES}; cat /proc/self/cgroup"
     )
@@ -62,7 +60,8 @@ def test_streams_and_exit_codes_pass_through(person: Person, pod: str) -> None:
     assert (process.stdout, process.stderr, process.returncode) == ("a\n", "b\n", 9)
     assert person.pumice("exec", pod, "sh", "-c", "kill -9 $$").returncode == 137
     process = person.pumice("exec", pod, "/nope")
-    assert (process.returncode, process.stderr) == (127, "error: /nope: not found in the image\n")
+    hint = "  hint: list what the image has with 'pumice files REF'\n"
+    assert (process.returncode, process.stderr) == (127, f"error: /nope: not found in the image\n{hint}")
 
 
 def test_the_user_and_the_directory_are_chosen(person: Person, pod: str) -> None:

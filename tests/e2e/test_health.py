@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from tests.support.people import Person
 
 
 def _wait_for_health(person: Person, pod: str, status: str) -> None:
-    while pods.status(person, pod)["health"] != status:
-        pass
+    waiting.until(lambda: pods.status(person, pod)["health"] == status)
 
 
 @pytest.mark.parametrize("command", ["[ -e /tmp/fine ]", '["cat", "/tmp/fine"]'])

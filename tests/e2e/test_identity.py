@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from joserfc.jwk import KeySet
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, people, pods
+from tests.support import images, people, pods, waiting
 from tests.support.serving import serving
 
 if TYPE_CHECKING:
@@ -225,8 +224,7 @@ def test_a_registry_gets_the_keys_from_the_url_of_the_issuer(
     previous = pods.run_ok(person, "identity", "issuer").strip()
     for pid in pods.processes_with(f"runtime/metadata/__main__.py {person.home}"):
         os.kill(pid, signal.SIGTERM)
-    while (person.home / "store" / "metadata" / "socket").exists():
-        time.sleep(0.01)
+    waiting.until(lambda: not (person.home / "store" / "metadata" / "socket").exists())
     command = person.command("metadata-service", "--listen", "127.0.0.1:0")
     identities = tmp_path / "identities.yaml"
     identities.write_text("builder: {sub: pod:builder-1:*}\n")

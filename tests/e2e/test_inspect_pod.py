@@ -31,8 +31,7 @@ def test_a_running_pod_is_described(person: Person) -> None:
         *("--cap-drop", "CHOWN", "--ulimit", "nofile=100:200", "--health-cmd", "true", "--read-only"),
         *("box:1", "echo ready; exec sleep 600"),
     )
-    while pods.run_ok(person, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(person, "ready\n", pod)
     status, shown = pods.status(person, pod), inspect(person, "whole")
     for name in ("id", "name", "state", "created", "started", "labels", "stage1", "exit_code"):
         assert shown[name] == status[name]
@@ -140,12 +139,14 @@ def test_the_secret_of_the_metadata_service_is_not_shown(person: Person) -> None
     pods.run_ok(person, "rm", "--force", "quiet")
 
 
-def test_a_damaged_record_hides_only_what_it_has(person: Person) -> None:
-    pod = pods.start(person, "--name", "torn", "box:1", "true")
-    pods.status(person, "torn", "--wait")
+@pytest.mark.parametrize("program", ["true", "sleep 1000"])
+def test_a_damaged_record_hides_only_what_it_has(person: Person, program: str) -> None:
+    pod = pods.start(person, "--name", "torn", "box:1", program)
+    if program == "true":
+        pods.status(person, "torn", "--wait")
     directory = person.home / "store" / "pods" / pod
     (directory / "plan").write_bytes(b"no options")
     (directory / "spec.json").write_bytes(b"{")
     shown = inspect(person, "torn")
     assert (shown["name"], shown["hostname"], shown["apps"][0]["user"]) == ("torn", "", None)
-    pods.run_ok(person, "rm", "torn")
+    pods.run_ok(person, "rm", "--force", "torn")

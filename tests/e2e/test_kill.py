@@ -28,8 +28,7 @@ def test_the_signal_ends_the_program(person: Person, signal: str, code: int) -> 
 def test_any_signal_reaches_a_handler(person: Person) -> None:
     script = "trap 'echo caught; exit 7' CONT; echo ready; while :; do sleep 0.1; done"
     pod = pods.start(person, "box:1", script)
-    while pods.run_ok(person, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(person, "ready\n", pod)
     pods.run_ok(person, "kill", "-s", "CONT", pod)
     assert pods.status(person, pod, "--wait")["exit_code"] == 7
     pods.run_ok(person, "rm", pod)

@@ -7,14 +7,13 @@ import os
 import select
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, networks, peers, people, pods
+from tests.support import images, networks, peers, people, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,8 +149,7 @@ def test_a_pod_that_cannot_start_leaves_nothing(person: Person) -> None:
 def test_a_key_file_that_cannot_be_used_fails_the_start(person: Person) -> None:
     keys = person.home / "store" / "metadata" / "keys.json"
     end_services(person)
-    while (keys.parent / "socket").exists():
-        time.sleep(0.01)
+    waiting.until(lambda: not (keys.parent / "socket").exists())
     keys.chmod(0o644)
     try:
         process = person.pumice("run", "--mds", "example.com/box:1", "true")

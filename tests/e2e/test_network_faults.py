@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.test_run_networks import PRIVATE, make_images, running, wait_for_release
+from tests.e2e.test_run_networks import PRIVATE, make_images, running
 from tests.support import networks, peers, people
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_a_killed_run_leaves_no_helper(person: Person, script: str) -> None:
 
 
 def test_gc_releases_what_a_killed_keeper_left(person: Person, machine: Machine) -> None:
-    wait_for_release(person)
+    networks.wait_for_release(person)
     before = machine.network_state()
     with running(person, "-p", "8160:80", "web:1") as process:
         assert machine.fetch("http://127.0.0.1:8160/") == "hello\n"

@@ -15,7 +15,7 @@ from pumice.errors import PodError
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import freezer, pausing, pod_store
 from pumice.runtime.pods.supervisor import frozen
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +55,7 @@ def frozen_groups() -> set[Path]:
 def wait_for_more(person: Person, pod: str, app: tuple[str, ...] = ()) -> None:
     """Wait until the program writes again."""
     before = pods.run_ok(person, "logs", *app, pod)
-    while pods.run_ok(person, "logs", *app, pod) == before:
-        pass
+    waiting.until(lambda: pods.run_ok(person, "logs", *app, pod) != before)
 
 
 def states_of(person: Person, pod: str) -> set[str]:
@@ -108,8 +107,7 @@ def test_what_a_paused_pod_refuses(root: Person) -> None:
 
 def test_a_paused_pod_is_killed_and_gets_other_signals_when_it_is_resumed(root: Person) -> None:
     pod = pods.start(root, "--name", "cold", "box:1", pods.READY)
-    while pods.run_ok(root, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(root, "ready\n", pod)
     pods.run_ok(root, "pause", "cold")
     pods.run_ok(root, "kill", "--signal", "TERM", "cold")
     assert pods.status(root, pod)["state"] == "paused"
@@ -179,18 +177,16 @@ def test_all_or_some_pods_are_named(root: Person) -> None:
 
 def test_health_checks_wait(root: Person) -> None:
     pod = pods.start(root, "--name", "ward", "sick:1", "echo > /tmp/ok; exec sleep 600")
-    while pods.status(root, pod)["health"] != "healthy":
-        pass
+    waiting.until(lambda: pods.status(root, pod)["health"] == "healthy")
     directory = root.home / "store" / "pods" / pod
     pods.run_ok(root, "pause", "ward")
     before = (directory / "health").stat().st_mtime_ns
-    while pods.run_ok(root, "ps", "--filter", "status=paused", "--format", "{{.Name}}") != "ward\n":
-        pass
+    paused = ("ps", "--filter", "status=paused", "--format", "{{.Name}}")
+    waiting.until(lambda: pods.run_ok(root, *paused) == "ward\n")
     assert pods.status(root, pod)["health"] == "healthy"
     assert (directory / "health").stat().st_mtime_ns == before
     pods.run_ok(root, "unpause", "ward")
-    while (directory / "health").stat().st_mtime_ns == before:
-        pass
+    waiting.until(lambda: (directory / "health").stat().st_mtime_ns != before)
     pods.run_ok(root, "rm", "--force", "ward")
 
 
@@ -201,8 +197,7 @@ def test_what_a_killed_supervisor_leaves_is_ended(root: Person, command: str) ->
     pid = pods.status(root, pod)["pid"]
     end = os.pidfd_open(pid)
     os.kill(pods.find_supervisor(pid), signal.SIGKILL)
-    while pods.status(root, pod)["state"] != "exited":
-        pass
+    waiting.until(lambda: pods.status(root, pod)["state"] == "exited")
     pods.run_ok(root, command, *(["victim"] if command == "rm" else []))
     assert select.select([end], [], [], 60)[0]
     os.close(end)

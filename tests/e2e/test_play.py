@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +108,7 @@ def test_a_pod_that_waits_can_be_stopped(person: Person) -> None:
     text = POD.replace("sleep 1; echo init > /data/f", "sleep 600")
     (person.home / "slow.yaml").write_text(text)
     with person.running_pumice("play", "--network", "none", "--name", "slow", "slow.yaml") as running:
-        while "running" not in pods.run_ok(person, "ps", "--format", "{{.State}}"):
-            pass
+        waiting.until(lambda: "running" in pods.run_ok(person, "ps", "--format", "{{.State}}"))
         pods.run_ok(person, "stop", "slow")
         assert running.wait() == 143
     assert [app["state"] for app in pods.status(person, "slow")["apps"]] == ["exited"] * 3
@@ -169,8 +168,11 @@ spec:
 
 
 def _wait_for_health(person: Person, app: str, status: str) -> None:
-    while {item["name"]: item["health"] for item in pods.status(person, "probed")["apps"]}[app] != status:
-        pass
+    waiting.until(
+        lambda: (
+            {item["name"]: item["health"] for item in pods.status(person, "probed")["apps"]}[app] == status
+        )
+    )
 
 
 def test_http_and_tcp_probes_ask_in_the_network_of_the_pod(person: Person) -> None:

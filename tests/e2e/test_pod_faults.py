@@ -16,7 +16,7 @@ from pumice.runtime.process import Overrides
 from pumice.runtime.run import run_image
 from pumice.runtime.run_options import AppOptions, ImageOptions, PodOptions
 from pumice.store.home import Home
-from tests.support import peers, pods
+from tests.support import peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
-    while not condition() and running.poll() is None:
-        pass
+    waiting.until(lambda: condition() or running.poll() is not None)
 
 
 STAGES = ("writing", "created", "started", "reported")
@@ -167,7 +166,7 @@ def test_a_hundred_pods_leave_nothing() -> None:
     with pods.person_with_images("root") as root, Home(root.home / "store") as home:
         reference = home.refs.get("box:1")
         assert reference is not None
-        before = snapshot()
+        before = snapshot(home.root)
         image = Image(reference, home.blobs)
         for _ in range(_MANY):
             pod = PodOptions(id=pod_store.new_id(), detached=True)
@@ -186,12 +185,52 @@ def test_a_hundred_pods_leave_nothing() -> None:
         assert list((home.root / "pods").iterdir()) == []
         assert [path for path in (home.root / "tmp").iterdir() if path.name.startswith("pod-")] == []
         assert pods.processes_with(marker) == []
-        assert snapshot() - before == set()
+        assert snapshot(home.root) - before == set()
 
 
-def snapshot() -> set[str]:
-    """Return the mounts and the control groups of pods on this machine, and this process's descriptors."""
-    mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+def snapshot(store: Path) -> set[str]:
+    """Return the mounts in a store, and the control groups and descriptors of this process."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = {line.split(" ")[4] for line in lines if str(store) in line}
     groups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if f"/pumice/{os.getpid()}-" in path}
     descriptors = {f"descriptor {path.name}" for path in Path("/proc/self/fd").iterdir()}
     return mounts | groups | descriptors
+
+
+PLAN, RECORD = pod_store.PLAN, "pod.json"
+COMMANDS = (
+    *(("inspect",), ("port",), ("status",), ("top",), ("stats", "--no-stream"), ("exec", "true"), ("cp",)),
+    *(
+        ("logs",),
+        ("generate", "systemd"),
+        ("generate", "kube"),
+        ("commit", "copy:1"),
+        ("pause",),
+        ("unpause",),
+    ),
+)
+
+
+@pytest.mark.parametrize("damage", [PLAN, RECORD])
+def test_a_damaged_record_of_a_running_pod_is_no_internal_error(person: Person, damage: str) -> None:
+    apps = ("--app", "a", "box:1", "sleep 1000", "---", "--app", "b", "box:1", "sleep 1000")
+    one = pods.start(person, "--name", "one", "box:1", "sleep 1000")
+    several = pods.start(person, "--name", "several", *apps)
+    directory = person.home / "store" / "pods"
+    damaged = [directory / several / "apps" / name / damage for name in "ab"]
+    if damage == PLAN:  # without its own record, a pod is none
+        damaged.append(directory / one / PLAN)
+    contents = {path: path.read_bytes() for path in damaged}
+    for path in damaged:
+        path.write_bytes(b"no record")
+    for verb, *words in COMMANDS:
+        for name in ("one", "several"):
+            action, rest = (words[:1], words[1:]) if verb == "generate" else ([], words)
+            operands = [f"{name}:/etc/passwd", str(person.home)] if verb == "cp" else [name, *rest]
+            if verb == "stats":
+                operands = [*rest, name]
+            process = person.pumice(verb, *action, *operands)
+            assert process.returncode in (0, 10), (verb, name, process.stderr)
+    for path, content in contents.items():
+        path.write_bytes(content)
+    pods.run_ok(person, "rm", "--force", one, several)

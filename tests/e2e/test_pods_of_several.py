@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,7 @@ def test_commands_know_the_apps(person: Person) -> None:
         *("--name", "shop", *_NET, "box:1", f"echo web; echo oops >&2; {pods.READY}"),
         *("---", "--app", "db", "box:1", "echo data; trap 'exit 6' TERM; while :; do sleep 0.1; done"),
     )
-    while "ready" not in pods.run_ok(person, "logs", "shop"):
-        pass
+    pods.wait_for_log(person, "ready", "shop")
     state = pods.status(person, "shop")
     assert [(app["name"], app["state"]) for app in state["apps"]] == [("box", "running"), ("db", "running")]
     assert "box:1 (+1)" in pods.run_ok(person, "ps")
@@ -164,8 +163,7 @@ def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, pattern
     marker = f"sleep 43{STAGES.index(pattern)}211"
     words = ("run", "--detach", *_NET, "box:1", marker, "---", "--app", "b", "box:1", marker)
     with person.running_pumice(*words) as running:
-        while not any(store.glob(pattern)) and running.poll() is None:
-            pass
+        waiting.until(lambda: any(store.glob(pattern)) or running.poll() is not None)
         running.kill()
         running.wait()
     states = pods.run_ok(person, "ps", "--all", "--format", "{{.State}}").split()
@@ -183,8 +181,7 @@ def test_a_killed_supervisor_ends_all_apps(person: Person) -> None:
     directory = directory_of(person, pod)
     os.kill(json.loads((directory / "started").read_text())["supervisor"], signal.SIGKILL)
     pods.run_ok(person, "wait", pod)
-    while pods.processes_with(marker):
-        pass
+    waiting.until(lambda: not pods.processes_with(marker))
     state = pods.status(person, pod)
     assert (state["state"], state["exit_code"], state["error"]) == (
         "exited",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pumice.cli.main import main
+from pumice.publish import tree_files
 from pumice.store.home import Home
 from tests.support import images
 from tests.support.publishers import run, write_image
@@ -156,6 +160,31 @@ def test_an_image_without_versions_loses_its_page_and_its_newest_version(capsys:
     publish(capsys, "--untag", "example.com/hello:1.0", "--prune", "--grace-period", "0")
     assert {path for path in list_published() if "hello" in path} == set()
     assert "index.html" in list_published()
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_whatever_is_untagged_when_a_process_is_killed_is_removed_later(
+    capsys: Out, folder: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    publish(capsys, write_version(folder, "1.0"))
+    untag = ("--untag", "example.com/hello:1.0")
+    install, installed = tree_files.install_file, itertools.count()
+
+    def install_some(scratch: Path, path: Path) -> None:
+        if next(installed) == writes:
+            raise KeyboardInterrupt
+        install(scratch, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree_files, "install_file", install_some)
+        with suppress(KeyboardInterrupt):
+            arguments = ["publish", "--appc", "www", "--url", "https://example.com/", "--key", "release.key"]
+            main([*arguments, *untag])
+    capsys.readouterr()
+    if json.loads(Path("www/images.json").read_text())["images"]:
+        publish(capsys, *untag)
+    publish(capsys, "--prune", "--grace-period", "0")
+    assert {path for path in list_published() if "hello" in path} == set()
 
 
 def test_a_version_that_is_published_again_is_kept(capsys: Out, folder: Path) -> None:

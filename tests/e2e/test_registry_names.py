@@ -101,7 +101,7 @@ def test_an_unsigned_image_does_not_enter_the_store(
     pumice_run = world.do(*arguments, "--insecure-options=image")
     assert (
         pumice_run.code,
-        "signatures are not verified (--insecure-options=image)" in pumice_run.stderr,
+        "signatures are not verified (--allow-unsigned)" in pumice_run.stderr,
     ) == (
         0,
         True,

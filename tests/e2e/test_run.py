@@ -16,7 +16,7 @@ import pytest
 from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
-from tests.support import images, peers, people, terminals
+from tests.support import images, peers, people, terminals, waiting
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def test_an_interrupted_unpacking_leaves_nothing(person: Person) -> None:
         images.make(home, [images.shell(), files], name="many:1")
     scratch = person.home / "store" / "tmp"
     with person.running_pumice("run", "many:1", "sleep", "600") as running:
-        while not list(scratch.glob("tree-*")) and running.poll() is None:
-            pass
+        waiting.until(lambda: list(scratch.glob("tree-*")) or running.poll() is not None)
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGTERM
@@ -190,7 +189,7 @@ def test_changed_files_of_an_image_are_never_run(person: Person, how: str) -> No
         "the unpacked files of the image were changed (/etc/passwd), so they are unpacked again"
         in process.stderr
     )
-    process = person.pumice("run", "--verify", how, "box:1", "true")
+    process = person.pumice("run", "--progress", "none", "--verify", how, "box:1", "true")
     assert process.stderr == ""
 
 

@@ -29,6 +29,7 @@ server.bind(("", 5353))
 _, address = server.recvfrom(99)
 server.sendto(b"answer", address)'"""
 UDP_CLIENT = """
+import select
 import socket
 for _ in range(200):
     # A new port for each question: the kernel remembers where it sent packets before the program listened.
@@ -95,12 +96,13 @@ def running(person: Person, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def wait_for_release(person: Person) -> None:
-    """Wait until no attachment is in use."""
-    folder = person.home / "store/networks/attachments"
-    for directory in folder.iterdir() if folder.exists() else ():
-        if directory.is_dir():
-            subprocess.run(["flock", str(directory), "true"], check=False, capture_output=True)
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which an attachment remains, so that it does not disturb another."""
+    persons = [request.getfixturevalue(name) for name in ("person", "root") if name in request.fixturenames]
+    yield
+    for person in persons:
+        networks.wait_for_release(person)
 
 
 def test_a_declared_port_is_reachable_from_everywhere(person: Person, machine: Machine) -> None:
@@ -133,7 +135,7 @@ def test_a_port_in_use_is_an_error_that_names_it(person: Person, machine: Machin
 
 def test_a_port_is_free_again_when_the_program_has_ended(person: Person) -> None:
     for _ in range(3):
-        result = person.pumice("run", "-p", "8120:80", "box:1", "true", env=PRIVATE)
+        result = person.pumice("run", "--progress", "none", "-p", "8120:80", "box:1", "true", env=PRIVATE)
         assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -203,12 +205,12 @@ def test_host_uses_the_network_of_the_machine(person: Person) -> None:
 
 
 def test_nothing_is_left_after_the_end(person: Person, machine: Machine) -> None:
-    wait_for_release(person)
+    networks.wait_for_release(person)
     before = machine.network_state()
     with running(person, "-p", "8150:80", "web:1") as process:
         assert machine.fetch("http://127.0.0.1:8150/") == "hello\n"
         process.kill()
-    wait_for_release(person)
+    networks.wait_for_release(person)
     assert machine.network_state() == before
     folder = person.home / "store/networks/attachments"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
@@ -269,7 +271,7 @@ def test_slirp4netns_is_used_without_pasta(person: Person, machine: Machine) -> 
         with running(person, "-p", "8190:80", "web:1"):
             assert machine.fetch("http://127.0.0.1:8190/") == "hello\n"
             assert machine.fetch("http://[::1]:8190/") == "hello\n"
-        wait_for_release(person)
+        networks.wait_for_release(person)
     finally:
         machine.run("umount", pasta)
 
@@ -293,7 +295,7 @@ def test_published_ports_are_listed(person: Person) -> None:
     (stats,) = json.loads(person.pumice("stats", "--no-stream", "--json", "ports").stdout)
     assert stats["network_received"] >= 0
     assert person.pumice("rm", "--force", "ports").returncode == 0
-    wait_for_release(person)
+    networks.wait_for_release(person)
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap", "runc"])
@@ -313,8 +315,6 @@ def test_a_repeated_run_has_a_network_of_its_own_by_its_plan(person: Person, sta
     assert "pumice.runtime.run" not in modules
     assert results[0] == results[1]
     assert results[0][0] == 7, messages
-    while any((person.home / "store/networks/attachments").iterdir()):
-        pass
 
 
 def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machine) -> None:
@@ -330,7 +330,7 @@ def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machin
         ]
     assert results[0].returncode == results[1].returncode == 11
     assert results[0].stderr == results[1].stderr
-    wait_for_release(root)
+    networks.wait_for_release(root)
 
 
 def test_another_port_than_that_of_the_image_is_reported_by_each_run(person: Person) -> None:

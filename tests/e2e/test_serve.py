@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import bcrypt
 import pytest
 
-from tests.support import tls
+from tests.support import tls, waiting
 from tests.support.serving import Registry, descriptor, digest_of, image, serving
 
 ALICE = {"Authorization": "Basic " + base64.b64encode(b"alice:correct horse").decode()}
@@ -89,8 +89,7 @@ def test_an_upload_keeps_what_was_received_before_a_lost_connection(registry: Re
             f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".encode()
             + b"x" * 400
         )
-        while registry.ask("GET", "/healthz").status != 200:
-            pass
+        waiting.until(lambda: registry.ask("GET", "/healthz").status == 200)
     for _ in range(2000):  # until the server has noticed, which only the upload shows
         if (received_range := registry.ask("GET", location).headers["Range"]) != "0-0":
             break

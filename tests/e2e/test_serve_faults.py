@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from pumice.formats import oci
 from pumice.registry import Client, ClientSettings, RegistryError, Repository, RetryPolicy, parse_reference
 from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
+from tests.support import waiting
 from tests.support.peers import absent, need
 from tests.support.serving import Registry, digest_of, image, serving
 
@@ -47,6 +49,10 @@ class Load:
         self.acknowledged: dict[str, bytes] = {}
         self.problems: list[str] = []
         self.stop = threading.Event()
+
+    def has_acknowledged(self, count: int) -> bool:
+        """Return whether so many pushes were acknowledged, or the load has failed."""
+        return len(self.acknowledged) >= count or bool(self.problems)
 
     def push(self, number: int) -> None:
         dice = Random(number)
@@ -87,8 +93,7 @@ def test_a_server_killed_under_load_keeps_acknowledged_pushes(tmp_path: Path) ->
         for thread in threads:
             thread.start()
         for turn in range(1, 4):
-            while len(load.acknowledged) < turn * 12 and not load.problems:
-                pass
+            waiting.until(partial(load.has_acknowledged, turn * 12))
             server.kill()
             server = stack.enter_context(serving(root, listen=server.host))
         load.stop.set()

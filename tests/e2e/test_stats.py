@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def test_processor_time_memory_and_processes_are_measured(person: Person) -> None:
     script = "sleep 600 & dd if=/dev/zero of=/dev/null bs=1 count=300000 2>/dev/null; echo ready; sleep 600"
     pod = pods.start(person, "--name", "busy", "box:1", script)
-    while "ready" not in pods.run_ok(person, "logs", pod):
-        pass
+    pods.wait_for_log(person, "ready", pod)
     (stats,) = json.loads(pods.run_ok(person, "stats", "--no-stream", "--json"))
     assert (stats["id"], stats["name"]) == (pod, "busy")
     assert stats["cpu_seconds"] > 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from tests.support.people import Person
@@ -61,9 +61,12 @@ def test_an_unknown_pod_is_reported(person: Person) -> None:
 
 
 def wait_for_health(person: Person, pod: str, health: str) -> dict[str, Any]:
-    while (state := pods.status(person, pod))["health"] != health:
-        assert state["state"] == "running"
-    return state
+    def find_state() -> dict[str, Any]:
+        state = pods.status(person, pod)
+        assert state["health"] == health or state["state"] == "running"
+        return state if state["health"] == health else {}
+
+    return waiting.until(find_state)
 
 
 @pytest.mark.parametrize("options", [[], ["--init"]])

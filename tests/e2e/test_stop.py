@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 def test_the_program_gets_the_stop_signal_and_can_end(person: Person) -> None:
     pod = pods.start(person, "--name", "tidy", "box:1", pods.READY)
-    while pods.run_ok(person, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(person, "ready\n", pod)
     assert pods.run_ok(person, "stop", "tidy") == "tidy\n"
     assert pods.status(person, pod)["exit_code"] == 5
     assert pods.run_ok(person, "stop", "tidy") == "tidy\n"  # as in podman
@@ -22,8 +21,7 @@ def test_the_program_gets_the_stop_signal_and_can_end(person: Person) -> None:
 
 def test_a_program_that_ignores_the_signal_is_killed(person: Person) -> None:
     pod = pods.start(person, "box:1", "trap '' TERM; echo ready; while :; do sleep 0.1; done")
-    while pods.run_ok(person, "logs", pod) != "ready\n":
-        pass
+    pods.wait_for_log(person, "ready\n", pod)
     pods.run_ok(person, "stop", "--time", "0", pod)
     assert pods.status(person, pod)["exit_code"] == 137
     pods.run_ok(person, "rm", pod)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import pods
+from tests.support import pods, waiting
 
 if TYPE_CHECKING:
     from tests.support.people import Person
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("options", [[], ["--init"]])
 def test_the_processes_of_the_pod_are_listed(person: Person, options: list[str]) -> None:
     pod = pods.start(person, *options, "--user", "web", "box:1", "sleep 600 & sleep 601 & wait")
-    commands: list[str] = []
-    while len(commands) < 3 + len(options):
-        processes = json.loads(pods.run_ok(person, "top", "--json", pod))
-        commands = [" ".join(process["command"]) for process in processes]
+
+    def find_all() -> list[Any]:
+        processes: list[Any] = json.loads(pods.run_ok(person, "top", "--json", pod))
+        return processes if len(processes) >= 3 + len(options) else []
+
+    processes = waiting.until(find_all)
+    commands = [" ".join(process["command"]) for process in processes]
     assert commands[len(options) :] == ["sh -c sleep 600 & sleep 601 & wait", "sleep 600", "sleep 601"]
     program = processes[len(options)]
     assert (program["pid"], program["uid"]) == (1 + len(options), 33)

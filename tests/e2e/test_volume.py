@@ -11,7 +11,7 @@ import pytest
 
 from pumice.formats import oci
 from pumice.formats.tar import Entry
-from tests.support import images, peers, pods
+from tests.support import images, peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +68,8 @@ def test_a_volume_in_use_is_not_removed(person: Person) -> None:
     started = json.loads((person.home / "store/pods" / pod / "started").read_text())
     os.kill(started["supervisor"], signal.SIGKILL)
     pods.status(person, pod, "--wait")
-    while not person.pumice("volume", "ls", "-q", "--filter", "dangling=true").stdout:
-        pass  # the kernel ends the sandbox, which has the lock, too
+    # The kernel ends the sandbox, which has the lock, too.
+    waiting.until(lambda: person.pumice("volume", "ls", "-q", "--filter", "dangling=true").stdout)
     pods.run_ok(person, "rm", pod)
     pods.run_ok(person, "gc", "--grace-period", "0")
     assert pods.run_ok(person, "volume", "prune", "--force") == "busy\n"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import peers
+from tests.support import peers, waiting
 from tests.support.people import Person
 
 if TYPE_CHECKING:
@@ -88,6 +89,24 @@ class Machine:
         )
         mounts = [line for line in self.run("cat", "/proc/self/mountinfo").splitlines() if "netns" in line]
         return "\n".join((*interfaces, *rules, *mounts))
+
+
+def wait_for_release(person: Person) -> None:
+    """Wait until no attachment is left in a person's store; fail with their files if some are."""
+    folder = person.home / "store/networks/attachments"
+
+    def list_attachments() -> list[Path]:
+        return [path for path in folder.glob("*") if path.is_dir()]
+
+    waiting.until(lambda: not list_attachments(), lambda: _describe(list_attachments()))
+
+
+def _describe(attachments: list[Path]) -> str:
+    lines = []
+    for path in (path for attachment in attachments for path in attachment.glob("*")):
+        with suppress(OSError):
+            lines.append(f"{path}: {path.read_text(errors='replace')}")
+    return "\n".join([*map(str, attachments), *lines])
 
 
 def _run(command: tuple[str, ...], *, check: bool) -> str:

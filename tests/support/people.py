@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,7 +118,9 @@ def person(name: str) -> Iterator[Person]:
         absent("the test does not run as root")
     if name == "stranger" and not is_root:
         pytest.skip("an ordinary user can only be one person")
-    folder = Path(tempfile.mkdtemp(prefix="pumice-test-"))
+    # mkdtemp(3) also uses underscores, and next to a hyphen podman refuses them in the name of an image.
+    folder = Path(tempfile.gettempdir(), f"pumice-test-{uuid.uuid4().hex[:12]}")
+    folder.mkdir()
     try:
         folder.chmod(0o755)
         person_ = _make(name, folder, become=is_root and name != "root")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
-from tests.support import images, people
+from tests.support import images, people, waiting
 
 if TYPE_CHECKING:
     import subprocess
@@ -64,6 +64,19 @@ def start(person: Person, *arguments: str) -> str:
     process = person.pumice("run", "--detach", "--progress", "none", *arguments)
     assert process.returncode == 0, process.stderr
     return process.stdout.strip()
+
+
+def wait_for_log(person: Person, text: str, *arguments: str) -> str:
+    """Wait until the log of a pod has ``text``, and return it; ``arguments`` are those of ``logs``."""
+    log = ""
+
+    def has_text() -> bool:
+        nonlocal log
+        log = run_ok(person, "logs", *arguments)
+        return text in log
+
+    waiting.until(has_text, lambda: log)
+    return log
 
 
 def status(person: Person, pod: str, *options: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.errors import UsageError
-from pumice.os_errors import IMAGE, translate_os_errors
+from pumice.errors import FormatError, UsageError
+from pumice.os_errors import IMAGE, read_user_file, translate_os_errors
 from pumice.slices.draft.redraft import merge_drafts
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def write_definitions(directory: Path, drafts: Mapping[str, str]) -> None:
 def update_definitions(directory: Path, drafts: Mapping[str, str], named: Collection[str]) -> UpdatedFiles:
     """Write new drafts into their files, and keep what was changed by hand in those that exist.
 
-    A file whose draft is not known stays as it is; raises UsageError if its package is one of ``named``,
-    SliceError if a file is not a definition, and ImageError if one cannot be written.
+    A file whose draft is not known stays as it is; raises UsageError if its package is one of ``named``, or
+    if a file cannot be read, FormatError and SliceError if one is not a definition, and ImageError if one
+    cannot be written.
     """
     texts: dict[str, str] = {}
     changes: list[str] = []
@@ -70,8 +71,13 @@ def update_definitions(directory: Path, drafts: Mapping[str, str], named: Collec
 
 
 def _read(path: Path) -> str:
-    with translate_os_errors(str(path), IMAGE), files.open_regular(path) as file:
-        return file.read(_MAX_FILE).decode(errors="replace")
+    data = read_user_file(path, "definition", _MAX_FILE)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise FormatError(
+            "the definition is not UTF-8", where=str(path)[:200], hint="save the file as UTF-8"
+        ) from None
 
 
 def _write(directory: Path, texts: Mapping[str, str], drafts: Mapping[str, str]) -> None:

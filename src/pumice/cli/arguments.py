@@ -65,7 +65,8 @@ class Parser(argparse.ArgumentParser):
         """Return the help for a terminal with ``width`` columns."""
         from pumice.cli import help_format
 
-        return help_format.format_help(self, width, self.examples, color=color)
+        examples = self.examples or _list_first_examples(self)
+        return help_format.format_help(self, width, examples, color=color)
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, on a terminal in color; unlike argparse, raise OSError if it cannot be written."""
@@ -110,9 +111,19 @@ class Parser(argparse.ArgumentParser):
         # The dashes are the same in all options, and say nothing about how similar two are.
         word = name.lstrip("-")
         close = [option for option in options if word and option.startswith(word)]
+        if len(word) == 1 and len(close) > 1:
+            close = []  # one letter says too little
         close = close or get_close_matches(word, options, n=1, cutoff=_SIMILAR)
         hint = f"did you mean '{options[close[0]]}'?" if close else f"see '{self.prog} --help'"
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
+
+
+def _list_first_examples(parser: Parser) -> list[str]:
+    """Return an example of each action of a command."""
+    actions = action_parsers(parser)
+    return (
+        [example for action in actions.choices.values() for example in action.examples[:1]] if actions else []
+    )
 
 
 def make_parser(

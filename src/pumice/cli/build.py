@@ -129,8 +129,8 @@ def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     key_group.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign the image, SBOM and provenance with this key: a file, or a name from 'key list'; with an "
-        "OpenPGP key or gpg:ID, sign the archives that are written",
+        help="sign the image, SBOM and provenance with this key: a file, or a name from 'pumice key list'; "
+        "with an OpenPGP key or gpg:ID, sign the archives that are written",
     )
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"

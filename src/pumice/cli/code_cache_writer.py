@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import marshal
 import os
 import sys
+from contextlib import suppress
 from importlib.machinery import PathFinder, SourceFileLoader
 from typing import TYPE_CHECKING
 
@@ -103,17 +105,23 @@ def _encode(groups: dict[str, list[CachedModule]]) -> bytes:
 
 
 def _install(path: str, data: bytes) -> None:
-    """Write a file in place of the one that has the name; do nothing where that is impossible."""
-    scratch = f"{path}.{os.getpid()}"
-    try:
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError:
-        return
-    try:
+    """Write a file in place of the one that has the name; do nothing where that is impossible.
+
+    A process that is killed meanwhile leaves a scratch file, which the next one writes to. Its lock keeps
+    others away.
+    """
+    scratch = f"{path}.new"
+    with suppress(OSError):
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)  # the content has no digest that could tell that a part is missing
-        os.replace(scratch, path)
-    except OSError:
-        os.unlink(scratch)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(descriptor), os.stat(scratch)):
+                return  # another process has just installed it
+            try:
+                file.truncate()
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)  # the content has no digest that could tell that a part is missing
+                os.replace(scratch, path)
+            except OSError:
+                os.unlink(scratch)

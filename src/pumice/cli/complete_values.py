@@ -258,7 +258,7 @@ _COMPLETERS: dict[str, Callable[[str], tuple[str, list[Candidate]]]] = {
     "KEY": _keys,
     "NAME": _image_names,
     "NEW-KEY": _keys,
-    "PLACE": _image_names,
+    "HOST/REPO:TAG": _image_names,
     "POD": _pods,
     "PUB": _keys,
     "RECIPE": _recipes,

@@ -44,7 +44,8 @@ def parser() -> command_line.Parser:
         choices=("unmaintained", "unstable"),
         action="append",
         default=[],
-        help="cut from a release that is no longer supported, or not yet; can be repeated",
+        metavar="WHAT",
+        help="cut from a release that is unmaintained or unstable (repeatable)",
     )
     shared_options.add_quiet_option(parser)
     return parser

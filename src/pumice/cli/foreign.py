@@ -99,6 +99,7 @@ COMMANDS: dict[str, str] = {
 
 _ALL_ATTACHED = "SBOM and provenance are attached to every image; 'pumice sbom REF' prints the SBOM"
 _TRUST = "pass --identity WHO and --issuer URL"
+_NO_ANNOTATIONS = "the annotations of an image are signed with it: pumice build --annotation NAME=VALUE"
 
 OPTIONS: dict[str, dict[str, str]] = {
     "": {
@@ -116,12 +117,15 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--all-platforms": "all platforms are meant unless --platform selects one",
         "--output-format": "pass --format",
     },
+    "attest": {"--sign": "pass --key KEY"},
     "build": {
         "--build-arg": "pass --arg NAME=VALUE for an argument that the recipe declares under 'args'",
         "--cache-from": "results are kept in the store by the digests of what they are made from",
         "--cache-to": "results are kept in the store by the digests of what they are made from",
         "--iidfile": "pass --digest-file FILE",
+        "--format": "images are in OCI's format; write docker-archive:FILE with -o for Docker's",
         "--image-refs": "pass --digest-file FILE",
+        "--key": "pass --sign KEY",
         "--layers": "set 'layers' in the recipe",
         "--load": "the image is always in the store; drop the option",
         "--network": "commands of 'generate' in a recipe run without network",
@@ -153,7 +157,21 @@ OPTIONS: dict[str, dict[str, str]] = {
     "inspect": {"--config": "run 'pumice config REF'", "--raw": "run 'pumice manifest REF'"},
     "lock": {"--update": "pass --upgrade", "-U": "pass --upgrade"},
     "pull": {"-a": "pull each tag; 'pumice tags HOST/NAME' lists them", "--policy": "drop the option"},
+    "push": {
+        "--all": "push each image by its name; 'pumice images' lists them",
+        "--format": "images are in OCI's format; drop the option",
+        "--key": "pass --sign KEY",
+        "--tag": "name the destination with its tag: pumice push REF HOST/NAME:TAG",
+        "-t": "name the destination with its tag: pumice push REF HOST/NAME:TAG",
+    },
+    "run": {
+        "--link": "pass --network NAME, and --network-alias NAME for the name by which others find it",
+    },
     "sign": {
+        "--annotations": _NO_ANNOTATIONS,
+        "--sign": "pass --key KEY",
+        "--tlog-upload": "a signature with a key is not uploaded to a log; drop the option",
+        "-a": _NO_ANNOTATIONS,
         "--recursive": "all platforms are signed; drop the option",
         "-r": "all platforms are signed; drop the option",
         "--yes": "nothing is asked; drop the option",
@@ -162,6 +180,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "verify": {
         "--certificate-identity": _TRUST,
         "--certificate-oidc-issuer": _TRUST,
+        "--check-claims": "claims are always checked; drop the option",
+        "--type": "pass --attestation TYPE",
         "--insecure-ignore-tlog": "pass --key PUB to trust a key; it needs no transparency log",
     },
     "login": {

@@ -103,6 +103,7 @@ def _add_import(parser: command_line.Parser) -> None:
 
 def _add_output_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "-o",
         "--output",
         metavar="BASE",
         type=Path,

@@ -109,8 +109,6 @@ class InspectedPod(msgspec.Struct, frozen=True, kw_only=True):
 
 def inspect_pod(state: PodState, home: Home, app: str | None = None) -> InspectedPod:
     """Return what is known of a pod, with all its apps or only ``app``; raises PodError if it has no such."""
-    from pumice.runtime.pods.ports import list_ports
-
     pod, now = state.pod, pod_views.current_time()
     shown = pod_views.describe_pod(state, now)
     specification = inspection.read_specification_or_none(state)
@@ -135,7 +133,7 @@ def inspect_pod(state: PodState, home: Home, app: str | None = None) -> Inspecte
         hostname=specification.hostname if specification else "",
         shares_pids=pod.shares_pids,
         network=inspection.describe_network(state, home),
-        ports=tuple(map(port.describe_port, list_ports(state, home))) if state.has_program else (),
+        ports=tuple(map(port.describe_port, inspection.list_known_ports(state, home))),
         volumes=tuple(volume.name for volume in specification.volumes) if specification else (),
         apps=tuple(_inspect_app(each, specification) for each in apps),
     )

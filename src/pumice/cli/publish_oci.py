@@ -42,7 +42,7 @@ def add_prune_options(parser: OptionGroup) -> None:
         metavar="NAME:TAG",
         action="append",
         default=[],
-        help="remove a tag, or a version; may be repeated",
+        help="remove a tag, or a version (repeatable)",
     )
     parser.add_argument(
         "--prune",
@@ -75,7 +75,7 @@ def add_torrent_options(parser: OptionGroup) -> None:
         metavar="URL",
         action="append",
         default=[],
-        help="tracker of the torrents, such as that of pumice seed; may be repeated",
+        help="tracker of the torrents, such as that of pumice seed (repeatable)",
     )
 
 

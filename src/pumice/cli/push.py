@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--sign",
         metavar="KEY",
         help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
-        "name that 'pumice key list' shows",
+        "name from 'pumice key list'",
     )
     group.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
     signing.add_passphrase_option(group)

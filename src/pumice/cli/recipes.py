@@ -92,6 +92,10 @@ def find_recipe(text: str | None) -> Path:
             "the name of the recipe is empty", hint="leave it out for the recipe of this directory"
         )
     path = Path(text or ".")
+    if text and (text == "-" or "://" in text) and not os.path.lexists(path):
+        from pumice.errors import UsageError
+
+        raise UsageError(f"{text[:200]!r} is not a file", hint="write the recipe to a file, and name that")
     if files.is_directory(path):
         return _find_in_directory(path)
     if not os.path.lexists(path) and (similar_name := _find_similar_name(path)):

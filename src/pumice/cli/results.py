@@ -110,13 +110,14 @@ def add_format_options(
     ``others`` are formats of the command besides ``default`` and JSON; ``example`` is one of its fields.
     With ``has_variants``, other options change the result, so the caller must call `check_template`.
     """
-    names = (default, _JSON, *others)
+    names = tuple(dict.fromkeys((default, _JSON, *others)))
+    choices = ", ".join((*names, "")) if len(names) > 1 else f"{names[0]} "
     parser.add_argument(
         "--format",
         type=FormatReader("" if has_variants else command, names),
         default=ResultFormat(default),
         metavar="FORMAT",
-        help=f"{', '.join(names)}, or a template such as '{{{{.{example}}}}}' (default: {default})",
+        help=f"{choices}or a template such as '{{{{.{example}}}}}' (default: {default})",
     )
     parser.add_argument(
         "--json",

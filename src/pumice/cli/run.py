@@ -254,13 +254,11 @@ def parse_volume(text: str) -> Mount:
     flags = set(filter(None, mode.split(",")))
     if not colon and source.startswith("/"):
         return isolation_options.make_empty_volume(source)
-    if (
-        not source
-        or not target
-        or not flags <= _VOLUME_FLAGS
-        or {"ro", "rw"} <= flags
-        or {"bind", "rbind"} <= flags
-    ):
+    if source and target and (unknown := sorted(flags - _VOLUME_FLAGS)):
+        raise UsageError(
+            f"unknown option {unknown[0]!r} in {text!r}", hint="use ro, rw, U, nocopy, bind or rbind"
+        )
+    if not source or not target or {"ro", "rw"} <= flags or {"bind", "rbind"} <= flags:
         raise UsageError(
             f"{text!r} is not a volume",
             hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         "Print a JSON Schema (draft 2020-12): that of recipes, for editors that check YAML, or that of what\n"
         "a command prints with --json.",
         progress=False,
-        epilog=f"COMMAND is one of {', '.join(results.RESULTS)}.",
+        epilog=f"COMMAND is one of {', '.join(sorted(results.RESULTS))}.",
         examples=("pumice schema > recipe.schema.json",),
     )
     parser.add_argument(

@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 def add_admission_options(parser: OptionGroup, action: str) -> None:
     """Add the options that waive admission checks; ``action`` is what the command does with the image."""
     parser.add_argument(
+        "--allow-unsigned",
+        dest="insecure_options",
+        action="append_const",
+        const="image",
+        default=[],
+        help=f"{action} even if no trusted key has signed it",
+    )
+    parser.add_argument(
         "--insecure-options",
         choices=("image",),
         action="append",
         default=[],
         metavar="WHAT",
-        help=f"skip a check; image: {action} even if no trusted key has signed it",
-    )
-    parser.add_argument(
-        "--allow-unsigned",
-        dest="insecure_options",
-        action="append_const",
-        const="image",
-        help="the same as --insecure-options=image",
+        help="image: the same as --allow-unsigned, as in rkt",
     )
     parser.add_argument(
         "--allow-older", action="store_true", help=f"{action} even if a newer version was accepted before"
@@ -113,10 +114,15 @@ def _recipe_argument(text: str) -> tuple[str, str]:
 
 
 def _parse_architectures(text: str) -> list[str]:
+    return [parse_architecture(name.strip()) for name in text.split(",")]
+
+
+def parse_architecture(text: str) -> str:
+    """Return Debian's name of an architecture of the command line; raises UsageError."""
     from pumice.formats import platforms
 
     try:
-        return [platforms.parse_architecture(name.strip()) for name in text.split(",")]
+        return platforms.parse_architecture(text)
     except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
 

@@ -45,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
         "--docker-reference",
         action="append",
         default=[],
-        metavar="PLACE",
-        help="also sign the image as HOST/REPO:TAG, for skopeo and podman (repeatable)",
+        metavar="HOST/REPO:TAG",
+        help="also sign the image as this reference, for skopeo and podman (repeatable)",
     )
     parser.add_argument(
         "--timestamp",

@@ -74,7 +74,7 @@ def parser() -> Parser:
     )
     recipe_or_image.add_target(verb_parser, "examine")
     verb_parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
+        "-o", "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
     )
     verb_parser.add_argument(
         "--depth", type=int, default=4, metavar="N", help="levels of directories to show (default: 4)"

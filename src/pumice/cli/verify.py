@@ -138,6 +138,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.policy and not options.attestation:
         raise UsageError("--policy needs --attestation TYPE", hint="pass --attestation TYPE")
+    if options.attestation:
+        from pumice.formats import intoto
+
+        intoto.parse_predicate_type(options.attestation)  # before the image is read
     expected_predicate = None
     if options.policy:
         from pumice.cli.attest import read_json

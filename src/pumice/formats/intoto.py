@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.digest import Digest, hex_of
-from pumice.errors import FormatError
+from pumice.errors import FormatError, UsageError
 from pumice.formats import strictjson
 
 if TYPE_CHECKING:
@@ -166,11 +166,11 @@ def _read_any(data: bytes) -> tuple[str, list[Any], str, bytes]:
 
 
 def parse_predicate_type(name: str) -> str:
-    """Return the URI of a predicate type, which ``name`` is or is short for; raises FormatError otherwise."""
+    """Return the URI of a predicate type, which ``name`` is or is short for; raises UsageError otherwise."""
     uri = PREDICATES.get(name, name)
     if ":" not in uri or not uri.isprintable() or " " in uri:
         names = ", ".join(PREDICATES)
-        raise FormatError(f"{name[:80]!r} is not a predicate type", hint=f"use a URI or one of {names}")
+        raise UsageError(f"{name[:80]!r} is not a predicate type", hint=f"use a URI or one of {names}")
     return uri
 
 

@@ -40,7 +40,7 @@ from pumice.publish.tree_files import (
 from pumice.trust import archive_signatures, openpgp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pumice.progress import Progress
     from pumice.publish.unreferenced import Removed
@@ -134,8 +134,11 @@ def publish_tree(
             index = index.with_images([image])
             published.append(image)
         tree.write_keys(keys)
-        needed = tree.write_index(index, url)
+        pages = tree.make_pages(index, url)
+        needed = Needed(frozenset({*list_files(index), *find_aliases(index)}), frozenset(pages))
+        # Before the index: whatever kills this process then, everything that the index lacks is noted.
         notes = appc_prune.note_unpublished(directory, needed, [name for name, _ in untagged], now)
+        tree.write_index(index, pages)
         removed = None if grace is None else appc_prune.remove_unpublished(directory, notes, now, grace)
     changed = tuple(image for image in published if old_index.find(image.key) != image)
     return Published(changed, len(published) - len(changed), directory, removed)
@@ -164,6 +167,24 @@ def check_source(source: Source) -> None:
 
 def _file_name(image: Source) -> str:
     return f"aci/{'-'.join(image.key)}.aci"
+
+
+def list_files(index: AppcIndex) -> set[str]:
+    """Return the files of the images."""
+    return {image.file for image in index.images}
+
+
+def find_aliases(index: AppcIndex) -> dict[str, PublishedImage]:
+    """Return the newest version of each image by its other file, which has ``latest`` in its name."""
+    groups: dict[tuple[str, str, str], list[PublishedImage]] = {}
+    for image in index.images:
+        groups.setdefault((image.name, image.os, image.arch), []).append(image)
+    aliases = {
+        f"aci/{name}-{LATEST}-{system}-{architecture}.aci": find_newest(images)
+        for (name, system, architecture), images in groups.items()
+    }
+    files = list_files(index)
+    return {file: image for file, image in aliases.items() if file not in files}
 
 
 class _Tree:
@@ -266,31 +287,19 @@ class _Tree:
         others = {issuer for issuer in issuers if ring.find_certificate(issuer) is None}
         return tuple(sorted({self._signer.certificate.fingerprint, *others}))
 
-    def write_index(self, index: AppcIndex, url: str) -> Needed:
-        """Write the index, the pages, and the links of the newest versions; return what is needed."""
-        aliases = self._link_latest(index)
-        write_file(self._directory / FILE, index.encode())
-        pages = list_pages(Site(url, index.images, self._list_keys()))
-        for path, page in pages.items():
-            write_file(self._directory / path, page)
-        return Needed(frozenset({*aliases, *(image.file for image in index.images)}), frozenset(pages))
+    def make_pages(self, index: AppcIndex, url: str) -> dict[str, bytes]:
+        """Return the pages of the tree by their paths."""
+        return list_pages(Site(url, index.images, self._list_keys()))
 
-    def _link_latest(self, index: AppcIndex) -> list[str]:
-        """Make ``latest`` another name of the newest version of each image; return these files."""
-        groups: dict[tuple[str, str, str], list[PublishedImage]] = {}
-        for image in index.images:
-            groups.setdefault((image.name, image.os, image.arch), []).append(image)
-        taken = {image.file for image in index.images}
-        aliases = []
-        for (name, system, architecture), images in groups.items():
-            file = f"aci/{name}-{LATEST}-{system}-{architecture}.aci"
-            if file in taken:
-                continue
-            path, alias = self._directory / find_newest(images).file, self._directory / file
+    def write_index(self, index: AppcIndex, pages: Mapping[str, bytes]) -> None:
+        """Write the links of the newest versions, the index and the pages."""
+        for file, newest in find_aliases(index).items():
+            path, alias = self._directory / newest.file, self._directory / file
             self._merge_signatures(path, alias)
             link_file(path, alias)
-            aliases.append(file)
-        return aliases
+        write_file(self._directory / FILE, index.encode())
+        for page, data in pages.items():
+            write_file(self._directory / page, data)
 
     def _merge_signatures(self, path: Path, alias: Path) -> None:
         """Write the signatures of both images that the other name has during the change."""

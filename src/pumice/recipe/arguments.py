@@ -67,7 +67,9 @@ def reject_unknown_names(values: Map[str, str], declared: Collection[str], recip
 
             allowed = f"arguments: {', '.join(sorted(declared))}" if declared else ""
             hint = (
-                suggest_word(name, declared) or allowed or "declare it in the recipe: 'args: {NAME: default}'"
+                suggest_word(name, declared)
+                or allowed
+                or f"declare it in the recipe: 'args: {{{name[:80]}: default}}'"
             )
             raise UsageError(f"the recipe has no argument {name[:80]!r}", where=recipe, hint=hint)
 

@@ -160,7 +160,7 @@ class _Settings:
         return ""
 
     def path(self, name: str) -> str:
-        """Return a setting that is a path, absolute or relative to the working directory."""
+        """Return a setting that is a path; a relative one begins at the folder of the configuration."""
         text = self.text(name)
         return str(self._folder / Path(text).expanduser()) if text else ""
 

@@ -133,7 +133,9 @@ def _environment(
 
 def _directory(path: str) -> str:
     if not path.startswith("/"):
-        raise UsageError(f"the working directory {path!r} is not an absolute path")
+        raise UsageError(
+            f"the working directory {path!r} is not an absolute path", hint=f"write /{path[:200]}"
+        )
     # POSIX allows a special meaning for two leading slashes, which Linux does not use.
     return "/" + posixpath.normpath(path).lstrip("/")
 

@@ -64,7 +64,7 @@ def admit(
     if is_exempt(image, purpose, home) and not (insecure and not _is_built_as(image, request)):
         return _admit_built_here(image, request)
     if insecure:
-        progress.warn(f"{request.reference}: signatures are not verified (--insecure-options=image)")
+        progress.warn(f"{request.reference}: signatures are not verified (--allow-unsigned)")
         return Decision(digest=image.root.digest, name=request.name)
     if directories is None:
         directories = _default_directories(environ or {})

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import files, ownership
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.os_errors import translate_os_errors
+from pumice.os_errors import suggest_path, translate_os_errors
 from pumice.trust import keys, openpgp, public_keys
 from pumice.trust.key_directory import keys_directory
 
@@ -33,19 +33,35 @@ class StoredKey(msgspec.Struct, frozen=True):
 
 
 def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
-    """Return the file that ``--key`` names: a path, or a name in the key directory; raises TrustError."""
+    """Return the file that ``--key`` names: a path, or a name in the key directory.
+
+    Raises TrustError for a missing file, FormatError for the public key in place of the private one.
+    """
     path = Path(text)
     if path.exists() or "/" in text:
         if not path.exists():
-            raise TrustError("no such key file", where=text)
+            raise TrustError("no such key file", where=text, hint=_suggest_key_file(text, suffix))
+        if suffix == ".key" and path.suffix == ".pub":  # before a build that is to be signed with it
+            keys.reject_public_key(keys.read_key_file(path), path)
         return path
     stored = keys_directory(environ) / f"{text}{suffix}"
     if stored.exists():
         return stored
+    similar = Path(f"{text}{suffix}")
     raise TrustError(
         f"no such key {text[:100]!r}",
-        hint="give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
+        hint=f"did you mean {similar}?"
+        if similar.is_file()
+        else "give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
     )
+
+
+def _suggest_key_file(text: str, suffix: str) -> str:
+    if "://" not in text:
+        return suggest_path(text)
+    if suffix == ".pub":
+        return "download the key, or trust it: pumice trust add --prefix NAME URL"
+    return "write the key to a file: keys in key services and in the environment are not supported"
 
 
 def load_signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:

@@ -126,9 +126,9 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
             where=str(path),
             hint="convert a copy of it to PKCS#8: ssh-keygen -p -m pkcs8 -f COPY",
         )
+    reject_public_key(data, path)
     if b"PRIVATE KEY-----" not in data:
-        kind = "a public key" if b"PUBLIC KEY-----" in data else "not a private key"
-        raise FormatError(f"the file is {kind}", where=str(path), hint="use the private key, BASE.key")
+        raise FormatError("the file is not a private key", where=str(path), hint=_PRIVATE_KEY_HINT)
     try:
         if cosignkey.is_encrypted(data):
             opened = serialization.load_der_private_key(cosignkey.decrypt_key(data, passphrase()), None)
@@ -138,7 +138,7 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
             opened = serialization.load_pem_private_key(data, None)
         return PrivateKey(opened)
     except (TrustError, FormatError) as error:
-        raise type(error)(error.message, where=str(path), hint=error.hint) from None
+        raise type(error)(error.message, where=error.where or str(path), hint=error.hint) from None
     except UsageError:
         raise
     except UnsupportedAlgorithm:
@@ -147,6 +147,15 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         if "password" in str(error).lower():
             raise TrustError("wrong passphrase", where=str(path)) from error
         raise FormatError("the private key is malformed", where=str(path)) from error
+
+
+def reject_public_key(data: bytes, path: Path) -> None:
+    """Raise FormatError if ``data``, the content of ``path``, is a public key."""
+    if b"PUBLIC KEY-----" in data and b"PRIVATE KEY-----" not in data:
+        raise FormatError("the file is a public key", where=str(path), hint=_PRIVATE_KEY_HINT)
+
+
+_PRIVATE_KEY_HINT = "use the private key, a file NAME.key"
 
 
 def parse_pem_public_key(data: bytes) -> PublicKey:
@@ -158,7 +167,7 @@ def parse_pem_public_key(data: bytes) -> PublicKey:
     from cryptography.hazmat.primitives import serialization
 
     if b"PRIVATE KEY-----" in data:
-        raise FormatError("the file is a private key", hint="use the public key, BASE.pub")
+        raise FormatError("the file is a private key", hint="use the public key, a file NAME.pub")
     if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:
         raise FormatError("expected one public key in PEM", hint="it begins with -----BEGIN PUBLIC KEY-----")
     start = data.index(b"-----BEGIN PUBLIC KEY-----")
@@ -211,7 +220,7 @@ def passphrase_source(
 
     def get() -> bytes:
         if file is not None:
-            data = read_key_file(file)
+            data = read_user_file(file, "passphrase file", _MAX_FILE, TrustError)
             return data.removesuffix(b"\n").removesuffix(b"\r")
         if PASSPHRASE in environ:
             return os.fsencode(environ[PASSPHRASE])
@@ -246,5 +255,5 @@ def _unsupported_key_error(where: str | None = None) -> FormatError:
 
 
 def read_key_file(path: Path) -> bytes:
-    """Return the content of a key or passphrase file of at most 64 KiB; raises TrustError, FormatError."""
-    return read_user_file(path, "file", _MAX_FILE, TrustError)
+    """Return the content of a key file of at most 64 KiB; raises TrustError, FormatError."""
+    return read_user_file(path, "key", _MAX_FILE, TrustError)

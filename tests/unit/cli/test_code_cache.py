@@ -218,6 +218,20 @@ def test_a_failing_disk_leaves_nothing_behind(installation: Installation) -> Non
     assert installation.caches == []
 
 
+def test_what_a_killed_writer_left_is_completed(installation: Installation) -> None:
+    (cache,) = installation.caches
+    cache.unlink()
+    kill = "import os, signal; os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    for _ in range(2):
+        with pytest.raises(subprocess.CalledProcessError):
+            installation.start(kill)
+    (left,) = installation.caches
+    assert left.suffix == ".new"
+    assert installation.start()[0] == "Recorder"
+    assert installation.start()[0] == "CodeCache"
+    assert installation.caches == [cache]
+
+
 def test_a_package_in_a_zip_archive_has_no_cache(installation: Installation, tmp_path: Path) -> None:
     archive = tmp_path / "pumice.zip"
     with zipfile.ZipFile(archive, "w") as file:

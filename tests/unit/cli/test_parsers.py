@@ -55,6 +55,20 @@ def test_a_narrow_terminal_has_the_help_of_an_option_below_its_name() -> None:
 
 
 @pytest.mark.parametrize("command", PARSERS)
+def test_every_command_and_its_actions_have_an_example(command: str) -> None:
+    assert f"\nexamples:\n  pumice {command.split(maxsplit=1)[0]}" in PARSERS[command].format_help()
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_options_are_written_in_the_same_way_in_all_commands(command: str) -> None:
+    assert "be repeated" not in " ".join(PARSERS[command].format_help().split())
+    for action in PARSERS[command]._actions:
+        if action.option_strings and action.help != SUPPRESS:
+            assert action.metavar or action.nargs == 0, f"{action.option_strings} has no name for its value"
+            assert "--output" not in action.option_strings or "-o" in action.option_strings
+
+
+@pytest.mark.parametrize("command", PARSERS)
 def test_long_lists_of_options_are_in_groups(command: str) -> None:
     groups = PARSERS[command]._action_groups
     sizes = [sum(action.help != SUPPRESS for action in group._group_actions) for group in groups]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice import digest
-from pumice.errors import FormatError, PumiceError
+from pumice.errors import FormatError, PumiceError, UsageError
 from pumice.formats import intoto
 
 DIGEST = digest.of(b"")
@@ -78,7 +78,7 @@ def test_predicate_types_are_short_names_or_uris(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "mine", "a b:c", "a:\n"])
 def test_refuses_other_predicate_types(name: str) -> None:
-    with pytest.raises(FormatError, match="not a predicate type"):
+    with pytest.raises(UsageError, match="not a predicate type"):
         intoto.parse_predicate_type(name)
 
 

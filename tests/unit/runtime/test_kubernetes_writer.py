@@ -86,7 +86,12 @@ def pods(draw: st.DrawFn) -> PodInput:
         ),
         network=draw(st.sampled_from(["", "host"])),
         publish=tuple(
-            PortRequest(container=port, candidates=(port,), protocol=draw(st.sampled_from(["tcp", "udp"])))
+            PortRequest(
+                container=port,
+                candidates=(port,),
+                protocol=draw(st.sampled_from(["tcp", "udp"])),
+                name=draw(st.sampled_from(["", f"port-{port}"])),
+            )
             for port in draw(st.lists(st.integers(1, 65535), max_size=2, unique=True))
         ),
         volumes=tuple(volumes),
@@ -100,6 +105,20 @@ def test_a_pod_that_is_written_as_kubernetes_is_the_same_when_it_is_read(pod: Po
     text, omitted = write_pod(pod)
     assert omitted == ()
     assert read(text) == pod
+
+
+def test_names_of_ports_that_kubernetes_does_not_allow_are_omitted() -> None:
+    names = ("http", "http", "Http", "80", "a--b", "-a", "port.of.the.pod", "a" * 16)
+    ports = [
+        PortRequest(container=number, candidates=(number,), name=name) for number, name in enumerate(names, 1)
+    ]
+    pod = PodInput(name="web", apps=(InputApp("web:1", AppOptions(name="web")),), publish=tuple(ports))
+    text, omitted = write_pod(pod)
+    assert [port.name for port in read(text).publish] == ["http", *[""] * 7]
+    assert text.count("name: http\n") == 1
+    assert omitted == tuple(
+        f"the name {name} of the port {number}" for number, name in enumerate(names, 1) if number > 1
+    )
 
 
 def test_what_kubernetes_cannot_say_is_named() -> None:

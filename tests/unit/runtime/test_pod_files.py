@@ -38,7 +38,7 @@ spec:
     workingDir: /srv
     env: [{name: PORT, value: 8080}, {name: KEY, valueFrom: {secretKeyRef: {name: keys, key: api}}}]
     envFrom: [{prefix: C_, configMapRef: {name: conf}}]
-    ports: [{containerPort: 8080, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 9090}]
+    ports: [{containerPort: 8080, name: http, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 9090}]
     resources: {limits: {cpu: 1500m, memory: 64Mi}}
     securityContext:
       runAsUser: 33
@@ -94,7 +94,7 @@ def test_a_kubernetes_pod_is_read() -> None:
         ("conf", "/etc/conf", True),
     ]
     assert [(mount.source, mount.target) for mount in web.mounts] == [("/srv", "/host")]
-    assert pod.publish == (PortRequest(container=8080, address="127.0.0.1", candidates=(80,)),)
+    assert pod.publish == (PortRequest(container=8080, address="127.0.0.1", candidates=(80,), name="http"),)
     assert {volume.name: volume.files for volume in pod.volumes} == {"data": {}, "conf": {"mode": b"fast"}}
     assert pod.ignored == ()
 
@@ -121,7 +121,7 @@ services:
     command: serve --name 'a b'
     entrypoint: [/bin/web]
     environment: [A=1, B]
-    ports: ["127.0.0.1:8080:80/tcp", {target: 443, published: "8443"}]
+    ports: ["127.0.0.1:8080:80/tcp", {target: 443, published: "8443", name: tls}]
     depends_on: {db: {condition: service_healthy}}
     volumes: [data:/data:ro, /srv:/srv]
     tmpfs: /tmp:size=1m

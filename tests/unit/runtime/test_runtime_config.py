@@ -161,13 +161,18 @@ def test_config_has_the_structure_of_runtime_spec(name: str, network: Any, uid: 
     container = Container(
         root="/store/tree/root",
         process=Process(arguments=("sh", "-c", "x"), environment={"A": "1"}, uid=uid, groups=(7,)),
-        mounts=(Mount("/srv", "/srv"), Mount("", "/t", data="size=1,mode=0700", no_exec=True)),
+        mounts=(
+            Mount("/srv", "/srv"),
+            Mount("/srv", "/dev/srv"),
+            Mount("", "/dev/t", data="size=1,mode=0700", no_exec=True),
+        ),
         network=network,
         read_only=uid == 0,
         isolation=ISOLATIONS[name],
     )
     paths = external.HostPaths("/store/tree/root/root", container.mounts)
-    data = msgspec.json.encode(runc.make_config(container, paths))
+    own_targets = external.find_own_targets(container, "runc")
+    data = msgspec.json.encode(runc.make_config(container, paths, own_targets))
     assert schemas.find_violations("runtime", data) == []
     config = msgspec.json.decode(data, type=Config)
     assert config.oci_version == "1.0.2"
@@ -176,6 +181,8 @@ def test_config_has_the_structure_of_runtime_spec(name: str, network: Any, uid: 
     assert config.process.capabilities is not None
     assert set(config.process.capabilities.ambient) <= set(config.process.capabilities.inheritable)
     assert all(mount.destination.startswith("/") for mount in config.mounts)
+    # The sandbox mounts everything else, with one look-up of each path.
+    assert [mount.destination for mount in config.mounts if "srv" in mount.destination] == ["/dev/srv"]
     assert all(0 <= limit.soft <= limit.hard < 1 << 64 for limit in config.process.rlimits)
     if ISOLATIONS[name].seccomp == "unconfined":
         assert config.linux.seccomp is None

@@ -34,7 +34,7 @@ def add_release_options(parser: OptionGroup) -> None:
         type=Path,
         action="append",
         default=[],
-        help="directory of definitions that replace those of the release; can be repeated",
+        help="directory of definitions that replace those of the release (repeatable)",
     )
 
 
@@ -56,13 +56,18 @@ def open_home() -> Home:
 
 def add_package_options(parser: OptionGroup) -> None:
     """Add the options that say where the packages of a release come from."""
-    parser.add_argument("--arch", metavar="ARCH", help="Debian architecture (default: that of this machine)")
+    parser.add_argument(
+        "--arch",
+        metavar="ARCH",
+        type=shared_options.parse_architecture,
+        help="architecture, such as arm64 or aarch64 (default: that of this machine)",
+    )
     parser.add_argument(
         "--mirror",
         metavar="[ARCHIVE=]URL",
         action="append",
         default=[],
-        help="mirror of an archive of the release, verified with the release's keys; can be repeated",
+        help="mirror of an archive of the release, verified with the release's keys (repeatable)",
     )
     shared_options.add_offline_option(parser)
 

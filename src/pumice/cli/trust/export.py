@@ -31,9 +31,9 @@ def add_parser(parser: command_line.Parser) -> None:
         choices=("containers-policy",),
         default="containers-policy",
         metavar="FORMAT",
-        help="containers-policy (the default)",
+        help="containers-policy (default: containers-policy)",
     )
-    action.add_argument("--output", type=Path, metavar="DIR", help="write files to DIR")
+    action.add_argument("-o", "--output", type=Path, metavar="DIR", help="write files to DIR")
 
 
 def run(options: argparse.Namespace) -> int:

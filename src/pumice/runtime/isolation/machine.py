@@ -39,6 +39,8 @@ def fit_container(
         if sharing.find_server(container):
             unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
         container = _size_machine(container)
+    if backend == "fly":  # its apps see all processes anyway
+        container = msgspec.structs.replace(container, pod_pids=False)
     if backend == "crun":
         unsupported = (*unsupported, *_find_lost_limits(container.isolation))
     container = _without_ignored(container, {complaint.option for complaint in unsupported})

@@ -14,8 +14,23 @@ class NotRunnableError(SandboxError):
     """The program of the image cannot be executed; the exit code is that of a shell."""
 
     def __init__(self, program: str, code: int, reason: str) -> None:
-        super().__init__(f"{program}: {reason}")
+        super().__init__(
+            f"{program}: {reason}", hint=_suggest(program, reason) if code == NOT_FOUND else None
+        )
         self.exit_code = code
+
+
+def _suggest(program: str, reason: str) -> str:
+    if reason.startswith("its "):  # a loader or an interpreter
+        return "see what is missing with 'pumice check REF'"
+    if " " in program:
+        return "write the program and each of its arguments as words of their own"
+    if program.rpartition("/")[2] in _SHELLS:
+        return "the image has no shell; add busybox to 'packages', or look inside with 'pumice files REF'"
+    return "list what the image has with 'pumice files REF'"
+
+
+_SHELLS = frozenset(("ash", "bash", "dash", "sh", "zsh"))
 
 
 def raise_reason(text: str, code: int) -> NoReturn:

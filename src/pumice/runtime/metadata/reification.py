@@ -12,7 +12,7 @@ import msgspec
 from pumice.formats import appc_manifests
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from pumice.formats.oci import ImageConfig
     from pumice.runtime.app_container.adoption import AdoptedApp
@@ -91,24 +91,29 @@ def _describe_volume(name: str, mount: Mount) -> dict[str, Any]:
 def describe_ports(
     ports: Iterable[PublishedPort], runtime_apps: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the ports of this machine, each by the name of an app's port, or with its port in the pod."""
-    app_ports = [port for runtime_app in runtime_apps for port in runtime_app["app"].get("ports", ())]
+    """Return the ports of this machine, each by the name of an app's port, or with its port in the pod.
+
+    They have the names that a manifest gave them, as far as these are AC Names and differ.
+    """
+    app_ports = {
+        str(port["name"]): (port["protocol"], port["port"])
+        for runtime_app in runtime_apps
+        for port in runtime_app["app"].get("ports", ())
+    }
     exposed: dict[str, dict[str, Any]] = {}
     for port in ports:
-        named = _find_port(app_ports, port)
-        name = named if named and named not in exposed else ""
+        key = (port.protocol, port.container)
+        own = next((name for name, declared in app_ports.items() if declared == key), "")
+        names = [appc_manifests.make_name(name) for name in (port.name, own) if name]
+        stem = f"port-{port.container}-{port.protocol}"
+        name = appc_manifests.choose_name(
+            next((name for name in names if name not in exposed), stem), exposed
+        )
         description: dict[str, Any] = {"hostPort": port.host}
         if port.address:
             description["hostIP"] = port.address
-        if not name:
-            stem = f"port-{port.container}-{port.protocol}"
-            name = appc_manifests.choose_name(stem, exposed)
-            description["podPort"] = {"name": name, "protocol": port.protocol, "port": port.container}
+        if port.inner_name or app_ports.get(name) != key:
+            pod_port = {"name": port.inner_name or name, "protocol": port.protocol, "port": port.container}
+            description["podPort"] = pod_port
         exposed[name] = {"name": name, **description}
     return list(exposed.values())
-
-
-def _find_port(app_ports: Sequence[Mapping[str, Any]], port: PublishedPort) -> str:
-    """Return the name of the port of an app, ``""`` if no app declares it."""
-    key = (port.protocol, port.container)
-    return next((str(each["name"]) for each in app_ports if (each["protocol"], each["port"]) == key), "")

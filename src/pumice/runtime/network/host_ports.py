@@ -28,7 +28,8 @@ _SHIFT = 8000
 class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
     """A port of the pod that is reachable at ``host`` on ``address`` of this machine (empty: all).
 
-    ``is_chosen`` means that ``host`` was not the only port that the request allows.
+    ``is_chosen`` means that ``host`` was not the only port that the request allows. The names are those of
+    the request.
     """
 
     container: int
@@ -36,6 +37,8 @@ class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol = "tcp"
     address: str = ""
     is_chosen: bool = False
+    name: str = ""
+    inner_name: str = ""
 
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.shown_address
@@ -92,6 +95,8 @@ def _reserve_one(request: PortRequest) -> tuple[PublishedPort, list[socket.socke
             protocol=request.protocol,
             address=request.address,
             is_chosen=request.candidates != (number,),
+            name=request.name,
+            inner_name=request.inner_name,
         )
         return port, sockets
     raise _explain(request, failure)

@@ -22,7 +22,7 @@ class PortRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``candidates`` are the ports of this machine to try, in order; without any, a free one is chosen.
     ``address`` is the address of this machine, empty for all. ``declared`` means that the image asks for it,
-    and the user does not.
+    and the user does not. A file can give it a ``name``, and another one, ``inner_name``, in the pod.
     """
 
     container: int
@@ -30,6 +30,8 @@ class PortRequest(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     candidates: tuple[int, ...] = ()
     declared: bool = False
+    name: str = ""
+    inner_name: str = ""
 
 
 class ExposedPort(msgspec.Struct, frozen=True):

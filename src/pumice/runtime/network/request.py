@@ -85,7 +85,10 @@ def _parse_address(option: str, text: str) -> str:
             return str(ipaddress.ip_address(value))
     except ValueError:
         pass
-    raise UsageError(f"{option[:60]!r} in {text[:100]!r} is not an address", hint="write NAME:ip=ADDRESS")
+    hint = "write NAME:ip=ADDRESS"
+    if text.startswith(("container:", "pod:")):
+        hint = "programs that share a network are apps of one pod: pumice run A --- B"
+    raise UsageError(f"{option[:60]!r} in {text[:100]!r} is not an address", hint=hint)
 
 
 def check_pod_name(name: str) -> str:

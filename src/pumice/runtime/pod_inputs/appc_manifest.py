@@ -105,4 +105,6 @@ def _plan_ports(manifest: PodManifest) -> Iterator[PortRequest]:
             protocol="udp" if port.protocol == "udp" else "tcp",
             address=exposed.host_ip,
             candidates=(exposed.host_port,),
+            name=exposed.name,
+            inner_name=exposed.pod_port.name if exposed.pod_port else "",
         )

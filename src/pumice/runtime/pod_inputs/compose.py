@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pumice.errors import PumiceError
 from pumice.formats.yaml import Mapping
 from pumice.runtime.isolation.option_values import parse_add_host, parse_address
@@ -91,7 +93,8 @@ def _plan_ports(service: Service, decoder: NodeDecoder) -> Iterator[PortRequest]
     for port in service.ports:
         text = port if isinstance(port, str) else _short_port(port)
         try:
-            yield from parse_publish(text)
+            name = "" if isinstance(port, str) else port.name
+            yield from (msgspec.structs.replace(each, name=name) for each in parse_publish(text))
         except PumiceError as error:
             where = port.where if isinstance(port, PortSpec) else service.where
             decoder.add_problem(where, error.message, error.hint)

@@ -139,6 +139,7 @@ def _plan_ports(spec: model.PodSpec, decoder: NodeDecoder) -> Iterator[PortReque
                     protocol="udp" if protocol == "udp" else "tcp",
                     address=port.host_ip,
                     candidates=(port.host_port,),
+                    name=port.name,
                 )
 
 

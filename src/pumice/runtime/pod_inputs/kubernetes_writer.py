@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
     from pumice.formats.oci import HealthCheck
     from pumice.runtime.container import Mount
+    from pumice.runtime.network.port_options import PortRequest
     from pumice.runtime.pod_inputs.model import InputApp, PodInput
     from pumice.runtime.run_options import AppOptions
 
 _NANOSECONDS = 1_000_000_000
+_PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?")
+"""``IANA_SVC_NAME`` of the API, as in RFC 6335."""
 _REFERENCE = re.compile(r"\$(?=[$(])")
 
 
@@ -182,12 +185,13 @@ class _Writer:
         return volumes
 
     def _add_ports(self, container: dict[str, Any]) -> None:
-        ports = []
+        ports: list[dict[str, Any]] = []
         for port in self._pod.publish:
             if len(port.candidates) > 1:
                 self.omitted.append(f"the choice of ports for {port.container}, except the first")
             ports.append(
                 {
+                    **self._port_name(port, [each.get("name") for each in ports]),
                     "containerPort": port.container,
                     **({"hostPort": port.candidates[0]} if port.candidates else {}),
                     **({"hostIP": port.address} if port.address else {}),
@@ -196,6 +200,14 @@ class _Writer:
             )
         if ports:
             container["ports"] = ports
+
+    def _port_name(self, port: PortRequest, taken: Sequence[str | None]) -> dict[str, str]:
+        if not port.name:
+            return {}
+        if _PORT_NAME.fullmatch(port.name) and port.name not in taken:
+            return {"name": port.name}
+        self.omitted.append(f"the name {port.name} of the port {port.container}")
+        return {}
 
     def _names(self) -> dict[str, Any]:
         names = self._pod.names

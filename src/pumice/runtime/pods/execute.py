@@ -97,7 +97,10 @@ def _changes(options: Options, request: ExecRequest) -> Iterator[str]:
         yield from ("--env", f"HOME={identity.home}")
     if request.directory is not None:
         if not request.directory.startswith("/"):
-            raise UsageError(f"the working directory {request.directory[:200]!r} is not an absolute path")
+            raise UsageError(
+                f"the working directory {request.directory[:200]!r} is not an absolute path",
+                hint=f"write /{request.directory[:200]}",
+            )
         yield from ("--cwd", request.directory)
     for line in request.environment:
         name, equals, value = line.partition("=")

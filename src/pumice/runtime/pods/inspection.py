@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,11 +14,12 @@ from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.model import DEFAULT_SECCOMP, Isolation
 from pumice.runtime.pods import pod_store, processes, usage
 from pumice.runtime.pods.execute import read_options
-from pumice.runtime.pods.ports import read_attachment
+from pumice.runtime.pods.ports import list_ports, read_attachment
 from pumice.runtime.pods.specifications import read_specification
 from pumice.runtime.pods.supervisor import log_writer
 
 if TYPE_CHECKING:
+    from pumice.runtime.network.host_ports import PublishedPort
     from pumice.runtime.pod_inputs.model import PodInput
     from pumice.runtime.pods.pod_store import PodState
     from pumice.runtime.sandbox.options import Options
@@ -250,13 +251,26 @@ def list_logs(state: PodState) -> tuple[str, ...]:
 
 
 def describe_network(state: PodState, home: Home) -> PodNetwork:
-    """Return the network of a pod; that of a pod that has ended has no addresses."""
-    plan = read_plan_or_none(pod_store.read_apps(state)[0])
-    kind = plan.network if plan else ""
-    record: dict[str, Any] = read_attachment(state, home) if plan and state.has_program else {}
+    """Return the network of a pod; that of a pod that has ended has no addresses.
+
+    Nothing is known of it if the plan of the pod is damaged.
+    """
+    try:
+        kind = read_options(pod_store.read_first_app(state)).network
+        record = read_attachment(state, home) if state.has_program else {}
+    except PodError:
+        kind, record = "", {}
     return PodNetwork(
         type=kind,
         name=str(record.get("network", "")),
         driver=str(record.get("driver", "")),
         addresses=tuple(map(str, record.get("addresses", ()))),
     )
+
+
+def list_known_ports(state: PodState, home: Home) -> list[PublishedPort]:
+    """Return the published ports of a running pod; none if it has ended, or if its plan is damaged."""
+    try:
+        return list_ports(state, home)
+    except PodError:
+        return []

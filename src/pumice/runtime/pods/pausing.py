@@ -121,10 +121,14 @@ def _explain_error(state: PodState, error: OSError) -> PodError:
 def _list_processes(state: PodState, program: int) -> set[int]:
     """Return the processes of an app, those of ``pumice exec`` included.
 
-    They are the descendants of its sandbox, those in its control groups or its PID namespace, and theirs.
+    They are the descendants of its sandbox, those in its control groups or its namespace, and theirs. That
+    is its PID namespace, or with fly, which shares that of the machine, its mount namespace.
     """
     members = {process.pid for process in processes.list_container_processes(state)}
-    groups, namespace = _read_file(program, "cgroup"), _read_namespace(program)
+    kind = "mnt" if state.pod.stage1 == "fly" else "pid"
+    groups, namespace = _read_file(program, "cgroup"), _read_namespace(program, kind)
+    is_shared = kind == "pid" and state.pod.shares_pids
+    has_own_namespace = not is_shared and namespace != _read_namespace(os.getpid(), kind)
     has_own_groups = f"/{control_groups.PARENT}/" in groups
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -134,7 +138,7 @@ def _list_processes(state: PodState, program: int) -> set[int]:
             if not fields or fields[0] in "ZX":  # it has ended
                 continue
             parents[pid] = int(fields[1])
-            is_inside = not state.pod.shares_pids and _read_namespace(pid) == namespace
+            is_inside = has_own_namespace and _read_namespace(pid, kind) == namespace
             if is_inside or (has_own_groups and _read_file(pid, "cgroup") == groups):
                 members.add(pid)
     while descendants := {pid for pid, parent in parents.items() if parent in members} - members:
@@ -148,8 +152,8 @@ def _read_file(pid: int, name: str) -> str:
     return ""
 
 
-def _read_namespace(pid: int) -> int:
-    """Return the number of a process's PID namespace, one that nothing has if it cannot be read."""
+def _read_namespace(pid: int, kind: str) -> int:
+    """Return the number of a namespace of a process, one that nothing has if it cannot be read."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/ns/pid").stat().st_ino
+        return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
     return -pid

@@ -182,6 +182,13 @@ def read_apps(state: PodState) -> list[PodState]:
     return [app for name in state.pod.apps if (app := read_pod(state.directory / APPS / name))]
 
 
+def read_first_app(state: PodState) -> PodState:
+    """Return the first app of a pod; raises PodError if the records of all are damaged."""
+    for app in read_apps(state):
+        return app
+    raise PodError(f"the records of the apps of the pod {state.pod.name} are damaged or gone")
+
+
 def find_app(state: PodState, name: str | None) -> PodState:
     """Return an app of a pod by its name, and the only one by None; raises PodError."""
     apps = read_apps(state)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def list_ports(state: PodState, home: Home) -> list[PublishedPort]:
-    """Return the published ports of a running pod, by their number in it; raises PodError if it ended."""
+    """Return the published ports of a running pod, by their number in it.
+
+    Raises PodError if it ended, or if its plan is damaged.
+    """
     processes.require_running(state)
     record = read_attachment(state, home)
     ports = [
@@ -32,10 +35,13 @@ def list_ports(state: PodState, home: Home) -> list[PublishedPort]:
 
 
 def read_attachment(state: PodState, home: Home) -> dict[str, Any]:
-    """Return the record of the private network of a pod, empty if it has none; see `keeper.records`."""
+    """Return the record of the private network of a pod, empty if it has none; see `keeper.records`.
+
+    Raises PodError if the plan of the pod is damaged.
+    """
     attachments = home.root / "networks" / "attachments"
     # The files for name resolution that each app has mounted are in the directory of the pod's network.
-    for _, source, _ in read_options(pod_store.read_apps(state)[0]).mounts:
+    for _, source, _ in read_options(pod_store.read_first_app(state)).mounts:
         directory = Path(source).parent
         if directory.parent == attachments:
             return records.read_record(str(directory))

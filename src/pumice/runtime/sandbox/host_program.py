@@ -20,7 +20,7 @@ from pumice.runtime.sandbox.streams import prepare_streams
 from pumice.runtime.sandbox.supervision import find_child, kill_descendants, wait_and_forward
 from pumice.runtime.sandbox.syscalls import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 from pumice.runtime.sandbox.user_namespace import enter_namespaces, enter_user_namespace
-from pumice.runtime.sandbox.writable_root import mount_memory, mount_writable_root
+from pumice.runtime.sandbox.writable_root import mount_writable_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,8 +160,6 @@ def _prepare_root(options: Options, streams: Streams) -> None:
     root = mount_writable_root(options)
     if options.mount_volumes:
         mount_volumes(root, options)
-    else:
-        mount_memory(options)
     if options.guest_share:
         from pumice.runtime.sandbox import guest_files
 

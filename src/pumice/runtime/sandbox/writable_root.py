@@ -12,7 +12,6 @@ from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWNS,
     MS_BIND,
     MS_NODEV,
-    MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
@@ -53,15 +52,6 @@ def mount_writable_root(options: Options) -> NewRoot:
     if options.owners:
         _restore_owners(root, options.owners)
     return root
-
-
-def mount_memory(options: Options) -> None:
-    """Mount the file systems in memory that several engines share, below the working directory."""
-    for kind, data, target in options.mounts:
-        if kind.endswith("tmpfs") and not target.startswith("/"):
-            os.makedirs(target, 0o755)
-            no_exec = MS_NOEXEC if kind == "noexec_tmpfs" else 0
-            syscalls.mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | no_exec, data)
 
 
 def _mount_shifted_root(options: Options) -> NewRoot:

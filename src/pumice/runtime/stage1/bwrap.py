@@ -149,10 +149,13 @@ def _mount_options(container: Container, mounts: Sequence[Mount]) -> Iterator[st
     and another container may exchange a link in a volume in between.
     """
     mount_points = _MountPoints(Path(container.root))
+    own: list[str] = []
     for mount in mounts:
         target = mount_points.add(mount.target, mount.source)
         if not target.startswith("/dev/"):
             continue
+        external.refuse_nested(target, own, "bwrap")
+        own.append(target)
         if not mount.source:
             yield from (*_tmpfs_options(mount.data), "--tmpfs", target)
             yield from ("--remount-ro", target) if mount.read_only else ()

@@ -13,17 +13,18 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
-from pumice.runtime.id_maps import map_options
 from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch.errors import NotRunnableError
 from pumice.runtime.sandbox import errors, options, program_check
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pumice.runtime.container import Container, IdMaps
     from pumice.runtime.launch.model import Launch
+
+_MOUNTED_BY_ENGINES = ("/dev/", "/sys/")
 
 
 def find_program(program: str, package: str) -> str:
@@ -70,7 +71,7 @@ def join_arguments(arguments: Sequence[str]) -> bytes:
 
 
 class HostPaths(msgspec.Struct, frozen=True):
-    """The paths that a program of the host sees, and the options with which the sandbox arranges that.
+    """The paths that a program of the host sees.
 
     ``root`` is the writable root, and ``mounts`` are those of the container. In a user namespace, the program
     has no rights of the host's root. ``is_shifted``: root of the host has given them up.
@@ -78,7 +79,6 @@ class HostPaths(msgspec.Struct, frozen=True):
 
     root: str
     mounts: tuple[Mount, ...]
-    options: tuple[str, ...] = ()
     is_in_user_namespace: bool = True
     is_shifted: bool = False
 
@@ -86,9 +86,7 @@ class HostPaths(msgspec.Struct, frozen=True):
 def host_paths(container: Container, maps: IdMaps) -> HostPaths:
     """Return the paths of a container whose ids are ``maps``; see `sandbox.shifted_root`."""
     if id_maps.is_ordinary_user() or not maps.users:
-        is_ordinary, own = id_maps.is_ordinary_user(), tuple(map_options(maps))
-        return HostPaths(f"{container.root}/root", container.mounts, own, is_ordinary)
-    options = list(map_options(maps))
+        return HostPaths(f"{container.root}/root", container.mounts, id_maps.is_ordinary_user())
     mounts: list[Mount] = []
     for mount in container.mounts:
         if mount.source.startswith(f"{container.root}/"):
@@ -97,30 +95,45 @@ def host_paths(container: Container, maps: IdMaps) -> HostPaths:
             source = f"{HOST_SCRATCH}/volumes/{len(mounts)}"
         else:
             source = ""
-        kind = "--bind" if mount.recursive else "--flat-bind"
-        options += (kind, mount.source, mount.target) if source else ("--tmpfs", "", mount.target)
         mounts.append(msgspec.structs.replace(mount, source=source))
-    return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), tuple(options), is_shifted=True)
+    return HostPaths(f"{HOST_SCRATCH}/root", tuple(mounts), is_shifted=True)
 
 
-def check_mounts(container: Container, name: str) -> None:
-    """Raise SandboxError if a mount leads to files of the kernel; control groups are none.
+def find_own_targets(container: Container, name: str) -> frozenset[str]:
+    """Return the targets that an engine must mount itself, because it mounts what is above them.
 
-    An external program would mount there, or refuse it in words of its own.
+    The sandbox mounts all others before, with one look-up of each path: an engine looks up a path again for
+    each step, and another container may exchange a link in a volume in between. So an engine gets no target
+    below a volume. Raises SandboxError for these, and for targets that lead to files of the kernel, where an
+    engine would mount, or which it would refuse in words of its own; control groups are none.
     """
     mounted: dict[str, str] = {}
+    own: dict[str, str] = {}
     for mount in container.mounts:
         target = tree_lookup.resolve_with_mounts(Path(container.root), mount.target, mounted)
-        if target is None or is_of_kernel(target):
+        if target is None or _is_of_kernel(target):
             raise SandboxError(
                 f"{name} cannot use {mount.target!r}: it leads to files of the kernel,"
                 " or through too many links",
                 hint="use another path",
             )
+        if target.startswith(_MOUNTED_BY_ENGINES):
+            refuse_nested(target, own.values(), name)
+            own[mount.target] = target
         mounted[target] = mount.source
+    return frozenset(own)
 
 
-def is_of_kernel(path: str) -> bool:
+def refuse_nested(target: str, mounted: Iterable[str], name: str) -> None:
+    """Raise SandboxError if an engine would have to mount ``target`` below one of its own mounts."""
+    if any(target.startswith(f"{above}/") for above in mounted):
+        raise SandboxError(
+            f"{name} cannot mount {target!r} inside another volume",
+            hint="use another path, or --stage1 builtin",
+        )
+
+
+def _is_of_kernel(path: str) -> bool:
     """Return whether a path without links is in /proc or /sys, but for the control groups."""
     is_below = any(f"{path}/".startswith(f"{kernel_path}/") for kernel_path in ("/proc", "/sys"))
     return is_below and not path.startswith("/sys/fs/cgroup")
@@ -143,26 +156,6 @@ def plan_with_handlers(container: Container, plan: Callable[[Container], Launch]
                 )
             )
     return launch
-
-
-def share_memory(container: Container) -> tuple[Container, tuple[str, ...]]:
-    """Return a container whose file systems in memory the sandbox mounts, and the options for that.
-
-    Without event handlers, nobody could share them, and the engine mounts them.
-    """
-    if not (container.pre_start or container.post_stop):
-        return container, ()
-    scratch = (Mount("", "/tmp"), Mount("", "/var/tmp"), Mount("", "/run", data="mode=0755"))
-    mounts: list[Mount] = []
-    options: list[str] = []
-    for mount in (*(scratch if container.read_only else ()), *container.mounts):
-        if mount.source:
-            mounts.append(mount)
-            continue
-        name = f"memory/{len(mounts)}"
-        options += ("--noexec-tmpfs" if mount.no_exec else "--tmpfs", mount.tmpfs_options, name)
-        mounts.append(msgspec.structs.replace(mount, source=f"{container.root}/{name}"))
-    return msgspec.structs.replace(container, mounts=tuple(mounts)), tuple(options)
 
 
 def find_inherited(container: Container) -> list[int]:

@@ -33,8 +33,6 @@ class Fly(Builtin):
                 "fly does not support --init", hint="omit --init, or use --stage1 builtin or bwrap"
             )
         isolation = msgspec.structs.replace(container.isolation, user_namespace="host")
-        launch = super().plan(
-            msgspec.structs.replace(container, isolation=isolation, maps=None, pod_pids=False)
-        )
+        launch = super().plan(msgspec.structs.replace(container, isolation=isolation, maps=None))
         launch.options += ("--fly",)
         return launch

@@ -16,7 +16,7 @@ from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import masked_paths
 from pumice.runtime.stage1 import external
-from pumice.runtime.stage1.builtin import common_options, has_sandbox_network
+from pumice.runtime.stage1.builtin import common_options, has_sandbox_network, mount_options
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
@@ -36,10 +36,7 @@ class Runc:
 
     def plan(self, container: Container) -> Launch:
         """Translate the container to a bundle; raises SandboxError if the user cannot be mapped."""
-        container, memory = external.share_memory(container)
-        launch = external.plan_with_handlers(container, self._plan)
-        launch.options += memory
-        return launch
+        return external.plan_with_handlers(container, self._plan)
 
     def _plan(self, container: Container) -> Launch:
         import msgspec
@@ -51,11 +48,11 @@ class Runc:
             )
         program = external.find_program(self._program, self._program)
         external.check_program(container)
-        external.check_mounts(container, self._program)
+        own_targets = external.find_own_targets(container, self._program)
         maps = _choose_maps(container)
         paths = external.host_paths(container, maps)
         try:
-            config = msgspec.json.encode(make_config(container, paths))
+            config = msgspec.json.encode(make_config(container, paths, own_targets))
         except UnicodeEncodeError:
             raise SandboxError(
                 f"{self._program} only supports UTF-8 text", hint="use --stage1 builtin"
@@ -64,7 +61,17 @@ class Runc:
         crun_options = _crun_options(container) if self._program == "crun" else ()
         return Launch(
             model.SHIFTED_BUNDLE if paths.is_shifted else model.BUNDLE,
-            (*common_options(container), "--only-root", *crun_options, *paths.options, *owners),
+            (
+                *common_options(container),
+                *("--only-root", *crun_options, *id_maps.map_options(maps)),
+                *(
+                    "--mount-volumes",
+                    "--cwd",
+                    container.process.directory,
+                    *mount_options(container),
+                    *owners,
+                ),
+            ),
             (program, *container.process.arguments),
             settings=config,
             inherited=external.find_inherited(container),
@@ -119,14 +126,17 @@ def _choose_maps(container: Container) -> IdMaps:
     return IdMaps(((0, os.getuid(), 1),), ((0, os.getgid(), 1),))
 
 
-def make_config(container: Container, paths: HostPaths) -> dict[str, Any]:
-    """Return the ``config.json`` of the container, with the paths that the engine sees."""
+def make_config(container: Container, paths: HostPaths, own_targets: frozenset[str]) -> dict[str, Any]:
+    """Return the ``config.json`` of the container, with the paths that the engine sees.
+
+    It mounts ``own_targets`` itself; see `external.find_own_targets`.
+    """
     return {
         "ociVersion": _VERSION,
         "process": _process(container),
         "root": {"path": paths.root, "readonly": container.read_only},
         **({} if container.is_in_pod else {"hostname": container.hostname}),
-        "mounts": _mounts(container, paths),
+        "mounts": _mounts(container, paths, own_targets),
         "linux": _linux(container),
     }
 
@@ -206,12 +216,11 @@ def _bind(source: str, target: str, *options: str, kind: str = "rbind") -> dict[
     return {"destination": target, "type": "bind", "source": source, "options": [kind, *options]}
 
 
-def _mounts(container: Container, paths: HostPaths) -> list[dict[str, Any]]:
+def _mounts(container: Container, paths: HostPaths, own_targets: frozenset[str]) -> list[dict[str, Any]]:
     mounts = _system_mounts(container, paths)
-    if container.read_only:
-        mounts += [_memory(target, "nosuid", "nodev", "mode=1777") for target in ("/tmp", "/var/tmp")]
-        mounts.append(_memory("/run", "nosuid", "nodev", "mode=755"))
     for mount in paths.mounts:
+        if mount.target not in own_targets:
+            continue
         no_exec = ("noexec",) if mount.no_exec else ()
         if mount.source:
             mode = "ro" if mount.read_only else "rw"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -20,7 +19,7 @@ from pumice.runtime.metadata import records, registration, service
 from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.relay.connection import connect, connect_to_service, connect_unix
 from pumice.runtime.metadata.server import Limits, Server
-from tests.support import metadata
+from tests.support import metadata, waiting
 from tests.support.metadata import OTHER_UUID, UUID, make_pod
 
 if TYPE_CHECKING:
@@ -239,16 +238,14 @@ def running() -> Iterator[Running]:
 
 
 def test_one_pod_cannot_take_all_connections(running: Running) -> None:
-    waiting = [running.connect("a") for _ in range(2)]
-    for connection in waiting:
+    connections = [running.connect("a") for _ in range(2)]
+    for connection in connections:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
     # The server counts a connection when it has read its source, so the third one may come too early.
-    statuses = set()
-    while 503 not in statuses:
-        statuses.add(metadata.exchange(running.connect("a"), "GET", "/")[0])
+    waiting.until(lambda: metadata.exchange(running.connect("a"), "GET", "/")[0] == 503)
     assert metadata.exchange(running.connect("b"), "GET", "/")[2] == b"b"
     running.release.set()
-    for connection in waiting:
+    for connection in connections:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         connection.close()
 
@@ -302,8 +299,7 @@ def test_a_relay_starts_the_service_whenever_it_is_needed(tmp_path: Path) -> Non
         relay = start_relay(tmp_path, directory, idle_seconds=0.2)
         for _ in range(3):
             assert ask_relay(directory, f"{BASE}/pod/uuid") == 200
-            while (tmp_path / "metadata" / "socket").exists():
-                os.sched_yield()
+            waiting.until(lambda: not (tmp_path / "metadata" / "socket").exists())
     assert relay.wait(60) == 0  # when the pod ended
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -121,3 +124,40 @@ def test_connections_are_relayed_in_both_directions() -> None:
         os.close(end_writer)
         thread.join()
         os.close(end_reader)
+
+
+RELAY_WITH_FEW_FILES = """
+import os, resource, socket, sys
+from pumice.runtime.network.keeper.relay import Relay
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+listener, port = int(sys.argv[1]), int(sys.argv[2])
+Relay([listener], lambda _: socket.create_connection(("127.0.0.1", port))).run_until(0)
+"""
+
+
+def test_connections_for_which_there_are_no_descriptors_are_closed_at_once() -> None:
+    with (
+        contextlib.ExitStack() as stack,
+        socket.create_server(("127.0.0.1", 0), backlog=128) as pod,
+        socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
+    ):
+        port = str(pod.getsockname()[1])
+        command = [sys.executable, "-c", RELAY_WITH_FEW_FILES, str(listener.fileno()), port]
+        relay = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+        )
+        clients = [
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=60))
+            for _ in range(60)
+        ]
+        assert clients[-1].recv(1) == b""
+        pod.settimeout(60)
+        for client in clients[:16]:
+            client.sendall(b"question")
+        connection, _ = pod.accept()
+        with connection:
+            connection.settimeout(60)
+            assert connection.recv(8) == b"question"
+        assert relay.stdin is not None
+        relay.stdin.close()
+        assert relay.wait(60) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import threading
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _MAX_CONNECTIONS = 512
+_OTHER_FILES = 32
+"""How many descriptors are left for everything else; each connection has two."""
 
 
 class Relay:
@@ -27,11 +30,12 @@ class Relay:
     ) -> None:
         """``connect`` takes one of the descriptors ``listeners``, and returns the connection to copy to.
 
-        It is called in a thread for each connection, and raises OSError if that cannot be made.
+        It is called in a thread for each connection, and raises OSError if that cannot be made. There are
+        at most ``max_connections``, and no more than this process can have open; others are closed at once.
         """
         self._listeners = tuple(listeners)
         self._connect = connect
-        self._slots = threading.BoundedSemaphore(max_connections)
+        self._slots = threading.BoundedSemaphore(min(max_connections, _count_possible_connections()))
 
     def run_until(self, end: int) -> None:
         """Serve until the descriptor ``end`` is readable."""
@@ -46,13 +50,11 @@ class Relay:
                 self._accept(descriptor)
 
     def _accept(self, descriptor: int) -> None:
-        listener = socket.socket(fileno=os.dup(descriptor))
         try:
-            connection, _ = listener.accept()
+            with socket.socket(fileno=os.dup(descriptor)) as listener:
+                connection, _ = listener.accept()
         except OSError:
             return
-        finally:
-            listener.close()
         if not self._slots.acquire(blocking=False):
             connection.close()
             return
@@ -70,6 +72,14 @@ class Relay:
             pass
         finally:
             self._slots.release()
+
+
+def _count_possible_connections() -> int:
+    """Return how many connections can be open before accept(2) fails, which would be tried again at once."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return max(1, (limit - _OTHER_FILES) // 2)
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime.launch import execution
-from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
+from pumice.runtime.sandbox.descriptors import create_memory_file
 from pumice.runtime.stage1.planning import plan_launch
 
 if TYPE_CHECKING:

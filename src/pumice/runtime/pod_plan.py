@@ -266,14 +266,14 @@ def plan_container(
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
         has_name_servers=pod.names.chooses_servers,
-        has_health_check=pod.detached and _has_health_check(app.health_check, config.healthcheck),
+        checks_network=pod.detached and _checks_network(app.health_check, config.healthcheck),
     )
 
 
-def _has_health_check(*checks: HealthCheck | None) -> bool:
-    """Return whether the first of ``checks`` with a test has a command."""
+def _checks_network(*checks: HealthCheck | None) -> bool:
+    """Return whether the first of ``checks`` with a test asks a server of the container."""
     tests = [check.test for check in checks if check and check.test]
-    return bool(tests and tests[0][1:])
+    return bool(tests and tests[0][0] in ("HTTP", "TCP"))
 
 
 def _volume_mounts(

@@ -29,7 +29,7 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument(
         "--audience", required=True, metavar="AUDIENCE", help="for whom the token is, such as a host name"
     )
-    action.add_argument("--app", metavar="NAME", help="app of the pod (default: the only app)")
+    action.add_argument("--app", metavar="APP", help="app of the pod (default: the only app)")
     action.add_argument(
         "--lifetime",
         type=int,

@@ -64,6 +64,16 @@ def test_the_summary_of_several_platforms(world: World) -> None:
     assert _normalized(outcome) == (GOLDEN / "build-platforms.txt").read_text()
 
 
+def test_every_key_of_the_events_is_documented(world: World) -> None:
+    """The rows of `built` and `locked` on the page list the keys that the events have."""
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
+    for command, event in (("lock", "locked"), ("build", "built")):
+        result = json.loads(world.run(command, "--progress", "json").stderr.splitlines()[-1])
+        (row,) = re.findall(rf"^\| `{event}` \|.*$", page, re.MULTILINE)
+        keys = {*result, *(key for platform in result.get("platforms", ()) for key in platform)}
+        assert {key for key in keys - {"event"} if f"`{key}`" not in row} == set()
+
+
 def test_the_summary_as_an_event(world: World) -> None:
     outcome = world.run("build", "--progress", "json", "--tag", "other:2")
     assert outcome.code == 0, outcome.stderr

@@ -101,7 +101,7 @@ def _find_signing_key(key: StrPath, environ: Mapping[str, str]) -> SigningKey:
     from pumice.trust import archive_keys, key_files, keys
 
     archive_keys.reject_openpgp_key(os.fspath(key), environ)
-    path = key_files.find_key_file(os.fspath(key), ".key", environ)
+    path = key_files.find_private_key(os.fspath(key), environ)
     passphrase = keys.passphrase_source(environ, None, None)
     return SigningKey(path, lambda: key_files.load_signer(path, passphrase))
 

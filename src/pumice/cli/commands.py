@@ -84,7 +84,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "untag": ("pumice.cli.untag", "Remove names of an image in the store", "Store"),
     "load": ("pumice.cli.load", "Load images from an archive into the store", "Store"),
     "save": ("pumice.cli.save", "Save images in one archive", "Store"),
-    "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
+    "rm": ("pumice.cli.rm", "Remove images from the local store, and pods", "Store"),
     "gc": ("pumice.cli.gc", "Free space: delete data that no image needs", "Store"),
     "store": ("pumice.cli.store", "Verify or locate the local store", "Store"),
     "serve": ("pumice.cli.serve", "Run an OCI registry", "Registry"),

@@ -74,7 +74,6 @@ _WORDS: dict[str, tuple[str, ...]] = {
             "NAME:TAG",
             "NAME[:TAG]",
             "OLD-FINGERPRINT",
-            "P",
             "PATH",
             "PATTERN",
             "PACKAGE",

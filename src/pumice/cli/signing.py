@@ -104,7 +104,7 @@ def load_signer(key: str, file: Path | None) -> Signer:
     from pumice.trust import archive_keys, key_files
 
     archive_keys.reject_openpgp_key(key, os.environ)
-    path = key_files.find_key_file(key, ".key", os.environ)
+    path = key_files.find_private_key(key, os.environ)
     return key_files.load_signer(path, passphrase_source(file, what=str(path)))
 
 
@@ -113,7 +113,7 @@ def find_signing_key(key: str, file: Path | None) -> SigningKey:
     from pumice.assembly.signing import SigningKey
     from pumice.trust import key_files
 
-    path = key_files.find_key_file(key, ".key", os.environ)
+    path = key_files.find_private_key(key, os.environ)
     return SigningKey(path, lambda: key_files.load_signer(path, passphrase_source(file, what=str(path))))
 
 

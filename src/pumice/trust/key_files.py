@@ -33,16 +33,11 @@ class StoredKey(msgspec.Struct, frozen=True):
 
 
 def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
-    """Return the file that ``--key`` names: a path, or a name in the key directory.
-
-    Raises TrustError for a missing file, FormatError for the public key in place of the private one.
-    """
+    """Return the file that ``--key`` names: a path, or a name in the key directory; raises TrustError."""
     path = Path(text)
     if path.exists() or "/" in text:
         if not path.exists():
             raise TrustError("no such key file", where=text, hint=_suggest_key_file(text, suffix))
-        if suffix == ".key" and path.suffix == ".pub":  # before a build that is to be signed with it
-            keys.reject_public_key(keys.read_key_file(path), path)
         return path
     stored = keys_directory(environ) / f"{text}{suffix}"
     if stored.exists():
@@ -54,6 +49,17 @@ def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
         if similar.is_file()
         else "give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
     )
+
+
+def find_private_key(text: str, environ: Mapping[str, str]) -> Path:
+    """Return the file of a private key that ``text`` names, as `find_key_file` does, without opening it.
+
+    Raises FormatError for the public key in its place, before a build that is to be signed with it.
+    """
+    path = find_key_file(text, ".key", environ)
+    if path.suffix == ".pub":
+        keys.reject_public_key(keys.read_key_file(path), path)
+    return path
 
 
 def _suggest_key_file(text: str, suffix: str) -> str:

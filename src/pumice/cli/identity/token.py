@@ -29,7 +29,7 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument(
         "--audience", required=True, metavar="AUDIENCE", help="for whom the token is, such as a host name"
     )
-    action.add_argument("--app", metavar="NAME", help="app of the pod (default: the only app)")
+    action.add_argument("--app", metavar="APP", help="app of the pod (default: the only app)")
     action.add_argument(
         "--lifetime",
         type=int,
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.lifetime} is not a lifetime",
             hint=f"use {endpoints.MIN_LIFETIME} to {key_file.MAX_LIFETIME} seconds",
         )
-    context = endpoints.Context(pod, lambda: file.current(now), now, os.urandom(16).hex())
+    context = endpoints.ResponseContext(pod, lambda: file.current(now), now, os.urandom(16).hex())
     try:
         claims = endpoints.make_claims(
             pod, _choose_app(pod, options.app), options.audience, options.lifetime, context

@@ -39,7 +39,9 @@ def add_parser(parser: command_line.Parser) -> None:
     signing.add_identity_options(action, "instead of KEY: ")
     new_key.add_options(action)
     discovery_options.add_port_option(action)
-    action.add_argument("--expires", metavar="DAY", help="last day, such as 2027-12-31")
+    action.add_argument(
+        "--expires", metavar="DAY", help="day from which on the key is not trusted, such as 2028-01-01 (UTC)"
+    )
     action.add_argument("--threshold", type=int, metavar="N", help="require signatures by N different keys")
     action.add_argument("--comment", default="", metavar="TEXT", help="whose key it is")
     rule_files.add_system_option(action)

@@ -22,8 +22,8 @@ def add_system_option(parser: argparse.ArgumentParser) -> None:
 
 def add_scope_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--prefix`` and ``--root``."""
-    parser.add_argument("--prefix", metavar="P", help="names that are P or below P (whole path components)")
-    parser.add_argument("--root", action="store_true", help="all names")
+    parser.add_argument("--prefix", metavar="PREFIX", help="the name PREFIX and all names below it, PREFIX/…")
+    parser.add_argument("--root", action="store_true", help="all names, instead of --prefix")
 
 
 def policy_directories() -> tuple[PolicyDirectory, ...]:

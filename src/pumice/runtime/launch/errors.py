@@ -26,7 +26,7 @@ def _suggest(program: str, reason: str) -> str:
     if " " in program:
         return "write the program and each of its arguments as words of their own"
     if program.rpartition("/")[2] in _SHELLS:
-        return "the image has no shell; add busybox to 'packages', or look inside with 'pumice files REF'"
+        return "add a shell such as busybox to 'packages', or look inside with 'pumice files REF'"
     return "list what the image has with 'pumice files REF'"
 
 

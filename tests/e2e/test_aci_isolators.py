@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from pumice.runtime.isolation.control_groups import find_hierarchies, find_obstacle, list_block_devices
 from pumice.runtime.isolation.model import Limits
 from pumice.store.home import Home
-from tests.support import aci, networks, peers, people
+from tests.support import aci, guests, networks, peers, people
 
 if TYPE_CHECKING:
     import subprocess
@@ -82,7 +83,7 @@ def read_setting(process: int, controller: str, names: dict[int, str], levels: i
     """Return what a file of the group of a process, or of one above, has; files differ by version."""
     hierarchy = next(each for each in find_hierarchies() if controller in each.controllers)
     own = find_hierarchies(Path(f"/proc/{process}"))
-    group = next(each.own for each in own if each.mount_point == hierarchy.mount_point)
+    group = next(each.own_directory for each in own if each.mount_point == hierarchy.mount_point)
     return (group.parents[levels - 1] if levels else group).joinpath(names[hierarchy.version]).read_text()
 
 
@@ -156,19 +157,10 @@ def test_limits_that_a_user_cannot_have_are_named() -> None:
 # Networks -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(params=["root", "ordinary"])
 def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
     peers.need("tc")
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         yield machine.host(someone)
 
@@ -188,6 +180,47 @@ def test_the_network_of_a_pod_is_limited_in_both_directions(host: Person, machin
         assert not any(line.startswith("qdisc tbf") and " dev lo " in line for line in queues)
         redirects = machine.run(*enter, "tc", "filter", "show", "dev", limited[0].split()[4], "ingress")
         assert "redirect" in redirects.casefold()
+
+
+def test_the_network_of_a_virtual_machine_is_limited(host: Person, machine: Machine) -> None:
+    kernel = guests.need_kernel()
+    for name in ("boot", "lib"):
+        shutil.copytree(Path(kernel) / name, host.home / "kernel" / name, symlinks=True)
+    reference = write_image(host, {"exec": ["sleep", "1000"]}, default("1M"))
+    options = ("--progress", "none", "--insecure-options=image", "--stage1", "kvm", "--network", "private")
+    env = {"PUMICE_KERNEL": str(host.home / "kernel")}
+    started = host.pumice("run", "--detach", "--name", "limited", *options, reference, env=env)
+    try:
+        assert (started.returncode, "isolator" in started.stderr) == (0, False), started.stderr
+        status = json.loads(host.pumice("status", "--json", "limited").stdout)
+        enter = ("nsenter", f"--target={status[0]['pid']}", "--net", "--")
+        queues = machine.run(*enter, "tc", "qdisc", "show").splitlines()
+        assert len([line for line in queues if "tbf" in line and "rate 8Mbit" in line]) == 2, queues
+    finally:
+        host.pumice("rm", "--force", "limited")
+
+
+def write_image(person: Person, app: dict[str, Any], bandwidth: dict[str, Any]) -> str:
+    """Write an image whose network is limited; return its reference."""
+    path = person.home / "limited.aci"
+    app = {**app, "isolators": [isolator(NETWORK, bandwidth)]}
+    aci.shell(path, app, name="example.com/limited", labels=LABELS)
+    person.give(person.home)
+    return f"aci:{path}"
+
+
+@pytest.mark.parametrize("verb", ["run", "prepare"])
+def test_strict_refuses_bandwidth_that_cannot_be_limited(host: Person, verb: str) -> None:
+    reference = write_image(host, {"exec": ["echo", "ran"]}, default("1M"))
+    options = ("--progress", "none", "--insecure-options=image", "--network", "host")
+    lax = host.pumice(verb, *options, *(() if verb == "run" else ("--name", "limited")), reference)
+    if verb == "prepare":
+        lax = host.pumice("run-prepared", "limited")
+    reason = "is ignored: the pod shares the network of the machine"
+    assert (lax.stdout, f"{NETWORK} {reason}" in lax.stderr) == ("ran\n", True), lax.stderr
+    strict = host.pumice("run", "--strict", *options, reference)
+    assert (strict.returncode, strict.stdout) == (11, "")
+    assert f"error: the isolator {NETWORK} would be ignored: the pod shares" in strict.stderr
 
 
 def play(person: Person, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import aci, people
+from pumice.store.home import Home
+from tests.support import aci, images, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,6 +188,32 @@ def test_an_image_is_found_in_the_store_by_its_id(person: Person) -> None:
     assert copied.returncode == 0, copied.stderr
     result = person.pumice("play", "--progress", "none", "--insecure-options=image", "pod.json")
     assert result.stdout == "app | image\n", result.stderr
+
+
+def test_an_oci_image_of_a_pod_has_the_id_that_converting_it_gives(person: Person) -> None:
+    place = person.home / "store"
+    with Home(place, environ={"PUMICE_SAFE_DIRECTORIES": str(place)}) as home:
+        images.make(home, [images.shell()], name="example.com/box:1")
+    person.give(person.home)
+    options = ("--progress", "none", "--insecure-options=image")
+    converted = person.pumice("convert", *options, "example.com/box:1", "aci:box.aci")
+    assert converted.returncode == 0, converted.stderr
+    image_id = person.pumice("aci", "validate", "box.aci").stdout.split()[-1]
+    app = {"exec": ["echo", "ran"], "user": "0", "group": "0"}
+
+    def play_box(image: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        apps = [{"name": "app", "image": image, "app": app}]
+        manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}
+        (person.home / "box.json").write_text(json.dumps(manifest))
+        person.give(person.home / "box.json")
+        return person.pumice("play", *options, "box.json")
+
+    for labels in ([], [{"name": "version", "value": "1"}]):
+        result = play_box({"id": image_id, "name": "example.com/box", "labels": labels})
+        assert (result.stdout, result.stderr) == ("app | ran\n", ""), result.stderr
+    refused = play_box({"id": "sha512-" + "0" * 128, "name": "example.com/box"})
+    assert f"the image of the app 'app' is {image_id[:23]}…, not sha512-0000000000000000…" in refused.stderr
+    assert refused.returncode == 10
 
 
 def test_volumes_of_a_pod_are_checked(person: Person) -> None:

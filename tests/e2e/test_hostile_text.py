@@ -26,7 +26,7 @@ from pumice.progress import Silent
 from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.records import Pod
 from pumice.store.home import Home
-from tests.support import handmade, images, signed_images
+from tests.support import aci, handmade, images, signed_images
 from tests.support.handmade import ImageContents, file, folder, symlink
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u202egnp.exe\u2066\u200f\ufeff\x7f\r"
@@ -199,8 +199,34 @@ def hostile_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'services: {{a: {{image: "{_yaml(EVIL)}", "{_yaml(EVIL)}": "{_yaml(EVIL)}"}}}}\n'
     )
     (root / "text").write_text(EVIL)
+    write_app_container(root)
     (root / f"key{EVIL}.pub").write_text(EVIL)
     return root
+
+
+def write_app_container(root: Path) -> None:
+    """Write an App Container image and pod manifests with escape sequences in every text field."""
+    app = {
+        "exec": [EVIL],
+        "user": EVIL,
+        "group": EVIL,
+        "workingDirectory": f"/{EVIL}",
+        "environment": [{"name": "A", "value": EVIL}],
+        "isolators": [{"name": EVIL, "value": {EVIL: EVIL}}],
+        "mountPoints": [{"name": "a", "path": f"/{EVIL}"}],
+        "userAnnotations": {EVIL: EVIL, "dev.pumice.oci.config.Labels": EVIL},
+        "userLabels": {EVIL: EVIL},
+        EVIL: EVIL,
+    }
+    labels = [{"name": "version", "value": EVIL}, {"name": "os", "value": "linux"}]
+    annotations = [{"name": "example.com/a", "value": EVIL}, {"name": "authors", "value": EVIL}]
+    manifest = {"app": app, "labels": labels, "annotations": annotations, EVIL: EVIL}
+    items = [folder(""), file(f"file{EVIL}", b"x"), symlink("link", EVIL)]
+    image_id = aci.image(root / "evil.aci", items, name="example.com/evil", **manifest)
+    runtime_app = {"name": "a", "image": {"id": image_id}, EVIL: EVIL, "app": app}
+    pod = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [runtime_app], EVIL: EVIL}
+    (root / "apps.json").write_text(json.dumps(pod))
+    (root / "manifest").write_text(json.dumps({**pod, "apps": [{"name": EVIL}]}))
 
 
 def _yaml(text: str) -> str:
@@ -211,6 +237,7 @@ REFERENCES = (
     "oci:evil",
     f"oci:dir{EVIL}",
     "oci:plain",
+    "aci:evil.aci",
     "example.com/hello:1.0",
     EVIL,
     f"oci:{EVIL}",
@@ -263,7 +290,16 @@ OTHERS: dict[str, list[list[str]]] = {
     "build": [["recipe.yaml"], ["text"], [EVIL], ["recipe.yaml", "-o", EVIL]],
     "explain": [["recipe.yaml", EVIL], ["text", EVIL]],
     "images": [[], ["--json"], [EVIL]],
-    "play": [["recipe.yaml"], ["text"], [EVIL], ["pod.yaml"], ["compose.yaml"]],
+    "play": [
+        ["--insecure-options=image", "--aci", "evil.aci", "apps.json"],
+        ["--aci", EVIL, "apps.json"],
+        ["manifest"],
+        ["recipe.yaml"],
+        ["text"],
+        [EVIL],
+        ["pod.yaml"],
+        ["compose.yaml"],
+    ],
     "ps": [["--all"], ["--all", "--json"], ["--filter", EVIL], ["--filter", f"name={EVIL}"]],
     "status": [["evil"], ["evil", "--json"], [EVIL]],
     "logs": [[EVIL], ["evil", "--since", EVIL]],
@@ -279,7 +315,12 @@ OTHERS: dict[str, list[list[str]]] = {
     "port": [["evil"], [EVIL], ["evil", EVIL]],
     "events": [["--stream=false"], ["--stream=false", "--json"], ["--filter", EVIL], ["--since", EVIL]],
     "commit": [["evil", "a:1"], ["evil", EVIL], ["evil", "a:1", "--change", EVIL], [EVIL, "a:1"]],
-    "prepare": [[EVIL], ["--name", EVIL, "oci:evil"]],
+    "prepare": [
+        [EVIL],
+        ["--insecure-options=image", "aci:evil.aci"],
+        [f"aci:{EVIL}"],
+        ["--name", EVIL, "oci:evil"],
+    ],
     "run-prepared": [["evil"], [EVIL]],
     "cp": [["evil:/etc/passwd", "-"], [EVIL, "evil:/tmp"], [f"evil:{EVIL}", "x"], [EVIL, EVIL]],
     "volume": [["ls"], ["inspect", EVIL], ["create", EVIL], ["rm", EVIL], ["ls", "--filter", EVIL], [EVIL]],
@@ -328,6 +369,17 @@ OTHERS: dict[str, list[list[str]]] = {
     ],
     "aci": [
         ["validate", "text", EVIL],
+        ["validate", "evil.aci"],
+        ["validate", "--type", "manifest", "manifest"],
+        ["extract", "evil.aci", "extracted"],
+        ["render", "evil.aci", "dir:rendered"],
+        ["render", "text", "dir:x", "--dependency", EVIL],
+        ["render", "evil.aci", "dir:x", "--dependency", f"oci:{EVIL}"],
+        ["patch-manifest", "--exec", EVIL, "evil.aci", "new.aci"],
+        ["patch-manifest", "--isolators", EVIL, "evil.aci", "new.aci"],
+        ["encrypt", "--passphrase-file", "text", EVIL, "x"],
+        ["encrypt", "--passphrase-file", EVIL, "evil.aci", "x"],
+        ["decrypt", "--passphrase-file", "text", EVIL, "x"],
         ["cat-manifest", EVIL],
         ["patch-manifest", "--name", EVIL, "text", "new"],
         ["build", EVIL, "x.aci"],

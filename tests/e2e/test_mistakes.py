@@ -151,6 +151,21 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("push app localhost:5000/web", 2, "a directory with a recipe", "pumice build app"),
     ("push hello", 2, "'hello' does not name a registry", "pumice push REF HOST/NAME:TAG"),
     ("serve --port 5000", 2, "no option '--port'", "--listen HOST:PORT"),
+    # App Container
+    ("aci inspect x.aci", 2, "unknown action 'inspect'", "cat-manifest"),
+    (
+        "aci render x.aci --dependency oci:base dir:x",
+        2,
+        "--dependency takes the file",
+        "pumice convert oci:base",
+    ),
+    ("aci render x.aci --dependency aci:base dir:x", 2, "--dependency takes a file", "write base"),
+    ("play --aci docker://localhost:5000/web x", 2, "--aci takes the file", "pumice convert docker://"),
+    ("play --aci aci:web.aci x", 2, "--aci takes a file", "write web.aci"),
+    ("run web.aci", 2, "the name of an archive", "write aci:web.aci"),
+    (f"convert {IMAGE} hello.aci", 2, "destination 'hello.aci' has no transport", "aci:hello.aci"),
+    (f"convert {IMAGE} oci-archive:x.tar", 2, "neither image is an App Container image", "write aci:FILE"),
+    ("aci encrypt x.aci", 2, "NEW is missing", "usage: pumice aci encrypt"),
     # signatures
     (f"sign {IMAGE}", 2, "--key is missing", "pass --key KEY, --keyless in a CI job"),
     (f"sign --yes --key k {IMAGE}", 2, "no option '--yes'", "drop the option"),

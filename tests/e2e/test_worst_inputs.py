@@ -8,6 +8,7 @@ itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which ex
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shlex
@@ -310,6 +311,28 @@ TABLE = [
     ("aci extract noise out", 8, "not an App Container image"),
     ("aci render noise dir:out", 8, "not an App Container image"),
     ("aci render noise out", 2, "destination 'out' has no transport"),
+    ("aci render layout/index.json dir:out", 8, "not an App Container image"),
+    ("aci render oci:layout dir:out", 10, "oci:layout: the file does not exist"),
+    ("aci encrypt noise out --passphrase-file plain", 8, "noise: the file is not an App Container image"),
+    ("aci encrypt noise plain --passphrase-file plain", 10, "plain: the file exists"),
+    ("aci encrypt noise out --recipient ada.pub", 2, "--non-standard"),
+    ("aci decrypt noise out --passphrase-file plain", 8, "noise: the file is not an OpenPGP message"),
+    ("aci decrypt nowhere out --passphrase-file plain", 10, "nowhere: the file does not exist"),
+    ("aci decrypt folder out --passphrase-file plain", 10, "folder: not a regular file"),
+    ("aci decrypt noise out --passphrase-file plain --max-size x", 2, "--max-size"),
+    ("aci decrypt noise out --decryption-key noise", 8, "noise"),
+    ("run aci:noise", 8, "noise: the file is not an App Container image"),
+    ("run aci:nowhere", 10, "nowhere: the file does not exist"),
+    ("run aci:", 2, "location 'aci:' has no file"),
+    ("run aci:folder", 10, "folder: not a regular file"),
+    ("run aci:/dev/zero", 10, "/dev/zero: not a regular file"),
+    ("prepare aci:noise", 8, "noise: the file is not an App Container image"),
+    ("prepare aci:nowhere", 10, "nowhere: the file does not exist"),
+    ("play --aci noise pod.json", 8, "noise: the file is not an App Container image"),
+    ("play --aci nowhere pod.json", 10, "nowhere: the file does not exist"),
+    ("play --aci folder pod.json", 10, "folder: not a regular file"),
+    ("play --aci '' pod.json", 10, "not a regular file"),
+    ("play pod.json", 10, "there is no image sha512-0000000000000000… in the store"),
     ("convert", 2, "required: SRC, DST"),
     ("convert nothing:1 aci:x.aci", 10, "nothing:1 is not in the local store"),
     (f"convert {IMAGE} oci:out", 2, "neither image is an App Container image"),
@@ -419,6 +442,9 @@ TABLE = [
     ("slice check --overlay plain", 9, "the overlay is not a directory"),
     ("slice check openssl_binz", 2, "did you mean openssl_bins?"),
     ("slice check bins", 2, "the slice 'bins' does not exist"),
+    ("cut --root '' openssl_bins", 2, "--root needs a path, not ''"),
+    ("slice check --suite ../../x openssl_bins", 2, "'../../x' is not a suite"),
+    ("slice check --suite '' openssl_bins", 2, "'' is not a suite"),
     ("slice draft hello --update", 2, "--update needs --output"),
     ("trust", 2, "ACTION is missing"),
     ("trust nosuch", 2, "unknown action 'nosuch'"),
@@ -631,6 +657,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (project / "deep.yaml").write_text("name: " + "[" * 5000)
     (project / "huge.yaml").write_text("name: " + "a" * 2_000_000)
     (project / "self.yaml").write_text("extend: self.yaml\n")
+    app = {"name": "a", "image": {"id": "sha512-" + "0" * 128}}
+    pod = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app]}
+    (project / "pod.json").write_text(json.dumps(pod))
     secret = {"PUMICE_KEY_PASSPHRASE": "x"}
     for command in (
         "key generate --output release",

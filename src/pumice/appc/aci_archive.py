@@ -39,6 +39,9 @@ _PGP_PACKETS = {0x84: (3,), 0x85: (3,), 0xC1: (3, 6), 0x8C: (4,), 0xC3: (4, 5, 6
 """The first bytes of packets with the session key of a message, and their versions."""
 _PGP_MESSAGE = b"-----BEGIN PGP MESSAGE"
 
+_OTHER_ARCHIVES = ("oci-layout", "index.json", "blobs", "manifest.json", "repositories")
+"""What archives of OCI and docker have at their top."""
+
 
 class AciReader:
     """An image that is read once; a context manager.
@@ -177,7 +180,13 @@ class ArchiveNames:
         if path in ("", ROOTFS) and kind != "dir":
             raise FormatError(f"{path or '.'!r} is a {kind}, not a directory")
         if path not in ("", MANIFEST, ROOTFS) and not path.startswith(_PREFIX):
-            raise FormatError(f"the archive has {path[:200]!r} outside of {ROOTFS}/")
+            is_other = path.partition("/")[0] in _OTHER_ARCHIVES
+            raise FormatError(
+                f"the archive has {path[:200]!r} outside of {ROOTFS}/",
+                hint="convert an OCI archive with 'pumice convert oci-archive:FILE aci:NEW'"
+                if is_other
+                else None,
+            )
         if kind == "hardlink" and not entry.link.startswith(_PREFIX):
             raise FormatError(f"{path[:200]!r} is a hard link to {entry.link[:200]!r}, outside of {ROOTFS}/")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import registries
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +48,24 @@ def open_image(
     path = Path(references.parse_source(reference).address.path)
     search = make_search((), home, progress, options, source)
     yield complete_image(aci_cache.open_aci(path, home.records, progress), search)
+
+
+def check_files(option: str, files: Sequence[str]) -> None:
+    """Raise UsageError unless the values of an option are files."""
+    from pumice.image.transports import references
+    from pumice.image.transports.locations import ACI
+
+    for file in files:
+        transport = references.transport_of(file)
+        if transport is ACI:
+            raise UsageError(
+                f"{option} takes a file, not {file[:100]!r}", hint=f"write {file[len(ACI.scheme) :][:100]}"
+            )
+        if transport is not None:
+            raise UsageError(
+                f"{option} takes the file of an App Container image, not {file[:100]!r}",
+                hint=f"convert it first: pumice convert {file[:100]} aci:FILE",
+            )
 
 
 def make_search(

@@ -89,6 +89,7 @@ def _add_pod_options(pods: command_line.OptionGroup) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the pod; return its exit code, 0 if it runs in the background."""
     options = parser().parse_args(arguments)
+    app_container_images.check_files("--aci", options.aci)
     import msgspec
 
     from pumice.cli.run import exit_on_signals

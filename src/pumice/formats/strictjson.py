@@ -7,6 +7,7 @@ verifier of the signature and to the user of the content.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from pumice.errors import FormatError
@@ -34,10 +35,15 @@ def read_value(data: bytes, description: str, *, limit: int) -> Any:
             data.decode(), object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-        raise FormatError(f"the {description} is not valid strict JSON ({reason})") from None
+        raise FormatError(f"the {description} is not valid strict JSON ({_explain(error)})") from None
     _check_content(value, description)
     return value
+
+
+def _explain(error: ValueError | RecursionError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
 
 
 def read_object(data: bytes, description: str, *, limit: int) -> dict[str, Any]:
@@ -75,7 +81,8 @@ def get_seconds(document: object, key: str) -> int:
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("duplicate key")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"duplicate key {counts.most_common(1)[0][0][:60]!r}")
     return members
 
 

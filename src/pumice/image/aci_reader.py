@@ -99,7 +99,8 @@ class ReadAci(msgspec.Struct, frozen=True):
     def image(self) -> Image:
         """Return the image without its dependencies; its whitelist is not applied. Raises FormatError."""
         manifest = self.validated.manifest
-        return make_image(manifest, self.validated.image_id, (self.layer,)).inside(self.archive)
+        with naming_file(self.archive.path):
+            return make_image(manifest, self.validated.image_id, (self.layer,)).inside(self.archive)
 
 
 def read_aci(path: Path, progress: Progress, *, non_standard: bool = False) -> ReadAci:
@@ -180,12 +181,11 @@ def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[Converte
     config, annotations = aci_conversion.make_config(_resolve_owners(manifest, layers))
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     config.pop("history", None)
-    # Unlike canonical JSON, this has floating-point numbers, which other tools may have in a config.
-    config_data = json.dumps(config, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    config_data = _encode_json(config)
     oci.read_config(config_data)
     annotations = {
         **annotations,
-        APPC_MANIFEST: encode_document(manifest).decode(),
+        APPC_MANIFEST: _encode_manifest(manifest).decode(),
         APPC_IMAGE_ID: image_id,
     }
     document = oci.encode_document(
@@ -197,6 +197,24 @@ def make_image(manifest: ImageManifest, image_id: str, layers: Sequence[Converte
     )
     documents = {digest.of(data): data for data in (config_data, document)}
     return Image(oci.make_descriptor(document, oci.MANIFEST), _AciBlobs(documents, layers))
+
+
+def _encode_manifest(manifest: ImageManifest) -> bytes:
+    """Return the bytes of a manifest, also of one with unknown isolators that canonical JSON cannot have."""
+    try:
+        return encode_document(manifest)
+    except FormatError:
+        return _encode_json(msgspec.to_builtins(manifest))
+
+
+def _encode_json(document: object) -> bytes:
+    # Unlike canonical JSON, this has floating-point numbers, which other tools may have in a config.
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def is_converted(image: Image) -> bool:
+    """Return whether this process converted an image, so that its annotations can be relied on."""
+    return isinstance(image.blobs, _AciBlobs)
 
 
 class _AciBlobs:
@@ -294,10 +312,20 @@ def open_reader(path: Path, *, non_standard: bool = False) -> Iterator[AciReader
 
 @contextmanager
 def _reader(file: _ProgressFile, path: Path, *, non_standard: bool) -> Iterator[AciReader]:
+    size = os.fstat(file.fileno()).st_size
+    with (
+        naming_file(path),
+        read_failures(path),
+        AciReader(file, lambda _: size, non_standard=non_standard) as reader,
+    ):
+        yield reader
+
+
+@contextmanager
+def naming_file(path: Path | str) -> Iterator[None]:
+    """Give FormatErrors the file as their place."""
     try:
-        size = os.fstat(file.fileno()).st_size
-        with read_failures(path), AciReader(file, lambda _: size, non_standard=non_standard) as reader:
-            yield reader
+        yield
     except FormatError as error:
         where = f"{path}: {error.where}" if error.where else str(path)
         raise FormatError(error.message, where=where, hint=error.hint) from None

@@ -79,11 +79,12 @@ def render_images(
             filtered[_key(visit)] = [filter_layer(layer, visit, records) for layer in visited_layers]
     manifest = top.candidate.manifest
     rendered_manifest = msgspec.structs.replace(manifest, dependencies=(), path_whitelist=())
-    image = aci_reader.make_image(
-        rendered_manifest,
-        top.candidate.image_id,
-        [layer for visit in visits for layer in filtered[_key(visit)]],
-    )
+    with aci_reader.naming_file(top.candidate.where):
+        image = aci_reader.make_image(
+            rendered_manifest,
+            top.candidate.image_id,
+            [layer for visit in visits for layer in filtered[_key(visit)]],
+        )
     return RenderedAci(
         image,
         manifest.name,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice.errors import FormatError, TrustError, UsageError
+from pumice.errors import FormatError, ImageError, TrustError, UsageError
 from pumice.formats import jwe
-from pumice.os_errors import IMAGE, read_user_file, translate_os_errors
+from pumice.image.regular_file import open_regular
+from pumice.os_errors import read_user_file, suggest_path
 from pumice.trust import gpg, gpg_decryption, openpgp
 from pumice.trust.openpgp_decryption import process
 
@@ -94,8 +95,15 @@ def encrypt_file(source: Path, target: Path, certificates: Sequence[Certificate]
 
 def decrypt_file(source: Path, target: BinaryIO, secrets: process.Secrets, limits: process.Limits) -> None:
     """Write the content of an OpenPGP message to a file; raises FormatError, TrustError and ImageError."""
-    with translate_os_errors(source, IMAGE), source.open("rb") as message:
-        process.decrypt_file(message.fileno(), target.fileno(), secrets, limits)
+    message = open_regular(source)
+    if message is None:
+        raise ImageError("the file does not exist", where=str(source), hint=suggest_path(source))
+    with message:
+        try:
+            process.decrypt_file(message.fileno(), target.fileno(), secrets, limits)
+        except (FormatError, TrustError) as error:
+            error.where = error.where or str(source)
+            raise
 
 
 def _explain_encryption(error: Exception) -> TrustError:

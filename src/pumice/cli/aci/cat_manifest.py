@@ -35,8 +35,10 @@ def run(options: argparse.Namespace) -> int:
     from pumice.formats import strictjson
     from pumice.image import aci_reader
 
-    data = aci_reader.read_manifest(Path(options.file), non_standard=options.non_standard)
-    read_image_manifest(data)
+    path = Path(options.file)
+    data = aci_reader.read_manifest(path, non_standard=options.non_standard)
+    with aci_reader.naming_file(path):
+        read_image_manifest(data)
     text = data.decode()
     if options.pretty_print:
         document = strictjson.read_object(data, "image manifest", limit=MAX_MANIFEST)

@@ -44,7 +44,9 @@ def add_parser(parser: command_line.Parser) -> None:
     )
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
     action.add_argument(
-        "--non-standard", action="store_true", help="allow --recipient, which App Container does not have"
+        "--non-standard",
+        action="store_true",
+        help="allow --recipient and zstd, which App Container does not have",
     )
 
 
@@ -61,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         )
     image_options.check_free(options.new_file, overwrite=options.overwrite)
     source = Path(options.file)
-    aci_reader.validate_aci(source, non_standard=True)
+    aci_reader.validate_aci(source, non_standard=options.non_standard)
     certificates = [encryption_keys.read_certificate(name, os.environ) for name in options.recipient]
     passphrase = ""
     if options.passphrase_file or not certificates:

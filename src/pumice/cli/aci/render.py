@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.cli import app_container_images, progress_modes, registries
 from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, registries
 from pumice.cli.aci import image_options
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.store.home import Home, locate
 
     progress = progress_modes.make_progress(options.progress)
+    app_container_images.check_files("--dependency", options.dependencies)
     target = references.parse_destination(options.target)
     rendered = aci_rendering.render(
         Path(options.file),

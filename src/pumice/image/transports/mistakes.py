@@ -21,6 +21,7 @@ from pumice.image.transports.locations import (
     REGISTRY,
     STORE,
     TRANSPORTS,
+    Transport,
 )
 from pumice.registry import reference as registry_reference
 
@@ -187,7 +188,7 @@ def _suggest_destination(text: str) -> str:
     if text and registry_reference.is_registry_host(text.rstrip("/")):
         return f"for that registry, write {REGISTRY.scheme}{short_text.rstrip('/')}/NAME[:TAG]"
     if text.endswith(_ARCHIVE_SUFFIXES):
-        return f"write {LAYOUT_ARCHIVE.scheme}{short_text}"
+        return f"write {_guess_archive(text).scheme}{short_text}"
     if registry_reference.has_registry_host(text):
         return f"write {in_registry} for the registry, or {in_store} for the local store"
     if ":" in text:
@@ -222,8 +223,13 @@ def _identify_path(path: str) -> Lookalike | None:
     if files.is_file(path):
         return _identify_file(path)
     if path.endswith(_ARCHIVE_SUFFIXES) and ":" not in path:
-        return Lookalike("the name of an archive", f"{LAYOUT_ARCHIVE.scheme}{_shorten(path)}")
+        return Lookalike("the name of an archive", f"{_guess_archive(path).scheme}{_shorten(path)}")
     return None
+
+
+def _guess_archive(path: str) -> Transport:
+    """Return the transport of an archive by its name."""
+    return ACI if path.endswith(".aci") else LAYOUT_ARCHIVE
 
 
 def _is_path(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import ImageError
+from pumice.errors import ImageError, UsageError
 from pumice.formats import oci
 from pumice.formats.appc_manifests import name_app
 from pumice.runtime import process, tree_lookup
@@ -71,7 +71,8 @@ def adopt_app(app: PodApp, image: Image, pod: PodOptions, home: Home, progress: 
     """
     config, options = image.config().config, app.options
     origin = find_app_container_image(image)
-    _check_image_id(app, origin, progress, strict=pod.strict)
+    if options.image_id:
+        _check_image_id(app, image, home, progress, strict=pod.strict)
     if not options.pod_app and (origin is None or origin.manifest.app is None):
         return AdoptedApp(config=config, options=options, image=origin)
     from pumice.runtime.app_container.image_app import read_pod_app, read_pod_isolators
@@ -105,23 +106,20 @@ def _complaints(outcomes: tuple[Outcome, ...]) -> Iterator[Complaint]:
             yield Complaint(f"the isolator {outcome.isolator}", outcome.effect, outcome.reason)
 
 
-def _check_image_id(
-    app: PodApp, origin: AppContainerImage | None, progress: Progress, *, strict: bool
-) -> None:
+def _check_image_id(app: PodApp, image: Image, home: Home, progress: Progress, *, strict: bool) -> None:
     """Raise ImageError if the image is not the one of the ID in the pod manifest."""
-    expected = app.options.image_id
-    if not expected:
+    from pumice.runtime.app_container.stored_images import find_image_id
+
+    expected, reference = app.options.image_id, app.source.reference
+    try:
+        image_id = find_image_id(image, reference, home, progress)
+    except UsageError as error:  # App Container has no such name
+        complaint = Complaint(f"the image ID of the app {app.options.name!r}", "ignored", error.message)
+        report([complaint], progress, strict=strict)
         return
-    if origin is None or not origin.image_id:
-        reason = "the image has no image ID of App Container to compare with"
-        report(
-            [Complaint(f"the image ID of the app {app.options.name!r}", "ignored", reason)],
-            progress,
-            strict=strict,
-        )
-    elif origin.image_id != expected:
+    if image_id != expected:
         raise ImageError(
-            f"the image of the app {app.options.name!r} is {origin.image_id[:23]}…, not {expected[:23]}…",
+            f"the image of the app {app.options.name!r} is {image_id[:23]}…, not {expected[:23]}…",
             where=app.source.reference,
             hint="pass the right file with --aci, or correct the ID in the pod manifest",
         )

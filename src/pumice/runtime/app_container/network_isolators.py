@@ -31,16 +31,11 @@ def limit_bandwidth(
     rates = [rate for rate in (of_pod, *(() if is_shared else of_apps.values())) if rate]
     if pod.network is not None and pod.network.mode == "none":
         return  # there is nothing but loopback, which is not limited
-    obstacle = _find_obstacle(pod, attachment)
+    # A virtual machine in a private network sends and receives as a process in it.
+    obstacle = bandwidth.find_obstacle() if attachment else "the pod shares the network of the machine"
     report(_find_complaints(of_apps, of_pod, obstacle, is_shared=is_shared), progress, strict=pod.strict)
     if attachment is not None and rates and not obstacle:
         attachment.add_step(lambda process: bandwidth.limit_bandwidth(process, min(rates)))
-
-
-def _find_obstacle(pod: PodOptions, attachment: Attachment | None) -> str:
-    if pod.stage1 == "kvm":
-        return "the virtual machine has a network of its own"
-    return bandwidth.find_obstacle() if attachment else "the pod shares the network of the machine"
 
 
 def _find_complaints(

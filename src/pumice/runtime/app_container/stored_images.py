@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.appc.dependencies import Candidate
 from pumice.appc.labels import find_value
-from pumice.image import converted_images
+from pumice.image import aci_reader, converted_images
 from pumice.image.aci_rendering import RenderableImage
 from pumice.image.aci_writer import AciOptions
 from pumice.runtime.app_container.image_app import find_app_container_image
@@ -60,6 +60,20 @@ def read_stored(name: str, image: Image, home: Home) -> StoredImage:
         options = AciOptions(name=repository, version=version)
     manifest = converted_images.describe_image(image, options)
     return StoredImage(name=name, image=image, manifest=manifest)
+
+
+def find_image_id(image: Image, reference: str, home: Home, progress: Progress) -> str:
+    """Return the image ID of an image of one platform in any location; raises PumiceError.
+
+    ``reference`` names it, with or without its version.
+    """
+    origin = find_app_container_image(image)
+    if origin is not None and aci_reader.is_converted(image):
+        return origin.image_id
+    versions = (name for name in home.refs.names() if name.rpartition(":")[0] == reference)
+    name = reference if ":" in reference.rpartition("/")[2] else next(versions, f"{reference}:")
+    stored = read_stored(name, image, home)
+    return make_renderable(stored, home, progress).candidate.image_id
 
 
 def make_renderable(stored: StoredImage, home: Home, progress: Progress) -> RenderableImage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -26,17 +25,13 @@ pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="kvm is o
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    kernel = guests.need_kernel()
     with people.person(request.param) as someone:
         content = images.shell()
         content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
         with Home(someone.home / "store") as home:
             config = oci.RunConfig(entrypoint=("sh", "-c"), env=("GREETING=hello",))
             images.make(home, [content], name="box:1", config=config)
-        for name in ("boot", "lib"):
-            shutil.copytree(Path(kernel) / name, someone.home / "kernel" / name, symlinks=True)
-        someone.give(someone.home)
-        yield someone
+        yield guests.with_kernel(someone)
 
 
 SCRIPT = """
@@ -73,7 +68,6 @@ def test_a_program_runs_as_in_other_stages(person: Person) -> None:
             "--read-only",
         ),
         *("--ulimit", "nofile=100:200", "box:1", SCRIPT),
-        env={"PUMICE_KERNEL": str(person.home / "kernel")},
         input="typed\n",
     )
     assert process.returncode == 42, process.stderr
@@ -115,7 +109,7 @@ def test_signals_sizes_and_big_outputs(person: Person) -> None:
     options = ("--stage1", "kvm", "--network", "none", "--memory", "200m", "--cpus", "1.5")
     running = subprocess.Popen(
         person.command("run", "--progress", "none", *options, "box:1", script),
-        env=person.environment({"PUMICE_KERNEL": str(person.home / "kernel")}),
+        env=person.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -136,11 +130,6 @@ def test_signals_sizes_and_big_outputs(person: Person) -> None:
 
 
 REFUSED = {
-    "a health check": (
-        ("--detach", "--health-cmd", "true"),
-        "--health-cmd would be ignored: no command can be run in a virtual machine that runs",
-    ),
-    "a terminal": (("--detach", "--tty"), "--tty would be ignored: the virtual machine has no terminal"),
     "a device": (("--device", "/dev/full"), "--device would be ignored: the virtual machine has a kernel"),
 }
 
@@ -150,7 +139,6 @@ def test_what_a_machine_cannot_have_is_refused_with_strict(person: Person, name:
     options, reason = REFUSED[name]
     process = person.pumice(
         *("run", "--stage1", "kvm", "--strict", "--network", "none", *options, "box:1", "true"),
-        env={"PUMICE_KERNEL": str(person.home / "kernel")},
     )
     assert process.returncode == 11
     assert reason in process.stderr
@@ -186,7 +174,6 @@ def test_volumes_are_copied_where_there_is_one_id_or_no_server() -> None:
 def test_a_small_machine_is_refused(person: Person) -> None:
     process = person.pumice(
         *("run", "--stage1", "kvm", "--network", "none", "--memory", "8m", "box:1", "true"),
-        env={"PUMICE_KERNEL": str(person.home / "kernel")},
     )
     assert process.returncode == 11
     assert "the virtual machine needs 128 MiB of --memory" in process.stderr

@@ -99,6 +99,10 @@ class Assembler:
             self._memory_operation(b"\x89", _RAX, result)
         self._code += b"\x48\x85\xc0"  # test rax, rax
 
+    def store_result(self, value: Value) -> None:
+        """Set a variable to what the last call returned, after a jump that tested it."""
+        self._memory_operation(b"\x89", _RAX, value)
+
     def compare(self, value: Value, other: Operand) -> None:
         """Compare for the next `jump_if_zero`, which jumps if both are equal."""
         self._load(_RAX, other)

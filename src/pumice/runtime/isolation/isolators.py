@@ -157,11 +157,11 @@ ISOLATORS = (
         ignored={**_SHARED, **_OWN_KERNEL},
         modified={name: f"{name} maps your own id to root" for name in ("runc", "crun")},
     ),
-    Isolator(name="terminal", option="--tty", ignored={"kvm": "the virtual machine has no terminal"}),
+    Isolator(name="terminal", option="--tty"),
     Isolator(
-        name="health check",
-        option="--health-cmd",
-        ignored={"kvm": "no command can be run in a virtual machine that runs"},
+        name="health check through the network",
+        option="httpGet, tcpSocket",
+        ignored={"kvm": "the virtual machine has a network of its own"},
     ),
     Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
@@ -246,7 +246,7 @@ def _list_requested(container: Container) -> list[str]:
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
         "--tty": _wants_terminal(container),
-        "--health-cmd": container.has_health_check,
+        "httpGet, tcpSocket": container.checks_network,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,

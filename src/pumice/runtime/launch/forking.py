@@ -60,7 +60,7 @@ def _can_start_here(options: Options) -> bool:
     is_root = os.geteuid() == 0 and not options.maps["uid"]
     has_limits = options.oom_score or options.rlimits
     is_attached = options.network_fd >= 0 or options.network != "host" or options.pod >= 0
-    is_watched = options.guest_outputs or options.pre_start_file >= 0 or options.post_stop_file >= 0
+    is_watched = options.guest_ports or options.pre_start_file >= 0 or options.post_stop_file >= 0
     has_terminal = os.isatty(0) or os.isatty(1)
     needs_process = has_limits or is_attached or is_watched or has_terminal
     return bool(options.only_root and is_root and not needs_process)

@@ -13,6 +13,7 @@ from pumice.runtime import process
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.model import Start
 from pumice.runtime.pods import pod_store, processes
+from pumice.runtime.pods.machine_program import execute_in_machine
 from pumice.runtime.sandbox.argument_codec import decode_arguments
 from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.stage1 import external
@@ -45,13 +46,14 @@ def execute_in_pod(state: PodState, request: ExecRequest) -> int:
     own program. Raises PodError if the pod does not run or is paused, UsageError and ImageError for an
     invalid request, and SandboxError if the program cannot be started.
     """
-    if state.pod.stage1 == "kvm":
-        raise PodError(
-            f"cannot run a program in the virtual machine of the pod {state.pod.name}",
-            hint="use another --stage1 for a pod that needs exec",
-        )
     processes.require_unpaused(state)
     plan = read_plan(state)
+    if state.pod.stage1 == "kvm":
+        processes.require_running(state)
+        external.check_arguments(request.arguments)
+        changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))
+        external.check_arguments(changes)
+        return execute_in_machine(state, parse_options([*plan, *changes, "--", *request.arguments]))
     with processes.open_program(state) as program:
         filters = _open_filter(state)
         changes = tuple(_changes(parse_options([*plan, "--", *request.arguments]), request))

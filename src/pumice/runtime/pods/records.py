@@ -43,7 +43,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     of a pod. Then the image and the command are those of the first. In the record of an app, ``app_of`` is
     the name of its pod, ``after`` names the apps that it waits for, and what they must have done. With
     ``shares_pids``, the apps share their process ids. Clients can write to the input of an ``interactive``
-    program; with a ``terminal``, it has one of its own. Both are so only in the background.
+    program; with a ``terminal``, it has one of its own. Both are so only in the background. A virtual machine
+    without ``shares_root`` has its files in its own memory.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     shares_pids: bool = False
     interactive: bool = False
     terminal: bool = False
+    shares_root: bool = True
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.runtime import id_maps, run, stage1
+from pumice.runtime import id_maps, stage1
 from pumice.runtime.container import IdMaps
+from pumice.runtime.guest import program_start, sharing
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.control_groups import create_groups
 from pumice.runtime.launch.model import SANDBOX
@@ -20,10 +21,12 @@ from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.pod_store import EmptyVolume, PodContent
 from pumice.runtime.pods.records import HealthCheck, Pod
 from pumice.runtime.pods.supervision import Supervision
-from pumice.runtime.pods.supervisor import log_writer, pod_files
-from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.pods.supervisor import health, log_writer, pod_files
+from pumice.runtime.sandbox.argument_codec import decode_arguments, encode_arguments
+from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin
+from pumice.runtime.stage1.planning import plan_launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.run import PlannedApp
+    from pumice.runtime.pod_plan import PlannedApp
     from pumice.runtime.run_options import PodOptions
     from pumice.store.home import Home
 
@@ -57,18 +60,23 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         labels={**config.labels, **options.labels},
         stage1=options.stage1,
         stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
-        health_check=make_health_check(app.options.health_check, config.healthcheck)
-        if options.stage1 != "kvm"
-        else None,
+        health_check=_choose_health_check(options, app),
         remove=options.remove,
         init=app.container.init or _has_parent(options, app),
         interactive=options.detached and app.options.interactive,
         terminal=options.detached and app.options.terminal,
+        shares_root=options.stage1 != "kvm" or bool(sharing.find_server(app.container)),
         run_options=options.run_options,
         run_arguments=options.run_arguments,
         run_directory=options.run_directory,
         run_verb=options.run_verb,
     )
+
+
+def _choose_health_check(options: PodOptions, app: PlannedApp) -> HealthCheck | None:
+    """Return the health check of an app; a virtual machine has a network of its own, so only commands."""
+    check = make_health_check(app.options.health_check, app.config.healthcheck)
+    return None if check and check.kind != "exec" and options.stage1 == "kvm" else check
 
 
 def _has_parent(options: PodOptions, app: PlannedApp) -> bool:
@@ -106,7 +114,8 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
     }
     if not options.is_pod_of_several:
         plan = plan_files(apps[0].container)
-        return PodContent(pod, {**plan, **spec, **volume_files}, volumes)
+        check = _plan_machine_check(pod, plan)
+        return PodContent(pod, {**plan, **check, **spec, **volume_files}, volumes)
     pod = msgspec.structs.replace(
         pod,
         labels=options.labels,
@@ -165,6 +174,15 @@ def plan_files(container: Container) -> dict[str, bytes]:
     return plan
 
 
+def _plan_machine_check(pod: Pod, plan: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the file with the health check of an app in a virtual machine, if it has one."""
+    if pod.stage1 != "kvm" or pod.health_check is None:
+        return {}
+    options = parse_options([*decode_arguments(plan[pod_store.PLAN]), "--", *pod.health_check.command])
+    program = program_start.describe_joined(options, plan.get(pod_store.FILTER, b""), ())
+    return {health.MACHINE_PROGRAM: program_start.assemble_joined(program)}
+
+
 def start_pod(
     options: PodOptions,
     apps: Sequence[PlannedApp],
@@ -185,7 +203,7 @@ def start_pod(
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
         runner = stage1.choose(options.stage1)
-        launches = {app.options.name: run.plan_launch(app.container, runner) for app in apps}
+        launches = {app.options.name: plan_launch(app.container, runner) for app in apps}
         groups, directories = _create_groups(options, launches)
         with closing(groups):
             supervision = Supervision(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
 from pumice.runtime import stage1
-from pumice.runtime.launch import execution
-from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch import execution, machine
+from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
+from pumice.runtime.launch.model import MACHINE
 from pumice.runtime.pods import processes, supervisor
 from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.descriptors import create_memory_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +105,8 @@ class Supervision:
         reasons, executed = self._open_pipes()
         start = choose_engine(launch).start(launch, str(self._directory))
         start = execution.add_descriptors(start, directories, network)
+        if launch.kind == MACHINE:
+            start = machine.add_listener(start, directory)
         reports = ("--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]))
         arguments = create_memory_file(encode_arguments((*start.options, *reports)))
         self._retained += [*start.retained, *locks]
@@ -177,7 +181,7 @@ def _stream_options(pod: Pod) -> tuple[str, ...]:
     options = ("--interactive",) if pod.interactive else ()
     if not pod.terminal:
         return options
-    if stage1.resolve_name(pod.stage1) in ("runc", "crun"):
+    if stage1.resolve_name(pod.stage1) in ("runc", "crun", "kvm"):
         return (*options, "--tty", "engine")
     is_first_process = pod.stage1 != "fly" and processes.count_generations(pod) == 0
     return (*options, "--tty", "own", *(("--typed-signals",) if is_first_process else ()))

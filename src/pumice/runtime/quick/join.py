@@ -72,6 +72,8 @@ def _find_pod(name: str) -> _RunningPod | None:
         directory = f"{pods}/{pod_id}"
         # In JSON, neither a key nor a string can contain these bytes.
         has_init, is_builtin = b',"init":true,' in record, b',"stage1":"builtin",' in record
+        if b',"stage1":"kvm",' in record:
+            return None
         # The usual way says why a pod that has ended or is paused runs no program.
         is_usual = not any(os.path.exists(f"{directory}/{name}") for name in ("ended", frozen.NAME))
         if not is_usual or not pod_lock.is_locked(directory):

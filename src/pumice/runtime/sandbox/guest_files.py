@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SOCKET = "share.sock"
 """Where qemu finds virtiofsd, in the working directory of both."""
+ROOT = "root"
+"""What is shared, there as well: the root of the container with its volumes."""
 _BACKLOG = 1
 
 
@@ -26,7 +28,7 @@ def prepare_root(root: NewRoot, options: Options) -> None:
         os.close(root.ensure(path, directory=True))
     if options.read_only:
         flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
-        syscalls.mount("none", "root", None, flags)
+        syscalls.mount("none", ROOT, None, flags)
 
 
 def start_server(options: Options) -> int:
@@ -48,7 +50,7 @@ def start_server(options: Options) -> int:
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
         os.dup2(0, 1)
         release_signals()
-        sharing = ("-o", f"source={os.getcwd()}/root", "-o", "sandbox=chroot", "-o", "xattr")
+        sharing = ("-o", f"source={os.getcwd()}/{ROOT}", "-o", "sandbox=chroot", "-o", "xattr")
         command = (options.guest_share, f"--fd={descriptor}", "--rlimit-nofile=0", *sharing)
         os.execv(command[0], (*command, "-o", "log_level=err"))
     listener.close()

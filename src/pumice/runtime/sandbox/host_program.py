@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import launcher, syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
@@ -62,10 +62,6 @@ def start_host_program(options: Options, environment: Mapping[str, str] | None =
     """
     _prepare_parts(options)
     options.shifted = os.geteuid() == 0 and bool(options.maps["uid"])
-    if options.guest_outputs:
-        from pumice.runtime.sandbox.guest_machine import copy_input
-
-        copy_input()
     streams = prepare_streams(options)
     prepare_limits(options)
     _enter_namespaces(options)
@@ -97,7 +93,7 @@ def _run_first_process(options: Options, streams: Streams, lifeline: Lifeline) -
 
 def _prepare_parts(options: Options) -> None:
     """Read the event handlers, and import what is needed later while this process can read its files."""
-    if options.guest_outputs or options.guest_share:
+    if options.guest_ports or options.guest_share:
         import _socket  # noqa: F401 - see above
 
         from pumice.runtime.sandbox import guest_files, guest_machine  # noqa: F401 - see above
@@ -182,7 +178,7 @@ def _prepare_root(options: Options, streams: Streams) -> None:
 
 def _needs_parent(options: Options) -> bool:
     """Return whether the program needs a process of ours as its parent, so that it cannot be process 1."""
-    is_watched = options.guest_outputs or options.handlers
+    is_watched = options.guest_ports or options.handlers
     return bool(is_watched) or options.map_info >= 0 or options.pod >= 0
 
 
@@ -194,11 +190,12 @@ def _run_inside(options: Options, streams: Streams) -> int:
     program = os.fork()
     if program == 0:
         _execute(options, streams)
-    close_if_open(options.exec_fd)
+    if not options.guest_ports:  # a machine has not executed its program yet
+        close_if_open(options.exec_fd)
     for descriptor in options.keep:  # the event handlers still need theirs
         os.close(descriptor)
     map_child(options)
-    if options.guest_outputs:
+    if options.guest_ports:
         from pumice.runtime.sandbox.guest_machine import wait_for_machine
 
         return wait_for_machine(program, options, server)
@@ -221,20 +218,27 @@ def _start_file_server(options: Options) -> int:
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
     enter_cgroups(options)
-    set_limits(options)
     streams.install()
     sockets = range(0)
     if options.listen:
         from pumice.runtime.sandbox.activation import FIRST, place_sockets
 
         sockets = range(FIRST, place_sockets(options))
-    inherit_only((*options.keep, *sockets))
+    # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
+    needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])
+    copies = [launcher.copy_executable(options.argv[0])] if needs_copy else []
+    inherit_only((*options.keep, *sockets, *copies))
     become_user(options)
-    if options.guest_outputs:
+    if options.guest_ports:
         os.setsid()  # keys that are typed go to the program in the machine
-        # qemu writes nothing there, but it would make the stream of the caller non-blocking.
-        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     release_signals()
+    for descriptor in copies:
+        os.set_inheritable(descriptor, False)
+        os.execve(descriptor, options.argv, os.environ)
     os.execvp(options.argv[0], options.argv)
 
 

@@ -49,11 +49,15 @@ class Options:
     seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
     new_privileges = False  # --new-privileges: let set-id programs take effect
     oom_score = ""  # --oom-score N
+    own_filter = False  # --own-filter: the user chose the filter, which can refuse any system call
     shm_size = 0  # --shm-size BYTES: the size of /dev/shm
     # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
-    # --guest-output FD … --guest-control FD --guest-name NAME
+    # --guest-port FD … --guest-name NAME
+    # --guest-listener FD: a socket for those who run further programs in it
+    # --guest-terminal NUMBERS: the streams that are a terminal of NAME, such as 012
     # --guest-share PROGRAM: virtiofsd, which shares the root with it
-    guest_control = -1
+    guest_listener = -1
+    guest_terminal = ""
     guest_share = ""
     guest_name = ""
     bundle = ""  # --bundle DIR: an OCI bundle, attached with shifted ids
@@ -85,7 +89,7 @@ class Options:
         self.devices: list[tuple[str, str]] = []  # --device SOURCE TARGET …
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
-        self.guest_outputs: list[int] = []  # --guest-output FD …
+        self.guest_ports: list[int] = []  # --guest-port FD …
         # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.before: list[list[str]] = []
         # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly;
@@ -139,6 +143,7 @@ _SWITCHES = (
     "hold",
     "pod_pids",
     "exact_filter",
+    "own_filter",
 )
 _TEXTS = (
     "root",
@@ -151,6 +156,7 @@ _TEXTS = (
     "bundle",
     "guest_name",
     "guest_share",
+    "guest_terminal",
 )
 _NUMBERS = {
     "uid": "uid",
@@ -166,10 +172,10 @@ _NUMBERS = {
     "post_stop_file": "post_stop_file",
     "network_fd": "network_fd",
     "map_info": "map_info",
-    "guest_control": "guest_control",
+    "guest_listener": "guest_listener",
     "map_ready": "map_ready",
 }
-_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_output": "guest_outputs"}
+_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_port": "guest_ports"}
 _PATH_LISTS = {"unmask": "unmasked", "hide": "hidden", "empty": "emptied"}
 
 

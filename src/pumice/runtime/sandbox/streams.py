@@ -72,7 +72,7 @@ def prepare_streams(options: Options) -> Streams:
 
         streams.console, streams.has_own_terminal = os.ttyname(0), True
         give_to_program(0, _owner(options))
-    elif options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
+    elif options.terminal and os.isatty(0) and os.isatty(1) and is_foreground():
         _use_own_terminal(streams, options)
     elif not _is_host_program(options):
         streams.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
@@ -121,7 +121,8 @@ def _is_host_program(options: Options) -> bool:
     return options.only_root and not options.own_streams
 
 
-def _is_foreground() -> bool:
+def is_foreground() -> bool:
+    """Return whether this process may read from its terminal, if that is standard input."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:  # the terminal of another session, or of none

@@ -8,7 +8,7 @@ from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, TYPED_SIGNALS, sig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 def wait_and_forward(
@@ -35,7 +35,7 @@ def wait_and_forward(
         signal_number = TYPED_SIGNALS.get(info.si_signo, info.si_signo)
         was_sent_by_process = info.si_code <= 0 and not (first_process and info.si_signo in TYPED_SIGNALS)
         signal_to_send = info.si_signo if was_sent_by_process else 0
-        if first_process and _is_fatal(first_process(), signal_number):
+        if first_process and _ends_process(first_process(), signal_number):
             signal_to_send, ended_by = signal.SIGKILL, signal_number
         try:
             os.kill(target() if target else child, signal_to_send)
@@ -56,17 +56,25 @@ def _reap(child: int) -> int | None:
             return None
 
 
-def _is_fatal(process: str, signal_number: int) -> bool:
+def _ends_process(process: str, signal_number: int) -> bool:
     """Return whether the signal would end the process, because its action is the default."""
+    try:
+        with open(f"{process}/status") as file:
+            return is_fatal(file, signal_number)
+    except OSError:
+        return False
+
+
+def is_fatal(status: Iterable[str], signal_number: int) -> bool:
+    """Return whether a signal ends a process whose ``/proc/PID/status`` has these lines (proc(5))."""
     if signal_number == signal.SIGWINCH:
         return False
     handled = 0
     try:
-        with open(f"{process}/status") as file:
-            for line in file:
-                if line.startswith(("SigBlk:", "SigIgn:", "SigCgt:")):
-                    handled |= int(line[7:], 16)
-    except (OSError, ValueError):
+        for line in status:
+            if line.startswith(("SigBlk:", "SigIgn:", "SigCgt:")):
+                handled |= int(line[7:], 16)
+    except ValueError:
         return False
     return not handled >> (signal_number - 1) & 1
 

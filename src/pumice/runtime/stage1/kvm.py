@@ -14,17 +14,18 @@ from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
-from pumice.runtime.guest.init_program import NAME_SERVER, Guest, assemble_init
-from pumice.runtime.guest.program_start import ROOT
+from pumice.runtime.guest.init_program import DIRECTORIES, NAME_SERVER, assemble_init
+from pumice.runtime.guest.model import Guest
+from pumice.runtime.guest.program_start import ROOT, assemble_app
 from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch import model
-from pumice.runtime.launch.machine import PORTS
 from pumice.runtime.launch.model import Launch
+from pumice.runtime.sandbox import guest_session
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import common_options, mount_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pumice.runtime.container import Container
 
@@ -34,6 +35,7 @@ _SHARING_MODULES = ("virtiofs",)
 _NAME_SERVERS = "guest-resolv.conf"
 _RESOLVER = "/etc/resolv.conf"
 _NETWORK_MODULES = ("virtio_net",)
+_PROGRAM = "/program"
 _APPEND = "quiet loglevel=0 panic=-1 random.trust_cpu=on no_timer_check tsc=reliable rdinit=/init"
 
 
@@ -49,25 +51,35 @@ class Kvm:
         qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
         external.check_program(container)
         cache = Path(container.filters or container.root).with_name("guest")
-        found = kernel.find_kernel(os.environ)
-        image = str(kernel.unpack_kernel(found, cache))
+        guest_kernel = kernel.find_kernel(os.environ)
+        image = str(kernel.unpack_kernel(guest_kernel, cache))
         server = sharing.find_server(container)
         container = _give_name_server(container)
-        archive = _make_archive(container, found, shared=bool(server))
+        terminal = _choose_terminal(container)
+        archive = _make_archive(container, guest_kernel, terminal, shared=bool(server))
         options = (
             *_machine_options(container, len(archive), shared=bool(server)),
             *acceleration.choose(qemu, image, cache),
         )
         return Launch(
             model.MACHINE,
-            (*common_options(container), *_sandbox_options(container, server)),
+            (*common_options(container), *_sandbox_options(container, server, terminal)),
             (qemu, image, *options),
             settings=archive,
         )
 
 
-def _sandbox_options(container: Container, server: str) -> Iterator[str]:
+def _choose_terminal(container: Container) -> tuple[int, ...]:
+    """Return the streams that are a terminal of the program."""
+    if container.terminal is None:
+        return guest_session.choose_terminal()
+    return (0, 1, 2) if container.terminal else ()
+
+
+def _sandbox_options(container: Container, server: str, terminal: tuple[int, ...]) -> Iterator[str]:
     yield from ("--only-root", "--guest-name", container.process.arguments[0])
+    if terminal:
+        yield from ("--guest-terminal", "".join(map(str, terminal)))
     maps = sharing.choose_maps(container) if server else None
     if maps is None:
         yield from id_maps.map_options(id_maps.choose_maps(container))
@@ -118,7 +130,6 @@ def _machine_options(container: Container, archive_size: int, *, shared: bool) -
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
     yield from ("-m", str(megabytes), "-smp", str(max(1, -(-limits.cpus // 1000))))
     yield from ("-append", _APPEND)
-    yield from ("-device", f"virtio-serial-pci,addr=2,max_ports={len(PORTS) + 1}")
     if container.network == "none":
         return
     forwards = (
@@ -129,11 +140,13 @@ def _machine_options(container: Container, archive_size: int, *, shared: bool) -
     yield from ("-device", "virtio-net-pci,addr=3,netdev=net,romfile=")
 
 
-def _make_archive(container: Container, found: kernel.Kernel, *, shared: bool) -> bytes:
-    """Return an archive with the first program and its modules; unless ``shared``, with all files."""
+def _make_archive(
+    container: Container, guest_kernel: kernel.Kernel, terminal: tuple[int, ...], *, shared: bool
+) -> bytes:
+    """Return an archive with the first programs and their modules; unless ``shared``, with all files."""
     has_network = container.network != "none"
     names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
-    modules = kernel.read_modules(found, names)
+    modules = kernel.read_modules(guest_kernel, names)
     placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
     guest = Guest(
         container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
@@ -147,31 +160,48 @@ def _make_archive(container: Container, found: kernel.Kernel, *, shared: bool) -
     )
     with io.BytesIO() as file:
         archive = initramfs.Archive(file)
-        archive.add("init", stat.S_IFREG | 0o755, assemble_init(guest))
-        archive.add_directories("dev")
+        archive.add("init", stat.S_IFREG | 0o755, assemble_init(guest, (_PROGRAM,)))
+        archive.add(_PROGRAM[1:], stat.S_IFREG | 0o755, assemble_app(guest, terminal))
+        for directory in DIRECTORIES:
+            archive.add_directories(directory)
         for number, module in enumerate(modules):
             archive.add_directories("modules")
             archive.add(f"modules/{number}.ko", stat.S_IFREG | 0o644, module)
         if shared:
             archive.add_directories(ROOT[1:])
-            archive.finish()
-            return file.getvalue()
-        omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
-        owners = initramfs.read_owners(container.owners)
-        initramfs.add_tree(archive, Path(container.root), "", owners, omit)
-        for directory in ("/proc", "/sys", "/dev", *directories):
-            archive.add_directories(f"{ROOT[1:]}{directory}")
-        for path, text in placed.items():
-            archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
-            archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
-        for path, source in copies.items():
-            _add_copy(archive, source, path)
+        else:
+            _add_root(archive, container, placed, copies, directories)
         archive.finish()
         return file.getvalue()
 
 
+def _add_root(
+    archive: initramfs.Archive,
+    container: Container,
+    placed: Mapping[str, bytes],
+    copies: Mapping[str, str],
+    directories: Iterable[str],
+) -> None:
+    """Add the root of the image, with files and copies of volumes in it."""
+    omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
+    owners = initramfs.read_owners(container.owners)
+    initramfs.add_tree(archive, Path(container.root), "", owners, omit)
+    for directory in ("/proc", "/sys", "/dev", *directories):
+        archive.add_directories(f"{ROOT[1:]}{directory}")
+    for path, text in placed.items():
+        _add_text(archive, text, path)
+    for path, source in copies.items():
+        _add_copy(archive, source, path)
+
+
 def _in_memory(container: Container) -> tuple[Mount, ...]:
     return tuple(mount for mount in container.mounts if not mount.source)
+
+
+def _add_text(archive: initramfs.Archive, text: bytes, path: str) -> None:
+    """Add a file of the container that is not in the image."""
+    archive.add_directories(f"{ROOT[1:]}{Path(path).parent}".rstrip("/"))
+    archive.add(f"{ROOT[1:]}{path}", stat.S_IFREG | 0o644, text)
 
 
 def _add_copy(archive: initramfs.Archive, source: str, path: str) -> None:
@@ -206,7 +236,7 @@ def _place_mounts(container: Container) -> tuple[dict[str, bytes], dict[str, str
 def _resolve(container: Container, path: str) -> str:
     kernel_paths = ("/proc", "/sys", "/dev")
     target = tree_lookup.resolve_with_mounts(Path(container.root), path, dict.fromkeys(kernel_paths, ""))
-    if target is None or any(f"{target}/".startswith(f"{known}/") for known in kernel_paths):
+    if target is None or any(f"{target}/".startswith(f"{kernel_path}/") for kernel_path in kernel_paths):
         raise SandboxError(
             f"kvm cannot use {path!r}: it leads to files of the kernel, or through too many links"
         )

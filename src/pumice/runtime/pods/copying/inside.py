@@ -12,12 +12,14 @@ from pumice.errors import FormatError, PodError, PumiceError, UsageError
 from pumice.runtime.pods import processes
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_others
+from pumice.runtime.sandbox.guest_files import ROOT as MACHINE_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import NoReturn
 
     from pumice.runtime.pods.pod_store import PodState
+    from pumice.runtime.pods.records import Pod
 
 _MAX_REASON = 1 << 14
 _ERRORS: dict[str, type[PumiceError]] = {
@@ -33,13 +35,15 @@ class InsideJob:
     """
 
     def __init__(self, state: PodState, function: Callable[[int], object], kept: Collection[int]) -> None:
-        """Start it with a descriptor of the root; raises PodError if the pod does not run."""
+        """Start it with a descriptor of the root; raises PodError if there is none."""
+        if not state.pod.shares_root:
+            _refuse(state, kept)
         self._reasons, writer = os.pipe()
         try:
             with processes.open_program(state) as program:
                 self._pid = os.fork()
                 if self._pid == 0:
-                    _run(program, function, writer, kept)
+                    _run(program, state.pod, function, writer, kept)
         finally:
             for descriptor in (writer, *kept):
                 os.close(descriptor)
@@ -58,15 +62,24 @@ class InsideJob:
         raise _ERRORS[name](message, hint=hint or None)
 
 
-def _run(program: int, function: Callable[[int], object], writer: int, kept: Collection[int]) -> NoReturn:
+def _refuse(state: PodState, kept: Collection[int]) -> NoReturn:
+    for descriptor in kept:
+        os.close(descriptor)
+    raise PodError(
+        f"cannot copy: the files of the pod {state.pod.name} are in the memory of its virtual machine",
+        hint="install virtiofsd, or write the files to a volume or with 'pumice exec'",
+    )
+
+
+def _run(
+    program: int, pod: Pod, function: Callable[[int], object], writer: int, kept: Collection[int]
+) -> NoReturn:
     """Enter the container, call the function, and report how it ended."""
     report = "PodError\ncannot enter the container"
     try:
         syscalls.end_with_parent()
         close_others({0, 1, 2, program, writer, *kept})
-        _enter(program)
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        function(root)
+        function(_enter(program, pod))
         report = "done"
     except BrokenPipeError:  # the reader of the files has failed, and says why
         report = "done"
@@ -83,11 +96,15 @@ def _run(program: int, function: Callable[[int], object], writer: int, kept: Col
         os._exit(0)
 
 
-def _enter(program: int) -> None:
-    """Enter the user and mount namespaces of a process, as root there if it has a root."""
+def _enter(program: int, pod: Pod) -> int:
+    """Enter the user and mount namespaces of a process, as root there if it has a root.
+
+    Return the root of the container, which is another directory for the process of a virtual machine.
+    """
     # Processes of the container must not be able to look into this one, which has files of the host open.
     syscalls.hide_process()
     pid = _process_id(program)
+    directory = os.open(f"/proc/{pid}/cwd", os.O_PATH | os.O_CLOEXEC) if pod.stage1 == "kvm" else -1
     flags = 0
     for name, flag in _NAMESPACES:
         if Path(f"/proc/{pid}/ns/{name}").stat().st_ino != Path(f"/proc/self/ns/{name}").stat().st_ino:
@@ -105,6 +122,12 @@ def _enter(program: int) -> None:
             os.setresuid(0, 0, 0)
         syscalls.hide_process()  # again, because a change of user can undo it
     os.umask(0o022)
+    path = MACHINE_ROOT if pod.stage1 == "kvm" else "/"
+    return os.open(
+        path,
+        os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW,
+        dir_fd=directory if directory >= 0 else None,
+    )
 
 
 def _process_id(descriptor: int) -> int:

@@ -6,7 +6,7 @@ import os
 import time
 
 from pumice.runtime.pods.supervisor import frozen, pod_files
-from pumice.runtime.sandbox import join
+from pumice.runtime.sandbox import join, syscalls
 from pumice.runtime.sandbox.descriptors import close_others
 from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.sandbox.signals import signal
@@ -14,7 +14,10 @@ from pumice.runtime.sandbox.signals import signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
+MACHINE_PROGRAM = "health-program"
+"""The file in the directory of an app in a virtual machine with the program that runs the command."""
 _MAX_OUTPUT = 500
 _PROBE_SECONDS = 0.05
 _TIMED_OUT_CODE = -1
@@ -86,6 +89,9 @@ class HealthCheck:
         self.due = time.monotonic() + self._timeout
 
     def _execute(self, program: int) -> None:
+        machine_program = _open(self._directory, MACHINE_PROGRAM)
+        if machine_program >= 0:
+            self._execute_in_machine(machine_program)
         joined = os.pidfd_open(program)
         filters = _open(self._directory, "filter")
         null = os.open("/dev/null", os.O_RDWR)
@@ -101,6 +107,17 @@ class HealthCheck:
         options = parse_options([*self._plan, *extra, "--", *self._command])
         options.terminal = False
         os._exit(join.run_in_container(options))
+
+    def _execute_in_machine(self, program: int) -> NoReturn:
+        from pumice.runtime.pods.supervisor import machine_check
+
+        syscalls.end_with_parent()
+        connection = machine_check.connect_to_machine(self._directory)
+        null = os.open("/dev/null", os.O_RDWR)
+        for number, descriptor in enumerate((null, self._output, self._output)):
+            os.dup2(descriptor, number)
+        close_others({0, 1, 2, connection, program})
+        os._exit(machine_check.check_in_machine(connection, program, self._command[0]))
 
     def _record(self, code: int, output: str) -> None:
         self._close()

@@ -80,7 +80,7 @@ def test_signals_and_exit_codes_pass_through(person: Person) -> None:
 @pytest.fixture
 def pod(person: Person) -> Iterator[str]:
     """Return the name of a pod with a process of its own, and of one that has lost its parent."""
-    script = f"(sleep 49870 & sleep 49871 & exec true); sleep 985 & {pods.READY}"
+    script = f"(sleep 49870 & sleep 49871 & exec true); sleep 49872 & {pods.READY}"
     process = fly(person, "--detach", "--name", "agent", "--pids-limit", "0", "box:1", script)
     assert process.returncode == 0, process.stderr
     yield "agent"

@@ -102,14 +102,14 @@ def make(
     return Image(root, home.blobs)
 
 
-def compiled(folder: Path, source: str) -> bytes:
+def compiled(folder: Path, source: str, *options: str) -> bytes:
     """Return a static program compiled from C source; skip the test without a compiler."""
     from tests.support.peers import need
 
     gcc = need("gcc")
     (folder / "program.c").write_text(source)
     subprocess.run(
-        [gcc, "-static", "-O1", "-o", str(folder / "program"), str(folder / "program.c")],
+        [gcc, "-static", *options, "-O1", "-o", str(folder / "program"), str(folder / "program.c")],
         check=True,
         capture_output=True,
     )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pumice.image.model import Image
-    from pumice.image.transports.locations import Access, Counts, GatheredImage, Location, OpenedImage
+    from pumice.image.transports.gathered_image import GatheredImage
+    from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
     from pumice.progress import Progress
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import Credentials, Login
@@ -267,7 +268,7 @@ def transfer(
     from pumice.cli import encryption_options
     from pumice.formats import platforms
     from pumice.image.transports import transfer
-    from pumice.image.transports.local_source import image_of
+    from pumice.image.transports.gathered_image import image_of
     from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(options.platform) if options.platform else None

@@ -152,10 +152,10 @@ def _fetch_aci(
     key = digest.of(endpoint.url.encode())
     record = _load_record(key, home)
     stored = _find_recorded(record, request, home) if record is not None else None
-    known = record.freshness if record is not None and stored is not None else None
-    if known is not None and known.is_fresh(session.clock()) and stored is not None:
+    stored_freshness = record.freshness if record is not None and stored is not None else None
+    if stored_freshness is not None and stored_freshness.is_fresh(session.clock()) and stored is not None:
         return stored
-    with fetch_aci(endpoint, request, web, session, trust, platform, known) as fetched:
+    with fetch_aci(endpoint, request, web, session, trust, platform, stored_freshness) as fetched:
         if fetched is None:
             if stored is None:
                 raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))

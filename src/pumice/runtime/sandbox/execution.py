@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import launcher, syscalls
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SetupError, exit_with_reason
 from pumice.runtime.sandbox.limits import set_limits
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def execute_as_user(options: Options, streams: Streams) -> NoReturn:
-    """Execute the program with its user, environment and default signal handling."""
+    """Execute the program with its user, environment and default signal handling.
+
+    It inherits the streams and its sockets only, because all other descriptors are closed on execution.
+    """
     try:
         streams.install()
         os.chdir(options.cwd)
@@ -37,20 +40,11 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     except OSError as error:
         exit_with_reason(options.status_fd, _explain_setup(options, error))
     release_signals()
-    set_limits(options)
-    first = 3
     if options.listen:
         from pumice.runtime.sandbox.activation import place_sockets
 
-        first = place_sockets(options)
-    os.set_inheritable(options.status_fd, options.status_fd <= 2)
-    if options.exec_fd >= 0:
-        os.set_inheritable(options.exec_fd, False)
-    kept = {options.status_fd, options.exec_fd, options.seccomp_fd if options.exact_filter else -1}
-    for descriptor in sorted(kept - {-1, 0, 1, 2}):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        place_sockets(options)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
 
@@ -94,19 +88,45 @@ def _execute(options: Options) -> tuple[int, str]:
     if options.exact_filter:
         # The filter may allow no other call than the one that executes the program.
         directories = [path for path in directories if os.path.exists(f"{path}/{name}" if path else name)][:1]
-        if options.seccomp_fd >= 0:
-            os.set_inheritable(options.seccomp_fd, False)
         install_filter(options)
+    execute = _execute_by_launcher if launcher.is_exposed() else _execute_file
     for directory in directories:
         path = f"{directory}/{name}" if directory else name
         try:
-            os.execve(path, options.argv, options.env)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                reason = _explain(path) if error.errno == errno.ENOEXEC else ""
-                code, message = NOT_EXECUTABLE, f"cannot be executed: {reason or error.strerror}"
-            elif os.path.exists(path):
-                code, message = NOT_FOUND, _explain(path) or "its loader or interpreter is not in the image"
+            failure = execute(options, path)
         except ValueError as error:
             return NOT_EXECUTABLE, f"cannot be executed: {error}"
+        if failure:
+            code, message = failure
     return code, message
+
+
+def _execute_by_launcher(options: Options, path: str) -> launcher.Failure | None:
+    """Execute a file as `_execute_file` does, without giving it our own executable."""
+    failure = launcher.find_obstacle(path)
+    if failure is not None:
+        return failure if failure[0] != NOT_FOUND else None
+    reasons = {number: _explain_error(path, number) for number in (errno.ENOENT, errno.ENOEXEC)}
+
+    def explain(number: int) -> launcher.Failure:
+        return reasons.get(number) or _explain_error(path, number)
+
+    launcher.execute(options, path, explain)
+    return _execute_file(options, path)  # there is no launcher here
+
+
+def _execute_file(options: Options, path: str) -> launcher.Failure | None:
+    """Execute a file; on failure return why, None if it does not exist."""
+    try:
+        os.execve(path, options.argv, options.env)
+    except OSError as error:
+        is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.exists(path)
+        return None if is_missing else _explain_error(path, error.errno or 0)
+
+
+def _explain_error(path: str, number: int) -> launcher.Failure:
+    """Return the exit code and message of a shell for the error of an execution; the file exists."""
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return NOT_FOUND, _explain(path) or "its loader or interpreter is not in the image"
+    reason = _explain(path) if number == errno.ENOEXEC else ""
+    return NOT_EXECUTABLE, f"cannot be executed: {reason or os.strerror(number)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox import launcher, syscalls
 from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
@@ -218,21 +218,27 @@ def _start_file_server(options: Options) -> int:
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
     enter_cgroups(options)
-    set_limits(options)
     streams.install()
     sockets = range(0)
     if options.listen:
         from pumice.runtime.sandbox.activation import FIRST, place_sockets
 
         sockets = range(FIRST, place_sockets(options))
-    inherit_only((*options.keep, *sockets))
+    # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
+    needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])
+    copies = [launcher.copy_executable(options.argv[0])] if needs_copy else []
+    inherit_only((*options.keep, *sockets, *copies))
     become_user(options)
     if options.guest_ports:
         os.setsid()  # keys that are typed go to the program in the machine
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     release_signals()
+    for descriptor in copies:
+        os.set_inheritable(descriptor, False)
+        os.execve(descriptor, options.argv, os.environ)
     os.execvp(options.argv[0], options.argv)
 
 

@@ -49,6 +49,7 @@ class Options:
     seccomp_fd = -1  # --seccomp FD: a file with the filter of system calls
     new_privileges = False  # --new-privileges: let set-id programs take effect
     oom_score = ""  # --oom-score N
+    own_filter = False  # --own-filter: the user chose the filter, which can refuse any system call
     shm_size = 0  # --shm-size BYTES: the size of /dev/shm
     # PROGRAM is a virtual machine that runs NAME, see `guest_machine`:
     # --guest-port FD … --guest-name NAME
@@ -142,6 +143,7 @@ _SWITCHES = (
     "hold",
     "pod_pids",
     "exact_filter",
+    "own_filter",
 )
 _TEXTS = (
     "root",

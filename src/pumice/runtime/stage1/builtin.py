@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
 from pumice.runtime.isolation import capabilities
+from pumice.runtime.isolation.model import DEFAULT_SECCOMP, UNCONFINED
 from pumice.runtime.launch import model
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.stage1 import external
@@ -94,6 +95,8 @@ def _isolation_options(container: Container) -> Iterator[str]:
     isolation = container.isolation
     yield from ("--capabilities", _numbers(isolation.capabilities))
     yield from ("--ambient", _numbers(isolation.added_capabilities))
+    if isolation.seccomp not in (DEFAULT_SECCOMP, UNCONFINED):
+        yield "--own-filter"
     if isolation.exact_filter:
         yield "--exact-filter"
     if isolation.explains_refused_calls:

@@ -30,3 +30,19 @@ def test_the_processes_of_the_pod_are_listed(person: Person, options: list[str])
     assert Path(f"/proc/{program['host_pid']}").exists()
     assert "sleep 601" in pods.run_ok(person, "top", pod)
     pods.run_ok(person, "rm", "--force", pod)
+
+
+def test_a_program_cannot_hide_behind_its_name(person: Person) -> None:
+    """The kernel shows the name in the first line of ``/proc/PID/status``; only a newline ends that."""
+    script = r"""name=$(printf '/tmp/x\013Uid:')
+        printf '#!/bin/sh\nsleep 654 & wait' > "$name"
+        chmod +x "$name"
+        "$name" & wait"""
+    pod = pods.start(person, "box:1", script)
+
+    def find_all() -> list[list[str]]:
+        commands = [process["command"] for process in json.loads(pods.run_ok(person, "top", "--json", pod))]
+        return commands if ["sleep", "654"] in commands else []
+
+    assert ["/bin/sh", "/tmp/x\x0bUid:"] in waiting.until(find_all)
+    pods.run_ok(person, "rm", "--force", pod)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.lines import split_lines
 from pumice.packing.config import numeric_user
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class OwnerTable:
         return _find_name(self._passwd, uid), _find_name(self._group, gid)
 
     def _primary_group(self, uid: str) -> str:
-        for line in self._passwd.splitlines():
+        for line in split_lines(self._passwd):
             fields = line.split(":")
             if len(fields) > 3 and fields[2] == uid:
                 return fields[3]
@@ -48,7 +49,7 @@ class OwnerTable:
 
 
 def _find_name(table: str, number: int) -> str:
-    for line in table.splitlines():
+    for line in split_lines(table):
         fields = line.split(":")
         if len(fields) > 2 and fields[2] == str(number):
             return fields[0]

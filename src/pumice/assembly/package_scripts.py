@@ -24,6 +24,7 @@ from pumice.assembly.generated_secrets import refuse_secrets
 from pumice.assembly.layer_assembly import assemble_layers
 from pumice.assembly.script_order import order_packages
 from pumice.errors import ImageError, SandboxError
+from pumice.lines import split_lines
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry, Node
 from pumice.runtime import tree_lookup
@@ -291,12 +292,12 @@ class _ScriptRunner:
 
     def _list_triggered(self, packages: Sequence[PackageFacts]) -> Iterator[tuple[PackageFacts, list[str]]]:
         """Yield the packages that are interested in the triggers that scripts activated (deb-triggers(5))."""
-        lines = self._trigger_log.read_text(errors="replace").splitlines()
+        lines = split_lines(self._trigger_log.read_text(errors="replace"))
         activated = {line.partition(" ")[2] for line in lines}
         for package in packages:
             rows = [
                 line.split()
-                for line in package.files.get("triggers", b"").decode(errors="replace").splitlines()
+                for line in split_lines(package.files.get("triggers", b"").decode(errors="replace"))
             ]
             interests = {row[1] for row in rows if len(row) == 2 and row[0].startswith("interest")}
             if triggers := sorted(interests & activated):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError
+from pumice.lines import split_lines
 from pumice.packing import patterns
 from pumice.packing.effects import dpkg_database
 from pumice.packing.effects.model import file_entry
@@ -86,7 +87,7 @@ def _change_entries(
 def _add_overrides(
     overrides: GeneratedEntry, changed: Mapping[str, Entry], owners: OwnerTable
 ) -> GeneratedEntry:
-    lines = {line.split(" ", 3)[-1]: line for line in overrides.content.decode().splitlines()}
+    lines = {line.split(" ", 3)[-1]: line for line in split_lines(overrides.content.decode())}
     for path, entry in changed.items():
         user, group = owners.find_names(entry.uid, entry.gid)
         lines[f"/{path}"] = f"{user} {group} {entry.mode:o} /{path}"

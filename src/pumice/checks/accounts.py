@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.checks.finding import Finding
+from pumice.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def process_user(image: CheckedImage) -> ProcessUser | None:
 
 
 def _rows(image: CheckedImage, file: str) -> Iterator[list[str]]:
-    return (line.split(":") for line in image.read_text(file).splitlines())
+    return (line.split(":") for line in split_lines(image.read_text(file)))
 
 
 def _look_up(image: CheckedImage, file: str, name: str) -> list[str] | None:

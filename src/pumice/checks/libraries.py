@@ -6,6 +6,8 @@ import fnmatch
 import posixpath
 from typing import TYPE_CHECKING
 
+from pumice.lines import split_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,7 +56,7 @@ def default_directories(image: RunnableImage) -> tuple[str, ...]:
 def _configured_directories(image: RunnableImage, path: str, depth: int) -> Iterator[str]:
     if depth > _MAX_INCLUDES:
         return
-    for line in image.read_text(path).splitlines():
+    for line in split_lines(image.read_text(path)):
         text = line.partition("#")[0].strip()
         if text.startswith("include"):
             for pattern in text.split()[1:]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.lines import split_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -68,7 +70,7 @@ def encode_diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
 
 def read_trigger_interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
     """Yield each trigger that a ``triggers`` control file is interested in, and whether it awaits it."""
-    for line in triggers.decode("utf-8", "replace").splitlines():
+    for line in split_lines(triggers.decode("utf-8", "replace")):
         fields = line.partition("#")[0].split()
         if len(fields) == 2 and fields[0] in ("interest", "interest-await", "interest-noawait"):
             yield fields[1], fields[0] != "interest-noawait"

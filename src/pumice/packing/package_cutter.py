@@ -16,6 +16,7 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import deb, tar
 from pumice.formats.tar import Entry
+from pumice.lines import split_lines
 from pumice.packing.package_inventory import MAX_COPYRIGHT, PackageInventory, is_copyright, read_needed
 from pumice.packing.package_lists import LIST_SUFFIXES, filter_list
 from pumice.packing.segment_writer import SegmentWriter
@@ -353,7 +354,7 @@ def _move_entry(entry: Entry, path: str, link: str) -> Entry:
 
 def _read_conffile_paths(control: deb.Control) -> tuple[str, ...]:
     """Return the paths of configuration files, without lines that start with a flag (deb-conffiles(5))."""
-    lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
+    lines = split_lines(control.files.get("conffiles", b"").decode("utf-8", "replace"))
     return tuple(line.strip() for line in lines if line.startswith("/"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
+from pumice.lines import split_lines
 from pumice.runtime.container import IdMaps
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _names(uid: int) -> tuple[str, ...]:
 
 def _read_subordinate_ids(path: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
     try:
-        lines = Path(path).read_text(errors="replace").splitlines()
+        lines = split_lines(Path(path).read_text(errors="replace"))
     except OSError:
         return []
     ranges = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.runtime.container import Mount
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def make_hosts(hostname: str, names: NameResolution) -> str:
     """Return the host's ``/etc/hosts`` with lines for the container's own name and the added hosts."""
     text = _read(_HOSTS) or "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
     added = "".join(f"{address}\t{name}\n" for address, name in names.hosts)
-    if any(hostname in line.partition("#")[0].split()[1:] for line in text.splitlines()):
+    if any(hostname in line.partition("#")[0].split()[1:] for line in split_lines(text)):
         return f"{added}{text}"
     return f"{added}{text.rstrip()}\n127.0.1.1\t{hostname}\n"
 
@@ -70,7 +71,7 @@ def make_hosts(hostname: str, names: NameResolution) -> str:
 def make_resolv_conf(names: NameResolution) -> str:
     """Return the host's ``/etc/resolv.conf`` with the user's servers, domains and options instead."""
     kept = []
-    for line in _read(_RESOLV_CONF).splitlines() if names.copies_host else []:
+    for line in split_lines(_read(_RESOLV_CONF)) if names.copies_host else []:
         word = line.split(None, 1)[0] if line.strip() else ""
         replaced = {
             "nameserver": names.servers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.lines import split_lines
 from pumice.packing.segments import DPKG_INFO_DIRECTORY
 from pumice.packing.selection import merged_usr_path
 from pumice.slices.tree import PackageEntry, PackageFiles, path_of
@@ -61,6 +62,6 @@ def _original_paths(segment: Segment, read: Callable[[str], bytes]) -> dict[str,
     )
     if not list_path:
         return {}
-    lines = read(list_path).decode("utf-8", "replace").split("\n")
+    lines = split_lines(read(list_path).decode("utf-8", "replace"))
     paths = [line[1:] for line in lines if line.startswith("/") and line != "/."]
     return {merged: path for path in paths if (merged := merged_usr_path(path)) != path}

@@ -15,6 +15,7 @@ import msgspec
 from pumice.checks.reach import FileWalk, commands
 from pumice.checks.units import started_programs
 from pumice.formats.elf_program import ElfProgram
+from pumice.lines import split_lines
 from pumice.omission.tables import is_unused_path
 from pumice.omission.uses import PROGRAM_DIRECTORIES, is_ignored
 from pumice.slimming import tables
@@ -110,7 +111,7 @@ class _Search:
                 self._keep_directory(f"usr/lib/locale/{environment[name]}", f"{name} names it")
         if environment.get("TZ"):
             self._keep_path(f"usr/share/zoneinfo/{environment['TZ'].lstrip(':')}", "TZ names it")
-        for line in self._image.read_text("/etc/nsswitch.conf").splitlines():
+        for line in split_lines(self._image.read_text("/etc/nsswitch.conf")):
             for service in line.partition(":")[2].split():
                 self._keep_library(f"libnss_{service}.so.2", "/etc/nsswitch.conf names it")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _read_account_rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Itera
     node = tree.get(path)
     if node is None or node.entry.kind != "file" or node.entry.size > _MAX_FILE:
         return
-    for line in tree.read(path).decode("utf-8", "replace").splitlines():
+    for line in split_lines(tree.read(path).decode("utf-8", "replace")):
         row = line.split(":")
         if len(row) > max(numbers) and all(_parse_id(row[index]) is not None for index in numbers):
             yield row
@@ -227,7 +228,7 @@ def _read_account_rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Itera
 def parse_sysusers(text: str) -> tuple[AccountRequest, ...]:
     """Return the requests of a sysusers.d file; lines that cannot be parsed are skipped."""
     requests: list[AccountRequest] = []
-    for line in text.splitlines():
+    for line in split_lines(text):
         try:
             fields = shlex.split(line, comments=True)
         except ValueError:

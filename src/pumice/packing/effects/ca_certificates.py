@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.formats import x509
+from pumice.lines import split_lines
 from pumice.packing.effects.model import EffectInput, EffectResult, directory_entry, file_entry, link_entry
 
 if TYPE_CHECKING:
@@ -119,6 +120,6 @@ def _find_certificate_paths(tree: Tree, top: str) -> list[str]:
 
 def _read_configured_paths(tree: Tree) -> list[str]:
     """Return the paths of the certificates that the existing configuration lists, in its order."""
-    lines = tree.read(_CONFIGURATION).decode("utf-8", "replace").splitlines()
+    lines = split_lines(tree.read(_CONFIGURATION).decode("utf-8", "replace"))
     listed_paths = (f"{_SHIPPED}/{line}" for line in lines if line and line[0] not in "#!")
     return [path for path in listed_paths if tree.is_file(path)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def parse_profile(name: str, text: str) -> Profile:
     """Parse a profile; an indented line continues the field above it."""
     fields: dict[str, str] = {}
     field = ""
-    for line in text.splitlines():
+    for line in split_lines(text):
         if match := _FIELD.fullmatch(line):
             field = match[1].removesuffix("-Final")
             fields[field] = match[2].strip()
@@ -105,7 +106,7 @@ def build_stack(template: str, profiles: Sequence[Profile], stack_name: str) -> 
     """Return the stack ``stack_name`` (``auth``, ``session-noninteractive`` …) from its template."""
     lines: list[str] = []
     is_skipping = False
-    for line in template.splitlines():
+    for line in split_lines(template):
         if is_skipping and not line.startswith(("# here's the fallback", _LAST)):
             continue
         is_skipping = False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.packing.effects.accounts import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult
 from pumice.packing.effects.overlay_tree import OverlayTree
@@ -138,7 +139,7 @@ def _service_options(text: str) -> dict[str, str]:
     """Return the options of the section ``[Service]``; lines of ``ExecStartPre`` are joined."""
     options: dict[str, str] = {}
     section = ""
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in split_lines(text.replace("\\\n", " ")):
         if line.startswith("["):
             section = line.strip()
         elif section == "[Service]" and "=" in line and not line.startswith(("#", ";")):
@@ -152,7 +153,7 @@ def _service_options(text: str) -> dict[str, str]:
 def init_script_directories(text: str) -> Iterator[ServiceDirectory]:
     """Yield the directories that an init script creates or changes by commands with literal operands."""
     variables: dict[str, str] = {}
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in split_lines(text.replace("\\\n", " ")):
         assignment = _ASSIGNMENT.fullmatch(line)
         if assignment:
             value = _expand(assignment[3], variables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pumice.lines import split_lines
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry
 
 _HEADER = "# /etc/shells: valid login shells\n"
@@ -13,7 +14,7 @@ def list_shells(inputs: EffectInput) -> EffectResult:
     shells: dict[str, None] = {}
     for path in tree.children("usr/share/debianutils/shells.d"):
         if tree.is_file(path):
-            for line in tree.read(path).decode("utf-8", "replace").splitlines():
+            for line in split_lines(tree.read(path).decode("utf-8", "replace")):
                 if line.startswith("/"):
                     shells |= dict.fromkeys((line, *_find_merged_usr_aliases(inputs, line)))
     for actions in inputs.actions.values():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.packing.effects.accounts import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult
 from pumice.packing.effects.overlay_tree import OverlayTree
@@ -54,7 +55,7 @@ def create_tmpfiles(inputs: EffectInput) -> EffectResult:
 
 def parse_tmpfiles(text: str) -> Iterable[TmpfilesLine]:
     """Yield the supported lines of a tmpfiles.d file."""
-    for row in text.splitlines():
+    for row in split_lines(text):
         try:
             fields = shlex.split(row, comments=True)
         except ValueError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError
+from pumice.lines import split_lines
 from pumice.packing.effects import accounts
 from pumice.packing.effects.accounts import Account, AccountRequest
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
@@ -176,8 +177,8 @@ def _read_base_accounts(tree: Tree) -> tuple[list[_User], list[_Group]]:
     if _has_master_files(tree):
         passwd = tree.read(f"{_MASTER_DIRECTORY}/passwd.master").decode("utf-8", "replace")
         group = tree.read(f"{_MASTER_DIRECTORY}/group.master").decode("utf-8", "replace")
-    passwd_rows = [line.split(":") for line in passwd.splitlines()]
-    group_rows = [line.split(":") for line in group.splitlines()]
+    passwd_rows = [line.split(":") for line in split_lines(passwd)]
+    group_rows = [line.split(":") for line in split_lines(group)]
     return (
         [
             _User(row[0], int(row[2]), int(row[3]), row[4], row[5], row[6])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
+from pumice.lines import split_lines
 from pumice.runtime.isolation.model import DEFAULT_PIDS, UNLIMITED, Limits
 from pumice.runtime.launch.control_groups import SUPERVISOR, remove_abandoned
 from pumice.runtime.launch.model import GroupPlan
@@ -221,7 +222,7 @@ def _read_own_groups(path: Path) -> dict[str, str]:
     """Return the path of this process's group by controller; that of version 2 has the name ``""``."""
     groups = {}
     with suppress(OSError):
-        for line in path.read_text().splitlines():
+        for line in split_lines(path.read_text()):
             _, names, group = line.split(":", 2)
             groups.update(dict.fromkeys(names.split(","), group))
     return groups

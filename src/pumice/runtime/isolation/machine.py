@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
+from pumice.lines import split_lines
 from pumice.runtime.guest import sharing
 from pumice.runtime.isolation import control_groups, isolators
 from pumice.runtime.isolation.capabilities import NUMBERS
@@ -176,7 +177,7 @@ def _check_apparmor(profile: str) -> None:
     loaded = ""
     with suppress(OSError):
         loaded = Path("/sys/kernel/security/apparmor/profiles").read_text(errors="replace")
-    if not any(line.rpartition(" (")[0] == profile for line in loaded.splitlines()):
+    if not any(line.rpartition(" (")[0] == profile for line in split_lines(loaded)):
         enabled = Path("/sys/module/apparmor/parameters/enabled").exists()
         reason = "it is not loaded" if enabled else "AppArmor is not enabled on this machine"
         raise SandboxError(

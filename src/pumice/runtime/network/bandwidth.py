@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
+from pumice.lines import split_lines
 from pumice.runtime.network.support import find_program
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _describe_bucket(rate: int) -> str:
 
 def _list_interfaces(process: int) -> list[str]:
     """Return the interfaces in the network of a process, without loopback."""
-    lines = Path(f"/proc/{process}/net/dev").read_text().splitlines()[2:]
+    lines = split_lines(Path(f"/proc/{process}/net/dev").read_text())[2:]
     names = [line.partition(":")[0].strip() for line in lines]
     return [name for name in names if name != "lo"]
 

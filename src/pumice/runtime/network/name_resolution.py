@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice.lines import split_lines
 from pumice.runtime.name_resolution import make_resolv_conf
 from pumice.runtime.network import user_networks
 from pumice.runtime.network.keeper import hosts
@@ -47,7 +48,7 @@ def write_hosts_base(directory: Path, hostname: str, names: NameResolution, *, h
 
 def _foreign_lines(text: str) -> Iterator[str]:
     """Yield the lines of a hosts file whose address is not a loopback address."""
-    for line in text.splitlines():
+    for line in split_lines(text):
         fields = line.partition("#")[0].split()
         with suppress(ValueError, IndexError):
             address = ipaddress.ip_address(fields[0])
@@ -72,7 +73,7 @@ def write_resolver(directory: Path, driver: Driver, names: NameResolution) -> st
             text = _read(_SYSTEMD_RESOLVER)
         elif driver == "pasta":
             provided = user_networks.PASTA_NAMESERVER
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("nameserver")]
+    lines = [line for line in split_lines(text) if not line.lstrip().startswith("nameserver")]
     servers = [provided] if provided else names.servers or _reachable_servers(text)
     lines += [f"nameserver {server}" for server in servers]
     path = directory / _RESOLVER_COPY
@@ -82,7 +83,7 @@ def write_resolver(directory: Path, driver: Driver, names: NameResolution) -> st
 
 
 def _reachable_servers(text: str) -> list[str]:
-    return [server for server in _servers(text.splitlines()) if not _is_loopback(server)]
+    return [server for server in _servers(split_lines(text)) if not _is_loopback(server)]
 
 
 def _servers(lines: Iterable[str]) -> Iterator[str]:

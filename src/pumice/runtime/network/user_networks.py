@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
+from pumice.lines import split_lines
 from pumice.runtime.network.host_ports import EVERY_IPV4_ADDRESS
 from pumice.runtime.network.keeper.release import PASTA_FILE, SLIRP_FILE
 from pumice.runtime.network.support import find_program
@@ -164,7 +165,7 @@ def _ipv4_address(address: str) -> str:
 def _failure(program: str, text: str) -> SandboxError:
     lines = [
         line.strip()
-        for line in text.splitlines()
+        for line in split_lines(text)
         if line.strip() and not any(word in line for word in _NOISE)
     ]
     reason = "; ".join(lines[-2:])[:300] or "it gave no reason"

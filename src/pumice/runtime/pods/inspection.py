@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pumice.errors import PodError
+from pumice.lines import split_lines
 from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.model import DEFAULT_SECCOMP, Isolation
 from pumice.runtime.pods import pod_store, processes, usage
@@ -204,7 +205,7 @@ def read_isolation_in_force(state: PodState) -> IsolationInForce | None:
 
 
 def _read_status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    lines = split_lines(Path(f"/proc/{pid}/status").read_text(errors="replace"))
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.runtime.pods import pod_store, processes
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def _describe(process: PodProcess, app: str) -> ListedProcess:
 def _inner_uid(directory: Path) -> int:
     """Return the user of a process as its own user namespace sees it."""
     uid = directory.stat().st_uid
-    for line in (directory / "status").read_text(errors="replace").splitlines():
+    for line in split_lines((directory / "status").read_text(errors="replace")):
         if line.startswith("Uid:"):
             uid = int(line.split()[2])
-    for line in (directory / "uid_map").read_text().splitlines():
+    for line in split_lines((directory / "uid_map").read_text()):
         inside, outside, count = map(int, line.split())
         if outside <= uid < outside + count:
             return inside + uid - outside

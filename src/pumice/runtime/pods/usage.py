@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.lines import split_lines
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import processes
 
@@ -102,7 +103,7 @@ def _read_cpu(groups: list[Path]) -> float | None:
         return nanoseconds / 1e9
     for directory in groups:
         with suppress(OSError, ValueError, IndexError):
-            fields = dict(line.split() for line in (directory / "cpu.stat").read_text().splitlines())
+            fields = dict(line.split() for line in split_lines((directory / "cpu.stat").read_text()))
             if "usage_usec" in fields:
                 return int(fields["usage_usec"]) / 1e6
     return None
@@ -132,7 +133,7 @@ def _age(process: PodProcess) -> float:
 
 def _memory(process: PodProcess) -> int:
     """Return the memory of a process with its part of what it shares, or else all that is resident."""
-    for line in _read_file(process, "smaps_rollup").splitlines():
+    for line in split_lines(_read_file(process, "smaps_rollup")):
         if line.startswith("Pss:"):
             return int(line.split()[1]) << 10
     return int(_stat_fields(process)[21]) * os.sysconf("SC_PAGE_SIZE")
@@ -140,7 +141,7 @@ def _memory(process: PodProcess) -> int:
 
 def _read_blocks(process: PodProcess) -> tuple[int, int]:
     """Return the bytes that a process read from and wrote to disks."""
-    fields = dict(line.split(": ") for line in _read_file(process, "io").splitlines() if ": " in line)
+    fields = dict(line.split(": ") for line in split_lines(_read_file(process, "io")) if ": " in line)
     return int(fields.get("read_bytes", 0)), int(fields.get("write_bytes", 0))
 
 
@@ -150,7 +151,7 @@ def _network(program: int | None) -> tuple[int | None, int | None]:
         own = Path(f"/proc/{program}/ns/net").stat().st_ino
         if own == Path("/proc/self/ns/net").stat().st_ino:
             return None, None
-        lines = Path(f"/proc/{program}/net/dev").read_text(errors="replace").splitlines()[2:]
+        lines = split_lines(Path(f"/proc/{program}/net/dev").read_text(errors="replace"))[2:]
     except OSError:
         return None, None
     received = sent = 0

@@ -199,7 +199,7 @@ class Session:
             return
         number, typed = self._queries.pop(0)
         number = number or _find_typed_signal(content[: frames.TERMINAL_BYTES], typed)
-        lines = content[frames.TERMINAL_BYTES :].decode(errors="replace").splitlines()
+        lines = content[frames.TERMINAL_BYTES :].decode(errors="replace").split("\n")
         if number and lines and is_fatal(lines, number):
             self._ended_by = number
             self._send(frames.SIGNAL, number=signal.SIGKILL)

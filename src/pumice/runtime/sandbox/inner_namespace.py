@@ -48,7 +48,7 @@ def map_child(options: Options) -> None:
 def _read_own_map(kind: str) -> list[str]:
     """Return the ids of this process's namespace (user_namespaces(7))."""
     with open(f"/proc/self/{kind}_map") as file:
-        return file.read().splitlines()
+        return file.read().split("\n")[:-1]
 
 
 def _read_child(info: int) -> int:

@@ -73,7 +73,7 @@ def _has_happened(event: int) -> bool:
 def _count_kills(directory: str) -> int:
     count = 0
     for name in ("memory.oom_control", "memory.events"):
-        for line in _read(f"{directory}/{name}").splitlines():
+        for line in _read(f"{directory}/{name}").split("\n"):
             key, _, value = line.partition(" ")
             count += int(value) if key == "oom_kill" and value.isdigit() else 0
     return count

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError, UsageError
+from pumice.lines import split_lines
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
@@ -110,7 +111,7 @@ def _replace_name_servers(container: Container, mount: Mount | None = None) -> s
     text = texts.get(mount.source) if mount else ""
     if text is None and mount:
         text = Path(mount.source).read_text(encoding="utf-8", errors="surrogateescape")
-    lines = [line for line in (text or "").splitlines() if not line.strip().startswith("nameserver")]
+    lines = [line for line in split_lines(text or "") if not line.strip().startswith("nameserver")]
     return "".join(f"{line}\n" for line in (*lines, f"nameserver {NAME_SERVER}"))
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
+from pumice.lines import split_lines
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.environment import ScriptEnvironment
 from pumice.packing.effects.scripts.interpreter import interpret_script
@@ -98,6 +99,6 @@ def _read_base_accounts(tree: Tree) -> frozenset[tuple[str, str]]:
     for kind in ("passwd", "group"):
         path = f"usr/share/base-passwd/{kind}.master"
         if tree.get(path):
-            lines = tree.read(path).decode("utf-8", "replace").splitlines()
+            lines = split_lines(tree.read(path).decode("utf-8", "replace"))
             accounts |= {(kind, line.split(":")[0]) for line in lines}
     return frozenset(accounts)

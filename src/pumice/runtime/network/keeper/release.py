@@ -112,7 +112,7 @@ def remove_rules(identifier: str) -> int:
     """
     count = 0
     for program, table in _TABLES:
-        lines = _run(f"{program}-save", "-t", table).splitlines()
+        lines = _run(f"{program}-save", "-t", table).split("\n")
         rules = [line for line in lines if line.startswith("-A ") and identifier in line]
         chains = {_jump_target(rule) for rule in rules} - {""}
         for rule in rules:

@@ -38,7 +38,7 @@ _ALLOWED = {
 
 
 def test_lines_of_files_end_with_a_newline_only() -> None:
-    """Use `pumice.lines.split_lines`; what is printed may be split as people see it."""
+    """Use `pumice.formats.lines.split_lines`; what is printed may be split as people see it."""
     sources = ROOT / "src" / "pumice"
     found = {
         str(path.relative_to(sources))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.config import numeric_user
 
 if TYPE_CHECKING:

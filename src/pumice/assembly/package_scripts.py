@@ -24,7 +24,7 @@ from pumice.assembly.generated_secrets import refuse_secrets
 from pumice.assembly.layer_assembly import assemble_layers
 from pumice.assembly.script_order import order_packages
 from pumice.errors import ImageError, SandboxError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry, Node
 from pumice.runtime import tree_lookup

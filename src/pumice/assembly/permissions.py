@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing import patterns
 from pumice.packing.effects import dpkg_database
 from pumice.packing.effects.model import file_entry

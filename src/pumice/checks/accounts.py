@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.checks.finding import Finding
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

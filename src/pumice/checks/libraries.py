@@ -6,7 +6,7 @@ import fnmatch
 import posixpath
 from typing import TYPE_CHECKING
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

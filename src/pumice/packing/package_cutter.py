@@ -15,8 +15,8 @@ import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import deb, tar
+from pumice.formats.lines import split_lines
 from pumice.formats.tar import Entry
-from pumice.lines import split_lines
 from pumice.packing.package_inventory import MAX_COPYRIGHT, PackageInventory, is_copyright, read_needed
 from pumice.packing.package_lists import LIST_SUFFIXES, filter_list
 from pumice.packing.segment_writer import SegmentWriter

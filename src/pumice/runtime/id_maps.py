@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.container import IdMaps
 
 if TYPE_CHECKING:

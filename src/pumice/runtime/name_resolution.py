@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.container import Mount
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.segments import DPKG_INFO_DIRECTORY
 from pumice.packing.selection import merged_usr_path
 from pumice.slices.tree import PackageEntry, PackageFiles, path_of

@@ -15,7 +15,7 @@ import msgspec
 from pumice.checks.reach import FileWalk, commands
 from pumice.checks.units import started_programs
 from pumice.formats.elf_program import ElfProgram
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.omission.tables import is_unused_path
 from pumice.omission.uses import PROGRAM_DIRECTORIES, is_ignored
 from pumice.slimming import tables

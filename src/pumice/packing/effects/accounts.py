@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 
 if TYPE_CHECKING:

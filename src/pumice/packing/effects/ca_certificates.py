@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.formats import x509
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects.model import EffectInput, EffectResult, directory_entry, file_entry, link_entry
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry
 
 _HEADER = "# /etc/shells: valid login shells\n"

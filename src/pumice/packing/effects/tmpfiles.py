@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects.accounts import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult
 from pumice.packing.effects.overlay_tree import OverlayTree

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects import accounts
 from pumice.packing.effects.accounts import Account, AccountRequest
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.isolation.model import DEFAULT_PIDS, UNLIMITED, Limits
 from pumice.runtime.launch.control_groups import SUPERVISOR, remove_abandoned
 from pumice.runtime.launch.model import GroupPlan

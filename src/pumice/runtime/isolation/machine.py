@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.guest import sharing
 from pumice.runtime.isolation import control_groups, isolators
 from pumice.runtime.isolation.capabilities import NUMBERS

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.name_resolution import make_resolv_conf
 from pumice.runtime.network import user_networks
 from pumice.runtime.network.keeper import hosts

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.network.host_ports import EVERY_IPV4_ADDRESS
 from pumice.runtime.network.keeper.release import PASTA_FILE, SLIRP_FILE
 from pumice.runtime.network.support import find_program

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pumice.errors import PodError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.model import DEFAULT_SECCOMP, Isolation
 from pumice.runtime.pods import pod_store, processes, usage

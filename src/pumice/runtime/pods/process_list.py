@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.pods import pod_store, processes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import processes
 

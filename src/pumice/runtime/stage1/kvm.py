@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import SandboxError, UsageError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.guest import acceleration, initramfs, kernel, sharing

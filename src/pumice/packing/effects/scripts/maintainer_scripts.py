@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.environment import ScriptEnvironment
 from pumice.packing.effects.scripts.interpreter import interpret_script

@@ -7,7 +7,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.lines import split_lines
+from pumice.formats.lines import split_lines
 
 
 @given(st.text(alphabet=st.sampled_from("ab:\n\r\v\f\x1c\x85\u2028")))

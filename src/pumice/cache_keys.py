@@ -41,6 +41,7 @@ _CUTTING = (
         "packing/exclusion.py",
         "packing/names.py",
         "packing/package_cutter.py",
+        "packing/package_inventory.py",
         "packing/package_lists.py",
         "packing/path_patterns.py",
         "packing/segments.py",

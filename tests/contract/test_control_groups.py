@@ -41,7 +41,7 @@ def groups(maker: int) -> set[Path]:
     """Return the groups that the process ``maker`` created; other containers may run on this machine."""
     found = set()
     for hierarchy in control_groups.find_hierarchies():
-        found |= set((hierarchy.own / control_groups.PARENT).glob(f"{maker}-*/"))
+        found |= set((hierarchy.own_directory / control_groups.PARENT).glob(f"{maker}-*/"))
     return found
 
 
@@ -202,7 +202,7 @@ def test_a_delegated_group_of_version_1_limits_an_ordinary_user(root: Person) ->
     hierarchies = [item for item in control_groups.find_hierarchies() if "pids" in item.controllers]
     if hierarchies[0].version != 1:
         pytest.skip("the pids controller belongs to version 2")
-    group = hierarchies[0].own / "pumice-test-delegated"
+    group = hierarchies[0].own_directory / "pumice-test-delegated"
     group.mkdir(exist_ok=True)
     with people.person("ordinary") as someone:
         box(someone)

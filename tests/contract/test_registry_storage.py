@@ -171,7 +171,7 @@ def test_a_manifest_keeps_its_bytes_and_media_type(storage: Storage) -> None:
     assert storage.manifests.read("a", manifest.digest) == body
 
 
-def test_referrers_are_listed_as_long_as_their_manifest_exists(storage: Storage) -> None:
+def test_referrers_may_precede_their_subject_and_are_removed_with_their_manifest(storage: Storage) -> None:
     subject = image(salt="subject")
     signature = image(subject=subject)
     push_manifest(storage, "a", signature, subject=subject)

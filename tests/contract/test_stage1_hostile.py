@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,15 +35,6 @@ BIND = "\0--bind\0/\0/host\0--tmpfs\0/x"
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     with people.person(request.param) as someone:
         yield someone
-
-
-@pytest.fixture
-def outside() -> Iterator[Path]:
-    """Yield a world-writable directory of the host, which must stay empty."""
-    folder = Path(tempfile.mkdtemp(prefix="outside-", dir="/tmp"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def run(

@@ -6,7 +6,6 @@ import os
 import pty
 import shutil
 import subprocess
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,15 +72,6 @@ def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         shutil.copy(folder / "program", someone.home / "set-id")
         yield someone
         pods.remove_all(someone)
-
-
-@pytest.fixture
-def outside() -> Iterator[Path]:
-    """Yield a world-writable directory of the host, which must stay empty."""
-    folder = Path(tempfile.mkdtemp(prefix="outside-", dir="/tmp"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
 
 
 KERNEL_TARGETS = (

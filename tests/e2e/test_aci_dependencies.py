@@ -17,16 +17,15 @@ from pumice.progress import Silent
 from pumice.runtime.app_container.dependency_images import DependencySearch, complete_image
 from pumice.runtime.run_options import ImageOptions
 from pumice.store.home import Home
-from tests.support import aci, people, websites
+from tests.support import aci, people
 from tests.support.handmade import file, folder
-from tests.support.publishers import Publisher, enter_home
+from tests.support.publishers import Publisher
 from tests.support.publishers import run as run_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.support.people import Person
-    from tests.support.websites import Website
 
 LABELS = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
 SHOW = {"exec": ["sh", "-c", "cat /srv/base /srv/app; ls /srv"], "user": "0", "group": "0"}
@@ -125,18 +124,6 @@ def test_a_missing_dependency_is_an_error_that_says_where_to_put_it(person: Pers
 
 
 # In this process ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Website]:
-    with websites.serving(tmp_path / "www", tmp_path / "nginx") as site:
-        yield site
-
-
-@pytest.fixture
-def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Publisher:
-    enter_home(tmp_path, monkeypatch)
-    return Publisher(site, capsys, tmp_path)
 
 
 def complete(path: Path, publisher: Publisher, *, insecure: bool = False) -> Sequence[str]:

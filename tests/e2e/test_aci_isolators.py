@@ -83,7 +83,7 @@ def read_setting(process: int, controller: str, names: dict[int, str], levels: i
     """Return what a file of the group of a process, or of one above, has; files differ by version."""
     hierarchy = next(each for each in find_hierarchies() if controller in each.controllers)
     own = find_hierarchies(Path(f"/proc/{process}"))
-    group = next(each.own for each in own if each.mount_point == hierarchy.mount_point)
+    group = next(each.own_directory for each in own if each.mount_point == hierarchy.mount_point)
     return (group.parents[levels - 1] if levels else group).joinpath(names[hierarchy.version]).read_text()
 
 
@@ -157,19 +157,10 @@ def test_limits_that_a_user_cannot_have_are_named() -> None:
 # Networks -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(params=["root", "ordinary"])
 def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
     peers.need("tc")
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         yield machine.host(someone)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pumice.appc.pod_manifest import read_pod_manifest
-from tests.support import aci, networks, peers, people
+from tests.support import aci, networks, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,18 +195,9 @@ def test_an_app_without_its_working_directory_does_not_start(person: Person) -> 
 # Ports --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(params=["root", "ordinary"])
 def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         yield machine.host(someone)
 

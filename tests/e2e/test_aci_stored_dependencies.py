@@ -96,6 +96,13 @@ def test_an_oci_image_is_a_dependency_as_a_whole(project: Path, monkeypatch: pyt
     complete(filtered)
 
 
+def test_the_newest_version_is_preferred(project: Path) -> None:
+    for version in ("1.9", "1.10", "1.2", "edge"):
+        annotations = {TITLE: BASE, VERSION: version}
+        store_base({f"srv/{version}": ""}, name=f"{BASE}:{version}", annotations=annotations)
+    assert list_paths(complete(write_app(project))) == ["srv/1.10", "srv/app"]
+
+
 def test_whiteouts_of_an_oci_image_do_not_reach_other_dependencies(project: Path) -> None:
     store_base(*TWO_LAYERS)
     store_base({"srv/removed": "of another"}, name="127.0.0.1/below:1.0")
@@ -168,6 +175,22 @@ def test_the_size_of_a_copied_image_is_that_of_its_files(project: Path, capsys: 
     with pytest.raises(TrustError, match="does not have the size that the dependency requires") as refused:
         complete(write_app(project, {"size": sizes[0] + 1}))
     assert refused.value.exit_code == 7
+
+
+def test_a_copied_image_keeps_the_signers_of_its_file(project: Path, capsys: Out) -> None:
+    store_base(*TWO_LAYERS)
+    convert(f"{BASE}:1.0", "signed.aci", capsys)
+    run_command(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
+    run_command(capsys, "sign", "aci:signed.aci", "--key", "release.key")
+    (project / "apps").mkdir()
+    app = write_app(project).rename("apps/app.aci")
+    run_command(capsys, "copy", *INSECURE, "aci:signed.aci", f"store:{BASE}:1.0")
+    with pytest.raises(TrustError, match="is not signed"):
+        complete(app, insecure=False)
+    trust = ("--prefix", "127.0.0.1", "release.pub", "--fingerprint", read_fingerprint("release.pub"))
+    run_command(capsys, "trust", "add", *trust)
+    run_command(capsys, "copy", "--progress", "none", "aci:signed.aci", f"store:{BASE}:1.0")
+    assert "srv/kept" in list_paths(complete(app, insecure=False))
 
 
 def test_an_image_id_that_an_annotation_claims_does_not_count(project: Path, capsys: Out) -> None:

@@ -26,12 +26,6 @@ volumes: {data: {}}
 """
 
 
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
-
-
 @pytest.fixture(scope="module")
 def pair(person: Person) -> Iterator[str]:
     pods.start(

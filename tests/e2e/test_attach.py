@@ -18,8 +18,6 @@ from tests.support import peers, pods, waiting
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
 
 _DETACH = b"\x10\x11"
@@ -64,12 +62,6 @@ class AttachedTerminal:
         code = self.process.wait(_DEADLINE)
         os.close(self._controller)
         return code
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 @pytest.fixture(scope="module", params=["builtin", "builtin --init", "bwrap", "runc", "fly"])

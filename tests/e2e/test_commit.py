@@ -13,20 +13,12 @@ import pytest
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
 
 _CHANGES = (
     "echo new > /new; rm /bin/wc; rm -r /bin/yes; mkdir -p /a/b; echo c > /a/b/c; ln /a/b/c /a/d;"
     "ln -sf nowhere /etc/group; chmod 700 /tmp; touch /etc/passwd"
 )
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 @pytest.fixture(scope="module")

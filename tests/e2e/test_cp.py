@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from tests.support.people import Person
 
 
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
-
-
 @pytest.fixture(scope="module")
 def pod(person: Person) -> Iterator[str]:
     name = pods.start(person, "box:1", "sleep 600")

@@ -7,20 +7,10 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 def test_events_are_seen_when_they_happen(person: Person) -> None:

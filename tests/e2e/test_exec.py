@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import peers, pods
+from tests.support import peers, pods, terminals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 _RESTRICTIONS = "grep -E '^(Cap[PEB]|NoNewPrivs|Seccomp)' /proc/self/status; cat /proc/self/uid_map"
@@ -94,16 +85,6 @@ def test_a_pod_that_does_not_run_is_refused(person: Person) -> None:
 
 def test_a_terminal_is_passed_to_the_program(person: Person) -> None:
     pod = pods.start(person, "box:1", "sleep 600")
-    controller, terminal = pty.openpty()
-    process = subprocess.run(
-        person.command("exec", "-it", pod, "sh", "-c", "[ -t 0 ] && [ -t 1 ] && exit 6"),
-        env=person.environment(),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        check=False,
-    )
-    os.close(terminal)
-    os.close(controller)
-    assert process.returncode == 6
+    command = person.command("exec", "-it", pod, "sh", "-c", "[ -t 0 ] && [ -t 1 ] && exit 6")
+    assert terminals.run_in_terminal(command, person.environment()) == 6
     pods.run_ok(person, "rm", "--force", pod)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,23 +11,10 @@ import pytest
 from pumice.discovery import stream_verification
 from pumice.formats import openpgpsig
 from pumice.store.home import Home
-from tests.support import images, websites
-from tests.support.publishers import NAME, Publisher, enter_home, read_fingerprint, run
-from tests.support.websites import Website
+from tests.support import images
+from tests.support.publishers import NAME, Publisher, read_fingerprint, run
 
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Website]:
-    with websites.serving(tmp_path / "www", tmp_path / "nginx") as site:
-        yield site
-
-
-@pytest.fixture
-def publisher(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Publisher:
-    enter_home(tmp_path, monkeypatch)
-    return Publisher(site, capsys, tmp_path)
 
 
 def stored(folder: Path) -> set[str]:

@@ -12,16 +12,9 @@ from pumice.runtime.pods import systemd_unit
 from tests.support import peers, pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 def test_the_unit_is_valid_and_runs_the_same_command(person: Person, tmp_path: Path) -> None:

@@ -9,15 +9,7 @@ import pytest
 from tests.support import pods, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 def _wait_for_health(person: Person, pod: str, status: str) -> None:

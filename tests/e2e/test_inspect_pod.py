@@ -11,17 +11,9 @@ import pytest
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
 
 LIMITS = ("--memory", "64m", "--cpus", "0.5", "--pids-limit", "77")
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 def inspect(person: Person, *arguments: str) -> dict[str, Any]:

@@ -9,29 +9,18 @@ import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support import images, many_pods, networks, peers, people, sampling
+from tests.support import images, many_pods, networks, people, sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.networks import Machine
 
 pytestmark = [pytest.mark.sampled, pytest.mark.peer("nsenter")]
 COUNT = 100 if sampling.is_soak() else 4
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.mark.parametrize("name", ["root", "ordinary"])
 def test_many_pods_leave_nothing(name: str, machine: Machine) -> None:
-    if name == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if name == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(name)
     with people.person(name) as someone:
         with Home(someone.home / "store") as home:
             images.make(home, [images.shell()], name="box:1", config=oci.RunConfig())

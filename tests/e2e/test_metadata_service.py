@@ -25,12 +25,6 @@ ASK = "busybox wget -q -O - $AC_METADATA_URL/acMetadata/v1/"
 FLAVOR = "--header 'Metadata-Flavor: AppContainer'"
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(scope="module", params=["root", "ordinary"])
 def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
     with people.person(request.param) as someone:
@@ -56,10 +50,7 @@ def run(person: Person, *arguments: str, network: str = "host") -> str:
 @pytest.mark.parametrize("network", ["host", "none", "private"])
 def test_a_pod_learns_who_it_is_in_every_network(person: Person, network: str) -> None:
     if network == "private":
-        if person.name == "root" and networks.plugins_are_missing():
-            peers.absent("containernetworking-plugins is not installed")
-        if person.name != "root":
-            peers.need("pasta")
+        networks.need_private_networks(person.name)
     script = (
         f"{ASK}pod/uuid; echo; {ASK}apps/$AC_APP_NAME/image/manifest; echo; echo $AC_METADATA_URL $container"
     )
@@ -131,10 +122,7 @@ def test_a_killed_pod_leaves_no_relay(person: Person) -> None:
 @pytest.mark.parametrize("network", ["host", "none", "private"])
 def test_a_killed_relay_is_restarted(person: Person, network: str) -> None:
     if network == "private":
-        if person.name == "root" and networks.plugins_are_missing():
-            peers.absent("containernetworking-plugins is not installed")
-        if person.name != "root":
-            peers.need("pasta")
+        networks.need_private_networks(person.name)
     options = ("--detach", "--mds", "--network", network, "--name", "victim")
     pods.run_ok(person, "run", *options, "example.com/box:1", pods.READY)
     uuid = pods.status(person, "victim")["id"]

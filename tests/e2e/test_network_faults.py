@@ -29,18 +29,9 @@ KILL = "kill -9 $PPID"
 """Ends ``pumice run``, the parent of its helper."""
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as created:
-        yield created
-
-
 @pytest.fixture(scope="module", params=["root", "ordinary"])
 def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         make_images(someone)
         yield machine.host(someone)

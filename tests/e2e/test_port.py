@@ -5,20 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
 
 
 def test_a_pod_with_the_network_of_the_machine_has_no_published_ports(person: Person) -> None:

@@ -7,24 +7,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
-
-
-def prepare(person: Person, *arguments: str) -> str:
-    return pods.run_ok(person, "prepare", "--progress", "none", *arguments).strip()
 
 
 def test_mistakes_are_found_when_it_is_prepared(person: Person) -> None:
@@ -40,7 +26,7 @@ def test_mistakes_are_found_when_it_is_prepared(person: Person) -> None:
 
 
 def test_a_collection_removes_what_is_not_started(person: Person) -> None:
-    pod = prepare(person, "--name", "old", "box:1", "true")
+    pod = pods.prepare(person, "--name", "old", "box:1", "true")
     assert person.pumice("run", "--name", "old", "box:1", "true").returncode == 10
     pods.run_ok(person, "gc")
     assert pods.status(person, pod)["state"] == "prepared"

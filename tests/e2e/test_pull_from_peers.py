@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from pumice.cli.main import main
-from pumice.image.transports.locations import GatheredImage
+from pumice.image.transports.gathered_image import GatheredImage
 from pumice.progress import Silent
 from pumice.publish import nginx as nginx_configuration
 from pumice.publish import oci_tree

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.recipe.lock import read_lock
+from pumice.recipe.lock_reader import read_lock
 from tests.support.evidence import attached_documents
 from tests.support.world import World
 

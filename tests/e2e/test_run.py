@@ -16,7 +16,7 @@ import pytest
 from pumice.formats import oci
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
-from tests.support import images, peers, people, waiting
+from tests.support import images, peers, people, terminals, waiting
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
@@ -81,18 +81,8 @@ def read_until(terminal: int, mark: bytes) -> bytes:
 
 
 def test_a_terminal_is_passed_to_the_program(person: Person) -> None:
-    controller, terminal = pty.openpty()
-    process = subprocess.run(
-        person.command("run", "box:1", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ]"),
-        env=person.environment(),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        check=False,
-    )
-    os.close(terminal)
-    os.close(controller)
-    assert process.returncode == 0
+    command = person.command("run", "box:1", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ]")
+    assert terminals.run_in_terminal(command, person.environment()) == 0
 
 
 def test_an_interrupted_unpacking_leaves_nothing(person: Person) -> None:

@@ -46,18 +46,9 @@ for _ in range(200):
 PRIVATE = {"PUMICE_NETWORK": "private"}
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with networks.machine() as made:
-        yield made
-
-
 @pytest.fixture(scope="module", params=["root", "ordinary"])
 def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
-    if request.param == "root" and networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
-    if request.param == "ordinary":
-        peers.need("pasta")
+    networks.need_private_networks(request.param)
     with people.person(request.param) as someone:
         make_images(someone)
         yield machine.host(someone)
@@ -65,8 +56,7 @@ def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]
 
 @pytest.fixture(scope="module")
 def root(machine: Machine) -> Iterator[Person]:
-    if networks.plugins_are_missing():
-        peers.absent("containernetworking-plugins is not installed")
+    networks.need_private_networks("root")
     with people.person("root") as someone:
         make_images(someone)
         yield machine.host(someone)

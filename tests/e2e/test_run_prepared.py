@@ -5,24 +5,10 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support import pods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.people import Person
-
-
-@pytest.fixture(scope="module", params=["root", "ordinary"])
-def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    with pods.person_with_images(request.param) as someone:
-        yield someone
-
-
-def prepare(person: Person, *arguments: str) -> str:
-    return pods.run_ok(person, "prepare", "--progress", "none", *arguments).strip()
 
 
 def test_a_prepared_pod_is_started_once_with_its_options(person: Person) -> None:
@@ -30,7 +16,7 @@ def test_a_prepared_pod_is_started_once_with_its_options(person: Person) -> None
     script = "echo $A $0; pwd; echo out > /here/f; exit 4"
     options = ("-e", "A=b", "--volume", "./here:/here", "-w", "/tmp", "--label", "x=y")
     person.give(person.home / "here")
-    pod = prepare(person, "--name", "later", *options, "box:1", script, "c")
+    pod = pods.prepare(person, "--name", "later", *options, "box:1", script, "c")
     status = pods.status(person, "later")
     assert (status["id"], status["state"], status["labels"]["x"]) == (pod, "prepared", "y")
     assert status["command"] == ["sh", "-c", script, "c"]
@@ -54,7 +40,7 @@ def test_a_prepared_pod_is_started_once_with_its_options(person: Person) -> None
 
 
 def test_it_runs_in_the_background_with_the_image_of_its_preparation(person: Person) -> None:
-    pod = prepare(person, "box:1", "sleep 600")
+    pod = pods.prepare(person, "box:1", "sleep 600")
     digest = pods.status(person, pod)["digest"]
     pods.run_ok(person, "tag", "box:1", "kept:1")
     pods.run_ok(person, "tag", "sick:1", "box:1")
@@ -66,9 +52,9 @@ def test_it_runs_in_the_background_with_the_image_of_its_preparation(person: Per
 
 
 def test_of_two_commands_that_start_a_pod_one_wins(person: Person) -> None:
-    pod = prepare(person, "box:1", "echo started >> /log/f; sleep 600")
+    pod = pods.prepare(person, "box:1", "echo started >> /log/f; sleep 600")
     pods.run_ok(person, "rm", pod)
-    pod = prepare(person, "--volume", "log:/log", "box:1", "echo started >> /log/f; sleep 600")
+    pod = pods.prepare(person, "--volume", "log:/log", "box:1", "echo started >> /log/f; sleep 600")
     commands = [
         subprocess.Popen(
             person.command("run-prepared", "--detach", pod),

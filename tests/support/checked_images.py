@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.checks.model import CheckedImage, RunSettings
+from pumice.checks.model import CheckedImage
+from pumice.checks.runnable_image import RunSettings
 from pumice.packing.tree import Node, Tree
 from tests.support.objects import program
 from tests.support.texttree import tree

@@ -143,6 +143,14 @@ def machine() -> Iterator[Machine]:
             holder.communicate()
 
 
+def need_private_networks(user: str) -> None:
+    """Skip the test if a program is missing with which ``root``, or another user, makes private networks."""
+    if user != "root":
+        peers.need("pasta")
+    elif plugins_are_missing():
+        peers.absent("containernetworking-plugins is not installed")
+
+
 def plugins_are_missing() -> bool:
     """Return whether the CNI plugins are not installed."""
     return shutil.which("bridge", path="/usr/lib/cni:/opt/cni/bin") is None

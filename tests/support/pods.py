@@ -47,6 +47,11 @@ def person_with_images(name: str) -> Iterator[Person]:
             remove_all(person)
 
 
+def prepare(person: Person, *arguments: str) -> str:
+    """Prepare a pod and return its id."""
+    return run_ok(person, "prepare", "--progress", "none", *arguments).strip()
+
+
 def remove_all(person: Person) -> None:
     """Remove all pods of a person."""
     ids = person.pumice("ps", "--all", "--quiet", "--no-trunc").stdout.split()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import pty
 import subprocess
 import termios
 from typing import TYPE_CHECKING
@@ -26,3 +28,16 @@ def start_in_terminal(
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - tests have no threads here
     )
+
+
+def run_in_terminal(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command whose standard streams are a terminal, and return its exit code."""
+    controller, terminal = pty.openpty()
+    try:
+        process = subprocess.run(
+            command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, check=False
+        )
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    return process.returncode

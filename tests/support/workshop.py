@@ -10,7 +10,7 @@ import msgspec
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli.main import main
 from pumice.recipe.load import load_recipe
-from pumice.recipe.lock import read_lock
+from pumice.recipe.lock_reader import read_lock
 from pumice.store.home import Home, locate
 from tests.support import archive
 from tests.support.archive import EPOCH, Deb, Suite

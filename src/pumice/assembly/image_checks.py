@@ -11,7 +11,8 @@ import msgspec
 from pumice.assembly.cache import Cache
 from pumice.checks.finding import Finding
 from pumice.checks.image_check import check_image
-from pumice.checks.model import CheckedImage, RunSettings
+from pumice.checks.model import CheckedImage
+from pumice.checks.runnable_image import RunSettings
 from pumice.evidence.facts import GENERATED
 from pumice.formats import gzip
 from pumice.packing.config import PATH

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pumice import files
 from pumice.errors import LockError, UsageError
-from pumice.recipe import arguments, requirements
+from pumice.recipe import arguments, lock_reader, requirements
 from pumice.recipe import lock as locks
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def ensure_lock(
     """
     if locked and upgrade is not None:
         raise UsageError("cannot use --locked with --upgrade")
-    old_lock = locks.read_lock(path) if locked or path.exists() else None
+    old_lock = lock_reader.read_lock(path) if locked or path.exists() else None
     reason = staleness_reason(recipe, old_lock, architectures, connection.recipe_directory)
     if old_lock and not reason and upgrade is None:
         return old_lock
@@ -185,7 +185,7 @@ def preview_upgrade(
 
     Raises LockError if there is no lock, and ResolveError, FetchError or TrustError.
     """
-    old_lock = locks.read_lock(path)
+    old_lock = lock_reader.read_lock(path)
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from pumice.errors import FormatError, TrustError
 from pumice.evidence.provenance import BUILD_TYPE
-from pumice.recipe import lock as locks
+from pumice.recipe import lock_reader
 from pumice.recipe.model import Recipe
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _read_lock(parameter: Mapping[str, Any]) -> Lock:
     content = base64.b64decode(parameter["content"], validate=True)
     if hashlib.sha256(content).hexdigest() != parameter["digest"]["sha256"]:
         raise TrustError("the lock in the provenance does not match its digest")
-    return locks.parse_lock(content, "the provenance's lock")
+    return lock_reader.parse_lock(content, "the provenance's lock")
 
 
 def _provenance_entries(dependencies: Sequence[Mapping[str, Any]]) -> Iterator[ProvenanceEntry]:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access
+    from pumice.image.transports.locations import Access, Attachment
     from pumice.store.home import Home
     from pumice.trust.image_signing import Signer, SigningResult
     from pumice.trust.keyless_signing import TokenSource

@@ -12,6 +12,7 @@ from pumice.assembly.cache import Cache
 from pumice.assembly.cutting_pool import CuttingJob, CuttingPool
 from pumice.errors import FormatError, ImageError
 from pumice.packing import package_cutter, segments
+from pumice.packing.package_inventory import PackageInventory, inventory_key
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
 from pumice.recipe.lock import LockedPackage
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 CACHE = Cache("segment", Segment, lambda segment: (segment.blob,))
 """Segments as cut and as reworked, by `segments.segment_key` and `segments.changed_segment_key`."""
+
+_INVENTORIES = Cache("segment", PackageInventory)
 
 
 class SegmentRequest(msgspec.Struct, frozen=True):
@@ -84,7 +87,7 @@ def _cut(request: SegmentRequest, home: Home, stopped: threading.Event) -> Segme
     with home.blobs.open("sha256:" + package.sha256) as file:
         try:
             source = cast("BinaryIO", _InterruptibleReader(file, stopped))
-            segment = package_cutter.cut_segment(source, request.selection, home.blobs)
+            segment = _cut_file(source, request, home)
         except (FormatError, ImageError) as error:
             location = f"{package.name}={package.version}"
             location = f"{location}: {error.where}" if error.where else location
@@ -92,6 +95,21 @@ def _cut(request: SegmentRequest, home: Home, stopped: threading.Event) -> Segme
     _check_identity(package, segment)
     CACHE.put(home, request.key, segment)
     return segment
+
+
+def _cut_file(file: BinaryIO, request: SegmentRequest, home: Home) -> Segment:
+    """Cut a package; of one that is sliced, the inventory is kept for the next selection of slices."""
+    selection = request.selection
+    if selection.paths is None:
+        return package_cutter.cut_segment(file, selection, home.blobs)
+    key = inventory_key(request.package.sha256)
+    return package_cutter.cut_segment(
+        file,
+        selection,
+        home.blobs,
+        _INVENTORIES.get(home, key),
+        remember=lambda inventory: _INVENTORIES.put(home, key, inventory),
+    )
 
 
 class _InterruptibleReader:

@@ -8,9 +8,9 @@ import msgspec
 
 from pumice.assembly.slice_archives import AbsentPackagesError
 from pumice.assembly.slice_packages import open_packages
-from pumice.errors import SliceError
+from pumice.errors import SliceError, UsageError
 from pumice.formats.elf_program import read_program
-from pumice.slices import closure
+from pumice.slices import closure, names
 from pumice.slices.package_check import check_packages
 from pumice.slices.release import sort_problems
 from pumice.slices.selection import collect_packages
@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 
 def with_suites(release: Release, suites: Sequence[str]) -> Release:
-    """Return the release with the packages of ``suites`` in place of those of its archives."""
+    """Return the release with the packages of ``suites`` in place of those of its archives.
+
+    Raises UsageError for what is not the name of a suite.
+    """
     if not suites:
         return release
+    for suite in suites:
+        if not names.is_archive_path(suite):
+            hint = "name one such as bookworm or bookworm-security"
+            raise UsageError(f"{suite[:100]!r} is not a suite", hint=hint)
     archives = {
         name: msgspec.structs.replace(archive, suites=tuple(suites))
         for name, archive in release.archives.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pumice.checks.model import CheckedImage
+    from pumice.checks.runnable_image import RunnableImage
     from pumice.formats.elf_program import ElfProgram
 
 _DEFAULT_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
@@ -17,7 +17,7 @@ _MAX_INCLUDES = 8
 
 
 def find_library(
-    image: CheckedImage, name: str, program: ElfProgram, path: str, default: tuple[str, ...]
+    image: RunnableImage, name: str, program: ElfProgram, path: str, default: tuple[str, ...]
 ) -> str | None:
     """Return the real path of library ``name`` that the program at ``path`` needs; None if it is missing.
 
@@ -36,11 +36,11 @@ def find_library(
     return image.real_path(elsewhere) if elsewhere else None
 
 
-def _environment_directories(image: CheckedImage) -> list[str]:
+def _environment_directories(image: RunnableImage) -> list[str]:
     return [part for part in image.run.environment.get("LD_LIBRARY_PATH", "").split(":") if part]
 
 
-def default_directories(image: CheckedImage) -> tuple[str, ...]:
+def default_directories(image: RunnableImage) -> tuple[str, ...]:
     """Return the directories that the loader searches for every program."""
     multiarch = [
         f"{parent}/{posixpath.basename(path)}"
@@ -51,7 +51,7 @@ def default_directories(image: CheckedImage) -> tuple[str, ...]:
     return (*_configured_directories(image, "/etc/ld.so.conf", 0), *multiarch, *_DEFAULT_DIRECTORIES)
 
 
-def _configured_directories(image: CheckedImage, path: str, depth: int) -> Iterator[str]:
+def _configured_directories(image: RunnableImage, path: str, depth: int) -> Iterator[str]:
     if depth > _MAX_INCLUDES:
         return
     for line in image.read_text(path).splitlines():
@@ -64,7 +64,7 @@ def _configured_directories(image: CheckedImage, path: str, depth: int) -> Itera
             yield text
 
 
-def _matching_paths(image: CheckedImage, pattern: str) -> list[str]:
+def _matching_paths(image: RunnableImage, pattern: str) -> list[str]:
     directory = image.tree.resolve(posixpath.dirname(pattern))
     if directory is None:
         return []

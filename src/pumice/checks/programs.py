@@ -9,7 +9,7 @@ import msgspec
 from pumice.formats.elf_program import ElfProgram, read_program
 
 if TYPE_CHECKING:
-    from pumice.checks.model import CheckedImage
+    from pumice.checks.runnable_image import RunnableImage
 
 _MAX_FIRST_LINE = 256  # BINPRM_BUF_SIZE of Linux
 
@@ -35,7 +35,7 @@ class Script(msgspec.Struct, frozen=True):
         return name in ("sh", "bash", "dash", "ash")
 
 
-def read_executable(image: CheckedImage, path: str) -> ElfProgram | Script | None:
+def read_executable(image: RunnableImage, path: str) -> ElfProgram | Script | None:
     """Return what the regular file at ``path`` is, None if the kernel cannot execute it."""
     size = image.size(path)
     head = image.read_at(path, 0, min(size, _MAX_FIRST_LINE)) if size else b""

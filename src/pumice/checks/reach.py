@@ -19,7 +19,7 @@ from pumice.formats.elf_program import ElfProgram
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pumice.checks.model import CheckedImage
+    from pumice.checks.runnable_image import RunnableImage
 
 _PATH_IN_TEXT = re.compile(r"(?<![\w./$}~-])(?:/[\w.+@-]+)+")
 _MAX_FILES = 20_000
@@ -55,7 +55,7 @@ class Reach(msgspec.Struct, frozen=True):
     missing: tuple[MissingFile, ...]
 
 
-def commands(image: CheckedImage) -> Iterator[tuple[str, tuple[str, ...]]]:
+def commands(image: RunnableImage) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the commands of an image with the recipe's key of each."""
     if image.run.command:
         yield "run.command", image.run.command
@@ -63,7 +63,7 @@ def commands(image: CheckedImage) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "run.health", image.run.health
 
 
-def follow_commands(image: CheckedImage) -> Reach:
+def follow_commands(image: RunnableImage) -> Reach:
     """Return what the commands of ``image`` reach."""
     walk = FileWalk(image)
     for key, words in commands(image):
@@ -91,7 +91,7 @@ class FileWalk:
     need and the image does not have.
     """
 
-    def __init__(self, image: CheckedImage) -> None:
+    def __init__(self, image: RunnableImage) -> None:
         self.files: dict[str, ReachedFile] = {}
         self.missing: list[MissingFile] = []
         self._image = image

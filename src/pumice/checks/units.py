@@ -12,7 +12,7 @@ from pumice.checks.known_programs import package_hint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pumice.checks.model import CheckedImage
+    from pumice.checks.runnable_image import RunnableImage
 
 _ENABLED = re.compile(r"(?:etc|usr/lib)/systemd/system/([^/]+)\.(?:wants|requires)/[^/]+\.service")
 _STARTED_TARGETS = frozenset(("default.target", "multi-user.target", "basic.target", "sysinit.target"))
@@ -20,7 +20,7 @@ _EXEC = re.compile(r"^ExecStart=[@:+!]*(?!-)([^\n]+)", re.MULTILINE)
 """A program whose failure does not count has the prefix ``-`` (systemd.service(5))."""
 
 
-def started_programs(image: CheckedImage) -> Iterator[tuple[str, tuple[str, ...]]]:
+def started_programs(image: RunnableImage) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each enabled unit and its command, if the command of the image is systemd."""
     program = image.find_command(image.run.command[0]) if image.run.command else None
     if program is None or not (image.real_path(program) or "").endswith("lib/systemd/systemd"):
@@ -38,7 +38,7 @@ def started_programs(image: CheckedImage) -> Iterator[tuple[str, tuple[str, ...]
                 yield path.rpartition("/")[2], words
 
 
-def check_units(image: CheckedImage) -> Iterator[Finding]:
+def check_units(image: RunnableImage) -> Iterator[Finding]:
     """Yield a finding for each program of a started unit that does not exist."""
     for unit, words in started_programs(image):
         if image.find_command(words[0]) is None:

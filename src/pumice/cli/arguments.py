@@ -77,6 +77,12 @@ class Parser(argparse.ArgumentParser):
             set_color_mode(mode)
         stream.write(self.format_help_for(help_format.terminal_width(), color=has_color(stream)))
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # An empty path would be the working directory: "--root $UNSET" must not write there.
+        if not arg_string and getattr(action.type, "__name__", "") == "Path":
+            raise argparse.ArgumentError(action, "expected a path, not ''")
+        return super()._get_value(action, arg_string)
+
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
         from pumice.cli import argparse_errors

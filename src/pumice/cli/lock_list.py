@@ -18,7 +18,7 @@ from pumice.cli.recipe_list import Failures, RecipeProgress, summarize_list
 from pumice.cli.summaries import Summary, format_count
 from pumice.errors import LockError, UsageError
 from pumice.recipe.load import load_recipe
-from pumice.recipe.lock import read_lock
+from pumice.recipe.lock_reader import read_lock
 
 if TYPE_CHECKING:
     import argparse

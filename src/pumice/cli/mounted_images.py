@@ -32,7 +32,7 @@ def hold_images(
         return
     from pumice.formats import platforms
     from pumice.runtime.image_mounts import hold_mounted_image
-    from pumice.runtime.run import admit_image
+    from pumice.runtime.pod_plan import admit_image
 
     platform = source.platform or platforms.from_machine(os.uname().machine)
     with ExitStack() as stack:

@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> int:
             raise UsageError(f"{name} belongs to another command", hint="pass it to 'pumice run-prepared'")
     from pumice.formats import platforms
     from pumice.runtime import prepared_tree, process
+    from pumice.runtime.pod_plan import admit_image
     from pumice.runtime.pods import preparation
-    from pumice.runtime.run import admit_image
     from pumice.store.home import Home, locate
 
     app, source = run_plan.plan_app(options), run_plan.plan_source(options, arguments)

@@ -12,7 +12,7 @@ from pumice.assembly import locking
 from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_packages
 from pumice.cli import output
 from pumice.cli.summaries import Summary
-from pumice.recipe import lock as locks
+from pumice.recipe import lock_reader
 
 if TYPE_CHECKING:
     import argparse
@@ -56,7 +56,7 @@ def preview_upgrade(
         progress=progress,
         upgrade=upgrade,
     )
-    return describe_lock(path, locks.read_lock(path), changes)
+    return describe_lock(path, lock_reader.read_lock(path), changes)
 
 
 def lock_recipe(

@@ -113,7 +113,7 @@ def _gather(
     from pumice.cli import transfer_result
     from pumice.formats import platforms
     from pumice.image.transports import references, transfer
-    from pumice.image.transports.local_source import image_of
+    from pumice.image.transports.gathered_image import image_of
     from pumice.image.transports.saved_images import NamedImage
 
     opened = references.find_source(reference, access.home).open(access)

@@ -96,12 +96,12 @@ def fetch_aci(
     session: DiscoverySession,
     trust: TrustOptions,
     platform: Platform,
-    known: Freshness | None = None,
+    stored_freshness: Freshness | None = None,
 ) -> Iterator[FetchedAci | None]:
-    """Give the image at an endpoint, None if it is the one that ``known`` is about; raises PumiceError."""
+    """Give the image at an endpoint, None if the stored one is still fresh; raises PumiceError."""
     with ExitStack() as stack:
         fetcher = _Fetcher(session, trust, platform, stack)
-        verified = fetcher.fetch(endpoint, request, web, known)
+        verified = fetcher.fetch(endpoint, request, web, stored_freshness)
         if verified is None:
             yield None
             return
@@ -147,7 +147,7 @@ class _Fetcher:
         endpoint: Endpoint,
         request: ImageRequest,
         web: Web,
-        known: Freshness | None = None,
+        stored_freshness: Freshness | None = None,
         limit: int = MAX_IMAGE,
     ) -> _VerifiedFile | None:
         """Return a verified image, None if it is unchanged."""
@@ -164,7 +164,7 @@ class _Fetcher:
             peers=self._session.peers,
             growing=conversion.file,
         )
-        downloaded = self._run(download, known, request)
+        downloaded = self._download(download, stored_freshness, request)
         if downloaded.is_unchanged:
             return None
         if signature is None and not self._trust.insecure:
@@ -181,9 +181,11 @@ class _Fetcher:
             freshness=downloaded.freshness,
         )
 
-    def _run(self, download: Download, known: Freshness | None, request: ImageRequest) -> Downloaded:
+    def _download(
+        self, download: Download, stored_freshness: Freshness | None, request: ImageRequest
+    ) -> Downloaded:
         try:
-            return download.run(known, self._session.clock, str(request))
+            return download.run(stored_freshness, self._session.clock, str(request))
         except FormatError:  # the file is not an image: nothing of it can be continued
             download.discard()
             raise

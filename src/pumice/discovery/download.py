@@ -87,8 +87,10 @@ class Download:
         self._peers = peers
         self._growing = growing
 
-    def run(self, known: Freshness | None, clock: Callable[[], float], label: str = "") -> Downloaded:
-        """Download the file; ``known`` is the caller's older copy, for which 304 is an answer.
+    def run(
+        self, stored_freshness: Freshness | None, clock: Callable[[], float], label: str = ""
+    ) -> Downloaded:
+        """Download the file; with ``stored_freshness``, that of an older copy, 304 is an answer.
 
         Raises MissingFileError, FetchError, FormatError for a file over the limit, and what its reader
         failed with.
@@ -98,7 +100,7 @@ class Download:
             for _ in range(_MAX_CONNECTIONS):
                 size_before = self._size()
                 try:
-                    return self._attempt(known, clock, task)
+                    return self._attempt(stored_freshness, clock, task)
                 except TransportError as error:
                     if self._size() > size_before:
                         backoff.reset()
@@ -113,17 +115,21 @@ class Download:
         for path in (self.path, self._state_path):
             files.unlink_quietly(str(path))
 
-    def _attempt(self, known: Freshness | None, clock: Callable[[], float], task: Task) -> Downloaded:
+    def _attempt(
+        self, stored_freshness: Freshness | None, clock: Callable[[], float], task: Task
+    ) -> Downloaded:
         state = self._read_state()
         start = self._size() if state is not None else 0
         if state is not None and state.total is not None and start == state.total:
             start -= 1  # complete, but nobody has said so: its last byte is asked for again
-        conditions: tuple[Header, ...] = known.validators() if known is not None and not start else ()
+        conditions: tuple[Header, ...] = (
+            stored_freshness.validators() if stored_freshness is not None and not start else ()
+        )
         if start and state is not None:
             conditions = (("Range", f"bytes={start}-"), ("If-Range", state.validator))
         response = self._web.open(self._url, conditions)
         try:
-            if response.status == 304 and known is not None:
+            if response.status == 304 and stored_freshness is not None:
                 return Downloaded(self.path, is_unchanged=True, freshness=read_freshness(response, clock()))
             if response.status == 416 and start:
                 self.discard()

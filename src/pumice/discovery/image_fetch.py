@@ -24,7 +24,8 @@ from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
 from pumice.image.transports import store, transfer
 from pumice.image.transports.locations import STORE, Access, Address, OpenedImage, open_local_source
 from pumice.registry.errors import redact_url
-from pumice.store.archive_marks import ArchiveMark, ArchiveSigner
+from pumice.store.archive_marks import ArchiveMark
+from pumice.trust.claims import list_archive_signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,10 +153,10 @@ def _fetch_aci(
     key = digest.of(endpoint.url.encode())
     record = _load_record(key, home)
     stored = _find_recorded(record, request, home) if record is not None else None
-    known = record.freshness if record is not None and stored is not None else None
-    if known is not None and known.is_fresh(session.clock()) and stored is not None:
+    stored_freshness = record.freshness if record is not None and stored is not None else None
+    if stored_freshness is not None and stored_freshness.is_fresh(session.clock()) and stored is not None:
         return stored
-    with fetch_aci(endpoint, request, web, session, trust, platform, known) as fetched:
+    with fetch_aci(endpoint, request, web, session, trust, platform, stored_freshness) as fetched:
         if fetched is None:
             if stored is None:
                 raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))
@@ -200,11 +201,7 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
             hint="a version has letters, digits and .-_+~",
         ) from None
     destination = store.StoreLocation(Address(STORE, name), any_version=True)
-    signers = tuple(
-        ArchiveSigner(fingerprint, claim.claim.created)
-        for claim in fetched.decision.signatures
-        for fingerprint in claim.claim.signer_fingerprints or ()
-    )
+    signers = list_archive_signers(fetched.decision)
     mark = ArchiveMark(
         image_id=fetched.image_id, url=redact_url(fetched.url), sizes=(fetched.size,), signers=signers
     )

@@ -44,19 +44,19 @@ def discover_keys(name: str, session: DiscoverySession) -> list[DiscoveredKey]:
     discovery = resolver.resolve(name, {}, web, session, images=False)
     if not discovery.keys:
         raise explain_absence(discovery, "keys")
-    found: dict[str, DiscoveredKey] = {}
+    keys_by_fingerprint: dict[str, DiscoveredKey] = {}
     errors: list[PumiceError] = []
     for endpoint in discovery.keys[:_MAX_COUNT]:
         try:
             for key in _fetch_keys(endpoint.url, web):
-                found.setdefault(key.fingerprint, DiscoveredKey(key, redact_url(endpoint.url)))
+                keys_by_fingerprint.setdefault(key.fingerprint, DiscoveredKey(key, redact_url(endpoint.url)))
         except PumiceError as error:
             errors.append(error)
-    if not found:
+    if not keys_by_fingerprint:
         raise errors[0]
     for problem in errors:
         session.progress.warn(str(problem))
-    return list(found.values())[:_MAX_COUNT]
+    return list(keys_by_fingerprint.values())[:_MAX_COUNT]
 
 
 def _fetch_keys(url: str, web: Web) -> tuple[PublicKey, ...]:

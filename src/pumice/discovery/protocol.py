@@ -90,23 +90,23 @@ def discover(
 ) -> DiscoveryExchange:
     """Discover images and keys for a name; raises UsageError, FetchError for a server that fails."""
     steps: list[Step] = []
-    found: dict[str, tuple[Endpoint, ...]] = {}
-    wanted = [group for group, is_wanted in (("images", images), ("keys", keys)) if is_wanted]
+    endpoints_by_group: dict[str, tuple[Endpoint, ...]] = {}
+    groups = [group for group, is_requested in (("images", images), ("keys", keys)) if is_requested]
     for url in list_pages(name, port):
         response = yield PageRequest(url)
         step, endpoints = _read_page(url, response, name, labels)
-        for group in wanted:
-            of_group = tuple(each for each in endpoints if (each.kind == "key") == (group == "keys"))
-            if of_group:
-                found.setdefault(group, of_group)
+        for group in groups:
+            group_endpoints = tuple(each for each in endpoints if (each.kind == "key") == (group == "keys"))
+            if group_endpoints:
+                endpoints_by_group.setdefault(group, group_endpoints)
         steps.append(step)
-        if len(found) == len(wanted):
+        if len(endpoints_by_group) == len(groups):
             break
     return Discovery(
         name=name,
         labels=dict(labels),
-        images=found.get("images", ()),
-        keys=found.get("keys", ()),
+        images=endpoints_by_group.get("images", ()),
+        keys=endpoints_by_group.get("keys", ()),
         steps=tuple(steps),
     )
 
@@ -155,14 +155,16 @@ def describe_status(status: int) -> str:
         return str(status)
 
 
-def explain_absence(discovery: Discovery, what: str) -> FetchError:
-    """Return the error for a name without ``what`` (images or keys), with why each page has none."""
+def explain_absence(discovery: Discovery, content: str) -> FetchError:
+    """Return the error for a name without ``content`` (images or keys), with why each page has none."""
     visited = "; ".join(f"{step.page.partition('?')[0]}: {_explain_step(step)}" for step in discovery.steps)
     hint = f"see 'pumice discover {discovery.name}'"
     if any(step.status == 401 for step in discovery.steps):
         hint = "the server asks for a login: pass --creds USER, or --authfile FILE"
     return FetchError(
-        f"no {what} can be discovered for {discovery.name}: {visited[:600]}", where=discovery.name, hint=hint
+        f"no {content} can be discovered for {discovery.name}: {visited[:600]}",
+        where=discovery.name,
+        hint=hint,
     )
 
 

@@ -80,8 +80,10 @@ def evaluate_tag(tag: MetaTag, name: str, labels: Mapping[str, str], page: str) 
         endpoint = Endpoint(kind=kind, url=template, prefix=prefix, page=page)
     else:
         variables = _make_variables(name, labels, prefix)
-        known = {*variables, *(("ext",) if kind == "aci" else ())}
-        if missing := [variable for variable in _VARIABLE.findall(template) if variable not in known]:
+        available_variables = {*variables, *(("ext",) if kind == "aci" else ())}
+        if missing := [
+            variable for variable in _VARIABLE.findall(template) if variable not in available_variables
+        ]:
             return refuse(f"its variable {{{missing[0][:40]}}} has no value")
         if kind == "aci" and "{ext}" not in template:
             return refuse("its template has no {ext}")

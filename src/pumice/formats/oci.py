@@ -180,6 +180,11 @@ def encode_document(document: msgspec.Struct) -> bytes:
     return canonical.dumps(document)
 
 
+def bare_descriptor(descriptor: Descriptor) -> Descriptor:
+    """Return a descriptor without annotations and other fields that depend on where it is listed."""
+    return Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
+
+
 def make_descriptor(data: bytes, media_type: str, *, platform: Platform | None = None) -> Descriptor:
     """Return the descriptor of a document's bytes."""
     return Descriptor(media_type, digest.of(data), len(data), platform=platform)

@@ -15,7 +15,7 @@ from pumice.image_tests import connections
 from pumice.image_tests.matching import check_text
 from pumice.image_tests.outcome import Failure
 from pumice.progress import Silent
-from pumice.runtime import background, id_maps, prepared_tree, run, stage1
+from pumice.runtime import background, id_maps, pod_plan, prepared_tree, stage1
 from pumice.runtime.background import BackgroundContainer
 from pumice.runtime.container import IdMaps
 from pumice.runtime.launch.errors import NotRunnableError
@@ -174,7 +174,7 @@ def _start(
     )
     app = AppOptions(process=overrides, init=bool(test.setup), setup=test.setup)
     with prepared_tree.hold(image, home, Silent()) as tree:
-        container = run.plan_container(config, tree, app, PodOptions(), network=_network(test, settings))
+        container = pod_plan.plan_container(config, tree, app, PodOptions(), network=_network(test, settings))
         if settings.tracer and id_maps.is_ordinary_user():
             # A process that is traced gets no privileges from newuidmap, so there is only one id.
             container = msgspec.structs.replace(container, maps=IdMaps())

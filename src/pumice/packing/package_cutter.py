@@ -16,10 +16,10 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import deb, tar
 from pumice.formats.tar import Entry
+from pumice.packing.package_inventory import MAX_COPYRIGHT, PackageInventory, is_copyright, read_needed
 from pumice.packing.package_lists import LIST_SUFFIXES, filter_list
 from pumice.packing.segment_writer import SegmentWriter
 from pumice.packing.segments import (
-    DOC_DIRECTORY,
     DPKG_INFO_DIRECTORY,
     Segment,
     SegmentChanges,
@@ -38,26 +38,35 @@ from pumice.packing.selection import (
 from pumice.packing.tree import PackageFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pumice.digest import Digest
     from pumice.packing.layer_plan import LayerDigests
     from pumice.store.blobs import Blobs
 
-_MAX_COPYRIGHT = 4 << 20
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
-def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
+def cut_segment(
+    file: BinaryIO,
+    selection: Selection,
+    blobs: Blobs,
+    inventory: PackageInventory | None = None,
+    *,
+    remember: Callable[[PackageInventory], object] = lambda _: None,
+) -> Segment:
     """Cut the segment of a package file, in bounded memory, and write its bytes into ``blobs``.
 
-    Raises FormatError for a malformed or hostile package, ImageError for a file name that a layer
-    cannot hold.
+    With its ``inventory``, only as much of the package is read as slices need; without, ``remember`` is
+    called with it. Raises FormatError for a malformed or hostile package, ImageError for a file name that a
+    layer cannot hold.
     """
-    segment, implied_directories = _cut_once(file, selection, blobs)
+    segment, implied_directories, found = _cut_once(file, selection, blobs, inventory)
+    if inventory is None:
+        remember(found)
     while keep := _find_paths_to_keep(segment, selection):  # known only at the end, because links come last
         selection = msgspec.structs.replace(selection, keep=keep)
-        segment, implied_directories = _cut_once(file, selection, blobs)
+        segment, implied_directories, _ = _cut_once(file, selection, blobs, found)
         if selection.format < 2:
             break
     # An entry of ``lib`` may need ``usr/lib`` before the package's own entry of ``usr``.
@@ -79,18 +88,31 @@ def _has_default_attributes(entry: Entry) -> bool:
     return (entry.mode, entry.uid, entry.gid, entry.xattrs) == (0o755, 0, 0, {})
 
 
-def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
+def _cut_once(
+    file: BinaryIO, selection: Selection, blobs: Blobs, inventory: PackageInventory | None
+) -> tuple[Segment, set[str], PackageInventory]:
     control = deb.read_control(file)
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
         cutter = _SegmentCutter(selection, control, stream, package_sha512(file))
-        for entry, content in tar.read_entries(deb.open_data(file)):
+        entries = []
+        for entry, content in _read_entries(file, cutter, inventory):
+            entries.append(entry)
             cutter.add(entry, content)
         cutter.add_info()
         layer = stream.close()
         blob = writer.commit()
     identify_large_libraries(stream, blob, blobs)
-    return cutter.segment(blob, layer), stream.implied_directories
+    segment = cutter.segment(blob, layer)
+    return segment, stream.implied_directories, PackageInventory(tuple(entries), segment.copyright)
+
+
+def _read_entries(
+    file: BinaryIO, cutter: _SegmentCutter, inventory: PackageInventory | None
+) -> Iterator[tuple[Entry, tar.Source]]:
+    if inventory is None or cutter.listed is None:
+        return tar.read_entries(deb.open_data(file))
+    return read_needed(file, cutter.package, inventory, cutter.is_listed)
 
 
 def _find_paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
@@ -126,7 +148,8 @@ class _SegmentCutter:
         self._left_out_directories: set[str] = set()
         self._file_paths: set[str] = set()
         self._dropped: list[str] = []
-        self._listed = None if selection.paths is None else ListedPaths(selection)
+        self.package = control.fields["Package"]
+        self.listed = None if selection.paths is None else ListedPaths(selection)
         self._listed_paths: set[str] = set()
         """The paths that slices list, in the package and in the image, and the directories above them."""
         self._shipped_paths = ["/."]
@@ -134,7 +157,7 @@ class _SegmentCutter:
         self._md5_sums: dict[str, str] = {}
         self._needs_md5 = selection.includes_dpkg_info and "md5sums" not in control.files
 
-    def add(self, entry: Entry, content: tar.Body) -> None:
+    def add(self, entry: Entry, content: tar.Source) -> None:
         if not entry.path:
             return
         _refuse_special_entries(entry)
@@ -151,15 +174,15 @@ class _SegmentCutter:
         else:
             self._add_file(_move_entry(entry, path, link), entry.path, content, is_listed=is_listed)
 
-    def _add_file(self, entry: Entry, original_path: str, content: tar.Body, *, is_listed: bool) -> None:
+    def _add_file(self, entry: Entry, original_path: str, content: tar.Source, *, is_listed: bool) -> None:
         """Add a file or link; ``original_path`` is its path in the package."""
         path = entry.path
         if path in self._file_paths or path in self._directory_entries:
             raise FormatError(f"the package ships {path!r} twice")
         self._file_paths.add(path)
-        is_copyright = path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright"
+        is_copyright_file = entry.kind == "file" and is_copyright(path, self.package)
         if not is_listed:
-            if entry.kind == "file" and is_copyright:
+            if is_copyright_file:
                 self._keep_copyright(entry, content)
             return
         needs_md5 = entry.kind == "file" and (self._needs_md5 or "/" + original_path in self._conffiles)
@@ -169,7 +192,7 @@ class _SegmentCutter:
                 self._md5_sums[original_path] = _compute_md5(content)
             return
         source: tar.Source
-        if entry.kind == "file" and is_copyright:
+        if is_copyright_file:
             source = self._keep_copyright(entry, content)
         else:
             source = content
@@ -177,11 +200,16 @@ class _SegmentCutter:
         if needs_md5:
             self._md5_sums[original_path] = md5
 
+    def is_listed(self, entry: Entry) -> bool:
+        """Whether slices list an entry of the package."""
+        path = merged_usr_path(entry.path)
+        return self.listed is None or self.listed.include(entry.path, path, is_directory=entry.kind == "dir")
+
     def _check_listed(self, entry: Entry, path: str) -> bool:
         """Return whether slices list an entry, which has ``path`` in the image; remember those that do."""
-        if self._listed is None:
+        if self.listed is None:
             return True
-        if not self._listed.include(entry.path, path, is_directory=entry.kind == "dir"):
+        if not self.is_listed(entry):
             return False
         self._remember_listed(entry.path)
         self._remember_listed(path)
@@ -193,11 +221,11 @@ class _SegmentCutter:
             path = posixpath.dirname(path)
 
     def _stays(self, path: str) -> bool:
-        return self._listed is None or path.strip("/") in self._listed_paths or path == "/."
+        return self.listed is None or path.strip("/") in self._listed_paths or path == "/."
 
     def _keep_copyright(self, entry: Entry, content: tar.Source) -> tar.Source:
         """Keep the text of the copyright file, so that it need not be decompressed again later."""
-        if entry.size > _MAX_COPYRIGHT:
+        if entry.size > MAX_COPYRIGHT:
             return content
         self._copyright = content.read(entry.size)
         return io.BytesIO(self._copyright)
@@ -235,11 +263,11 @@ class _SegmentCutter:
             files["md5sums"] = "".join(sums).encode()
         for suffix in ("conffiles", "list", "md5sums"):
             content = self._filter(suffix, files[suffix]) if suffix in files else b""
-            if content or (suffix in files and self._listed is None):
+            if content or (suffix in files and self.listed is None):
                 yield suffix, content
 
     def _filter(self, suffix: str, content: bytes) -> bytes:
-        return content if self._listed is None else filter_list(content, suffix, self._stays)
+        return content if self.listed is None else filter_list(content, suffix, self._stays)
 
     def _split_directories(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         """Return the directories that are kept, and those that are kept only as parents of other entries."""
@@ -299,7 +327,7 @@ def package_sha512(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _compute_md5(content: tar.Body) -> str:
+def _compute_md5(content: tar.Source) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := content.read(1 << 20):
         digest.update(chunk)

@@ -126,13 +126,8 @@ def publish_tree(
         remove_leftovers(directory)
         old_index = read_index(directory)
         _check_untagged(untagged, old_index)
-        index = old_index.without(untagged)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)
-        published: list[PublishedImage] = []
-        for source in sources:
-            image = tree.publish(source, index)
-            index = index.with_images([image])
-            published.append(image)
+        published, index = tree.publish_all(sources, old_index.without(untagged))
         tree.write_keys(keys)
         pages = tree.make_pages(index, url)
         needed = Needed(frozenset({*list_files(index), *find_aliases(index)}), frozenset(pages))
@@ -206,6 +201,17 @@ class _Tree:
         self._now = now
         self._signed_at = signed_at
         self._replace = replace
+
+    def publish_all(
+        self, sources: Sequence[Source], index: AppcIndex
+    ) -> tuple[list[PublishedImage], AppcIndex]:
+        """Write images and their signatures; return them, and the index with them."""
+        published: list[PublishedImage] = []
+        for source in sources:
+            image = self.publish(source, index)
+            index = index.with_images([image])
+            published.append(image)
+        return published, index
 
     def publish(self, source: Source, index: AppcIndex) -> PublishedImage:
         """Write an image and its signature, unless they are there already."""

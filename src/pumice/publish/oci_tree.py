@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Graph, Node, Source
-    from pumice.image.transports.locations import GatheredImage
+    from pumice.image.transports.gathered_image import GatheredImage
     from pumice.progress import Progress, Task
     from pumice.publish.tree import Tree
     from pumice.registry.listing import Referrer

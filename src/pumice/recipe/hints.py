@@ -47,7 +47,7 @@ def format_command(text: str) -> str:
     import re
     import shlex
 
-    from pumice.recipe.show import quote_text
+    from pumice.recipe.yaml_scalars import quote_text
 
     unquoted = re.sub(r"'[^']*'", "", text)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -11,18 +10,13 @@ from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe import arguments
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Flag, Integer, Kind, ListOf, Mode, Table, Text, TextOrTable
+from pumice.recipe.yaml_scalars import escape_unprintable, quote_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.recipe.load import EffectiveRecipe
-
-# Strings that every YAML reader takes for strings without quotes.
-_UNQUOTED = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+-]+)*")
-_UNQUOTED_IN_LIST = re.compile(r"-{0,2}[A-Za-z/][A-Za-z0-9_./@+-]*")
-_YAML_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "y", "n", "null"))
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def format_yaml(effective: EffectiveRecipe) -> str:
@@ -79,15 +73,16 @@ class _Writer(msgspec.Struct, frozen=True):
         for name, value in node.items:
             if isinstance(value, Scalar):
                 source = ", set by --arg" if name.text in self.uses.given else ""
-                yield f"  {name.text}: {quote_text(value.text)}  # {_escape(format_location(value))}{source}"
+                location = escape_unprintable(format_location(value))
+                yield f"  {name.text}: {quote_text(value.text)}  # {location}{source}"
 
     def _value_lines(self, node: Node, kind: Kind, head: str, indent: str) -> Iterator[str]:
         location = format_location(node)
         if isinstance(node, Scalar):
             names = "".join(f", ${{{name}}}" for name in self.uses.names_by_location.get(location, ()))
-            yield f"{head} {self._format_scalar(node, kind)}  # {_escape(location)}{names}"
+            yield f"{head} {self._format_scalar(node, kind)}  # {escape_unprintable(location)}{names}"
         elif not node.items:
-            yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {_escape(location)}"
+            yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {escape_unprintable(location)}"
         elif isinstance(node, Mapping):
             yield head
             yield from self.map_lines(node, kind, indent + "  ")
@@ -111,19 +106,6 @@ class _Writer(msgspec.Struct, frozen=True):
 
 def _format_mode(node: Scalar) -> str:
     return f"{int(node.text.removeprefix('0o'), 8):04o}"
-
-
-def quote_text(text: str, *, in_flow: bool = False) -> str:
-    """Return ``text`` as YAML; ``in_flow``: as an item of a list in brackets."""
-    unquoted = _UNQUOTED_IN_LIST if in_flow else _UNQUOTED
-    if unquoted.fullmatch(text) and text.lower() not in _YAML_WORDS:
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{_escape(escaped)}"'
-
-
-def _escape(text: str) -> str:
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _plain_value(node: Node, kind: Kind, pointer: str, sources: dict[str, str]) -> Any:

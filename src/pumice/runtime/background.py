@@ -11,10 +11,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import run
 from pumice.runtime.launch import execution
-from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
+from pumice.runtime.sandbox.descriptors import create_memory_file
+from pumice.runtime.stage1.planning import plan_launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -206,7 +207,7 @@ def start_container(
     outputs = (CapturedStream(limit, overflow), CapturedStream(limit, overflow))
     source = create_memory_file(stdin)
     try:
-        launch = run.plan_launch(container, runner)
+        launch = plan_launch(container, runner)
         engine = choose_engine(launch)
         try:
             streams = (source, outputs[0].writer, outputs[1].writer)

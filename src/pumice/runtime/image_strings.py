@@ -46,7 +46,7 @@ def _control_character_error(text: str, field: str) -> ImageError:
 
 def check_config(config: RunConfig) -> None:
     """Raise ImageError if a field that affects how the image runs contains control characters."""
-    for field, text in _names(config):
+    for field, text in _list_strings(config):
         check_name(text, field)
     for field, arguments in (("Entrypoint", config.entrypoint), ("Cmd", config.cmd)):
         for argument in arguments:
@@ -57,7 +57,7 @@ def check_config(config: RunConfig) -> None:
         check_text(value, "Env")
 
 
-def _names(config: RunConfig) -> Iterator[tuple[str, str]]:
+def _list_strings(config: RunConfig) -> Iterator[tuple[str, str]]:
     yield "User", config.user
     yield "WorkingDir", config.working_dir
     yield "StopSignal", config.stop_signal

@@ -26,9 +26,9 @@ def main(process: str, descriptor: int) -> None:
     _enter(network, _CLONE_NEWNET)
     with (
         socket.socket(fileno=descriptor) as channel,
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as endpoint,
     ):
-        socket.send_fds(channel, [b"."], [made.fileno()])
+        socket.send_fds(channel, [b"."], [endpoint.fileno()])
 
 
 def _enter(namespace: int, kind: int) -> None:

@@ -10,6 +10,7 @@ SLICE = r"[a-z](?:-?[a-z0-9]){2,}"
 _FULL_NAME = re.compile(rf"({PACKAGE})_({SLICE})")
 _FILE_NAME = re.compile(rf"({PACKAGE})\.yaml")
 _SLICE_NAME = re.compile(SLICE)
+_ARCHIVE_PATH = re.compile(r"(?!\.)[^\s/?#%\\\x00-\x20\x7f]+(?:/(?!\.)[^\s/?#%\\\x00-\x20\x7f]+)*")
 _MAX_LENGTH = 256
 
 
@@ -27,3 +28,8 @@ def package_of_file(name: str) -> str:
     """Return the package that a file of this name defines slices for, empty for an invalid name."""
     match = _FILE_NAME.fullmatch(name) if len(name) <= _MAX_LENGTH else None
     return match[1] if match else ""
+
+
+def is_archive_path(text: str) -> bool:
+    """Whether a text can be the name of a suite or a component, which is part of a URL."""
+    return len(text) <= _MAX_LENGTH and _ARCHIVE_PATH.fullmatch(text) is not None

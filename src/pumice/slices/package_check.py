@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     ReadNeeded = Callable[[str, str], tuple[str, ...]]
 
 _MAX_LINKS = 40
-_LATER = ("/run/", "/proc/", "/dev/", "/sys/", "/var/run/", "/etc/alternatives/", "/etc/localtime")
-"""What exists only when a container starts, or is set by alternatives and by the administrator."""
+_LATER = (
+    *("/run/", "/proc/", "/dev/", "/sys/", "/var/run/"),
+    *("/etc/alternatives/", "/etc/localtime", "/etc/ssl/certs/"),
+)
+"""What exists only when a container starts, or is set by alternatives and by the administrator.
+
+The trusted certificates are the choice of the recipe: OpenSSL and Java are useful without any.
+"""
 
 
 class _SliceFiles(msgspec.Struct, frozen=True):

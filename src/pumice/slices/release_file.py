@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, Problem
+from pumice.slices import names
 from pumice.slices.model import Archive, Maintenance
 from pumice.slices.values import is_null
 
@@ -162,6 +163,9 @@ class _ArchiveReader:
         for key in ("version", "suites", "components"):
             if not getattr(archive, key):
                 values.report(name, f"{label} has no '{key}'")
+        for text in (*archive.suites, *archive.components):
+            if not names.is_archive_path(text):
+                values.report(name, f"{label} has the invalid suite or component {text[:80]!r}")
         if archive.pro and archive.pro not in _PRO:
             self.notes.append(f"the archive {archive.name} is ignored: unknown 'pro' {archive.pro[:40]!r}")
             return None

@@ -23,8 +23,8 @@ from pumice.slimming.names import MAX_SIZE, NamesInFile, find_names, find_relati
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pumice.checks.model import CheckedImage
     from pumice.checks.reach import ReachedFile
+    from pumice.checks.runnable_image import RunnableImage
 
 _ACCOUNTS = frozenset(
     f"etc/{name}" for name in ("passwd", "group", "shadow", "gshadow", "shells", "ld.so.cache")
@@ -47,7 +47,7 @@ class EntryPoints(msgspec.Struct, frozen=True, kw_only=True):
     named: frozenset[str] = frozenset()
 
 
-def find_reach(image: CheckedImage, owners: Mapping[str, str], entry_points: EntryPoints) -> dict[str, str]:
+def find_reach(image: RunnableImage, owners: Mapping[str, str], entry_points: EntryPoints) -> dict[str, str]:
     """Return the paths that stay in an image, each with the reason; ``owners`` are the packages of paths.
 
     A package that the recipe names and of which nothing is reached stays as it is.
@@ -65,7 +65,7 @@ def find_reach(image: CheckedImage, owners: Mapping[str, str], entry_points: Ent
 class _Search:
     """The state of the search: the files that stay so far, and those whose names were not followed yet."""
 
-    def __init__(self, image: CheckedImage, owners: Mapping[str, str]) -> None:
+    def __init__(self, image: RunnableImage, owners: Mapping[str, str]) -> None:
         self.kept: dict[str, str] = {}
         self._image = image
         self._owners = owners

@@ -15,8 +15,7 @@ from pumice import digest
 from pumice.errors import PumiceError
 from pumice.formats import oci, torrent
 from pumice.image import graph
-from pumice.image.transports.local_source import bare_descriptor
-from pumice.image.transports.locations import GatheredImage
+from pumice.image.transports.gathered_image import GatheredImage
 from pumice.registry.listing import Referrer
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def add_torrents(
             artifact_type=torrent.ARTIFACT_TYPE,
             config=oci.EMPTY_CONFIG,
             layers=layers,
-            subject=bare_descriptor(gathered.graph.root),
+            subject=oci.bare_descriptor(gathered.graph.root),
         )
     )
     node = graph.parse_node(oci.make_descriptor(document, oci.MANIFEST), document)

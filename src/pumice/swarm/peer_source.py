@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pumice import ownership
 from pumice.errors import PumiceError
-from pumice.image.transports.locations import GatheredImage
+from pumice.image.transports.gathered_image import GatheredImage
 from pumice.swarm import artifact
 from pumice.swarm.session import SwarmSession, installation_hint, load_library, trusted_trackers
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import AttachedManifest
     from pumice.trust.keys import PrivateKey

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pumice.errors import FormatError
 from pumice.formats import gzip
 from pumice.formats.tar import Entry
 from pumice.packing import package_cutter, segments
+from pumice.packing.package_inventory import PackageInventory
 from pumice.packing.segment_writer import LAYER_END, LAYER_START
 from pumice.packing.segments import Segment, SegmentChanges
 from pumice.packing.selection import LOCALE_DIRECTORIES, Selection
@@ -82,6 +84,64 @@ def test_a_sliced_package_is_cut_to_what_slices_list(home: Home) -> None:
     assert {"/bin/hello", "/bin/hi", "/etc/hello.conf", "/lib/hello.so"} <= set(listed)
     assert not any("share" in path for path in listed)
     assert _format_tree(_read_tar(home, _cut(home, _HELLO, Selection(paths=())))) == ""
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [("/bin/hi",), ("/etc/*",), ("/lib/hello.so", "/usr/share/doc/hello/copyright"), ("/**",), ()],
+)
+def test_a_package_whose_files_are_known_gives_the_same_segment(home: Home, paths: tuple[str, ...]) -> None:
+    known: list[PackageInventory] = []
+    package = io.BytesIO(_HELLO.build())
+    package_cutter.cut_segment(package, Selection(paths=("/etc/*",)), home.blobs, remember=known.append)
+    selection = Selection(paths=paths)
+    segment = package_cutter.cut_segment(package, selection, home.blobs, *known)
+    assert segment == _cut(home, _HELLO, selection)
+
+
+def test_a_package_whose_files_are_known_is_read_up_to_the_last_file_that_slices_need(home: Home) -> None:
+    noise = bytes(random.Random(1).randbytes(4 << 20))
+    package = _CountingFile(
+        Deb(
+            "noisy",
+            files=[
+                text("usr/a", "needed"),
+                Item("usr/b", noise),
+                text("usr/share/doc/noisy/copyright", "MIT"),
+                symlink("usr/c", "a"),
+            ],
+        ).build()
+    )
+    selection = Selection(paths=("/usr/a", "/usr/c", "/usr/share/doc/noisy/copyright"))
+    known: list[PackageInventory] = []
+    first = package_cutter.cut_segment(package, selection, home.blobs, remember=known.append)
+    whole, package.count = package.count, 0
+    assert package_cutter.cut_segment(package, selection, home.blobs, *known) == first
+    # Its digests are computed from the whole file in both cases.
+    assert package.count < whole - len(noise) // 2
+
+
+def test_a_package_with_other_files_than_those_known_is_refused(home: Home) -> None:
+    known: list[PackageInventory] = []
+    other = Deb("hello", files=[text("etc/another", "x"), text("etc/hello.conf", "x")])
+    package = io.BytesIO(_HELLO.build())
+    package_cutter.cut_segment(package, Selection(paths=()), home.blobs, remember=known.append)
+    for files in (other, Deb("hello", files=[])):
+        with pytest.raises(FormatError, match="not the one whose files are known"):
+            package_cutter.cut_segment(
+                io.BytesIO(files.build()), Selection(paths=("/etc/*",)), home.blobs, *known
+            )
+
+
+class _CountingFile(io.BytesIO):
+    """A file that counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
 
 
 def test_a_segment_holds_files_on_a_merged_usr_without_docs(home: Home) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import LockError
-from pumice.recipe import lock, requirements
+from pumice.recipe import lock, lock_reader, requirements
 from pumice.recipe.lock import Ids, Lock, LockedIndex, LockedPackage
 from pumice.recipe.model import Origin, Recipe, Request
 from tests.support.recipes import load
@@ -54,7 +54,7 @@ TEXT = lock.encode_lock(GOOD).decode()
 
 def refused(text: str) -> LockError:
     with pytest.raises(LockError) as caught:
-        lock.parse_lock(text.encode(), "r.lock")
+        lock_reader.parse_lock(text.encode(), "r.lock")
     return caught.value
 
 
@@ -63,7 +63,7 @@ def test_a_lock_has_one_package_per_line() -> None:
 
 
 def test_a_written_lock_reads_back_equal() -> None:
-    assert lock.parse_lock(TEXT.encode(), "r.lock") == GOOD
+    assert lock_reader.parse_lock(TEXT.encode(), "r.lock") == GOOD
 
 
 def test_order_does_not_matter() -> None:
@@ -72,8 +72,8 @@ def test_order_does_not_matter() -> None:
     )
     assert lock.encode_lock(mixed) == lock.encode_lock(GOOD)
     text = msgspec.json.encode(mixed)
-    assert lock.encode_lock(lock.parse_lock(text, "r.lock")) == TEXT.encode()
-    assert [package.name for package in lock.parse_lock(text, "r.lock").packages["amd64"]] == [
+    assert lock.encode_lock(lock_reader.parse_lock(text, "r.lock")) == TEXT.encode()
+    assert [package.name for package in lock_reader.parse_lock(text, "r.lock").packages["amd64"]] == [
         "bash",
         "zlib1g",
     ]
@@ -90,14 +90,14 @@ def test_a_changed_package_changes_one_line() -> None:
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "r.lock").write_text(TEXT)
-    assert lock.read_lock(tmp_path / "r.lock") == GOOD
+    assert lock_reader.read_lock(tmp_path / "r.lock") == GOOD
 
 
 @pytest.mark.parametrize("name", ["none.lock", ".", "loop"])
 def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(LockError) as caught:
-        lock.read_lock(tmp_path / name)
+        lock_reader.read_lock(tmp_path / name)
     assert caught.value.where == str(tmp_path / name)
 
 
@@ -171,7 +171,7 @@ def test_the_grammar_of_packages_is_checked(changes: dict[str, Any], message: st
 def test_a_local_package_may_be_outside_the_recipes_directory() -> None:
     local = package("bash", role="local", path="../common/my tool.deb", archive="", suite="")
     valid_lock = msgspec.structs.replace(GOOD, packages={"amd64": (local,)})
-    assert lock.parse_lock(lock.encode_lock(valid_lock), "r.lock") == valid_lock
+    assert lock_reader.parse_lock(lock.encode_lock(valid_lock), "r.lock") == valid_lock
 
 
 def test_duplicate_packages_are_rejected() -> None:
@@ -296,18 +296,18 @@ def test_any_bytes_give_a_lock_or_a_lock_error(data: bytes) -> None:
 
 def _read(data: bytes) -> None:
     try:
-        parsed_lock = lock.parse_lock(data, "r.lock")
+        parsed_lock = lock_reader.parse_lock(data, "r.lock")
     except LockError as error:
         assert (error.where or "").startswith("r.lock")
     else:
-        assert lock.parse_lock(lock.encode_lock(parsed_lock), "r.lock") == parsed_lock
+        assert lock_reader.parse_lock(lock.encode_lock(parsed_lock), "r.lock") == parsed_lock
 
 
 def test_a_lock_records_arguments(tmp_path: Path) -> None:
     with_arguments = msgspec.structs.replace(GOOD, args={"VERSION": "1.2", "A": 'é "quoted"\n'})
     data = lock.encode_lock(with_arguments)
     assert b'  "args": {\n    "A": "\xc3\xa9 \\"quoted\\"\\n",\n    "VERSION": "1.2"\n  },\n' in data
-    assert lock.parse_lock(data, "r.lock") == with_arguments
+    assert lock_reader.parse_lock(data, "r.lock") == with_arguments
 
 
 def test_a_lock_without_arguments_has_the_same_bytes_as_before() -> None:

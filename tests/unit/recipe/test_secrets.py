@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FetchError, LockError, PumiceError, RecipeError, TrustError
-from pumice.recipe import config, lock
+from pumice.recipe import config, lock_reader
 from pumice.recipe.load import load_recipe
 from pumice.recipe.model import Request
 from pumice.registry import registry_config
@@ -115,7 +115,7 @@ def test_a_file_that_is_not_a_lock_is_never_quoted(value: object) -> None:
         f'{{"{SECRET}": 1, "{SECRET}": 2}}',
     ):
         with pytest.raises(LockError) as caught:
-            lock.parse_lock(text.encode(), "recipe.lock")
+            lock_reader.parse_lock(text.encode(), "recipe.lock")
         assert SECRET not in folded(str(caught.value))
 
 
@@ -140,7 +140,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"not a regular file|is a directory"):
         load_recipe(write(tmp_path, HEAD + "extend: odd.deb\n"))
     with pytest.raises(LockError):
-        lock.read_lock(odd)
+        lock_reader.read_lock(odd)
     with pytest.raises(FetchError):
         lock_update.read_local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.lifetime} is not a lifetime",
             hint=f"use {endpoints.MIN_LIFETIME} to {key_file.MAX_LIFETIME} seconds",
         )
-    context = endpoints.Context(pod, lambda: file.current(now), now, os.urandom(16).hex())
+    context = endpoints.ResponseContext(pod, lambda: file.current(now), now, os.urandom(16).hex())
     try:
         claims = endpoints.make_claims(
             pod, _choose_app(pod, options.app), options.audience, options.lifetime, context

@@ -10,6 +10,9 @@ from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from pumice.slices.model import Slice
 
 _EPILOG = """All problems are printed, each with its file, line and column; then the exit code is 8. With
 the names of slices, conflicts are looked for only between these and what they require. With --suite,
@@ -72,7 +75,15 @@ def run(options: argparse.Namespace) -> int:
                 progress=progress,
                 skips_absent=not options.slices,
             )
-    packages = len({item.package for item in slices})
-    paths = sum(len(item.contents) for item in slices)
-    print(f"{len(slices)} slices of {packages} packages with {paths} paths: no problems")
+    print(f"{_describe(slices)}: no problems")
     return 0
+
+
+def _describe(slices: Sequence[Slice]) -> str:
+    counts = (
+        (len(slices), "slice"),
+        (len({item.package for item in slices}), "package"),
+        (sum(len(item.contents) for item in slices), "path"),
+    )
+    texts = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts]
+    return f"{texts[0]} of {texts[1]} with {texts[2]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import results
+from pumice.cli import output, results
 from pumice.cli.slice import releases
 from pumice.cli.slice.list import write_slices
 
@@ -39,4 +40,7 @@ def run(options: argparse.Namespace) -> int:
         release = releases.load(options, home)
     slices = find_slices(release, options.queries)
     write_slices(slices, options.format)
+    if not slices:
+        terms = " ".join(repr(query[:100]) for query in options.queries[:10])
+        print(output.printable_line(f"no slice matches {terms}"), file=sys.stderr)
     return 0 if slices else 1

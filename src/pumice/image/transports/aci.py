@@ -21,8 +21,7 @@ from pumice.image.transports.locations import (
 if TYPE_CHECKING:
     from pumice.appc.streams import Compression
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, Counts, OutgoingImage
 
 
 class ConversionOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from pumice import digest
 from pumice.formats import oci
@@ -17,19 +17,6 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
     from pumice.store.home import Home
-
-
-class Attachment(Protocol):
-    """Changes to the referrers of an image, which `finish` makes together."""
-
-    def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Store a blob that a referrer needs; return its descriptor."""
-
-    def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
-        """Record a change to the referrers of ``subject``, which `finish` makes."""
-
-    def finish(self) -> None:
-        """Make the changes durably; for each subject, all of them or none."""
 
 
 class StoreAttachment:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.image.layer import Layer
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
 
 

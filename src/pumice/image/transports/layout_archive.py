@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.image.model import Image
     from pumice.image.transports.archive_members import ArchiveIndex
-    from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.layout import LayoutContent
-    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
 
 

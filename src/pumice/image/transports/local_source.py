@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.formats.oci import Descriptor
-    from pumice.image.graph import CosignTags, Graph, Node
-    from pumice.image.transports.locations import GatheredImage
+    from pumice.image.graph import CosignTags, Node
     from pumice.registry.listing import Referrer
 
 _KIND = "kind"
@@ -55,7 +53,7 @@ class LocalSource:
         for digest in digests:
             for descriptor in self._list_referrers(digest):
                 if tag := referrers.tag_of(descriptor, digest):
-                    tags.setdefault(tag, []).append(bare_descriptor(descriptor))
+                    tags.setdefault(tag, []).append(oci.bare_descriptor(descriptor))
         return {tag: tuple(descriptors) for tag, descriptors in tags.items()}
 
     def _list_referrers(self, digest: str) -> Sequence[Descriptor]:
@@ -81,11 +79,6 @@ class LocalSource:
         return by_subject
 
 
-def bare_descriptor(descriptor: Descriptor) -> Descriptor:
-    """Return a descriptor without annotations and other fields that depend on where it is listed."""
-    return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
-
-
 def _make_referrer(node: Node, descriptor: Descriptor, subject: str) -> Referrer:
     """Return a referrer as registries list it, with the annotations of its manifest and its descriptor."""
     entry = node.entry()
@@ -95,26 +88,3 @@ def _make_referrer(node: Node, descriptor: Descriptor, subject: str) -> Referrer
     if annotations:
         entry["annotations"] = annotations
     return listing.Referrer(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
-
-
-class _GatheredBlobs:
-    """The documents of a graph in memory, and its blobs in the source."""
-
-    def __init__(self, gathered_graph: Graph, source: graph.Source) -> None:
-        self._source = source
-        self._blobs = gathered_graph.blobs()
-        self._documents = {digest: node.data for digest, node in gathered_graph.nodes.items()}
-
-    def open(self, digest: str) -> BinaryIO:
-        """Open a document or blob."""
-        if digest in self._documents:
-            return io.BytesIO(self._documents[digest])
-        return self._source.open(self._blobs[digest])
-
-
-def image_of(gathered: GatheredImage) -> Image:
-    """Return a gathered image with its referrers as an `Image`."""
-    attached = gathered.graph.referrers_by_subject()
-    root = gathered.graph.nodes[gathered.graph.root.digest].descriptor
-    blobs = _GatheredBlobs(gathered.graph, gathered.source)
-    return Image(bare_descriptor(root), blobs, lambda digest: attached.get(digest, ()))

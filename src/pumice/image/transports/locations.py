@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from pumice.errors import ImageError, UsageError
-from pumice.formats import platforms
+from pumice.formats import oci, platforms
+from pumice.image.transports.gathered_image import GatheredImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Platform
-    from pumice.image.graph import Graph, Source
+    from pumice.image.graph import Source
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
     from pumice.progress import Progress
     from pumice.registry.client import Client
     from pumice.registry.reference import Repository
@@ -82,7 +82,7 @@ STORE = Transport(
 LAYOUT = Transport(
     scheme="oci:",
     syntax="oci:DIR[:TAG]",
-    implementation="layout:LayoutLocation",
+    implementation="layout_location:LayoutLocation",
     is_directory=True,
     has_tag=True,
 )
@@ -178,14 +178,6 @@ def open_local_source(image: Image) -> Source:
     return LocalSource(image)
 
 
-class GatheredImage(msgspec.Struct, frozen=True):
-    """All documents of an image with its referrers, and the source of the blobs."""
-
-    graph: Graph
-    source: Source
-    repository: Repository | None = None
-
-
 class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image to write. ``name`` and ``version`` are used by locations without a name.
 
@@ -204,10 +196,9 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         if self.gathered is not None:
             return self.gathered
         from pumice.image import graph
-        from pumice.image.transports.local_source import bare_descriptor
 
         source = open_local_source(self.image)
-        return GatheredImage(graph.gather_graph(source, bare_descriptor(self.image.root)), source)
+        return GatheredImage(graph.gather_graph(source, oci.bare_descriptor(self.image.root)), source)
 
     def counts(self, present: Collection[Digest] = ()) -> Counts:
         """Return the counts for a location that writes every blob but those that were ``present``."""
@@ -247,6 +238,19 @@ class Description(msgspec.Struct, frozen=True):
     text: str
     name: str = ""
     repository: Repository | None = None
+
+
+class Attachment(Protocol):
+    """Changes to the referrers of an image, which `finish` makes together."""
+
+    def put(self, data: bytes, media_type: str) -> Descriptor:
+        """Store a blob that a referrer needs; return its descriptor."""
+
+    def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
+        """Record a change to the referrers of ``subject``, which `finish` makes."""
+
+    def finish(self) -> None:
+        """Make the changes durably; for each subject, all of them or none."""
 
 
 class Location(Protocol):

@@ -11,8 +11,7 @@ from pumice.registry.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, OutgoingImage
     from pumice.registry.client import Client
 
 _DIGITS = 12

@@ -11,8 +11,7 @@ from pumice.image.transports.locations import Address, Description, refuse_readi
 
 if TYPE_CHECKING:
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, Counts, OpenedImage, OutgoingImage
 
 
 class RootfsLocation:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Source
-    from pumice.image.transports.attachment import Attachment
-    from pumice.image.transports.locations import Access, Counts, OutgoingImage
+    from pumice.image.transports.locations import Access, Attachment, Counts, OutgoingImage
     from pumice.progress import Progress, Task
     from pumice.registry.parallel import Cancellation
     from pumice.store.directory_blobs import DirectoryWriter

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.errors import ImageError
+from pumice.formats import oci
 from pumice.image import graph
-from pumice.image.transports.local_source import bare_descriptor, image_of
-from pumice.image.transports.locations import GatheredImage, OutgoingImage
+from pumice.image.transports.gathered_image import GatheredImage, image_of
+from pumice.image.transports.locations import OutgoingImage
 
 if TYPE_CHECKING:
     from pumice.formats.oci import Platform
@@ -25,7 +26,7 @@ def gather_image(
     if platform is not None:
         root = opened_image.image.select(platform).root
     return GatheredImage(
-        graph.gather_graph(source, bare_descriptor(root), with_referrers=with_referrers),
+        graph.gather_graph(source, oci.bare_descriptor(root), with_referrers=with_referrers),
         source,
         opened_image.repository,
     )

@@ -25,7 +25,7 @@ from pumice.registry.server.endpoints import Right, find_endpoint
 from pumice.registry.server.response_cache import CacheEntry, ResponseCache
 from pumice.registry.server.responses import FileRange, ServerResponse, Stream
 from pumice.registry.server.storage.protocol import StorageFullError
-from pumice.registry.server.upload_handlers import UploadTransfers
+from pumice.registry.server.upload_transfers import UploadTransfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.response_cache import ResponseCache
     from pumice.registry.server.storage.protocol import Storage
     from pumice.registry.server.threads import Threads
-    from pumice.registry.server.upload_handlers import UploadTransfers
+    from pumice.registry.server.upload_transfers import UploadTransfers
 
 
 class HandlerContext(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.registry.server import grammar, responses
-from pumice.registry.server.locks import Locks
 from pumice.registry.server.storage.protocol import (
     DigestMismatchError,
     UnknownUploadError,
@@ -26,26 +25,8 @@ if TYPE_CHECKING:
     from pumice.registry.server.responses import ServerResponse
     from pumice.registry.server.storage.protocol import Storage
 
-_MAX_CHUNK = 1 << 20
-_MIN_CHUNK = 64 << 10
-_MAX_BUFFERED = 32 << 20
-"""Bytes in memory: at most a chunk for each upload, and at most so many for all uploads."""
-
 _CONTENT_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 """The specification's form of Content-Range, which has neither a unit nor the total length."""
-
-
-class UploadTransfers:
-    """The uploads that are receiving data: a lock for each, and their number."""
-
-    def __init__(self) -> None:
-        self.locks = Locks()
-        self.active = 0
-
-    @property
-    def chunk_size(self) -> int:
-        """Bytes that an upload collects before it writes them."""
-        return max(_MIN_CHUNK, min(_MAX_CHUNK, _MAX_BUFFERED // self.active))
 
 
 class _RejectedError(Exception):

@@ -22,7 +22,7 @@ from pumice.image.aci_rendering import RenderableImage
 from pumice.image.transports import store
 from pumice.image.transports.locations import ACI, with_scheme
 from pumice.runtime.app_container.stored_images import make_renderable, read_stored
-from pumice.trust import admission
+from pumice.trust import admission, version_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +54,7 @@ class DependencySearch(msgspec.Struct, frozen=True, kw_only=True):
     discover: Callable[[Dependency], object] | None = None
 
 
-class _FoundImage(msgspec.Struct, frozen=True):
+class _DependencyImage(msgspec.Struct, frozen=True):
     """An image that may be a dependency: as it is rendered, as it is admitted, and what it is called."""
 
     renderable: RenderableImage
@@ -77,14 +77,16 @@ def complete_image(read: ReadAci, search: DependencySearch) -> Image:
     if not (manifest.dependencies or manifest.path_whitelist):
         return read.image()
     top = aci_rendering.make_renderable(read)
-    dependencies = [found.renderable for found in _find_all(top.candidate, search)]
+    dependencies = [
+        dependency_image.renderable for dependency_image in _find_dependencies(top.candidate, search)
+    ]
     rendered = aci_rendering.render_images(top, dependencies, search.home.records)
     return rendered.image.inside(read.archive)
 
 
-def _find_all(top: Candidate, search: DependencySearch) -> list[_FoundImage]:
+def _find_dependencies(top: Candidate, search: DependencySearch) -> list[_DependencyImage]:
     """Return all images that an image depends on, directly or not."""
-    admitted: list[_FoundImage] = []
+    admitted: list[_DependencyImage] = []
     pending = [(dependency, top) for dependency in top.manifest.dependencies]
     while pending:
         dependency, parent = pending.pop(0)
@@ -92,15 +94,17 @@ def _find_all(top: Candidate, search: DependencySearch) -> list[_FoundImage]:
             continue
         if len(admitted) >= _MAX_DEPENDENCIES:
             raise FormatError(f"the image depends on more than {_MAX_DEPENDENCIES} images", where=top.where)
-        found = _find(dependency, parent, top, search)
-        _admit(found, dependency, search)
-        admitted.append(found)
-        candidate = found.renderable.candidate
+        dependency_image = _find_dependency(dependency, parent, top, search)
+        _admit(dependency_image, dependency, search)
+        admitted.append(dependency_image)
+        candidate = dependency_image.renderable.candidate
         pending += [(each, candidate) for each in candidate.manifest.dependencies]
     return admitted
 
 
-def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: DependencySearch) -> _FoundImage:
+def _find_dependency(
+    dependency: Dependency, parent: Candidate, top: Candidate, search: DependencySearch
+) -> _DependencyImage:
     refusals: list[TrustError] = []
     folder = Path(top.where).parent
     for candidates in (
@@ -108,8 +112,8 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
         _find_files(_list_folder(folder), dependency, top, search),
         _find_stored(dependency, top, search),
     ):
-        if found := _choose_first(dependency, candidates, parent, refusals):
-            return found
+        if dependency_image := _choose_first(dependency, candidates, parent, refusals):
+            return dependency_image
     if refusals:
         raise refusals[0]
     reason = ""
@@ -120,8 +124,10 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
             raise _name_dependency(error, dependency) from None
         except PumiceError as error:
             reason = f" ({error.message})"
-        if found := _choose_first(dependency, _find_stored(dependency, top, search), parent, refusals):
-            return found
+        if dependency_image := _choose_first(
+            dependency, _find_stored(dependency, top, search), parent, refusals
+        ):
+            return dependency_image
     if refusals:
         raise refusals[0]
     raise ImageError(
@@ -133,35 +139,37 @@ def _find(dependency: Dependency, parent: Candidate, top: Candidate, search: Dep
 
 def _choose_first(
     dependency: Dependency,
-    candidates: Iterable[_FoundImage],
+    candidates: Iterable[_DependencyImage],
     parent: Candidate,
     refusals: list[TrustError],
-) -> _FoundImage | None:
+) -> _DependencyImage | None:
     """Return the first right one of candidates, None without one; other images of its name are refused.
 
     Candidates after it are not made, because converting one takes as long as reading it.
     """
-    for found in candidates:
+    for dependency_image in candidates:
         try:
-            choose_dependency(dependency, [found.renderable.candidate], parent.where)
+            choose_dependency(dependency, [dependency_image.renderable.candidate], parent.where)
         except TrustError as error:
             refusals.append(error)
         except ImageError:  # it has another name
             continue
         else:
-            return found
+            return dependency_image
     return None
 
 
 def _find_files(
     paths: Iterable[Path], dependency: Dependency, top: Candidate, search: DependencySearch
-) -> Iterator[_FoundImage]:
+) -> Iterator[_DependencyImage]:
     records = search.home.records
     for path in paths:
         manifest = aci_cache.find_manifest(path, records)
         if manifest is not None and str(path) != top.where and _is_meant(manifest, dependency, top):
             read = aci_cache.open_aci(path, records, search.progress)
-            yield _FoundImage(aci_rendering.make_renderable(read), read.image(), with_scheme(ACI, str(path)))
+            yield _DependencyImage(
+                aci_rendering.make_renderable(read), read.image(), with_scheme(ACI, str(path))
+            )
 
 
 def _list_folder(folder: Path) -> list[Path]:
@@ -172,13 +180,16 @@ def _list_folder(folder: Path) -> list[Path]:
         return []
 
 
-def _find_stored(dependency: Dependency, top: Candidate, search: DependencySearch) -> Iterator[_FoundImage]:
+def _find_stored(
+    dependency: Dependency, top: Candidate, search: DependencySearch
+) -> Iterator[_DependencyImage]:
     """Yield the images in the store under the name of a dependency, the last version first."""
     home = search.home
     machine = search.source.platform or platforms.from_machine(os.uname().machine)
-    for name in reversed(home.refs.all()):
-        if name.rpartition(":")[0] != dependency.image_name:
-            continue
+    parts = (name.rpartition(":") for name in home.refs.all())
+    versions = [version for name, _, version in parts if name == dependency.image_name]
+    for version in version_order.sort_newest_first(versions):
+        name = f"{dependency.image_name}:{version}"
         try:
             image = store.find_image(name, home)
             stored = read_stored(name, image.select(machine), home)
@@ -186,7 +197,7 @@ def _find_stored(dependency: Dependency, top: Candidate, search: DependencySearc
             continue
         if _is_meant(stored.manifest, dependency, top):
             renderable = make_renderable(stored, home, search.progress)
-            yield _FoundImage(renderable, image, name)
+            yield _DependencyImage(renderable, image, name)
 
 
 def _is_meant(manifest: ImageManifest, dependency: Dependency, top: Candidate) -> bool:
@@ -199,19 +210,19 @@ def _is_meant(manifest: ImageManifest, dependency: Dependency, top: Candidate) -
     return is_same_image(manifest, dependency.image_name, dependency.labels)
 
 
-def _admit(found: _FoundImage, dependency: Dependency, search: DependencySearch) -> None:
+def _admit(dependency_image: _DependencyImage, dependency: Dependency, search: DependencySearch) -> None:
     """Raise TrustError unless the image may be used under the name of the dependency."""
     source = search.source
-    version = find_value(found.manifest.labels, "version")
+    version = find_value(dependency_image.manifest.labels, "version")
     request = admission.AdmissionRequest(
-        reference=found.reference,
+        reference=dependency_image.reference,
         name=f"{dependency.image_name}:{version}" if version else dependency.image_name,
         # An image ID pins the image, so it may be older than others.
         allow_older=source.allow_older or bool(dependency.image_id),
     )
     try:
         admission.admit(
-            *(found.image, "run", search.home, request),
+            *(dependency_image.image, "run", search.home, request),
             environ=os.environ,
             progress=search.progress,
             insecure=source.is_insecure,

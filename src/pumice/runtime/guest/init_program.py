@@ -9,8 +9,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice.runtime.guest.machine_code import Assembler
 from pumice.runtime.guest.session_parts import RESERVED, TERMINALS
 from pumice.runtime.guest.sessions import fork_sessions
@@ -29,7 +27,7 @@ from pumice.runtime.guest.system_calls import (
 from pumice.runtime.sandbox.syscalls import MS_NOEXEC, MS_NOSUID
 
 if TYPE_CHECKING:
-    from pumice.runtime.container import Container
+    from pumice.runtime.guest.model import Guest
 
 _O_RDONLY = 0
 _SIGPIPE, _SIG_IGN = 13, 1
@@ -43,20 +41,6 @@ DIRECTORIES = tuple(path[1:] for path in _MOUNTS)
 _ADDRESS, _NETMASK, _GATEWAY = bytes([10, 0, 2, 15]), bytes([255, 255, 255, 0]), bytes([10, 0, 2, 2])
 NAME_SERVER = "10.0.2.3"
 """The name server of qemu's user network."""
-
-
-class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load.
-
-    If ``is_shared``, the host shares the root with all volumes, else it is in the archive.
-    """
-
-    container: Container
-    modules: int
-    filter: bytes
-    has_network: bool
-    read_only_paths: tuple[str, ...] = ()
-    is_shared: bool = False
 
 
 def assemble_init(guest: Guest, files: tuple[str, ...]) -> bytes:

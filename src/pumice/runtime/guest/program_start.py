@@ -69,7 +69,7 @@ from pumice.runtime.sandbox.syscalls import (
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container
-    from pumice.runtime.guest.init_program import Guest
+    from pumice.runtime.guest.model import Guest
     from pumice.runtime.isolation.model import Isolation
     from pumice.runtime.sandbox.options import Options
 

@@ -57,7 +57,8 @@ def _expand(option: str, texts: Iterable[str]) -> tuple[set[str], set[str]]:
             if name in NUMBERS:
                 named.add(name)
                 continue
-            names = set(NUMBERS) if name == ALL else {known for known in NUMBERS if fnmatchcase(known, name)}
+            pattern = "*" if name == ALL else name
+            names = {capability for capability in NUMBERS if fnmatchcase(capability, pattern)}
             if not names or not name:
                 raise UsageError(f"{option}: unknown capability {part[:40]!r}", hint=_suggest(name))
             matched |= names

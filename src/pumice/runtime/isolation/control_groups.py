@@ -32,7 +32,7 @@ class Hierarchy(msgspec.Struct, frozen=True):
 
     version: int
     controllers: frozenset[str]
-    own: Path
+    own_directory: Path
     mount_point: Path
 
 
@@ -82,8 +82,13 @@ def find_obstacle(limits: Limits) -> str:
 def _needed(limits: Limits) -> list[str]:
     pids = DEFAULT_PIDS if limits.pids is None else limits.pids
     blocks = limits.block_bandwidth or limits.block_operations
-    wanted = {"memory": limits.memory, "cpu": limits.cpus or limits.cpu_shares, "pids": pids, _BLOCK: blocks}
-    return [controller for controller, limit in wanted.items() if limit]
+    limits_by_controller = {
+        "memory": limits.memory,
+        "cpu": limits.cpus or limits.cpu_shares,
+        "pids": pids,
+        _BLOCK: blocks,
+    }
+    return [controller for controller, limit in limits_by_controller.items() if limit]
 
 
 def _plan(limits: Limits, pod_limits: Limits, hierarchies: list[Hierarchy]) -> Iterator[GroupPlan]:
@@ -92,7 +97,11 @@ def _plan(limits: Limits, pod_limits: Limits, hierarchies: list[Hierarchy]) -> I
         controllers = [name for name in needed if name in hierarchy.controllers]
         if controllers:
             parent = find_parent(hierarchy)
-            top = hierarchy.own if hierarchy.own in parent.parents else hierarchy.mount_point
+            top = (
+                hierarchy.own_directory
+                if hierarchy.own_directory in parent.parents
+                else hierarchy.mount_point
+            )
             settings, pod_settings = (
                 tuple(_settings(each, hierarchy.version, hierarchy.controllers))
                 for each in (limits, pod_limits)
@@ -167,8 +176,8 @@ def find_parent(hierarchy: Hierarchy) -> Path:
     """
     if hierarchy.version == 2 and os.access(hierarchy.mount_point / "cgroup.procs", os.W_OK):
         return hierarchy.mount_point / PARENT
-    own = hierarchy.own
-    return (own.parent if own.name == SUPERVISOR else own) / PARENT
+    own_directory = hierarchy.own_directory
+    return (own_directory.parent if own_directory.name == SUPERVISOR else own_directory) / PARENT
 
 
 def remove_all_abandoned() -> None:
@@ -185,7 +194,7 @@ def find_hierarchies(proc: Path = Path("/proc/self"), viewer: Path | None = None
 
     The process has the directory ``proc`` in /proc; the mounts are those that ``viewer`` sees, else its own.
     """
-    own = _read_own_groups(proc / "cgroup")
+    own_groups = _read_own_groups(proc / "cgroup")
     hierarchies = []
     with suppress(OSError), ((viewer or proc) / "mountinfo").open(errors="surrogateescape") as file:
         for line in file:
@@ -197,12 +206,12 @@ def find_hierarchies(proc: Path = Path("/proc/self"), viewer: Path | None = None
             if kind == "cgroup2":
                 with suppress(OSError):
                     controllers = frozenset((mount_point / "cgroup.controllers").read_text().split())
-                    group = _below(mount_point, fields[3], own.get("", "/"))
+                    group = _below(mount_point, fields[3], own_groups.get("", "/"))
                     hierarchies.append(Hierarchy(2, controllers, group, mount_point))
                 continue
-            controllers = frozenset(option for option in options if option in own)
+            controllers = frozenset(option for option in options if option in own_groups)
             for controller in list(controllers)[:1]:
-                group = _below(mount_point, fields[3], own[controller])
+                group = _below(mount_point, fields[3], own_groups[controller])
                 names = frozenset(_BLOCK if name == _BLOCK_V1 else name for name in controllers)
                 hierarchies.append(Hierarchy(1, names, group, mount_point))
     return hierarchies

@@ -151,23 +151,25 @@ def _fit_limits(limits: Limits, default: Limits, suffix: str, complaints: list[C
 
 
 def _fit_rlimit(limit: Rlimit, complaints: list[Complaint]) -> Rlimit:
-    _, own = resource.getrlimit(getattr(resource, f"RLIMIT_{limit.name.upper()}"))
-    if own == resource.RLIM_INFINITY or (limit.hard != -1 and limit.hard <= own):
+    _, own_limit = resource.getrlimit(getattr(resource, f"RLIMIT_{limit.name.upper()}"))
+    if own_limit == resource.RLIM_INFINITY or (limit.hard != -1 and limit.hard <= own_limit):
         return limit
     complaints.append(
-        Complaint(f"--ulimit {limit.name}", "modified", f"your own hard limit is {own}, see ulimit -H")
+        Complaint(f"--ulimit {limit.name}", "modified", f"your own hard limit is {own_limit}, see ulimit -H")
     )
-    return Rlimit(limit.name, own if limit.soft == -1 else min(limit.soft, own), own)
+    return Rlimit(limit.name, own_limit if limit.soft == -1 else min(limit.soft, own_limit), own_limit)
 
 
 def _fit_oom_score(score: int | None, complaints: list[Complaint]) -> int | None:
-    own = 0
+    own_score = 0
     with suppress(OSError, ValueError):
-        own = int(Path("/proc/self/oom_score_adj").read_text())
-    if score is None or score >= own:
+        own_score = int(Path("/proc/self/oom_score_adj").read_text())
+    if score is None or score >= own_score:
         return score
-    complaints.append(Complaint("--oom-score-adj", "modified", f"only root can go below your own, {own}"))
-    return own
+    complaints.append(
+        Complaint("--oom-score-adj", "modified", f"only root can go below your own, {own_score}")
+    )
+    return own_score
 
 
 def _check_apparmor(profile: str) -> None:

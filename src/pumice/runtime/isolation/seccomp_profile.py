@@ -176,11 +176,11 @@ def to_runtime_spec(profile: ResolvedProfile, machine: str) -> dict[str, Any]:
     that only some arguments allow fail with the default error for others.
     """
     architecture = {"x86_64": "X86_64", "aarch64": "AARCH64", "riscv64": "RISCV64"}.get(machine)
-    known = read_numbers(machine)
+    numbers = read_numbers(machine)
     conditional = {name for rule in profile.rules for name in rule.names if rule.conditions}
     calls: list[dict[str, Any]] = []
     for rule in profile.rules:
-        names = [name for name in rule.names if name in known or not known]
+        names = [name for name in rule.names if name in numbers or not numbers]
         if not rule.conditions:
             names = [name for name in names if name not in conditional]
         if names and not (rule.conditions and rule.action != "SCMP_ACT_ALLOW"):

@@ -12,7 +12,7 @@ from pumice.errors import SandboxError
 from pumice.runtime.launch import bundles
 from pumice.runtime.launch.model import BUNDLE, BWRAP, MACHINE, MAPPED_BWRAP, SHIFTED_BUNDLE, Start
 from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY
+from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY, create_memory_file
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 TYPE_CHECKING = False
@@ -50,16 +50,6 @@ def choose_engine(launch: Launch) -> Engine:
 
         return MachineEngine()
     return SandboxEngine()
-
-
-def create_memory_file(data: bytes) -> int:
-    """Return an inheritable descriptor of a memory file with ``data``."""
-    descriptor = os.memfd_create("pumice", 0)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
 
 
 def open_filter(launch: Launch) -> tuple[tuple[int, ...], tuple[str, ...]]:

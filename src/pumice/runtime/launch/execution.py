@@ -7,11 +7,12 @@ import sys
 import time
 
 from pumice.runtime.launch.control_groups import create_groups, open_members
-from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
 from pumice.runtime.launch.model import Start
 from pumice.runtime.sandbox import __file__ as sandbox_file
 from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.descriptors import create_memory_file
 from pumice.runtime.sandbox.memory_watch import MemoryWatch
 from pumice.runtime.sandbox.options import DEFAULT_PATH
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, signal

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
-from pumice.runtime.launch.engines import create_memory_file
 from pumice.runtime.launch.model import Start
 from pumice.runtime.sandbox import guest_frames, syscalls
+from pumice.runtime.sandbox.descriptors import create_memory_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

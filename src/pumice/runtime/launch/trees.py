@@ -67,7 +67,7 @@ def list_files(root: str) -> Iterator[tuple[str, str]]:
         directory = pending.pop()
         try:
             with os.scandir(f"{root}/{directory}") as entries:
-                children = sorted(entries, key=_name)
+                children = sorted(entries, key=_entry_name)
         except PermissionError:  # the image's mode forbids it, also to a program without privileges
             continue
         for entry in children:
@@ -80,7 +80,7 @@ def list_files(root: str) -> Iterator[tuple[str, str]]:
                 pending.append(f"{path}/")
 
 
-def _name(entry: os.DirEntry[str]) -> str:
+def _entry_name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 

@@ -31,7 +31,7 @@ _FORWARDED = ("x-forwarded-for", "forwarded", "origin", "via")
 """Headers that show that the request is not the app's own: a proxy or a web page sent it."""
 
 
-class Context(NamedTuple):
+class ResponseContext(NamedTuple):
     """What an answer depends on besides the request.
 
     ``pod`` is the one that the connection comes from, None for a public connection; ``keys`` returns the
@@ -48,14 +48,14 @@ class _Call(NamedTuple):
     """A request with a valid token."""
 
     request: Request
-    context: Context
+    context: ResponseContext
     pod: PodMetadata
     app: str
     names: tuple[str, ...]
     """The variable segments of the path."""
 
 
-def respond(request: Request, context: Context) -> Response:
+def respond(request: Request, context: ResponseContext) -> Response:
     """Return the response to a request."""
     try:
         response = _route(request, context)
@@ -71,7 +71,7 @@ def _fail(status: int, reason: str) -> Response:
     return Response(status, f"{reason}\n".encode("ascii", "backslashreplace"))
 
 
-def _route(request: Request, context: Context) -> Response:
+def _route(request: Request, context: ResponseContext) -> Response:
     segments = [http1.decode_segment(segment) for segment in request.path.split("/")[1:]]
     if segments and not segments[-1]:
         segments.pop()  # the specification's own validator puts a slash after the annotations
@@ -113,11 +113,11 @@ class _MethodError(RequestError):
         self.method = "GET, HEAD" if method == "GET" else method
 
 
-def _json(value: Any) -> Response:
+def _json_response(value: Any) -> Response:
     return Response(200, json.dumps(value, separators=(",", ":")).encode(), JSON)
 
 
-def _text(value: str) -> Response:
+def _text_response(value: str) -> Response:
     return Response(200, value.encode("ascii"), TEXT)
 
 
@@ -125,7 +125,7 @@ def _text(value: str) -> Response:
 
 
 def _pod_annotations(call: _Call) -> Response:
-    return _json(call.pod.manifest.get("annotations") or [])
+    return _json_response(call.pod.manifest.get("annotations") or [])
 
 
 def _pod_annotation(call: _Call) -> Response:
@@ -140,11 +140,11 @@ def _annotation(annotations: list[dict[str, str]], name: str) -> Response:
 
 
 def _pod_manifest(call: _Call) -> Response:
-    return _json(call.pod.manifest)
+    return _json_response(call.pod.manifest)
 
 
 def _pod_uuid(call: _Call) -> Response:
-    return _text(call.pod.uuid)
+    return _text_response(call.pod.uuid)
 
 
 def _find_app(call: _Call) -> AppMetadata:
@@ -164,7 +164,7 @@ def _merged_annotations(call: _Call) -> list[dict[str, str]]:
 
 
 def _app_annotations(call: _Call) -> Response:
-    return _json(_merged_annotations(call))
+    return _json_response(_merged_annotations(call))
 
 
 def _app_annotation(call: _Call) -> Response:
@@ -172,11 +172,11 @@ def _app_annotation(call: _Call) -> Response:
 
 
 def _image_manifest(call: _Call) -> Response:
-    return _json(_find_app(call).image_manifest)
+    return _json_response(_find_app(call).image_manifest)
 
 
 def _image_id(call: _Call) -> Response:
-    return _text(_find_app(call).image_id)
+    return _text_response(_find_app(call).image_id)
 
 
 # Identity -----------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _field(fields: dict[str, bytes], name: str) -> bytes:
 
 def _sign(call: _Call) -> Response:
     content = _field(http1.read_form(call.request), "content")
-    return _text(key_file.sign_content(call.context.keys(), call.pod.uuid, content))
+    return _text_response(key_file.sign_content(call.context.keys(), call.pod.uuid, content))
 
 
 def _verify(call: _Call) -> Response:
@@ -226,7 +226,9 @@ def _read_lifetime(fields: dict[str, bytes]) -> int:
     return int(text)
 
 
-def make_claims(pod: PodMetadata, app: str, audience: str, lifetime: int, context: Context) -> dict[str, Any]:
+def make_claims(
+    pod: PodMetadata, app: str, audience: str, lifetime: int, context: ResponseContext
+) -> dict[str, Any]:
     """Return the claims of a token of an app; raises RequestError if it may not have one for ``audience``."""
     if not audience or len(audience) > _MAX_AUDIENCE or not audience.isprintable() or "\ufffd" in audience:
         raise RequestError(400, "the audience is empty, too long or not text")
@@ -252,14 +254,14 @@ def make_claims(pod: PodMetadata, app: str, audience: str, lifetime: int, contex
 # Public documents ---------------------------------------------------------------------------------
 
 
-def _route_public(request: Request, segments: list[str], context: Context, prefix: str) -> Response:
+def _route_public(request: Request, segments: list[str], context: ResponseContext, prefix: str) -> Response:
     """Answer for the documents with which others verify tokens (OpenID Connect Discovery 1.0, 4)."""
     if segments == [".well-known", "openid-configuration"]:
         _check_method(request, "GET")
-        return _json(_configuration(context.keys().issuer, request, prefix))
+        return _json_response(_configuration(context.keys().issuer, request, prefix))
     if segments == [".well-known", "jwks.json"]:
         _check_method(request, "GET")
-        return _json(key_file.key_set(context.keys(), context.now))
+        return _json_response(key_file.key_set(context.keys(), context.now))
     raise RequestError(404, "there is nothing at this path")
 
 

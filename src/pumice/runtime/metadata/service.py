@@ -77,7 +77,7 @@ def serve(
 
 def _respond(home: str, key_file: KeyFile, request: Request, source: str) -> Response:
     now = int(time.time())
-    context = endpoints.Context(
+    context = endpoints.ResponseContext(
         pod=_find_pod(home, source),
         keys=lambda: key_file.current(now),
         now=now,

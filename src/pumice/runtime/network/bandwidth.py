@@ -37,7 +37,7 @@ def limit_bandwidth(process: int, rate: int) -> None:
     """Limit the network of a process to ``rate`` bytes a second in each direction; raises SandboxError."""
     interfaces = _list_interfaces(process)
     devices = [f"limit{number}" for number in range(len(interfaces))]
-    _run(process, ["ip", "-batch", "-"], [f"link add {device} up type ifb" for device in devices])
+    _run_in_network(process, ["ip", "-batch", "-"], [f"link add {device} up type ifb" for device in devices])
     commands = []
     for interface, device in zip(interfaces, devices, strict=True):
         commands += [
@@ -46,7 +46,7 @@ def limit_bandwidth(process: int, rate: int) -> None:
             f"qdisc add dev {interface} ingress",
             f"filter add dev {interface} {_REDIRECT} dev {device}",
         ]
-    _run(process, ["tc", "-batch", "-"], commands)
+    _run_in_network(process, ["tc", "-batch", "-"], commands)
 
 
 def _describe_bucket(rate: int) -> str:
@@ -62,7 +62,7 @@ def _list_interfaces(process: int) -> list[str]:
     return [name for name in names if name != "lo"]
 
 
-def _run(process: int, command: Sequence[str], lines: Sequence[str]) -> None:
+def _run_in_network(process: int, command: Sequence[str], lines: Sequence[str]) -> None:
     """Run a program of the host in the network of a process, with lines as its input."""
     enter = ["nsenter", f"--target={process}", "--net"]
     if os.geteuid() != 0:

@@ -158,24 +158,26 @@ def _addresses(address: str) -> tuple[tuple[socket.AddressFamily, str], ...]:
 
 def _explain(request: PortRequest, error: OSError) -> SandboxError:
     numbers = request.candidates
-    wanted = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0] if numbers else 'any'}"
+    port_range = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0] if numbers else 'any'}"
     where = f" on {request.address}" if request.address else ""
-    subject = f"cannot publish port {wanted}/{request.protocol}{where}"
+    subject = f"cannot publish port {port_range}/{request.protocol}{where}"
     if error.errno == errno.EADDRINUSE:
         first = numbers[0] if numbers else request.container
         return SandboxError(
             f"{subject}: it is in use",
-            hint=f"use another port of this machine with --publish {_other(first)}:{request.container}, the"
+            hint=f"use another port of this machine with --publish {_suggest_port(first)}:"
+            f"{request.container}, the"
             f" next free one with --publish {first}-{min(first + 99, 65535)}:{request.container},"
             " or --network none",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return SandboxError(
             f"{subject}: an ordinary user cannot open it",
-            hint=f"use a port above 1023, such as --publish {_other(request.container)}:{request.container}",
+            hint=f"use a port above 1023, such as --publish {_suggest_port(request.container)}:"
+            f"{request.container}",
         )
     return SandboxError(f"{subject}: {(error.strerror or str(error)).lower()}")
 
 
-def _other(number: int) -> int:
+def _suggest_port(number: int) -> int:
     return number + _SHIFT if number < 1024 else min(number + 1, 65535)

@@ -58,10 +58,10 @@ class Interpolation:
                 value, position = self._expand_variable(text, position + 1, node, depth)
                 parts.append(value)
         if end and position >= len(text):
-            self._add(node, "a variable has no '}' at its end")
+            self._add_problem(node, "a variable has no '}' at its end")
         expanded = "".join(parts)
         if len(expanded) > _MAX_TEXT:
-            self._add(node, "the values of variables are too long")
+            self._add_problem(node, "the values of variables are too long")
             return "", position
         return expanded, position + len(end)
 
@@ -69,20 +69,20 @@ class Interpolation:
         has_brace = text.startswith("{", position)
         match = _NAME.match(text, position + has_brace)
         if match is None or depth > _MAX_DEPTH:
-            self._add(node, "a '$' is not followed by a variable")
+            self._add_problem(node, "a '$' is not followed by a variable")
             return "", len(text)
         name, position = match[0], match.end()
         if not has_brace:
-            return self._value(name, node), position
+            return self._look_up(name, node), position
         if text.startswith("}", position):
-            return self._value(name, node), position + 1
+            return self._look_up(name, node), position + 1
         operator = next(
             (word for word in (":-", ":?", ":+", "-", "?", "+") if text.startswith(word, position)), ""
         )
         if not operator:
             is_open = position >= len(text)
             text_of_problem = "has no '}' at its end" if is_open else "has an unknown operator"
-            self._add(node, f"the variable {name[:60]!r} {text_of_problem}")
+            self._add_problem(node, f"the variable {name[:60]!r} {text_of_problem}")
             return "", len(text)
         argument, position = self._expand(text, position + len(operator), "}", node, depth + 1)
         value = self._values.get(name)
@@ -92,15 +92,15 @@ class Interpolation:
         if is_set:
             return value or "", position
         if operator.endswith("?"):
-            self._add(
+            self._add_problem(
                 node, f"the variable {name[:60]!r} is not set" + (f": {argument[:200]}" if argument else "")
             )
         return argument, position
 
-    def _value(self, name: str, node: Scalar) -> str:
+    def _look_up(self, name: str, node: Scalar) -> str:
         if name not in self._values:
             self.unset.setdefault(name, format_location(node))
         return self._values.get(name, "")
 
-    def _add(self, node: Scalar, message: str) -> None:
+    def _add_problem(self, node: Scalar, message: str) -> None:
         self.problems.append(Problem(message, where=format_location(node), hint="write $$ for a '$'"))

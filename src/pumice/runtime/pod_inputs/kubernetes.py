@@ -6,13 +6,11 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice.formats.yaml import Mapping, Scalar
 from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network.port_options import PortRequest
 from pumice.runtime.pod_inputs.kubernetes_containers import ContainerPlanner, is_file_name
-from pumice.runtime.pod_inputs.kubernetes_model import ConfigMap, Deployment, PodObject
+from pumice.runtime.pod_inputs.kubernetes_model import ConfigMap, DataObjects, Deployment, PodObject
 from pumice.runtime.pod_inputs.model import InputApp, PodInput
 from pumice.runtime.run_options import Volume
 
@@ -26,12 +24,6 @@ if TYPE_CHECKING:
 _PODS = ("Pod", "Deployment")
 _DATA = ("ConfigMap", "Secret")
 _HOST_PATH_TYPES = ("", "Directory", "File", "DirectoryOrCreate", "Socket")
-
-
-class DataObjects(msgspec.Struct, frozen=True):
-    """The ConfigMaps and Secrets of a file: their data by key, by kind and name."""
-
-    data: dict[tuple[str, str], dict[str, bytes]]
 
 
 def is_kubernetes(root: Node) -> bool:

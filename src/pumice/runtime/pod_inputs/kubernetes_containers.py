@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.runtime.pod_inputs import kubernetes_model as model
-    from pumice.runtime.pod_inputs.kubernetes import DataObjects
     from pumice.runtime.pod_inputs.nodes import NodeDecoder
 
 _LOOPBACK = "127.0.0.1"
@@ -55,7 +54,7 @@ class ContainerPlanner:
     def __init__(
         self,
         spec: model.PodSpec,
-        objects: DataObjects,
+        objects: model.DataObjects,
         host_paths: dict[str, str | None],
         decoder: NodeDecoder,
     ) -> None:

@@ -295,3 +295,9 @@ class ConfigMap(_Object, frozen=True, kw_only=True):
     data: dict[str, str] = {}
     binary_data: dict[str, str] = {}
     string_data: dict[str, str] = {}
+
+
+class DataObjects(msgspec.Struct, frozen=True):
+    """The ConfigMaps and Secrets of a file: their data by key, by kind and name."""
+
+    data: dict[tuple[str, str], dict[str, bytes]]

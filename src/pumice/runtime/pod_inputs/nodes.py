@@ -84,7 +84,7 @@ class NodeDecoder:
             return ()
         if not isinstance(node, Sequence):
             return self._refuse(node, "a list", path)
-        return tuple(self._decode(child, item, f"{path}[{i}]") for i, child in enumerate(node.items))
+        return tuple(self._decode(child, item, f"{path}[{index}]") for index, child in enumerate(node.items))
 
     def _decode_map(self, node: Node, item: Any, path: str) -> Any:
         if _is_null(node):

@@ -35,7 +35,7 @@ def _apply(config: RunConfig, text: str) -> RunConfig:
     return msgspec.structs.replace(config, **change(config, rest))
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _parse_command(text: str) -> tuple[str, ...]:
     """Return the words of a JSON list, or a command line for the shell."""
     if text.startswith("["):
         try:
@@ -47,7 +47,7 @@ def _words(text: str) -> tuple[str, ...]:
     return "/bin/sh", "-c", text
 
 
-def _pairs(text: str) -> dict[str, str]:
+def _parse_pairs(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError:
@@ -62,7 +62,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _change_environment(config: RunConfig, text: str) -> dict[str, object]:
-    variables = dict(line.partition("=")[::2] for line in config.env) | _pairs(text)
+    variables = dict(line.partition("=")[::2] for line in config.env) | _parse_pairs(text)
     return {"env": tuple(f"{name}={value}" for name, value in variables.items())}
 
 
@@ -72,16 +72,16 @@ def _change_ports(config: RunConfig, text: str) -> dict[str, object]:
 
 
 def _change_volumes(config: RunConfig, text: str) -> dict[str, object]:
-    paths = _words(text) if text.startswith("[") else tuple(text.split())
+    paths = _parse_command(text) if text.startswith("[") else tuple(text.split())
     return {"volumes": {**config.volumes, **dict.fromkeys(paths, Empty())}}
 
 
 _CHANGES: dict[str, Callable[[RunConfig, str], dict[str, object]]] = {
-    "CMD": lambda _, text: {"cmd": _words(text)},
-    "ENTRYPOINT": lambda _, text: {"entrypoint": _words(text)},
+    "CMD": lambda _, text: {"cmd": _parse_command(text)},
+    "ENTRYPOINT": lambda _, text: {"entrypoint": _parse_command(text)},
     "ENV": _change_environment,
     "EXPOSE": _change_ports,
-    "LABEL": lambda config, text: {"labels": {**config.labels, **_pairs(text)}},
+    "LABEL": lambda config, text: {"labels": {**config.labels, **_parse_pairs(text)}},
     "STOPSIGNAL": lambda _, text: {"stop_signal": text},
     "USER": lambda _, text: {"user": text},
     "VOLUME": _change_volumes,

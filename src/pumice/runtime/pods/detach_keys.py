@@ -41,6 +41,6 @@ class DetachKeys:
         if keys:
             self._held = b""
             return before, True
-        length = max(n for n in range(len(self._keys)) if data.endswith(self._keys[:n]))
+        length = max(count for count in range(len(self._keys)) if data.endswith(self._keys[:count]))
         self._held = data[len(data) - length :]
         return data[: len(data) - length], False

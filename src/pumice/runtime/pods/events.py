@@ -76,23 +76,23 @@ def follow_events(home: Home, until: float | None = None) -> Iterator[PodEvent]:
     watch = DirectoryWatch()
     watch.add([directory])
     seen: set[tuple[str, str, str]] = set()
-    known: dict[str, PodState] = {}
+    previous_states: dict[str, PodState] = {}
     try:
         while True:
             states = {state.pod.id: state for state in pod_store.list_pods(home)}
             # What happens between the reading and the watching of a directory is found by the next reading.
             watch.add(state.directory for state in states.values())
             events = [event for state in states.values() for event in list_events(state)]
-            for pod_id in known.keys() - states.keys():
-                events += _removal(known[pod_id])
+            for pod_id in previous_states.keys() - states.keys():
+                events += _removal(previous_states[pod_id])
             for event in sorted(events, key=_order):
                 if _identity(event) not in seen:
                     seen.add(_identity(event))
                     yield event
             if until is not None and time.time() >= until:
                 return
-            is_new = states.keys() != known.keys()
-            known = states
+            is_new = states.keys() != previous_states.keys()
+            previous_states = states
             remaining = _RESCAN_SECONDS if until is None else min(_RESCAN_SECONDS, until - time.time())
             watch.wait(0 if is_new else max(0.0, remaining))
     finally:

@@ -78,9 +78,9 @@ def _find_own_group(program: int, list_processes: ListProcesses) -> str:
     for _ in range(_TRIES):  # processes start and end while they are listed
         members = list_processes()
         for hierarchy in control_groups.find_hierarchies(Path(f"/proc/{program}"), Path("/proc/self")):
-            can_freeze = any((hierarchy.own / name).exists() for name in _STATES)
-            if can_freeze and _read_group(hierarchy.own) == members:
-                return str(hierarchy.own)
+            can_freeze = any((hierarchy.own_directory / name).exists() for name in _STATES)
+            if can_freeze and _read_group(hierarchy.own_directory) == members:
+                return str(hierarchy.own_directory)
     return ""
 
 
@@ -115,7 +115,7 @@ def _create_group(program: int, new_group: ControlGroup) -> tuple[str, str]:
 def _find_group_of(program: int, mount_point: Path) -> str:
     for hierarchy in control_groups.find_hierarchies(Path(f"/proc/{program}"), Path("/proc/self")):
         if hierarchy.mount_point == mount_point:
-            return str(hierarchy.own)
+            return str(hierarchy.own_directory)
     return ""
 
 

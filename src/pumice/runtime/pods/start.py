@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.runtime import id_maps, run, stage1
+from pumice.runtime import id_maps, stage1
 from pumice.runtime.container import IdMaps
 from pumice.runtime.guest import program_start, sharing
 from pumice.runtime.launch import execution
@@ -26,6 +26,7 @@ from pumice.runtime.sandbox.argument_codec import decode_arguments, encode_argum
 from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin
+from pumice.runtime.stage1.planning import plan_launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pumice.runtime.launch.model import Launch
     from pumice.runtime.metadata.registration import Registration
     from pumice.runtime.network.attachment import Attachment
-    from pumice.runtime.run import PlannedApp
+    from pumice.runtime.pod_plan import PlannedApp
     from pumice.runtime.run_options import PodOptions
     from pumice.store.home import Home
 
@@ -202,7 +203,7 @@ def start_pod(
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
         runner = stage1.choose(options.stage1)
-        launches = {app.options.name: run.plan_launch(app.container, runner) for app in apps}
+        launches = {app.options.name: plan_launch(app.container, runner) for app in apps}
         groups, directories = _create_groups(options, launches)
         with closing(groups):
             supervision = Supervision(

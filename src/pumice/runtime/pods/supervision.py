@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pumice.errors import SandboxError
 from pumice.runtime import stage1
 from pumice.runtime.launch import execution, machine
-from pumice.runtime.launch.engines import choose_engine, create_memory_file
+from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
 from pumice.runtime.launch.model import MACHINE
 from pumice.runtime.pods import processes, supervisor
 from pumice.runtime.sandbox.argument_codec import encode_arguments
+from pumice.runtime.sandbox.descriptors import create_memory_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -64,7 +64,7 @@ def measure(state: PodState) -> Usage:
         network_received=received,
         network_sent=sent,
         block_read=sum(read for read, _ in blocks),
-        block_written=sum(written for _, written in blocks),
+        block_written=sum(written_bytes for _, written_bytes in blocks),
         pids=_read_number(groups, "pids.current") or len(listed),
     )
 
@@ -78,7 +78,7 @@ def find_own_groups(program: int | None, app: str) -> list[Path]:
         return []
     own = []
     for hierarchy in control_groups.find_hierarchies(Path(f"/proc/{program}"), Path("/proc/self")):
-        parts = hierarchy.own.relative_to(hierarchy.mount_point).parts
+        parts = hierarchy.own_directory.relative_to(hierarchy.mount_point).parts
         if control_groups.PARENT in parts[:-1]:
             start = parts.index(control_groups.PARENT) + 1
             count = 2 if app and parts[start + 1 : start + 2] == (app,) else 1

@@ -22,6 +22,14 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def create_memory_file(data: bytes) -> int:
+    """Return an inheritable descriptor of a memory file with ``data``."""
+    descriptor = os.memfd_create("pumice", 0)
+    write_all(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 def close_inherited(options: Options) -> None:
     """Close what only the program and its event handlers keep, so that their end can be seen."""
     close_if_open(options.exec_fd)

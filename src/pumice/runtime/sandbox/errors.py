@@ -34,5 +34,7 @@ def exit_with_reason(status_fd: int, error: SetupError, code: int = SETUP_FAILED
     """Write the message and hint of ``error`` to ``status_fd`` and end this process with ``code``."""
     separator = "\n  hint: " if error.hint else ""
     text = f"{error.message}{separator}{error.hint}\n"
-    os.write(status_fd, text.encode(errors="surrogateescape"))
-    os._exit(code)
+    try:
+        os.write(status_fd, text.encode(errors="surrogateescape"))
+    finally:
+        os._exit(code)  # also if nobody reads the reason: nothing may return into the code of the caller

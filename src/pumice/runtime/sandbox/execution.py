@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def execute_as_user(options: Options, streams: Streams) -> NoReturn:
-    """Execute the program with its user, environment and default signal handling."""
+    """Execute the program with its user, environment and default signal handling.
+
+    It inherits the streams and its sockets only, because all other descriptors are closed on execution.
+    """
     try:
         streams.install()
         os.chdir(options.cwd)
@@ -37,20 +40,11 @@ def execute_as_user(options: Options, streams: Streams) -> NoReturn:
     except OSError as error:
         exit_with_reason(options.status_fd, _explain_setup(options, error))
     release_signals()
-    set_limits(options)
-    first = 3
     if options.listen:
         from pumice.runtime.sandbox.activation import place_sockets
 
-        first = place_sockets(options)
-    os.set_inheritable(options.status_fd, options.status_fd <= 2)
-    if options.exec_fd >= 0:
-        os.set_inheritable(options.exec_fd, False)
-    kept = {options.status_fd, options.exec_fd, options.seccomp_fd if options.exact_filter else -1}
-    for descriptor in sorted(kept - {-1, 0, 1, 2}):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        place_sockets(options)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     code, message = _execute(options)
     exit_with_reason(options.status_fd, SetupError(f"{options.argv[0]}: {message}"), code)
 
@@ -94,8 +88,6 @@ def _execute(options: Options) -> tuple[int, str]:
     if options.exact_filter:
         # The filter may allow no other call than the one that executes the program.
         directories = [path for path in directories if os.path.exists(f"{path}/{name}" if path else name)][:1]
-        if options.seccomp_fd >= 0:
-            os.set_inheritable(options.seccomp_fd, False)
         install_filter(options)
     execute = _execute_by_launcher if launcher.is_exposed() else _execute_file
     for directory in directories:

@@ -218,7 +218,6 @@ def _start_file_server(options: Options) -> int:
 
 def _execute(options: Options, streams: Streams) -> NoReturn:
     enter_cgroups(options)
-    set_limits(options)
     streams.install()
     sockets = range(0)
     if options.listen:
@@ -235,6 +234,7 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
+    set_limits(options)  # last, because nothing here may need more than the program gets
     release_signals()
     for descriptor in copies:
         os.set_inheritable(descriptor, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import inherit_only
 from pumice.runtime.sandbox.errors import FAILURES, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.options import Options, parse_options
 from pumice.runtime.sandbox.signals import block_signals
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: Options) -> int:
     """Run the program; import only the modules for that, while the root is still the one of the host."""
+    if not options.only_root:  # its program inherits some more descriptors
+        inherit_only(())
     if options.join >= 0:
         from pumice.runtime.sandbox.join import run_in_container
 

@@ -36,7 +36,7 @@ _AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0
 # linux/bpf_common.h, linux/seccomp.h
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _SUCCEED, _NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=Qqii")
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0xFFFFFF9C, 0x100, 0x1000
@@ -69,15 +69,15 @@ def run_recorded(log: int, execute: Callable[[], NoReturn]) -> int:
     """
     machine = os.uname().machine
     program = make_filter(machine)
-    near, far = socket.socketpair()
+    receiver, sender = socket.socketpair()
     child = os.fork()
     if child == 0:
         # The filter counts for this process, and only that one can serve it.
-        socket.send_fds(far, [b"x"], [syscalls.install_notifying_filter(program)])
+        socket.send_fds(sender, [b"x"], [syscalls.install_notifying_filter(program)])
         execute()
-    far.close()
-    _, (listener,), _, _ = socket.recv_fds(near, 1, 1)
-    near.close()
+    sender.close()
+    _, (listener,), _, _ = socket.recv_fds(receiver, 1, 1)
+    receiver.close()
     process = os.pidfd_open(child)
     poll = select.poll()
     for descriptor in (listener, process):
@@ -98,7 +98,9 @@ def _answer(listener: int, log: int, names: dict[int, str]) -> None:
         fcntl.ioctl(listener, _RECEIVE, buffer)
         number, pid, _, call, _, _, *arguments = _NOTIFICATION.unpack(buffer)
         try:
-            _record(log, pid, names[call], arguments)
+            change = _describe_change(pid, names[call], arguments)
+            fcntl.ioctl(listener, _IS_VALID, struct.pack("=Q", number))  # else another process has its number
+            os.write(log, change)
             error = 0
         except OSError as failure:
             error = failure.errno or errno.EIO
@@ -107,7 +109,8 @@ def _answer(listener: int, log: int, names: dict[int, str]) -> None:
         pass
 
 
-def _record(log: int, pid: int, call: str, arguments: list[int]) -> None:
+def _describe_change(pid: int, call: str, arguments: list[int]) -> bytes:
+    """Return the record of the change that a process waits for."""
     directory, path, follows = f"/proc/{pid}/cwd", "", True
     if call == "fchown":
         target, owner = f"/proc/{pid}/fd/{arguments[0] & 0xFFFFFFFF}", arguments[1:3]
@@ -130,7 +133,7 @@ def _record(log: int, pid: int, call: str, arguments: list[int]) -> None:
     finally:
         os.close(descriptor)
     uid, gid = (number & 0xFFFFFFFF for number in owner)
-    os.write(log, os.fsencode(f"{inode} {uid} {gid} {name}\0"))
+    return os.fsencode(f"{inode} {uid} {gid} {name}\0")
 
 
 def _read_path(pid: int, address: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.descriptors import close_inherited
+from pumice.runtime.sandbox.descriptors import close_inherited, close_others
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.shifted_root import become_root
@@ -95,13 +95,14 @@ def _reap_orphans(options: Options, lifeline: Lifeline) -> NoReturn:
     if options.shifted:
         become_root()
     lifeline.end_with_parent()
+    close_others({options.status_fd})
     syscalls.set_hostname(options.hostname)
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
     syscalls.mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=4096")
     os.chdir("/proc")
     syscalls.enter_root()
-    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    os.close(options.status_fd)
     while True:
         signal.sigwaitinfo({signal.SIGCHLD})
         try:

@@ -34,17 +34,17 @@ _MAX_FILTER = 1 << 16
 def start_reporter(filter_descriptor: int) -> int:
     """Start the process that answers, and return the socket on which it takes notifications."""
     program = os.pread(filter_descriptor, _MAX_FILTER, 0)
-    near, far = socket.socketpair()
+    receiver, sender = socket.socketpair()
     names = _read_names()
     if os.fork() == 0:
         try:
             syscalls.end_with_parent()
-            close_others({2, near.fileno()})
-            _serve(near, program, names)
+            close_others({2, receiver.fileno()})
+            _serve(receiver, program, names)
         finally:
             os._exit(0)
-    near.close()
-    return far.detach()
+    receiver.close()
+    return sender.detach()
 
 
 def install_filter(program: bytes, channel: int) -> None:

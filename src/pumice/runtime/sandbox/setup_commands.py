@@ -21,7 +21,7 @@ def run_setup_command(command: list[str], options: Options) -> None:
 
     It reads nothing, and its output does not mix with that of the program.
     """
-    output = os.memfd_create("setup", 0)
+    output = os.memfd_create("setup")
     child = os.fork()
     if child == 0:
         options.argv = command

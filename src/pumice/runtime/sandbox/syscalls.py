@@ -6,6 +6,7 @@ They raise OSError with the path or the call that failed.
 from __future__ import annotations
 
 import _struct as struct  # struct itself only imports it, which takes as long as two modules
+import errno
 import os
 
 from pumice.runtime.sandbox.libc import CLibrary, FilterProgram, ULong, byref, get_errno
@@ -23,7 +24,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
 # linux/prctl.h
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 1, 4, 22, 23, 24
 _PR_SET_KEEPCAPS, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 8, 36, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 # linux/seccomp.h
@@ -193,8 +194,12 @@ def set_capabilities(numbers: Collection[int], inheritable: Collection[int] = ()
 def limit_capabilities(numbers: Collection[int]) -> None:
     """Remove all other capabilities from the bounding set, and all from the ambient set."""
     for number in range(64):
-        if number not in numbers and _prctl(_PR_CAPBSET_DROP, number) == -1:  # EINVAL: there are no more
+        if number in numbers or _prctl(_PR_CAPBSET_DROP, number) != -1:
+            continue
+        if get_errno() == errno.EINVAL:  # there are no more
             break
+        if _prctl(_PR_CAPBSET_READ, number):
+            _check_result(f"capability {number}", _prctl(_PR_CAPBSET_DROP, number))
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
 
 

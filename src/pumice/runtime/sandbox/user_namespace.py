@@ -64,18 +64,20 @@ def _run_with_helper(help_process: Callable[[int], int], enter: Callable[[], Non
 
     ``help_process`` takes the number of this process. Raises SetupError if ``enter`` fails.
     """
+    process = os.getpid()
     ready, go = os.pipe()
     helper = os.fork()
     if helper == 0:
         os.close(go)
-        os.read(ready, 1)
-        os._exit(help_process(os.getppid()))
+        # Without a byte, this process has ended, and another one may get its number.
+        os._exit(help_process(process) if os.read(ready, 1) else 1)
     try:
         enter()
     except OSError as error:
         os.kill(helper, signal.SIGKILL)
         raise _explain(str(error.strerror)) from None
-    os.close(go)  # closing the pipe tells the helper to begin
+    os.write(go, b"x")
+    os.close(go)
     _, status = os.waitpid(helper, 0)
     os.close(ready)
     return os.waitstatus_to_exitcode(status)

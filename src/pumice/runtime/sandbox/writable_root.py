@@ -47,6 +47,7 @@ def mount_writable_root(options: Options) -> NewRoot:
     _write_files(options)
     if options.copy or not _try_overlay(lower):
         _copy_root(lower, preserve_owners=has_many_ids(options))
+    os.close(lower)  # the program's init does not execute anything that would close it
     root = NewRoot(os.open("root", os.O_PATH | os.O_DIRECTORY))
     if options.owners:
         _restore_owners(root, options.owners)
@@ -59,6 +60,7 @@ def _mount_shifted_root(options: Options) -> NewRoot:
     lower = os.open("lower", os.O_PATH | os.O_DIRECTORY)
     if options.copy or not _try_overlay(lower):
         _copy_root(lower, preserve_owners=True)
+    os.close(lower)
     return NewRoot(os.open("root", os.O_PATH | os.O_DIRECTORY))
 
 

@@ -14,7 +14,8 @@ from pumice.errors import SandboxError, UsageError
 from pumice.runtime import id_maps, tree_lookup
 from pumice.runtime.container import Mount
 from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
-from pumice.runtime.guest.init_program import DIRECTORIES, NAME_SERVER, Guest, assemble_init
+from pumice.runtime.guest.init_program import DIRECTORIES, NAME_SERVER, assemble_init
+from pumice.runtime.guest.model import Guest
 from pumice.runtime.guest.program_start import ROOT, assemble_app
 from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch import model
@@ -24,7 +25,7 @@ from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import common_options, mount_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pumice.runtime.container import Container
 
@@ -50,12 +51,12 @@ class Kvm:
         qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
         external.check_program(container)
         cache = Path(container.filters or container.root).with_name("guest")
-        found = kernel.find_kernel(os.environ)
-        image = str(kernel.unpack_kernel(found, cache))
+        guest_kernel = kernel.find_kernel(os.environ)
+        image = str(kernel.unpack_kernel(guest_kernel, cache))
         server = sharing.find_server(container)
         container = _give_name_server(container)
         terminal = _choose_terminal(container)
-        archive = _make_archive(container, found, terminal, shared=bool(server))
+        archive = _make_archive(container, guest_kernel, terminal, shared=bool(server))
         options = (
             *_machine_options(container, len(archive), shared=bool(server)),
             *acceleration.choose(qemu, image, cache),
@@ -140,12 +141,12 @@ def _machine_options(container: Container, archive_size: int, *, shared: bool) -
 
 
 def _make_archive(
-    container: Container, found: kernel.Kernel, terminal: tuple[int, ...], *, shared: bool
+    container: Container, guest_kernel: kernel.Kernel, terminal: tuple[int, ...], *, shared: bool
 ) -> bytes:
     """Return an archive with the first programs and their modules; unless ``shared``, with all files."""
     has_network = container.network != "none"
     names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
-    modules = kernel.read_modules(found, names)
+    modules = kernel.read_modules(guest_kernel, names)
     placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
     guest = Guest(
         container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
@@ -168,19 +169,29 @@ def _make_archive(
             archive.add(f"modules/{number}.ko", stat.S_IFREG | 0o644, module)
         if shared:
             archive.add_directories(ROOT[1:])
-            archive.finish()
-            return file.getvalue()
-        omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
-        owners = initramfs.read_owners(container.owners)
-        initramfs.add_tree(archive, Path(container.root), "", owners, omit)
-        for directory in ("/proc", "/sys", "/dev", *directories):
-            archive.add_directories(f"{ROOT[1:]}{directory}")
-        for path, text in placed.items():
-            _add_text(archive, text, path)
-        for path, source in copies.items():
-            _add_copy(archive, source, path)
+        else:
+            _add_root(archive, container, placed, copies, directories)
         archive.finish()
         return file.getvalue()
+
+
+def _add_root(
+    archive: initramfs.Archive,
+    container: Container,
+    placed: Mapping[str, bytes],
+    copies: Mapping[str, str],
+    directories: Iterable[str],
+) -> None:
+    """Add the root of the image, with files and copies of volumes in it."""
+    omit = {path[1:] for path in (*placed, *copies)} | {"proc", "sys", "dev"}
+    owners = initramfs.read_owners(container.owners)
+    initramfs.add_tree(archive, Path(container.root), "", owners, omit)
+    for directory in ("/proc", "/sys", "/dev", *directories):
+        archive.add_directories(f"{ROOT[1:]}{directory}")
+    for path, text in placed.items():
+        _add_text(archive, text, path)
+    for path, source in copies.items():
+        _add_copy(archive, source, path)
 
 
 def _in_memory(container: Container) -> tuple[Mount, ...]:
@@ -225,7 +236,7 @@ def _place_mounts(container: Container) -> tuple[dict[str, bytes], dict[str, str
 def _resolve(container: Container, path: str) -> str:
     kernel_paths = ("/proc", "/sys", "/dev")
     target = tree_lookup.resolve_with_mounts(Path(container.root), path, dict.fromkeys(kernel_paths, ""))
-    if target is None or any(f"{target}/".startswith(f"{known}/") for known in kernel_paths):
+    if target is None or any(f"{target}/".startswith(f"{kernel_path}/") for kernel_path in kernel_paths):
         raise SandboxError(
             f"kvm cannot use {path!r}: it leads to files of the kernel, or through too many links"
         )

@@ -13,8 +13,9 @@ from pumice.errors import ImageError, PumiceError, StoreError, UsageError
 from pumice.formats.oci import Descriptor
 from pumice.image.model import Image, list_blobs
 from pumice.image.transports import transfer
+from pumice.image.transports.gathered_image import GatheredImage
 from pumice.image.transports.local_source import LocalSource
-from pumice.image.transports.locations import STORE, Address, GatheredImage, OpenedImage
+from pumice.image.transports.locations import STORE, Address, OpenedImage
 from pumice.image.transports.store import StoreLocation
 from pumice.store.home import Home
 from tests.support import handmade, locations, published

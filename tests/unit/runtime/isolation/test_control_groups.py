@@ -52,8 +52,8 @@ def test_hybrid_machines_have_the_controllers_of_version_1(tmp_path: Path) -> No
     own = "4:memory:/job\n3:cpu,cpuacct:/\n2:name=systemd:/\n0::/\n"
     found = control_groups.find_hierarchies(proc(tmp_path, mounts, own))
     by_controller = {name: item for item in found for name in item.controllers}
-    assert by_controller["memory"].own == tmp_path / "memory/job"
-    assert by_controller["cpu"].own == tmp_path / "cpu"
+    assert by_controller["memory"].own_directory == tmp_path / "memory/job"
+    assert by_controller["cpu"].own_directory == tmp_path / "cpu"
     assert by_controller["hugetlb"].version == 2
 
 
@@ -62,7 +62,7 @@ def test_group_outside_of_the_mounted_part_is_its_root(tmp_path: Path) -> None:
     mounts = f"30 20 0:1 /docker/abc {tmp_path}/pids rw - cgroup cgroup rw,pids\n"
     for own, expected in (("/docker/abc/x", "pids/x"), ("/docker/abc", "pids"), ("/elsewhere", "pids")):
         found = control_groups.find_hierarchies(proc(tmp_path, mounts, f"1:pids:{own}\n"))
-        assert found[0].own == tmp_path / expected
+        assert found[0].own_directory == tmp_path / expected
 
 
 class FakeKernel:

@@ -39,7 +39,7 @@ class Client:
         return self.send(Request(method, url, query, **fields), pod)
 
     def send(self, request: Request, pod: Any = POD) -> Response:
-        context = endpoints.Context(pod, lambda: self.keys, NOW, "random")
+        context = endpoints.ResponseContext(pod, lambda: self.keys, NOW, "random")
         return endpoints.respond(request, context)
 
     def post(self, path: str, pod: Any = POD, **fields: Any) -> Response:

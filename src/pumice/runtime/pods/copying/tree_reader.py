@@ -84,7 +84,7 @@ class _TreeReader:
         """Add a directory and all below it; closes its descriptor."""
         try:
             self._limits.count(0, depth)
-            self._put(_entry(path, os.fstat(directory), "dir"))
+            self._write_header(_entry(path, os.fstat(directory), "dir"))
             for name in sorted(os.listdir(directory), key=os.fsencode):
                 child = f"{path}/{name}" if path else name
                 try:
@@ -99,17 +99,17 @@ class _TreeReader:
         if self._whole_root and _is_mount_point(directory, name):
             self._add_mount_point(path, status)
             return
-        kind = _kind(status)
+        kind = _entry_kind(status)
         if kind == "dir":
             self.add_directory(os.open(name, _READ | os.O_DIRECTORY, dir_fd=directory), path, depth + 1)
         elif kind == "file":
             self._add_named_file(directory, name, path)
         elif kind == "symlink":
             self._limits.count(0)
-            self._put(_entry(path, status, kind, link=os.readlink(name, dir_fd=directory)))
+            self._write_header(_entry(path, status, kind, link=os.readlink(name, dir_fd=directory)))
         elif kind is not None and (kind == "fifo" or self._whole_root):
             self._limits.count(0)
-            self._put(_entry(path, status, kind))
+            self._write_header(_entry(path, status, kind))
 
     def _add_named_file(self, directory: int, name: str, path: str) -> None:
         try:
@@ -129,12 +129,12 @@ class _TreeReader:
             identity = (status.st_dev, status.st_ino)
             if status.st_nlink > 1 and identity in self._paths:
                 self._limits.count(0)
-                self._put(_entry(path, status, "hardlink", link=self._paths[identity]))
+                self._write_header(_entry(path, status, "hardlink", link=self._paths[identity]))
                 return
             self._paths[identity] = path
             self._limits.count(status.st_size)
             xattrs = _read_capabilities(file) if self._whole_root else {}
-            self._put(_entry(path, status, "file", size=status.st_size, xattrs=xattrs))
+            self._write_header(_entry(path, status, "file", size=status.st_size, xattrs=xattrs))
             self._copy(file, status.st_size)
         finally:
             os.close(file)
@@ -152,9 +152,9 @@ class _TreeReader:
         """Add an empty directory or file: what is mounted there is not part of the image."""
         is_directory = stat.S_ISDIR(status.st_mode)
         mode = 0o755 if is_directory else 0o644
-        self._put(Entry(path, "dir" if is_directory else "file", mode, xattrs=self._mark))
+        self._write_header(Entry(path, "dir" if is_directory else "file", mode, xattrs=self._mark))
 
-    def _put(self, entry: Entry) -> None:
+    def _write_header(self, entry: Entry) -> None:
         write_all(self._sink, tar.encode_header(entry))
 
 
@@ -168,7 +168,7 @@ def _is_mount_point(directory: int, name: str) -> bool:
     return False
 
 
-def _kind(status: os.stat_result) -> Kind | None:
+def _entry_kind(status: os.stat_result) -> Kind | None:
     """Return what a file is, None for a socket."""
     return next((kind for number, kind in _KINDS if stat.S_IFMT(status.st_mode) == number), None)
 

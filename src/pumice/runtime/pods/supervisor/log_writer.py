@@ -76,9 +76,9 @@ class LogWriter:
                 os.close(self._descriptor)
                 self._descriptor = self._open()
                 self._size = 0
-            written = os.writev(self._descriptor, parts)
-            if written < size:
-                write_all(self._descriptor, b"".join(parts)[written:])
+            written_size = os.writev(self._descriptor, parts)
+            if written_size < size:
+                write_all(self._descriptor, b"".join(parts)[written_size:])
             self._size += size
         except OSError:  # the program must not wait for space on the disk
             pass

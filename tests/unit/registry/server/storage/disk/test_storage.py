@@ -154,18 +154,6 @@ def test_tags_point_to_manifests_until_either_is_deleted(storage: DiskStorage) -
     assert storage.repositories() == ["a"]
 
 
-def test_referrers_may_precede_their_subject_and_are_removed_with_their_manifest(
-    storage: DiskStorage,
-) -> None:
-    subject = image(salt="subject")
-    signature = image(subject=subject)
-    push_manifest(storage, "a", signature, subject=subject)
-    assert len(storage.referrers.list("a", digest_of(subject))) == 1
-    assert storage.referrers.list("b", digest_of(subject)) == []
-    storage.manifests.delete("a", digest_of(signature))
-    assert storage.referrers.list("a", digest_of(subject)) == []
-
-
 def test_the_longest_valid_names_are_accepted(storage: DiskStorage) -> None:
     for name in ("x" * 255, "/".join("a" * 128), "y" * 100 + "/" + "z" * 154):
         assert len(name) == 255

@@ -43,6 +43,15 @@ def _make_x86_64(descriptors: Sequence[int], status_fd: int, path: int, table: i
             system_call,
         )
     )
+    code = _close_x86_64(descriptors, code)
+    return b"\x4c\x8b\x24\x24" + code + failure  # mov r12, [rsp]: argc
+
+
+def _close_x86_64(descriptors: Sequence[int], code: bytes) -> bytes:
+    """Return instructions that close descriptors when ``code``, which they precede, executes a program.
+
+    If one is closed already, they jump behind it.
+    """
     for descriptor in reversed(descriptors):
         close = b"".join(
             (
@@ -50,13 +59,13 @@ def _make_x86_64(descriptors: Sequence[int], status_fd: int, path: int, table: i
                 b"\xbf" + struct.pack("<i", descriptor),  # mov edi, descriptor
                 b"\xbe" + struct.pack("<i", _F_SETFD),  # mov esi, F_SETFD
                 b"\xba" + struct.pack("<i", _FD_CLOEXEC),  # mov edx, FD_CLOEXEC
-                system_call,
+                b"\x0f\x05",  # syscall
                 b"\x48\x85\xc0",  # test rax, rax
                 b"\x0f\x88" + struct.pack("<i", len(code)),  # js failure
             )
         )
         code = close + code
-    return b"\x4c\x8b\x24\x24" + code + failure  # mov r12, [rsp]: argc
+    return code
 
 
 def _make_aarch64(descriptors: Sequence[int], status_fd: int, path: int, table: int) -> bytes:

@@ -96,6 +96,13 @@ def test_an_oci_image_is_a_dependency_as_a_whole(project: Path, monkeypatch: pyt
     complete(filtered)
 
 
+def test_the_newest_version_is_preferred(project: Path) -> None:
+    for version in ("1.9", "1.10", "1.2", "edge"):
+        annotations = {TITLE: BASE, VERSION: version}
+        store_base({f"srv/{version}": ""}, name=f"{BASE}:{version}", annotations=annotations)
+    assert list_paths(complete(write_app(project))) == ["srv/1.10", "srv/app"]
+
+
 def test_whiteouts_of_an_oci_image_do_not_reach_other_dependencies(project: Path) -> None:
     store_base(*TWO_LAYERS)
     store_base({"srv/removed": "of another"}, name="127.0.0.1/below:1.0")

@@ -75,6 +75,22 @@ def test_no_program_needs_the_tools_of_packages(suite: str) -> None:
     assert not packages & {"adduser", "debconf", "dpkg", "init-system-helpers", "perl-base", "passwd", "tar"}
 
 
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_link_to_the_documentation_of_another_package_brings_its_copyright(suite: str) -> None:
+    links = [
+        item
+        for item in release(suite).all_slices()
+        for rule in item.contents
+        if rule.path == f"/usr/share/doc/{item.package}"
+    ]
+    without = [
+        item.full_name
+        for item in links
+        if not any(other.name.endswith("_copyright") for other in item.essential)
+    ]
+    assert (len(links) > 10, without) == (True, [])
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that the images of this file share, so that each package is cut once."""
@@ -93,6 +109,19 @@ def test_an_image_of_slices_works(name: str, suite: str, home: Path, tmp_path: P
     if name in TARGETS[suite]:
         must(home, "build", path, "-o", f"oci:{tmp_path / 'out'}", "--no-store")
         assert compressed_size(tmp_path / "out") / 1e6 <= TARGETS[suite][name]
+
+
+CHECKED = ("libgomp1_copyright", "nginx_bins", "openssl_config", "python3-minimal_bins", "tar_bins")
+"""The slices that CI compares with their packages; `make soak` compares all."""
+
+
+@pytest.mark.mirror
+@pytest.mark.sampled
+@pytest.mark.parametrize("suite", SUITES)
+def test_slices_agree_with_the_packages_of_their_suite(suite: str, home: Path) -> None:
+    names = () if is_soak() else CHECKED
+    output = must(home, "slice", "check", *names, "--release", suite, "--suite", suite, "--arch", "amd64")
+    assert output.endswith("no problems")
 
 
 _OF_ONE_ARCHITECTURE = re.compile(r"/ld-linux-|/lib64$|/libmvec")

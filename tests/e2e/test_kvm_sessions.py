@@ -163,7 +163,11 @@ def _use_shell(person: Person, pod: str) -> None:
 def test_a_killed_exec_ends_its_program(person: Person) -> None:
     if person.name != "root":
         pytest.skip("the same as for root")
-    pod = pods.start(person, "--stage1", "kvm", "--network", "none", "box:1", "sleep 600")
+    # Input that stays open does not delay the report of the start.
+    pod = pods.start(person, "-it", "--stage1", "kvm", "--network", "none", "box:1", "tty; exec sleep 600")
+    with person.running_pumice("logs", "--follow", pod) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline().rstrip() == "/dev/pts/0"
     with subprocess.Popen(
         person.command("exec", pod, "sh", "-c", "echo ready; exec sleep 601"),
         env=person.environment(),

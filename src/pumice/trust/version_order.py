@@ -9,8 +9,13 @@ a rule for images of every distribution; only its implementation is that of pack
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pumice.distro import versions
 from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def is_ordered(version: str) -> bool:
@@ -27,3 +32,12 @@ def compare_versions(first: str, second: str) -> int | None:
     if not (is_ordered(first) and is_ordered(second)):
         return 0 if first == second else None
     return versions.compare_versions(first, second)
+
+
+def sort_newest_first(names: Iterable[str]) -> list[str]:
+    """Return versions sorted, the newest first; those without an order come last, sorted by name."""
+    ordered: list[str] = []
+    others: list[str] = []
+    for name in sorted(names):
+        (ordered if is_ordered(name) else others).append(name)
+    return [*sorted(ordered, key=versions.sort_key, reverse=True), *others]

@@ -141,7 +141,7 @@ def test_an_undeclared_name_is_an_error_with_a_suggestion(tmp_path: Path, name: 
 def test_a_recipe_without_arguments_says_how_to_declare_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_recipe(write(tmp_path, HEAD), {"A": "1"})
-    assert caught.value.hint == "declare it in the recipe: 'args: {NAME: default}'"
+    assert caught.value.hint == "declare it in the recipe: 'args: {A: default}'"
 
 
 @pytest.mark.parametrize("value", ["a\0b", "a\udcff"])

@@ -119,6 +119,13 @@ def read(text: str) -> dict[str, tuple[set[str], set[str]]]:
     }
 
 
+def test_the_ends_of_lines_stay_as_they_are() -> None:
+    new = BASE.replace("      /usr/bin/tool:\n", "      /usr/bin/tool:\n      /usr/bin/zoo:\n")
+    merged = merge(BASE, EDITED, new).text
+    with_returns = merge(BASE, EDITED.replace("\n", "\r\n"), new).text
+    assert with_returns == merged.replace("\n", "\r\n")
+
+
 def test_corrections_are_kept_and_the_rest_follows_the_package() -> None:
     redraft = merge(BASE, EDITED, NEW)
     slices = read(redraft.text)

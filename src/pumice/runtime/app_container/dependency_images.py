@@ -22,7 +22,7 @@ from pumice.image.aci_rendering import RenderableImage
 from pumice.image.transports import store
 from pumice.image.transports.locations import ACI, with_scheme
 from pumice.runtime.app_container.stored_images import make_renderable, read_stored
-from pumice.trust import admission
+from pumice.trust import admission, version_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -186,9 +186,10 @@ def _find_stored(
     """Yield the images in the store under the name of a dependency, the last version first."""
     home = search.home
     machine = search.source.platform or platforms.from_machine(os.uname().machine)
-    for name in reversed(home.refs.all()):
-        if name.rpartition(":")[0] != dependency.image_name:
-            continue
+    parts = (name.rpartition(":") for name in home.refs.all())
+    versions = [version for name, _, version in parts if name == dependency.image_name]
+    for version in version_order.sort_newest_first(versions):
+        name = f"{dependency.image_name}:{version}"
         try:
             image = store.find_image(name, home)
             stored = read_stored(name, image.select(machine), home)

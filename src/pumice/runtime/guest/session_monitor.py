@@ -151,13 +151,14 @@ class Monitor:
         after, again, end = map(program.label, ("after", "again", "end"))
         program.call(FORK, result=process)
         program.jump_if_not_zero(after)
-        program.call(CLOSE, writer(self.pairs[-1]))
-        program.call(CLOSE, reader(self.pairs[1]))
+        sent_input, own_input, *others = self.pairs
+        for unused in (reader(own_input), *map(writer, others)):
+            program.call(CLOSE, unused)
         buffer, count = program.variable(frames.MAX_CONTENT), program.variable()
         answer = Frame(program, 0)
         program.set(answer.kind, frames.ACCEPTED)
         program.mark(again)
-        source = reader(self.pairs[0])
+        source = reader(sent_input)
         program.call(READ, source, address_of(buffer), frames.MAX_CONTENT, result=count)
         program.jump_if_negative(end)
         program.jump_if_zero(end)

@@ -67,6 +67,7 @@ class _Merge:
         self._edited = edited
         self._latest = latest
         self._lines = text.splitlines()
+        self._ending = "\r\n" if "\r\n" in text else "\n"
         self._inserted: dict[int, list[str]] = {}
         self._deleted: set[int] = set()
         self._appended: list[str] = []
@@ -84,7 +85,7 @@ class _Merge:
             if number not in self._deleted:
                 lines.append(line)
             lines += self._inserted.get(number, ())
-        text = "\n".join([*lines, *self._appended]).rstrip() + "\n"
+        text = self._ending.join([*lines, *self._appended]).rstrip() + self._ending
         _read(self._latest.name, text, file)
         return Redraft(text=text, changes=tuple(self._changes), open_questions=tuple(self._questions))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.runtime.guest.machine_code import Assembler, Value, address_of
+from pumice.runtime.guest.session_parts import store_decimal
 from pumice.runtime.guest.system_calls import EXECVE, EXIT, FORK, PIPE2, READ, WAIT4, WRITE
 
 if TYPE_CHECKING:
@@ -84,3 +85,14 @@ def test_an_error_is_a_negative_result(tmp_path: Path) -> None:
     program.mark("failed")
     program.call(EXIT, 9)
     assert run(program, tmp_path).returncode == 9
+
+
+@pytest.mark.parametrize("number", [0, 7, 10, 4_194_303])
+def test_a_number_is_written_in_decimal(tmp_path: Path, number: int) -> None:
+    program = Assembler()
+    value, text = program.variable(), program.variable()
+    program.set(value, number)
+    store_decimal(program, value, text)
+    program.call(WRITE, 1, address_of(text), 8)
+    program.call(EXIT, 0)
+    assert run(program, tmp_path).stdout.rstrip("\0") == str(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,12 @@ class _Supervisor:
             signals_keys=False,
             signals_size=False,
         )
-        self._folder, self._path = os.open(folder, os.O_RDONLY), folder / frames.SOCKET
+        self._folder, self.path = os.open(folder, os.O_RDONLY), folder / frames.SOCKET
         self.server = AttachServer(self._folder, self.watch, program_input, lambda: None)
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.connect(str(self._path))
+        client.connect(str(self.path))
         self.work()
         return client
 
@@ -85,6 +86,23 @@ def test_a_client_that_closes_while_it_owes_output_holds_up_nobody(supervisor: _
     supervisor.work()
     fast.close()
     assert _is_free(supervisor.server)
+
+
+@pytest.mark.parametrize("free_descriptors", [0, 1])
+def test_a_client_for_which_there_is_no_descriptor_does_not_end_the_program(
+    supervisor: _Supervisor, free_descriptors: int
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(supervisor.path))
+        lowest = os.dup(client.fileno())
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free_descriptors, limits[1]))
+        try:
+            supervisor.work()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    supervisor.connect().close()
 
 
 def _is_free(server: AttachServer) -> bool:

@@ -23,9 +23,9 @@ _FLUSH_MILLISECONDS = 2000
 class _Client:
     """A connection, and the frames that it has not taken yet."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.reader = descriptor
-        self.writer = os.dup(descriptor)
+    def __init__(self, reader: int, writer: int) -> None:
+        self.reader = reader
+        self.writer = writer
         self.queue: list[bytes] = []
         self.queued_bytes = 0
         self.is_held = False
@@ -93,10 +93,14 @@ class AttachServer:
             descriptor = syscalls.accept_connection(listener)
         except OSError:
             return
-        if len(self._clients) == _MAX_CLIENTS:
+        try:
+            writer = os.dup(descriptor) if len(self._clients) < _MAX_CLIENTS else -1
+        except OSError:  # there are too many open files, and the program must go on
+            writer = -1
+        if writer < 0:
             os.close(descriptor)
             return
-        client = _Client(descriptor)
+        client = _Client(descriptor, writer)
         self._clients.append(client)
         self._watch.add(descriptor, lambda _: self._receive(client))
 

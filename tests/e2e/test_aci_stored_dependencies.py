@@ -177,6 +177,22 @@ def test_the_size_of_a_copied_image_is_that_of_its_files(project: Path, capsys: 
     assert refused.value.exit_code == 7
 
 
+def test_a_copied_image_keeps_the_signers_of_its_file(project: Path, capsys: Out) -> None:
+    store_base(*TWO_LAYERS)
+    convert(f"{BASE}:1.0", "signed.aci", capsys)
+    run_command(capsys, "key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "release")
+    run_command(capsys, "sign", "aci:signed.aci", "--key", "release.key")
+    (project / "apps").mkdir()
+    app = write_app(project).rename("apps/app.aci")
+    run_command(capsys, "copy", *INSECURE, "aci:signed.aci", f"store:{BASE}:1.0")
+    with pytest.raises(TrustError, match="is not signed"):
+        complete(app, insecure=False)
+    trust = ("--prefix", "127.0.0.1", "release.pub", "--fingerprint", read_fingerprint("release.pub"))
+    run_command(capsys, "trust", "add", *trust)
+    run_command(capsys, "copy", "--progress", "none", "aci:signed.aci", f"store:{BASE}:1.0")
+    assert "srv/kept" in list_paths(complete(app, insecure=False))
+
+
 def test_an_image_id_that_an_annotation_claims_does_not_count(project: Path, capsys: Out) -> None:
     """An image of a registry or a layout can have any annotation."""
     store_base(*TWO_LAYERS)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import Credentials, Login
     from pumice.store.home import Home
+    from pumice.trust.decision import Decision
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -281,13 +282,15 @@ def transfer(
         to = find_destination(image)
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         is_admitted = to.address.transport.is_store and not origin.address.transport.is_store
-        is_verified = is_admitted and _admit(options, origin, image.image, home, progress)
-        image = encryption_options.transform(options, image)
+        decision = _admit(options, origin, image.image, home, progress) if is_admitted else None
+        image = _record_signers(encryption_options.transform(options, image), decision)
         gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
         with _sharing(options, gathered, home, opened) as shared:
             counts = transfer.copy_image(shared, image, to, opened)
         names = _list_platforms(origin, to, image_of(gathered), home)
-        return CopiedImage(origin, to, image.version, gathered, counts, names, is_verified)
+        return CopiedImage(
+            origin, to, image.version, gathered, counts, names, bool(decision and decision.signatures)
+        )
 
 
 @contextmanager
@@ -324,12 +327,12 @@ def _list_platforms(origin: Location, to: Location, image: Image, home: Home) ->
 
 def _admit(
     options: argparse.Namespace, origin: Location, image: Image, home: Home, progress: Progress
-) -> bool:
-    """Refuse an image that is not admitted before any layer of it is fetched; return whether it is signed."""
+) -> Decision:
+    """Refuse an image that is not admitted before any layer of it is fetched; return the decision."""
     from pumice.cli import confirmation
     from pumice.trust import admission
 
-    decision = admission.admit(
+    return admission.admit(
         image,
         "pull",
         home,
@@ -341,4 +344,15 @@ def _admit(
         insecure="image" in options.insecure_options,
         confirm=confirmation.unsigned_image_question(),
     )
-    return bool(decision.signatures)
+
+
+def _record_signers(image: OpenedImage, decision: Decision | None) -> OpenedImage:
+    """Return an image of an archive with the keys that had signed that, which the store remembers."""
+    if image.archive_mark is None or decision is None:
+        return image
+    import msgspec
+
+    from pumice.trust.claims import list_archive_signers
+
+    mark = msgspec.structs.replace(image.archive_mark, signers=list_archive_signers(decision))
+    return msgspec.structs.replace(image, archive_mark=mark)

@@ -24,7 +24,8 @@ from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
 from pumice.image.transports import store, transfer
 from pumice.image.transports.locations import STORE, Access, Address, OpenedImage, open_local_source
 from pumice.registry.errors import redact_url
-from pumice.store.archive_marks import ArchiveMark, ArchiveSigner
+from pumice.store.archive_marks import ArchiveMark
+from pumice.trust.claims import list_archive_signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,11 +201,7 @@ def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession
             hint="a version has letters, digits and .-_+~",
         ) from None
     destination = store.StoreLocation(Address(STORE, name), any_version=True)
-    signers = tuple(
-        ArchiveSigner(fingerprint, claim.claim.created)
-        for claim in fetched.decision.signatures
-        for fingerprint in claim.claim.signer_fingerprints or ()
-    )
+    signers = list_archive_signers(fetched.decision)
     mark = ArchiveMark(
         image_id=fetched.image_id, url=redact_url(fetched.url), sizes=(fetched.size,), signers=signers
     )

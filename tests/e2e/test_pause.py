@@ -15,6 +15,7 @@ from pumice.errors import PodError
 from pumice.runtime.isolation import control_groups
 from pumice.runtime.pods import freezer, pausing, pod_store
 from pumice.runtime.pods.supervisor import frozen
+from pumice.store.home import Home
 from tests.support import pods, waiting
 
 if TYPE_CHECKING:
@@ -173,6 +174,19 @@ def test_all_or_some_pods_are_named(root: Person) -> None:
     process = root.pumice("pause", "--all", "nosuch")
     assert (process.returncode, process.stderr) == (2, "error: --all excludes POD\n")
     assert pods.run_ok(root, "pause", "--all") == ""
+
+
+@pytest.mark.parametrize("option", [(), ("--rm",)])
+def test_a_pod_that_has_ended_since_it_was_listed_is_told_from_one_that_cannot_be_paused(
+    root: Person, option: tuple[str, ...]
+) -> None:
+    """'pause --all' passes over it."""
+    pod = pods.start(root, *option, "box:1", pods.READY)
+    with Home(root.home / "store") as home:
+        (state,) = [state for state in pod_store.list_pods(home) if state.pod.id == pod]
+        pods.run_ok(root, "stop", pod)
+        with pytest.raises(pausing.EndedPodError):
+            pausing.pause_pod(state)
 
 
 def test_health_checks_wait(root: Person) -> None:

@@ -38,6 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     for state in states:
         pausing.require_pausable(state)
     for state in states:
-        pausing.pause_pod(state)
+        try:
+            pausing.pause_pod(state)
+        except pausing.EndedPodError:
+            if options.all:  # all that run now are meant
+                continue
+            raise
         print(state.pod.name)
     return 0

@@ -61,6 +61,6 @@ def _original_paths(segment: Segment, read: Callable[[str], bytes]) -> dict[str,
     )
     if not list_path:
         return {}
-    lines = read(list_path).decode("utf-8", "replace").splitlines()
+    lines = read(list_path).decode("utf-8", "replace").split("\n")
     paths = [line[1:] for line in lines if line.startswith("/") and line != "/."]
     return {merged: path for path in paths if (merged := merged_usr_path(path)) != path}

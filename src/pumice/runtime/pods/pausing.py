@@ -30,8 +30,8 @@ _HINT = (
 )
 
 
-class _MissingPodError(PodError):
-    """The pod was removed meanwhile, as one is that ends and was started with ``--rm``."""
+class EndedPodError(PodError):
+    """The pod or app has ended since it was listed, and may have been removed, as with ``--rm``."""
 
 
 def require_pausable(state: PodState) -> None:
@@ -51,7 +51,7 @@ def require_paused(state: PodState) -> None:
 
 
 def pause_pod(state: PodState) -> None:
-    """Freeze the processes of a running pod or app; raises PodError if that is not possible."""
+    """Freeze the processes of a running pod or app; raises PodError, EndedPodError if it has ended."""
     for app in pod_store.read_apps(state):
         if app.state == pod_store.RUNNING:
             with _lock_app(app):
@@ -61,7 +61,7 @@ def pause_pod(state: PodState) -> None:
 def unpause_pod(state: PodState) -> None:
     """Let all processes of a pod or an app go on; does nothing if none is frozen. Raises PodError."""
     for app in pod_store.read_apps(state):
-        with suppress(_MissingPodError), _lock_app(app):
+        with suppress(EndedPodError), _lock_app(app):
             _thaw_app(app)
 
 
@@ -81,7 +81,7 @@ def _lock_app(state: PodState) -> Iterator[None]:
     try:
         descriptor = os.open(state.directory / pod_store.PLAN, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        error = PodError if state.directory.exists() else _MissingPodError
+        error = PodError if state.directory.exists() else EndedPodError
         raise error(f"the plan of the pod {state.pod.name} is damaged or gone") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -91,16 +91,23 @@ def _lock_app(state: PodState) -> Iterator[None]:
 
 
 def _freeze_app(state: PodState) -> None:
-    program = processes.find_program(state)
-    if program is None:
-        raise PodError(f"the program of the pod {state.pod.name} has ended")
+    program = _find_program(state)
     _thaw_app(state)  # the remains of a command that was killed
     try:
         freezer.freeze(state.directory / frozen.NAME, program, lambda: _list_processes(state, program))
     except TimeoutError:
         raise PodError(f"cannot pause the pod {state.pod.name}: its processes do not freeze") from None
     except OSError as error:
+        _find_program(state)
         raise _explain_error(state, error) from None
+
+
+def _find_program(state: PodState) -> int:
+    """Return the process id of the program; raises EndedPodError if it has ended."""
+    program = processes.find_program(state)
+    if program is None:
+        raise EndedPodError(f"the program of the pod {state.pod.name} has ended")
+    return program
 
 
 def _thaw_app(state: PodState) -> None:

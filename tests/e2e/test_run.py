@@ -145,7 +145,7 @@ WRONG = {
         2,
         "the mount point '/' is not an absolute path below /",
     ),
-    "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is not a volume"),
+    "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "unknown option 'rx' in '/etc:/x:rx'"),
     "directory": (
         ("--workdir", "srv", "box:1", "x"),
         2,

@@ -75,10 +75,12 @@ def make_images(someone: Person) -> None:
 
 
 @contextmanager
-def running(person: Person, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    person: Person, *arguments: str, options: tuple[str, ...] = ("--progress", "plain")
+) -> Iterator[subprocess.Popen[str]]:
     """Yield a running ``pumice run``, which is killed when the context ends."""
     process = subprocess.Popen(
-        person.command("run", "--progress", "plain", *arguments),
+        person.command("run", *options, *arguments),
         env=person.environment(PRIVATE),
         cwd=person.home,
         text=True,
@@ -315,6 +317,28 @@ def test_a_repeated_run_has_a_network_of_its_own_by_its_plan(person: Person, sta
     assert "pumice.runtime.run" not in modules
     assert results[0] == results[1]
     assert results[0][0] == 7, messages
+
+
+def test_a_repeated_run_publishes_its_ports_by_its_plan(person: Person, machine: Machine) -> None:
+    words = ("--publish", "18492:80", "-p", "127.0.0.1:18493:81/udp")
+    traced = {**PRIVATE, "PYTHONPROFILEIMPORTTIME": "1"}
+    runs = [person.pumice("run", *words, "web:1", "exit 3", env=traced) for _ in range(2)]
+    assert [process.returncode for process in runs] == [3, 3]
+    assert ["pumice.runtime.run\n" in process.stderr for process in runs] == [True, False]
+    for _ in range(2):
+        with running(person, *words, "web:1", options=()):
+            assert machine.fetch("http://127.0.0.1:18492/") == "hello\n"
+            others = [person.pumice("run", *words, "web:1", "exit 3", env=PRIVATE) for _ in range(2)]
+        assert [process.returncode for process in others] == [11, 11]
+        assert "cannot publish port 18492/tcp: it is in use" in others[1].stderr
+    networks.wait_for_release(person)
+
+
+def test_a_port_that_is_chosen_is_reported_by_each_run(person: Person) -> None:
+    for _ in range(2):
+        process = person.pumice("run", "--publish", "80", "web:1", "exit 3", env=PRIVATE)
+        assert process.returncode == 3
+        assert "published 80/tcp -> " in process.stderr
 
 
 def test_a_port_in_use_is_the_same_error_by_a_plan(root: Person, machine: Machine) -> None:

@@ -20,7 +20,7 @@ from pumice.image.transports import attachment
 from pumice.runtime.quick import circumstances, plans, start
 from pumice.store.home import Home
 from pumice.trust import image_signing, policy_edit
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support import images, peers, people, signed_images
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pumice.image.transports import attachment, layout
-from pumice.trust import export, image_signing, policy_edit
+from pumice.trust import export, image_mirrors, image_signing, policy_edit
 from pumice.trust import policy as keyring
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support import pushing, registry, signed_images, skopeo
 from tests.support.signed_images import key, signer
 from tests.support.trust_world import TrustWorld
@@ -42,7 +42,7 @@ def copy_with_policy(
     root: Path, levels: tuple[PolicyDirectory, ...], reference: str
 ) -> subprocess.CompletedProcess[str]:
     """Copy an image from the registry with skopeo and the exported policy."""
-    rules, mirrors = keyring.read_rules(levels), keyring.read_mirrors(levels)
+    rules, mirrors = keyring.read_rules(levels), image_mirrors.read_mirrors(levels)
     policy = export.containers_policy(rules, keyring.read_thresholds(levels), mirrors, now=0)
     (root / "policy.json").write_bytes(policy)
     (root / "registries.d").mkdir(exist_ok=True)

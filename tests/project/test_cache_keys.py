@@ -50,6 +50,7 @@ SHAPELESS = (
     *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
     "pumice.recipe.lock",  # the default format; the format of the lock is part of each key
     "pumice.runtime.metadata",  # builds run programs without it
+    "pumice.runtime.app_container.stored_images",  # and not those of stored images
     "pumice.packing.layer_plan",  # the assignment of packages to layers is not cached
 )
 """What is imported and decides no byte; the version is in the keys of the documents that name it."""

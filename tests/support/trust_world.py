@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pumice.trust import policy_edit as rules
 from pumice.trust import public_keys
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support.world import PumiceRun, World
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
 from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.store.home import Home
-from pumice.trust import key_files, policy, policy_edit
+from pumice.trust import key_files, policy, policy_edit, policy_files
 from tests.support import handmade, images
 
 OTHER = 12345
@@ -75,7 +75,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
 ) -> None:
     del umask
     policy_edit.set_mirror(
-        policy.PolicyDirectory("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b"
+        policy_files.PolicyDirectory("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b"
     )
     key_files.create_parent(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}

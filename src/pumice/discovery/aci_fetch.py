@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.image.uncommitted_layer import UncommittedLayer
     from pumice.trust.decision import Decision
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
 
 MAX_DEPENDENCIES = 64
 _ACCEPTED = 202

@@ -14,7 +14,7 @@ from pumice.trust import openpgp, policy, signers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.freshness import Freshness
     from pumice.trust.image_verification import VerifiedImage
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
     from pumice.trust.unsigned_images import AcceptedImage, UnsignedImage
 
@@ -211,14 +211,14 @@ class _Requirement(msgspec.Struct, frozen=True):
 def _read_requirement(
     image: Image, home: Home, request: AdmissionRequest, directories: Sequence[PolicyDirectory]
 ) -> _Requirement:
-    from pumice.trust import image_names, policy
+    from pumice.trust import image_mirrors, image_names, policy
 
     name = request.name or image_names.requested_name(request.reference, home, image)
     if request.keys is None:
         name_policy = policy.read_name_policy(name or image_names.declared_name(image), directories)
         return _Requirement(name_policy.keys, name_policy.name, name_policy.threshold, True)
     is_mirrored = image.registry_name and not request.name
-    expected = policy.resolve_mirror(name, directories) if is_mirrored else name
+    expected = image_mirrors.resolve_mirror(name, directories) if is_mirrored else name
     return _Requirement(request.keys, expected, 1, False)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.image_verification import EvaluatedClaim
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
 
 

@@ -29,26 +29,28 @@ import msgspec
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.store.home import check_owner
 from pumice.trust import keys, public_keys
+from pumice.trust.image_mirrors import apply_mirrors
+from pumice.trust.policy_files import (
+    PREFIX,
+    ROOT,
+    PolicyDirectory,
+    decode_prefix,
+    list_directory,
+    read_text,
+    scope_directories,
+)
 from pumice.trust.trusted_key import TrustedKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROOT, PREFIX, REVOKED, MIRROR = "root.d", "prefix.d", "revoked.d", "mirror.d"
+REVOKED = "revoked.d"
 SIGSTORE_ROOTS = "sigstore.d"
 THRESHOLD = "threshold"
 _HEX = frozenset("0123456789abcdef")
-_MAX_FILE = 1 << 20
 _MAX_THRESHOLD = 100
 _OPENPGP_DIGITS = 40
 """Hexadecimal digits of an OpenPGP fingerprint of version 4."""
-
-
-class PolicyDirectory(msgspec.Struct, frozen=True):
-    """A directory of policy files."""
-
-    name: str
-    path: Path
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,19 +98,14 @@ def read_name_policy(name: str, directories: Sequence[PolicyDirectory]) -> NameP
     """
     from pumice.trust.image_names import split_name
 
-    original, rule = _apply_mirrors(name, directories)
-    scopes = [ROOT, *_scope_directories(split_name(original)[0])]
+    original, rule = apply_mirrors(name, directories)
+    scopes = [ROOT, *scope_directories(split_name(original)[0])]
     threshold = 1
     trusted_keys: list[TrustedKey] = []
     for scope in scopes:
         trusted_keys += [rule.key for rule in _read_scope_rules(scope, directories)]
         threshold = _read_threshold(scope, directories) or threshold
     return NamePolicy(name=original, keys=tuple(trusted_keys), threshold=threshold, mirror=rule)
-
-
-def resolve_mirror(name: str, directories: Sequence[PolicyDirectory]) -> str:
-    """Return the name that an image called ``name`` must be signed as, after mirrors."""
-    return _apply_mirrors(name, directories)[0]
 
 
 def read_rules(directories: Sequence[PolicyDirectory]) -> list[Rule]:
@@ -161,11 +158,6 @@ def revocation_reason(key: keys.PublicKey, revocations: Mapping[str, str]) -> st
     return revocations[fingerprints[0]] if fingerprints else ""
 
 
-def prefix_directory(prefix: str) -> str:
-    """Return the path of a prefix below a policy directory; raises UsageError for an invalid prefix."""
-    return _scope_directories(_check_prefix(prefix))[-1]
-
-
 def format_rule(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
     """Return the content of a rule file: up to three lines for people, and the key in PEM."""
     from pumice.trust.trusted_key import format_day
@@ -199,7 +191,7 @@ def _read_scope_rules(scope: str, directories: Sequence[PolicyDirectory]) -> Ite
         for name in list_directory(directory.path / scope):
             if is_fingerprint(name):
                 strongest[name] = directory
-    prefix = "" if scope == ROOT else _decode_prefix(scope)
+    prefix = "" if scope == ROOT else decode_prefix(scope)
     for name, directory in sorted(strongest.items()):
         path = directory.path / scope / name
         text = read_text(path) or ""
@@ -276,114 +268,10 @@ def read_thresholds(directories: Sequence[PolicyDirectory]) -> dict[str, int]:
     """Return the thresholds by prefix ("": all names)."""
     thresholds = {scope: _read_threshold(scope, directories) for scope in _list_scopes(directories)}
     return {
-        "" if scope == ROOT else _decode_prefix(scope): count for scope, count in thresholds.items() if count
+        "" if scope == ROOT else decode_prefix(scope): count for scope, count in thresholds.items() if count
     }
-
-
-def read_mirrors(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
-    """Return the names that images of mirrors are signed as, by prefix; raises FormatError."""
-    targets: dict[str, str] = {}
-    for directory in directories:
-        for parent, _, names in os.walk(directory.path / MIRROR):
-            for name in names:
-                path = Path(parent, name).relative_to(directory.path / MIRROR)
-                if path.suffix == ".name":
-                    prefix = _decode_component(str(path.with_suffix("")))
-                    targets[prefix] = _apply_mirrors(f"{prefix}/x:0", directories)[0].removesuffix("/x:0")
-    return {prefix: target for prefix, target in sorted(targets.items()) if target != prefix}
-
-
-def _apply_mirrors(name: str, directories: Sequence[PolicyDirectory]) -> tuple[str, str]:
-    """Return the signed name of an image of a mirror, and the rule with the longest prefix."""
-    from pumice.trust.image_names import is_valid, split_name
-
-    plain_name, _ = split_name(name)
-    for scope in reversed(_scope_directories(plain_name)):
-        path = scope.replace(PREFIX, MIRROR, 1) + ".name"
-        for directory in reversed(directories):
-            text = read_text(directory.path / path)
-            if text is None:
-                continue
-            target = text.strip()
-            if not target:
-                break
-            if not is_valid(target) or split_name(target)[1]:
-                raise FormatError("the mirror rule has no valid name", where=str(directory.path / path))
-            prefix = _decode_prefix(scope)
-            return target + name[len(prefix) :], f"{directory.name} mirror of {target} at {prefix}"
-    return name, ""
-
-
-def mirror_path(prefix: str) -> str:
-    """Return the path of the mirror rule for ``prefix`` below a policy directory."""
-    return prefix_directory(prefix).replace(PREFIX, MIRROR, 1) + ".name"
-
-
-def _scope_directories(name: str) -> list[str]:
-    """Return the scope of each prefix of a name, the shortest first."""
-    components = name.split("/") if name else []
-    if any(not _encode_component(component).strip(".") for component in components):
-        return []
-    return [
-        "/".join([PREFIX, *map(_encode_component, components[: count + 1])])
-        for count in range(len(components))
-    ]
-
-
-def _decode_prefix(scope: str) -> str:
-    return "/".join(_decode_component(component) for component in scope.split("/")[1:])
-
-
-def _encode_component(component: str) -> str:
-    """Encode a component, so that it is not a special path, and unique if file names ignore case."""
-    plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in component)
-
-
-def _decode_component(component: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(component)
-
-
-def _check_prefix(prefix: str) -> str:
-    from pumice.trust.image_names import is_valid
-
-    if not is_valid(f"{prefix}:0") or prefix.endswith("/"):
-        raise UsageError(f"invalid prefix {prefix[:100]!r}", hint="use a prefix such as example.com/apps")
-    return prefix
 
 
 def is_fingerprint(text: str) -> bool:
     """Return whether ``text`` is a fingerprint in lower case: 64 hexadecimal digits, or 40 of OpenPGP."""
     return len(text) in (_OPENPGP_DIGITS, 64) and _HEX.issuperset(text)
-
-
-def list_directory(folder: Path) -> list[str]:
-    """Return the sorted names of the files in a directory, none if it does not exist; raises TrustError."""
-    try:
-        return sorted(path.name for path in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _read_error(folder, error) from None
-
-
-def read_text(path: Path) -> str | None:
-    """Return the text of a small file, None if it does not exist; raises TrustError, FormatError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _read_error(path, error) from None
-    if len(data) > _MAX_FILE:
-        raise FormatError("the file is larger than 1 MiB", where=str(path))
-    return data.decode("utf-8", "replace")
-
-
-def _read_error(path: Path, error: OSError) -> TrustError:
-    return TrustError(
-        f"cannot read the trust policy: {(error.strerror or str(error)).lower()}", where=str(path)
-    )

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from pumice import files, ownership
 from pumice.errors import TrustError, UsageError
 from pumice.os_errors import translate_os_errors
-from pumice.trust import policy, signers
+from pumice.trust import image_mirrors, policy, policy_files, signers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pumice.trust.keys import PublicKey
-    from pumice.trust.policy import PolicyDirectory, Rule
+    from pumice.trust.policy import Rule
+    from pumice.trust.policy_files import PolicyDirectory
 
 _MIN_FINGERPRINT = 8
 _MAX_REASON = 200
@@ -33,7 +34,7 @@ def add_key(
 
     ``expires`` is in seconds since the epoch, 0 for never. Raises StoreError, UsageError.
     """
-    scope = policy.prefix_directory(prefix) if prefix else policy.ROOT
+    scope = policy_files.prefix_directory(prefix) if prefix else policy_files.ROOT
     path = directory.path / scope / key.fingerprint
     if key.kind == "identity":
         _write_trusted_root(directory, key)
@@ -43,7 +44,11 @@ def add_key(
 
 def set_threshold(directory: PolicyDirectory, prefix: str, count: int) -> Path:
     """Require ``count`` signers for names below ``prefix`` and return the file; raises UsageError."""
-    path = directory.path / (policy.prefix_directory(prefix) if prefix else policy.ROOT) / policy.THRESHOLD
+    path = (
+        directory.path
+        / (policy_files.prefix_directory(prefix) if prefix else policy_files.ROOT)
+        / policy.THRESHOLD
+    )
     _write(path, b"%d\n" % check_threshold(count))
     return path
 
@@ -57,8 +62,8 @@ def check_threshold(count: int) -> int:
 
 def set_mirror(directory: PolicyDirectory, prefix: str, name: str) -> Path:
     """Accept images named ``prefix/...`` that are signed as ``name/...``; return the file."""
-    policy.prefix_directory(name)  # raises UsageError for an invalid name
-    path = directory.path / policy.mirror_path(prefix)
+    policy_files.prefix_directory(name)  # raises UsageError for an invalid name
+    path = directory.path / image_mirrors.mirror_path(prefix)
     _write(path, name.encode() + b"\n")
     return path
 

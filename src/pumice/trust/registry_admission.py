@@ -15,7 +15,7 @@ from pumice.errors import ImageError, PumiceError, StoreError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
 from pumice.progress import Silent
-from pumice.trust import policy
+from pumice.trust import policy, policy_files
 from pumice.trust.admission import AdmissionRequest, admit
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.clock import Clock
     from pumice.registry.server.offer import Offer
     from pumice.store.home import Home
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
 
 ATTACHMENT_TAG = re.compile(r"sha(?:256|512)-[a-f0-9]{64,123}(?:\.(?:sig|att|sbom))?")
 """Tags for what is attached to an image: signatures must be pushed before the image is tagged."""
@@ -46,7 +46,7 @@ def find_policy(text: str, environ: Mapping[str, str]) -> tuple[PolicyDirectory,
                 where=text,
                 hint="give a directory that 'pumice trust' wrote, or the word trust for your own policy",
             )
-        directories = (policy.PolicyDirectory("policy", path),)
+        directories = (policy_files.PolicyDirectory("policy", path),)
     if not policy.read_rules(directories):
         raise UsageError(
             "the policy trusts no key, so no tag could be set",

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import PumiceError, StoreError, TrustError
-from pumice.trust import claims, image_names, image_verification, policy, rollback
+from pumice.trust import claims, image_mirrors, image_names, image_verification, policy, rollback
 from pumice.trust.decision import AdmissionRequest, Check, Decision
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
     from pumice.trust.image_verification import VerifiedImage
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
     from pumice.trust.rollback import PendingRecord
 
 _FULL_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9].*|[-_.].*)?")
@@ -116,7 +116,7 @@ def _candidate_names(image: Image, repository: str, directories: Sequence[Policy
 
 def _mirrored_names(repository: str, directories: Sequence[PolicyDirectory]) -> Iterator[str]:
     """Yield the names of the repository's images by the mirror rules, for any host of the registry."""
-    for prefix, target in policy.read_mirrors(directories).items():
+    for prefix, target in image_mirrors.read_mirrors(directories).items():
         for path in (prefix, prefix.partition("/")[2]):
             if path and f"{repository}/".startswith(f"{path}/"):
                 yield target + repository[len(path) :]

@@ -13,7 +13,7 @@ import msgspec
 from pumice import digest, files, ownership
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.os_errors import translate_os_errors
-from pumice.trust import policy
+from pumice.trust import policy, policy_files
 from pumice.trust.trusted_key import format_day
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.digest import Digest
-    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.policy_files import PolicyDirectory
 
 DIRECTORY = "unsigned.d"
 _LEVEL = "user"
@@ -64,14 +64,14 @@ class AcceptedImage(msgspec.Struct, frozen=True, kw_only=True):
 def find_accepted(image_digest: Digest, directories: Sequence[PolicyDirectory]) -> AcceptedImage | None:
     """Return the decision about a digest, None if there is none; raises FormatError for a damaged file."""
     path = _path(digest.hex_of(image_digest), directories)
-    text = policy.read_text(path) if path else None
+    text = policy_files.read_text(path) if path else None
     return _parse(text, path) if text is not None and path else None
 
 
 def list_accepted(directories: Sequence[PolicyDirectory]) -> list[AcceptedImage]:
     """Return every decision, sorted by digest; raises FormatError for a damaged file."""
     directory = _user_directory(directories)
-    names = policy.list_directory(directory.path / DIRECTORY) if directory else []
+    names = policy_files.list_directory(directory.path / DIRECTORY) if directory else []
     accepted_images = (find_accepted(f"sha256:{name}", directories) for name in names if _is_hex_digest(name))
     return [image for image in accepted_images if image is not None]
 

@@ -17,7 +17,7 @@ from pumice.progress import Silent
 from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support import images, signed_images
 from tests.support.signed_images import NAME, key, signer, trusted
 

@@ -16,7 +16,7 @@ from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import dsse, intoto, sigstore, simplesigning
 from pumice.image.model import Image
 from pumice.image.transports import layout
-from pumice.trust import image_verification, keyless, policy, policy_edit
+from pumice.trust import image_verification, keyless, policy, policy_edit, policy_files
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import certified, signed_images, sigstore_simulator
 from tests.support.certified import trusted
@@ -157,7 +157,7 @@ def test_the_librarys_trusted_root_is_usable() -> None:
 
 
 def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
-    level = policy.PolicyDirectory("user", tmp_path)
+    level = policy_files.PolicyDirectory("user", tmp_path)
     path = policy_edit.add_key(
         level, trusted().key, "example.com/apps", comment="Ada", expires=policy.parse_day("2027-01-01")
     )
@@ -166,8 +166,8 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
     (rule,) = policy.read_name_policy("example.com/apps/web:1", [level]).keys
     assert (rule.key, rule.label) == (trusted().key, f"Ada {ADA} of {ISSUER}")
     assert policy.read_name_policy("example.com/appstore:1", [level]).keys == ()
-    weaker = policy.PolicyDirectory("vendor", tmp_path)
-    own_directory = policy.PolicyDirectory("user", tmp_path / "mine")
+    weaker = policy_files.PolicyDirectory("vendor", tmp_path)
+    own_directory = policy_files.PolicyDirectory("user", tmp_path / "mine")
     policy_edit.remove_rule(own_directory, policy.read_rules([weaker])[0])  # an empty file hides it
     assert policy.read_name_policy("example.com/apps/web:1", [weaker, own_directory]).keys == ()
 
@@ -183,14 +183,14 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_rule_is_an_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
-    path = policy_edit.add_key(policy.PolicyDirectory("user", tmp_path), trusted().key, "")
+    path = policy_edit.add_key(policy_files.PolicyDirectory("user", tmp_path), trusted().key, "")
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((FormatError, TrustError), match=message):
-        policy.read_name_policy("example.com/apps:1", [policy.PolicyDirectory("user", tmp_path)])
+        policy.read_name_policy("example.com/apps:1", [policy_files.PolicyDirectory("user", tmp_path)])
 
 
 def test_a_changed_trusted_root_is_an_error(tmp_path: Path) -> None:
-    level = policy.PolicyDirectory("user", tmp_path)
+    level = policy_files.PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, trusted().key, "")
     (root_file,) = (tmp_path / "sigstore.d").iterdir()
     root_file.write_bytes(certified.instance(1).trusted_root())

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, TrustError, UsageError
-from pumice.trust import export, policy_edit
+from pumice.trust import export, policy_edit, policy_files
 from pumice.trust import policy as keyring
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support.signed_images import key
 
 
@@ -130,7 +130,7 @@ def test_a_malformed_rule_is_an_error(
 @pytest.mark.parametrize("prefix", ["", "/", "a//b", "../x", "a/", "a b", "x\0"])
 def test_invalid_prefixes_are_refused(levels: tuple[PolicyDirectory, ...], prefix: str) -> None:
     with pytest.raises(UsageError):
-        keyring.prefix_directory(prefix)
+        policy_files.prefix_directory(prefix)
 
 
 @given(st.text(max_size=60))

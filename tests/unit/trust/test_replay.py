@@ -15,7 +15,7 @@ from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
 from pumice.trust import claims, document_verification, image_verification, keys, policy, policy_edit
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support import signed_images
 from tests.support.signed_images import NAME, folder, key, sign_folder, trusted
 from tests.support.signed_images import attested as attest

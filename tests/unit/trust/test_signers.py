@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pysequoia.packet import PacketPile
 
 from pumice.trust import keys, openpgp, policy, policy_edit, signers
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import gnupg
 from tests.support.signed_images import trusted

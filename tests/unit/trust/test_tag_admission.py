@@ -15,7 +15,7 @@ from pumice.registry.server.offer import Offer
 from pumice.registry.server.storage.protocol import StoredBlob, StoredManifest
 from pumice.store.home import Home
 from pumice.trust import image_names, policy_edit, registry_admission, tag_admission
-from pumice.trust.policy import PolicyDirectory
+from pumice.trust.policy_files import PolicyDirectory
 from tests.support import signed_images
 
 if TYPE_CHECKING:

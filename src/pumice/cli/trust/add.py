@@ -50,14 +50,14 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the rule and print its path."""
-    from pumice.trust import policy, policy_edit
+    from pumice.trust import policy, policy_edit, policy_files
 
     if options.key is None and options.identity is None and not options.prefix:
         raise UsageError("KEY is missing", hint="pass a public key, or --identity WHO and --issuer URL")
     prefix = rule_files.requested_prefix(options)
     expires = policy.parse_day(options.expires) if options.expires else 0
     if prefix:
-        policy.prefix_directory(prefix)
+        policy_files.prefix_directory(prefix)
     if options.threshold is not None:
         policy_edit.check_threshold(options.threshold)
     new_keys = _read_new_keys(options, prefix)

@@ -40,10 +40,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the policy, or write its files."""
     from pumice import files
     from pumice.clock import SystemClock
-    from pumice.trust import export, policy
+    from pumice.trust import export, image_mirrors, policy
 
     directories = rule_files.policy_directories()
-    rules, mirrors = policy.read_rules(directories), policy.read_mirrors(directories)
+    rules, mirrors = policy.read_rules(directories), image_mirrors.read_mirrors(directories)
     skipped_kinds = {export.UNSUPPORTED_KINDS.get(rule.key.key.kind, "") for rule in rules} - {""}
     for kind in sorted(skipped_kinds):
         print(f"# {kind} are left out: podman and skopeo do not support them", file=sys.stderr)

@@ -71,14 +71,14 @@ class TrustRules(msgspec.Struct, frozen=True):
 def run(options: argparse.Namespace) -> int:
     """Print the rules, thresholds and mirrors."""
     from pumice.clock import SystemClock
-    from pumice.trust import policy, unsigned_images
+    from pumice.trust import image_mirrors, policy, unsigned_images
 
     now = SystemClock().now()
     directories = rule_files.policy_directories()
     rules = TrustRules(
         rules=tuple(_describe_rule(rule, now) for rule in policy.read_rules(directories)),
         thresholds=dict(sorted(policy.read_thresholds(directories).items())),
-        mirrors=dict(policy.read_mirrors(directories)),
+        mirrors=dict(image_mirrors.read_mirrors(directories)),
         unsigned=tuple(
             AcceptedUnsignedImage(
                 digest=image.digest,

@@ -10,7 +10,8 @@ from pumice.errors import TrustError, UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from pumice.trust.policy import PolicyDirectory, Rule
+    from pumice.trust.policy import Rule
+    from pumice.trust.policy_files import PolicyDirectory
 
 
 def add_system_option(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,9 @@ _FLAGS = frozenset(
 )
 _OPTIONS = frozenset(
     (
-        *("-e", "-m", "-u", "-v", "-w", "--cap-add", "--cap-drop", "--cpus", "--entrypoint", "--env"),
-        *("--hostname", "--memory", "--net", "--network", "--pids-limit", "--shm-size", "--stage1"),
-        *("--tmpfs", "--user", "--userns", "--volume", "--workdir"),
+        *("-e", "-m", "-p", "-u", "-v", "-w", "--cap-add", "--cap-drop", "--cpus", "--entrypoint", "--env"),
+        *("--hostname", "--memory", "--net", "--network", "--pids-limit", "--publish", "--shm-size"),
+        *("--stage1", "--tmpfs", "--user", "--userns", "--volume", "--workdir"),
     )
 )
 """Options with a value. `--volume` also names a file, which `circumstances` checks."""

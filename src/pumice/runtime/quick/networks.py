@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pumice.progress import Silent
 from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network import start
+from pumice.runtime.network.port_options import PortRequest
 from pumice.runtime.network.request import NetworkRequest
 from pumice.store.home import Home
 
@@ -29,14 +30,32 @@ def describe(
     attachment: Attachment,
 ) -> tuple[str, ...]:
     """Return the words from which `prepare` makes such a network again; empty if it needs more than them."""
-    usual = NetworkRequest(mode=request.mode, name=request.name, address=request.address)
+    usual = NetworkRequest(
+        mode=request.mode, name=request.name, address=request.address, publish=request.publish
+    )
     directory = str(attachment.directory)
     # In the JSON of a bundle, such a path is the same text.
     is_plain = directory.isascii() and directory.isprintable() and not set(directory) & {'"', "\\"}
     is_usual = request == usual and names == NameResolution() and not attachment.has_steps
     if not (is_usual and is_plain):
         return ()
-    return (directory, hostname, request.mode, request.name, request.address, *exposed_ports)
+    published = map(_encode_port, request.publish)
+    head = (directory, hostname, request.mode, request.name, request.address, str(len(request.publish)))
+    return (*head, *published, *exposed_ports)
+
+
+def _encode_port(port: PortRequest) -> str:
+    return f"{port.container}/{port.protocol}/{','.join(map(str, port.candidates))}/{port.address}"
+
+
+def _decode_port(text: str) -> PortRequest:
+    container, protocol, candidates, address = text.split("/")
+    return PortRequest(
+        container=int(container),
+        protocol="udp" if protocol == "udp" else "tcp",
+        address=address,
+        candidates=tuple(map(int, filter(None, candidates.split(",")))),
+    )
 
 
 def prepare(plan: Plan, store: str) -> Attachment | None:
@@ -44,11 +63,12 @@ def prepare(plan: Plan, store: str) -> Attachment | None:
 
     Raises SandboxError and UsageError as `start.prepare_network` does.
     """
-    old, hostname, mode, name, address, *exposed_ports = plan.network
+    old, hostname, mode, name, address, count, *ports = plan.network
+    publish, exposed_ports = map(_decode_port, ports[: int(count)]), ports[int(count) :]
     home = Home(Path(store))
     try:
         attachment = start.prepare_network(
-            NetworkRequest(mode=mode, name=name, address=address),
+            NetworkRequest(mode=mode, name=name, address=address, publish=tuple(publish)),
             exposed_ports,
             home,
             hostname=hostname,

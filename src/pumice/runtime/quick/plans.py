@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pumice.runtime.quick.circumstances import Witness
 
 DIRECTORY = "plans"
-_MAGIC = b"pumice run plan 2"
+_MAGIC = b"pumice run plan 3"
 _MAX_SIZE = 4 << 20
 
 

@@ -15,32 +15,19 @@ MACHINES = {"x86_64": 62, "aarch64": 183}
 _F_SETFD, _FD_CLOEXEC = 2, 1
 
 
+_SYSTEM_CALL_X86_64 = b"\x0f\x05"
+
+
 def _make_x86_64(descriptors: Sequence[int], status_fd: int, path: int, table: int) -> bytes:
     """Return the code; ``path`` and ``table`` are addresses, of 16 bytes for each error in the table."""
-    system_call = b"\x0f\x05"
-    failure = b"".join(
-        (
-            b"\x48\xf7\xd8",  # neg rax
-            b"\x48\xc1\xe0\x04",  # shl rax, 4
-            b"\x48\xbb" + struct.pack("<Q", table),  # mov rbx, table
-            b"\x48\x01\xc3",  # add rbx, rax
-            b"\xb8\x01\x00\x00\x00",  # mov eax, SYS_write
-            b"\xbf" + struct.pack("<i", status_fd),  # mov edi, status_fd
-            b"\x48\x8b\x33",  # mov rsi, [rbx]
-            b"\x8b\x53\x08",  # mov edx, [rbx + 8]
-            system_call,
-            b"\x8b\x7b\x0c",  # mov edi, [rbx + 12]
-            b"\xb8\xe7\x00\x00\x00",  # mov eax, SYS_exit_group
-            system_call,
-        )
-    )
+    failure = _report_failure_x86_64(status_fd, table)
     code = b"".join(
         (
             b"\xb8\x3b\x00\x00\x00",  # mov eax, SYS_execve
             b"\x48\xbf" + struct.pack("<Q", path),  # mov rdi, path
             b"\x48\x8d\x74\x24\x08",  # lea rsi, [rsp + 8]
             b"\x4a\x8d\x54\xe4\x10",  # lea rdx, [rsp + 8 * r12 + 16]
-            system_call,
+            _SYSTEM_CALL_X86_64,
         )
     )
     for descriptor in reversed(descriptors):
@@ -50,13 +37,33 @@ def _make_x86_64(descriptors: Sequence[int], status_fd: int, path: int, table: i
                 b"\xbf" + struct.pack("<i", descriptor),  # mov edi, descriptor
                 b"\xbe" + struct.pack("<i", _F_SETFD),  # mov esi, F_SETFD
                 b"\xba" + struct.pack("<i", _FD_CLOEXEC),  # mov edx, FD_CLOEXEC
-                system_call,
+                _SYSTEM_CALL_X86_64,
                 b"\x48\x85\xc0",  # test rax, rax
                 b"\x0f\x88" + struct.pack("<i", len(code)),  # js failure
             )
         )
         code = close + code
     return b"\x4c\x8b\x24\x24" + code + failure  # mov r12, [rsp]: argc
+
+
+def _report_failure_x86_64(status_fd: int, table: int) -> bytes:
+    """Return the code that writes the reason of the error in ``rax``, and ends the process."""
+    return b"".join(
+        (
+            b"\x48\xf7\xd8",  # neg rax
+            b"\x48\xc1\xe0\x04",  # shl rax, 4
+            b"\x48\xbb" + struct.pack("<Q", table),  # mov rbx, table
+            b"\x48\x01\xc3",  # add rbx, rax
+            b"\xb8\x01\x00\x00\x00",  # mov eax, SYS_write
+            b"\xbf" + struct.pack("<i", status_fd),  # mov edi, status_fd
+            b"\x48\x8b\x33",  # mov rsi, [rbx]
+            b"\x8b\x53\x08",  # mov edx, [rbx + 8]
+            _SYSTEM_CALL_X86_64,
+            b"\x8b\x7b\x0c",  # mov edi, [rbx + 12]
+            b"\xb8\xe7\x00\x00\x00",  # mov eax, SYS_exit_group
+            _SYSTEM_CALL_X86_64,
+        )
+    )
 
 
 def _make_aarch64(descriptors: Sequence[int], status_fd: int, path: int, table: int) -> bytes:

@@ -14,6 +14,7 @@ from pumice.runtime.quick.command_line import _FLAGS, _OPTIONS, read_command
         ("box:1", ()),
         ("example.com/apps/box:1.0 sh -c true", ("sh", "-c", "true")),
         ("--network host --stage1=runc -it -e A=b box:1 -x", ("-x",)),
+        ("-p 80:80 --publish=127.0.0.1:1:2/udp box:1", ()),
         ("--env=A= --user 1000:100 box:1 a -- b", ("a", "--", "b")),
     ],
 )
@@ -58,7 +59,7 @@ def test_sources_of_mounts_are_collected() -> None:
             "--env-file f box:1",
             "--device /dev/null box:1",
             "--security-opt seccomp=f box:1",
-            "--publish 1 box:1",
+            "--publish-all box:1",
         ),
         *(
             "--allow-unsigned box:1",

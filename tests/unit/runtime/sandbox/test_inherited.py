@@ -82,17 +82,10 @@ def test_sockets_are_passed_also_if_few_files_may_be_open(root: Path) -> None:
     assert (passed, set(descriptors.split()) - {"4"}) == ("1 web", {"0", "1", "2", "3"})
 
 
-@pytest.mark.parametrize(
-    ("program", "code"),
-    [(("/none",), NOT_FOUND), (("/bin/sh", "-c", "exit 3"), 3)],
-    ids=["failure", "success"],
-)
-def test_a_reason_that_nobody_can_read_does_not_change_the_exit_code(
-    root: Path, program: tuple[str, ...], code: int
-) -> None:
-    command = [*sandbox_command(root, "--status-fd", "77"), "--", *program]
+def test_a_reason_that_nobody_can_read_does_not_change_the_exit_code(root: Path) -> None:
+    command = [*sandbox_command(root, "--status-fd", "77"), "--", "/none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (code, "")
+    assert (done.returncode, done.stderr) == (NOT_FOUND, "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")

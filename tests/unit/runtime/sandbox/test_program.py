@@ -36,14 +36,14 @@ PROBE = """
 import os, sys
 program, host_root = sys.argv[1], os.stat("/")
 def report(event, arguments):
-    if event in ("import", "os.exec") and not os.path.samestat(os.stat("/"), host_root):
-        os.write(2, f"{event} {arguments[0]}\\n".encode())
+    if event == "import" and not os.path.samestat(os.stat("/"), host_root):
+        os.write(2, f"import {arguments[0]}\\n".encode())
 sys.addaudithook(report)
 del sys.argv[:1]
 with open(program) as file:
     exec(compile(file.read(), program, "exec"), {"__name__": "__main__", "__file__": program})
 """
-"""A program that runs the sandbox, and writes what it imports and executes after its root changed."""
+"""A program that runs the sandbox, and writes what it imports after its root changed."""
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_nothing_is_imported_after_the_root_has_changed(tmp_path: Path, options:
     )
     os.close(inner_end)
     os.close(outer_end)
-    assert (reported.stderr.splitlines(), reported.returncode) == (["os.exec /bin/sh"], 3)
+    assert (reported.stderr, reported.returncode) == ("", 3)
 
 
 def test_nothing_is_imported_to_report_that_the_program_is_missing(tmp_path: Path) -> None:
     make_root(tmp_path)
     command = [sys.executable, "-I", "-S", "-c", PROBE, str(PROGRAM), "--root", str(tmp_path)]
     reported = subprocess.run([*command, "--", "/none"], capture_output=True, text=True, check=False)
-    assert reported.stderr.splitlines() == ["os.exec /none", "/none: not found in the image"]
+    assert reported.stderr == "/none: not found in the image\n"
 
 
 def make_root(path: Path) -> None:

@@ -36,6 +36,7 @@ _CUTTING = (
         "formats/elf.py",
         "formats/elf_headers.py",
         "formats/gzip.py",
+        "formats/lines.py",
     ),
     *(
         "packing/exclusion.py",

@@ -35,8 +35,15 @@ def test_the_command_and_its_options_exist(command: str) -> None:
     assert verb in COMMANDS
     name = f"{verb} {words[0]}" if words and f"{verb} {words[0]}" in PARSERS else verb
     known = {option for action in PARSERS[name]._actions for option in action.option_strings}
-    options = [word for word in words if word.startswith("-") and word.strip("-")]
+    options = [option for word in words if word.strip("-") for option in _split_options(word)]
     assert [word for word in options if word not in known and word.partition("=")[0] not in known] == []
+
+
+def _split_options(word: str) -> list[str]:
+    """Return the options in a word, of which there are several in ``-it``."""
+    if word.startswith("-") and not word.startswith("--"):
+        return [f"-{letter}" for letter in word[1:]]
+    return [word] if word.startswith("--") else []
 
 
 @pytest.mark.parametrize("command", [command for command in foreign.OPTIONS if command])

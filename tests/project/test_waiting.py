@@ -8,7 +8,7 @@ import re
 from tests.project.test_architecture import tracked
 from tests.support.docs import ROOT
 
-_READS = re.compile(r"\b(read|write)\(")  # a loop over a stream ends with it
+_READS = re.compile(r"(read|write)\(")  # a loop over a stream ends with it
 _PAUSES = {"sleep", "sched_yield", "pause"}
 
 

@@ -352,7 +352,7 @@ def _record_signers(image: OpenedImage, decision: Decision | None) -> OpenedImag
         return image
     import msgspec
 
-    from pumice.trust.claims import list_archive_signers
+    from pumice.trust.decision import list_archive_signers
 
     mark = msgspec.structs.replace(image.archive_mark, signers=list_archive_signers(decision))
     return msgspec.structs.replace(image, archive_mark=mark)

@@ -25,7 +25,7 @@ from pumice.image.transports import store, transfer
 from pumice.image.transports.locations import STORE, Access, Address, OpenedImage, open_local_source
 from pumice.registry.errors import redact_url
 from pumice.store.archive_marks import ArchiveMark
-from pumice.trust.claims import list_archive_signers
+from pumice.trust.decision import list_archive_signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Manifest
     from pumice.image.model import BlobSource, Image
-    from pumice.store.archive_marks import ArchiveSigner
     from pumice.store.home import Home
     from pumice.trust.budget import Budget
-    from pumice.trust.decision import Decision
 
 Form = Literal["cosign", "bundle", "openpgp"]
 """The format of a claim: cosign's older annotations and tags, a sigstore bundle, or an OpenPGP
@@ -99,18 +97,6 @@ class AttachedManifest(msgspec.Struct, frozen=True):
 def without_content(claim: Claim) -> Claim:
     """Return a verified claim without its content, because an SBOM is large."""
     return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
-
-
-def list_archive_signers(decision: Decision) -> tuple[ArchiveSigner, ...]:
-    """Return the keys that had signed the archive of an image that was admitted."""
-    from pumice.store.archive_marks import ArchiveSigner
-
-    return tuple(
-        ArchiveSigner(fingerprint, verified.claim.created)
-        for verified in decision.signatures
-        if verified.claim.form == "openpgp"
-        for fingerprint in verified.claim.signer_fingerprints or ()
-    )
 
 
 def read_archive_mark(image: Image, home: Home) -> Iterator[Claim]:

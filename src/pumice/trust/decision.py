@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
+    from pumice.store.archive_marks import ArchiveSigner
     from pumice.trust.image_verification import EvaluatedClaim
     from pumice.trust.rollback import PendingRecord
     from pumice.trust.trusted_key import TrustedKey
@@ -64,3 +65,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[PendingRecord, ...] = ()
     """What later images of the name are compared with, once this one is used."""
     warning: str = ""
+
+
+def list_archive_signers(decision: Decision) -> tuple[ArchiveSigner, ...]:
+    """Return the keys that had signed the archive of an image that was admitted."""
+    from pumice.store.archive_marks import ArchiveSigner
+
+    return tuple(
+        ArchiveSigner(fingerprint, verified.claim.created)
+        for verified in decision.signatures
+        if verified.claim.form == "openpgp"
+        for fingerprint in verified.claim.signer_fingerprints or ()
+    )

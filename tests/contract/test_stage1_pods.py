@@ -55,9 +55,11 @@ def test_apps_share_network_host_name_and_ipc_but_not_files_and_processes(
     person: Person, isolating_stage1: str
 ) -> None:
     look = "for kind in net uts ipc pid mnt; do readlink /proc/self/ns/$kind; done; hostname"
+    # Both run at the same time, because the number of a namespace that has ended is given to another.
+    wait, end = "nc -l -p 8000", "until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done"
     process = person.pumice(
-        *("run", *options(isolating_stage1), "--hostname", "both", "box:1", f"{look}; touch /mine; sleep 1"),
-        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; ls /mine; id -u"),
+        *("run", *options(isolating_stage1), "--hostname", "both", "box:1", f"{look}; touch /mine; {wait}"),
+        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; ls /mine; id -u; {end}"),
     )
     box, other = lines_of(process.stdout, "box"), lines_of(process.stdout, "other")
     assert len(box) == 6, process.stderr

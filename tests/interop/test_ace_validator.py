@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.support.people import Person
 
 pytestmark = pytest.mark.peer("ace-validator")
+
+_ATTEMPTS = 5
+_TIMEOUT = "Client.Timeout"
+"""The validator waits for 100 ms for each answer, which is too little on a busy machine."""
 LABELS = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
 DATABASE = {"mountPoints": [{"name": "database", "path": "/db"}]}
 MAIN: dict[str, Any] = {
@@ -92,7 +96,10 @@ def test_the_executor_is_valid(person: Person, stage1: str) -> None:
     person.give(person.home)
     files = [word for name in ("main", "sidekick") for word in ("--aci", f"ace-validator-{name}.aci")]
     options = ("--progress", "none", "--insecure-options=image", "--stage1", stage1)
-    result = person.pumice("play", *options, *files, "pod.json")
+    for _ in range(_ATTEMPTS):
+        result = person.pumice("play", *options, *files, "pod.json")
+        if _TIMEOUT not in result.stdout + result.stderr:
+            break
     lines = {line.partition(" | ")[2].strip() for line in result.stdout.splitlines()}
     assert lines == {"prestart OK", "main OK", "sidekick OK", "poststop OK"}, result.stderr
     assert result.returncode == 0

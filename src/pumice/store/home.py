@@ -279,7 +279,7 @@ class Home:
     def _make_parents(self, path: str) -> None:
         if os.path.isdir(path):
             return
-        parent = os.path.dirname(path)
+        parent = os.path.dirname(path) or os.curdir
         self._make_parents(parent)
         self._make_directory(path, ownership.PRIVATE_MODE)
         self.fs.sync_directory(parent)

@@ -40,6 +40,13 @@ def test_a_relative_place_is_made_absolute(tmp_path: Path, monkeypatch: pytest.M
     assert locate({"PUMICE_HOME": "here"}) == tmp_path / "here"
 
 
+def test_a_store_can_be_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Home(Path("store")) as home:
+        home.directory("networks")
+    assert (tmp_path / "store/networks").is_dir()
+
+
 def test_without_any_home_there_is_a_hint() -> None:
     with pytest.raises(StoreError) as caught:
         locate({})

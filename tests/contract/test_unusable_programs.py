@@ -59,7 +59,8 @@ def test_reason_and_exit_code_are_those_of_the_file(person: Person, stage1: str,
     assert process.returncode == code, process.stderr
     assert process.stderr.startswith(f"error: /opt/{name}: ")
     assert reason in process.stderr
-    assert process.stderr.count("\n") == 1
+    hint = "  hint: see what is missing with 'pumice check REF'\n" if reason.endswith("image") else ""
+    assert process.stderr.partition("\n")[2] == hint
 
 
 def test_special_files_are_not_opened(person: Person, stage1: str) -> None:

@@ -20,9 +20,11 @@ class NotRunnableError(SandboxError):
         self.exit_code = code
 
 
-def _suggest(program: str, reason: str) -> str:
-    if reason.startswith("its "):  # a loader or an interpreter
+def _suggest(program: str, reason: str) -> str | None:
+    if reason.startswith(("its loader", "its interpreter")):
         return "see what is missing with 'pumice check REF'"
+    if reason.startswith("its "):  # that says what to do
+        return None
     if " " in program:
         return "write the program and each of its arguments as words of their own"
     if program.rpartition("/")[2] in _SHELLS:

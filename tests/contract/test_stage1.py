@@ -78,7 +78,9 @@ def test_the_exit_code_is_that_of_the_program(person: Person, stage1: str) -> No
 
 def test_a_missing_program_is_127_and_one_that_cannot_run_126(person: Person, stage1: str) -> None:
     for program, expected in (("nope", 127), ("/no/such", 127), ("/etc/plain", 126), ("/srv", 126)):
-        process = person.pumice("run", "--stage1", stage1, "--entrypoint", program, "box:1")
+        process = person.pumice(
+            *("run", "--progress", "none", "--stage1", stage1), *("--entrypoint", program, "box:1")
+        )
         assert process.returncode == expected, (program, process.stderr)
         assert process.stderr.startswith(f"error: {program}: "), process.stderr
         hint = "  hint: list what the image has with 'pumice files REF'\n" if expected == 127 else ""

@@ -51,3 +51,22 @@ class Silent:
 
     def warn(self, message: str) -> None:
         """Report nothing."""
+
+
+class WithoutNotes:
+    """Progress of work whose notes say nothing to the user, optionally with one label for all of it."""
+
+    def __init__(self, progress: Progress, label: str = "") -> None:
+        self._progress = progress
+        self._label = label
+
+    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:
+        """Begin a piece of work."""
+        return self._progress.task(self._label or label, total, unit=unit)
+
+    def note(self, message: str) -> None:
+        """Report nothing."""
+
+    def warn(self, message: str) -> None:
+        """Report a warning."""
+        self._progress.warn(message)

@@ -21,6 +21,7 @@ from pumice.formats import deb822
 from pumice.image.inventory import read_inventory
 from pumice.image.layer_scan import STATUS
 from pumice.omission.graph import make_graph
+from pumice.progress import WithoutNotes
 from pumice.recipe.load import load_recipe
 from pumice.slimming.plan import PackageFile, SlimPlan, find_removable, is_excludable, plan_exclusions
 from pumice.slimming.reach import EntryPoints, find_reach, is_passive
@@ -128,7 +129,8 @@ def build_slim(
         if lock_path.exists():
             shutil.copyfile(lock_path, locking.lock_path(path))
         recipe = load_recipe(path, arguments)
-        return build_recipe(recipe, settings, home, environ=os.environ, progress=progress)
+        # Notes would be about the temporary recipe and its lock.
+        return build_recipe(recipe, settings, home, environ=os.environ, progress=WithoutNotes(progress))
 
 
 def write_slim_recipe(path: Path, recipe_path: Path, plan: SlimPlan) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.image.flatten import VisibleEntry
     from pumice.image.model import Image
-    from pumice.progress import Progress, Task
+    from pumice.progress import Progress
     from pumice.store.home import Home
 
 Verification = Literal["fast", "full"]
@@ -141,6 +141,7 @@ def _is_usable(directory: Path, verify: Verification, progress: Progress | None 
 
 def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) -> None:
     from pumice.image import rootfs
+    from pumice.progress import WithoutNotes
 
     temporary = scratch / f"tree-{files.scratch_name()}"
     try:
@@ -148,7 +149,9 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
             if directory.exists():
                 _discard(directory, scratch)
             make_directory(temporary, private=True)  # it may contain set-id programs
-        entries = rootfs.write_directory(image, temporary / "root", progress=_WithoutNotes(progress))
+        entries = rootfs.write_directory(
+            image, temporary / "root", progress=WithoutNotes(progress, "unpacking the image")
+        )
         with translate_os_errors(directory):
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", entries, progress)
@@ -199,21 +202,3 @@ def _remove(folder: Path) -> None:
                 with suppress(OSError):
                     path.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class _WithoutNotes:
-    """Progress of unpacking without its notes on owners, which do not apply to a tree that is run."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002 - the protocol has it
-        """Begin a piece of work."""
-        return self._progress.task("unpacking the image", total, unit=unit)
-
-    def note(self, message: str) -> None:
-        """Report nothing."""
-
-    def warn(self, message: str) -> None:
-        """Report a warning."""
-        self._progress.warn(message)

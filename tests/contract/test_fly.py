@@ -43,19 +43,13 @@ def test_program_sees_the_processes_and_names_of_the_host(person: Person) -> Non
 
 
 def test_program_has_the_root_of_the_image_and_changes_are_discarded(person: Person) -> None:
-    mounts = mounts_of(person)
+    mounts = person.list_mounts()
     process = fly(
         person, "box:1", "echo changed > /srv/page; cat /srv/page; ls /home 2>/dev/null || echo none"
     )
     assert process.stdout == "changed\nnone\n", process.stderr
     assert fly(person, "box:1", "cat /srv/page").stdout == "hello\n"
-    assert mounts_of(person) == mounts
-
-
-def mounts_of(person: Person) -> list[str]:
-    """Return the mounts in a person's store; other tests may mount something at the same time."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line for line in lines if str(person.home) in line]
+    assert person.list_mounts() == mounts
 
 
 def test_program_cannot_gain_privileges(person: Person) -> None:

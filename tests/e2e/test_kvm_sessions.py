@@ -122,7 +122,8 @@ def test_further_programs_run_in_the_machine(person: Person) -> None:
     assert lines[-1].split() == ["NoNewPrivs:", "1"]
     assert process.stderr == "oops\n"
     process = person.pumice("exec", pod, "missing")
-    assert (process.returncode, process.stderr) == (127, "error: missing: not found in the image\n")
+    assert process.returncode == 127
+    assert process.stderr.startswith("error: missing: not found in the image\n")
 
     _use_shell(person, pod)
 

@@ -103,6 +103,11 @@ class Person:
             yield home
         self.give(self.home)
 
+    def list_mounts(self) -> list[str]:
+        """Return the mounts in this person's home; other tests mount something elsewhere at the same time."""
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [line for line in lines if str(self.home) in line]
+
     def give(self, path: Path) -> None:
         """Make this person the owner of a path and of everything below it."""
         if self.prefix:

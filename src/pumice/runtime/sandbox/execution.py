@@ -84,14 +84,19 @@ def _execute(options: Options) -> tuple[int, str]:
     """Execute the program; on failure return the exit code and message of a shell."""
     name = options.argv[0]
     directories = options.env.get("PATH", DEFAULT_PATH).split(":") if "/" not in name else [""]
+    paths = [f"{directory}/{name}" if directory else name for directory in directories]
     code, message = NOT_FOUND, "not found in the image"
+    is_exposed = launcher.is_exposed()
     if options.exact_filter:
         # The filter may allow no other call than the one that executes the program.
-        directories = [path for path in directories if os.path.exists(f"{path}/{name}" if path else name)][:1]
+        paths = list(filter(os.path.exists, paths))[:1]
+        obstacle = launcher.find_obstacle(paths[0]) if is_exposed and paths else None
+        if obstacle is not None:
+            return obstacle
         install_filter(options)
-    execute = _execute_by_launcher if launcher.is_exposed() else _execute_file
-    for directory in directories:
-        path = f"{directory}/{name}" if directory else name
+        is_exposed = False
+    execute = _execute_by_launcher if is_exposed else _execute_file
+    for path in paths:
         try:
             failure = execute(options, path)
         except ValueError as error:

@@ -54,9 +54,19 @@ class Screen:
             self._shown += data
         self._shown = self._shown.partition(text)[2]
 
-    def _read(self) -> bytes:
-        """Return what is shown next, nothing at the end or after a minute of silence."""
-        readable, _, _ = select.select([self._controller], [], [], 60)
+    def interrupt(self) -> None:
+        """Interrupt what a shell runs; one that is about to run it loses the key."""
+        for _ in range(60):
+            self.type(b"\x03echo inter''rupted\r")
+            while data := self._read(seconds=1):
+                self._shown += data
+                if b"interrupted" in self._shown:
+                    return
+        pytest.fail("the program goes on")
+
+    def _read(self, seconds: float = 60) -> bytes:
+        """Return what is shown next, nothing at the end or after some seconds of silence."""
+        readable, _, _ = select.select([self._controller], [], [], seconds)
         try:
             return os.read(self._controller, 4096) if readable else b""
         except OSError:  # the terminal is closed
@@ -152,7 +162,7 @@ def _use_shell(person: Person, pod: str) -> None:
             screen.expect(text)
         screen.type(b"echo slee''ping; sleep 600\r")
         screen.expect(b"sleeping")
-        screen.type(b"\x03")
+        screen.interrupt()
         screen.type(b"touch /tmp/fine; exit 9\r")
         assert screen.wait() == 9
     with Screen(command, person.environment()) as screen:

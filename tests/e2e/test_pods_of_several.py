@@ -73,7 +73,8 @@ def test_an_app_that_cannot_be_executed_stops_the_pod(person: Person) -> None:
         *("---", "--app", "b", "--entrypoint", "/nosuch", "box:1"),
     )
     assert process.returncode == 127
-    assert process.stderr == "error: b: /nosuch: not found in the image\n"
+    hint = "  hint: list what the image has with 'pumice files REF'\n"
+    assert process.stderr == f"error: b: /nosuch: not found in the image\n{hint}"
     assert pods.run_ok(person, "ps", "--all", "--quiet") == ""
 
 

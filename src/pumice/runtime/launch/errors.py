@@ -25,6 +25,7 @@ def _suggest(program: str, reason: str) -> str | None:
         return "see what is missing with 'pumice check REF'"
     if reason.startswith("its "):  # that says what to do
         return None
+    program = program.rpartition(": ")[2]  # without the name of the app
     if " " in program:
         return "write the program and each of its arguments as words of their own"
     if program.rpartition("/")[2] in _SHELLS:

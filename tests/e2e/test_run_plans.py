@@ -99,6 +99,17 @@ def test_a_repeated_run_has_the_same_results(person: Person, stage1: str, name: 
     assert results[0] == results[1]
 
 
+def test_the_end_of_a_killed_program_takes_no_further_modules(person: Person) -> None:
+    """They would delay the end of 'pumice run'; only a refused system call is looked up."""
+    arguments = ("run", "--network", "host", "box:1", "kill -9 $$")
+    for _ in range(2):
+        process = person.pumice(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    modules = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
+    assert process.returncode == 137
+    assert "pumice.runtime.quick.start" in modules
+    assert not {name for name in modules if name.startswith("pumice.runtime.isolation")}
+
+
 # Every circumstance -----------------------------------------------------------------------------
 
 

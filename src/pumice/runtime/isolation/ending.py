@@ -23,8 +23,11 @@ def explain_end(code: int, memory: MemoryWatch, started: int) -> str:
     """
     if code == _KILLED:
         return memory.explain_kill()
-    if code != _BAD_CALL:
-        return ""
+    return explain_bad_call(started) if code == _BAD_CALL else ""
+
+
+def explain_bad_call(started: int) -> str:
+    """Return which system call of a program was not allowed; ``started`` is as for `explain_end`."""
     name = find_refused_call(_read_kernel_log(started))
     if name:
         return f"the program was killed because its seccomp profile does not allow the system call {name}"

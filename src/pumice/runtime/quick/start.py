@@ -90,9 +90,11 @@ def _find_plan(words: Sequence[str]) -> Plan | None:
 
 
 def _explain(code: int, memory: MemoryWatch, started: int, warn: Callable[[str], None]) -> None:
-    if code not in (_KILLED, _BAD_CALL):
-        return
-    from pumice.runtime.isolation import ending
+    """Say why a program was killed; this is `ending.explain_end` with fewer modules."""
+    explanation = memory.explain_kill() if code == _KILLED else ""
+    if code == _BAD_CALL:
+        from pumice.runtime.isolation import ending
 
-    if explanation := ending.explain_end(code, memory, started):
+        explanation = ending.explain_bad_call(started)
+    if explanation:
         warn(explanation)

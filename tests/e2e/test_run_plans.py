@@ -101,7 +101,7 @@ def test_a_repeated_run_has_the_same_results(person: Person, stage1: str, name: 
 
 def test_the_end_of_a_killed_program_takes_no_further_modules(person: Person) -> None:
     """They would delay the end of 'pumice run'; only a refused system call is looked up."""
-    arguments = ("run", "--network", "host", "box:1", "kill -9 $$")
+    arguments = ("run", "--network", "host", "--init", "box:1", "kill -9 $$")
     for _ in range(2):
         process = person.pumice(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
     modules = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}

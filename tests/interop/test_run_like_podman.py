@@ -187,6 +187,10 @@ def test_every_check_has_its_result(root: Person, tools: dict[str, list[str]], t
     assert {name: result for name, result in results.items() if result != expected[name]} == {}
 
 
+_ATTEMPTS = 5
+"""podman shows output before it passes signals on, and ends with 0 at a signal that comes in between."""
+
+
 @pytest.mark.peer("podman", "runc", "bwrap")
 @pytest.mark.parametrize("tool", ["podman", *STAGES])
 def test_a_terminal_has_its_size_and_signals_pass_through(
@@ -211,13 +215,19 @@ def test_a_terminal_has_its_size_and_signals_pass_through(
     os.close(controller)
     assert (process.returncode, output.strip()) == (0, "33 77")
     script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+    command = [*tools[tool], *limits, image, "sh", "-c", script]
+    codes = [terminate(command, root)]
+    while tool == "podman" and codes[-1] == 0 and len(codes) < _ATTEMPTS:
+        codes.append(terminate(command, root))
+    assert codes[-1] == 5
+
+
+def terminate(command: list[str], person: Person) -> int:
+    """Send SIGTERM to a command once it has written a line; return its exit code."""
     with subprocess.Popen(
-        [*tools[tool], *limits, image, "sh", "-c", script],
-        env={**os.environ, **root.environment()},
-        stdout=subprocess.PIPE,
-        text=True,
+        command, env={**os.environ, **person.environment()}, stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.terminate()
-        assert running.wait(60) == 5
+        return running.wait(60)

@@ -47,7 +47,7 @@ def choose_signer(
 ) -> SigningKey | TokenSource | None:
     """Return the private key or the identity that signs, None for neither, without opening it.
 
-    Raises UsageError for both; TrustError if there is no such key or no token.
+    Raises UsageError if both are given, TrustError if the key or the token does not exist.
     """
     if key is None and keyless is None:
         return None

@@ -143,7 +143,7 @@ def choose_dependency(dependency: Dependency, candidates: Sequence[Candidate], w
 
 
 def _has_size(candidate: Candidate, dependency: Dependency) -> bool:
-    """Return whether a candidate has the required size; without a file, its ID pins what it has."""
+    """Return whether a candidate has the required size. If it has no file, a required ID suffices."""
     if not candidate.sizes:
         return bool(dependency.image_id) or not dependency.size
     return dependency.size in (0, *candidate.sizes)

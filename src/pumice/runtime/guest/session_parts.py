@@ -86,7 +86,7 @@ def write_all(program: Assembler, target: Operand, source: Value, size: Operand)
 
 
 def report_failure(program: Assembler, port: Operand, kind: int, number: int, result: Value) -> None:
-    """Send the number of a system call and what it returned."""
+    """Send a system call's number and its result."""
     frame = Frame(program, 16)
     program.set(frame.kind, kind)
     program.set(frame.size, 16)

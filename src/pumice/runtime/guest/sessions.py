@@ -120,7 +120,7 @@ class _Session:
         program.jump(again)
 
     def _read_exactly(self, target: Value, size: Operand) -> None:
-        """Read so many bytes; before the host has opened the port, there are none, which is no end."""
+        """Read this many bytes. A port that the host has not opened yet has none, but has not ended."""
         program = self._program
         left, position, count = (program.variable() for _ in range(3))
         again, nothing, done = map(program.label, ("again", "nothing", "done"))

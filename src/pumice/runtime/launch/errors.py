@@ -23,7 +23,7 @@ class NotRunnableError(SandboxError):
 def _suggest(program: str, reason: str) -> str | None:
     if reason.startswith(("its loader", "its interpreter")):
         return "see what is missing with 'pumice check REF'"
-    if reason.startswith("its "):  # that says what to do
+    if reason.startswith("its "):  # such a reason already says what to do
         return None
     program = program.rpartition(": ")[2]  # without the name of the app
     if " " in program:

@@ -8,8 +8,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, registry_fetch, shared_options
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import discovery_options, registries, registry_fetch
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

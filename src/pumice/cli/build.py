@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     recipes.add_recipe_paths(parser)
     shared_options.add_quiet_option(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also print the notes of the checks, and list the layers in the summary")
     shared_options.add_recipe_argument_option(parser)
     shared_options.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")

@@ -40,7 +40,7 @@ not printed. Without --since, only new events are printed. With --json, each is 
         "--since",
         type=parse_since,
         metavar="TIME",
-        help="print only events since TIME: a time in RFC 3339, or a duration before now, such as 30s, 10m or 2h",
+        help="print only events since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--until",

@@ -26,7 +26,7 @@ def parser() -> command_line.Parser:
         _generate_kube,
         "print a Kubernetes Pod",
         description="Print a Kubernetes Pod that is equivalent to this pod.",
-        epilog="A warning names each setting that a Kubernetes Pod does not have. 'pumice play' runs the file.",
+        epilog="A warning names each setting that a Kubernetes Pod lacks. 'pumice play' runs the file.",
         examples=("pumice generate kube web > web.yaml",),
     )
     pod_arguments.add_pod(kube)

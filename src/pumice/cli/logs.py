@@ -37,7 +37,7 @@ app.""",
         "--since",
         type=parse_since,
         metavar="TIME",
-        help="print only lines since TIME: a time in RFC 3339, or a duration before now, such as 30s, 10m or 2h",
+        help="print only lines since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--tail",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import Location, OpenedImage
 
 _EPILOG = """A name without a host is a name on Docker Hub, docker.io. In the store, the image is named
-HOST/NAME:TAG, or NAME if you pass it. Its signatures, SBOMs and other referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
+HOST/NAME:TAG, or NAME if you pass it. Its signatures, SBOMs and other referrers are pulled too. Blobs
+that the store has are not fetched. Prints the digest."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--platform",
         metavar="PLATFORM",
-        help="print the digest of the manifest for this platform, such as linux/arm64 (default: of the index)",
+        help="print the digest for this platform, such as linux/arm64 (default: that of the index)",
     )
     results.add_format_options(parser, "resolve", default="text")
     registries.options(parser)

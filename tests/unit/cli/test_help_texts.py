@@ -12,11 +12,7 @@ from tools.parser_tree import all_parsers
 PARSERS = dict(all_parsers())
 
 OPTIONS_THAT_DIFFER = frozenset(
-    """--all --allow-older --allow-unsigned --app --arch --as --audience --authfile --bundle --by-package --check
-    --decryption-key --filter --force --format --grace-period --identity --ignore --issuer --json --key --label
-    --listen --max-size --name --network --no-trunc --non-standard --output --overwrite --passphrase-file
-    --platform --policy --port --quiet --read-only --replace --root --sign --since --strict --timeout --tracker
-    --type --user --verbose --verify""".split()
+    ["--all", "--allow-older", "--allow-unsigned", "--app", "--arch", "--as", "--audience", "--authfile", "--bundle", "--by-package", "--check", "--decryption-key", "--filter", "--force", "--format", "--grace-period", "--identity", "--ignore", "--issuer", "--json", "--key", "--label", "--listen", "--max-size", "--name", "--network", "--no-trunc", "--non-standard", "--output", "--overwrite", "--passphrase-file", "--platform", "--policy", "--port", "--quiet", "--read-only", "--replace", "--root", "--sign", "--since", "--strict", "--timeout", "--tracker", "--type", "--user", "--verbose", "--verify"]
 )
 """Options that do something else in another command, or to something else: their help says what."""
 

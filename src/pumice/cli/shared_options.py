@@ -78,8 +78,8 @@ def add_platform_options(parser: OptionGroup) -> None:
         action="extend",
         type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64: another way to write --arch (repeatable, or a list separated "
-        "by commas)",
+        help="OCI platform, such as linux/arm64: another form of --arch (repeatable, or a list separated by "
+        "commas)",
     )
 
 

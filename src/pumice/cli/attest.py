@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """TYPE is a URI, or one of cosign's names: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln,
-link, custom. An attestation is not a signature of the image: it may state something bad."""
+link, custom. An attestation is not a signature of the image: it can also state a problem, such as
+vulnerabilities."""
 _MAX_PREDICATE = 40 << 20
 
 

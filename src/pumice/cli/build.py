@@ -48,7 +48,12 @@ def parser() -> argparse.ArgumentParser:
     )
     recipe_paths.add_recipe_paths(parser)
     shared_options.add_quiet_option(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also print the notes of the checks, and list the layers in the summary",
+    )
     shared_options.add_recipe_argument_option(parser)
     shared_options.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
@@ -82,7 +87,7 @@ def _add_check_options(group: argparse._ArgumentGroup) -> None:
         type=_parse_rounds,
         default=1,
         metavar="N",
-        help="run the commands of 'generate' N times in different surroundings, and fail if the files that "
+        help="run the commands of 'generate' N times in different environments, and fail if the files that "
         "they write differ (default: 1)",
     )
 

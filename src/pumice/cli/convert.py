@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--name", default="", metavar="NAME", help="name of the App Container image (default: that of SRC)"
     )
-    parser.add_argument("--platform", metavar="PLATFORM", help="convert this platform, such as linux/arm64")
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help="convert only this platform, such as linux/arm64 (default: the only one)",
+    )
     image_options.add_compression_options(parser)
     shared_options.add_quiet_option(parser)
     registries.store_options(parser)

@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", help="NAME[:VERSION][,LABEL=VALUE...]")
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="platform, such as linux/arm64 (default: this machine's)"
+        "--platform",
+        metavar="PLATFORM",
+        help="look for this platform, such as linux/arm64 (default: that of this machine)",
     )
     discovery_options.add_port_option(parser)
     results.add_format_options(parser, "discover", default="text", example="Name")

@@ -36,7 +36,7 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "-o", "--output", metavar="FILE", help="file to write; - is standard output (default: -)"
     )
-    pod_arguments.add_app(verb_parser)
+    pod_arguments.add_app(verb_parser, only_one=True)
     reading.platform_option(verb_parser)
     registries.options(verb_parser)
     return verb_parser

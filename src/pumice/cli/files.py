@@ -33,7 +33,9 @@ def parser() -> Parser:
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="use the image for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="use the image for this platform, such as linux/arm64 (default: that of this machine)",
     )
     parser.add_argument(
         "--sort",

@@ -40,7 +40,9 @@ def parser() -> Parser:
         ),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine, or the name or id of a pod")
-    parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64 (default: all)"
+    )
     parser.add_argument(
         "-t",
         "--type",

@@ -47,7 +47,7 @@ def parser() -> Parser:
     )
     verb_parser.add_argument("-q", "--quiet", action="store_true", help="print no names and no progress")
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="load this platform only, such as linux/arm64"
+        "--platform", metavar="PLATFORM", help="load only this platform, such as linux/arm64 (default: all)"
     )
     registries.store_options(verb_parser)
     verb_parser.set_defaults(only_image=False)

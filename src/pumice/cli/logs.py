@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice logs``."""
     parser = command_line.make_parser(
         "logs",
-        "Print what the program of a pod wrote to its standard output and error, also after its end.",
+        "Print what the program of a pod wrote to its standard output and error, even after it has ended.",
         progress=False,
         epilog="""The output is printed as it is, so it can contain control sequences of a terminal. A log
 has at most 20 MB; older lines are dropped. In a pod of several apps, lines begin with the name of their
@@ -38,7 +38,7 @@ app.""",
         "--since",
         type=parse_since,
         metavar="TIME",
-        help="print only lines since this time (RFC 3339), or of the last 30s, 10m or 2h",
+        help="print only lines since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--tail",

@@ -25,7 +25,9 @@ def parser() -> Parser:
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to read")
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="print the manifest for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="print the manifest for this platform, such as linux/arm64 (default: the index)",
     )
     registries.options(verb_parser)
     return verb_parser

@@ -37,7 +37,7 @@ def parser() -> command_line.Parser:
         type=_parse_seconds,
         default=0,
         metavar="SECONDS",
-        help="exit when no request came for SECONDS seconds (default: never)",
+        help="exit after SECONDS seconds without a request (default: never)",
     )
     return parser
 

@@ -35,14 +35,16 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice play``."""
     parser = command_line.make_parser(
         "play",
-        "Run the pod that a file describes.",
+        "Run the pod that a Kubernetes or compose file, or an App Container pod manifest, describes.",
         epilog=_EPILOG,
         examples=("pumice play --detach compose.yaml", "pumice play --strict pod.yaml"),
     )
     parser.add_argument("file", metavar="FILE", help="file that describes the pod, - for standard input")
     _add_pod_options(parser.add_argument_group("pods"))
     network_options.add_options(parser.add_argument_group("network"))
-    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    shared_options.add_admission_options(
+        parser.add_argument_group("admission"), "run the images", pronoun="them"
+    )
     registries.options(parser)
     return parser
 

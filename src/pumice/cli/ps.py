@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice ps --all", "pumice ps --filter label=app=web --format '{{.Name}}'"),
     )
-    parser.add_argument("-a", "--all", action="store_true", help="list also pods that do not run")
+    parser.add_argument("-a", "--all", action="store_true", help="also list pods that are not running")
     parser.add_argument("-l", "--latest", action="store_true", help="list only the newest pod, in any state")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the ids")
     parser.add_argument("--no-trunc", action="store_true", help="print ids and commands in full")

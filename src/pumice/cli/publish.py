@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--oci", metavar="DIR|s3://BUCKET", help="publish a static OCI registry there")
     kinds.add_argument("--appc", metavar="DIR", help="publish App Container images there")
-    parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
+    parser.add_argument("--url", metavar="URL", default="", help="URL at which DIR is served")
     shared_options.add_quiet_option(parser)
     publish_oci.add_options(parser)
     publish_oci.add_prune_options(parser)

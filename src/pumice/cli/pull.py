@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pumice.cli.display.presenters import Quiet
     from pumice.image.transports.locations import Location, OpenedImage
 
-_EPILOG = """A name without a host is one of Docker Hub, docker.io. The image is named HOST/NAME:TAG
-in the store, or NAME. Its signatures, SBOMs and other
-referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
+_EPILOG = """A name without a host is a name on Docker Hub, docker.io. In the store, the image is named
+HOST/NAME:TAG, or NAME if you pass it. Its signatures, SBOMs and other referrers are pulled too. Blobs
+that the store has are not fetched. Prints the digest."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
         help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
         "name from 'pumice key list'",
     )
-    group.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
+    group.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"
+    )
     signing.add_passphrase_option(group)
     keyless_options.add_options(group)
     encryption_options.add_options(parser.add_argument_group("encryption"))

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--platform",
         metavar="PLATFORM",
-        help="print the digest of this platform's manifest, such as linux/arm64",
+        help="print the digest for this platform, such as linux/arm64 (default: that of the index)",
     )
     results.add_format_options(parser, "resolve", default="text")
     registries.options(parser)

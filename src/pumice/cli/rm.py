@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         help="name:version, or a digest to remove all its names; or the name or id of a pod",
     )
-    parser.add_argument("-f", "--force", action="store_true", help="remove pods that run: kill them first")
+    parser.add_argument("-f", "--force", action="store_true", help="kill and remove pods that are running")
     return parser
 
 

@@ -78,7 +78,9 @@ def make_run_parser(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
     )
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="run the image for this platform, such as linux/arm64 (default: that of this machine)",
     )
     admission = parser.add_argument_group("admission")
     admission.add_argument(

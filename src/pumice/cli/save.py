@@ -49,7 +49,10 @@ def parser() -> Parser:
         help=f"{' or '.join(formats)} (default: {formats[0]})",
     )
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="save this platform only, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="save only this platform, such as linux/arm64 (default: all; in a docker-archive, that of this "
+        "machine)",
     )
     shared_options.add_quiet_option(verb_parser)
     registries.options(verb_parser)

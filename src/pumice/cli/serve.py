@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.upstream import Upstream
 
 _EPILOG = """The first line on standard output is the URL, once connections are accepted.
-SIGTERM and Ctrl-C stop the server; requests in progress get ten seconds to end."""
+SIGTERM and Ctrl-C stop the server; requests in progress get ten seconds to finish."""
 
 
 def main(arguments: Sequence[str]) -> int:

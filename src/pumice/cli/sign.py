@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pumice.trust.image_signing import SigningResult
 
 _EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
-its build attached are signed as attestations. If the key has signed everything before, nothing is
-signed and the key is not opened. The digest is printed."""
+its build attached are signed as attestations. If the key has already signed everything, nothing
+is signed and the key is not opened. Prints the digest."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         type=numbers.whole_number(1_000_000),
         default=10,
         metavar="SECONDS",
-        help="how long a program may take before it is killed (default: 10)",
+        help="kill programs that have not ended after SECONDS seconds (default: 10)",
     )
     return parser
 

@@ -91,7 +91,7 @@ def _add_test_options(verb_parser: Parser) -> None:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     pod_arguments.add_stage1_option(group)
     recipe_or_image.add_run_options(
-        group, network_of="tests that do not choose one", longest_time="tests that do not choose one"
+        group, network_of="tests that do not set one", limited="tests that do not set one"
     )
     group.add_argument(
         "--jobs",

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 REFERENCES = """REF is name:version, a name with only one version, a digest or a prefix of it, oci:DIR[:TAG],
 oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. A name with a host that is not in the store is
-looked for in that registry. For a multi-platform image, the default is the platform of this machine."""
+looked up in that registry. For a multi-platform image, the default is the platform of this machine."""
 
 
 def platform_option(parser: Parser) -> None:
     """Add ``--platform``."""
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="use the image for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="use the image for this platform, such as linux/arm64 (default: that of this machine)",
     )
 
 

@@ -58,20 +58,24 @@ def options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--creds",
         metavar="USER[:PASSWORD]",
-        help="log in as USER; other users can see PASSWORD, so leave it out to be asked for it",
+        help="log in as USER; other users can see PASSWORD, so leave it out to be prompted for it",
     )
     group.add_argument("--plain-http", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--cert", metavar="FILE", default="", help=argparse.SUPPRESS)
 
 
-def graph_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select a part of an image."""
+def graph_options(parser: argparse.ArgumentParser, *, platforms: str = "all") -> None:
+    """Add the options that select a part of an image; ``platforms`` are those that are copied by default."""
     parser.add_argument(
         "--only-image",
         action="store_true",
         help="do not copy signatures, SBOMs, attestations and other referrers",
     )
-    parser.add_argument("--platform", metavar="PLATFORM", help="copy one platform only, such as linux/arm64")
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help=f"copy only this platform, such as linux/arm64 (default: {platforms})",
+    )
 
 
 def peer_options(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +91,7 @@ def peer_options(parser: argparse.ArgumentParser) -> None:
 def store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the images that may enter the store."""
     parser.add_argument(
-        "--as", dest="signed_as", default="", metavar="NAME", help="name that the image must be signed as"
+        "--as", dest="signed_as", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
     shared_options.add_admission_options(parser, "accept the image")
 

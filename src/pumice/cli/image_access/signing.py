@@ -35,12 +35,16 @@ def add_passphrase_option(parser: OptionGroup) -> None:
 
 def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False, required: bool = True) -> None:
     """Add the options of a command that signs; with ``openpgp`` the key may be an OpenPGP key."""
-    gpg = ", or gpg:ID" if openpgp else ""
+    sources = (
+        "a file, a name from 'pumice key list', or gpg:ID"
+        if openpgp
+        else "a file, or a name from 'pumice key list'"
+    )
     parser.add_argument(
         "--key",
         required=required,
         metavar="KEY",
-        help=f"private key: a file, or a name from 'pumice key list'{gpg}",
+        help=f"private key: {sources}",
     )
     parser.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"

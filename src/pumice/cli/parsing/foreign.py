@@ -111,7 +111,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--dest-tls-verify": "pass --tls-verify=false",
         "--src-tls-verify": "pass --tls-verify=false",
         "--username": "pass --creds USER, or run 'pumice login HOST'",
-        "--password": "pass --creds USER to be asked for the password, or run 'pumice login HOST'",
+        "--password": "pass --creds USER to be prompted for the password, or run 'pumice login HOST'",
         "--arch": "pass --platform linux/ARCH",
         "--all-tags": "copy each tag; 'pumice tags HOST/NAME' lists them",
         "--all-platforms": "all platforms are meant unless --platform selects one",

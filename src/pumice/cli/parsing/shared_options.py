@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from pumice.cli.parsing.arguments import OptionGroup
 
 
-def add_admission_options(parser: OptionGroup, action: str) -> None:
-    """Add the options that waive admission checks; ``action`` is what the command does with the image."""
+def add_admission_options(parser: OptionGroup, action: str, *, pronoun: str = "it") -> None:
+    """Add the options that waive admission checks.
+
+    ``action`` is what the command does with the image or images, and ``pronoun`` stands for these.
+    """
     parser.add_argument(
         "--allow-unsigned",
         dest="insecure_options",
         action="append_const",
         const="image",
         default=[],
-        help=f"{action} even if no trusted key has signed it",
+        help=f"{action} even if no trusted key has signed {pronoun}",
     )
     parser.add_argument(
         "--insecure-options",
@@ -66,7 +69,8 @@ def add_platform_options(parser: OptionGroup) -> None:
         type=_parse_architectures,
         default=[],
         metavar="ARCH",
-        help="architecture, such as arm64 or aarch64 (repeatable, or a list separated by commas)",
+        help="architecture, such as arm64 or aarch64 (default: those of the recipe; repeatable, or a list "
+        "separated by commas)",
     )
     parser.add_argument(
         "--platform",
@@ -74,7 +78,8 @@ def add_platform_options(parser: OptionGroup) -> None:
         action="extend",
         type=_parse_architectures,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64 (repeatable, or a list separated by commas)",
+        help="OCI platform, such as linux/arm64: another form of --arch (repeatable, or a list separated by "
+        "commas)",
     )
 
 

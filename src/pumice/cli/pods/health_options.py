@@ -29,7 +29,7 @@ def add_options(parser: OptionGroup) -> None:
     )
     for name, text in (
         ("--health-interval", "time between two checks (default: 30s)"),
-        ("--health-timeout", "longest time that a check may take (default: 30s)"),
+        ("--health-timeout", "time limit of a check (default: 30s)"),
         ("--health-start-period", "time after the start in which failures do not count (default: 0s)"),
     ):
         parser.add_argument(name, metavar="TIME", help=text)

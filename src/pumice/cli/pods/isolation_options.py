@@ -36,8 +36,8 @@ def add_options(parser: OptionGroup) -> None:
         choices=("fast", "full"),
         default="fast",
         metavar="HOW",
-        help="check the unpacked files of the image for changes by their metadata, or read them all: fast or"
-        " full (default: fast)",
+        help="how to check the unpacked files of the image for changes: fast compares their metadata, full "
+        "reads them (default: fast)",
     )
 
 
@@ -71,7 +71,9 @@ def _add_limits(parser: OptionGroup) -> None:
         parser, "--ulimit", "NAME=SOFT[:HARD]", "set a resource limit, such as nofile=1024 (repeatable)"
     )
     parser.add_argument(
-        "--oom-score-adj", metavar="N", help="how early the kernel kills the program, -1000 to 1000"
+        "--oom-score-adj",
+        metavar="N",
+        help="how early the kernel kills the program if memory runs out, -1000 to 1000",
     )
 
 
@@ -82,7 +84,7 @@ def _add_privileges(parser: OptionGroup) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="say which system calls the seccomp profile refuses, and let them fail instead of ending the"
+        help="print which system calls the seccomp profile refuses, and let them fail instead of ending the"
         " program",
     )
     _add_list(
@@ -115,7 +117,10 @@ def _add_names(parser: OptionGroup) -> None:
     parser.add_argument("--hostname", metavar="NAME", help="host name of the container (default: pumice)")
     _add_list(parser, "--add-host", "NAME:ADDR", "add a line to /etc/hosts (repeatable)")
     _add_list(
-        parser, "--dns", "ADDR", "use this name server instead of the host's; none for none (repeatable)"
+        parser,
+        "--dns",
+        "ADDR",
+        "use this name server instead of the host's, or 'none' to use no name server (repeatable)",
     )
     _add_list(parser, "--dns-search", "DOMAIN", "search this domain for names (repeatable)")
     _add_list(parser, "--dns-option", "OPTION", "set an option of resolv.conf (repeatable)")

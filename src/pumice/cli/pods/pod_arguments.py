@@ -32,9 +32,12 @@ def add_pods_or_all(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("-a", "--all", action="store_true", help=text)
 
 
-def add_app(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--app``."""
-    parser.add_argument("--app", metavar="APP", help="name of an app, in a pod of several")
+def add_app(parser: argparse.ArgumentParser, *, only_one: bool = False) -> None:
+    """Add the option ``--app``; with ``only_one``, the command works on one app, else on all of a pod."""
+    default = "the only one" if only_one else "all"
+    parser.add_argument(
+        "--app", metavar="APP", help=f"use only this app of a pod with several apps (default: {default})"
+    )
 
 
 def find_app(options: argparse.Namespace) -> PodState:

@@ -27,11 +27,13 @@ def add_options(group: OptionGroup) -> None:
         "--port", type=discovery_options.parse_port, metavar="PORT", help="port of --url (default: 443)"
     )
     group.add_argument(
-        "--key", metavar="KEY", help="OpenPGP key that signs the images: a file, a name, or gpg:ID"
+        "--key",
+        metavar="KEY",
+        help="OpenPGP key that signs the images: a file, a name from 'pumice key list', or gpg:ID",
     )
     signing.add_passphrase_option(group)
     group.add_argument(
-        "--replace", action="store_true", help="allow another image with a version that is published"
+        "--replace", action="store_true", help="replace an image whose version is already published"
     )
 
 

@@ -48,14 +48,14 @@ def add_prune_options(parser: OptionGroup) -> None:
     parser.add_argument(
         "--prune",
         action="store_true",
-        help="remove what no tag or version has needed since the grace period",
+        help="remove content that no tag or version has needed during the grace period",
     )
     parser.add_argument(
         "--grace-period",
         type=numbers.whole_number(100_000, "hours"),
         default=24,
         metavar="HOURS",
-        help="with --prune, keep unneeded content for HOURS hours (default: 24)",
+        help="with --prune: keep unneeded content for HOURS hours (default: 24)",
     )
 
 

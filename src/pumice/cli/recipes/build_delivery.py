@@ -118,6 +118,7 @@ def _report_findings(
         dict(options.recipe_arguments),
         progress,
         is_strict=options.strict,
+        shows_notes=options.verbose,
     )
     findings.report_given_up_files(build.image.platforms.values(), progress)
 

@@ -23,11 +23,13 @@ def report_findings(
     progress: Progress,
     *,
     is_strict: bool = False,
+    shows_notes: bool = False,
 ) -> None:
-    """Print what the checks found in the images of a recipe, each once, as warnings and notes.
+    """Print what the checks found in the images of a recipe, each once: warnings, and notes if requested.
 
-    ``arguments`` are those that the recipe was loaded with. With ``is_strict``, warnings raise RecipeError
-    instead.
+    A note may be right: an image of Python always has one, because Python can start a shell. So a build
+    shows notes only if ``shows_notes`` is set. ``arguments`` are those that the recipe was loaded with.
+    With ``is_strict``, warnings raise RecipeError instead.
     """
     findings = _collect_findings([image.findings for image in images])
     if not findings and not recipe.checks.ignore:
@@ -43,10 +45,10 @@ def report_findings(
         raise RecipeError([_problem(finding, locate_key(root, finding.key)) for finding in report.warnings])
     for finding in report.findings:
         line = _line(finding, locate_key(root, finding.key))
-        if finding.is_note:
-            progress.note(f"{NOTE_PREFIX}{line}")
-        else:
+        if not finding.is_note:
             progress.warn(line)
+        elif shows_notes:
+            progress.note(f"{NOTE_PREFIX}{line}")
     for rule in report.unused:
         path = f" at {rule.path}" if rule.path else ""
         place = locate_key(root, "checks.ignore")

@@ -52,7 +52,7 @@ def add_options(parser: Parser) -> None:
     registries.options(parser)
 
 
-def add_run_options(group: OptionGroup, *, network_of: str, longest_time: str) -> None:
+def add_run_options(group: OptionGroup, *, network_of: str, limited: str) -> None:
     """Add ``--network`` and ``--timeout`` for the commands that run in the image."""
     group.add_argument(
         "--network",
@@ -66,7 +66,7 @@ def add_run_options(group: OptionGroup, *, network_of: str, longest_time: str) -
         type=int,
         default=60,
         metavar="SECONDS",
-        help=f"longest time of {longest_time} (default: 60)",
+        help=f"time limit of {limited} (default: 60)",
     )
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = """The recipe is built first, if it changed. Sizes are those of files, not compressed. The last
-column has the slices that the release of the recipe has of a package: list them under 'packages'
-instead of it."""
+_EPILOG = """The recipe is built first if it changed. Sizes are those of the files, uncompressed. The last
+column lists the slices of the package in the release that the recipe uses: write those that you need under
+'packages' instead of the package."""
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -29,7 +29,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "missing",
         run,
-        "list the packages that an image takes whole",
+        "list the packages that an image contains whole",
         epilog=_EPILOG,
         examples=("pumice slice missing recipe.yaml",),
         progress=True,

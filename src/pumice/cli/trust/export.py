@@ -33,7 +33,13 @@ def add_parser(parser: command_line.Parser) -> None:
         metavar="FORMAT",
         help="containers-policy (default: containers-policy)",
     )
-    action.add_argument("-o", "--output", type=Path, metavar="DIR", help="write files to DIR")
+    action.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write the policy to files in DIR (default: print it)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -118,10 +118,10 @@ def publish_tree(
 ) -> Published:
     """Publish images to a tree at a checked URL, with the signer's key and ``keys``.
 
-    Without a signer images must have signatures already. ``now`` and ``signed_at`` are in seconds since the
-    epoch. With ``replace`` a published version may change. ``write_torrents`` gets each file with the one
-    whose torrent it shares. ``untagged`` are names with versions that leave
-    the index; what it has not needed for ``grace`` seconds is removed (None: nothing). Raises PumiceError.
+    Without a signer images must have signatures already. Times are in seconds since the epoch. With
+    ``replace`` a published version may change. ``write_torrents`` gets each file with the one whose torrent
+    it shares. ``untagged`` are names with versions that leave the index; what it has not needed for
+    ``grace`` seconds is removed (None: nothing). Raises PumiceError.
     """
     for source in sources:
         check_source(source)
@@ -133,11 +133,11 @@ def publish_tree(
         published, index = tree.publish_all(sources, old_index.without(untagged))
         tree.write_keys(keys)
         pages = tree.make_pages(index, url)
-        needed = Needed(frozenset({*list_files(index), *find_aliases(index)}), frozenset(pages))
-        # Before the index: whatever kills this process then, everything that the index lacks is noted.
+        needed = Needed(frozenset(_find_origins(index)), frozenset(pages))
+        # Before the index: if this process is killed then, everything that the index lacks is noted.
         notes = appc_prune.note_unpublished(directory, needed, [name for name, _ in untagged], now)
         tree.write_index(index, pages)
-        if write_torrents is not None:  # no other process changes the tree meanwhile
+        if write_torrents is not None:
             write_torrents(_find_origins(index))
         removed = None if grace is None else appc_prune.remove_unpublished(directory, notes, now, grace)
     changed = tuple(image for image in published if old_index.find(image.key) != image)

@@ -28,6 +28,8 @@ hypothesis.settings.load_profile(os.environ.get("PUMICE_HYPOTHESIS", "pumice"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The people of tests read files that other users write.
+os.umask(0o022)
 
 _LONGEST_SECONDS = 600
 _LONGEST_SECONDS_IF_LONG = 1200

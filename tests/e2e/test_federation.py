@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import networks, tls, websites
+from tests.support import networks, tls, waiting, websites
 from tests.support.networks import Machine
 from tests.support.publishers import Out, read_fingerprint, run, write_image
 
@@ -121,9 +120,10 @@ def test_an_image_of_a_public_host_cannot_depend_on_one_of_a_private_network(wor
 
 def _requested_paths(log: Path, before: int, expected: set[str]) -> set[str]:
     """Return what was requested since a log had ``before`` lines; nginx writes a line after its answer."""
-    deadline = time.monotonic() + 10
-    while True:
+
+    def read_paths() -> set[str]:
         lines = log.read_text().splitlines()[before:]
-        paths = {line.split('"')[1].split()[1] for line in lines if line.count('"') > 1}
-        if paths >= expected or time.monotonic() > deadline:
-            return paths
+        return {line.split('"')[1].split()[1] for line in lines if line.count('"') > 1}
+
+    waiting.until(lambda: read_paths() >= expected, read_paths)
+    return read_paths()

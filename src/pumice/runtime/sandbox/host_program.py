@@ -195,6 +195,10 @@ def _run_inside(options: Options, streams: Streams) -> int:
     for descriptor in options.keep:  # the event handlers still need theirs
         os.close(descriptor)
     map_child(options)
+    if options.pod_pids and not options.handlers:  # which are still to be started
+        from pumice.runtime.sandbox.first_process import KILL, drop_other_capabilities
+
+        drop_other_capabilities(KILL)
     if options.guest_ports:
         from pumice.runtime.sandbox.guest_machine import wait_for_machine
 

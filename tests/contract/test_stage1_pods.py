@@ -184,7 +184,9 @@ def test_apps_can_share_process_ids_but_not_see_files_of_the_host(person: Person
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap"])
-def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(person: Person, stage1: str) -> None:
+def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(
+    person: Person, stage1: str
+) -> None:
     if stage1 != "builtin":
         peers.need(stage1)
     # Processes of ours give up their rights when they have started a program, so wait for that.
@@ -194,7 +196,7 @@ def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(person
     process = person.pumice(
         *("run", *options(stage1), "--pid", "pod", "box:1", "nc -l -p 8000"),
         *("---", "--app", "b", "box:1", "--"),
-        f"until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done; {wait}; echo \"more: $more\"; "
+        f'until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done; {wait}; echo "more: $more"; '
         "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/1/status; ls /proc/1/root/",
     )
     shown = [line.split("\t") for line in lines_of(process.stdout, "b")]

@@ -11,6 +11,7 @@ from pumice.cli import (
     app_container_images,
     health_options,
     isolation_options,
+    mount_options,
     mounted_images,
     network_options,
     pod_arguments,
@@ -20,12 +21,10 @@ from pumice.cli import (
     shared_options,
 )
 from pumice.cli import arguments as command_line
-from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.runtime.container import Mount
 
 _EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
 executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
@@ -34,15 +33,6 @@ on volumes.
 --- begins another app of the same pod: its options, its image and its arguments. Apps share the network,
 the host name and IPC, and each has its own files, limits, log and exit code. The pod ends when all have
 ended, with the exit code of the app that failed first, or 0."""
-
-
-_VOLUME_FLAGS = frozenset(
-    {
-        *("ro", "rw", "U", "z", "Z", "cached", "delegated", "consistent", "copy", "nocopy"),
-        *("nosuid", "nodev", "exec", "rprivate", "private", "rbind", "bind"),
-    }
-)
-"""All but ``ro``, ``U``, ``nocopy`` and ``bind`` ask for what is so anyway."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,7 +96,7 @@ def _add_container_options(parser: command_line.OptionGroup) -> None:
         "--volume",
         action="append",
         default=[],
-        type=parse_volume,
+        type=mount_options.parse_volume,
         metavar="SRC:DST[:ro]",
         help="mount a file or directory of the host, or the volume NAME, at DST; :U gives it to the program's"
         " user, :bind leaves out what is mounted below SRC (repeatable)",
@@ -239,34 +229,3 @@ def exit_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # else the caller ignores it, as nohup does
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
-def parse_volume(text: str) -> Mount:
-    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError.
-
-    As with podman, SRC is the name of a volume unless it has a slash or begins with a dot; DST alone is an
-    empty directory in memory.
-    """
-    from pumice.runtime.volumes.volume_store import is_volume_name
-
-    source, colon, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    flags = set(filter(None, mode.split(",")))
-    if not colon and source.startswith("/"):
-        return isolation_options.make_empty_volume(source)
-    if source and target and (unknown := sorted(flags - _VOLUME_FLAGS)):
-        raise UsageError(
-            f"unknown option {unknown[0]!r} in {text!r}", hint="use ro, rw, U, nocopy, bind or rbind"
-        )
-    if not source or not target or {"ro", "rw"} <= flags or {"bind", "rbind"} <= flags:
-        raise UsageError(
-            f"{text!r} is not a volume",
-            hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
-        )
-    if is_volume_name(source):
-        return isolation_options.make_volume_mount(
-            source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
-        )
-    return isolation_options.make_bind_mount(
-        source, target, read_only="ro" in flags, owned="U" in flags, recursive="bind" not in flags
-    )

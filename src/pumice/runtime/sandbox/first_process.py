@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 KILL = 5  # linux/capability.h
 _SYS_PTRACE = 19
-# linux/audit.h, asm/unistd.h: wait4, rt_sigtimedwait, rt_sigreturn, restart_syscall, exit_group, then those by
-# which the interpreter gets memory and locks: brk, mmap, munmap, mremap, madvise, futex.
+# linux/audit.h, asm/unistd.h: wait4, rt_sigtimedwait, rt_sigreturn, restart_syscall, exit_group, and those by
+# which the interpreter gets memory and locks: brk, mmap, munmap, mremap, madvise, futex
 _CALLS = {
     "x86_64": (0xC000003E, (61, 128, 15, 219, 231, 12, 9, 11, 25, 28, 202)),
     "aarch64": (0xC00000B7, (260, 137, 139, 128, 94, 214, 222, 215, 216, 233, 98)),

@@ -57,9 +57,7 @@ def test_orphans_are_reaped_without_capabilities() -> None:
         assert process.stdout.readline() == b"ready\n"
         (first,) = _children(process.pid)
         waiting.until(lambda: len(_children(int(first))) == 2)  # their parents have been reaped
-        status = dict(
-            line.split(":\t", 1) for line in Path(f"/proc/{first}/status").read_text().splitlines()
-        )
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{first}/status").read_text().splitlines())
         kept = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
         assert set(kept.values()) == {0, 1 << 19}
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 OUT_OF_THE_WAY = 512
 """No descriptor of the sandbox is higher, and a program gets no more sockets."""
+
+
+_EXHAUSTION = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Return whether there are no descriptors or no memory for a connection, which then stays readable."""
+    return error.errno in _EXHAUSTION
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -5,7 +5,7 @@ This module is imported before the root changes, because an import would read th
 
 from __future__ import annotations
 
-import fcntl  # noqa: F401 - `descriptors` needs it
+import fcntl  # noqa: F401 - see above
 import os
 from _socket import (
     AF_INET,

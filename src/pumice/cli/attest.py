@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import keyless_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import FormatError
 from pumice.os_errors import read_user_file, suggest_path
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """TYPE is a URI, or one of cosign's names: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln,
-link, custom. An attestation is not a signature of the image: it may state something bad."""
+link, custom. An attestation is not a signature of the image: it can also state a problem, such as
+vulnerabilities."""
 _MAX_PREDICATE = 40 << 20
 
 

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, shared_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.slices.model import Release
 
-_EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory was cut before and
-has a manifest, its slices are cut again with the new ones, and files that no slice lists any longer are
-removed. Owners, modes, times and extended attributes are those of the packages, as far as you may set
-them."""
+_EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory has a manifest of an
+earlier cut, its slices are cut again with the new ones, and files that no slice lists any longer are
+removed. Owners, modes, times and extended attributes are those of the packages, as far as your
+permissions allow."""
 
 
 def parser() -> command_line.Parser:
@@ -45,7 +46,7 @@ def parser() -> command_line.Parser:
         action="append",
         default=[],
         metavar="WHAT",
-        help="cut from a release that is unmaintained or unstable (repeatable)",
+        help="cut even if the release is unmaintained or unstable (repeatable)",
     )
     shared_options.add_quiet_option(parser)
     return parser

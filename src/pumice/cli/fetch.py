@@ -8,8 +8,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, registry_fetch, shared_options
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import discovery_options, registries, registry_fetch
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """The pages of NAME say where the image is: as files, or in a registry. Its signature is
 fetched first, and must be by a key that is trusted for NAME: see 'pumice trust add --prefix NAME'. The
-image must have the name and the labels that were asked for. A transport, such as docker://, is pulled
-from as by 'pumice pull'. Prints the name of the image in the store."""
+image must have the requested name and labels. A NAME with a transport, such as docker://, is pulled as with
+'pumice pull'. Prints the name of the image in the store."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     discovery_options.add_port_option(parser)
     shared_options.add_quiet_option(parser)
-    registries.graph_options(parser)
+    registries.graph_options(parser, platforms="that of this machine, or all with a transport")
     registries.peer_options(parser)
     shared_options.add_admission_options(parser, "accept the image")
     registries.options(parser)

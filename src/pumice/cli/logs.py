@@ -6,8 +6,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice logs``."""
     parser = command_line.make_parser(
         "logs",
-        "Print what the program of a pod wrote to its standard output and error, also after its end.",
+        "Print what the program of a pod wrote to its standard output and error, even after it has ended.",
         progress=False,
         epilog="""The output is printed as it is, so it can contain control sequences of a terminal. A log
 has at most 20 MB; older lines are dropped. In a pod of several apps, lines begin with the name of their
@@ -37,11 +38,11 @@ app.""",
         "--since",
         type=parse_since,
         metavar="TIME",
-        help="print only lines since this time (RFC 3339), or of the last 30s, 10m or 2h",
+        help="print only lines since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--tail",
-        type=pod_arguments.whole_number(1_000_000_000),
+        type=numbers.whole_number(1_000_000_000),
         metavar="N",
         help="print only the last N lines",
     )

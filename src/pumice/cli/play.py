@@ -8,16 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import (
-    app_container_images,
-    confirmation,
-    network_options,
-    pod_arguments,
-    progress_modes,
-    registries,
-    shared_options,
-)
-from pumice.cli import arguments as command_line
+from pumice.cli.display import confirmation, progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import app_container_images, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,14 +36,16 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice play``."""
     parser = command_line.make_parser(
         "play",
-        "Run the pod that a file describes.",
+        "Run the pod that a Kubernetes or compose file, or an App Container pod manifest, describes.",
         epilog=_EPILOG,
         examples=("pumice play --detach compose.yaml", "pumice play --strict pod.yaml"),
     )
     parser.add_argument("file", metavar="FILE", help="file that describes the pod, - for standard input")
     _add_pod_options(parser.add_argument_group("pods"))
     network_options.add_options(parser.add_argument_group("network"))
-    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    shared_options.add_admission_options(
+        parser.add_argument_group("admission"), "run the images", pronoun="them"
+    )
     registries.options(parser)
     return parser
 

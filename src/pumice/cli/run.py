@@ -7,19 +7,19 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pumice.cli import (
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import (
     app_container_images,
     health_options,
     isolation_options,
     mounted_images,
     network_options,
     pod_arguments,
-    progress_modes,
-    registries,
     run_plan,
-    shared_options,
 )
-from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def make_run_parser(
         "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
     )
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="run the image for this platform, such as linux/arm64 (default: that of this machine)",
     )
     admission = parser.add_argument_group("admission")
     admission.add_argument(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries, results, signing
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -121,9 +122,16 @@ def _add_requirement_options(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="also require an attestation of this type, of the image or of each platform",
     )
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON that the attestation must contain")
     parser.add_argument(
-        "--allow-older", action="store_true", help="accept an image that is older than one accepted before"
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="with --attestation: JSON that the attestation must contain",
+    )
+    parser.add_argument(
+        "--allow-older",
+        action="store_true",
+        help="accept the image even if a newer version was accepted before",
     )
     parser.add_argument(
         "--allow-built-here", action="store_true", help="accept an unsigned image that this store built"

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -28,9 +28,7 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument("directory", metavar="DIR", help="directory with a manifest and a rootfs")
     action.add_argument("file", metavar="FILE", help="image to write; - is standard output")
     action.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-    action.add_argument(
-        "--owner-root", action="store_true", help="write all files as files of root, whoever owns them"
-    )
+    action.add_argument("--owner-root", action="store_true", help="record root as the owner of all files")
     action.add_argument(
         "--no-compression", action="store_true", help="do not compress: the same as --compression none"
     )

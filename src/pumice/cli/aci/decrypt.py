@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, signing
 from pumice.cli.aci import image_options
+from pumice.cli.image_access import encryption_options, signing
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "decrypt",
         run,
-        "decrypt an image, under limits of size and time",
+        "decrypt an image, with limits on size and time",
         examples=(
             "pumice aci decrypt --passphrase-file secret hidden.aci hello.aci",
             "pumice aci decrypt --decryption-key ada.key hidden.aci hello.aci",
@@ -41,7 +41,7 @@ def add_parser(parser: command_line.Parser) -> None:
         type=int,
         default=1024,
         metavar="MIB",
-        help="most mebibytes of NEW, unless FILE has more than a 200th of that (default: 1024)",
+        help="maximum size of NEW in MiB, or 200 times the size of FILE if that is more (default: 1024)",
     )
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "patch-manifest",
         run,
-        "write an image again with another manifest",
+        "write a copy of an image with a changed manifest",
         progress=True,
         examples=(
             "pumice aci patch-manifest --exec '/bin/hello --loud' hello.aci loud.aci",
@@ -51,7 +51,9 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument("target", metavar="NEW", nargs="?", help="image to write; - is standard output")
     action.add_argument("--replace", action="store_true", help="replace FILE instead of writing NEW")
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
-    action.add_argument("--manifest", metavar="FILE", help="use the manifest in another file")
+    action.add_argument(
+        "--manifest", metavar="FILE", help="use the manifest in FILE instead of the image's own"
+    )
     group = action.add_argument_group("changes")
     for name, metavar, text in _FIELDS:
         group.add_argument(name, metavar=metavar, help=text)

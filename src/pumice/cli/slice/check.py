@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from pumice.slices.model import Slice
 
-_EPILOG = """All problems are printed, each with its file, line and column; then the exit code is 8. With
-the names of slices, conflicts are looked for only between these and what they require. With --suite,
-packages are fetched: paths that they do not have, libraries that no required slice has, links that
-lead nowhere, and directories with different modes are problems, too."""
+_EPILOG = """All problems are printed, each with its file, line and column. The exit code is 8 if there is
+one. With SLICE, only conflicts between these slices and those that they require are reported. With --suite,
+packages are fetched, and these are problems, too: paths that no package has, libraries that no required
+slice has, links that lead nowhere, and directories with different modes."""
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -50,7 +50,7 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a release and print its numbers of packages and slices."""
-    from pumice.cli import progress_modes
+    from pumice.cli.display import progress_modes
     from pumice.slices import closure
     from pumice.slices.release import check_closure
     from pumice.slices.scripts import check_scripts

@@ -1,0 +1,56 @@
+"""Images that discovery finds in a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli.image_access import registries
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.session import DiscoverySession
+    from pumice.discovery.tags import Endpoint
+    from pumice.discovery.web import Web
+
+
+def pull_image(
+    endpoint: Endpoint,
+    request: ImageRequest,
+    web: Web,
+    session: DiscoverySession,
+    options: argparse.Namespace,
+) -> FetchedImage:
+    """Pull an image from the registry that a page names; it must be signed as the requested name.
+
+    ``options`` has the values of `registries.transfer_options`. Raises PumiceError.
+    """
+    from pumice.discovery.guarded_transport import GuardedTransport
+    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.discovery.web import Reach
+    from pumice.image.transports import locations, references
+    from pumice.registry.client import Client
+
+    source = references.parse_pull_source(endpoint.url)
+    reach = Reach.PUBLIC if web.reach is None else web.reach
+    options.signed_as = str(request)
+    version = request.version or source.address.tag or "latest"
+    name = f"{request.name}:{version}"
+    destination = references.parse_destination(locations.with_scheme(locations.STORE, name))
+    transport = GuardedTransport(session.transport, reach)
+    copied = registries.transfer(
+        *(options, lambda _: source, lambda _: destination, session.progress),
+        open_client=lambda: Client(
+            *(session.credentials, session.settings), transport=transport, progress=session.progress
+        ),
+    )
+    return FetchedImage(
+        name=name,
+        digest=copied.digest,
+        url=endpoint.url,
+        size=copied.counts.sent_size,
+        is_new=copied.counts.sent > 0,
+        is_verified=copied.is_verified,
+    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pumice.cli import app_container_images
 from pumice.cli.main import main
+from pumice.cli.pods import app_container_images
 from pumice.errors import ImageError, TrustError
 from pumice.progress import Silent
 from pumice.runtime.app_container import pod_images

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pumice.cli import app_container_images
+from pumice.cli.pods import app_container_images
 from pumice.errors import PumiceError, TrustError
 from pumice.formats.tar import Entry
 from pumice.image import aci_cache, aci_writer

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.cli.commands import COMMANDS
 from pumice.image.transports.locations import TRANSPORTS
 from tests.support import sources
 from tests.support.docs import ROOT
@@ -263,10 +264,10 @@ AMBIGUOUS_NAMES = {"aci", "dir", "tar", "store", "docker"}
 WITH_SCHEMES = {
     "image/transports/": "the table of transports, and hints that name another one",
     "registry/reference.py": "the client accepts docker:// before the name of an image",
-    "cli/complete_values.py": "completion offers them without loading the table",
+    "cli/shell_completion/complete_values.py": "completion offers them without loading the table",
     "evidence/identifiers.py": "oci is a type of package URL",
     "runtime/stage1/__init__.py": "oci is a stage 1",
-    "cli/pod_arguments.py": "oci is a stage 1",
+    "cli/pods/pod_arguments.py": "oci is a stage 1",
 }
 
 
@@ -284,3 +285,27 @@ def _scheme_literals(path: Path) -> list[str]:
 def test_schemes_of_locations_are_compared_in_the_table_of_transports_only() -> None:
     literals = [literal for path in SOURCE.rglob("*.py") for literal in _scheme_literals(path)]
     assert [literal for literal in literals if not literal.startswith(tuple(WITH_SCHEMES))] == []
+
+
+PROGRAM = {"__init__", "main", "commands", "overview", "code_cache", "code_cache_writer"}
+"""The modules of the program itself, which are no commands."""
+
+
+def test_a_module_beside_the_commands_is_a_command() -> None:
+    """What commands share is in folders."""
+    names = {path.stem for path in (SOURCE / "cli").glob("*.py")}
+    assert names - {verb.replace("-", "_") for verb in COMMANDS} == PROGRAM
+
+
+def test_what_commands_share_imports_no_command() -> None:
+    commands = {module for module, _, _ in COMMANDS.values()}
+    violations = [
+        f"{name(path)}:{node.lineno}"
+        for path in (SOURCE / "cli").glob("*/*.py")
+        if f"pumice.cli.{path.parent.name}" not in commands
+        for node in sources.nodes(path)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if commands & {node.module, f"{node.module}.{alias.name}"}
+    ]
+    assert violations == []

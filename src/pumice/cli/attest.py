@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import keyless_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import FormatError
 from pumice.os_errors import read_user_file, suggest_path
 

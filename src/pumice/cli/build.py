@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly.recipe_build import build_recipe
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    build_annotations,
-    build_delivery,
-    build_result,
-    keyless_options,
-    progress_modes,
-    recipes,
-    registries,
-    shared_options,
-    signing,
-)
-from pumice.cli.build_plan import make_plan
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import build_annotations, build_delivery, build_result, recipe_paths
+from pumice.cli.recipes.build_plan import make_plan
 from pumice.errors import ImageError, UsageError
 from pumice.store.home import Home, locate
 
@@ -53,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
             "pumice build base 'images/*' -o 'oci-archive:out/{name}.tar'",
         ),
     )
-    recipes.add_recipe_paths(parser)
+    recipe_paths.add_recipe_paths(parser)
     shared_options.add_quiet_option(parser)
     parser.add_argument(
         "-v",
@@ -149,10 +142,10 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     options = parser().parse_args(arguments)
     _check_paths(options)
-    selection = recipes.find_recipes(options.recipes)
+    selection = recipe_paths.find_recipes(options.recipes)
     progress = progress_modes.make_progress(options.progress)
     if selection.is_list:
-        from pumice.cli import build_list
+        from pumice.cli.recipes import build_list
 
         return build_list.build_all(options, selection.paths, progress)
     plan = make_plan(options, selection.paths[0])

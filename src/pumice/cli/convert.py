@@ -6,9 +6,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, registries, shared_options
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         return source
 
     copied = registries.transfer(options, find_source, lambda _: target, progress)
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("converted", [copied], time.monotonic() - started)
     progress.finish(transfer_result.summarize(result))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import discovery_options, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

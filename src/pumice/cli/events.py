@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_views, results, shared_options
+from pumice.cli.display import results
+from pumice.cli.display.output import printable_line
 from pumice.cli.logs import parse_since
-from pumice.cli.output import printable_line
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, PumiceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
-    from pumice.cli.presenters import Quiet
+    from pumice.cli.display.presenters import Quiet
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.transports.saved_images import SavedImage
     from pumice.progress import Progress
 
@@ -112,7 +113,7 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
         if not options.quiet:
             full_name = loaded.destination.describe(loaded.version).text.removeprefix(locations.STORE.scheme)
             print(output.printable_line(f"Loaded image: {full_name}"))
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     source = "standard input" if options.input == _STDIN else path
     result = transfer_result.describe_copy("loaded", copied, time.monotonic() - started)

@@ -6,8 +6,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ app.""",
     )
     parser.add_argument(
         "--tail",
-        type=pod_arguments.whole_number(1_000_000_000),
+        type=numbers.whole_number(1_000_000_000),
         metavar="N",
         help="print only the last N lines",
     )

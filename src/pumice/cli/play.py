@@ -8,16 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import (
-    app_container_images,
-    confirmation,
-    network_options,
-    pod_arguments,
-    progress_modes,
-    registries,
-    shared_options,
-)
-from pumice.cli import arguments as command_line
+from pumice.cli.display import confirmation, progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import app_container_images, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

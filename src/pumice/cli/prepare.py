@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import app_container_images, progress_modes, run_plan
 from pumice.cli import run as run_command
+from pumice.cli.display import progress_modes
+from pumice.cli.pods import app_container_images, run_plan
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_views, results, shared_options
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.pod_views import ListedPod
+    from pumice.cli.pods.pod_views import ListedPod
     from pumice.runtime.pods.pod_store import PodState
     from pumice.store.home import Home
 

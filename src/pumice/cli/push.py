@@ -6,15 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    encryption_options,
-    keyless_options,
-    progress_modes,
-    registries,
-    shared_options,
-    signing,
-)
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import encryption_options, keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -69,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     signed_text = ""
     if signer:
         signed_text = _sign(copied.destination.describe(copied.version).text, signer, options)
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("pushed", [copied], time.monotonic() - started, signed=signed_text)
     progress.finish(transfer_result.summarize(result))

@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli.pod_or_image import find_names_of_digest, find_pod_or_image
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods.pod_or_image import find_names_of_digest, find_pod_or_image
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:

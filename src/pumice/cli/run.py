@@ -7,19 +7,19 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pumice.cli import (
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import (
     app_container_images,
     health_options,
     isolation_options,
     mounted_images,
     network_options,
     pod_arguments,
-    progress_modes,
-    registries,
     run_plan,
-    shared_options,
 )
-from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import keyless_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.clock import SystemClock
 from pumice.errors import UsageError
 

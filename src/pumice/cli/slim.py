@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, progress_modes, reading, recipe_or_image, results
+from pumice.cli.display import confirmation, output, progress_modes, results
+from pumice.cli.image_access import reading
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import recipe_or_image
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.assembly.slim import SlimmedImage
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe

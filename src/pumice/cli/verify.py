@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries, results, signing
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:

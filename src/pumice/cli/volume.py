@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, pod_views, results, shared_options
+from pumice.cli.display import confirmation, output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:

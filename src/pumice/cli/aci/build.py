@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

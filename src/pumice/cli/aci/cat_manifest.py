@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
 from pumice.cli.aci import image_options
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

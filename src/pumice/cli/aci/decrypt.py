@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, signing
 from pumice.cli.aci import image_options
+from pumice.cli.image_access import encryption_options, signing
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import output
+from pumice.cli.display import output
 from pumice.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.appc.streams import Compression
-    from pumice.cli.arguments import OptionGroup
+    from pumice.cli.parsing.arguments import OptionGroup
 
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "xz", "none", "zstd")
 

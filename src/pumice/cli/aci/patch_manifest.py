@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import app_container_images, progress_modes, registries
-from pumice.cli import arguments as command_line
 from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import app_container_images
 
 if TYPE_CHECKING:
     import argparse

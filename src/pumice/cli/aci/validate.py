@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
 from pumice.cli.aci import image_options
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, PumiceError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a release and print its numbers of packages and slices."""
-    from pumice.cli import progress_modes
+    from pumice.cli.display import progress_modes
     from pumice.slices import closure
     from pumice.slices.release import check_closure
     from pumice.slices.scripts import check_scripts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import results
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results, shared_options
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.cli.slice import releases
 from pumice.errors import UsageError
 

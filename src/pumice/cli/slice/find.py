@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.slice import releases
 from pumice.cli.slice.list import write_slices
 

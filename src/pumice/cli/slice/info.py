@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the definitions."""
-    from pumice.cli import output
+    from pumice.cli.display import output
     from pumice.errors import UsageError
     from pumice.slices.yaml_text import format_definition
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results, shared_options
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.cli.slice import releases
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice slice missing recipe.yaml",),
         progress=True,
     )
-    from pumice.cli import recipes
+    from pumice.cli.recipes import recipe_paths
 
-    recipes.add_recipe_path(action)
+    recipe_paths.add_recipe_path(action)
     results.add_format_options(action, "slice missing", example="Package")
     shared_options.add_recipe_argument_option(action)
     shared_options.add_offline_option(action)
@@ -43,10 +44,10 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the packages, the largest first."""
-    from pumice.cli import recipes
+    from pumice.cli.recipes import recipe_paths
     from pumice.recipe.load import load_recipe
 
-    recipe = load_recipe(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
+    recipe = load_recipe(recipe_paths.find_recipe(options.recipe), dict(options.recipe_arguments))
     with releases.open_home() as home:
         whole = _find(options, recipe, home)
     results.write_result(whole, options.format, lambda: _format(whole))

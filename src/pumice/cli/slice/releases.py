@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import shared_options
+from pumice.cli.parsing import shared_options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from pumice.assembly.slice_packages import CutSettings
-    from pumice.cli.arguments import OptionGroup
+    from pumice.cli.parsing.arguments import OptionGroup
     from pumice.slices.model import Release
     from pumice.store.home import Home
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import discovery_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import new_key, rule_files
 from pumice.errors import UsageError
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 from pumice.cli.verify import Verification
 

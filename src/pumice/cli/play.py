@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the pod; return its exit code, 0 if it runs in the background."""
     options = parser().parse_args(arguments)
     app_container_images.check_files("--aci", options.aci)
-    from pumice.cli.run import exit_on_signals
+    from pumice.cli.pods.exit_signals import exit_on_signals
     from pumice.runtime.pod_inputs.files import read_pod_file
     from pumice.runtime.run import run_apps
     from pumice.runtime.run_options import ImageOptions

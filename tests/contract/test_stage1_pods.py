@@ -151,7 +151,7 @@ def test_commands_find_the_apps(person: Person, stage1: str) -> None:
 def test_no_process_is_left_when_a_process_above_it_is_killed(
     person: Person, isolating_stage1: str, victim: str
 ) -> None:
-    marker = f"sleep {os.getpid()}{STAGES.index(isolating_stage1)}{len(victim)}321"
+    marker = pods.lasting_sleep(10 * STAGES.index(isolating_stage1) + len(victim) % 10)
     app = ("box:1", f"{marker} & {marker}; wait")
     pod = pods.start(person, *options(isolating_stage1), *app, "---", "--app", "b", *app)
     waiting.until(lambda: len(pods.programs_with(marker)) >= 4)
@@ -160,7 +160,7 @@ def test_no_process_is_left_when_a_process_above_it_is_killed(
     os.kill(pods.read_json(records[victim])[victim], signal.SIGKILL)
     waiting.until(lambda: len(pods.programs_with(marker)) <= {"supervisor": 0, "sandbox": 2}[victim])
     pods.run_ok(person, "rm", "--force", pod)
-    waiting.until(lambda: not pods.programs_with(marker))
+    pods.wait_for_end(marker)
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap"])

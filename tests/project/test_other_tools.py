@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pumice.cli import foreign
 from pumice.cli.commands import ALIASES, COMMANDS
+from pumice.cli.parsing import foreign
 from tests.support.docs import ROOT
 from tools.parser_tree import all_parsers
 

@@ -89,6 +89,7 @@ def _run_first_process(options: Options, streams: Streams, lifeline: Lifeline) -
     if options.shifted:
         become_root()
     lifeline.end_with_parent()
+    os.umask(0o022)  # the engine makes directories in the container, and bwrap's program inherits it
     if options.pod >= 0 and not options.pod_pids:
         from pumice.runtime.sandbox.pod import run_as_first_process
 

@@ -56,8 +56,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Itera
     base = write_image(tmp_path / "base.aci", "other.example/base", "1.0")
     dependency = {"imageName": "other.example/base", "imageID": base}
     write_image(tmp_path / "app.aci", "names.example/app", "1.0", dependencies=[dependency])
+    write_image(
+        tmp_path / "led.aci", "names.example/led", "1.0", dependencies=[{"imageName": "inside.example/a"}]
+    )
     publish = ("publish", "--appc")
-    run(capsys, *publish, "names-www", "--url", "https://cdn.example", "--key", "names.key", "aci:app.aci")
+    cdn = ("--url", "https://cdn.example", "--key", "names.key")
+    run(capsys, *publish, "names-www", *cdn, "aci:app.aci", "aci:led.aci")
     run(capsys, *publish, "other-www", "--url", "https://other.example", "--key", "other.key", "aci:base.aci")
     evil = tmp_path / "evil"
     evil.mkdir()
@@ -101,6 +105,17 @@ def test_a_public_host_cannot_lead_into_a_private_network(world: World) -> None:
     assert "refusing to connect to a private address" in world.pumice(*keys, code=6)
     expected = {"/app?ac-discovery=1", "/?ac-discovery=1"}
     assert _requested_paths(world.log, before, expected) == expected
+
+
+def test_an_image_of_a_public_host_cannot_depend_on_one_of_a_private_network(world: World) -> None:
+    ca = ("--ca", str(world.folder / "server.crt"))
+    trust = ("trust", "add", *ca, "--prefix", "names.example", "--fingerprint")
+    world.pumice(*trust, read_fingerprint("names.pub"))
+    before = len(world.log.read_text().splitlines())
+    fetched = world.pumice("fetch", *ca, "names.example/led:1.0", code=6)
+    assert "https://inside.example/a: refusing to connect to a private address" in fetched
+    image = "/aci/names.example/led-1.0-linux-amd64.aci"
+    assert not any(path.startswith("/a?") for path in _requested_paths(world.log, before, {image}))
 
 
 def _requested_paths(log: Path, before: int, expected: set[str]) -> set[str]:

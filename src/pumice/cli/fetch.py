@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.cli.display.presenters import Quiet
+    from pumice.cli.display.summaries import Summary
     from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.stored_images import FetchedImage
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.progress import Progress
@@ -77,13 +78,37 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
     if references.transport_of(options.name) is not None:
-        from pumice.cli import pull
-
-        return pull.pull(options, options.name, "", progress)
+        return _pull(options, progress)
     fetched = _fetch(options, progress)
-    print(output.printable(_summarize(fetched, time.monotonic() - started)), file=sys.stderr)
+    progress.finish(_summarize(fetched, time.monotonic() - started))
     print(output.printable(fetched.name))
     return 0
+
+
+def _pull(options: argparse.Namespace, progress: Quiet) -> int:
+    """Pull from a transport, unless ``--pull`` says that the image in the store is enough."""
+    from pumice.cli import pull
+    from pumice.errors import ImageError
+    from pumice.image.transports import references
+    from pumice.store.home import Home, locate
+
+    if options.pull == "always":
+        return pull.pull(options, options.name, "", progress)
+    source = references.parse_pull_source(options.name)
+    if not source.address.transport.is_registry:
+        raise UsageError(f"--pull {options.pull} is for names, not for {options.name[:100]!r}")
+    name, _, digest = source.address.path.partition("@")
+    with Home(locate(os.environ), progress=progress) as home:
+        names = home.refs.all()
+    stored = next((each for each in names.values() if each.digest == digest), names.get(name))
+    if stored is not None:
+        print(stored.digest)
+        return 0
+    if options.pull == "never":
+        raise ImageError(
+            f"there is no {source.address.path[:200]} in the store", hint="fetch it without --pull never"
+        )
+    return pull.pull(options, options.name, "", progress)
 
 
 def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
@@ -126,9 +151,25 @@ def _open_peers(options: argparse.Namespace, home: Home, progress: Progress) -> 
         yield peers
 
 
-def _summarize(fetched: FetchedImage, seconds: float) -> str:
+def _summarize(fetched: FetchedImage, seconds: float) -> Summary:
+    from pumice.cli.display.summaries import Summary
+
     verified = ", signed by a trusted key" if fetched.is_verified else ""
-    if not fetched.is_new:
-        return f"{fetched.name}: unchanged in the store{verified}"
-    size = output.format_size(fetched.size)
-    return f"{fetched.name}: fetched {size} in {seconds:.1f} s from {fetched.url}{verified}"
+    headline = f"{fetched.name}: unchanged in the store{verified}"
+    if fetched.is_new:
+        size = output.format_size(fetched.size)
+        headline = f"{fetched.name}: fetched {size} in {seconds:.1f} s from {fetched.url}{verified}"
+    return Summary(
+        event="fetched",
+        headline=headline,
+        data={
+            "image": fetched.name,
+            "digest": fetched.digest,
+            "image_id": fetched.image_id,
+            "source": fetched.url,
+            "size": fetched.size,
+            "new": fetched.is_new,
+            "verified": fetched.is_verified,
+            "seconds": round(seconds, 3),
+        },
+    )

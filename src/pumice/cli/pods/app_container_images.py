@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pumice.appc.image_manifest import Dependency
     from pumice.discovery.aci_fetch import TrustOptions
-    from pumice.discovery.image_fetch import FetchedImage
     from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.stored_images import FetchedImage
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.image.model import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,7 +15,10 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from pumice.cli.display.presenters import Quiet
+    from pumice.cli.display.summaries import Summary
     from pumice.cli.parsing.arguments import OptionGroup
     from pumice.progress import Progress
     from pumice.publish.appc import Published
@@ -37,22 +40,17 @@ def add_options(group: OptionGroup) -> None:
     )
 
 
-def publish(options: argparse.Namespace, progress: Progress) -> int:
+def publish(options: argparse.Namespace, progress: Quiet) -> int:
     """Publish the images, and print the URLs of new ones."""
     from pumice.publish import appc
 
     _check_options(options)
     url = appc.check_url(options.url, options.port)
+    started = time.monotonic()
     published = _publish_tree(options, url, progress)
-    if options.torrent or options.torrent_v2:
-        from pumice.publish import torrent_files
-
-        torrent_files.write_torrents(
-            Path(options.appc), ".aci", url, options.tracker, with_v1=not options.torrent_v2
-        )
     for image in published.changed:
         print(output.printable(f"{url}/{quote(image.file)}"))
-    print(output.printable(_summarize(published)), file=sys.stderr)
+    progress.finish(_summarize(published, url, time.monotonic() - started))
     return 0
 
 
@@ -61,6 +59,11 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("--appc needs --url URL", hint="pass the URL that DIR has on the web server")
     if not (options.references or options.untag or options.prune):
         raise UsageError("REF is missing", hint="name the images to publish")
+    if "://" in options.appc:
+        raise UsageError(
+            f"{options.appc[:100]!r} is not a directory",
+            hint="publish to a directory, and copy that to the web server or bucket",
+        )
     if options.name:
         raise UsageError(
             "--name is for --oci", hint="the image has its name: pumice convert --name NAME REF aci:FILE"
@@ -71,8 +74,12 @@ def _check_options(options: argparse.Namespace) -> None:
 def _publish_tree(options: argparse.Namespace, url: str, progress: Progress) -> Published:
     from pumice.assembly.context import read_source_date_epoch
     from pumice.clock import SystemClock
-    from pumice.publish import appc, appc_sources
+    from pumice.publish import appc, appc_sources, torrent_files
     from pumice.store.home import Home, locate
+
+    def write_torrents(files: Mapping[str, str]) -> None:
+        with_v1 = not options.torrent_v2
+        torrent_files.write_torrents(Path(options.appc), files, url, options.tracker, with_v1=with_v1)
 
     untagged = [_split_name(name) for name in options.untag]
     signer = None
@@ -96,6 +103,7 @@ def _publish_tree(options: argparse.Namespace, url: str, progress: Progress) -> 
             now=SystemClock().now(),
             signed_at=read_source_date_epoch(os.environ),
             replace=options.replace,
+            write_torrents=write_torrents if options.torrent or options.torrent_v2 else None,
             untagged=untagged,
             grace=options.grace_period * publish_oci.HOUR if options.prune else None,
         )
@@ -108,12 +116,21 @@ def _split_name(text: str) -> tuple[str, str]:
     return name, version
 
 
-def _summarize(published: Published) -> str:
+def _summarize(published: Published, url: str, seconds: float) -> Summary:
+    from pumice.cli.display.summaries import Summary
+
     count = len(published.changed)
     parts = [f"published {count} image{'' if count == 1 else 's'} to {published.directory}"]
     if published.unchanged:
         parts.append(f"{published.unchanged} unchanged")
+    data: dict[str, object] = {
+        "images": [f"{image.name}:{image.version}" for image in published.changed],
+        "urls": [f"{url}/{quote(image.file)}" for image in published.changed],
+        "destination": str(published.directory),
+        "present": published.unchanged,
+    }
     if removed := published.removed:
         size = output.format_size(removed.size)
         parts.append(f"{removed.files} files ({size}) removed, {removed.waiting} in their grace period")
-    return ", ".join(parts)
+        data |= {"removed": removed.files, "removed_size": removed.size, "waiting": removed.waiting}
+    return Summary(event="published", headline=", ".join(parts), data={**data, "seconds": round(seconds, 3)})

@@ -61,22 +61,10 @@ def parser() -> argparse.ArgumentParser:
     _add_check_options(parser.add_argument_group("checks"))
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
-    sources = parser.add_argument_group("packages")
-    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    shared_options.add_offline_option(sources)
-    shared_options.add_bundle_option(sources)
+    _add_package_options(parser.add_argument_group("packages"))
     _add_signing_options(parser.add_argument_group("signing"))
     registries.options(parser)
-    command_line.add_foreign_option(
-        parser,
-        "--no-cache",
-        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
-        " empties the cache",
-        takes_value=False,
-    )
-    command_line.add_foreign_option(
-        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
-    )
+    _add_foreign_options(parser)
     return parser
 
 
@@ -122,6 +110,12 @@ def _add_destination_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_package_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    shared_options.add_offline_option(group)
+    shared_options.add_bundle_option(group)
+
+
 def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     key_group = group.add_mutually_exclusive_group()
     key_group.add_argument(
@@ -135,6 +129,19 @@ def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     )
     signing.add_passphrase_option(group)
     keyless_options.add_options(group)
+
+
+def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -41,7 +41,7 @@ class ValueReader:
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
-        """Put ``name`` in front of the messages about what is read meanwhile, except of those that have it."""
+        """Put ``name`` in front of the messages about what is read meanwhile, unless they have it."""
         start = len(self.problems)
         yield
         self.problems[start:] = [

@@ -161,7 +161,7 @@ STAGES = ("tmp/pod-*", "pods/*/apps/*/log", "pods/*/started", "pods/*/apps/b/sta
 @pytest.mark.parametrize("pattern", STAGES)
 def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, pattern: str) -> None:
     store = person.home / "store"
-    marker = f"sleep 43{STAGES.index(pattern)}211"
+    marker = pods.lasting_sleep(STAGES.index(pattern))
     words = ("run", "--detach", *_NET, "box:1", marker, "---", "--app", "b", "box:1", marker)
     with person.running_pumice(*words) as running:
         waiting.until(lambda: any(store.glob(pattern)) or running.poll() is not None)
@@ -173,16 +173,16 @@ def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, pattern
     pods.run_ok(person, "gc", "--grace-period", "0")
     assert list((store / "tmp").iterdir()) == []
     assert list((store / "pods").iterdir()) == []
-    assert pods.processes_with(marker) == []
+    pods.wait_for_end(marker)
 
 
 def test_a_killed_supervisor_ends_all_apps(person: Person) -> None:
-    marker = "sleep 7700123"
+    marker = pods.lasting_sleep(9)
     pod = pods.start(person, *_NET, "box:1", marker, "---", "--app", "b", "box:1", marker)
     directory = directory_of(person, pod)
     os.kill(json.loads((directory / "started").read_text())["supervisor"], signal.SIGKILL)
     pods.run_ok(person, "wait", pod)
-    waiting.until(lambda: not pods.processes_with(marker))
+    pods.wait_for_end(marker)
     state = pods.status(person, pod)
     assert (state["state"], state["exit_code"], state["error"]) == (
         "exited",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,23 @@ def processes_with(text: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def lasting_sleep(number: int = 0) -> str:
+    """Return a command that goes on for years, and that no other run of tests has, with a ``number``."""
+    return f"sleep 1{os.getpid():07}{number:02}"
+
+
+def send_signal(text: str, number: int) -> None:
+    """Send a signal to the processes of this machine whose command line contains a text."""
+    for pid in processes_with(text):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_for_end(text: str) -> None:
+    """Wait until no process of this machine has a text in its command line."""
+    waiting.until(lambda: not processes_with(text), lambda: processes_with(text))
 
 
 def find_supervisor(pid: int) -> int:

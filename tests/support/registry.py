@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import ports
 from tests.support.peers import need
 
 if TYPE_CHECKING:
@@ -448,8 +449,11 @@ def serving(registry: Registry) -> Iterator[str]:
 def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
     """Run Debian's docker-registry on loopback; yield its host and port."""
     program = need("docker-registry")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    with ports.reserve() as port:
+        yield from _serve_debian(program, folder, port, htpasswd)
+
+
+def _serve_debian(program: str, folder: Path, port: int, htpasswd: str) -> Iterator[str]:
     auth = f"auth: {{htpasswd: {{realm: test, path: {htpasswd}}}}}\n" if htpasswd else ""
     (folder / "registry.yml").write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"

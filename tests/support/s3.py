@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import ports
 from tests.support.peers import need
 
 BUCKET = "images"
@@ -45,8 +46,11 @@ def serving(folder: Path) -> Iterator[Bucket]:
     program = need("versitygw")
     (folder / "buckets" / BUCKET).mkdir(parents=True)
     (folder / "metadata").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with ports.reserve() as port:
+        yield from _serve(program, folder, f"127.0.0.1:{port}")
+
+
+def _serve(program: str, folder: Path, address: str) -> Iterator[Bucket]:
     bucket = Bucket(address, folder / "buckets" / BUCKET)
     environment = {
         **os.environ,

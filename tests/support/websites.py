@@ -13,7 +13,7 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support import peers, tls
+from tests.support import peers, ports, tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,25 +72,17 @@ class Website(NamedTuple):
         raise AssertionError("nginx writes no log")
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def serving(root: Path, folder: Path, extra: str = "") -> Iterator[Website]:
     """Serve ``root`` until the end; ``folder`` is for nginx's files, ``extra`` goes into its ``server``."""
     folder.mkdir(exist_ok=True)
     root.mkdir(exist_ok=True)
     certificate, key = tls.self_signed(folder)
-    port = free_port()
-    server = _SERVER.format(address="127.0.0.1", port=port, root=root, extra=extra)
-    with running_nginx(folder, server, (certificate, key)) as process:
-        _wait_for(port, process)
-        yield Website(port, certificate, root, folder / "access.log")
+    with ports.reserve() as port:
+        server = _SERVER.format(address="127.0.0.1", port=port, root=root, extra=extra)
+        with running_nginx(folder, server, (certificate, key)) as process:
+            _wait_for(port, process)
+            yield Website(port, certificate, root, folder / "access.log")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice import terminal
-from pumice.cli import streams
+from pumice.cli.display import streams
 from pumice.errors import FetchError
 from pumice.registry.server import proxy, responses
 from pumice.registry.server.access_log import AccessLog, Line

@@ -6,8 +6,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, progress_modes
+from pumice.cli.display import output, progress_modes
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,14 +39,14 @@ def parser() -> argparse.ArgumentParser:
     )
     cache_options.add_argument(
         "--keep-cache",
-        type=pod_arguments.whole_number(100_000, "days"),
+        type=numbers.whole_number(100_000, "days"),
         default=_DEFAULT_DAYS,
         metavar="DAYS",
         help="keep cached data for DAYS days after its last use (default: 30)",
     )
     parser.add_argument(
         "--grace-period",
-        type=pod_arguments.whole_number(100_000, "hours"),
+        type=numbers.whole_number(100_000, "hours"),
         default=_DEFAULT_HOURS,
         metavar="HOURS",
         help="remove pods that ended, or were created and never started, HOURS hours ago (default: 24)",

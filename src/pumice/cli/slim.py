@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, progress_modes, reading, recipe_or_image, results
+from pumice.cli.display import confirmation, output, progress_modes, results
+from pumice.cli.image_access import reading
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import recipe_or_image
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
@@ -21,16 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.assembly.slim import SlimmedImage
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = f"""Files stay that the commands of the image, its tests and its traced runs reach: files that
-they are linked with or name, and the modules of interpreters. All others are listed by directory. --output
-writes a recipe that extends RECIPE and leaves them out. Its image is built first, and the tests of the
-recipe and each --verify must pass; otherwise nothing is written.
+_EPILOG = f"""A file is kept if a command of the image, one of its tests or a traced run reaches it:
+libraries that a program is linked with, files that it names, modules of an interpreter. All other files are
+listed by directory. --output writes a recipe that extends RECIPE and leaves them out. Its image is built
+first, and the tests of the recipe and each --verify must pass; otherwise nothing is written.
 
 {reading.REFERENCES}"""
 _MIN_SHARE = 200
@@ -74,13 +76,17 @@ def parser() -> Parser:
     )
     recipe_or_image.add_target(verb_parser, "examine")
     verb_parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write the smaller recipe to FILE if its image passes the tests",
     )
     verb_parser.add_argument(
         "--depth", type=int, default=4, metavar="N", help="levels of directories to show (default: 4)"
     )
     verb_parser.add_argument(
-        "--why", metavar="PATH", action="append", default=[], help="say why a path stays (repeatable)"
+        "--why", metavar="PATH", action="append", default=[], help="explain why PATH is kept (repeatable)"
     )
     results.add_format_options(verb_parser, "slim", default="text", example="Saved")
     _add_run_options(verb_parser.add_argument_group("commands"))
@@ -107,7 +113,7 @@ def _add_run_options(group: command_line.OptionGroup) -> None:
         help="require that CMD succeeds in the smaller image (repeatable)",
     )
     recipe_or_image.add_run_options(
-        group, network_of="the commands", longest_time="a command; a traced one is stopped then"
+        group, network_of="the commands", limited="a command; a traced one is stopped after it"
     )
 
 

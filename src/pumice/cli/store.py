@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:

@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    confirmation,
-    output,
-    pod_arguments,
-    progress_modes,
-    reading,
-    recipe_or_image,
-    results,
-)
+from pumice.cli.display import confirmation, output, progress_modes, results
+from pumice.cli.image_access import reading
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
+from pumice.cli.recipes import recipe_or_image
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.image_tests import ImageTest
@@ -96,7 +91,7 @@ def _add_test_options(verb_parser: Parser) -> None:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     pod_arguments.add_stage1_option(group)
     recipe_or_image.add_run_options(
-        group, network_of="tests that do not choose one", longest_time="tests that do not choose one"
+        group, network_of="tests that do not set one", limited="tests that do not set one"
     )
     group.add_argument(
         "--jobs",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MODE = 0o644
 """Web servers run as another user, whatever the umask is."""
 _LOCK = ".pumice-publish"
+_SECOND = 1_000_000_000
 SCRATCH = ".pumice-image-"
 """How the names of incomplete files, and of directories for them, begin."""
 
@@ -63,6 +64,7 @@ def install_file(scratch: Path, path: Path) -> None:
     with translate_os_errors(str(path)):
         _make_directories(path.parent)
         scratch.chmod(_MODE)
+        advance_time(scratch, path)
         files.sync_file(str(scratch))
         scratch.replace(path)
         files.OS.sync_directory(str(path.parent))
@@ -74,8 +76,20 @@ def link_file(path: Path, alias: Path) -> None:
     with translate_os_errors(str(alias)):
         if alias.exists() and path.samefile(alias):
             return
+        advance_time(path, alias)
         os.link(path, scratch)
         scratch.replace(alias)
+
+
+def advance_time(scratch: Path, target: Path) -> None:
+    """Give a file that replaces another one a later second: servers make the ETag of time and size."""
+    try:
+        replaced = target.stat()
+    except FileNotFoundError:
+        return
+    oldest = (replaced.st_mtime_ns // _SECOND + 1) * _SECOND
+    if scratch.stat().st_mtime_ns < oldest:
+        os.utime(scratch, ns=(oldest, oldest))
 
 
 def _make_directories(directory: Path) -> None:

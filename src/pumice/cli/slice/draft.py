@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results, shared_options
-from pumice.cli.slice import releases
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import slice_releases
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def add_parser(parser: command_line.Parser) -> None:
         action="store_true",
         help="update the files in DIR, and keep what was changed by hand since they were drafted",
     )
-    releases.add_release_options(action)
-    releases.add_package_options(action)
+    slice_releases.add_release_options(action)
+    slice_releases.add_package_options(action)
     shared_options.add_quiet_option(action)
     results.add_format_options(action, "slice draft", example="Package")
 
@@ -82,12 +83,12 @@ def run(options: argparse.Namespace) -> int:
     progress = progress_modes.make_progress(options.progress)
     if options.output is not None:
         check_directory(options.output / draft_files.RECORDS, with_parents=True)
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
         drafts = draft_slices(
             release,
             options.packages,
-            releases.cut_settings(options),
+            slice_releases.cut_settings(options),
             home,
             environ=os.environ,
             progress=progress,

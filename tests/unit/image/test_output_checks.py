@@ -20,7 +20,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir(0o500)
     access = os.access
     monkeypatch.setattr(
-        os, "access", lambda at, mode: access(at, mode) and bool(os.stat(at).st_mode & stat.S_IWUSR)
+        os, "access", lambda at, mode: access(at, mode) and bool(Path(at).stat().st_mode & stat.S_IWUSR)
     )
     return path
 

@@ -23,7 +23,7 @@ _VOLUME_FLAGS = frozenset(
         *("nosuid", "nodev", "exec", "rprivate", "private", "rbind", "bind"),
     }
 )
-"""All but ``ro``, ``U``, ``nocopy`` and ``bind`` ask for what is so anyway."""
+"""All but ``ro``, ``U``, ``nocopy``, ``bind``, ``z`` and ``Z`` ask for what is so anyway."""
 
 
 def parse_volume(text: str) -> Mount:
@@ -48,12 +48,13 @@ def parse_volume(text: str) -> Mount:
             f"{text!r} is not a volume",
             hint="write SRC:DST or NAME:DST, with :ro for read-only, such as ./data:/var/lib/app",
         )
+    read_only, owned, relabel = "ro" in flags, "U" in flags, bool({"z", "Z"} & flags)
     if is_volume_name(source):
         return _make_volume_mount(
-            source, target, read_only="ro" in flags, owned="U" in flags, copies="nocopy" not in flags
+            source, target, read_only=read_only, owned=owned, copies="nocopy" not in flags, relabel=relabel
         )
     return _make_bind_mount(
-        source, target, read_only="ro" in flags, owned="U" in flags, recursive="bind" not in flags
+        source, target, read_only=read_only, owned=owned, recursive="bind" not in flags, relabel=relabel
     )
 
 
@@ -112,7 +113,10 @@ def _parse_mount(text: str) -> Mount:
     owned = fields.get("chown") == "true"
     if kind == "bind":
         recursive = fields.get("bind-nonrecursive") != "true"
-        return _make_bind_mount(source, target, read_only=read_only, owned=owned, recursive=recursive)
+        relabel = "relabel" in fields
+        return _make_bind_mount(
+            source, target, read_only=read_only, owned=owned, recursive=recursive, relabel=relabel
+        )
     if kind == "volume" and not source:
         return _make_empty_volume(target)
     if kind == "volume":
@@ -147,14 +151,14 @@ def _parse_mount_fields(text: str) -> dict[str, str]:
 
 
 def _make_volume_mount(
-    name: str, target: str, *, read_only: bool = False, owned: bool = False, copies: bool = True
+    name: str, target: str, *, read_only: bool, owned: bool, copies: bool, relabel: bool = False
 ) -> Mount:
     """Return the mount of a named volume, which is created when it is mounted; raises UsageError."""
     from pumice.runtime.container import Mount
     from pumice.runtime.volumes.volume_store import check_name
 
     _check_target(target)
-    return Mount("", target, read_only, owned=owned, volume=check_name(name), copies=copies)
+    return Mount("", target, read_only, owned=owned, volume=check_name(name), copies=copies, relabel=relabel)
 
 
 def _make_empty_volume(target: str) -> Mount:
@@ -175,7 +179,7 @@ def _make_image_mount(reference: str, target: str, subpath: str) -> Mount:
 
 
 def _make_bind_mount(
-    source: str, target: str, *, read_only: bool, owned: bool = False, recursive: bool = True
+    source: str, target: str, *, read_only: bool, owned: bool, recursive: bool, relabel: bool
 ) -> Mount:
     """Return the mount of a file or directory of the host, which must exist; raises UsageError."""
     from pathlib import Path
@@ -192,4 +196,5 @@ def _make_bind_mount(
             f"cannot give {source!r} to the user of the program: the machine needs it",
             hint="mount a directory below it, such as /srv/app/data",
         )
-    return Mount(os.path.realpath(source), target, read_only, owned=owned, recursive=recursive)
+    path = os.path.realpath(source)
+    return Mount(path, target, read_only, owned=owned, recursive=recursive, relabel=relabel)

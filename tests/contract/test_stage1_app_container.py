@@ -167,13 +167,15 @@ def test_the_network_of_the_sockets_is_isolated(person: Person, stage1: str) -> 
     assert [line.split(":")[0].strip() for line in result.stdout.splitlines()[2:]] == ["lo"], result.stderr
 
 
-def test_the_sockets_of_a_service_manager_are_passed_on(person: Person, stage1: str, port: int) -> None:
+def test_the_sockets_of_a_service_manager_are_passed_on_with_a_low_limit_of_files(
+    person: Person, stage1: str, port: int
+) -> None:
     handlers = [handler("pre-start", "echo before")]
     app = with_ports(port, exec=["sh", "-c", SHOW], eventHandlers=handlers)
     write(person, app, "passed")
     command = person.command("run", *OPTIONS, "--stage1", stage1, *without_network(stage1), "aci:passed.aci")
     with socket.create_server(("127.0.0.1", port)) as listener:
-        script = 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        script = 'ulimit -S -n 128; exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
         result = subprocess.run(
             ["bash", "-c", script, str(listener.fileno()), *command],
             env=person.environment(),

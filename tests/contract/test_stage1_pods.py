@@ -183,6 +183,27 @@ def test_apps_can_share_process_ids_but_not_see_files_of_the_host(person: Person
     assert "trees" not in process.stdout
 
 
+@pytest.mark.parametrize("stage1", ["builtin", "bwrap"])
+def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(
+    person: Person, stage1: str
+) -> None:
+    if stage1 != "builtin":
+        peers.need(stage1)
+    # Processes of ours give up their rights when they have started a program, so wait for that.
+    few = r"CapPrm:.0*\(80000\|80020\|20\)$"
+    look = f"ours=$(grep -l 'Name:.python' /proc/[0-9]*/status); more=$(grep -L '{few}' $ours)"
+    wait = f'i=0; while [ $i -lt 200 ]; do {look}; [ "$more" ] || break; sleep 0.1; i=$((i + 1)); done'
+    process = person.pumice(
+        *("run", *options(stage1), "--pid", "pod", "box:1", "nc -l -p 8000"),
+        *("---", "--app", "b", "box:1", "--"),
+        f'until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done; {wait}; echo "more: $more"; '
+        "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/1/status; ls /proc/1/root/",
+    )
+    shown = [line.split("\t") for line in lines_of(process.stdout, "b")]
+    assert shown == [["more: "], ["CapEff:", f"{1 << 19:016x}"], ["NoNewPrivs:", "1"], ["Seccomp:", "2"]]
+    assert "ls: /proc/1/root/: Permission denied" in process.stderr
+
+
 def test_what_an_app_leaves_behind_ends_with_it_among_shared_process_ids(person: Person) -> None:
     peers.need("bwrap")
     process = person.pumice(

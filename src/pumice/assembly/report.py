@@ -63,7 +63,8 @@ def summarize_skipped_actions(
     count = len({package for packages in listed_kinds.values() for package in packages})
     ordered = sorted(listed_kinds, key=lambda kind: (-len(listed_kinds[kind]), kind))
     texts = [f"{kind} ({len(listed_kinds[kind])})" for kind in ordered[:_MAX_KINDS]]
-    texts += [f"{len(ordered) - _MAX_KINDS} more kinds"] if len(ordered) > _MAX_KINDS else []
+    hidden = len(ordered) - _MAX_KINDS
+    texts += [f"{hidden} more kind{'s' if hidden > 1 else ''}"] if hidden > 0 else []
     reference = f"see {report_path}" if report_path else "see --report FILE"
     packages = "1 package" if count == 1 else f"{count} packages"
     summary = f"skipped actions of {packages}: {', '.join(texts)}; {reference}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pumice.cli.display import progress_modes
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
-from pumice.cli.slice import releases
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -38,8 +38,8 @@ def parser() -> command_line.Parser:
     )
     parser.add_argument("slices", metavar="SLICE", nargs="*", help="slice to cut, with all it requires")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="directory to write into")
-    releases.add_release_options(parser)
-    releases.add_package_options(parser)
+    slice_releases.add_release_options(parser)
+    slice_releases.add_package_options(parser)
     parser.add_argument(
         "--ignore",
         choices=("unmaintained", "unstable"),
@@ -55,19 +55,20 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     from pumice.assembly.slice_cut import cut_slices
-    from pumice.assembly.slice_root import find_manifest, write_root
+    from pumice.assembly.slice_root import check_root, find_manifest, write_root
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
     progress = progress_modes.make_progress(options.progress)
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
         _check_maintenance(release, options.ignore)
         manifest = find_manifest(options.root, release)
         names = sorted({*options.slices, *(manifest.slices if manifest else ())})
         if not names:
             raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
-        settings = releases.cut_settings(options)
+        check_root(options.root)
+        settings = slice_releases.cut_settings(options)
         cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
         for note in (*release.notes, *cut.notes):
             progress.warn(note)

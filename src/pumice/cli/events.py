@@ -10,10 +10,9 @@ import msgspec
 
 from pumice.cli.display import results
 from pumice.cli.display.output import printable_line
-from pumice.cli.logs import parse_since
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
-from pumice.cli.pods import pod_views
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ not printed. Without --since, only new events are printed. With --json, each is 
     )
     parser.add_argument(
         "--since",
-        type=parse_since,
+        type=pod_times.parse_since,
         metavar="TIME",
         help="print only events since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--until",
-        type=parse_since,
+        type=pod_times.parse_since,
         metavar="TIME",
         help="print only events until TIME, and exit then",
     )
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.pods import events
     from pumice.runtime.pods.supervisor.pod_files import format_time
 
-    now = format_time(pod_views.current_time())
+    now = format_time(pod_times.current_time())
     since = options.since or ("" if not options.stream or options.until else now)
     with pod_views.open_home() as home:
         home.directory("pods")
@@ -104,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
 def _follow(home: Home, until: str | None) -> Iterator[PodEvent]:
     from pumice.runtime.pods import events
 
-    return events.follow_events(home, pod_views.parse_time(until) if until else None)
+    return events.follow_events(home, pod_times.parse_time(until) if until else None)
 
 
 def _select(events: Iterable[PodEvent], options: argparse.Namespace, since: str) -> Iterator[PodEvent]:

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import files
 from pumice.cli.display import output, progress_modes
-from pumice.cli.image_access import registries
+from pumice.cli.image_access import image_copy, registries
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, PumiceError, UsageError
 
@@ -122,12 +122,12 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
 
 def _load_image(
     image: SavedImage, name: str, options: argparse.Namespace, progress: Progress
-) -> registries.CopiedImage:
+) -> image_copy.CopiedImage:
     from pumice.image.transports import locations, references
 
     source = references.parse_source(image.location)
     destination = references.parse_destination(locations.with_scheme(locations.STORE, name))
-    return registries.transfer(options, lambda _: source, lambda _: destination, progress)
+    return image_copy.copy_image(options, lambda _: source, lambda _: destination, progress)
 
 
 def _full_name(image: SavedImage) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pumice.cli.display import output, results
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
-from pumice.cli.pods import pod_views
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _list_pods(options: argparse.Namespace, home: Home) -> list[ListedPod]:
         states = states[-1:]
     elif not options.all and not any(name == "status" for name, _ in options.filter):
         states = [state for state in states if state.has_program or state.state == pod_store.STARTING]
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     return [
         pod_views.describe_pod(state, now)
         for state in states
@@ -109,14 +109,14 @@ def _write(pods: Sequence[ListedPod], options: argparse.Namespace) -> None:
 
 
 def _table(pods: Sequence[ListedPod], *, in_full: bool) -> str:
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     heads = ("POD ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME")
     rows = [
         (
             pod.id if in_full else pod.id[: pod_views.SHORT_ID],
             pod.image + (f" (+{len(pod.apps) - 1})" if pod.apps else ""),
             _shorten(" ".join(pod.command), in_full=in_full),
-            f"{pod_views.format_age(pod.created, now)} ago",
+            f"{pod_times.format_age(pod.created, now)} ago",
             pod.status,
             pod.name,
         )

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli.display import progress_modes
-from pumice.cli.image_access import encryption_options, registries
+from pumice.cli.image_access import encryption_options, image_copy, registries
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
@@ -60,7 +60,7 @@ def pull(options: argparse.Namespace, reference: str, new_name: str, progress: Q
         name = new_name or _name_in_store(opened, source)
         return references.parse_destination(locations.with_scheme(locations.STORE, name))
 
-    copied = registries.transfer(options, lambda _: source, destination, progress)
+    copied = image_copy.copy_image(options, lambda _: source, destination, progress)
     from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("pulled", [copied], time.monotonic() - started)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice.cli.display import progress_modes
-from pumice.cli.image_access import encryption_options, keyless_options, registries, signing
+from pumice.cli.image_access import encryption_options, image_copy, keyless_options, registries, signing
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.store.home import Home, locate
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     target = _target(options)
     signer = _choose_signer(options)
-    copied = registries.transfer(options, _source(options), lambda _: target, progress)
+    copied = image_copy.copy_image(options, _source(options), lambda _: target, progress)
     signed_text = ""
     if signer:
         signed_text = _sign(copied.destination.describe(copied.version).text, signer, options)

@@ -10,7 +10,7 @@ import msgspec
 from pumice.cli.display import confirmation, output, results
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
-from pumice.cli.pods import pod_views
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -168,11 +168,11 @@ def _matches(volume: ListedVolume, name: str, value: str) -> bool:
 
 
 def _table(volumes: Sequence[ListedVolume]) -> str:
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     rows = [
         (
             volume.name,
-            f"{pod_views.format_age(volume.created, now)} ago",
+            f"{pod_times.format_age(volume.created, now)} ago",
             "yes" if volume.in_use else "no",
             ", ".join(f"{name}={value}" for name, value in sorted(volume.labels.items())),
         )

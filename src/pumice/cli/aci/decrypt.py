@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli.aci import image_options
-from pumice.cli.image_access import encryption_options, signing
+from pumice.cli.image_access import aci_options, encryption_options, signing
 from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.trust import encryption_keys
     from pumice.trust.openpgp_decryption.process import Limits, Secrets
 
-    image_options.check_free(options.new_file, overwrite=options.overwrite)
+    aci_options.check_free(options.new_file, overwrite=options.overwrite)
     secrets = encryption_keys.read_decryptors(options.decryption_key).openpgp
     if options.passphrase_file or not options.decryption_key:
         read_passphrase = signing.passphrase_source(options.passphrase_file, what=options.file)
@@ -62,5 +61,5 @@ def run(options: argparse.Namespace) -> int:
     with Output(options.new_file) as output:
         encryption_keys.decrypt_file(Path(options.file), output.file, secrets, limits)
         warnings = aci_reader.validate_aci(output.descriptor_path(), non_standard=True).warnings
-    image_options.print_warnings(options.new_file, warnings)
+    aci_options.print_warnings(options.new_file, warnings)
     return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli.aci import image_options
 from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError
 
@@ -29,7 +29,7 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument(
         "--rootfs-only", action="store_true", help="unpack the root file system into DIR itself"
     )
-    image_options.add_non_standard_option(action)
+    aci_options.add_non_standard_option(action)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     progress = progress_modes.make_progress(options.progress)
     directory = Path(options.directory)
     aci = aci_reader.read_aci(Path(options.file), progress, non_standard=options.non_standard)
-    image_options.print_warnings(options.file, aci.validated.warnings)
+    aci_options.print_warnings(options.file, aci.validated.warnings)
     image = aci.image()
     if options.rootfs_only:
         rootfs.write_directory(image, directory, progress=progress)

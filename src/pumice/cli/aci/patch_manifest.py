@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pumice.cli.aci import image_options
 from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
@@ -68,10 +68,10 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.target) == options.replace:
         raise UsageError("pass either NEW or --replace", hint="NEW is the file to write")
     target = options.target or options.source
-    image_options.check_free(target, overwrite=options.overwrite or options.replace)
+    aci_options.check_free(target, overwrite=options.overwrite or options.replace)
     source = Path(options.source)
     validated = aci_reader.validate_aci(source)
-    image_options.print_warnings(options.source, validated.warnings)
+    aci_options.print_warnings(options.source, validated.warnings)
     manifest = _patch(options, validated)
     # bzip2 is only read.
     compression = {"plain": "none", "bzip2": "gzip"}.get(validated.compression, validated.compression)
@@ -99,7 +99,7 @@ def _patch(options: argparse.Namespace, validated: ValidatedAci) -> ImageManifes
         if data is None:
             raise ImageError("the file does not exist", where=options.manifest[:200])
         manifest, warnings = read_image_manifest(data)
-        image_options.print_warnings(options.manifest, warnings)
+        aci_options.print_warnings(options.manifest, warnings)
     values = {name: getattr(options, name.lstrip("-").replace("-", "_")) for name, _, _ in _FIELDS}
     for name, value in values.items():
         if value == "":

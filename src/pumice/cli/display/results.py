@@ -61,7 +61,7 @@ RESULTS: dict[str, str] = {
     "trust why": "pumice.cli.trust.why:TrustExplanation",
     "volume inspect": "pumice.cli.volume:ListedVolume[]",
     "volume ls": "pumice.cli.volume:ListedVolume[]",
-    "verify": "pumice.cli.verify:Verification",
+    "verify": "pumice.cli.image_access.decision_views:Verification",
     "version": "pumice.cli.version:VersionResult",
 }
 """The type of each command's result, as ``module:name``; ``[]`` after it means a list."""

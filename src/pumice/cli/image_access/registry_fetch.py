@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli.image_access import registries
+from pumice.cli.image_access import image_copy
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,7 @@ def pull_image(
     name = f"{request.name}:{version}"
     destination = references.parse_destination(locations.with_scheme(locations.STORE, name))
     transport = GuardedTransport(session.transport, reach)
-    copied = registries.transfer(
+    copied = image_copy.copy_image(
         *(options, lambda _: source, _checking(destination, request, endpoint), session.progress),
         open_client=lambda: Client(
             *(session.credentials, session.settings), transport=transport, progress=session.progress

@@ -18,7 +18,7 @@ from pumice.image.transports.locations import STDOUT, Counts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pumice.cli.image_access.registries import CopiedImage
+    from pumice.cli.image_access.image_copy import CopiedImage
     from pumice.image.graph import Graph
     from pumice.image.transports.locations import Location
 

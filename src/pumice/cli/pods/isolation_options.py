@@ -7,22 +7,18 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from pumice.cli.pods import mount_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from pumice.cli.parsing.arguments import OptionGroup
-    from pumice.runtime.container import Mount
     from pumice.runtime.isolation.model import Isolation, UserNamespace
     from pumice.runtime.name_resolution import NameResolution
 
 _SECURITY_OPTIONS = (
     "seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], apparmor=PROFILE, label=LABEL"
-)
-_MOUNT_OPTIONS = (
-    "type=bind|volume|tmpfs|image, source=PATH|NAME|REF, target=PATH, readonly, U, nocopy, subpath=PATH,"
-    " tmpfs-size=SIZE and tmpfs-mode=MODE"
 )
 
 
@@ -102,7 +98,10 @@ def _add_privileges(parser: OptionGroup) -> None:
 
 def _add_files(parser: OptionGroup) -> None:
     _add_list(
-        parser, "--mount", "type=TYPE,…", f"mount as --volume and --tmpfs do: {_MOUNT_OPTIONS} (repeatable)"
+        parser,
+        "--mount",
+        "type=TYPE,…",
+        f"mount as --volume and --tmpfs do: {mount_options.MOUNT_OPTIONS} (repeatable)",
     )
     _add_list(
         parser,
@@ -254,141 +253,3 @@ def plan_names(options: argparse.Namespace) -> NameResolution:
         options=tuple(options.dns_option),
         copies_host="none" not in options.dns,
     )
-
-
-def plan_mounts(options: argparse.Namespace) -> Iterator[Mount]:
-    """Yield the mounts of ``--mount`` and ``--tmpfs``; raises UsageError."""
-    for text in options.mount:
-        yield _parse_mount(text)
-    for text in options.tmpfs:
-        target, _, values = text.partition(":")
-        yield _tmpfs("--tmpfs", target, values)
-
-
-def _tmpfs(option: str, target: str, values: str) -> Mount:
-    from pumice.runtime.container import Mount
-    from pumice.runtime.isolation.option_values import parse_tmpfs_options
-
-    check_target(target)
-    data, read_only, no_exec = parse_tmpfs_options(option, values)
-    return Mount("", target, read_only, data, no_exec)
-
-
-def check_target(target: str) -> None:
-    """Raise UsageError for a mount point that is not an absolute path below the root."""
-    if not target.startswith("/") or target.rstrip("/") == "":
-        hint = "write an absolute path, such as /var/lib/app"
-        raise UsageError(f"the mount point {target!r} is not an absolute path below /", hint=hint)
-
-
-_SYNONYMS = {
-    "src": "source",
-    "dst": "target",
-    "destination": "target",
-    "ro": "readonly",
-    "rw": "readwrite",
-    "U": "chown",
-    "volume-nocopy": "nocopy",
-    "image-subpath": "subpath",
-}
-_KINDS = {
-    "bind": (
-        *("source", "target", "readonly", "readwrite", "chown", "relabel"),
-        *("bind-propagation", "bind-nonrecursive"),
-    ),
-    "volume": ("source", "target", "readonly", "readwrite", "chown", "nocopy"),
-    "tmpfs": ("target", "readonly", "readwrite", "tmpfs-size", "tmpfs-mode", "notmpcopyup"),
-    "image": ("source", "target", "readonly", "subpath"),
-}
-_FLAGS = ("readonly", "readwrite", "chown", "nocopy", "notmpcopyup", "bind-nonrecursive")
-_PROPAGATION = ("private", "rprivate")
-
-
-def _parse_mount(text: str) -> Mount:
-    fields = _parse_mount_fields(text)
-    kind, source, target = fields["type"], fields.get("source", ""), fields.get("target", "")
-    read_only = fields.get("readonly") == "true" or fields.get("readwrite") == "false"
-    owned = fields.get("chown") == "true"
-    if kind == "bind":
-        recursive = fields.get("bind-nonrecursive") != "true"
-        return make_bind_mount(source, target, read_only=read_only, owned=owned, recursive=recursive)
-    if kind == "volume" and not source:
-        return make_empty_volume(target)
-    if kind == "volume":
-        copies = fields.get("nocopy") != "true"
-        return make_volume_mount(source, target, read_only=read_only, owned=owned, copies=copies)
-    if kind == "image":
-        return _make_image_mount(source, target, fields.get("subpath", ""))
-    values = [f"{name}={fields[f'tmpfs-{name}']}" for name in ("size", "mode") if f"tmpfs-{name}" in fields]
-    return _tmpfs("--mount", target, ",".join([*values, *(["ro"] if read_only else []), "exec"]))
-
-
-def _parse_mount_fields(text: str) -> dict[str, str]:
-    """Return the options of a mount by their first names; raises UsageError."""
-    fields: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        fields[_SYNONYMS.get(name, name)] = value if equals else "true"
-    # Without a type, it is what --volume would mean.
-    kind = fields.setdefault("type", "bind" if set("/.") & set(fields.get("source", "")) else "volume")
-    if kind not in _KINDS:
-        raise UsageError(f"--mount: {text[:80]!r} is not a mount", hint=f"use {_MOUNT_OPTIONS}")
-    for name, value in fields.items():
-        if name != "type" and name not in _KINDS[kind]:
-            raise UsageError(
-                f"--mount: unknown option {name[:60]} of type={kind}", hint=f"use {_MOUNT_OPTIONS}"
-            )
-        if (name in _FLAGS and value not in ("true", "false")) or (
-            name == "bind-propagation" and value not in _PROPAGATION
-        ):
-            raise UsageError(f"--mount: {name} cannot be {value[:40]!r}", hint=f"use {_MOUNT_OPTIONS}")
-    return fields
-
-
-def make_volume_mount(
-    name: str, target: str, *, read_only: bool = False, owned: bool = False, copies: bool = True
-) -> Mount:
-    """Return the mount of a named volume, which is created when it is mounted; raises UsageError."""
-    from pumice.runtime.container import Mount
-    from pumice.runtime.volumes.volume_store import check_name
-
-    check_target(target)
-    return Mount("", target, read_only, owned=owned, volume=check_name(name), copies=copies)
-
-
-def make_empty_volume(target: str) -> Mount:
-    """Return an empty directory that everybody can write to, and that ends with the container."""
-    from pumice.runtime.container import Mount
-
-    check_target(target)
-    return Mount("", target)
-
-
-def _make_image_mount(reference: str, target: str, subpath: str) -> Mount:
-    from pumice.runtime.container import Mount
-
-    check_target(target)
-    if not reference:
-        raise UsageError("--mount: type=image has no source", hint="write source=REF, such as box:1")
-    return Mount("", target, read_only=True, image=reference, subpath=subpath)
-
-
-def make_bind_mount(
-    source: str, target: str, *, read_only: bool, owned: bool = False, recursive: bool = True
-) -> Mount:
-    """Return the mount of a file or directory of the host, which must exist; raises UsageError."""
-    from pathlib import Path
-
-    from pumice.runtime.container import Mount
-
-    check_target(target)
-    if not source or not Path(source).exists():
-        raise UsageError(
-            f"cannot mount {source!r}: no such file or directory", hint="create the directory first"
-        )
-    if owned and len(Path(os.path.realpath(source)).parts) < 3:
-        raise UsageError(
-            f"cannot give {source!r} to the user of the program: the machine needs it",
-            hint="mount a directory below it, such as /srv/app/data",
-        )
-    return Mount(os.path.realpath(source), target, read_only, owned=owned, recursive=recursive)

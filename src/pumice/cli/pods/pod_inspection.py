@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli.display import output
-from pumice.cli.pods import pod_views, port_views
+from pumice.cli.pods import pod_times, pod_views, port_views
 from pumice.cli.pods.port_views import ListedPort
 from pumice.runtime.pods import inspection, pod_store
 from pumice.runtime.pods.inspection import (
@@ -110,7 +110,7 @@ class InspectedPod(msgspec.Struct, frozen=True, kw_only=True):
 
 def inspect_pod(state: PodState, home: Home, app: str | None = None) -> InspectedPod:
     """Return what is known of a pod, with all its apps or only ``app``; raises PodError if it has no such."""
-    pod, now = state.pod, pod_views.current_time()
+    pod, now = state.pod, pod_times.current_time()
     shown = pod_views.describe_pod(state, now)
     specification = inspection.read_specification_or_none(state)
     apps = [pod_store.find_app(state, app)] if app else pod_store.read_apps(state)
@@ -142,7 +142,7 @@ def inspect_pod(state: PodState, home: Home, app: str | None = None) -> Inspecte
 
 def _inspect_app(state: PodState, specification: PodInput | None) -> InspectedApp:
     pod, plan = state.pod, inspection.read_plan_or_none(state)
-    shown = pod_views.describe_pod(state, pod_views.current_time())
+    shown = pod_views.describe_pod(state, pod_times.current_time())
     requested = [
         app.options.isolation
         for app in (specification.apps if specification else ())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.cli.pods import pod_times
 from pumice.digest import hex_of
 
 if TYPE_CHECKING:
@@ -129,31 +129,13 @@ def _status(state: PodState, health: Health | None, now: float) -> str:
     from pumice.runtime.sandbox.memory_watch import OUT_OF_MEMORY
 
     if state.ended:
-        age = f" {format_age(state.ended.time, now)} ago" if state.ended.time else ""
+        age = f" {pod_times.format_age(state.ended.time, now)} ago" if state.ended.time else ""
         reason = f" ({OUT_OF_MEMORY})" if OUT_OF_MEMORY in state.ended.error else ""
         return f"Exited ({state.ended.exit_code}){age}{reason}"
     if state.started and state.state == "running":
         suffix = f" ({health.status})" if health else ""
-        return f"Up {format_age(state.started.time, now)}{suffix}"
+        return f"Up {pod_times.format_age(state.started.time, now)}{suffix}"
     return state.state.capitalize()
-
-
-def format_age(moment: str, now: float) -> str:
-    """Return how long a time in RFC 3339 was before ``now``, such as ``5 minutes``."""
-    seconds = max(0, int(now - parse_time(moment)))
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
-
-
-def parse_time(text: str) -> float:
-    """Return a time in RFC 3339 as seconds since the epoch; raises ValueError."""
-    from datetime import UTC, datetime
-
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def short_digest(pod: ListedPod) -> str:
@@ -166,8 +148,3 @@ def open_home() -> Home:
     from pumice.store.home import Home, locate
 
     return Home(locate(os.environ))
-
-
-def current_time() -> float:
-    """Return the time in seconds since the epoch."""
-    return time.time()

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli.display import confirmation
-from pumice.cli.pods import health_options, isolation_options, network_options, pod_arguments
+from pumice.cli.pods import health_options, isolation_options, mount_options, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plan_app(options: argparse.Namespace, name: str = "", *, is_detached: bool =
             environment=(*environment, *options.env),
         ),
         isolation=isolation_options.plan_isolation(options),
-        mounts=(*options.volume, *isolation_options.plan_mounts(options)),
+        mounts=(*options.volume, *mount_options.plan_mounts(options)),
         read_only=options.read_only,
         init=options.init,
         terminal=options.tty if is_detached else name == "" and os.isatty(0) and os.isatty(1),

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli.parsing import arguments as command_line
-from pumice.cli.slice import releases
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def add_parser(parser: command_line.Parser) -> None:
         progress=True,
     )
     action.add_argument("slices", metavar="SLICE", nargs="*", help="check only these slices together")
-    releases.add_release_options(action)
+    slice_releases.add_release_options(action)
     packages = action.add_argument_group("packages")
     packages.add_argument(
         "--suite",
@@ -45,7 +45,7 @@ def add_parser(parser: command_line.Parser) -> None:
         default=[],
         help="check against the packages of SUITE of the archives of the release (repeatable)",
     )
-    releases.add_package_options(packages)
+    slice_releases.add_package_options(packages)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,8 +56,8 @@ def run(options: argparse.Namespace) -> int:
     from pumice.slices.scripts import check_scripts
 
     progress = progress_modes.make_progress(options.progress)
-    with releases.open_home() as home:
-        release = releases.load(options, home, check_all=not options.slices)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home, check_all=not options.slices)
         slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())
         if options.slices:
             check_closure(release, slices)
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         if options.suite:
             from pumice.assembly.slice_check import check_against_packages, with_suites
 
-            settings = releases.cut_settings(options)
+            settings = slice_releases.cut_settings(options)
             cut = closure.select(release, options.slices, settings.architecture) if options.slices else slices
             check_against_packages(
                 *(with_suites(release, options.suite), cut, settings, home),

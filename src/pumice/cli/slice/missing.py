@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pumice.cli.display import output, progress_modes, results
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
-from pumice.cli.slice import releases
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.recipe.load import load_recipe
 
     recipe = load_recipe(recipe_paths.find_recipe(options.recipe), dict(options.recipe_arguments))
-    with releases.open_home() as home:
+    with slice_releases.open_home() as home:
         whole = _find(options, recipe, home)
     results.write_result(whole, options.format, lambda: _format(whole))
     return 0

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import launcher, syscalls
-from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
+from pumice.runtime.sandbox.descriptors import (
+    FIRST_SOCKET,
+    close_if_open,
+    close_inherited,
+    inherit_only,
+)
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
@@ -196,6 +201,10 @@ def _run_inside(options: Options, streams: Streams) -> int:
     for descriptor in options.keep:  # the event handlers still need theirs
         os.close(descriptor)
     map_child(options)
+    if options.pod_pids and not options.handlers:  # which are still to be started
+        from pumice.runtime.sandbox.first_process import KILL, drop_other_capabilities
+
+        drop_other_capabilities(KILL)
     if options.guest_ports:
         from pumice.runtime.sandbox.guest_machine import wait_for_machine
 
@@ -222,9 +231,9 @@ def _execute(options: Options, streams: Streams) -> NoReturn:
     streams.install()
     sockets = range(0)
     if options.listen:
-        from pumice.runtime.sandbox.activation import FIRST, place_sockets
+        from pumice.runtime.sandbox.activation import place_sockets
 
-        sockets = range(FIRST, place_sockets(options))
+        sockets = range(FIRST_SOCKET, place_sockets(options))
     # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
     needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])
     copies = [launcher.copy_executable(options.argv[0])] if needs_copy else []

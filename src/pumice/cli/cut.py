@@ -55,7 +55,7 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     from pumice.assembly.slice_cut import cut_slices
-    from pumice.assembly.slice_root import find_manifest, write_root
+    from pumice.assembly.slice_root import check_root, find_manifest, write_root
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         names = sorted({*options.slices, *(manifest.slices if manifest else ())})
         if not names:
             raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
+        check_root(options.root)
         settings = slice_releases.cut_settings(options)
         cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
         for note in (*release.notes, *cut.notes):

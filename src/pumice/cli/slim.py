@@ -126,6 +126,10 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
+    if options.output:
+        from pumice.image.output import check_file
+
+        check_file(options.output)
     if recipe is None and options.verify and not options.output:
         raise UsageError("--verify needs a recipe, or --output", hint="add --output FILE")
     with (

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError, ImageError
+from pumice.image.output import require_writable
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.ownership import make_directory, resolve_links
 
@@ -55,6 +56,14 @@ def unpack_into(path: Path, progress: Progress, *, set_owners: bool = True) -> I
             _discard(temporary)
             raise
         folder.report(progress)
+
+
+def check_new_directory(path: Path) -> None:
+    """Raise ImageError if `unpack_into` could not make a directory at ``path``, as far as that is known."""
+    with translate_os_errors(path, IMAGE):
+        target = Path(resolve_links(path))
+        _check_free(target, path)
+        require_writable(target.parent)
 
 
 def _check_free(target: Path, path: Path) -> None:

@@ -42,10 +42,12 @@ def add_options(group: OptionGroup) -> None:
 
 def publish(options: argparse.Namespace, progress: Quiet) -> int:
     """Publish the images, and print the URLs of new ones."""
+    from pumice.image.output import check_directory
     from pumice.publish import appc
 
     _check_options(options)
     url = appc.check_url(options.url, options.port)
+    check_directory(options.appc)
     started = time.monotonic()
     published = _publish_tree(options, url, progress)
     for image in published.changed:

@@ -75,10 +75,14 @@ def run(options: argparse.Namespace) -> int:
     """Draft the definitions, and print or write them."""
     if options.update and options.output is None:
         raise UsageError("--update needs --output", hint="pass the directory with the definitions")
+    from pumice.assembly import draft_files
     from pumice.assembly.slice_draft import draft_slices
+    from pumice.image.output import check_directory
     from pumice.slices.draft.text import format_draft
 
     progress = progress_modes.make_progress(options.progress)
+    if options.output is not None:
+        check_directory(options.output / draft_files.RECORDS, with_parents=True)
     with slice_releases.open_home() as home:
         release = slice_releases.load(options, home)
         drafts = draft_slices(

@@ -97,7 +97,7 @@ class UnpackedDirectory:
         self._is_root = is_root
         self._set_owners = set_owners
         self._me = (os.geteuid(), os.getegid())
-        self._folders: list[Entry] = []
+        self._folders: dict[str, Entry] = {}
         self._parent = ("", os.dup(self._root))
         self._owners = 0
         self._devices = 0
@@ -109,9 +109,10 @@ class UnpackedDirectory:
         os.close(self._root)
 
     def add_directory(self, entry: Entry) -> None:
-        """Add a directory, writable until `finish`."""
-        self._folders.append(entry)
-        if entry.path:
+        """Add a directory, writable until `finish`, or replace the attributes of one that was added."""
+        is_new = entry.path not in self._folders
+        self._folders[entry.path] = entry
+        if entry.path and is_new:
             parent, name = self._open_parent_cached(entry.path)
             os.mkdir(name, 0o700, dir_fd=parent)
 
@@ -144,7 +145,7 @@ class UnpackedDirectory:
 
     def finish(self) -> None:
         """Set the modes, owners and times of the directories, after all entries were added."""
-        for entry in reversed(self._folders):
+        for entry in reversed(self._folders.values()):
             if entry.path:
                 parent, name = self._open_parent_cached(entry.path)
                 file = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=parent)

@@ -192,8 +192,9 @@ def _format_counts(verb: str, counts: Counts) -> str:
 
 def _format_artifacts(kinds: Sequence[str]) -> str:
     by_kind = Counter(kinds).most_common()
-    texts = [kind if count == 1 else f"{count} {kind}" for kind, count in sorted(by_kind[:_MAX_KINDS])]
-    rest = f", and {len(by_kind) - _MAX_KINDS} more kinds" if len(by_kind) > _MAX_KINDS else ""
+    texts = [kind if count == 1 else f"{count} x {kind}" for kind, count in sorted(by_kind[:_MAX_KINDS])]
+    hidden = len(by_kind) - _MAX_KINDS
+    rest = f", and {format_count(hidden, 'more kind')}" if hidden > 0 else ""
     return f"{format_count(len(kinds), 'artifact')}: {', '.join(texts)}{rest}"
 
 

@@ -206,12 +206,13 @@ def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(
 
 def test_what_an_app_leaves_behind_ends_with_it_among_shared_process_ids(person: Person) -> None:
     peers.need("bwrap")
+    wait = "i=0; while ps | grep -q '[s]leep 600' && [ $((i=i+1)) -lt 300 ]; do sleep 0.1; done"
     process = person.pumice(
-        *("run", *options("bwrap"), "--pid", "pod", "box:1", "sleep 4 & echo gone"),
-        *("---", "--app", "b", "box:1", "sleep 2; ps"),
+        *("run", *options("bwrap"), "--pid", "pod", "box:1", "sleep 600 & echo gone"),
+        *("---", "--app", "b", "box:1", f"sleep 2; {wait}; ps"),
     )
     assert process.returncode == 0, process.stderr
-    assert "sleep 4" not in process.stdout
+    assert "sleep 600" not in process.stdout
 
 
 @pytest.mark.parametrize("stage1", _ENGINES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,20 +11,16 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import ports
+from tests.support import ports, waiting
 from tests.support.docs import ROOT
 from tests.support.real import EXAMPLES
 
 pytestmark = pytest.mark.mirror
-
-
-PATIENCE_SECONDS = 120
 
 
 def pumice(folder: Path, *arguments: str, **environment: str) -> str:
@@ -163,22 +160,15 @@ def serve(folder: Path, arguments: list[str], port: int) -> str:
         page = fetch(server, port)
     finally:
         server.terminate()
-        server.wait(PATIENCE_SECONDS)
+        server.wait(waiting.PATIENCE_SECONDS)
     assert server.returncode in {0, -15, 143}
     return page
 
 
 def fetch(server: subprocess.Popen[bytes], port: int) -> str:
     """Return the page of ``server`` as soon as the server answers."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().read().decode()
-        except ConnectionError:
-            assert server.poll() is None, f"the server ended with {server.returncode}"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.05)
-        finally:
-            connection.close()
+    waiting.for_server(port, server)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=waiting.PATIENCE_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()

@@ -69,6 +69,31 @@ def test_a_call_without_a_limit_is_found() -> None:
     assert _find_calls_without_limit("subprocess.run(['ip'], timeout=3)") == []
 
 
+_PAUSING = {
+    "tests/support/waiting.py",
+    "tests/support/mirror.py",  # a slow server
+    "tests/support/another_day/sitecustomize.py",  # replaces time.sleep
+}
+
+
+def _find_pauses(text: str) -> list[int]:
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    pauses = ("time.sleep(", "select.select([], [], []")
+    return [call.lineno for call in calls if ast.unparse(call).startswith(pauses)]
+
+
+def test_only_what_waits_for_a_condition_pauses() -> None:
+    """Loops that pause end too early on a busy machine, or too late."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in tracked("tests/**/*.py")
+        if str(path.relative_to(ROOT)) not in _PAUSING
+        for line in _find_pauses(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+    assert _find_pauses("time.sleep(1)\nselect.select([], [], [], 1)\nselect.select([x], [], [])\n") == [1, 2]
+
+
 def test_a_loop_that_only_waits_is_found() -> None:
     assert _find("while not ready():\n  pass\n") == [1]
     assert _find("while not ready():\n  time.sleep(1)\n") == [1]

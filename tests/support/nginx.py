@@ -101,4 +101,4 @@ def serving(
             yield Server(f"{host}:{port}", certificate, folder, prefix)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(waiting.PATIENCE_SECONDS)

@@ -15,7 +15,7 @@ from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import build_annotations, build_delivery, build_result, recipe_paths
 from pumice.cli.recipes.build_plan import make_plan
-from pumice.errors import ImageError, UsageError
+from pumice.errors import UsageError
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ def main(arguments: Sequence[str]) -> int:
         outcome = build_delivery.deliver(options, plan, keys, build, home, progress, started=started)
     digest = outcome.image.root.digest
     if options.digest_file:
-        build_delivery.write_file(options.digest_file, digest.encode() + b"\n")
+        from pumice.image.output import write_file
+
+        write_file(options.digest_file, digest.encode() + b"\n")
     if options.progress != "none":
         progress.finish(build_result.summarize(outcome, verbose=options.verbose))
     is_piped = any(destination.address.path == "-" for destination in plan.destinations)
@@ -180,11 +182,10 @@ def _parse_rounds(text: str) -> int:
 
 def _check_paths(options: argparse.Namespace) -> None:
     for option, path in (("--report", options.report), ("--digest-file", options.digest_file)):
-        if path and str(path) == "-":
+        if path is None:
+            continue
+        if str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
-        if path and path.is_dir():
-            raise ImageError(f"{option} needs a file: '{path}' is a directory", hint="add a file name")
-        if path and not path.parent.is_dir():
-            raise ImageError(
-                f"{option}: the directory '{path.parent}' does not exist", hint="create it first"
-            )
+        from pumice.image.output import check_file
+
+        check_file(path)

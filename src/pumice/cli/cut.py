@@ -10,6 +10,7 @@ from pumice.cli.display import progress_modes
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +56,7 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     from pumice.assembly.slice_cut import cut_slices
-    from pumice.assembly.slice_root import find_manifest, write_root
+    from pumice.assembly.slice_root import check_root, find_manifest, write_root
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         names = sorted({*options.slices, *(manifest.slices if manifest else ())})
         if not names:
             raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
+        check_root(options.root)
         settings = slice_releases.cut_settings(options)
         cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
         for note in (*release.notes, *cut.notes):
@@ -77,9 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _summarize(options: argparse.Namespace, progress: Progress, slices: int, packages: int) -> None:
-    packages_text = "1 package" if packages == 1 else f"{packages} packages"
-    slices_text = "1 slice" if slices == 1 else f"{slices} slices"
-    progress.note(f"cut {slices_text} of {packages_text} into {options.root}")
+    counts = f"{format_count(slices, 'slice')} of {format_count(packages, 'package')}"
+    progress.note(f"cut {counts} into {options.root}")
 
 
 def _check_maintenance(release: Release, ignored: Sequence[str]) -> None:

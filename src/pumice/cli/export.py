@@ -47,10 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.file and options.output:
         raise UsageError("the output file is given twice", hint="pass FILE or --output FILE")
-    from pumice.image.output import Output
+    from pumice.image.output import Output, check_file
     from pumice.image.rootfs import write_tar
 
     target = options.output or options.file or "-"
+    check_file(target)
     if state := _find_pod(options.reference):
         from pumice.runtime.pods import pod_store
         from pumice.runtime.pods.copying.copy import export_root

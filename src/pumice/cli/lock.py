@@ -62,6 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     selection = recipe_paths.find_recipes(options.recipes)
     progress = progress_modes.make_progress(options.progress)
+    if options.bundle:
+        from pumice.image.output import check_directory
+        from pumice.os_errors import STORE
+
+        check_directory(options.bundle, with_parents=True, translation=STORE)
     with Home(locate(os.environ), progress=progress) as home:
         if selection.is_list:
             from pumice.cli.recipes import lock_list

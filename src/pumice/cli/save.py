@@ -62,10 +62,12 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
+    from pumice.image.output import check_file
     from pumice.image.transports import saved_images
     from pumice.store.home import Home, locate
 
     transport = next(transport for transport in saved_images.FORMATS if transport.name == options.format)
+    check_file(options.output)
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
     with (

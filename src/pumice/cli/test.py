@@ -110,6 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--timeout must be at least 1", hint="for example: --timeout 60")
     if not 1 <= options.jobs <= _MAX_JOBS:
         raise UsageError(f"--jobs must be from 1 to {_MAX_JOBS}", hint="for example: --jobs 4")
+    from pumice.image.output import check_file, write_file
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
@@ -117,13 +118,15 @@ def main(arguments: Sequence[str]) -> int:
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
     tests = _collect_tests(options, recipe)
+    if options.junit:
+        check_file(options.junit)
     with (
         Home(locate(os.environ), progress=progress) as home,
         recipe_or_image.open_image(options, recipe, home, progress) as image,
     ):
         report = _run(options, tests, image, home, progress)
     if options.junit:
-        options.junit.write_text(junit.format_junit(report.image, report.tests), encoding="utf-8")
+        write_file(options.junit, junit.format_junit(report.image, report.tests).encode())
     results.write_result(report, options.format, lambda: _format_summary(report))
     return 1 if report.failed else 0
 

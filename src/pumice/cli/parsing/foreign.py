@@ -13,17 +13,18 @@ _LAYERS = "layers are made from packages and the recipe's 'files'; edit the reci
 _RECIPE_PACKAGES = "add the package to 'packages' in the recipe, then run 'pumice lock'"
 _PODS = "a running image is a pod: run 'pumice ps', and 'pumice --help' for what else there is"
 _BUILD = "run 'pumice build RECIPE'"
+_ACI = "images come from recipes: run 'pumice build RECIPE -o aci:FILE'"
 _KEYS = "run 'pumice key generate'"
 
 COMMANDS: dict[str, str] = {
     # docker and podman
-    "attach": "run 'pumice logs --follow POD' for the output of a pod",
     "builder": "run 'pumice gc' to empty the cache",
     "buildx": _BUILD,
     "compose": "run the services of a file in one pod with 'pumice play FILE'",
     "compose up": "run 'pumice play FILE'",
     "compose down": "run 'pumice rm --force POD'",
     "container": _PODS,
+    "container ls": "run 'pumice ps'",
     "context": "there is no daemon to choose; PUMICE_HOME chooses the store",
     "create": "run 'pumice prepare REF', then 'pumice run-prepared POD'",
     "image": "run 'pumice images', or 'pumice --help' for all commands",
@@ -49,7 +50,6 @@ COMMANDS: dict[str, str] = {
     "kube down": "run 'pumice rm --force POD'",
     "pod": _PODS,
     "pod create": "run several images in a pod: pumice run IMAGE --- IMAGE",
-    "rename": "run 'pumice tag REF NAME', then 'pumice untag'",
     "restart": "run 'pumice stop POD', then 'pumice run' again",
     "scan": "run 'pumice sbom REF', and give the document to a scanner such as grype or trivy",
     "scout": "run 'pumice sbom REF', and give the document to a scanner such as grype or trivy",
@@ -85,8 +85,25 @@ COMMANDS: dict[str, str] = {
     "verify-attestation": "run 'pumice verify REF --attestation TYPE'",
     "verify-blob": "for an archive, run 'pumice verify oci-archive:FILE'",
     "sign-blob": "for an archive, run 'pumice sign oci-archive:FILE --key KEY'",
+    # rkt, actool and acbuild
+    "acbuild": _ACI,
+    "begin": _ACI,
+    "cat-manifest": "run 'pumice aci cat-manifest FILE'",
+    "enter": "run 'pumice exec POD PROGRAM'",
+    "image cat-manifest": "run 'pumice aci cat-manifest FILE'",
+    "image export": "run 'pumice copy REF aci:FILE'",
+    "image extract": "run 'pumice aci extract FILE DIR'",
+    "image list": "run 'pumice images'",
+    "image render": "run 'pumice aci render FILE DST'",
+    "list": "run 'pumice ps --all' for pods, or 'pumice images' for images",
+    "patch-manifest": "run 'pumice aci patch-manifest FILE NEW'",
+    "set-exec": _ACI,
+    "write": _ACI,
+    # chisel
+    "find": "run 'pumice slice find QUERY'",
     # apko, and tools for packages
     "add": _RECIPE_PACKAGES,
+    "dot": "run 'pumice explain RECIPE PACKAGE'",
     "install": _RECIPE_PACKAGES,
     "remove": "remove the package from 'packages' in the recipe; 'pumice rm REF' removes an image",
     "show-config": "run 'pumice show RECIPE'",

@@ -83,10 +83,13 @@ def add_torrent_options(parser: OptionGroup) -> None:
 def publish(options: argparse.Namespace, progress: Quiet) -> int:
     """Publish the images of the command line; print NAME:TAG@DIGEST of each."""
     from pumice.cli.publishing import publish_summary
-    from pumice.publish import oci_tree
+    from pumice.image.output import check_directory
+    from pumice.publish import bucket_tree, oci_tree
     from pumice.store.home import Home, locate
 
     _check_options(options)
+    if not options.oci.startswith(bucket_tree.SCHEME):
+        check_directory(options.oci)
     removed_tags = [_split_name(name) for name in options.untag]
     started = time.monotonic()
     host = _host_of(options.url) if options.url else ""

@@ -157,13 +157,6 @@ def _write_image(
 def _write_report(options: argparse.Namespace, recipe: Recipe, build: RecipeBuild) -> None:
     if options.report:
         from pumice.assembly.report import encode_report
+        from pumice.image.output import write_file
 
         write_file(options.report, encode_report(recipe, build.lock, build.image))
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; raises ImageError."""
-    from pumice.image.output import Output
-
-    with Output(str(path)) as out:
-        out.file.write(data)

@@ -51,8 +51,10 @@ def build_all(options: argparse.Namespace, paths: list[Path], progress: Quiet) -
     with Home(locate(os.environ), progress=progress) as home:
         outcomes = _build_prepared(options, prepared, failures, home, progress)
     if options.digest_file:
+        from pumice.image.output import write_file
+
         lines = [f"{_format_line(path, outcome)}\n" for path, outcome in outcomes.items()]
-        build_delivery.write_file(options.digest_file, "".join(lines).encode())
+        write_file(options.digest_file, "".join(lines).encode())
     if options.progress != "none":
         progress.finish(_summarize(paths, outcomes, time.monotonic() - started))
     return failures.exit_code(paths)

@@ -13,6 +13,7 @@ from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import slice_releases
 from pumice.errors import UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -75,10 +76,14 @@ def run(options: argparse.Namespace) -> int:
     """Draft the definitions, and print or write them."""
     if options.update and options.output is None:
         raise UsageError("--update needs --output", hint="pass the directory with the definitions")
+    from pumice.assembly import draft_files
     from pumice.assembly.slice_draft import draft_slices
+    from pumice.image.output import check_directory
     from pumice.slices.draft.text import format_draft
 
     progress = progress_modes.make_progress(options.progress)
+    if options.output is not None:
+        check_directory(options.output / draft_files.RECORDS, with_parents=True)
     with slice_releases.open_home() as home:
         release = slice_releases.load(options, home)
         drafts = draft_slices(
@@ -114,8 +119,7 @@ def _write_files(options: argparse.Namespace, drafts: dict[str, str], progress: 
         texts = updated.texts
     else:
         draft_files.write_definitions(options.output, drafts)
-    count = "1 definition" if len(texts) == 1 else f"{len(texts)} definitions"
-    progress.note(f"wrote {count} into {options.output}")
+    progress.note(f"wrote {format_count(len(texts), 'definition')} into {options.output}")
     return texts
 
 

@@ -110,9 +110,11 @@ def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -
     try:
         for port in ports:
             _forward(api, port)
-    except BaseException:
+    except BaseException as error:
         helper.kill()
         helper.wait()
+        if isinstance(error, OSError):
+            raise _failure("slirp4netns", str(error)) from None
         raise
     helper.returncode = 0  # it outlives this process, and its keeper ends it
     return helper.pid

@@ -35,7 +35,6 @@ from pumice.publish.tree_files import (
     install_file,
     link_file,
     lock_tree,
-    remove_leftovers,
     write_file,
 )
 from pumice.trust import archive_signatures, openpgp
@@ -125,7 +124,6 @@ def publish_tree(
     """
     _check_sources(sources)
     with lock_tree(directory):
-        remove_leftovers(directory)
         old_index = read_index(directory)
         _check_untagged(untagged, old_index)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)

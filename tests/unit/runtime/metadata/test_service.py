@@ -232,7 +232,14 @@ class Running:
 
 @pytest.fixture
 def running() -> Iterator[Running]:
-    server = Running(Limits(connections=8, per_source=2, seconds=1.0))
+    server = Running(Limits(connections=8, per_source=2, seconds=waiting.PATIENCE_SECONDS))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Running]:
+    server = Running(Limits(connections=8, per_source=2, seconds=0.2))
     yield server
     server.close()
 
@@ -251,14 +258,14 @@ def test_one_pod_cannot_take_all_connections(running: Running) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabc"])
-def test_a_request_that_never_ends_is_dropped(running: Running, data: bytes) -> None:
-    with running.connect() as connection:
+def test_a_request_that_never_ends_is_dropped(impatient: Running, data: bytes) -> None:
+    with impatient.connect() as connection:
         connection.sendall(data)
         assert connection.recv(100) == b""
 
 
-def test_a_source_that_never_ends_is_dropped(running: Running) -> None:
-    with running.connect("x" * 100) as connection, pytest.raises(ConnectionError):
+def test_a_source_that_never_ends_is_dropped(impatient: Running) -> None:
+    with impatient.connect("x" * 100) as connection, pytest.raises(ConnectionError):
         if not connection.recv(100):
             raise ConnectionResetError
 
@@ -325,6 +332,13 @@ def test_the_token_of_another_pod_is_refused_by_the_relay(tmp_path: Path) -> Non
         assert ask_relay(directory, path) == 401
         assert metadata.request(tmp_path, OTHER_UUID, "GET", path)[0] == 200
     relay.wait(60)
+
+
+def test_the_service_is_started_again_if_the_one_that_was_faster_ends(tmp_path: Path) -> None:
+    faster = 'if [ -e "$0/faster" ]; then exec "$@"; else : > "$0/faster"; fi'
+    command = ["/bin/sh", "-c", faster, str(tmp_path), *service_command(tmp_path, 0.2)]
+    with metadata.running_pod(tmp_path, POD), connect_to_service(str(tmp_path), command):
+        assert (tmp_path / "faster").exists()
 
 
 def test_a_removed_store_ends_everything(tmp_path: Path) -> None:

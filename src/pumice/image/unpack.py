@@ -18,6 +18,7 @@ from pumice.errors import FormatError, ImageError
 from pumice.image.output import require_writable
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.ownership import make_directory, resolve_links
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,15 +160,14 @@ class UnpackedDirectory:
         """Report the owners, devices and attributes that could not be written."""
         if self._owners:
             progress.note(
-                f"{_count_paths(self._owners)} of other users now belong to you, without set-ID bits: "
-                "owners can only be set by root"
+                f"{format_count(self._owners, 'path')} of other users now belong to you, without set-ID bits:"
+                " owners can only be set by root"
             )
         if self._devices:
-            progress.note(f"{_count_paths(self._devices)} omitted: only root can create devices")
+            progress.note(f"{format_count(self._devices, 'path')} omitted: only root can create devices")
         if self._attributes:
-            progress.note(
-                f"{_count_paths(self._attributes)} without extended attributes, which could not be set"
-            )
+            paths = format_count(self._attributes, "path")
+            progress.note(f"{paths} without extended attributes, which could not be set")
 
     def _add_special_file(self, entry: Entry, name: bytes, parent: int) -> None:
         kinds = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
@@ -254,10 +254,6 @@ if TYPE_CHECKING:
 
 def _encode_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
-
-
-def _count_paths(count: int) -> str:
-    return "1 path" if count == 1 else f"{count} paths"
 
 
 def _write_all(file: int, data: bytes) -> None:

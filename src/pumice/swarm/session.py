@@ -73,7 +73,9 @@ def require_library() -> ModuleType:
     """Return libtorrent; raises UsageError if it is not installed."""
     library = load_library()
     if library is None:
-        raise UsageError("a package for peers is not installed", hint=installation_hint())
+        raise UsageError(
+            "cannot share images: the Python package libtorrent is not installed", hint=installation_hint()
+        )
     return library
 
 

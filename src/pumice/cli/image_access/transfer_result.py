@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli.display.output import format_size
-from pumice.cli.display.summaries import Row, Summary, format_count, format_seconds
+from pumice.cli.display.summaries import Row, Summary, format_seconds
 from pumice.cli.image_access.artifact_kinds import describe_artifact, is_signature
 from pumice.errors import FormatError
 from pumice.formats import oci, platforms
 from pumice.image.transports.locations import STDOUT, Counts
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

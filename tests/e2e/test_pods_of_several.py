@@ -33,10 +33,11 @@ def directory_of(person: Person, pod: str) -> Path:
 
 
 def test_apps_share_network_host_name_and_ipc_but_not_files_and_processes(person: Person) -> None:
-    look = "for kind in net uts ipc user pid mnt; do readlink /proc/self/ns/$kind; done"
+    look = "for kind in net uts ipc user pid mnt; do readlink /proc/self/ns/$kind; done; hostname"
     process = person.pumice(
-        *("run", *_NET, "--hostname", "both", "box:1", f"{look}; hostname; touch /mine; sleep 1"),
-        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; hostname; ls /mine; id -u"),
+        *("run", *_NET, "--hostname", "both", "box:1", f"{look}; touch /mine; {pods.AWAIT_CALL}"),
+        *("---", "--app", "other", "--user", "1000", "box:1", "--"),
+        f"{look}; ls /mine; id -u; {pods.CALL}",
     )
     lines = process.stdout.splitlines()
     box = [line.removeprefix("box   | ") for line in lines if line.startswith("box")]
@@ -113,17 +114,13 @@ def test_commands_know_the_apps(person: Person) -> None:
 
 def test_apps_can_share_process_ids(person: Person) -> None:
     process = person.pumice(
-        *("run", "--pid", "pod", *_NET, "box:1", "sleep 3"),
-        *(
-            "---",
-            "--app",
-            "b",
-            "box:1",
-            "sleep 1; ps; readlink /proc/1/root; kill -9 1; ps >/dev/null && echo on",
-        ),
+        *("run", "--pid", "pod", *_NET, "box:1", f"sleep 600 & {pods.AWAIT_CALL}"),
+        *("---", "--app", "b", "box:1", "--"),
+        "until ps | grep -q ' sleep 600$'; do sleep 0.1; done; ps; readlink /proc/1/root; kill -9 1;"
+        f" {pods.CALL}; ps >/dev/null && echo on",
     )
     assert process.returncode == 0, process.stderr
-    assert "sleep 3" in process.stdout
+    assert "sleep 600" in process.stdout
     assert "--reasons" not in process.stdout
     assert process.stdout.endswith("b   | on\n")
 

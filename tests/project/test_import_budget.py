@@ -96,7 +96,7 @@ ROOMS_AT_REST = (
 )
 """Rooms that finding an existing image must not load."""
 
-WARM_MODULES = 197
+WARM_MODULES = 198
 """The most modules that such a build may load."""
 
 

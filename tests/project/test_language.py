@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 PARSERS = dict(all_parsers())
 UNIDIOMATIC = {
-    r", also (?:after|before|by|during|for|from|if|in|through|when|while|with|without)\b": "even, including",
+    r", also (?:after|before|by|for|from|if|in|through|to|when|while|with|without)\b": "even, including",
     r"\banew\b": "again",
     r"\bbeside\b": "next to",
     r"\bcomes? along\b": "is included",

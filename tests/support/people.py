@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import functools
+import itertools
 import os
 import pwd
 import shutil
@@ -46,10 +47,12 @@ class Person:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``pumice`` with ``arguments``."""
+        self._require_own_network(("--network", "private") in itertools.pairwise(arguments))
         return [*self.prefix, self.python, "-m", "pumice", *arguments]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return a small environment for a command."""
+        self._require_own_network((extra or {}).get("PUMICE_NETWORK") == "private")
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
@@ -59,6 +62,10 @@ class Person:
             "PUMICE_NETWORK": "host",
             **(extra or {}),
         }
+
+    def _require_own_network(self, is_private: bool) -> None:
+        """Keep bridges, and the ports that images expose, away from this machine, which other tests share."""
+        assert not is_private or "--net" in self.prefix, "a private network needs `networks.machine`"
 
     def pumice(
         self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any

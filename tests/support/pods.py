@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 READY = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"
 """A script that runs until it gets SIGTERM, and ends with the exit code 5 then."""
+AWAIT_CALL, CALL = "nc -l -p 8000", "until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done"
+"""What two apps of a pod do so that the first does not end before the second gets there. The number of a
+namespace that has ended is given to another one."""
 NANOSECONDS = 1_000_000_000
 
 

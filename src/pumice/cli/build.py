@@ -181,10 +181,11 @@ def _parse_rounds(text: str) -> int:
 
 
 def _check_paths(options: argparse.Namespace) -> None:
-    from pumice.image.output import check_file
-
     for option, path in (("--report", options.report), ("--digest-file", options.digest_file)):
-        if path and str(path) == "-":
+        if path is None:
+            continue
+        if str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
-        if path:
-            check_file(path)
+        from pumice.image.output import check_file
+
+        check_file(path)

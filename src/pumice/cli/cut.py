@@ -10,6 +10,7 @@ from pumice.cli.display import progress_modes
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -78,9 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _summarize(options: argparse.Namespace, progress: Progress, slices: int, packages: int) -> None:
-    packages_text = "1 package" if packages == 1 else f"{packages} packages"
-    slices_text = "1 slice" if slices == 1 else f"{slices} slices"
-    progress.note(f"cut {slices_text} of {packages_text} into {options.root}")
+    counts = f"{format_count(slices, 'slice')} of {format_count(packages, 'package')}"
+    progress.note(f"cut {counts} into {options.root}")
 
 
 def _check_maintenance(release: Release, ignored: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -196,7 +197,7 @@ def _choice_lines(explanation: Explanation) -> list[str]:
 
 
 def _format_addition(option: Option) -> str:
-    count = "1 package" if option.added_packages == 1 else f"{option.added_packages} packages"
+    count = format_count(option.added_packages, "package")
     return f"{count} ({output.format_size(option.added_size)})"
 
 

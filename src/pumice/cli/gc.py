@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pumice.cli.display import output, progress_modes
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import numbers
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str]) -> int:
             _drop_pods(home, options.grace_period, progress)
             _drop_trees(home, result)
     verb = "would free" if options.dry_run else "freed"
-    print(f"{verb} {output.format_size(result.freed)}: {result.blobs} blobs and {result.records} records")
+    counts = f"{format_count(result.blobs, 'blob')} and {format_count(result.records, 'record')}"
+    print(f"{verb} {output.format_size(result.freed)}: {counts}")
     if result.cache:
         progress.note(f"{output.format_size(result.cache)} of cache kept; use --all to delete it too")
     return 0
@@ -90,7 +92,7 @@ def _drop_pods(home: Home, hours: int, progress: Progress) -> None:
 
     count = collection.collect_pods(home, hours * 3600)
     if count:
-        progress.note(f"{count} pods removed" if count > 1 else "1 pod removed")
+        progress.note(f"{format_count(count, 'pod')} removed")
 
 
 def _drop_trees(home: Home, result: Collected) -> None:

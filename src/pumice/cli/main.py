@@ -132,8 +132,10 @@ def _run_quickly(verb: str, words: Sequence[str]) -> int | None:
         modules = Recorder()
     try:
         exit_code = _start_quickly(verb, words)
-        if exit_code is not None and modules is not None:
-            modules.save()
+        if exit_code is not None:
+            gc.freeze()  # else all that was made is looked through now, although this process ends
+            if modules is not None:
+                modules.save()
         return exit_code
     finally:
         if modules is not None:

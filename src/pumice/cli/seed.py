@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli.display import output, progress_modes
-from pumice.cli.display.summaries import format_count
 from pumice.cli.parsing import addresses, shared_options
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse

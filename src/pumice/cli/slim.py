@@ -17,6 +17,7 @@ from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
 from pumice.slimming.size_tree import SizedDirectory, make_size_tree
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -300,7 +301,7 @@ def _failed_test(outcome: Outcome) -> ImageError:
 def _format_report(report: SlimReport, options: argparse.Namespace) -> Iterator[str]:
     size = output.format_size
     yield f"{output.printable_line(report.image)} ({report.platform}): {size(report.size)} of files"
-    yield f"not reached: {size(report.unreached.size)} in {report.unreached.files} files"
+    yield f"not reached: {size(report.unreached.size)} in {format_count(report.unreached.files, 'file')}"
     yield from _format_tree(report.unreached, report.unreached.size // _MIN_SHARE, "  ")
     if report.packages:
         names = ", ".join(item.package for item in report.packages)

@@ -12,6 +12,7 @@ from pumice.cli.display import output, progress_modes, results
 from pumice.cli.image_access import decision_views, registries, signing
 from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -172,7 +173,7 @@ def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
 
     if is_remote:
         count = integrity.check_manifests(image)
-        detail = f"{count} manifest{'s' * (count != 1)} only; layers are hashed when they are pulled"
+        detail = f"{format_count(count, 'manifest')} only; layers are hashed when they are pulled"
         return Check("content", True, detail)
     if not hash_blobs:
         return Check("content", False, "configs and layers were not hashed (--no-content)")

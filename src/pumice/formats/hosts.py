@@ -9,8 +9,10 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-_IPV4_SUFFIXES = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
-"""Networks whose addresses end with one of IPv4: NAT64 (RFC 6052), and the old IPv4-compatible ones."""
+_IPV4_SUFFIXES = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("::/96"))
+"""Networks whose addresses end with one of IPv4: NAT64 (RFC 6052), SIIT (RFC 2765), IPv4-compatible."""
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+"""The prefixes of networks that translate on their own (RFC 8215), where Python versions differ."""
 
 
 def is_loopback(host: str) -> bool:
@@ -47,8 +49,9 @@ def is_private(host: str) -> bool:
     These are the addresses of `is_local`, and those of private networks, also as IPv4 within IPv6.
     """
     address = _parse_address(_strip_port(host).rstrip("."))
-    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return is_local(host) or is_site_local or (address is not None and not address.is_global)
+    if isinstance(address, IPv6Address) and (address.is_site_local or address in _LOCAL_NAT64):
+        return True
+    return is_local(host) or (address is not None and not address.is_global)
 
 
 def _parse_address(name: str) -> IPv4Address | IPv6Address | None:

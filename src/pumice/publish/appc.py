@@ -35,13 +35,12 @@ from pumice.publish.tree_files import (
     install_file,
     link_file,
     lock_tree,
-    remove_leftovers,
     write_file,
 )
 from pumice.trust import archive_signatures, openpgp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from pumice.progress import Progress
     from pumice.publish.unreferenced import Removed
@@ -123,10 +122,8 @@ def publish_tree(
     it shares. ``untagged`` are names with versions that leave the index; what it has not needed for
     ``grace`` seconds is removed (None: nothing). Raises PumiceError.
     """
-    for source in sources:
-        check_source(source)
+    _check_sources(sources)
     with lock_tree(directory):
-        remove_leftovers(directory)
         old_index = read_index(directory)
         _check_untagged(untagged, old_index)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)
@@ -152,17 +149,18 @@ def _check_untagged(untagged: Collection[tuple[str, str]], index: AppcIndex) -> 
             raise UsageError(f"{name[:100]}:{version[:100]} is not published in the directory")
 
 
-def check_source(source: Source) -> None:
+def _check_sources(sources: Iterable[Source]) -> None:
     """Raise UsageError for an image that nobody could discover."""
-    if "." not in source.name.partition("/")[0]:
-        raise UsageError(
-            f"{source.name[:100]!r} does not begin with a host, so it cannot be discovered",
-            hint="give it a name such as example.com/hello, for example with 'pumice tag'",
-        )
-    for label, value in (("version", source.version), ("os", source.os), ("arch", source.arch)):
-        if not value or "/" in value or not value.isprintable() or value.startswith("."):
-            problem = f"has the {label} {value[:60]!r}" if value else f"has no {label}"
-            raise UsageError(f"{source.name[:100]} {problem}, so it cannot be a part of a URL")
+    for source in sources:
+        if "." not in source.name.partition("/")[0]:
+            raise UsageError(
+                f"{source.name[:100]!r} does not begin with a host, so it cannot be discovered",
+                hint="give it a name such as example.com/hello, for example with 'pumice tag'",
+            )
+        for label, value in (("version", source.version), ("os", source.os), ("arch", source.arch)):
+            if not value or "/" in value or not value.isprintable() or value.startswith("."):
+                problem = f"has the {label} {value[:60]!r}" if value else f"has no {label}"
+                raise UsageError(f"{source.name[:100]} {problem}, so it cannot be a part of a URL")
 
 
 def _file_name(image: Source) -> str:

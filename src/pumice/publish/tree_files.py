@@ -24,15 +24,18 @@ SCRATCH = ".pumice-image-"
 
 @contextmanager
 def lock_tree(directory: Path) -> Iterator[None]:
-    """Create the directory, and let no other process publish to it meanwhile; raises StoreError."""
+    """Create the directory, and let no other process publish to it meanwhile; raises StoreError.
+
+    What a killed process left there is removed.
+    """
     with translate_os_errors(str(directory)):
         _make_directories(directory)
     with files.FileLock(str(directory / _LOCK)):
+        _remove_leftovers(directory)
         yield
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed process left; the lock of the tree must be held."""
+def _remove_leftovers(directory: Path) -> None:
     for path in directory.rglob(f"{SCRATCH}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

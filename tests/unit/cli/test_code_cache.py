@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -103,6 +104,43 @@ def test_the_next_start_imports_the_same_modules_from_the_cache(installation: In
     finder, imported = installation.start()
     assert finder == "Recorder"
     assert all(imported[name][1:] == properties for name, (_, *properties) in cached.items())
+
+
+LIST_PYTHON = """
+import importlib, sys
+before = set(sys.modules)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+files = {name: getattr(sys.modules[name], "__file__", None) or "" for name in set(sys.modules) - before}
+print(*(name for name, file in files.items() if file.endswith(".py") and not name.startswith("pumice")))
+"""
+
+
+@pytest.mark.parametrize("name", code_cache.GROUPS)
+def test_a_quick_start_loads_no_module_of_python_that_is_written_in_python(name: str) -> None:
+    """Each of them takes as long as several of ours, which come from one file."""
+    process = subprocess.run(
+        [sys.executable, "-c", LIST_PYTHON, name], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split() == ["__future__"]
+
+
+def test_a_start_loads_no_module_that_is_imported_for_types_only(installation: Installation) -> None:
+    (cache,) = installation.caches
+    cache.unlink()
+    source = installation.package / ERRORS
+    types = (
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from pumice.runtime.quick.start import run_by_plan\n"
+    )
+    source.write_text(source.read_text() + types)
+    assert installation.start()[0] == "Recorder"
+    (cache,) = installation.caches
+    content = cache.read_bytes()
+    _, index = marshal.loads(content[: code_cache.HEADER_SIZE])
+    offset, size = index[code_cache.GROUPS[0]]
+    names = {name for name, *_ in marshal.loads(content[offset : offset + size])}
+    assert "pumice.errors" in names
+    assert "pumice.runtime.quick.start" not in names
 
 
 @pytest.mark.parametrize("source", [ERRORS, START, JOIN])

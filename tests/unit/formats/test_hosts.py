@@ -64,6 +64,9 @@ def test_other_machines_are_not_local(host: str) -> None:
         ("[64:ff9b::127.0.0.1]", True),
         ("[64:ff9b::a9fe:a9fe]", True),
         ("[::127.0.0.1]", True),
+        ("[::ffff:0:10.0.0.1]", False),
+        ("[::ffff:0:127.0.0.1]", True),
+        ("[64:ff9b:1::10.0.0.1]", False),
     ],
 )
 def test_private_addresses_are_recognized_in_every_form(host: str, is_local: bool) -> None:

@@ -73,8 +73,3 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
-
-
-def format_count(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 package`` or ``2 packages``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

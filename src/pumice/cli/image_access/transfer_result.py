@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli.display.output import format_size
-from pumice.cli.display.summaries import Row, Summary, format_count, format_seconds
+from pumice.cli.display.summaries import Row, Summary, format_seconds
 from pumice.cli.image_access.artifact_kinds import describe_artifact, is_signature
 from pumice.errors import FormatError
 from pumice.formats import oci, platforms
 from pumice.image.transports.locations import STDOUT, Counts
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -191,8 +192,9 @@ def _format_counts(verb: str, counts: Counts) -> str:
 
 def _format_artifacts(kinds: Sequence[str]) -> str:
     by_kind = Counter(kinds).most_common()
-    texts = [kind if count == 1 else f"{count} {kind}" for kind, count in sorted(by_kind[:_MAX_KINDS])]
-    rest = f", and {len(by_kind) - _MAX_KINDS} more kinds" if len(by_kind) > _MAX_KINDS else ""
+    texts = [kind if count == 1 else f"{count} x {kind}" for kind, count in sorted(by_kind[:_MAX_KINDS])]
+    hidden = len(by_kind) - _MAX_KINDS
+    rest = f", and {format_count(hidden, 'more kind')}" if hidden > 0 else ""
     return f"{format_count(len(kinds), 'artifact')}: {', '.join(texts)}{rest}"
 
 

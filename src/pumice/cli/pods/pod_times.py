@@ -6,6 +6,7 @@ import re
 import time
 
 from pumice.errors import UsageError
+from pumice.terminal import format_count
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
 
@@ -36,9 +37,8 @@ def format_age(moment: str, now: float) -> str:
     seconds = max(0, int(now - parse_time(moment)))
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+            return format_count(seconds // length, unit)
+    return format_count(seconds, "second")
 
 
 def parse_time(text: str) -> float:

@@ -12,6 +12,7 @@ from pumice.cli.display import output
 from pumice.cli.image_access import discovery_options, registries, signing
 from pumice.cli.publishing import publish_oci
 from pumice.errors import UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -121,8 +122,7 @@ def _split_name(text: str) -> tuple[str, str]:
 def _summarize(published: Published, url: str, seconds: float) -> Summary:
     from pumice.cli.display.summaries import Summary
 
-    count = len(published.changed)
-    parts = [f"published {count} image{'' if count == 1 else 's'} to {published.directory}"]
+    parts = [f"published {format_count(len(published.changed), 'image')} to {published.directory}"]
     if published.unchanged:
         parts.append(f"{published.unchanged} unchanged")
     data: dict[str, object] = {
@@ -132,7 +132,7 @@ def _summarize(published: Published, url: str, seconds: float) -> Summary:
         "present": published.unchanged,
     }
     if removed := published.removed:
-        size = output.format_size(removed.size)
-        parts.append(f"{removed.files} files ({size}) removed, {removed.waiting} in their grace period")
+        files = f"{format_count(removed.files, 'file')} ({output.format_size(removed.size)})"
+        parts.append(f"{files} removed, {removed.waiting} in their grace period")
         data |= {"removed": removed.files, "removed_size": removed.size, "waiting": removed.waiting}
     return Summary(event="published", headline=", ".join(parts), data={**data, "seconds": round(seconds, 3)})

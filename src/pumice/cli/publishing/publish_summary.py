@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.cli.display.output import format_size
-from pumice.cli.display.summaries import Row, Summary, format_count, format_seconds
+from pumice.cli.display.summaries import Row, Summary, format_seconds
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

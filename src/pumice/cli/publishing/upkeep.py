@@ -9,6 +9,7 @@ from pumice.clock import SystemClock
 from pumice.errors import StoreError
 from pumice.registry.server import collection, integrity
 from pumice.registry.server.storage.backends import open_storage
+from pumice.terminal import format_count
 
 
 def check(location: str) -> int:
@@ -19,7 +20,8 @@ def check(location: str) -> int:
         for finding in findings:
             print(output.printable(f"{kind}  {finding.where}: {finding.message}"))
     print(
-        f"{result.repositories} repositories, {result.manifests} manifests, {result.blobs} blobs "
+        f"{format_count(result.repositories, 'repository', 'repositories')}, "
+        f"{format_count(result.manifests, 'manifest')}, {format_count(result.blobs, 'blob')} "
         f"of {result.size} bytes: {len(result.damaged)} damaged, {len(result.incomplete)} incomplete"
     )
     sys.stdout.flush()
@@ -32,8 +34,8 @@ def collect(location: str, grace_hours: float) -> None:
     with open_storage(location, create=False) as storage:
         result = collection.collect(storage, now, grace_hours * 3600)
     print(
-        f"{result.manifests} manifests, {result.blobs} blobs and {result.uploads} unfinished uploads "
-        f"removed, {result.freed} bytes freed"
+        f"{format_count(result.manifests, 'manifest')}, {format_count(result.blobs, 'blob')} and "
+        f"{format_count(result.uploads, 'unfinished upload')} removed, {result.freed} bytes freed"
     )
     for repository in result.damaged:
         print(

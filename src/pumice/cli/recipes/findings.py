@@ -66,7 +66,7 @@ def report_given_up_files(images: Iterable[PlatformImage], progress: Progress) -
     if not files_by_package:
         return
     from pumice.cli.display.presenters import NOTE_PREFIX
-    from pumice.cli.display.summaries import format_count
+    from pumice.terminal import format_count
 
     packages_by_files: dict[tuple[str, ...], list[str]] = {}
     for name, files in sorted(files_by_package.items()):

@@ -14,12 +14,13 @@ from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection, SharedArchives
 from pumice.assembly.lock_diff import diff_locks
 from pumice.cli.display import output, results
-from pumice.cli.display.summaries import Summary, format_count
+from pumice.cli.display.summaries import Summary
 from pumice.cli.recipes import recipe_lock
 from pumice.cli.recipes.recipe_list import Failures, RecipeProgress, summarize_list
 from pumice.errors import LockError, UsageError
 from pumice.recipe.load import load_recipe
 from pumice.recipe.lock_reader import read_lock
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli.display.summaries import Summary, format_count, format_seconds
+from pumice.cli.display.summaries import Summary, format_seconds
 from pumice.errors import ImageError, PumiceError, RecipeError
-from pumice.terminal import printable_line
+from pumice.terminal import format_count, printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

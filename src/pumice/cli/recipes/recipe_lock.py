@@ -13,6 +13,7 @@ from pumice.assembly.lock_diff import LockChange, LockUpdate, diff_locks, diff_p
 from pumice.cli.display import output
 from pumice.cli.display.summaries import Summary
 from pumice.recipe import lock_reader
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +87,7 @@ def write_bundle(
     from pumice.assembly import bundle
 
     count = bundle.write_bundle(update.new_lock, connection, options.bundle, progress=progress)
-    progress.note(f"copied the {count} packages of {update.path} to {options.bundle}")
+    progress.note(f"copied {format_count(count, 'package')} of {update.path} to {options.bundle}")
 
 
 def describe_lock(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -80,10 +81,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe(slices: Sequence[Slice]) -> str:
-    counts = (
-        (len(slices), "slice"),
-        (len({item.package for item in slices}), "package"),
-        (sum(len(item.contents) for item in slices), "path"),
-    )
-    texts = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts]
-    return f"{texts[0]} of {texts[1]} with {texts[2]}"
+    packages = format_count(len({item.package for item in slices}), "package")
+    paths = format_count(sum(len(item.contents) for item in slices), "path")
+    return f"{format_count(len(slices), 'slice')} of {packages} with {paths}"

@@ -13,6 +13,7 @@ from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import slice_releases
 from pumice.errors import UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -118,8 +119,7 @@ def _write_files(options: argparse.Namespace, drafts: dict[str, str], progress: 
         texts = updated.texts
     else:
         draft_files.write_definitions(options.output, drafts)
-    count = "1 definition" if len(texts) == 1 else f"{len(texts)} definitions"
-    progress.note(f"wrote {count} into {options.output}")
+    progress.note(f"wrote {format_count(len(texts), 'definition')} into {options.output}")
     return texts
 
 

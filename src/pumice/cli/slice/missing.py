@@ -9,6 +9,7 @@ from pumice.cli.display import output, progress_modes, results
 from pumice.cli.parsing import arguments as command_line
 from pumice.cli.parsing import shared_options
 from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -81,7 +82,7 @@ def _format(whole: Sequence[WholePackage]) -> Iterator[str]:
         yield "all packages are sliced"
         return
     total = sum(item.files_size for item in whole)
-    count = "1 package" if len(whole) == 1 else f"{len(whole)} packages"
+    count = format_count(len(whole), "package")
     rows = [
         (
             item.package,

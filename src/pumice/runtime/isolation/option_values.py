@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 
 from pumice.errors import UsageError
-from pumice.runtime.isolation.model import Device, Rlimit
+from pumice.runtime.isolation.model import MIN_CPUS, MIN_MEMORY, Device, Rlimit
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([bkmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
-MIN_MEMORY = 6 << 20
-"""The least memory of a container, as in docker: with less, nothing can start."""
 RLIMITS = (
     *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
     *("rtprio", "sigpending", "stack"),
@@ -50,7 +48,7 @@ def parse_memory(text: str) -> int:
 
 def parse_cpus(text: str) -> int:
     """Return thousandths of processors for ``--cpus``, such as ``1.5``; raises UsageError."""
-    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,9})?", text, re.ASCII) or 0 < float(text) < 0.01:
+    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,9})?", text, re.ASCII) or 0 < float(text) < MIN_CPUS / 1000:
         raise UsageError(
             f"--cpus: {text[:40]!r} is not a number of processors", hint="write 0.01 or more, such as 1.5"
         )

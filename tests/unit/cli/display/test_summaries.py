@@ -8,7 +8,7 @@ import json
 import pytest
 
 from pumice.cli.display import progress_modes
-from pumice.cli.display.summaries import Row, Summary, format_count, format_seconds, format_summary
+from pumice.cli.display.summaries import Row, Summary, format_seconds, format_summary
 
 SUMMARY = Summary(
     "built",
@@ -71,11 +71,3 @@ def test_the_display_decides_the_form(mode: str) -> None:
 )
 def test_seconds(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
-
-
-def test_counts() -> None:
-    assert [format_count(number, "package") for number in (0, 1, 2)] == [
-        "0 packages",
-        "1 package",
-        "2 packages",
-    ]

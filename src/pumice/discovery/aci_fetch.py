@@ -243,7 +243,7 @@ class _Fetcher:
                 errors.append(error)
                 continue
             # Nothing is known about the file, so it is downloaded.
-            assert not isinstance(fetched, UnchangedAci)  # noqa: S101
+            assert not isinstance(fetched, UnchangedAci)  # noqa: S101 - for mypy
             return fetched
         raise errors[0]
 

@@ -242,8 +242,7 @@ class _Fetcher:
             except PumiceError as error:
                 errors.append(error)
                 continue
-            # Nothing is known about the file, so it is downloaded.
-            assert not isinstance(fetched, UnchangedAci)  # noqa: S101
+            assert not isinstance(fetched, UnchangedAci)  # noqa: S101 - nothing of it is known, so it is downloaded
             return fetched
         raise errors[0]
 

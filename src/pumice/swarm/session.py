@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 from pumice import installation
 from pumice.errors import FetchError, PumiceError, UsageError
-from pumice.formats import hosts
 from pumice.swarm.origin_policy import OriginPolicy, SwarmState
 from pumice.swarm.private_addresses import find_private_address
 from pumice.version import __version__
@@ -42,16 +41,6 @@ _MAX_REJECTED = 8
 """Pieces of the origin that may not fit the torrent: blocks of a bad peer can spoil a few."""
 _ORIGIN_PAUSE = 3.0
 """Seconds for which an origin that failed is left alone."""
-_LOCAL_RANGES = (
-    ("0.0.0.0", "0.255.255.255"),  # noqa: S104 - not to listen on
-    ("127.0.0.0", "127.255.255.255"),
-    ("169.254.0.0", "169.254.255.255"),
-    ("::", "::1"),
-    ("::ffff:0:0", "::ffff:ffff:ffff"),
-    ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-)
-"""This machine and its link, where clouds serve the credentials of a machine."""
-_BLOCKED = 1
 
 
 def load_library() -> ModuleType | None:
@@ -103,14 +92,6 @@ def _find_free_port() -> int:
         probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _refuse_local_addresses(library: ModuleType) -> Any:
-    """Return a filter: a tracker of another machine must not send us to services of this one."""
-    rules = library.ip_filter()
-    for first, last in _LOCAL_RANGES:
-        rules.add_rule(first, last, _BLOCKED)
-    return rules
 
 
 class SwarmSession:
@@ -182,8 +163,6 @@ class SwarmSession:
         It is offered to others until the session ends. Raises FetchError if neither peers nor the origin
         make progress. The digests in the torrent are verified, and nothing else.
         """
-        if not all(hosts.is_local(urlsplit(url).hostname or "") for url in trackers):
-            self._session.set_ip_filter(_refuse_local_addresses(self._library))
         parameters = self._parameters(data, directory, trackers)
         parameters.renamed_files = {0: "content"}
         handle = self._session.add_torrent(parameters)

@@ -29,14 +29,6 @@ def test_a_session_has_one_port_at_all_addresses() -> None:
     assert ports != {"0"}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1"])
-def test_a_tracker_of_another_machine_cannot_name_local_peers(address: str) -> None:
-    rules = session._refuse_local_addresses(require_library())
-    assert rules.access(address)
-    assert not rules.access("192.168.1.7")
-    assert not rules.access("2001:db8::1")
-
-
 def test_without_libtorrent_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libtorrent", None)
     with pytest.raises(UsageError, match="not installed") as caught:

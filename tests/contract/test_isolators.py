@@ -101,7 +101,6 @@ ELSEWHERE = {
     "--volume": "only kvm does not share them",
     "--volume :bind": "volumes",
     "--tty": "terminals have tests of their own",
-    "httpGet, tcpSocket": "only kvm has none; health checks have tests of their own",
     "--network host": "only kvm cannot have it",
     "resource/block-bandwidth, resource/block-iops": "App Container images",
     "--pid pod": "pods of several apps",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pumice.formats.oci import HealthCheck, RunConfig
+    from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.app_container.adoption import AdoptedApp
@@ -266,14 +266,7 @@ def plan_container(
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
         has_name_servers=pod.names.chooses_servers,
-        checks_network=pod.detached and _checks_network(app.health_check, config.healthcheck),
     )
-
-
-def _checks_network(*checks: HealthCheck | None) -> bool:
-    """Return whether the first of ``checks`` with a test asks a server of the container."""
-    tests = [check.test for check in checks if check and check.test]
-    return bool(tests and tests[0][0] in ("HTTP", "TCP"))
 
 
 def _volume_mounts(

@@ -159,11 +159,6 @@ ISOLATORS = (
     ),
     Isolator(name="terminal", option="--tty"),
     Isolator(
-        name="health check through the network",
-        option="httpGet, tcpSocket",
-        ignored={"kvm": "the virtual machine has a network of its own"},
-    ),
-    Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
     Isolator(name="shared process ids", option="--pid pod", ignored=_OWN_PROCESSES),
@@ -246,7 +241,6 @@ def _list_requested(container: Container) -> list[str]:
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
         "--network host": container.network == "host",
         "--tty": _wants_terminal(container),
-        "httpGet, tcpSocket": container.checks_network,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice.runtime import id_maps, stage1
 from pumice.runtime.container import IdMaps
-from pumice.runtime.guest import program_start, sharing
+from pumice.runtime.guest import connection_program, program_start, sharing
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.control_groups import create_groups
 from pumice.runtime.launch.model import SANDBOX
@@ -60,7 +60,7 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         labels={**config.labels, **options.labels},
         stage1=options.stage1,
         stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
-        health_check=_choose_health_check(options, app),
+        health_check=make_health_check(app.options.health_check, app.config.healthcheck),
         remove=options.remove,
         init=app.container.init or _has_parent(options, app),
         interactive=options.detached and app.options.interactive,
@@ -71,12 +71,6 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         run_directory=options.run_directory,
         run_verb=options.run_verb,
     )
-
-
-def _choose_health_check(options: PodOptions, app: PlannedApp) -> HealthCheck | None:
-    """Return the health check of an app; a virtual machine has a network of its own, so only commands."""
-    check = make_health_check(app.options.health_check, app.config.healthcheck)
-    return None if check and check.kind != "exec" and options.stage1 == "kvm" else check
 
 
 def _has_parent(options: PodOptions, app: PlannedApp) -> bool:
@@ -178,6 +172,8 @@ def _plan_machine_check(pod: Pod, plan: Mapping[str, bytes]) -> dict[str, bytes]
     """Return the file with the health check of an app in a virtual machine, if it has one."""
     if pod.stage1 != "kvm" or pod.health_check is None:
         return {}
+    if pod.health_check.kind != "exec":
+        return {health.MACHINE_PROGRAM: connection_program.assemble_connection()}
     options = parse_options([*decode_arguments(plan[pod_store.PLAN]), "--", *pod.health_check.command])
     program = program_start.describe_joined(options, plan.get(pod_store.FILTER, b""), ())
     return {health.MACHINE_PROGRAM: program_start.assemble_joined(program)}

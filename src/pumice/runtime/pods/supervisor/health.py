@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MACHINE_PROGRAM = "health-program"
-"""The file in the directory of an app in a virtual machine with the program that runs the command."""
+"""The file in the directory of an app in a virtual machine with the program that runs the command, or connects."""
 _MAX_OUTPUT = 500
 _PROBE_SECONDS = 0.05
 _TIMED_OUT_CODE = -1
@@ -112,11 +112,14 @@ class HealthCheck:
         from pumice.runtime.pods.supervisor import machine_check
 
         syscalls.end_with_parent()
-        connection = machine_check.connect_to_machine(self._directory)
         null = os.open("/dev/null", os.O_RDWR)
         for number, descriptor in enumerate((null, self._output, self._output)):
             os.dup2(descriptor, number)
-        close_others({0, 1, 2, connection, program})
+        close_others({0, 1, 2, self._directory, program})
+        if self._kind != "exec":
+            words = self._command
+            os._exit(machine_check.check_server_in_machine(self._directory, program, self._kind, words))
+        connection = machine_check.connect_to_machine(self._directory)
         os._exit(machine_check.check_in_machine(connection, program, self._command[0]))
 
     def _record(self, code: int, output: str) -> None:

@@ -1,13 +1,26 @@
-"""Health checks by commands in a virtual machine."""
+"""Health checks in a virtual machine, by commands or through its network."""
 
 from __future__ import annotations
 
 # The socket module would be slower to import, and nothing of it is needed.
 import _socket
+import os
+import struct
 
+from pumice.runtime.pods.supervisor.http_check import MAX_HEAD, judge_answer, make_request
 from pumice.runtime.sandbox import guest_frames
 from pumice.runtime.sandbox.descriptors import write_all
 from pumice.runtime.sandbox.guest_session import Session, SessionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+SERVER = struct.Struct("<QQQ32s")
+"""What the program of `guest.connection_program` reads: the family, size of the address, whether to read an
+answer, and the address."""
+_PASSED, _FAILED = 0, 1
 
 
 def connect_to_machine(directory: int) -> int:
@@ -22,10 +35,83 @@ def check_in_machine(connection: int, program: int, command: str) -> int:
 
     Why it was not run goes to standard output, as the output of the command does.
     """
-    with open(program, "rb") as file:
-        content = file.read()
     try:
-        return Session(connection, command).run(content)
+        return Session(connection, command).run(_read(program))
     except SessionError as error:
-        write_all(1, error.message.encode(errors="surrogateescape"))
-        return error.code
+        return _report(error.message, error.code)
+
+
+def check_server_in_machine(directory: int, program: int, kind: str, words: Sequence[str]) -> int:
+    """Return 0 if a server in the machine of a pod answers, else 1, as `network_check.check_network` does.
+
+    ``directory`` is that of the pod, and ``program`` a descriptor of `guest.connection_program`. Names are
+    resolved outside of the machine.
+    """
+    content, failure = _read(program), "no address"
+    request = make_request(words) if kind == "http" else b""
+    try:
+        addresses = _socket.getaddrinfo(words[0], int(words[1]), 0, _socket.SOCK_STREAM)
+        for family, *_, address in addresses:
+            server = _describe_server(family, address, reads_answer=kind == "http")
+            answer = _Answer()
+            code = answer.read(connect_to_machine(directory), content, server + request)
+            if code == 0:
+                is_success, head = judge_answer(answer.data) if kind == "http" else (True, "")
+                return _report(head, _PASSED if is_success else _FAILED)
+            failure = os.strerror(code).lower()
+    except SessionError as error:
+        return _report(error.message, _FAILED)
+    except OSError as error:
+        failure = (error.strerror or str(error)).lower()
+    return _report(f"{words[0]}:{words[1]}: {failure}", _FAILED)
+
+
+class _AnswerCompleteError(Exception):
+    """The answer of a server has a first line, and no more is needed."""
+
+
+class _Answer:
+    """What a server in a machine answers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def read(self, connection: int, program: bytes, program_input: bytes) -> int:
+        """Run the program, and return its exit code, 0 as soon as there is a first line."""
+        file = os.memfd_create("input", os.MFD_CLOEXEC)
+        write_all(file, program_input)
+        os.lseek(file, 0, os.SEEK_SET)
+        os.dup2(file, 0)
+        os.close(file)
+        try:
+            return Session(connection, "the health check", on_output=self._add).run(program)
+        except _AnswerCompleteError:
+            return 0
+
+    def _add(self, _: int, data: bytes) -> None:
+        self.data += data
+        if b"\n" in self.data or len(self.data) >= MAX_HEAD:
+            raise _AnswerCompleteError
+
+
+def _describe_server(family: int, address: tuple[Any, ...], *, reads_answer: bool) -> bytes:
+    """Return what the program needs to know of a server, whose address is as in ip(7) or ipv6(7)."""
+    host, port, *more = address
+    number = _socket.inet_pton(family, host)
+    if family == _socket.AF_INET:
+        packed = struct.pack("<H2s4s8x", family, port.to_bytes(2, "big"), number)
+    else:
+        flow, scope = more
+        packed = struct.pack("<H2sI16sI", family, port.to_bytes(2, "big"), _socket.htonl(flow), number, scope)
+    return SERVER.pack(family, len(packed), reads_answer, packed)
+
+
+def _read(program: int) -> bytes:
+    os.lseek(program, 0, os.SEEK_SET)
+    with open(program, "rb", closefd=False) as file:
+        return file.read()
+
+
+def _report(text: str, code: int) -> int:
+    write_all(1, text.encode(errors="surrogateescape"))
+    return code

@@ -170,8 +170,10 @@ def namespace_depth(pod: Pod) -> int:
     """
     if pod.stage1 == "fly":
         return 0
-    if pod.stage1 == "kvm" or pod.shares_pids:
+    if pod.shares_pids:
         return 1
+    if pod.stage1 == "kvm":
+        return 2 if pod.app_of else 1
     if pod.stage1 == "builtin":
         return 1 if pod.init and not pod.app_of else 2
     return 3 if pod.app_of else 2

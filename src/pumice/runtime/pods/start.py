@@ -26,7 +26,7 @@ from pumice.runtime.sandbox.argument_codec import decode_arguments, encode_argum
 from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin
-from pumice.runtime.stage1.planning import plan_launch
+from pumice.runtime.stage1.planning import plan_launch, plan_machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pumice.runtime.run_options import PodOptions
     from pumice.store.home import Home
 
+_MACHINE_GROUP = ".machine"
+"""The control group of the virtual machine among those of its apps, which never have such a name."""
 _NANOSECONDS = 1_000_000_000
 _CHECK_KINDS: dict[str, Literal["exec", "http", "tcp"]] = {"CMD": "exec", "HTTP": "http", "TCP": "tcp"}
 """What an image or a file calls the kinds of checks; only files have the last two."""
@@ -127,7 +129,8 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
             shares_pids=app.container.pod_pids,
         )
         # The log exists from the beginning, so that it can be followed while the app waits for others.
-        files = {**plan_files(app.container), log_writer.NAME: b""}
+        plan = plan_files(app.container)
+        files = {**plan, **_plan_machine_check(record, plan), log_writer.NAME: b""}
         contents.append(PodContent(record, files))
     return PodContent(pod, {**spec, **volume_files}, volumes, tuple(contents))
 
@@ -198,9 +201,9 @@ def start_pod(
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        runner = stage1.choose(options.stage1)
-        launches = {app.options.name: plan_launch(app.container, runner) for app in apps}
-        groups, directories = _create_groups(options, launches)
+        machine, launches = _plan_launches(options, apps)
+        machines = {_MACHINE_GROUP: machine} if machine else {}
+        groups, directories = _create_groups(options, {**launches, **machines})
         with closing(groups):
             supervision = Supervision(
                 *(content, directory, trash, descriptors, groups),
@@ -208,7 +211,7 @@ def start_pod(
                 notifies=not any("NOTIFY_SOCKET" in app.container.process.environment for app in apps),
             )
             network = _choose_network(attachment, registration)
-            _add_apps(supervision, apps, launches, directories, network)
+            _add_apps(supervision, apps, {**launches, **machines}, directories, network)
             _start_services(supervision, attachment, registration)
             return supervision.run()
     except BaseException:
@@ -217,6 +220,17 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _plan_launches(
+    options: PodOptions, apps: Sequence[PlannedApp]
+) -> tuple[Launch | None, dict[str, Launch]]:
+    """Return how to start the virtual machine of several apps, if they have one, and each app."""
+    containers = {app.options.name: app.container for app in apps}
+    if options.is_pod_of_several and options.stage1 == "kvm":
+        return plan_machine(containers)
+    runner = stage1.choose(options.stage1)
+    return None, {name: plan_launch(container, runner) for name, container in containers.items()}
 
 
 def _with_registration(content: PodContent, registration: Registration | None) -> PodContent:
@@ -249,7 +263,11 @@ def _add_apps(
     container = apps[0].container
     if container.is_in_pod:
         has_engine = any(launch.kind != SANDBOX for launch in launches.values())
-        supervision.add_holder(*_make_holder(container, network, has_engine=has_engine))
+        holder = _make_holder(container, network, has_engine=has_engine)
+        if _MACHINE_GROUP in launches:
+            supervision.add_machine(*holder, launches[_MACHINE_GROUP], directories[_MACHINE_GROUP])
+        else:
+            supervision.add_holder(*holder)
         network = None
     for app in apps:
         name = app.options.name

@@ -186,6 +186,8 @@ def _run_inside(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, and return its exit code."""
     if options.pod_pids:
         syscalls.become_subreaper()
+    if options.guest_session >= 0:
+        return _run_app(options)
     server = _start_file_server(options)
     program = os.fork()
     if program == 0:
@@ -205,6 +207,15 @@ def _run_inside(options: Options, streams: Streams) -> int:
     if options.pod_pids:
         kill_descendants()
     return code
+
+
+def _run_app(options: Options) -> int:
+    """Share the files of an app with the machine of its pod, and run its program there."""
+    from pumice.runtime.sandbox.guest_machine import run_app
+
+    enter_cgroups(options)
+    _start_file_server(options)
+    return run_app(options)
 
 
 def _start_file_server(options: Options) -> int:

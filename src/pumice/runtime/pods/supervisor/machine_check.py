@@ -23,29 +23,36 @@ answer, and the address."""
 _PASSED, _FAILED = 0, 1
 
 
-def connect_to_machine(directory: int) -> int:
-    """Return a connection to the machine of the pod with this directory; raises OSError."""
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    connection.connect(f"/proc/self/fd/{directory}/{guest_frames.SOCKET}")
-    return connection.detach()
+class Machine:
+    """The machine in which an app with this directory runs; ``app`` is its number, -1 if it is the only one."""
+
+    def __init__(self, directory: int, app: int) -> None:
+        self._directory = directory
+        self._path = guest_frames.SOCKET if app < 0 else guest_frames.SOCKET_OF_POD
+        self.app = max(app, 0)
+
+    def connect(self) -> int:
+        """Return a connection to it; raises OSError."""
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        connection.connect(f"/proc/self/fd/{self._directory}/{self._path}")
+        return connection.detach()
 
 
-def check_in_machine(connection: int, program: int, command: str) -> int:
+def check_in_machine(machine: Machine, program: int, command: str) -> int:
     """Run the program of this descriptor with the streams of this process, and return its exit code.
 
     Why it was not run goes to standard output, as the output of the command does.
     """
     try:
-        return Session(connection, command).run(_read(program))
+        return Session(machine.connect(), command).run(_read(program), machine.app)
     except SessionError as error:
         return _report(error.message, error.code)
 
 
-def check_server_in_machine(directory: int, program: int, kind: str, words: Sequence[str]) -> int:
+def check_server_in_machine(machine: Machine, program: int, kind: str, words: Sequence[str]) -> int:
     """Return 0 if a server in the machine of a pod answers, else 1, as `network_check.check_network` does.
 
-    ``directory`` is that of the pod, and ``program`` a descriptor of `guest.connection_program`. Names are
-    resolved outside of the machine.
+    ``program`` is a descriptor of `guest.connection_program`. Names are resolved outside of the machine.
     """
     content, failure = _read(program), "no address"
     request = make_request(words) if kind == "http" else b""
@@ -54,7 +61,7 @@ def check_server_in_machine(directory: int, program: int, kind: str, words: Sequ
         for family, *_, address in addresses:
             server = _describe_server(family, address, reads_answer=kind == "http")
             answer = _Answer()
-            code = answer.read(connect_to_machine(directory), content, server + request)
+            code = answer.read(machine, content, server + request)
             if code == 0:
                 is_success, head = judge_answer(answer.data) if kind == "http" else (True, "")
                 return _report(head, _PASSED if is_success else _FAILED)
@@ -76,7 +83,7 @@ class _Answer:
     def __init__(self) -> None:
         self.data = b""
 
-    def read(self, connection: int, program: bytes, program_input: bytes) -> int:
+    def read(self, machine: Machine, program: bytes, program_input: bytes) -> int:
         """Run the program, and return its exit code, 0 as soon as there is a first line."""
         file = os.memfd_create("input", os.MFD_CLOEXEC)
         write_all(file, program_input)
@@ -84,7 +91,8 @@ class _Answer:
         os.dup2(file, 0)
         os.close(file)
         try:
-            return Session(connection, "the health check", on_output=self._add).run(program)
+            session = Session(machine.connect(), "the health check", on_output=self._add)
+            return session.run(program, machine.app)
         except _AnswerCompleteError:
             return 0
 

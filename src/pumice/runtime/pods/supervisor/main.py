@@ -95,6 +95,8 @@ class _Supervisor:
             self._cancel_all(self._holder.failure)
         elif self._holder and not self._holder.is_ready:
             return
+        elif self._holder and not self._prepare_apps(self._holder):
+            return
         has_changed = True
         while has_changed:
             has_changed = False
@@ -109,6 +111,21 @@ class _Supervisor:
                         os.close(descriptor)
                     else:
                         app.start([])
+
+    def _prepare_apps(self, holder: Holder) -> bool:
+        """Let the apps in a machine share their files with it; return whether all can start, or be cancelled.
+
+        The machine does not start if one of them cannot.
+        """
+        apps = self._apps.values()
+        for app in apps:
+            if app.needs_preparation and not self._is_stopping:
+                descriptor = holder.open()
+                app.prepare(["--pod", str(descriptor)], descriptor)
+                os.close(descriptor)
+        if any(app.cannot_run for app in apps):
+            self._stop()
+        return self._is_stopping or all(app.is_prepared or app.code is not None for app in apps)
 
     def _find_obstacle(self, app: App) -> str | None:
         """Return why an app cannot start, ``""`` if it can, and None if it has to wait."""

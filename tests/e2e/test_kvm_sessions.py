@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import guests, pods, waiting
+from tests.support import guests, pods
 from tests.support.terminals import start_in_terminal
 
 if TYPE_CHECKING:
@@ -169,47 +169,6 @@ def _use_shell(person: Person, pod: str) -> None:
         screen.type(b"echo rea''dy\r")
         screen.expect(b"ready")
         screen.hang_up()
-
-
-PROBED = """\
-apiVersion: v1
-kind: Pod
-metadata: {{name: probed}}
-spec:
-  containers:
-  - name: web
-    image: box:1
-    args: ['{script}']
-    livenessProbe: {{periodSeconds: 1, timeoutSeconds: 60, failureThreshold: 1, {probe}}}
-"""
-PROBES = {
-    "http": (
-        "httpGet: {host: localhost, port: 7100, path: /health}",
-        'while :; do (echo "HTTP/1.0 $$(cat /tmp/status)"; echo; exec sleep 600) | nc -l -p 7100; done',
-        ("echo 200 OK > /tmp/status", "echo 500 NO > /tmp/status; busybox pkill sleep"),
-    ),
-    "tcp": (
-        "tcpSocket: {port: 7101}",
-        "exec sleep 600",
-        ("nc -ll -p 7101 -e true >/dev/null 2>&1 &", "busybox pkill nc"),
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", sorted(PROBES))
-def test_probes_ask_a_server_in_the_machine(person: Person, kind: str) -> None:
-    if person.name != ("root" if kind == "http" else "ordinary"):
-        pytest.skip("the same for both")
-    probe, script, changes = PROBES[kind]
-    file = PROBED.format(probe=probe, script=script)
-    process = person.pumice(
-        "play", "--stage1", "kvm", "--strict", "--network", "none", "--detach", "-", input=file
-    )
-    assert process.returncode == 0, process.stderr
-    for change, status in zip(changes, ("healthy", "unhealthy"), strict=True):
-        pods.run_ok(person, "exec", "probed", "sh", "-c", change)
-        waiting.until(lambda status=status: pods.status(person, "probed")["health"] == status)
-    pods.run_ok(person, "rm", "--force", "probed")
 
 
 def test_a_killed_exec_ends_its_program(person: Person) -> None:

@@ -154,8 +154,16 @@ def open_program(state: PodState) -> Iterator[int]:
             os.close(descriptor)
 
 
+def has_machine(pod: Pod) -> bool:
+    """Return whether the apps of a pod of several run in a virtual machine, which belongs to none of them."""
+    return pod.stage1 == "kvm" and bool(pod.apps)
+
+
 def list_container_processes(state: PodState) -> list[PodProcess]:
-    """Return the processes in the container of a running pod, parents first."""
+    """Return the processes in the container of a running pod, parents first.
+
+    Of a pod of several apps, these are those of its virtual machine.
+    """
     started = require_running(state)
     members = process_tree.list_members(started.sandbox, namespace_depth(state.pod))
     return [PodProcess(*member) for member in members]

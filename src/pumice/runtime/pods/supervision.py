@@ -139,7 +139,7 @@ class Supervision:
         ]
 
     def _add_to_machine(self, start: Start, number: int) -> tuple[Start, list[str]]:
-        """Return the start of an app with what it needs in the machine, and the supervisor's options for it."""
+        """Return the start of an app with what it needs in the machine, and options of the supervisor."""
         if not self._machine_apps:
             return start, []
         go, part = os.pipe(), self._machine_apps[number]

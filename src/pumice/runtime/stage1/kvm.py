@@ -149,7 +149,7 @@ def _replace_name_servers(container: Container, mount: Mount | None = None) -> s
 
 
 def _choose_memory(containers: Sequence[Container], archive_size: int) -> int:
-    """Return the bytes of memory of a machine: what its apps request, and the default for those that do not."""
+    """Return the bytes of memory of a machine: those that its apps request, and the default for others."""
     limits = [container.machine.memory for container in containers]
     least = max(_LEAST_MEMORY, 2 * archive_size + (96 << 20))
     if all(limits) and sum(limits) < least:

@@ -52,7 +52,8 @@ class App:
         self._health: HealthCheck | None = None
         self._memory: MemoryWatch | None = None
         self._is_start_known = False
-        self._is_released = False
+        self.was_released = False
+        """Whether it was started, and not only prepared."""
         self.is_prepared = options.machine_app < 0
         """Whether it can start: in the machine of its pod, its files are shared first."""
         self.has_executed = False
@@ -68,7 +69,7 @@ class App:
     @property
     def is_waiting(self) -> bool:
         """Return whether it was not started yet."""
-        return not self._is_released and not self.was_cancelled and self.code is None
+        return not self.was_released and not self.was_cancelled and self.code is None
 
     @property
     def is_settled(self) -> bool:
@@ -94,7 +95,7 @@ class App:
 
         In a machine, `prepare` has started the sandbox, and these have no effect.
         """
-        self._is_released = True
+        self.was_released = True
         if self.options.machine_app < 0:
             self.prepare(extra, extra_descriptor)
         else:
@@ -176,7 +177,7 @@ class App:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the program, as `processes.send_signal` does."""
-        if self._is_released and self._child and self.code is None:
+        if self.was_released and self._child and self.code is None:
             program = None if number in FORWARDED_SIGNALS else self.find_program()
             os.kill(program or self._child, number)
 
@@ -203,12 +204,12 @@ class App:
     def _record_start(self, descriptor: int) -> None:
         """Record that the program was executed, unless the pipe closed because it was not."""
         if not self.is_prepared and os.read(descriptor, 1):
-            self.is_prepared = True
+                self.is_prepared = True
             return
         self._watch.remove(descriptor)
         os.close(descriptor)
         self._is_start_known = True
-        if not self._is_released or is_readable(self.options.reasons[0]):
+        if not self.was_released or is_readable(self.options.reasons[0]):
             return
         self.has_executed = True
         if self.options.health:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MACHINE_PROGRAM = "health-program"
-"""The file in the directory of an app in a virtual machine with the program that runs the command, or connects."""
+"""The file in the directory of an app in a virtual machine: the program that runs the command or connects."""
 _MAX_OUTPUT = 500
 _PROBE_SECONDS = 0.05
 _TIMED_OUT_CODE = -1

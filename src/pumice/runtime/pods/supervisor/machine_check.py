@@ -24,7 +24,7 @@ _PASSED, _FAILED = 0, 1
 
 
 class Machine:
-    """The machine in which an app with this directory runs; ``app`` is its number, -1 if it is the only one."""
+    """The machine of the app with this directory; ``app`` is its number, -1 if it is the only one."""
 
     def __init__(self, directory: int, app: int) -> None:
         self._directory = directory

@@ -20,7 +20,8 @@ _PASSED, _FAILED = 0, 1
 def check_network(pidfd: int, process: int, kind: str, words: Sequence[str]) -> int:
     """Return 0 if the server answers, else 1; what it said goes to standard output.
 
-    ``words`` are the host and the port, and for ``http`` also as in `http_check`. This process enters the network of the program, and never leaves it.
+    ``words`` are the host and the port, and for ``http`` also as in `http_check`. This process enters the
+    network of the program, and never leaves it.
     """
     syscalls.end_with_parent()
     try:

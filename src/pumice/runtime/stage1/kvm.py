@@ -167,12 +167,8 @@ def _machine_options(containers: Sequence[Container], archive_size: int, *, shar
     megabytes = -(-memory >> 20)
     yield from sharing.machine_options(megabytes) if shared else ("-machine", "pc")
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-    yield from (
-        "-m",
-        str(megabytes),
-        "-smp",
-        str(max(1, -(-sum(each.machine.cpus for each in containers) // 1000))),
-    )
+    processors = -(-sum(each.machine.cpus for each in containers) // 1000)
+    yield from ("-m", str(megabytes), "-smp", str(max(1, processors)))
     yield from ("-append", _APPEND)
     if container.network == "none":
         return

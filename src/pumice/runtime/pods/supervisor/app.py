@@ -204,7 +204,7 @@ class App:
     def _record_start(self, descriptor: int) -> None:
         """Record that the program was executed, unless the pipe closed because it was not."""
         if not self.is_prepared and os.read(descriptor, 1):
-                self.is_prepared = True
+            self.is_prepared = True
             return
         self._watch.remove(descriptor)
         os.close(descriptor)

@@ -18,7 +18,6 @@ from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
 from pumice.runtime.guest.init_program import DIRECTORIES, NAME_SERVER, assemble_init
 from pumice.runtime.guest.model import Guest
 from pumice.runtime.guest.program_start import ROOT, assemble_app
-from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch import model
 from pumice.runtime.launch.machine import MAX_APPS, share_options
 from pumice.runtime.launch.model import Launch
@@ -191,22 +190,19 @@ def _make_archive(
 
     Unless ``shared``, it has all files of the only container.
     """
-    container = containers[0]
-    has_network = container.network != "none"
-    names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
-    modules = kernel.read_modules(guest_kernel, names)
-    placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
+    modules = _read_modules(containers[0], guest_kernel, shared=shared)
+    placed, copies, directories = _place_mounts(containers[0]) if not shared else ({}, {}, [])
     guests = [
         Guest(
-            container=msgspec.structs.replace(each, mounts=() if shared else _in_memory(each)),
+            container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
             number=number,
             modules=len(modules),
-            filter=seccomp_filter.load_filter(each.isolation, Path(each.filters) if each.filters else None),
-            has_network=has_network,
+            filter=external.load_filter(container),
+            has_network=container.network != "none",
             read_only_paths=tuple(copies),
             is_shared=shared,
         )
-        for number, each in enumerate(containers)
+        for number, container in enumerate(containers)
     ]
     programs = tuple(f"{_PROGRAM}{guest.number}" for guest in guests)
     with io.BytesIO() as file:
@@ -222,9 +218,15 @@ def _make_archive(
         if shared:
             archive.add_directories(ROOT[1:])
         else:
-            _add_root(archive, container, placed, copies, directories)
+            _add_root(archive, containers[0], placed, copies, directories)
         archive.finish()
         return file.getvalue()
+
+
+def _read_modules(container: Container, guest_kernel: kernel.Kernel, *, shared: bool) -> list[bytes]:
+    """Return the modules that the machine of a container loads."""
+    network = _NETWORK_MODULES if container.network != "none" else ()
+    return kernel.read_modules(guest_kernel, (*_MODULES, *network, *(_SHARING_MODULES if shared else ())))
 
 
 def _add_root(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import guests, pods, waiting
+from pumice.store.home import Home
+from tests.support import guests, images, people, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +120,8 @@ def _health_of(person: Person) -> dict[str, str]:
 
 
 def test_probes_ask_in_the_machine(person: Person) -> None:
+    if person.name != "root":
+        pytest.skip("the same as for root")
     process = person.pumice(*("play", "--progress", "none", "--detach", *_KVM, "--strict", "-"), input=PROBED)
     assert process.returncode == 0, process.stderr
     pods.run_ok(person, "exec", "--app", "web", "probed", "sh", "-c", "echo 200 OK > /tmp/status")
@@ -125,3 +130,42 @@ def test_probes_ask_in_the_machine(person: Person) -> None:
     pods.run_ok(person, "exec", "--app", "web", "probed", "sh", "-c", "echo 500 NO > /tmp/status")
     waiting.until(lambda: _health_of(person)["web"] == "unhealthy", lambda: _health_of(person))
     pods.run_ok(person, "rm", "--force", "probed")
+
+
+def test_a_machine_that_ends_is_the_reason_of_the_pod(person: Person) -> None:
+    if person.name != "root":
+        pytest.skip("the same as for root")
+    pod = pods.start(person, *_KVM, "box:1", "sleep 600", "---", "--app", "b", "box:1", "sleep 600")
+    listed = json.loads(pods.run_ok(person, "top", "--format", "json", pod))
+    (machine,) = [item["host_pid"] for item in listed if item["command"][0].endswith("qemu-system-x86_64")]
+    os.kill(machine, signal.SIGKILL)
+    assert pods.run_ok(person, "wait", pod) == "11\n"
+    state = pods.status(person, pod)
+    assert state["error"] == "the virtual machine ended before its apps (exit code -9 of qemu)"
+    assert [app["exit_code"] for app in state["apps"]] == [11, 11]
+    pods.run_ok(person, "rm", pod)
+
+
+def test_an_app_that_cannot_be_set_up_stops_the_pod(person: Person) -> None:
+    process = person.pumice(
+        *("run", "--progress", "none", *_KVM, "box:1", "sleep 600"),
+        *("---", "--app", "b", "--workdir", "/bin/busybox/below", "box:1", "true"),
+    )
+    assert process.returncode == 11
+    assert process.stderr.startswith("error: b: ")
+    assert "Not a directory" in process.stderr
+    assert pods.run_ok(person, "ps", "--all", "--quiet") == ""
+
+
+def test_several_apps_need_a_server_for_their_files_and_few_devices(person: Person) -> None:
+    many = [word for number in range(29) for word in ("---", "--app", f"a{number}", "box:1")][1:]
+    process = person.pumice("run", *_KVM, *many)
+    assert process.returncode == 11
+    assert "kvm runs 28 apps of a pod at most" in process.stderr
+    with people.person("stranger") as stranger:
+        with Home(stranger.home / "store") as home:
+            images.make(home, [images.shell()], name="box:1")
+        stranger.give(stranger.home)
+        process = stranger.pumice("run", *_KVM, "box:1", "true", "---", "--app", "b", "box:1", "true")
+    assert process.returncode == 11
+    assert "kvm runs pods of several apps only with virtiofsd" in process.stderr

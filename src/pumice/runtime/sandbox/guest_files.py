@@ -42,6 +42,8 @@ def start_server(options: Options) -> int:
         inherit_only([descriptor])
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
         os.dup2(0, 1)
+        if options.guest_share_fd >= 0:  # it complains in the log of the app when the machine ends first
+            os.dup2(0, 2)
         release_signals()
         sharing = ("-o", f"source={os.getcwd()}/{ROOT}", "-o", "sandbox=chroot", "-o", "xattr")
         command = (options.guest_share, f"--fd={descriptor}", "--rlimit-nofile=0", *sharing)

@@ -11,7 +11,8 @@ PYTHON ?= $(shell for candidate in python3.11 python3 python3.13 python3.12 pyth
 	{ echo "$$candidate"; break; }; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
-JOBS ?= 2
+# One more than processors, because tests also wait for disks and other programs.
+JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 TESTS ?= tests
 PYTEST_OPTIONS ?=
 SOAK ?=

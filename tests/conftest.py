@@ -28,6 +28,8 @@ hypothesis.settings.load_profile(os.environ.get("PUMICE_HYPOTHESIS", "pumice"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The people of tests read files that other users write.
+os.umask(0o022)
 
 _LONGEST_SECONDS = 600
 _LONGEST_SECONDS_IF_LONG = 1200
@@ -45,6 +47,8 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path_factory.mktemp("home")))
     # Only tests with a machine of their own give containers a network.
     monkeypatch.setenv("PUMICE_NETWORK", "host")
+    # No test sees what a loss of power would do to the disk; those of durability record the calls of `files`.
+    monkeypatch.setattr(os, "fsync", os.fstat)
 
 
 @pytest.fixture(scope="session")

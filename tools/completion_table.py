@@ -9,19 +9,21 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import action_parsers
-from pumice.cli.complete import RECIPE_ARGUMENT
-from pumice.cli.results import FormatReader
+from pumice.cli.display.results import FormatReader
+from pumice.cli.parsing.arguments import action_parsers
+from pumice.cli.shell_completion.complete import RECIPE_ARGUMENT
 from tools.parser_tree import all_parsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE = Path(__file__).resolve().parent.parent / "src" / "pumice" / "cli" / "completion.tsv"
+TABLE = (
+    Path(__file__).resolve().parent.parent / "src" / "pumice" / "cli" / "shell_completion" / "completion.tsv"
+)
 
 
 def format_table() -> str:
-    """Return the table of all commands; ``pumice.cli.complete`` says what its columns are."""
+    """Return the table of all commands; `shell_completion.complete` describes the columns."""
     return "".join("\t".join(row) + "\n" for row in _rows())
 
 

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import help_format
-from pumice.cli.arguments import Parser, action_parsers
 from pumice.cli.commands import COMMANDS
+from pumice.cli.parsing import help_format
+from pumice.cli.parsing.arguments import Parser, action_parsers
 from tools.parser_tree import verb_parser
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import Parser, action_parsers
 from pumice.cli.commands import COMMANDS
+from pumice.cli.parsing.arguments import Parser, action_parsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pumice.cli.results import RESULTS, result_schema
+from pumice.cli.display.results import RESULTS, result_schema
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "reference" / "schemas"
 

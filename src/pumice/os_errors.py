@@ -157,6 +157,7 @@ IMAGE = Translation(
             errno.EROFS: "choose another destination",
             errno.EACCES: "choose a destination that you own",
             errno.ENOENT: "create it first",
+            errno.EISDIR: "add a file name",
         }
     ),
     reasons={

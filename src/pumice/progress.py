@@ -1,4 +1,4 @@
-"""The protocols by which long operations report progress; `pumice.cli.presenters` displays it."""
+"""The protocols by which long operations report progress; `pumice.cli.display.presenters` displays it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Escape untrusted text for terminals and logs: it must not control a terminal or forge a log line.
+"""Texts for terminals and logs, which untrusted text must not control or forge.
 
 Names, messages and documents come from recipes, images, archives, mirrors and registries. Escape sequences
 move the cursor and set window titles, C1 controls do the same in one character, and bidirectional controls
@@ -20,6 +20,11 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Return ``text`` with all unprintable characters escaped, line breaks and tabs included."""
     return text if text.isprintable() else _escape(text, "")
+
+
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, such as ``1 package`` or ``2 packages``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def _escape(text: str, exceptions: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_a_delegated_group_of_version_1_limits_an_ordinary_user(root: Person) ->
     hierarchies = [item for item in control_groups.find_hierarchies() if "pids" in item.controllers]
     if hierarchies[0].version != 1:
         pytest.skip("the pids controller belongs to version 2")
-    group = hierarchies[0].own_directory / "pumice-test-delegated"
+    group = hierarchies[0].own_directory / f"pumice-test-{os.getpid()}"
     group.mkdir(exist_ok=True)
     with people.person("ordinary") as someone:
         box(someone)

@@ -71,22 +71,30 @@ def test_signals_and_exit_codes_pass_through(person: Person) -> None:
         assert running.returncode == 9
 
 
+SLEEPS = [pods.lasting_sleep(number) for number in range(3)]
+
+
+def find_sleeps() -> list[int]:
+    return [process_id for command in SLEEPS for process_id in pods.processes_with(command)]
+
+
 @pytest.fixture
 def pod(person: Person) -> Iterator[str]:
     """Return the name of a pod with a process of its own, and of one that has lost its parent."""
-    script = f"(sleep 49870 & sleep 49871 & exec true); sleep 49872 & {pods.READY}"
+    first, second, third = SLEEPS
+    script = f"({first} & {second} & exec true); {third} & {pods.READY}"
     process = fly(person, "--detach", "--name", "agent", "--pids-limit", "0", "box:1", script)
     assert process.returncode == 0, process.stderr
     yield "agent"
-    for process_id in pods.processes_with("sleep 4987"):  # fly leaves them to the machine
-        os.kill(process_id, signal.SIGKILL)
+    for command in SLEEPS:  # fly leaves them to the machine
+        pods.send_signal(command, signal.SIGKILL)
     person.pumice("rm", "--force", "agent")
 
 
 def test_commands_know_the_processes_of_a_pod_from_all_others(person: Person, pod: str) -> None:
     listed = json.loads(pods.run_ok(person, "top", "--json", pod))
     assert [process["command"][:2] for process in listed][:1] == [["sh", "-c"]]
-    assert ["sleep", "49872"] in [process["command"] for process in listed]
+    assert SLEEPS[2].split() in [process["command"] for process in listed]
     assert all(process["command"][0] in ("sh", "sleep") for process in listed)
     (stats,) = json.loads(pods.run_ok(person, "stats", "--no-stream", "--json", pod))
     assert 1 < stats["pids"] < 10
@@ -106,7 +114,7 @@ def test_pausing_freezes_the_processes_of_a_pod_and_no_others(person: Person, po
                 "error: cannot pause the pod agent: you may not create or change"
             )
             return
-        states = {pid: read_state(pid) for pid in pods.processes_with("sleep 4987")}
+        states = {pid: read_state(pid) for pid in find_sleeps()}
         groups = [Path(f"/proc/{pid}/cgroup").read_text() for pid in (os.getpid(), other.pid)]
         table = pods.run_ok(person, "ps")
         pods.run_ok(person, "unpause", pod)

@@ -99,6 +99,7 @@ FIELDS = {
     "Mount.data": "--tmpfs",
     "Mount.no_exec": "--tmpfs",
     "Mount.recursive": "--volume :bind",
+    "Mount.relabel": "--volume :z",
     "Mount.owned": "done before the start",
     "Mount.volume": "found before the start",
     "Mount.copies": "done before the start",

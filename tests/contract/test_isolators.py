@@ -100,6 +100,7 @@ ELSEWHERE = {
     "--userns": "ids",
     "--volume": "only kvm does not share them",
     "--volume :bind": "volumes",
+    "--volume :z": "below, in all its spellings",
     "--tty": "terminals have tests of their own",
     "--network host": "only kvm cannot have it",
     "resource/block-bandwidth, resource/block-iops": "App Container images",
@@ -120,6 +121,26 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 def run(person: Person, stage1: str, *arguments: str) -> CompletedProcess[str]:
     return person.pumice("run", "--progress", "none", "--stage1", stage1, *arguments)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--volume", "{path}:/mnt:z"),
+        ("--volume", "{path}:/mnt:ro,Z"),
+        ("--volume", "named:/mnt:Z"),
+        ("--mount", "type=bind,source={path},target=/mnt,relabel=shared"),
+    ],
+)
+def test_relabeling_of_volumes_is_reported(person: Person, stage1: str, words: tuple[str, str]) -> None:
+    option, value = words
+    arguments = (option, value.format(path=person.home), "box:1", "echo started")
+    process = run(person, stage1, *arguments)
+    assert (process.returncode, process.stdout) == (0, "started\n"), process.stderr
+    assert "--volume :z is ignored: the files keep their SELinux labels" in process.stderr
+    process = run(person, stage1, "--strict", *arguments)
+    assert (process.returncode, process.stdout) == (11, "")
+    assert "--volume :z would be ignored" in process.stderr
 
 
 def test_every_isolator_has_a_test() -> None:

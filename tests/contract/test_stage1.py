@@ -364,6 +364,8 @@ def test_no_process_survives_pumice(person: Person, stage1: str) -> None:
         # The pipe is closed when the last process that holds it ends.
         assert running.stdout.read() == ""
         running.communicate(timeout=60)
+    assert person.pumice("gc").returncode == 0
+    assert left_behind(person) == []
 
 
 def test_orphans_are_reaped_and_end_with_the_program(person: Person, own_stage1: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import aci, peers, people, pods
+from tests.support import aci, peers, people, pods, ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,17 +130,11 @@ def test_kvm_says_that_it_has_no_handlers_and_no_sockets() -> None:
     assert complaints["eventHandlers"] == complaints["socketActivated"] == "ignored"
 
 
-def unused_port() -> int:
-    """Return a port of this machine that nobody uses, nor the next two."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
-        with suppress(OSError), ExitStack() as stack:
-            for number in range(port, port + 3):
-                stack.enter_context(socket.create_server(("127.0.0.1", number)))
-                datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                datagrams.bind(("127.0.0.1", number))
-            return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of this machine that nobody uses, nor the next two."""
+    with ports.reserve(3) as first:
+        yield first
 
 
 def with_ports(port: int, **app: Any) -> dict[str, Any]:
@@ -158,8 +151,9 @@ SHOW = "echo $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID == $$)); ls -l /proc/$$/f
 
 
 @pytest.mark.parametrize("user", ["0", "33"])
-def test_a_socket_activated_program_gets_sockets_that_listen(person: Person, stage1: str, user: str) -> None:
-    port = unused_port()
+def test_a_socket_activated_program_gets_sockets_that_listen(
+    person: Person, stage1: str, user: str, port: int
+) -> None:
     words = ["sh", "-c", f"{SHOW}; grep -c :{port:04X} /proc/net/tcp6"]
     app = with_ports(port, exec=words, user=user, group=user)
     result = run(person, stage1, app, *without_network(stage1))
@@ -173,14 +167,15 @@ def test_the_network_of_the_sockets_is_isolated(person: Person, stage1: str) -> 
     assert [line.split(":")[0].strip() for line in result.stdout.splitlines()[2:]] == ["lo"], result.stderr
 
 
-def test_the_sockets_of_a_service_manager_are_passed_on(person: Person, stage1: str) -> None:
-    port = unused_port()
+def test_the_sockets_of_a_service_manager_are_passed_on_with_a_low_limit_of_files(
+    person: Person, stage1: str, port: int
+) -> None:
     handlers = [handler("pre-start", "echo before")]
     app = with_ports(port, exec=["sh", "-c", SHOW], eventHandlers=handlers)
     write(person, app, "passed")
     command = person.command("run", *OPTIONS, "--stage1", stage1, *without_network(stage1), "aci:passed.aci")
     with socket.create_server(("127.0.0.1", port)) as listener:
-        script = 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        script = 'ulimit -S -n 128; exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
         result = subprocess.run(
             ["bash", "-c", script, str(listener.fileno()), *command],
             env=person.environment(),
@@ -207,9 +202,9 @@ def test_a_program_that_notifies_gets_the_socket_of_the_service_manager(person: 
     assert result.stdout.splitlines() == ["/run/pumice/notify", "socket"], result.stderr
 
 
-def test_apps_of_a_pod_manifest_have_handlers_and_sockets(person: Person, stage1: str) -> None:
+def test_apps_of_a_pod_manifest_have_handlers_and_sockets(person: Person, stage1: str, port: int) -> None:
     handlers = [handler("pre-start", "echo before > /mine"), handler("post-stop", "echo after")]
-    app = with_ports(unused_port(), exec=["sh", "-c", f"cat /mine; {SHOW}"], eventHandlers=handlers)
+    app = with_ports(port, exec=["sh", "-c", f"cat /mine; {SHOW}"], eventHandlers=handlers)
     first, second = write(person, app, "first"), write(person, {"exec": ["sh", "-c", ":"]}, "second")
     apps = [{"name": "first", "image": {"id": first}}, {"name": "second", "image": {"id": second}}]
     manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ def test_the_init_of_a_container_has_no_executable_of_the_host(person: Person, s
 
 def test_a_command_in_a_pod_cannot_be_made_to_execute_the_runtime(person: Person, any_stage1: str) -> None:
     """CVE-2019-5736 by exec: processes of the pod exchange the program and look for whoever enters."""
-    before, marker = executables(), f"hostile-{person.name}-{any_stage1}"
+    before, marker = executables(), f"hostile-{os.getpid()}-{person.name}-{any_stage1}"
     script = (
         f": {marker}; (while :; do for p in /proc/[0-9]*; do"
         " (: >> $p/exe) 2>/dev/null && echo $p >> /tmp/open; done; sleep 0.1; done) &"
@@ -139,9 +138,7 @@ def test_a_command_in_a_pod_cannot_be_made_to_execute_the_runtime(person: Person
         assert process.stdout == ""
     finally:
         person.pumice("rm", "--force", "hostile")
-        for process_id in pods.processes_with(marker):  # fly leaves them to the machine
-            with suppress(ProcessLookupError):
-                os.kill(process_id, signal.SIGKILL)
+        pods.send_signal(marker, signal.SIGKILL)  # fly leaves them to the machine
     assert executables() == before
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import peers, pods, waiting
+from tests.support import networks, peers, pods, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,11 +55,16 @@ def test_apps_share_network_host_name_and_ipc_but_not_files_and_processes(
     person: Person, isolating_stage1: str
 ) -> None:
     look = "for kind in net uts ipc pid mnt; do readlink /proc/self/ns/$kind; done; hostname"
-    # Both run at the same time, because the number of a namespace that has ended is given to another.
-    wait, end = "nc -l -p 8000", "until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done"
     process = person.pumice(
-        *("run", *options(isolating_stage1), "--hostname", "both", "box:1", f"{look}; touch /mine; {wait}"),
-        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; ls /mine; id -u; {end}"),
+        *(
+            "run",
+            *options(isolating_stage1),
+            "--hostname",
+            "both",
+            "box:1",
+            f"{look}; touch /mine; {pods.AWAIT_CALL}",
+        ),
+        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; ls /mine; id -u; {pods.CALL}"),
     )
     box, other = lines_of(process.stdout, "box"), lines_of(process.stdout, "other")
     assert len(box) == 6, process.stderr
@@ -74,7 +79,7 @@ def test_apps_share_network_host_name_and_ipc_but_not_files_and_processes(
 def test_apps_reach_each_other_through_the_loopback_address(person: Person, isolating_stage1: str) -> None:
     process = person.pumice(
         *("run", *options(isolating_stage1), "box:1", "echo hello | nc -l -p 8000"),
-        *("---", "--app", "b", "box:1", "until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done"),
+        *("---", "--app", "b", "box:1", pods.CALL),
     )
     assert lines_of(process.stdout, "b") == ["hello"], process.stderr
     assert process.returncode == 0
@@ -151,7 +156,7 @@ def test_commands_find_the_apps(person: Person, stage1: str) -> None:
 def test_no_process_is_left_when_a_process_above_it_is_killed(
     person: Person, isolating_stage1: str, victim: str
 ) -> None:
-    marker = f"sleep {os.getpid()}{STAGES.index(isolating_stage1)}{len(victim)}321"
+    marker = pods.lasting_sleep(10 * STAGES.index(isolating_stage1) + len(victim) % 10)
     app = ("box:1", f"{marker} & {marker}; wait")
     pod = pods.start(person, *options(isolating_stage1), *app, "---", "--app", "b", *app)
     waiting.until(lambda: len(pods.programs_with(marker)) >= 4)
@@ -160,37 +165,55 @@ def test_no_process_is_left_when_a_process_above_it_is_killed(
     os.kill(pods.read_json(records[victim])[victim], signal.SIGKILL)
     waiting.until(lambda: len(pods.programs_with(marker)) <= {"supervisor": 0, "sandbox": 2}[victim])
     pods.run_ok(person, "rm", "--force", pod)
-    waiting.until(lambda: not pods.programs_with(marker))
+    pods.wait_for_end(marker)
 
 
 @pytest.mark.parametrize("stage1", ["builtin", "bwrap"])
 def test_apps_can_share_process_ids_but_not_see_files_of_the_host(person: Person, stage1: str) -> None:
     peek = f"for process in [0-9]*; do ls /proc/$process/root{person.home}/store; done 2>/dev/null"
     process = person.pumice(
-        *("run", *options(stage1), "--pid", "pod", "box:1", "sleep 3 & wait; echo end"),
-        *(
-            "---",
-            "--app",
-            "b",
-            "box:1",
-            f"cd /proc; sleep 1; ps; {peek}; kill -9 1; echo on",
-        ),
+        *("run", *options(stage1), "--pid", "pod", "box:1", f"sleep 600 & {pods.AWAIT_CALL}; echo end"),
+        *("---", "--app", "b", "box:1", "--"),
+        f"cd /proc; until ps | grep -q ' sleep 600$'; do sleep 0.1; done; ps; {peek}; kill -9 1;"
+        f" {pods.CALL}; echo on",
     )
     assert process.returncode == 0, process.stderr
     shown = lines_of(process.stdout, "b")
-    assert any(line.endswith(" sleep 3") for line in shown)
+    assert any(line.endswith(" sleep 600") for line in shown)
     assert shown[-1] == "on"
     assert "trees" not in process.stdout
 
 
+@pytest.mark.parametrize("stage1", ["builtin", "bwrap"])
+def test_no_process_of_ours_that_apps_can_see_has_rights_it_does_not_need(
+    person: Person, stage1: str
+) -> None:
+    if stage1 != "builtin":
+        peers.need(stage1)
+    # Processes of ours give up their rights when they have started a program, so wait for that.
+    few = r"CapPrm:.0*\(80000\|80020\|20\)$"
+    look = f"ours=$(grep -l 'Name:.python' /proc/[0-9]*/status); more=$(grep -L '{few}' $ours)"
+    wait = f'i=0; while [ $i -lt 200 ]; do {look}; [ "$more" ] || break; sleep 0.1; i=$((i + 1)); done'
+    process = person.pumice(
+        *("run", *options(stage1), "--pid", "pod", "box:1", pods.AWAIT_CALL),
+        *("---", "--app", "b", "box:1", "--"),
+        f'{pods.CALL}; {wait}; echo "more: $more"; '
+        "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/1/status; ls /proc/1/root/",
+    )
+    shown = [line.split("\t") for line in lines_of(process.stdout, "b")]
+    assert shown == [["more: "], ["CapEff:", f"{1 << 19:016x}"], ["NoNewPrivs:", "1"], ["Seccomp:", "2"]]
+    assert "ls: /proc/1/root/: Permission denied" in process.stderr
+
+
 def test_what_an_app_leaves_behind_ends_with_it_among_shared_process_ids(person: Person) -> None:
     peers.need("bwrap")
+    wait = "i=0; while ps | grep -q '[s]leep 600' && [ $((i=i+1)) -lt 300 ]; do sleep 0.1; done"
     process = person.pumice(
-        *("run", *options("bwrap"), "--pid", "pod", "box:1", "sleep 4 & echo gone"),
-        *("---", "--app", "b", "box:1", "sleep 2; ps"),
+        *("run", *options("bwrap"), "--pid", "pod", "box:1", "sleep 600 & echo gone"),
+        *("---", "--app", "b", "box:1", f"sleep 2; {wait}; ps"),
     )
     assert process.returncode == 0, process.stderr
-    assert "sleep 4" not in process.stdout
+    assert "sleep 600" not in process.stdout
 
 
 @pytest.mark.parametrize("stage1", _ENGINES)
@@ -246,12 +269,13 @@ def test_limits_of_an_app_are_its_own(person: Person, stage1: str) -> None:
 def test_apps_share_a_private_network(person: Person, isolating_stage1: str) -> None:
     if person.name != "root":
         pytest.skip("this user may not be able to have a private network")
-    process = person.pumice(
-        *("run", "--stage1", isolating_stage1, "--network", "private"),
-        *("box:1", "echo hello | nc -l -p 80"),
-        *("---", "--app", "b", "box:1", "until nc 127.0.0.1 80 </dev/null; do sleep 0.1; done"),
-        *("---", "--app", "c", "box:1", "grep -c eth0 /proc/net/dev"),
-    )
+    with networks.machine() as machine:
+        process = machine.host(person).pumice(
+            *("run", "--stage1", isolating_stage1, "--network", "private"),
+            *("box:1", "echo hello | nc -l -p 80"),
+            *("---", "--app", "b", "box:1", "until nc 127.0.0.1 80 </dev/null; do sleep 0.1; done"),
+            *("---", "--app", "c", "box:1", "grep -c eth0 /proc/net/dev"),
+        )
     assert sorted(process.stdout.splitlines()) == ["b   | hello", "c   | 1"], process.stderr
 
 

@@ -192,7 +192,7 @@ class Terminal:
     def until(self, word: bytes) -> bytes:
         """Read until ``word`` appears; return all output up to now."""
         while word not in self.seen:
-            assert select.select([self.master], [], [], 30)[0], self.seen
+            assert select.select([self.master], [], [], waiting.PATIENCE_SECONDS)[0], self.seen
             self.seen += os.read(self.master, 4096)
         return self.seen
 

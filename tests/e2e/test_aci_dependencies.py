@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pumice.cli import app_container_images
+from pumice.cli.pods import app_container_images
 from pumice.errors import PumiceError
 from pumice.image import aci_cache, aci_reader, aci_rendering
 from pumice.progress import Silent

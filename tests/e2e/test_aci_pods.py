@@ -205,7 +205,10 @@ def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
 @pytest.mark.peer("curl")
 def test_ports_are_published_by_name_or_as_the_manifest_says(host: Person, machine: Machine) -> None:
     serve = "mkdir /tmp/{0}; echo {0} > /tmp/{0}/index.html; busybox httpd -p {1} -h /tmp/{0}"
-    ask = 'busybox wget -q -O /tmp/own/manifest "$AC_METADATA_URL/acMetadata/v1/pod/manifest"'
+    ask = (
+        'busybox wget -q -O /tmp/whole "$AC_METADATA_URL/acMetadata/v1/pod/manifest" &&'
+        " busybox mv /tmp/whole /tmp/own/manifest"
+    )
     script = "; ".join([serve.format("named", 80), serve.format("own", 8081), ask, "exec sleep 1000"])
     app = program(script, ports=[{"name": "web", "protocol": "tcp", "port": 80}])
     ports = [

@@ -58,3 +58,12 @@ def test_a_built_image_is_checked_from_the_cache(world: World) -> None:
     assert outcome.code == 1
     assert WARNING in outcome.stdout
     assert not (world.root / "store" / "trees").exists()
+
+
+def test_a_note_is_printed_only_on_request(world: World) -> None:
+    """A note may be right, so a newcomer would wonder about it."""
+    world.write("run: {command: [/usr/bin/hello], user: nonroot, ports: {http: 80}}\n")
+    assert "note: " not in world.run("build", "recipe.yaml").stderr
+    for command in (("build", "recipe.yaml", "--verbose"), ("check", "example.com/hello:1.0")):
+        outcome = world.run(*command)
+        assert "may not open port 80" in outcome.stdout + outcome.stderr, command

@@ -246,7 +246,7 @@ def findings(world: World, lines: str, capsys: pytest.CaptureFixture[str]) -> li
     """Build a recipe, and return the messages of its warnings and notes."""
     packages, _, rest = lines.partition("\n")
     world.write(rest, packages=packages.removeprefix("packages: "))
-    assert main(("build", "recipe.yaml", "--color", "never", "--progress", "plain")) == 0
+    assert main(("build", "recipe.yaml", "--verbose", "--color", "never", "--progress", "plain")) == 0
     errors = capsys.readouterr().err
     return re.findall(r"^(?:warning: |note: )?recipe\.yaml:\d+:\d+: (.*) \[[\w-]+\]", errors, re.MULTILINE)
 

@@ -186,7 +186,9 @@ def test_completion_loads_neither_a_parser_nor_a_command(home: Path) -> None:
         check=True,
         env=environment(home),
     )
-    loaded = [f"pumice.cli.{name}" for name in ("commands", "complete", "complete_values", "main")]
+    package = "pumice.cli.shell_completion"
+    loaded = ["pumice.cli.commands", "pumice.cli.main", package]
+    loaded += [f"{package}.complete", f"{package}.complete_values"]
     assert done.stderr == f"{loaded}\n"
     assert "example.com/hello:1.0\timage in the store" in done.stdout
 

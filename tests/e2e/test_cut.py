@@ -59,7 +59,8 @@ slices:
     mutate: |
       directory = "/usr/share/tool/"
       files = [name for name in content.list(directory) if not name.endswith("/")]
-      content.write("/etc/all.txt", ",".join([content.read(directory + name) for name in files]))
+      texts = [content.read(directory + name) for name in files] + content.list("/")
+      content.write("/etc/all.txt", ",".join(texts))
       content.write("/etc/tool.conf", content.read("/etc/tool.link").replace("1", "2"))
   manifest:
     contents:
@@ -136,10 +137,20 @@ def test_slices_are_cut_with_what_they_require(release: Path, tmp_path: Path) ->
     assert (root / "lib/libtool.so.1.2").stat().st_mtime == EPOCH - 86400
 
 
+def test_a_hard_link_to_a_symbolic_link_is_that_link(release: Path, tmp_path: Path) -> None:
+    files = [symlink("usr/bin/link", "tool"), hardlink("usr/bin/other", "usr/bin/link")]
+    publish(tmp_path / "mirror", Suite("bookworm", packages=[Deb("tool", "2", files=files)]))
+    contents = "      /usr/bin/other:\n      /usr/bin/second: {copy: /usr/bin/other}\n"
+    write_release(release, {"tool": f"package: tool\nslices:\n  bins:\n    contents:\n{contents}"})
+    cut("tool_bins")
+    links = {path: text for path, text in listing(tmp_path / "root").items() if not path.endswith("/")}
+    assert links == {"/usr/bin/other": "-> tool", "/usr/bin/second": "-> tool"}
+
+
 def test_scripts_change_files_and_what_only_they_need_is_removed(release: Path, tmp_path: Path) -> None:
     cut("tool_config", "tool_manifest")
     files = listing(tmp_path / "root")
-    assert files["/etc/all.txt"] == "0600 A,B"
+    assert files["/etc/all.txt"] == "0600 A,B,etc/,run/,usr/,var/"
     assert files["/etc/tool.conf"] == "0644 port = 2\n"
     assert files["/etc/tool.link"] == "-> tool.conf"
     assert files["/run/tool/"] == "0755"

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import ports, waiting
 from tests.support.docs import ROOT
 from tests.support.real import EXAMPLES
 
 pytestmark = pytest.mark.mirror
-
-
-PATIENCE_SECONDS = 120
 
 
 def pumice(folder: Path, *arguments: str, **environment: str) -> str:
@@ -41,8 +39,8 @@ def pumice(folder: Path, *arguments: str, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str, str]]:
-    """Build an example once for the tests of this file; return its folder, digest and reference."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, str, str]]]:
+    """Build an example once for the tests of this file; yield its folder, digest and reference."""
 
     class Built(dict[str, tuple[Path, str, str]]):
         def __missing__(self, name: str) -> tuple[Path, str, str]:
@@ -51,7 +49,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
             shutil.copytree(ROOT / "examples" / name, folder / "example", ignore=ignore)
             conf = folder / "example" / "nginx.conf"
             if conf.exists():
-                conf.write_text(conf.read_text().replace("8080", str(free_port())))
+                conf.write_text(conf.read_text().replace("8080", str(server_port)))
             pumice(folder, "lock", "example/recipe.yaml", "--bundle", "bundle")
             digest = pumice(folder, "build", "example/recipe.yaml")
             recipe = (folder / "example" / "recipe.yaml").read_text()
@@ -61,7 +59,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str
             self[name] = folder, digest, ":".join(part[1] for part in parts if part)
             return self[name]
 
-    return Built()
+    with ports.reserve() as server_port:
+        yield Built()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -140,44 +139,36 @@ def test_servers_of_examples_respond(
     name: str, page_text: str, built: dict[str, tuple[Path, str, str]]
 ) -> None:
     folder, _, reference = built[name]
-    port = free_port()
-    arguments = [str(port)]
-    if name == "nginx":
-        listen_directive = re.search(r"listen (\d+);", (folder / "example" / "nginx.conf").read_text())
-        assert listen_directive
-        port, arguments = int(listen_directive[1]), []
+    with ports.reserve() as free_port:
+        port, arguments = free_port, [str(free_port)]
+        if name == "nginx":
+            listen_directive = re.search(r"listen (\d+);", (folder / "example" / "nginx.conf").read_text())
+            assert listen_directive
+            port, arguments = int(listen_directive[1]), []
+        assert page_text in serve(folder, [reference, *arguments], port)
+
+
+def serve(folder: Path, arguments: list[str], port: int) -> str:
+    """Return the page of a server in a container."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "pumice", "run", reference, *arguments],
+        [sys.executable, "-m", "pumice", "run", *arguments],
         cwd=folder,
         env={**os.environ, "PUMICE_HOME": str(folder / "store")},
         stdin=subprocess.DEVNULL,
     )
     try:
-        assert page_text in fetch(server, port)
+        page = fetch(server, port)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(waiting.PATIENCE_SECONDS)
     assert server.returncode in {0, -15, 143}
+    return page
 
 
 def fetch(server: subprocess.Popen[bytes], port: int) -> str:
     """Return the page of ``server`` as soon as the server answers."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().read().decode()
-        except ConnectionError:
-            assert server.poll() is None, f"the server ended with {server.returncode}"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.05)
-        finally:
-            connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    waiting.for_server(port, server)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=waiting.PATIENCE_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().read().decode()

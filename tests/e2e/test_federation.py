@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import networks, tls, websites
+from tests.support import networks, tls, waiting, websites
 from tests.support.networks import Machine
 from tests.support.publishers import Out, read_fingerprint, run, write_image
 
@@ -57,8 +56,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> Itera
     base = write_image(tmp_path / "base.aci", "other.example/base", "1.0")
     dependency = {"imageName": "other.example/base", "imageID": base}
     write_image(tmp_path / "app.aci", "names.example/app", "1.0", dependencies=[dependency])
+    write_image(
+        tmp_path / "led.aci", "names.example/led", "1.0", dependencies=[{"imageName": "inside.example/a"}]
+    )
     publish = ("publish", "--appc")
-    run(capsys, *publish, "names-www", "--url", "https://cdn.example", "--key", "names.key", "aci:app.aci")
+    cdn = ("--url", "https://cdn.example", "--key", "names.key")
+    run(capsys, *publish, "names-www", *cdn, "aci:app.aci", "aci:led.aci")
     run(capsys, *publish, "other-www", "--url", "https://other.example", "--key", "other.key", "aci:base.aci")
     evil = tmp_path / "evil"
     evil.mkdir()
@@ -104,11 +107,23 @@ def test_a_public_host_cannot_lead_into_a_private_network(world: World) -> None:
     assert _requested_paths(world.log, before, expected) == expected
 
 
+def test_an_image_of_a_public_host_cannot_depend_on_one_of_a_private_network(world: World) -> None:
+    ca = ("--ca", str(world.folder / "server.crt"))
+    trust = ("trust", "add", *ca, "--prefix", "names.example", "--fingerprint")
+    world.pumice(*trust, read_fingerprint("names.pub"))
+    before = len(world.log.read_text().splitlines())
+    fetched = world.pumice("fetch", *ca, "names.example/led:1.0", code=6)
+    assert "https://inside.example/a: refusing to connect to a private address" in fetched
+    image = "/aci/names.example/led-1.0-linux-amd64.aci"
+    assert not any(path.startswith("/a?") for path in _requested_paths(world.log, before, {image}))
+
+
 def _requested_paths(log: Path, before: int, expected: set[str]) -> set[str]:
     """Return what was requested since a log had ``before`` lines; nginx writes a line after its answer."""
-    deadline = time.monotonic() + 10
-    while True:
+
+    def read_paths() -> set[str]:
         lines = log.read_text().splitlines()[before:]
-        paths = {line.split('"')[1].split()[1] for line in lines if line.count('"') > 1}
-        if paths >= expected or time.monotonic() > deadline:
-            return paths
+        return {line.split('"')[1].split()[1] for line in lines if line.count('"') > 1}
+
+    waiting.until(lambda: read_paths() >= expected, read_paths)
+    return read_paths()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -41,8 +40,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
         someone.give(someone.home)
         yield someone
         pods.remove_all(someone)
-        for pid in pods.processes_with(f"runtime/metadata/__main__.py {someone.home}"):
-            os.kill(pid, signal.SIGTERM)
+        pods.send_signal(f"runtime/metadata/__main__.py {someone.home}", signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +220,7 @@ def test_a_registry_gets_the_keys_from_the_url_of_the_issuer(
 ) -> None:
     """Two machines: one publishes its keys with the metadata service, the other only knows the URL."""
     previous = pods.run_ok(person, "identity", "issuer").strip()
-    for pid in pods.processes_with(f"runtime/metadata/__main__.py {person.home}"):
-        os.kill(pid, signal.SIGTERM)
+    pods.send_signal(f"runtime/metadata/__main__.py {person.home}", signal.SIGTERM)
     waiting.until(lambda: not (person.home / "store" / "metadata" / "socket").exists())
     command = person.command("metadata-service", "--listen", "127.0.0.1:0")
     identities = tmp_path / "identities.yaml"

@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import waiting
 from tests.support.deb import Deb, Item
 from tests.support.mirror import Fault, Mirror
 from tests.support.peers import absent, need
@@ -90,13 +90,14 @@ class Build:
 
     def reaches(self, point: Callable[[], bool]) -> bool:
         """Wait until ``point`` is true; False if the build ended before."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not point():
-            if self._process.poll() is not None:
-                return False
-            assert time.monotonic() < deadline, "the build never gets there"
-            time.sleep(0.002)
-        return True
+        reached: list[bool] = []
+
+        def has_news() -> bool:
+            reached[:] = [point()]
+            return reached[0] or self._process.poll() is not None
+
+        waiting.until(has_news)
+        return reached[0]
 
 
 def check_interrupted(world: World, code: int, stderr: str, how: signal.Signals) -> None:

@@ -182,7 +182,7 @@ def test_a_bundle_contains_all_packages_of_the_lock(
             capsys, "lock", "--bundle", str(bundle), recipe, "--arch", "amd64", "--progress", "plain"
         )
         assert ran.code == 0
-        assert "copied the 3 packages of recipe.lock to bundle" in ran.err
+        assert "copied 3 packages of recipe.lock to bundle" in ran.err
     bundled_files = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*.deb"))
     own_package = next(package for package in shop.lock().packages["amd64"] if package.name == "mine")
     assert bundled_files == [

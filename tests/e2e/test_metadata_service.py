@@ -39,8 +39,7 @@ def person(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]
 
 
 def end_services(person: Person) -> None:
-    for pid in pods.processes_with(f"runtime/metadata/__main__.py {person.home}"):
-        os.kill(pid, signal.SIGTERM)
+    pods.send_signal(f"runtime/metadata/__main__.py {person.home}", signal.SIGTERM)
 
 
 def run(person: Person, *arguments: str, network: str = "host") -> str:
@@ -104,7 +103,7 @@ def test_the_secret_is_shown_nowhere_and_exec_has_it(person: Person) -> None:
     assert directory.stat().st_mode & 0o077 == 0
     assert (directory / "metadata.json").stat().st_uid == directory.stat().st_uid
     pods.run_ok(person, "rm", "--force", "quiet")
-    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
+    pods.wait_for_end(f"runtime/metadata/relay/__main__.py {person.home}")
 
 
 def test_a_killed_pod_leaves_no_relay(person: Person) -> None:
@@ -136,14 +135,14 @@ def test_a_killed_relay_is_restarted(person: Person, network: str) -> None:
     # The sockets stay open, so this client waits instead of being refused.
     assert pods.run_ok(person, "exec", "victim", "sh", "-c", f"{ASK}pod/uuid") == uuid
     pods.run_ok(person, "rm", "--force", "victim")
-    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
+    pods.wait_for_end(f"runtime/metadata/relay/__main__.py {person.home}")
 
 
 def test_a_pod_that_cannot_start_leaves_nothing(person: Person) -> None:
     process = person.pumice("run", "--mds", "--entrypoint", "/nothing", "example.com/box:1")
     assert process.returncode == 127
     assert person.pumice("ps", "--all", "--quiet").stdout == ""
-    assert pods.processes_with(f"runtime/metadata/relay/__main__.py {person.home}") == []
+    pods.wait_for_end(f"runtime/metadata/relay/__main__.py {person.home}")
 
 
 def test_a_key_file_that_cannot_be_used_fails_the_start(person: Person) -> None:

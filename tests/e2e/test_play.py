@@ -116,7 +116,8 @@ def test_a_pod_that_waits_can_be_stopped(person: Person) -> None:
 
 
 def test_pods_leave_nothing(person: Person) -> None:
-    container = {"name": "a", "image": "box:1", "args": ["sleep 5512345"]}
+    marker = pods.lasting_sleep()
+    container = {"name": "a", "image": "box:1", "args": [marker]}
     for number in range(3):
         containers = [{**container, "name": name} for name in ("a", "b", "c")]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"many-{number}"}}
@@ -125,7 +126,7 @@ def test_pods_leave_nothing(person: Person) -> None:
         assert process.returncode == 0, process.stderr
     assert len(pods.run_ok(person, "ps", "--quiet").split()) == 3
     pods.remove_all(person)
-    assert pods.processes_with("sleep 5512345") == []
+    pods.wait_for_end(marker)
     store = person.home / "store"
     assert [*(store / "pods").iterdir(), *(store / "tmp").iterdir()] == []
 

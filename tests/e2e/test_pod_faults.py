@@ -43,7 +43,7 @@ STAGES = ("writing", "created", "started", "reported")
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, stage: str) -> None:
     store = person.home / "store"
-    marker = f"sleep 98{STAGES.index(stage)}765"
+    marker = pods.lasting_sleep(STAGES.index(stage))
     conditions = {
         "writing": lambda: any((store / "tmp").glob("pod-*")),
         "created": lambda: any((store / "pods").glob("*/pod.json")),
@@ -62,7 +62,7 @@ def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, stage: 
     pods.run_ok(person, "gc", "--grace-period", "0")
     assert list((store / "tmp").iterdir()) == []
     assert list((store / "pods").iterdir()) == []
-    assert pods.processes_with(marker) == []
+    pods.wait_for_end(marker)
 
 
 def test_one_of_two_commands_gets_the_name(person: Person) -> None:
@@ -162,7 +162,7 @@ def test_a_full_disk_loses_output_but_not_the_exit_code() -> None:
 
 
 def test_a_hundred_pods_leave_nothing() -> None:
-    marker = "sleep 7654321"
+    marker = pods.lasting_sleep(9)
     with pods.person_with_images("root") as root, Home(root.home / "store") as home:
         reference = home.refs.get("box:1")
         assert reference is not None
@@ -184,7 +184,7 @@ def test_a_hundred_pods_leave_nothing() -> None:
         assert collection.collect_pods(home, 0) == _MANY
         assert list((home.root / "pods").iterdir()) == []
         assert [path for path in (home.root / "tmp").iterdir() if path.name.startswith("pod-")] == []
-        assert pods.processes_with(marker) == []
+        pods.wait_for_end(marker)
         assert snapshot(home.root) - before == set()
 
 

@@ -33,10 +33,11 @@ def directory_of(person: Person, pod: str) -> Path:
 
 
 def test_apps_share_network_host_name_and_ipc_but_not_files_and_processes(person: Person) -> None:
-    look = "for kind in net uts ipc user pid mnt; do readlink /proc/self/ns/$kind; done"
+    look = "for kind in net uts ipc user pid mnt; do readlink /proc/self/ns/$kind; done; hostname"
     process = person.pumice(
-        *("run", *_NET, "--hostname", "both", "box:1", f"{look}; hostname; touch /mine; sleep 1"),
-        *("---", "--app", "other", "--user", "1000", "box:1", "--", f"{look}; hostname; ls /mine; id -u"),
+        *("run", *_NET, "--hostname", "both", "box:1", f"{look}; touch /mine; {pods.AWAIT_CALL}"),
+        *("---", "--app", "other", "--user", "1000", "box:1", "--"),
+        f"{look}; ls /mine; id -u; {pods.CALL}",
     )
     lines = process.stdout.splitlines()
     box = [line.removeprefix("box   | ") for line in lines if line.startswith("box")]
@@ -113,17 +114,13 @@ def test_commands_know_the_apps(person: Person) -> None:
 
 def test_apps_can_share_process_ids(person: Person) -> None:
     process = person.pumice(
-        *("run", "--pid", "pod", *_NET, "box:1", "sleep 3"),
-        *(
-            "---",
-            "--app",
-            "b",
-            "box:1",
-            "sleep 1; ps; readlink /proc/1/root; kill -9 1; ps >/dev/null && echo on",
-        ),
+        *("run", "--pid", "pod", *_NET, "box:1", f"sleep 600 & {pods.AWAIT_CALL}"),
+        *("---", "--app", "b", "box:1", "--"),
+        "until ps | grep -q ' sleep 600$'; do sleep 0.1; done; ps; readlink /proc/1/root; kill -9 1;"
+        f" {pods.CALL}; ps >/dev/null && echo on",
     )
     assert process.returncode == 0, process.stderr
-    assert "sleep 3" in process.stdout
+    assert "sleep 600" in process.stdout
     assert "--reasons" not in process.stdout
     assert process.stdout.endswith("b   | on\n")
 
@@ -157,7 +154,7 @@ STAGES = ("tmp/pod-*", "pods/*/apps/*/log", "pods/*/started", "pods/*/apps/b/sta
 @pytest.mark.parametrize("pattern", STAGES)
 def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, pattern: str) -> None:
     store = person.home / "store"
-    marker = f"sleep 43{STAGES.index(pattern)}211"
+    marker = pods.lasting_sleep(STAGES.index(pattern))
     words = ("run", "--detach", *_NET, "box:1", marker, "---", "--app", "b", "box:1", marker)
     with person.running_pumice(*words) as running:
         waiting.until(lambda: any(store.glob(pattern)) or running.poll() is not None)
@@ -169,16 +166,16 @@ def test_a_killed_run_leaves_a_state_that_can_be_removed(person: Person, pattern
     pods.run_ok(person, "gc", "--grace-period", "0")
     assert list((store / "tmp").iterdir()) == []
     assert list((store / "pods").iterdir()) == []
-    assert pods.processes_with(marker) == []
+    pods.wait_for_end(marker)
 
 
 def test_a_killed_supervisor_ends_all_apps(person: Person) -> None:
-    marker = "sleep 7700123"
+    marker = pods.lasting_sleep(9)
     pod = pods.start(person, *_NET, "box:1", marker, "---", "--app", "b", "box:1", marker)
     directory = directory_of(person, pod)
     os.kill(json.loads((directory / "started").read_text())["supervisor"], signal.SIGKILL)
     pods.run_ok(person, "wait", pod)
-    waiting.until(lambda: not pods.processes_with(marker))
+    pods.wait_for_end(marker)
     state = pods.status(person, pod)
     assert (state["state"], state["exit_code"], state["error"]) == (
         "exited",

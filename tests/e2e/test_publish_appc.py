@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pumice.cli.main import main
-from pumice.publish import tree_files
+from pumice.publish import torrent_files, tree_files
 from pumice.store.home import Home
-from tests.support import images
+from tests.support import handmade, images
 from tests.support.publishers import run, write_image
 
 Out = pytest.CaptureFixture[str]
@@ -52,10 +54,16 @@ def test_the_tree_has_images_signatures_keys_pages_and_an_index(capsys: Out) -> 
 
 
 def test_publishing_again_changes_nothing(capsys: Out) -> None:
+    def describe_files() -> dict[Path, tuple[int, int, int]]:
+        """Return what writing changes; reading changes the time of access."""
+        files = [path for path in Path("www").rglob("*") if path.is_file()]
+        statuses = {path: path.stat() for path in files}
+        return {path: (each.st_ino, each.st_mtime_ns, each.st_size) for path, each in statuses.items()}
+
     publish(capsys, IMAGE)
-    before = {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()}
+    before = describe_files()
     assert "published 0 images to www, 1 unchanged" in publish(capsys, IMAGE)[1]
-    assert {path: path.stat() for path in sorted(Path("www").rglob("*")) if path.is_file()} == before
+    assert describe_files() == before
 
 
 def test_a_published_version_changes_only_with_an_option_and_keeps_its_signatures(
@@ -78,9 +86,70 @@ def test_a_published_version_changes_only_with_an_option_and_keeps_its_signature
     assert Path("www/aci/example.com/hello-latest-linux-amd64.aci").read_bytes() == file.read_bytes()
 
 
+def test_a_file_that_is_replaced_has_a_later_second(capsys: Out, folder: Path) -> None:
+    """Web servers make the ETag of the second and the size, and the two images have the same size."""
+    publish(capsys, IMAGE)
+    www = Path("www")
+    files = [path for path in www.rglob("*") if path.is_file() and path.name != ".pumice-publish"]
+    seconds = {path: int(path.stat().st_mtime) for path in files}
+    contents = {path: path.read_bytes() for path in files}
+    with Home(folder / "store") as home:
+        images.make(home, [{"etc/motd": "jello"}], name=IMAGE)
+        images.make(home, [{"etc/motd": "cello"}], name="example.com/hello:1.1")
+    publish(capsys, "--replace", IMAGE)
+    publish(capsys, "example.com/hello:1.1")
+    changed = [path for path in files if path.read_bytes() != contents[path]]
+    assert {path.suffix for path in changed} == {".aci", ".asc", ".html", ".json"}
+    for path in changed:
+        assert int(path.stat().st_mtime) > seconds[path], path
+
+
+def test_both_names_of_an_image_have_the_same_torrent(capsys: Out, folder: Path) -> None:
+    """Whoever downloads the newest version, and whoever asks for it by its number, are in one swarm."""
+    with Home(folder / "store") as home:
+        images.make(home, [{"data": handmade.random_bytes(1_200_000, "data").hex()}], name=IMAGE)
+        images.make(home, [{"data": handmade.random_bytes(1_200_000, "next").hex()}], name=f"{IMAGE}.1")
+    publish(capsys, "--torrent", IMAGE)
+    publish(capsys, "--torrent", f"{IMAGE}.1")
+    torrents = {path.name: path.read_bytes() for path in Path("www").rglob("*.torrent")}
+    newest = torrents.pop("hello-latest-linux-amd64.aci.torrent")
+    assert newest == torrents["hello-1.0.1-linux-amd64.aci.torrent"]
+    assert len(torrents) == 2
+    shared = torrent_files.find_torrents(Path("www"))
+    assert {file.path.name + ".torrent" for file in shared} == set(torrents)
+
+
+def test_a_torrent_does_not_outlive_the_content_that_it_is_for(capsys: Out, folder: Path) -> None:
+    for name, options in (("data", ["--torrent"]), ("next", ["--replace"])):
+        with Home(folder / "store") as home:
+            images.make(home, [{"data": handmade.random_bytes(1_200_000, name).hex()}], name=IMAGE)
+        publish(capsys, *options, IMAGE)
+        assert bool(list(Path("www").rglob("*.torrent"))) == (name == "data")
+
+
+def test_several_processes_publish_to_one_tree(folder: Path) -> None:
+    """Each makes torrents while the others write their images."""
+    names = [f"example.com/several:1.{number}" for number in range(4)]
+    with Home(folder / "store") as home:
+        for name in names:
+            images.make(home, [{"data": handmade.random_bytes(1_200_000, name).hex()}], name=name)
+    command = (sys.executable, "-m", "pumice", "publish", "--torrent", "--appc", "www")
+    options = ("--url", "https://example.com", "--key", "release.key")
+    processes = [
+        subprocess.Popen([*command, *options, name], stderr=subprocess.PIPE, text=True) for name in names
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    published = json.loads(Path("www/images.json").read_bytes())["images"]
+    assert [image["version"] for image in published] == ["1.0", "1.1", "1.2", "1.3"]
+    assert len(list(Path("www/aci").rglob("*.torrent"))) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--appc", "s3://bucket", "--url", "https://example.com", IMAGE), "is not a directory"),
         (("--appc", "www", "--key", "release.key", IMAGE), "--appc needs --url URL"),
         (("--appc", "www", "--url", "http://example.com", IMAGE), "is not a URL to publish at"),
         (("--appc", "www", "--url", "https://example.com/?a=b", IMAGE), "is not a URL to publish at"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.people import Person
 
-MARKER = "sleep 7651234"
+MARKER = pods.lasting_sleep()
 SCRIPT = f"trap 'exit 5' TERM; echo ready; {MARKER} & wait"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from pumice.cli.display.results import RESULTS
 from pumice.cli.main import main
-from pumice.cli.results import RESULTS
 from pumice.runtime.pods import pod_store
 from pumice.runtime.pods.records import Pod
 from pumice.runtime.sandbox.argument_codec import encode_arguments

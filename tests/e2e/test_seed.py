@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pumice.cli.main import main
-from tests.support import handmade, lan, locations, nginx
+from tests.support import handmade, lan, locations, nginx, waiting
 from tests.support.handmade import ImageContents, file
 from tests.support.swarms import SIZE, TRACKER_PORT, Swarm, finish, pumice, seeding, start_pull, swarm
 
@@ -60,8 +60,12 @@ def test_the_others_finish_if_one_is_killed(tmp_path: Path) -> None:
     with swarm(tmp_path, 3) as running, seeding(running, "--only-tracker"):
         lan.limit_rate(running.origin, 10)
         victim, *others = [start_pull(running, number) for number in range(3)]
-        while not any(" 206 " in line for line in running.server.requests()):
+
+        def has_begun() -> bool:
             assert victim.poll() is None
+            return any(" 206 " in line for line in running.server.requests())
+
+        waiting.until(has_begun)
         victim.kill()
         victim.communicate()
         for number, process in enumerate(others, 1):

@@ -20,7 +20,7 @@ from pumice.formats import oci
 from pumice.registry import Client, ClientSettings, RegistryError, Repository, RetryPolicy, parse_reference
 from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
-from tests.support import waiting
+from tests.support import ports, waiting
 from tests.support.peers import absent, need
 from tests.support.serving import Registry, digest_of, image, serving
 
@@ -85,8 +85,9 @@ class Load:
 @pytest.mark.concurrency
 def test_a_server_killed_under_load_keeps_acknowledged_pushes(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with ExitStack() as stack:
-        server = stack.enter_context(serving(root))
+    with ports.reserve() as port, ExitStack() as stack:
+        address = f"127.0.0.1:{port}"
+        server = stack.enter_context(serving(root, listen=address))
         load = Load(server.host)
         threads = [threading.Thread(target=load.push, args=(number,)) for number in range(4)]
         threads += [threading.Thread(target=load.pull) for _ in range(2)]
@@ -95,7 +96,7 @@ def test_a_server_killed_under_load_keeps_acknowledged_pushes(tmp_path: Path) ->
         for turn in range(1, 4):
             waiting.until(partial(load.has_acknowledged, turn * 12))
             server.kill()
-            server = stack.enter_context(serving(root, listen=server.host))
+            server = stack.enter_context(serving(root, listen=address))
         load.stop.set()
         for thread in threads:
             thread.join()

@@ -21,10 +21,10 @@ def test_a_registry_can_be_checked_and_collected(tmp_path: Path, capsys: Out) ->
         assert "the directory is in use by another 'pumice serve'" in capsys.readouterr().err
         server.stop()
     assert main(["serve", "--check", "--root", str(root)]) == 0
-    assert "1 repositories, 1 manifests, 3 blobs" in capsys.readouterr().out
+    assert "1 repository, 1 manifest, 3 blobs" in capsys.readouterr().out
     assert main(["serve", "--collect", "--keep-untagged", "0", "--check", "--root", str(root)]) == 0
     output = capsys.readouterr().out
-    assert "0 manifests, 1 blobs and 0 unfinished uploads removed, 15 bytes freed" in output
+    assert "0 manifests, 1 blob and 0 unfinished uploads removed, 15 bytes freed" in output
     assert "2 blobs" in output
     (damaged,) = (root / "blobs").rglob(digest_of(b"layer").partition(":")[2])
     damaged.write_bytes(b"other")

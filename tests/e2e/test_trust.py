@@ -17,9 +17,14 @@ from tests.support.trust_world import TrustWorld, signed_world
 OTHER = "other"
 
 
+@pytest.fixture(scope="module")
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
+    return signed_world(tmp_path_factory.mktemp("world"))
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> TrustWorld:
-    return signed_world(tmp_path)
+def world(new_world: TrustWorld, tmp_path: Path) -> TrustWorld:
+    return new_world.copy_to(tmp_path / "world")
 
 
 def fingerprint(world: TrustWorld) -> str:

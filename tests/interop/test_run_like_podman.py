@@ -25,7 +25,7 @@ from tests.support.peers import need
 from tests.support.podman import private_podman, pull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.support.people import Person
 
@@ -140,6 +140,11 @@ def tools(root: Person) -> Iterator[dict[str, list[str]]]:
         }
 
 
+_ATTEMPTS = 5
+"""What podman gets: it may end before it has copied what the program prints. It shows output before it passes
+signals on, and ends with 0 at a signal that comes in between."""
+
+
 def run(root: Person, tool: str, command: list[str], check: Check) -> str:
     """Return the result of a check with one tool."""
     options = check.options.split()
@@ -183,12 +188,16 @@ def differences() -> dict[tuple[str, str], str]:
 def test_every_check_has_its_result(root: Person, tools: dict[str, list[str]], tool: str) -> None:
     documented = differences()
     expected = {name: documented.get((name, tool), check.result) for name, check in CHECKS.items()}
-    results = {name: run(root, tool, tools[tool], check) for name, check in CHECKS.items()}
-    assert {name: result for name, result in results.items() if result != expected[name]} == {}
 
+    def find_others(names: Iterable[str]) -> dict[str, str]:
+        """Return the results that are not those that are expected."""
+        results = {name: run(root, tool, tools[tool], CHECKS[name]) for name in names}
+        return {name: result for name, result in results.items() if result != expected[name]}
 
-_ATTEMPTS = 5
-"""podman shows output before it passes signals on, and ends with 0 at a signal that comes in between."""
+    others = find_others(CHECKS)
+    for _ in range(_ATTEMPTS if tool == "podman" else 0):
+        others = find_others(others)
+    assert others == {}
 
 
 @pytest.mark.peer("podman", "runc", "bwrap")

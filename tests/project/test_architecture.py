@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.cli.commands import COMMANDS
 from pumice.image.transports.locations import TRANSPORTS
 from tests.support import sources
 from tests.support.docs import ROOT
@@ -263,10 +264,10 @@ AMBIGUOUS_NAMES = {"aci", "dir", "tar", "store", "docker"}
 WITH_SCHEMES = {
     "image/transports/": "the table of transports, and hints that name another one",
     "registry/reference.py": "the client accepts docker:// before the name of an image",
-    "cli/complete_values.py": "completion offers them without loading the table",
+    "cli/shell_completion/complete_values.py": "completion offers them without loading the table",
     "evidence/identifiers.py": "oci is a type of package URL",
     "runtime/stage1/__init__.py": "oci is a stage 1",
-    "cli/pod_arguments.py": "oci is a stage 1",
+    "cli/pods/pod_arguments.py": "oci is a stage 1",
 }
 
 
@@ -284,3 +285,32 @@ def _scheme_literals(path: Path) -> list[str]:
 def test_schemes_of_locations_are_compared_in_the_table_of_transports_only() -> None:
     literals = [literal for path in SOURCE.rglob("*.py") for literal in _scheme_literals(path)]
     assert [literal for literal in literals if not literal.startswith(tuple(WITH_SCHEMES))] == []
+
+
+PROGRAM = {"__init__", "main", "commands", "overview", "code_cache", "code_cache_writer"}
+"""The modules of the program itself, which are no commands."""
+
+
+def test_a_module_beside_the_commands_is_a_command() -> None:
+    """What commands share is in folders."""
+    names = {path.stem for path in (SOURCE / "cli").glob("*.py")}
+    assert names - {verb.replace("-", "_") for verb in COMMANDS} == PROGRAM
+
+
+RUN_OTHERS = {("cp", "copy"), ("fetch", "pull"), ("run_prepared", "run")}
+"""Commands that run another command, in some cases or always."""
+
+
+def test_a_command_is_imported_only_to_run_it() -> None:
+    """What commands share is in folders, which import no command."""
+    commands = {module.removeprefix("pumice.cli."): module for module, _, _ in COMMANDS.values()}
+    imports = set()
+    for path in (SOURCE / "cli").rglob("*.py"):
+        importer = path.relative_to(SOURCE / "cli").with_suffix("").parts[0]
+        for node in sources.nodes(path):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("pumice.cli"):
+                continue
+            for alias in node.names:
+                _, _, imported = f"{node.module}.{alias.name}".rpartition("pumice.cli.")
+                imports.add((importer, imported.partition(".")[0]))
+    assert {pair for pair in imports if pair[1] in commands and pair[0] != pair[1]} == RUN_OTHERS

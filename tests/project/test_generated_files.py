@@ -87,5 +87,5 @@ def test_a_wheel_installs_the_man_pages_and_the_table_of_completion(tmp_path: Pa
         if ".data/data/share/man/man1/" in path
     }
     assert installed_pages == {page.name: page.read_bytes() for page in MAN_PAGES}
-    assert wheel_files["pumice/cli/completion.tsv"] == completion_table.TABLE.read_bytes()
+    assert wheel_files["pumice/cli/shell_completion/completion.tsv"] == completion_table.TABLE.read_bytes()
     assert contents[0] == contents[1]

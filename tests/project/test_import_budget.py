@@ -48,8 +48,16 @@ def test_version_loads_a_constant_and_nothing_else() -> None:
 def test_a_verb_loads_no_other_verb() -> None:
     modules = loaded_modules("completion", "bash")
     verbs = {name for name in modules if name.startswith("pumice.cli.")}
-    shared = {f"pumice.cli.{name}" for name in ("main", "commands", "arguments", "progress_modes", "streams")}
-    assert verbs == shared | {"pumice.cli.completion"}
+    shared = {
+        "commands",
+        "display",
+        "display.progress_modes",
+        "display.streams",
+        "main",
+        "parsing",
+        "parsing.arguments",
+    }
+    assert verbs == {f"pumice.cli.{name}" for name in {*shared, "completion"}}
     assert modules.isdisjoint(
         {"rich", "msgspec", "yaml", "urllib3", "dataclasses", "inspect", "asyncio", "email"}
     )
@@ -88,7 +96,7 @@ ROOMS_AT_REST = (
 )
 """Rooms that finding an existing image must not load."""
 
-WARM_MODULES = 193
+WARM_MODULES = 198
 """The most modules that such a build may load."""
 
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pumice.cli import foreign
 from pumice.cli.commands import ALIASES, COMMANDS
+from pumice.cli.parsing import foreign
 from tests.support.docs import ROOT
 from tools.parser_tree import all_parsers
 
@@ -70,3 +70,23 @@ def test_every_row_of_the_page_has_three_cells_and_an_answer() -> None:
     assert [row for row in cells if len(row) != 3] == []
     assert [row for row in cells if not (row[1] or row[2])] == []
     assert len(cells) > 80
+
+
+def _foreign_commands() -> list[str]:
+    """Return the commands of other tools that the page compares, without the name of the tool."""
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    first_cells = [row.split(" | ")[0] for row in rows]
+    commands = [command for cell in first_cells for command in re.findall(r"`([^`]+)`", cell)]
+    return sorted({command.partition(" ")[2] for command in commands if re.match(r"[a-z]+ [a-z]", command)})
+
+
+@pytest.mark.parametrize("command", _foreign_commands())
+def test_a_command_of_another_tool_exists_or_has_a_hint(command: str) -> None:
+    """The page says that the error for such a command has the same answer."""
+    words = [word for word in command.split() if not word.startswith("-")]
+    is_command = words[0] in COMMANDS or words[0] in ALIASES
+    assert is_command or foreign.command_hint(words), command
+
+
+def test_no_hint_is_for_a_command_that_exists() -> None:
+    assert [name for name in foreign.COMMANDS if name in COMMANDS or name in ALIASES] == []

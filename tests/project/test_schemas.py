@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.cli.results import RESULTS
+from pumice.cli.display.results import RESULTS
 from tools import schemas
 
 

@@ -8,6 +8,7 @@ by-hash copies. Packages are equal bytes for equal descriptions; signatures are 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import lzma
@@ -205,6 +206,7 @@ def _release(suite: Suite, lines: Mapping[str, bytes]) -> bytes:
     return paragraph({**{key: value for key, value in fields.items() if value}, **sums}).encode()
 
 
+@functools.lru_cache(maxsize=128)  # most tests have the same packages
 def _compressed(data: bytes, extension: str) -> bytes:
     if extension == ".gz":
         return gzip.compress(data, 9, mtime=0)

@@ -6,6 +6,7 @@ Compression ``none`` is equal on any machine; the others are as stable as their 
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import hashlib
 import io
@@ -211,6 +212,7 @@ def ar(members: Sequence[tuple[str, bytes]], mtime: int = EPOCH) -> bytes:
     return b"".join(chunks)
 
 
+@functools.lru_cache(maxsize=128)  # most tests have the same packages
 def compress(data: bytes, how: Compression) -> bytes:
     if how == "gz":
         return gzip.compress(data, 9, mtime=0)

@@ -22,13 +22,12 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support import networks
+from tests.support import networks, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +119,11 @@ def expected(output: str) -> re.Pattern[str]:
 
 def run(page: Path, folder: Path) -> list[str]:
     """Run a page in ``folder``; return how it differs from what the page shows."""
-    port = str(_free_port())
+    with ports.reserve() as port:
+        return _run(page, folder, str(port))
+
+
+def _run(page: Path, folder: Path, port: str) -> list[str]:
     text = page.read_text().replace("8080", port)
     work, logs = folder / "work", folder / "logs"
     work.mkdir()
@@ -216,10 +219,3 @@ def _bash(script: str, work: Path, store: Path, prefix: tuple[str, ...] = ()) ->
         if shell.poll() is None:
             os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

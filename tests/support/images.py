@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import shutil
 import subprocess
@@ -79,7 +80,7 @@ def make(
     ``diff_ids`` overrides the digests of the layers in the config.
     """
     tars = [layer(content) for content in layers]
-    packed = [gzip.compress(data, mtime=0) for data in tars]
+    packed = list(map(_compress, tars))
     document = oci.ImageConfig(
         architecture=architecture,
         os="linux",
@@ -100,6 +101,12 @@ def make(
     if name:
         home.refs.set(name, root)
     return Image(root, home.blobs)
+
+
+@functools.lru_cache(maxsize=8)
+def _compress(data: bytes) -> bytes:
+    """Return a layer in gzip; many images have the same ones."""
+    return gzip.compress(data, mtime=0)
 
 
 def compiled(folder: Path, source: str, *options: str) -> bytes:

@@ -52,6 +52,36 @@ def network(count: int, *, ipv6: bool = False) -> Iterator[list[Host]]:
         yield hosts
 
 
+@contextmanager
+def private_network(router: Host, number: int, count: int) -> Iterator[list[Host]]:
+    """Yield ``count`` machines behind one that masquerades, and lets nobody in, as routers at home do."""
+    program, firewall = need("ip"), need("iptables")
+    _run(*router.prefix, program, "link", "add", "bridge1", "type", "bridge")
+    _run(*router.prefix, program, "address", "add", f"192.168.{number}.1/24", "dev", "bridge1")
+    _run(*router.prefix, program, "link", "set", "bridge1", "up")
+    _run(*router.prefix, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    masquerade = ("-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE")
+    _run(*router.prefix, firewall, *masquerade)
+    stranger = ("-i", "eth0", "-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED")
+    for chain in ("INPUT", "FORWARD"):
+        _run(*router.prefix, firewall, "-A", chain, *stranger, "-j", "DROP")
+    with ExitStack() as stack:
+        hosts = []
+        for host in range(10, 10 + count):
+            prefix = stack.enter_context(_namespace())
+            pid, port = prefix[1].removeprefix("--target="), f"inside{host}"
+            link = ("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", pid)
+            _run(*router.prefix, program, *link)
+            _run(*router.prefix, program, "link", "set", port, "master", "bridge1", "up")
+            for device in ("lo", "eth0"):
+                _run(*prefix, program, "link", "set", device, "up")
+            address = f"192.168.{number}.{host}"
+            _run(*prefix, program, "address", "add", f"{address}/24", "dev", "eth0")
+            _run(*prefix, program, "route", "add", "default", "via", f"192.168.{number}.1")
+            hosts.append(Host(address, prefix))
+        yield hosts
+
+
 def limit_rate(host: Host, megabytes: int) -> None:
     """Limit what a machine sends to ``megabytes`` MB per second."""
     rate = f"{megabytes * 8}mbit"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     Pumice = Callable[..., str]
 
-_SECONDS = "987654"
+_PROGRAM = pods.lasting_sleep()
+_SECONDS = _PROGRAM.split()[1]
 """How long the programs would sleep; their command lines tell them from other processes."""
-_PROGRAM = f"sleep {_SECONDS}"
 _PATIENCE = 60
 """Seconds."""
 _STORE_DIRECTORIES = ("pods", "tmp", "networks/attachments")

@@ -65,9 +65,9 @@ class Machine:
         return _run((*self.prefix_beside, *command), check=check)
 
     def fetch(self, url: str, *, beside: bool = False) -> str:
-        """Return what a server answers; it may still be starting."""
+        """Return a page of a server, which may still be starting and have the page later."""
         retry = ("--retry", "120", "--retry-delay", "1", "--retry-max-time", "120", "--retry-all-errors")
-        command = ("curl", "--silent", "--show-error", "--globoff", "--max-time", "5", *retry, url)
+        command = ("curl", "--fail", "--silent", "--show-error", "--globoff", "--max-time", "5", *retry, url)
         return self.run_beside(*command) if beside else self.run(*command)
 
     def host(self, person: Person) -> Person:

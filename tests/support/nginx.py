@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support import tls
+from tests.support import tls, waiting
 from tests.support.peers import need
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -40,10 +41,21 @@ class Server(NamedTuple):
     host: str
     ca: Path
     folder: Path
+    prefix: Sequence[str]
 
     def requests(self) -> list[str]:
-        """Return the lines of the access log."""
-        return (self.folder / "access.log").read_text().splitlines()
+        """Return the lines of the access log, of all responses that were received so far."""
+        marker = f"/marker-{secrets.token_hex(8)}"
+        command = (*self.prefix, need("curl"), "--silent", "--globoff", "--cacert", str(self.ca))
+        url = f"https://{self.host}{marker}"
+        subprocess.run([*command, "--output", "/dev/null", url], check=True, timeout=60)
+
+        # nginx sends a response before it writes the line about it.
+        def read_lines() -> list[str]:
+            lines = (self.folder / "access.log").read_text().splitlines()
+            return lines if any(marker in line for line in lines) else []
+
+        return [line for line in waiting.until(read_lines) if "/marker-" not in line]
 
     def sent_size(self) -> int:
         """Return the bytes of all bodies that were sent."""
@@ -86,7 +98,7 @@ def serving(
             pass_fds=[listener.fileno()] if inherited else [],
         )
         try:
-            yield Server(f"{host}:{port}", certificate, folder)
+            yield Server(f"{host}:{port}", certificate, folder, prefix)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(waiting.PATIENCE_SECONDS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
+import functools
+import itertools
 import os
 import pwd
 import shutil
@@ -44,10 +47,12 @@ class Person:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``pumice`` with ``arguments``."""
+        self._require_own_network(("--network", "private") in itertools.pairwise(arguments))
         return [*self.prefix, self.python, "-m", "pumice", *arguments]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return a small environment for a command."""
+        self._require_own_network((extra or {}).get("PUMICE_NETWORK") == "private")
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
@@ -57,6 +62,10 @@ class Person:
             "PUMICE_NETWORK": "host",
             **(extra or {}),
         }
+
+    def _require_own_network(self, is_private: bool) -> None:
+        """Keep bridges, and the ports that images expose, away from this machine, which other tests share."""
+        assert not is_private or "--net" in self.prefix, "a private network needs `networks.machine`"
 
     def pumice(
         self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
@@ -142,15 +151,26 @@ def _make(name: str, folder: Path, *, become: bool) -> Person:
     uid = _uid(name)
     # setpriv itself still has the privileges of root; the program that env starts does not.
     prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", "env")
-    code = folder / "code"
-    # The sources and the interpreter of the tests may be in a directory that only root can read.
-    shutil.copytree(
-        Path(pumice.__file__).parent, code / "pumice", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    return Person(name, folder, prefix, _interpreter(prefix), _readable_code().name)
+
+
+@functools.cache
+def _readable_code() -> tempfile.TemporaryDirectory[str]:
+    """Return a copy of the sources and of what they need, which is removed when the tests end.
+
+    The sources and the interpreter of the tests may be in a directory that only root can read. The copy is
+    compiled, so that not every command compiles what it imports.
+    """
+    directory = tempfile.TemporaryDirectory(prefix="pumice-test-code-")
+    code = Path(directory.name)
+    code.chmod(0o755)
+    sources = Path(pumice.__file__).parent
+    compileall.compile_dir(sources, quiet=2)
+    shutil.copytree(sources, code / "pumice", ignore=shutil.ignore_patterns("*.group"))
     for module in (msgspec, deflate, cryptography, urllib3):
         shutil.copytree(Path(str(module.__file__)).parent, code / module.__name__)
     shutil.copy(str(_cffi_backend.__file__), code)
-    return Person(name, folder, prefix, _interpreter(prefix), str(code))
+    return directory
 
 
 def _interpreter(prefix: Sequence[str]) -> str:

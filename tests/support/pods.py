@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 READY = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"
 """A script that runs until it gets SIGTERM, and ends with the exit code 5 then."""
+AWAIT_CALL, CALL = "nc -l -p 8000", "until nc 127.0.0.1 8000 </dev/null; do sleep 0.1; done"
+"""What two apps of a pod do so that the first does not end before the second gets there. The number of a
+namespace that has ended is given to another one."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -105,6 +108,23 @@ def processes_with(text: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def lasting_sleep(number: int = 0) -> str:
+    """Return a command that goes on for years, and that no other run of tests has, with a ``number``."""
+    return f"sleep 1{os.getpid():07}{number:02}"
+
+
+def send_signal(text: str, number: int) -> None:
+    """Send a signal to the processes of this machine whose command line contains a text."""
+    for pid in processes_with(text):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_for_end(text: str) -> None:
+    """Wait until no process of this machine has a text in its command line."""
+    waiting.until(lambda: not processes_with(text), lambda: processes_with(text))
 
 
 def find_supervisor(pid: int) -> int:

@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import re
-import socket
 import subprocess
 import threading
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import ports, waiting
 from tests.support.peers import need
 
 if TYPE_CHECKING:
@@ -448,8 +447,11 @@ def serving(registry: Registry) -> Iterator[str]:
 def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
     """Run Debian's docker-registry on loopback; yield its host and port."""
     program = need("docker-registry")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    with ports.reserve() as port:
+        yield from _serve_debian(program, folder, port, htpasswd)
+
+
+def _serve_debian(program: str, folder: Path, port: int, htpasswd: str) -> Iterator[str]:
     auth = f"auth: {{htpasswd: {{realm: test, path: {htpasswd}}}}}\n" if htpasswd else ""
     (folder / "registry.yml").write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
@@ -462,18 +464,8 @@ def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
         command = [program, "serve", str(folder / "registry.yml")]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
-            _wait(port, process)
+            waiting.for_server(port, process, (folder / "registry.log").read_text)
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait()
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(500):
-        if process.poll() is not None:
-            raise AssertionError("docker-registry ended")
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError("docker-registry does not answer")

@@ -8,14 +8,13 @@ import hmac
 import http.client
 import json
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import ports, waiting
 from tests.support.peers import need
 
 BUCKET = "images"
@@ -45,8 +44,12 @@ def serving(folder: Path) -> Iterator[Bucket]:
     program = need("versitygw")
     (folder / "buckets" / BUCKET).mkdir(parents=True)
     (folder / "metadata").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with ports.reserve() as port:
+        yield from _serve(program, folder, port)
+
+
+def _serve(program: str, folder: Path, port: int) -> Iterator[Bucket]:
+    address = f"127.0.0.1:{port}"
     bucket = Bucket(address, folder / "buckets" / BUCKET)
     environment = {
         **os.environ,
@@ -64,12 +67,12 @@ def serving(folder: Path) -> Iterator[Bucket]:
             stderr=log,
         )
     try:
-        _wait_until_reachable(address, process, folder / "log")
+        waiting.for_server(port, process, (folder / "log").read_text)
         _make_readable(bucket)
         yield bucket
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(waiting.PATIENCE_SECONDS)
 
 
 def _make_readable(bucket: Bucket) -> None:
@@ -106,17 +109,3 @@ def _sign_request(bucket: Bucket, body: bytes) -> dict[str, str]:
     credential = f"Credential={bucket.environment['AWS_ACCESS_KEY_ID']}/{scope}"
     authorization = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={';'.join(headers)}, Signature={key.hex()}"
     return {**headers, "Authorization": authorization}
-
-
-def _wait_until_reachable(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    host, _, port = address.partition(":")
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(log.read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from pumice.trust import policy_edit as rules
@@ -21,6 +23,13 @@ class TrustWorld(World):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.config = root / "config"
+
+    def copy_to(self, root: Path) -> TrustWorld:
+        """Return a copy, which has the same archive and may be changed otherwise."""
+        shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns("mirror"))
+        other = copy.copy(self)
+        other.root, other.project, other.config = root, root / "project", root / "config"
+        return other
 
     def do(self, *arguments: str, **options: Any) -> PumiceRun:
         """Run pumice with the keys and rules of this world."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support import peers, tls
+from tests.support import peers, ports, tls, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +39,6 @@ http {{
 }}
 """
 _SERVER = "server {{ listen {address}:{port} ssl; root {root}; {extra} }}\n"
-_PATIENCE_SECONDS = 30
 
 
 class Website(NamedTuple):
@@ -63,21 +60,13 @@ class Website(NamedTuple):
         context = ssl.create_default_context(cafile=self.ca)
         with contextlib.suppress(urllib.error.HTTPError):  # nginx writes its log later than its responses
             urllib.request.urlopen(f"{self.url}{marker}", context=context).close()
-        for _ in range(_PATIENCE_SECONDS * 50):
+
+        def read_lines() -> list[str]:
             lines = [line.split('"') for line in self.log.read_text().splitlines()]
             found = [" ".join([*line[1].split()[:2], line[2].split()[0]]) for line in lines]
-            if found and marker in found[-1]:
-                return [line for line in found if "/marker-" not in line]
-            time.sleep(0.02)
-        raise AssertionError("nginx writes no log")
+            return found if found and marker in found[-1] else []
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        return [line for line in waiting.until(read_lines) if "/marker-" not in line]
 
 
 @contextmanager
@@ -86,11 +75,11 @@ def serving(root: Path, folder: Path, extra: str = "") -> Iterator[Website]:
     folder.mkdir(exist_ok=True)
     root.mkdir(exist_ok=True)
     certificate, key = tls.self_signed(folder)
-    port = free_port()
-    server = _SERVER.format(address="127.0.0.1", port=port, root=root, extra=extra)
-    with running_nginx(folder, server, (certificate, key)) as process:
-        _wait_for(port, process)
-        yield Website(port, certificate, root, folder / "access.log")
+    with ports.reserve() as port:
+        server = _SERVER.format(address="127.0.0.1", port=port, root=root, extra=extra)
+        with running_nginx(folder, server, (certificate, key)) as process:
+            waiting.for_server(port, process, (folder / "error.log").read_text)
+            yield Website(port, certificate, root, folder / "access.log")
 
 
 @contextmanager
@@ -127,14 +116,4 @@ def running_nginx(
         yield process
     finally:
         process.terminate()
-        process.wait(_PATIENCE_SECONDS)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(_PATIENCE_SECONDS * 50):
-        assert process.poll() is None, "nginx does not start"
-        with socket.socket() as connection:
-            if connection.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError("nginx does not listen")
+        process.wait(waiting.PATIENCE_SECONDS)

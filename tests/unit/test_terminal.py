@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice import terminal
-from pumice.cli import streams
+from pumice.cli.display import streams
 from pumice.errors import FetchError
 from pumice.registry.server import proxy, responses
 from pumice.registry.server.access_log import AccessLog, Line
@@ -95,3 +95,15 @@ def test_documents_are_exact_in_a_pipe_and_escaped_on_a_terminal(
     safe = terminal.printable(EVIL).encode()
     assert text.endswith(safe)
     assert text.startswith(safe if terminal_ else data)
+
+
+def test_counts() -> None:
+    assert [terminal.format_count(number, "package") for number in (0, 1, 2)] == [
+        "0 packages",
+        "1 package",
+        "2 packages",
+    ]
+    assert [terminal.format_count(number, "repository", "repositories") for number in (1, 2)] == [
+        "1 repository",
+        "2 repositories",
+    ]

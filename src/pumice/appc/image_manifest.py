@@ -105,10 +105,10 @@ def is_same_image(manifest: ImageManifest, name: str, labels: Sequence[Label]) -
 
 def _read_dependency(value: Any, where: str, findings: Findings) -> Dependency:
     members = Members(value, where, ("imageName", "imageID", "labels", "size"), findings)
-    image_id = members.text("imageID", "")
+    has_id = members.has("imageID")
     return Dependency(
         image_name=names.check_identifier(members.text("imageName"), members.place("imageName"), findings),
-        image_id=names.check_image_id(image_id, members.place("imageID")) if image_id else "",
+        image_id=names.check_image_id(members.text("imageID"), members.place("imageID")) if has_id else "",
         labels=read_labels(members),
         size=members.number("size", 0),
     )

@@ -147,10 +147,12 @@ def _read_runtime_app(value: Any, where: str, findings: Findings) -> RuntimeApp:
 
 def _read_runtime_image(value: Any, where: str, findings: Findings) -> RuntimeImage:
     members = Members(value, where, ("id", "name", "labels"), findings)
-    name = members.text("name", "")
+    has_name = members.has("name")
     return RuntimeImage(
         id=names.check_image_id(members.text("id"), members.place("id")),
-        name=names.check_identifier(name, members.place("name"), findings) if name else "",
+        name=names.check_identifier(members.text("name"), members.place("name"), findings)
+        if has_name
+        else "",
         labels=read_labels(members),
     )
 

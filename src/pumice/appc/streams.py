@@ -95,10 +95,11 @@ class BackgroundConsumer:
 
 
 class BackgroundHash(BackgroundConsumer):
-    """Hashes of one stream, computed in a thread."""
+    """Hashes of one stream, computed in a thread, which passes everything to ``copy`` as well."""
 
-    def __init__(self, *states: _Hash) -> None:
+    def __init__(self, *states: _Hash, copy: Sink | None = None) -> None:
         self._states = states
+        self._copy = copy
         super().__init__(self._hash)
 
     def finish(self) -> tuple[str, ...]:
@@ -109,6 +110,8 @@ class BackgroundHash(BackgroundConsumer):
     def _hash(self, batch: bytes | bytearray | memoryview) -> None:
         for state in self._states:
             state.update(batch)
+        if self._copy is not None:
+            self._copy(batch)
 
 
 class Compressor(Protocol):

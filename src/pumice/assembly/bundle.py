@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.fetch.thread_pool import thread_pool
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +33,10 @@ def write_bundle(lock: Lock, connection: ArchiveConnection, directory: Path, *, 
         package.sha256: package for architecture in lock.packages for package in lock.packages[architecture]
     }
     ordered = sorted(by_digest.values(), key=lambda package: (package.name, package.architecture))
+    label = f"bundling {format_count(len(ordered), 'package')}"
+    total = sum(package.size for package in ordered)
     with (
-        progress.task(f"bundling {len(ordered)} packages", sum(package.size for package in ordered)) as task,
+        progress.task(label, total) as task,
         thread_pool(_THREADS, "bundle") as threads,
     ):
         for package, job in [(package, threads.submit(copy_package, package)) for package in ordered]:

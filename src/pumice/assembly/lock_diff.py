@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.terminal import format_count
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -98,8 +100,8 @@ def count_packages(lock: Lock) -> str:
     counts = [(architecture, len(packages)) for architecture, packages in lock.packages.items()]
     texts = [f"{count} ({architecture})" for architecture, count in counts]
     if counts:
-        noun = "package" if counts[0][1] == 1 else "packages"
-        texts[0] = f"{counts[0][1]} {noun} pinned ({counts[0][0]})"
+        architecture, count = counts[0]
+        texts[0] = f"{format_count(count, 'package')} pinned ({architecture})"
     base_data = max(
         (sum(package.role == "base-data" for package in packages) for packages in lock.packages.values()),
         default=0,

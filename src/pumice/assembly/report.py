@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.omission import reasons as omission_reasons
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,9 +64,10 @@ def summarize_skipped_actions(
     count = len({package for packages in listed_kinds.values() for package in packages})
     ordered = sorted(listed_kinds, key=lambda kind: (-len(listed_kinds[kind]), kind))
     texts = [f"{kind} ({len(listed_kinds[kind])})" for kind in ordered[:_MAX_KINDS]]
-    texts += [f"{len(ordered) - _MAX_KINDS} more kinds"] if len(ordered) > _MAX_KINDS else []
+    hidden = len(ordered) - _MAX_KINDS
+    texts += [format_count(hidden, "more kind")] if hidden > 0 else []
     reference = f"see {report_path}" if report_path else "see --report FILE"
-    packages = "1 package" if count == 1 else f"{count} packages"
+    packages = format_count(count, "package")
     summary = f"skipped actions of {packages}: {', '.join(texts)}; {reference}"
     return SkippedActions(summary, is_minor=not major)
 

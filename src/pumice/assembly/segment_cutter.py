@@ -16,6 +16,7 @@ from pumice.packing.package_inventory import PackageInventory, inventory_key
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
 from pumice.recipe.lock import LockedPackage
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import threading
@@ -54,8 +55,7 @@ def cut_segments(requests: Sequence[SegmentRequest], context: BuildContext) -> d
     if missing:
         missing.sort(key=lambda request: (-request.package.size, request.package.name))
         total_size = sum(request.package.size for request in missing)
-        label = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
-        with context.progress.task(f"cutting {label}", total_size) as task:
+        with context.progress.task(f"cutting {format_count(len(missing), 'package')}", total_size) as task:
             segments_by_name |= _cut_missing(missing, context, task)  # keys keep their order
     return {name: segment for name, segment in segments_by_name.items() if segment}
 

@@ -16,7 +16,8 @@ from pumice.errors import FormatError, ImageError
 from pumice.files import open_regular
 from pumice.formats.compression import DecompressedStream
 from pumice.image.flatten import flatten
-from pumice.image.unpack import unpack_into
+from pumice.image.output import require_writable
+from pumice.image.unpack import check_new_directory, unpack_into
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.slices.manifest import MAX_SIZE, Manifest, read_manifest
 from pumice.slices.selection import MANIFEST_NAME
@@ -55,6 +56,15 @@ def find_manifest(root: Path, release: Release) -> Manifest | None:
         except FormatError as error:
             raise FormatError(error.message, where=str(file_path), hint=error.hint) from None
     return None
+
+
+def check_root(root: Path) -> None:
+    """Raise ImageError if nothing can be written into ``root``, before anything is cut for it."""
+    with translate_os_errors(root, IMAGE):
+        if root.exists() and any(root.iterdir()):
+            require_writable(root)
+        else:
+            check_new_directory(root)
 
 
 def write_root(cut: CutTree, root: Path, manifest: Manifest | None, progress: Progress) -> None:

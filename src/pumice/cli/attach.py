@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -19,12 +19,12 @@ def parser() -> argparse.ArgumentParser:
         "Connect your terminal, or your standard streams, to the program of a running pod.",
         progress=False,
         epilog="""You see what the program writes from now on; 'pumice logs' prints what it wrote before.
-It reads what you type if the pod was started with --detach --interactive, as in 'pumice run -dit'.
+The program reads what you type if the pod was started with --detach --interactive, as in 'pumice run -dit'.
 The exit code is that of the program, or 0 if you detach.""",
         examples=("pumice attach shell", "pumice attach --no-stdin server"),
     )
     pod_arguments.add_pod(parser)
-    pod_arguments.add_app(parser)
+    pod_arguments.add_app(parser, only_one=True)
     parser.add_argument(
         "--detach-keys",
         metavar="KEYS",

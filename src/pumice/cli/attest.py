@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import keyless_options, output, registries, signing
-from pumice.errors import FormatError
-from pumice.os_errors import read_user_file, suggest_path
+from pumice.cli.display import output
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.image_access.predicates import read_predicate
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pumice.trust.keyless_signing import TokenSource
 
 _EPILOG = """TYPE is a URI, or one of cosign's names: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln,
-link, custom. An attestation is not a signature of the image: it may state something bad."""
-_MAX_PREDICATE = 40 << 20
+link, custom. An attestation is not a signature of the image: it can also state a problem, such as
+vulnerabilities."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
     source = keyless_options.find_token_source(options, options.key, required=True)
-    predicate = read_json(options.predicate, "predicate")
+    predicate = read_predicate(options.predicate, "predicate")
     result = _attest(options, predicate, source)
     state = "attested" if result.is_new else "already attested"
     print(f"{output.printable(result.name)}: {state} by {result.fingerprint}", file=sys.stderr)
@@ -77,14 +77,3 @@ def _attest(options: argparse.Namespace, predicate: Any, source: TokenSource | N
             predicate=predicate,
             name=options.name,
         )
-
-
-def read_json(path: Path, what: str) -> Any:
-    """Return the content of a JSON file of the command line; raises UsageError and FormatError."""
-    from pumice.formats import strictjson
-
-    data = read_user_file(path, what, _MAX_PREDICATE, hint=suggest_path(path))
-    try:
-        return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
-    except FormatError as error:
-        raise FormatError(error.message, where=str(path), hint="write a JSON document") from None

@@ -9,20 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly.recipe_build import build_recipe
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    build_annotations,
-    build_delivery,
-    build_result,
-    keyless_options,
-    progress_modes,
-    recipes,
-    registries,
-    shared_options,
-    signing,
-)
-from pumice.cli.build_plan import make_plan
-from pumice.errors import ImageError, UsageError
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import build_annotations, build_delivery, build_result, recipe_paths
+from pumice.cli.recipes.build_plan import make_plan
+from pumice.errors import UsageError
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -53,9 +46,14 @@ def parser() -> argparse.ArgumentParser:
             "pumice build base 'images/*' -o 'oci-archive:out/{name}.tar'",
         ),
     )
-    recipes.add_recipe_paths(parser)
+    recipe_paths.add_recipe_paths(parser)
     shared_options.add_quiet_option(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="list the layers in the summary too")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also print the notes of the checks, and list the layers in the summary",
+    )
     shared_options.add_recipe_argument_option(parser)
     shared_options.add_platform_options(parser)
     parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
@@ -63,22 +61,10 @@ def parser() -> argparse.ArgumentParser:
     _add_check_options(parser.add_argument_group("checks"))
     _add_destination_options(parser.add_argument_group("destinations"))
     build_annotations.add_options(parser.add_argument_group("labels and annotations"))
-    sources = parser.add_argument_group("packages")
-    sources.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    shared_options.add_offline_option(sources)
-    shared_options.add_bundle_option(sources)
+    _add_package_options(parser.add_argument_group("packages"))
     _add_signing_options(parser.add_argument_group("signing"))
     registries.options(parser)
-    command_line.add_foreign_option(
-        parser,
-        "--no-cache",
-        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
-        " empties the cache",
-        takes_value=False,
-    )
-    command_line.add_foreign_option(
-        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
-    )
+    _add_foreign_options(parser)
     return parser
 
 
@@ -89,7 +75,7 @@ def _add_check_options(group: argparse._ArgumentGroup) -> None:
         type=_parse_rounds,
         default=1,
         metavar="N",
-        help="run the commands of 'generate' N times in different surroundings, and fail if the files that "
+        help="run the commands of 'generate' N times in different environments, and fail if the files that "
         "they write differ (default: 1)",
     )
 
@@ -124,6 +110,12 @@ def _add_destination_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_package_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    shared_options.add_offline_option(group)
+    shared_options.add_bundle_option(group)
+
+
 def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     key_group = group.add_mutually_exclusive_group()
     key_group.add_argument(
@@ -139,15 +131,28 @@ def _add_signing_options(group: argparse._ArgumentGroup) -> None:
     keyless_options.add_options(group)
 
 
+def _add_foreign_options(parser: argparse.ArgumentParser) -> None:
+    command_line.add_foreign_option(
+        parser,
+        "--no-cache",
+        hint="nothing is stale: results are kept by the digests of what they are made from; 'pumice gc --all'"
+        " empties the cache",
+        takes_value=False,
+    )
+    command_line.add_foreign_option(
+        parser, "-f", "--file", hint="name the recipe without an option: pumice build RECIPE"
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     started = time.monotonic()
     options = parser().parse_args(arguments)
     _check_paths(options)
-    selection = recipes.find_recipes(options.recipes)
+    selection = recipe_paths.find_recipes(options.recipes)
     progress = progress_modes.make_progress(options.progress)
     if selection.is_list:
-        from pumice.cli import build_list
+        from pumice.cli.recipes import build_list
 
         return build_list.build_all(options, selection.paths, progress)
     plan = make_plan(options, selection.paths[0])
@@ -157,7 +162,9 @@ def main(arguments: Sequence[str]) -> int:
         outcome = build_delivery.deliver(options, plan, keys, build, home, progress, started=started)
     digest = outcome.image.root.digest
     if options.digest_file:
-        build_delivery.write_file(options.digest_file, digest.encode() + b"\n")
+        from pumice.image.output import write_file
+
+        write_file(options.digest_file, digest.encode() + b"\n")
     if options.progress != "none":
         progress.finish(build_result.summarize(outcome, verbose=options.verbose))
     is_piped = any(destination.address.path == "-" for destination in plan.destinations)
@@ -175,11 +182,10 @@ def _parse_rounds(text: str) -> int:
 
 def _check_paths(options: argparse.Namespace) -> None:
     for option, path in (("--report", options.report), ("--digest-file", options.digest_file)):
-        if path and str(path) == "-":
+        if path is None:
+            continue
+        if str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
-        if path and path.is_dir():
-            raise ImageError(f"{option} needs a file: '{path}' is a directory", hint="add a file name")
-        if path and not path.parent.is_dir():
-            raise ImageError(
-                f"{option}: the directory '{path.parent}' does not exist", hint="create it first"
-            )
+        from pumice.image.output import check_file
+
+        check_file(path)

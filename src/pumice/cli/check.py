@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, reading, registries, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import importlib
 import marshal
@@ -47,6 +48,10 @@ class Recorder:
             importlib.import_module(name)
         path = code_cache.find_path()
         if path is not None and self.modules.keys() >= set(code_cache.GROUPS):
+            try:
+                self.modules = {name: _compile(module) for name, module in self.modules.items()}
+            except (OSError, SyntaxError):  # a source was removed, or is just being edited
+                return
             _install(path, _encode(self._make_groups()))
 
     def _make_groups(self) -> dict[str, list[CachedModule]]:
@@ -91,6 +96,24 @@ class _RecordingLoader(SourceFileLoader):
             raise ImportError(f"{self.path} has no code", name=name)
         exec(code, module.__dict__)
         self._modules[name] = (name, self.path, self.is_package(name), stamp, code)
+
+
+def _compile(module: CachedModule) -> CachedModule:
+    """Return a module without what is for checkers of types only, so that no group has modules for that.
+
+    Its stamp is that of the source that was executed, so the cache is not used if that was changed since.
+    """
+    name, path, is_package, stamp, _ = module
+    with open(path, "rb") as file:
+        tree = _WithoutTypes().visit(ast.parse(file.read(), path))
+    return name, path, is_package, stamp, compile(tree, path, "exec", dont_inherit=True)
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """Replace ``if TYPE_CHECKING`` by what else is done."""
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if is_for_types else node
 
 
 def _encode(groups: dict[str, list[CachedModule]]) -> bytes:

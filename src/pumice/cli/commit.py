@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,13 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice commit``."""
     parser = command_line.make_parser(
         "commit",
-        "Make an image of a running pod, and print its digest.",
+        "Create an image from a running pod, and print its digest.",
         progress=False,
         epilog=_EPILOG,
         examples=("pumice commit web example.com/debug:1", "pumice commit -c 'USER web' web debug:2"),
     )
     pod_arguments.add_pod(parser)
-    pod_arguments.add_app(parser)
+    pod_arguments.add_app(parser, only_one=True)
     parser.add_argument("name", metavar="NAME[:VERSION]", help="name of the image (default version: latest)")
     parser.add_argument("-a", "--author", default="", metavar="NAME", help="record the author of the image")
     parser.add_argument("-m", "--message", default="", metavar="TEXT", help="record a comment in the history")

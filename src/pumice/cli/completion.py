@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import make_parser
+from pumice.cli.parsing.arguments import make_parser
 
 if TYPE_CHECKING:
     import argparse

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import reading, registries
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
 
 
 def parser() -> Parser:

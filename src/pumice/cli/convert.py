@@ -6,9 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, registries, shared_options
-from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options, image_copy, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--name", default="", metavar="NAME", help="name of the App Container image (default: that of SRC)"
     )
-    parser.add_argument("--platform", metavar="PLATFORM", help="convert this platform, such as linux/arm64")
-    image_options.add_compression_options(parser)
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help="convert only this platform, such as linux/arm64 (default: the only one)",
+    )
+    aci_options.add_compression_options(parser)
     shared_options.add_quiet_option(parser)
     registries.store_options(parser)
     registries.options(parser)
@@ -56,10 +61,11 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
     options.only_image = True
-    image_options.check_compression(options)
-    from pumice.image.transports import references
+    aci_options.check_compression(options)
+    from pumice.image.transports import locations, references
 
     target = _with_options(references.parse_destination(options.target), options)
+    locations.check_place(target.address)
 
     def find_source(home: Home) -> Location:
         source = _with_options(references.find_source(options.source, home), options)
@@ -69,8 +75,8 @@ def main(arguments: Sequence[str]) -> int:
             )
         return source
 
-    copied = registries.transfer(options, find_source, lambda _: target, progress)
-    from pumice.cli import transfer_result
+    copied = image_copy.copy_image(options, find_source, lambda _: target, progress)
+    from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("converted", [copied], time.monotonic() - started)
     progress.finish(transfer_result.summarize(result))

@@ -6,8 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, progress_modes, registries
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import encryption_options, image_copy, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -40,13 +41,14 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
-    from pumice.image.transports import references
+    from pumice.image.transports import locations, references
 
     target = references.parse_destination(options.target)
-    copied = registries.transfer(
+    locations.check_place(target.address)
+    copied = image_copy.copy_image(
         options, lambda home: references.find_source(options.source, home), lambda _: target, progress
     )
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     is_in_store = copied.source.address.transport.is_store and copied.destination.address.transport.is_store
     result = transfer_result.describe_copy(

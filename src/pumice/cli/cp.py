@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SRC", help="path, POD:PATH or -")
     parser.add_argument("target", metavar="DST", help="path, POD:PATH or -")
-    pod_arguments.add_app(parser)
+    pod_arguments.add_app(parser, only_one=True)
     parser.add_argument("-a", "--archive", action="store_true", help=argparse.SUPPRESS)
     for spelling in ("=true", "=false"):
         parser.add_argument(
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         )
     parser.set_defaults(archive=True)
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace directories by files, and files by directories"
+        "--overwrite", action="store_true", help="replace directories with files, and files with directories"
     )
     parser.add_argument(
         "--max-size", metavar="SIZE", help="fail if the files are larger in total (default: 64g)"

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, shared_options
-from pumice.cli.slice import releases
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.slices.model import Release
 
-_EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory was cut before and
-has a manifest, its slices are cut again with the new ones, and files that no slice lists any longer are
-removed. Owners, modes, times and extended attributes are those of the packages, as far as you may set
-them."""
+_EPILOG = """A slice is written as PACKAGE_SLICE, as in openssl_bins. If the directory has a manifest of an
+earlier cut, its slices are cut again with the new ones, and files that no slice lists any longer are
+removed. Owners, modes, times and extended attributes are those of the packages, as far as your
+permissions allow."""
 
 
 def parser() -> command_line.Parser:
@@ -37,15 +39,15 @@ def parser() -> command_line.Parser:
     )
     parser.add_argument("slices", metavar="SLICE", nargs="*", help="slice to cut, with all it requires")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="directory to write into")
-    releases.add_release_options(parser)
-    releases.add_package_options(parser)
+    slice_releases.add_release_options(parser)
+    slice_releases.add_package_options(parser)
     parser.add_argument(
         "--ignore",
         choices=("unmaintained", "unstable"),
         action="append",
         default=[],
         metavar="WHAT",
-        help="cut from a release that is unmaintained or unstable (repeatable)",
+        help="cut even if the release is unmaintained or unstable (repeatable)",
     )
     shared_options.add_quiet_option(parser)
     return parser
@@ -54,19 +56,20 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     from pumice.assembly.slice_cut import cut_slices
-    from pumice.assembly.slice_root import find_manifest, write_root
+    from pumice.assembly.slice_root import check_root, find_manifest, write_root
     from pumice.errors import UsageError
 
     options = parser().parse_args(arguments)
     progress = progress_modes.make_progress(options.progress)
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
         _check_maintenance(release, options.ignore)
         manifest = find_manifest(options.root, release)
         names = sorted({*options.slices, *(manifest.slices if manifest else ())})
         if not names:
             raise UsageError("SLICE is missing", hint="name a slice, such as openssl_bins")
-        settings = releases.cut_settings(options)
+        check_root(options.root)
+        settings = slice_releases.cut_settings(options)
         cut = cut_slices(release, names, settings, home, environ=os.environ, progress=progress)
         for note in (*release.notes, *cut.notes):
             progress.warn(note)
@@ -76,9 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _summarize(options: argparse.Namespace, progress: Progress, slices: int, packages: int) -> None:
-    packages_text = "1 package" if packages == 1 else f"{packages} packages"
-    slices_text = "1 slice" if slices == 1 else f"{slices} slices"
-    progress.note(f"cut {slices_text} of {packages_text} into {options.root}")
+    counts = f"{format_count(slices, 'slice')} of {format_count(packages, 'package')}"
+    progress.note(f"cut {counts} into {options.root}")
 
 
 def _check_maintenance(release: Release, ignored: Sequence[str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, registries
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:

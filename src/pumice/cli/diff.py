@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.evidence.comparison import Change, Difference
 
 _DIFFERENT = 1

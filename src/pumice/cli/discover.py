@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import discovery_options, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", help="NAME[:VERSION][,LABEL=VALUE...]")
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="platform, such as linux/arm64 (default: this machine's)"
+        "--platform",
+        metavar="PLATFORM",
+        help="look for this platform, such as linux/arm64 (default: that of this machine)",
     )
     discovery_options.add_port_option(parser)
     results.add_format_options(parser, "discover", default="text", example="Name")

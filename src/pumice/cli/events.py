@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_views, results, shared_options
-from pumice.cli.logs import parse_since
-from pumice.cli.output import printable_line
+from pumice.cli.display import results
+from pumice.cli.display.output import printable_line
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "events",
         "Print what happens to pods, until interrupted: create, start, health_status, died and remove.",
         progress=False,
-        epilog="""Events come from the directories of the pods, so those of pods that were removed before are
-not known. Without --since, only new events are printed. With --json, each is one line.""",
+        epilog="""Events are read from the directories of the pods, so events of pods that were removed are
+not printed. Without --since, only new events are printed. With --json, each is one line.""",
         examples=(
             "pumice events --since 1h --stream=false",
             "pumice events --filter event=died --format '{{.Name}} {{.ExitCode}}'",
@@ -38,15 +39,15 @@ not known. Without --since, only new events are printed. With --json, each is on
     )
     parser.add_argument(
         "--since",
-        type=parse_since,
+        type=pod_times.parse_since,
         metavar="TIME",
-        help="print only events from this time on (RFC 3339), or of the last 30s, 10m or 2h",
+        help="print only events since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--until",
-        type=parse_since,
+        type=pod_times.parse_since,
         metavar="TIME",
-        help="print only events up to this time, and end then",
+        help="print only events until TIME, and exit then",
     )
     _add_stream_options(parser)
     shared_options.add_filter_option(
@@ -62,7 +63,7 @@ def _add_stream_options(parser: command_line.Parser) -> None:
         "--stream=false",
         dest="stream",
         action="store_false",
-        help="print what happened until now, and end",
+        help="print past events only, and exit",
     )
     parser.add_argument(
         "--stream=true", "--stream", dest="stream", action="store_true", help=argparse.SUPPRESS
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.pods import events
     from pumice.runtime.pods.supervisor.pod_files import format_time
 
-    now = format_time(pod_views.current_time())
+    now = format_time(pod_times.current_time())
     since = options.since or ("" if not options.stream or options.until else now)
     with pod_views.open_home() as home:
         home.directory("pods")
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
 def _follow(home: Home, until: str | None) -> Iterator[PodEvent]:
     from pumice.runtime.pods import events
 
-    return events.follow_events(home, pod_views.parse_time(until) if until else None)
+    return events.follow_events(home, pod_times.parse_time(until) if until else None)
 
 
 def _select(events: Iterable[PodEvent], options: argparse.Namespace, since: str) -> Iterator[PodEvent]:

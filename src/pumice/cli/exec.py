@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ executed and 127 if it does not exist. It ends with the pod.""",
         examples=("pumice exec -it web sh", "pumice exec --user root web cat /etc/hosts"),
     )
     pod_arguments.add_pod(parser)
-    pod_arguments.add_app(parser)
+    pod_arguments.add_app(parser, only_one=True)
     parser.add_argument("program", metavar="PROGRAM", help="program in the image")
     pod_arguments.add_program_arguments(parser, "arguments of the program")
     pod_arguments.add_program_options(parser)

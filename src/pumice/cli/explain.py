@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
-from pumice.cli import arguments as command_line
-from pumice.cli import explain_slices, output, progress_modes, recipes, results, shared_options
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import explain_slices, recipe_paths
 from pumice.distro.universe import LOCALE_DATA
 from pumice.errors import PumiceError, UsageError
 from pumice.formats import relations
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +43,7 @@ def parser() -> command_line.Parser:
             "pumice explain recipe.yaml /usr/bin/openssl",
         ),
     )
-    recipes.add_recipe_path(parser)
+    recipe_paths.add_recipe_path(parser)
     parser.add_argument("package", metavar="PACKAGE", help="package, slice or path in a slice to explain")
     results.add_format_options(parser, "explain", default="text", example="Version", has_variants=True)
     shared_options.add_recipe_argument_option(parser)
@@ -65,12 +68,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parse(arguments)
     if explain_slices.is_about_slices(options.package):
-        options.recipe = recipes.find_recipe(options.recipe)
+        options.recipe = recipe_paths.find_recipe(options.recipe)
         return explain_slices.run(options)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
     progress = progress_modes.make_progress(options.progress)
-    options.recipe = recipes.find_recipe(options.recipe)
+    options.recipe = recipe_paths.find_recipe(options.recipe)
     recipe = load_recipe(options.recipe, dict(options.recipe_arguments))
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
@@ -194,7 +197,7 @@ def _choice_lines(explanation: Explanation) -> list[str]:
 
 
 def _format_addition(option: Option) -> str:
-    count = "1 package" if option.added_packages == 1 else f"{option.added_packages} packages"
+    count = format_count(option.added_packages, "package")
     return f"{count} ({output.format_size(option.added_size)})"
 
 

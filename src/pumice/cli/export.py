@@ -6,14 +6,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, progress_modes, reading, registries
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.runtime.pods.pod_store import PodState
 
 _EPILOG = f"""{reading.REFERENCES}
@@ -34,7 +36,7 @@ def parser() -> Parser:
     verb_parser.add_argument(
         "-o", "--output", metavar="FILE", help="file to write; - is standard output (default: -)"
     )
-    pod_arguments.add_app(verb_parser)
+    pod_arguments.add_app(verb_parser, only_one=True)
     reading.platform_option(verb_parser)
     registries.options(verb_parser)
     return verb_parser
@@ -45,10 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.file and options.output:
         raise UsageError("the output file is given twice", hint="pass FILE or --output FILE")
-    from pumice.image.output import Output
+    from pumice.image.output import Output, check_file
     from pumice.image.rootfs import write_tar
 
     target = options.output or options.file or "-"
+    check_file(target)
     if state := _find_pod(options.reference):
         from pumice.runtime.pods import pod_store
         from pumice.runtime.pods.copying.copy import export_root
@@ -69,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _find_pod(text: str) -> PodState | None:
     """Return the pod that the argument names, None if it is an image."""
-    from pumice.cli import pod_views
-    from pumice.cli.pod_or_image import find_pod_or_image
+    from pumice.cli.pods import pod_views
+    from pumice.cli.pods.pod_or_image import find_pod_or_image
 
     if ":" in text or "/" in text:  # no pod has such a name
         return None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, progress_modes, registries, registry_fetch, shared_options
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import discovery_options, registries, registry_fetch
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.discovery.image_fetch import FetchedImage
+    from pumice.cli.display.presenters import Quiet
+    from pumice.cli.display.summaries import Summary
     from pumice.discovery.labels import ImageRequest
+    from pumice.discovery.stored_images import FetchedImage
     from pumice.discovery.tags import Endpoint
     from pumice.discovery.web import Web
     from pumice.progress import Progress
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """The pages of NAME say where the image is: as files, or in a registry. Its signature is
 fetched first, and must be by a key that is trusted for NAME: see 'pumice trust add --prefix NAME'. The
-image must have the name and the labels that were asked for. A transport, such as docker://, is pulled
-from as by 'pumice pull'. Prints the name of the image in the store."""
+image must have the requested name and labels. A NAME with a transport, such as docker://, is pulled as with
+'pumice pull'. Prints the name of the image in the store."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     discovery_options.add_port_option(parser)
     shared_options.add_quiet_option(parser)
-    registries.graph_options(parser)
+    registries.graph_options(parser, platforms="that of this machine, or all with a transport")
     registries.peer_options(parser)
     shared_options.add_admission_options(parser, "accept the image")
     registries.options(parser)
@@ -75,13 +78,37 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
     if references.transport_of(options.name) is not None:
-        from pumice.cli import pull
-
-        return pull.pull(options, options.name, "", progress)
+        return _pull(options, progress)
     fetched = _fetch(options, progress)
-    print(output.printable(_summarize(fetched, time.monotonic() - started)), file=sys.stderr)
+    progress.finish(_summarize(fetched, time.monotonic() - started))
     print(output.printable(fetched.name))
     return 0
+
+
+def _pull(options: argparse.Namespace, progress: Quiet) -> int:
+    """Pull from a transport, unless ``--pull`` says that the image in the store is enough."""
+    from pumice.cli import pull
+    from pumice.errors import ImageError
+    from pumice.image.transports import references
+    from pumice.store.home import Home, locate
+
+    if options.pull == "always":
+        return pull.pull(options, options.name, "", progress)
+    source = references.parse_pull_source(options.name)
+    if not source.address.transport.is_registry:
+        raise UsageError(f"--pull {options.pull} is for names, not for {options.name[:100]!r}")
+    name, _, digest = source.address.path.partition("@")
+    with Home(locate(os.environ), progress=progress) as home:
+        names = home.refs.all()
+    stored = next((each for each in names.values() if each.digest == digest), names.get(name))
+    if stored is not None:
+        print(stored.digest)
+        return 0
+    if options.pull == "never":
+        raise ImageError(
+            f"there is no {source.address.path[:200]} in the store", hint="fetch it without --pull never"
+        )
+    return pull.pull(options, options.name, "", progress)
 
 
 def _fetch(options: argparse.Namespace, progress: Progress) -> FetchedImage:
@@ -124,9 +151,25 @@ def _open_peers(options: argparse.Namespace, home: Home, progress: Progress) -> 
         yield peers
 
 
-def _summarize(fetched: FetchedImage, seconds: float) -> str:
+def _summarize(fetched: FetchedImage, seconds: float) -> Summary:
+    from pumice.cli.display.summaries import Summary
+
     verified = ", signed by a trusted key" if fetched.is_verified else ""
-    if not fetched.is_new:
-        return f"{fetched.name}: unchanged in the store{verified}"
-    size = output.format_size(fetched.size)
-    return f"{fetched.name}: fetched {size} in {seconds:.1f} s from {fetched.url}{verified}"
+    headline = f"{fetched.name}: unchanged in the store{verified}"
+    if fetched.is_new:
+        size = output.format_size(fetched.size)
+        headline = f"{fetched.name}: fetched {size} in {seconds:.1f} s from {fetched.url}{verified}"
+    return Summary(
+        event="fetched",
+        headline=headline,
+        data={
+            "image": fetched.name,
+            "digest": fetched.digest,
+            "image_id": fetched.image_id,
+            "source": fetched.url,
+            "size": fetched.size,
+            "new": fetched.is_new,
+            "verified": fetched.is_verified,
+            "seconds": round(seconds, 3),
+        },
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.inventory import FileFact, Inventory
     from pumice.image.model import Image
 
@@ -32,7 +33,9 @@ def parser() -> Parser:
     )
     parser.add_argument("reference", metavar="REF", help="image to examine")
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="use the image for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="use the image for this platform, such as linux/arm64 (default: that of this machine)",
     )
     parser.add_argument(
         "--sort",

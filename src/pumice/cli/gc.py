@@ -6,8 +6,10 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, progress_modes
+from pumice.cli.display import output, progress_modes
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,14 +40,14 @@ def parser() -> argparse.ArgumentParser:
     )
     cache_options.add_argument(
         "--keep-cache",
-        type=pod_arguments.whole_number(100_000, "days"),
+        type=numbers.whole_number(100_000, "days"),
         default=_DEFAULT_DAYS,
         metavar="DAYS",
         help="keep cached data for DAYS days after its last use (default: 30)",
     )
     parser.add_argument(
         "--grace-period",
-        type=pod_arguments.whole_number(100_000, "hours"),
+        type=numbers.whole_number(100_000, "hours"),
         default=_DEFAULT_HOURS,
         metavar="HOURS",
         help="remove pods that ended, or were created and never started, HOURS hours ago (default: 24)",
@@ -75,7 +77,8 @@ def main(arguments: Sequence[str]) -> int:
             _drop_pods(home, options.grace_period, progress)
             _drop_trees(home, result)
     verb = "would free" if options.dry_run else "freed"
-    print(f"{verb} {output.format_size(result.freed)}: {result.blobs} blobs and {result.records} records")
+    counts = f"{format_count(result.blobs, 'blob')} and {format_count(result.records, 'record')}"
+    print(f"{verb} {output.format_size(result.freed)}: {counts}")
     if result.cache:
         progress.note(f"{output.format_size(result.cache)} of cache kept; use --all to delete it too")
     return 0
@@ -89,7 +92,7 @@ def _drop_pods(home: Home, hours: int, progress: Progress) -> None:
 
     count = collection.collect_pods(home, hours * 3600)
     if count:
-        progress.note(f"{count} pods removed" if count > 1 else "1 pod removed")
+        progress.note(f"{format_count(count, 'pod')} removed")
 
 
 def _drop_trees(home: Home, result: Collected) -> None:

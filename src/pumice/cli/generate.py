@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views, progress_modes
+from pumice.cli.display import progress_modes
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 def parser() -> command_line.Parser:
     """Return the parser of ``pumice generate``."""
     parser = command_line.make_action_parser(
-        "generate", "Write the files with which other programs run a pod."
+        "generate", "Write a systemd unit or a Kubernetes file that runs a pod."
     )
     kube = command_line.add_action(
         parser,
         "kube",
         _generate_kube,
         "print a Kubernetes Pod",
-        description="Print a Kubernetes Pod that does what this pod does.",
-        epilog="What a Kubernetes Pod cannot say is named in a warning. 'pumice play' runs the file.",
+        description="Print a Kubernetes Pod that is equivalent to this pod.",
+        epilog="A warning names each setting that a Kubernetes Pod lacks. 'pumice play' runs the file.",
         examples=("pumice generate kube web > web.yaml",),
     )
     pod_arguments.add_pod(kube)

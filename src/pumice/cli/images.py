@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
 from pumice.digest import hex_of
 from pumice.errors import ImageError, PumiceError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import PumiceError, UsageError
 from pumice.recipe.starter import starter_recipe
 

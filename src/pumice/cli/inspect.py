@@ -5,15 +5,17 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, pod_views, reading, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.inventory import ListedFile
     from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
@@ -38,7 +40,9 @@ def parser() -> Parser:
         ),
     )
     parser.add_argument("reference", metavar="REF", help="image to examine, or the name or id of a pod")
-    parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64 (default: all)"
+    )
     parser.add_argument(
         "-t",
         "--type",
@@ -81,7 +85,7 @@ def _inspect_pod(options: argparse.Namespace) -> bool:
     with pod_views.open_home() as home:
         if options.type == "all" and not ((home.root / "pods").is_dir() and pod_store.find_pods(home, text)):
             return False
-        from pumice.cli.pod_inspection import format_pod, inspect_pod
+        from pumice.cli.pods.pod_inspection import format_pod, inspect_pod
 
         result_format = results.check_template(options.format, "inspect pod")
         pod = inspect_pod(pod_store.find_pod(home, text), home, options.app)

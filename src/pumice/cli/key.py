@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results, signing
+from pumice.cli.display import output, results
+from pumice.cli.image_access import signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:

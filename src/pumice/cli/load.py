@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import image_copy, registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, PumiceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
-    from pumice.cli.presenters import Quiet
+    from pumice.cli.display.presenters import Quiet
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.transports.saved_images import SavedImage
     from pumice.progress import Progress
 
@@ -46,7 +47,7 @@ def parser() -> Parser:
     )
     verb_parser.add_argument("-q", "--quiet", action="store_true", help="print no names and no progress")
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="load this platform only, such as linux/arm64"
+        "--platform", metavar="PLATFORM", help="load only this platform, such as linux/arm64 (default: all)"
     )
     registries.store_options(verb_parser)
     verb_parser.set_defaults(only_image=False)
@@ -112,7 +113,7 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
         if not options.quiet:
             full_name = loaded.destination.describe(loaded.version).text.removeprefix(locations.STORE.scheme)
             print(output.printable_line(f"Loaded image: {full_name}"))
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     source = "standard input" if options.input == _STDIN else path
     result = transfer_result.describe_copy("loaded", copied, time.monotonic() - started)
@@ -121,12 +122,12 @@ def _load(path: str, options: argparse.Namespace, progress: Quiet) -> None:
 
 def _load_image(
     image: SavedImage, name: str, options: argparse.Namespace, progress: Progress
-) -> registries.CopiedImage:
+) -> image_copy.CopiedImage:
     from pumice.image.transports import locations, references
 
     source = references.parse_source(image.location)
     destination = references.parse_destination(locations.with_scheme(locations.STORE, name))
-    return registries.transfer(options, lambda _: source, lambda _: destination, progress)
+    return image_copy.copy_image(options, lambda _: source, lambda _: destination, progress)
 
 
 def _full_name(image: SavedImage) -> str:

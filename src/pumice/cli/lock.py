@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, recipe_lock, recipes, results, shared_options
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import recipe_lock, recipe_paths
 from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
             "pumice lock base 'images/*' --check",
         ),
     )
-    recipes.add_recipe_paths(parser)
+    recipe_paths.add_recipe_paths(parser)
     shared_options.add_quiet_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="list all changes, not only the first")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
@@ -58,11 +60,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parse(arguments)
-    selection = recipes.find_recipes(options.recipes)
+    selection = recipe_paths.find_recipes(options.recipes)
     progress = progress_modes.make_progress(options.progress)
+    if options.bundle:
+        from pumice.image.output import check_directory
+        from pumice.os_errors import STORE
+
+        check_directory(options.bundle, with_parents=True, translation=STORE)
     with Home(locate(os.environ), progress=progress) as home:
         if selection.is_list:
-            from pumice.cli import lock_list
+            from pumice.cli.recipes import lock_list
 
             return lock_list.lock_all(options, selection.paths, home, progress)
         recipe = load_recipe(selection.paths[0], dict(options.recipe_arguments))

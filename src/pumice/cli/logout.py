@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import registries
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views
-from pumice.errors import UsageError
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
+from pumice.cli.pods import pod_arguments, pod_times
 
 if TYPE_CHECKING:
     import argparse
@@ -16,14 +15,12 @@ if TYPE_CHECKING:
 
     from pumice.runtime.pods.logs import LogLine
 
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?")
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice logs``."""
     parser = command_line.make_parser(
         "logs",
-        "Print what the program of a pod wrote to its standard output and error, also after its end.",
+        "Print what the program of a pod wrote to its standard output and error, even after it has ended.",
         progress=False,
         epilog="""The output is printed as it is, so it can contain control sequences of a terminal. A log
 has at most 20 MB; older lines are dropped. In a pod of several apps, lines begin with the name of their
@@ -35,34 +32,18 @@ app.""",
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until the pod ends")
     parser.add_argument(
         "--since",
-        type=parse_since,
+        type=pod_times.parse_since,
         metavar="TIME",
-        help="print only lines since this time (RFC 3339), or of the last 30s, 10m or 2h",
+        help="print only lines since TIME: a time in RFC 3339, or a duration before now, such as 30s or 2h",
     )
     parser.add_argument(
         "--tail",
-        type=pod_arguments.whole_number(1_000_000_000),
+        type=numbers.whole_number(1_000_000_000),
         metavar="N",
         help="print only the last N lines",
     )
     parser.add_argument("-t", "--timestamps", action="store_true", help="print the time before each line")
     return parser
-
-
-def parse_since(text: str) -> str:
-    """Return a time, or how long ago it was, as a time in the form of the log; raises UsageError."""
-    from pumice.runtime.pods.supervisor.pod_files import format_time
-
-    match = _DURATION.fullmatch(text)
-    if match and any(match.groups()):
-        hours, minutes, seconds = (int(number or 0) for number in match.groups())
-        return format_time(max(0.0, pod_views.current_time() - hours * 3600 - minutes * 60 - seconds))
-    try:
-        return format_time(pod_views.parse_time(text))
-    except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            f"{text[:100]!r} is not a time", hint="write 2026-01-02T03:04:05Z, or 30s, 10m or 2h"
-        ) from None
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -97,7 +97,7 @@ def _dispatch(argv: list[str]) -> int:
         sys.stdout.write(f"pumice {__version__}\n")
         return 0
     if first == "__complete":  # for the shells; no command, because nobody types it
-        from pumice.cli import complete
+        from pumice.cli.shell_completion import complete
 
         return complete.main(argv[1:])
     if first == "help":
@@ -110,7 +110,7 @@ def _dispatch(argv: list[str]) -> int:
         return exit_code
     try:
         command = _import_command(first, argv[1:])
-        from pumice.cli.streams import escape_output
+        from pumice.cli.display.streams import escape_output
 
         with escape_output():
             return command(argv[1:])
@@ -132,8 +132,10 @@ def _run_quickly(verb: str, words: Sequence[str]) -> int | None:
         modules = Recorder()
     try:
         exit_code = _start_quickly(verb, words)
-        if exit_code is not None and modules is not None:
-            modules.save()
+        if exit_code is not None:
+            gc.freeze()  # else all that was made is looked through now, although this process ends
+            if modules is not None:
+                modules.save()
         return exit_code
     finally:
         if modules is not None:
@@ -143,7 +145,7 @@ def _run_quickly(verb: str, words: Sequence[str]) -> int | None:
 
 def _start_quickly(verb: str, words: Sequence[str]) -> int | None:
     def warn(message: str) -> None:
-        from pumice.cli import progress_modes
+        from pumice.cli.display import progress_modes
 
         progress_modes.make_progress("auto").warn(message)
 
@@ -178,8 +180,8 @@ if TYPE_CHECKING:
 def _unknown_command(word: str, rest: Sequence[str]) -> Exception:
     from difflib import get_close_matches
 
-    from pumice.cli import foreign
     from pumice.cli.commands import ALIASES, COMMANDS
+    from pumice.cli.parsing import foreign
     from pumice.errors import UsageError
 
     kind = "option" if word.startswith("-") else "command"
@@ -193,7 +195,7 @@ def _unknown_command(word: str, rest: Sequence[str]) -> Exception:
 
 def _report_failure(error: Exception) -> int:
     """Write the failure to standard error; return the exit code."""
-    from pumice.cli import output
+    from pumice.cli.display import output
     from pumice.errors import PumiceError
     from pumice.terminal import printable, printable_line
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import reading, registries
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
 
 
 def parser() -> Parser:
@@ -25,7 +25,9 @@ def parser() -> Parser:
     )
     verb_parser.add_argument("reference", metavar="REF", help="image to read")
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="print the manifest for this platform, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="print the manifest for this platform, such as linux/arm64 (default: the index)",
     )
     registries.options(verb_parser)
     return verb_parser

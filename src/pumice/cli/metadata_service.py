@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import addresses
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import addresses
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def parser() -> command_line.Parser:
         type=_parse_seconds,
         default=0,
         metavar="SECONDS",
-        help="exit when no request came for SECONDS seconds (default: never)",
+        help="exit after SECONDS seconds without a request (default: never)",
     )
     return parser
 

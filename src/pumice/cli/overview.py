@@ -15,7 +15,8 @@ def print_overview() -> None:
     """Print the overview, in color if the terminal has it."""
     text = format_overview()
     if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
-        from pumice.cli import help_color, streams
+        from pumice.cli.display import streams
+        from pumice.cli.parsing import help_color
 
         if streams.has_color(sys.stdout):
             headings = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]

@@ -8,16 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import (
-    app_container_images,
-    confirmation,
-    network_options,
-    pod_arguments,
-    progress_modes,
-    registries,
-    shared_options,
-)
-from pumice.cli import arguments as command_line
+from pumice.cli.display import confirmation, progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import app_container_images, network_options, pod_arguments
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from pumice.image.model import Image
     from pumice.progress import Progress
+    from pumice.runtime.app_container.dependency_images import DependencySearch
+    from pumice.runtime.app_container.pod_images import AciFile
     from pumice.runtime.pod_inputs.model import InputApp, PodInput
-    from pumice.runtime.run_options import ImageOptions, PodOptions
+    from pumice.runtime.run_options import ImageOptions, PodApp, PodOptions
     from pumice.store.home import Home
 
 _EPILOG = """FILE is a Kubernetes Pod or Deployment (with ConfigMaps and Secrets), a compose file, or an App
@@ -40,14 +36,16 @@ def parser() -> command_line.Parser:
     """Return the parser of ``pumice play``."""
     parser = command_line.make_parser(
         "play",
-        "Run the pod that a file describes.",
+        "Run the pod that a Kubernetes or compose file, or an App Container pod manifest, describes.",
         epilog=_EPILOG,
         examples=("pumice play --detach compose.yaml", "pumice play --strict pod.yaml"),
     )
     parser.add_argument("file", metavar="FILE", help="file that describes the pod, - for standard input")
     _add_pod_options(parser.add_argument_group("pods"))
     network_options.add_options(parser.add_argument_group("network"))
-    shared_options.add_admission_options(parser.add_argument_group("admission"), "run the images")
+    shared_options.add_admission_options(
+        parser.add_argument_group("admission"), "run the images", pronoun="them"
+    )
     registries.options(parser)
     return parser
 
@@ -90,12 +88,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the pod; return its exit code, 0 if it runs in the background."""
     options = parser().parse_args(arguments)
     app_container_images.check_files("--aci", options.aci)
-    import msgspec
-
-    from pumice.cli.run import exit_on_signals
+    from pumice.cli.pods.exit_signals import exit_on_signals
     from pumice.runtime.pod_inputs.files import read_pod_file
     from pumice.runtime.run import run_apps
-    from pumice.runtime.run_options import ImageOptions, PodApp
+    from pumice.runtime.run_options import ImageOptions
     from pumice.store.home import Home, locate
 
     progress = progress_modes.make_progress(options.progress)
@@ -110,45 +106,51 @@ def main(arguments: Sequence[str]) -> int:
             allow_older=options.allow_older,
             confirm=confirmation.unsigned_image_question(),
         )
-        open_image = _image_opener(options, home, progress, source)
-        apps = []
-        for app in pod_input.apps:
-            reference, image = stack.enter_context(open_image(app))
-            apps.append(PodApp(image, app.options, msgspec.structs.replace(source, reference=reference)))
+        open_app = _app_opener(options, home, progress, source)
+        apps = [stack.enter_context(open_app(app)) for app in pod_input.apps]
         code = run_apps(apps, pod, home=home, progress=progress)
     if pod.detached:
         print(pod.id)
     return code
 
 
-def _image_opener(
+def _app_opener(
     options: argparse.Namespace, home: Home, progress: Progress, source: ImageOptions
-) -> Callable[[InputApp], AbstractContextManager[tuple[str, Image]]]:
-    """Return what gives the image of an app and its reference; raises PumiceError."""
+) -> Callable[[InputApp], AbstractContextManager[PodApp]]:
+    """Return what gives an app with its image; raises PumiceError."""
     from contextlib import contextmanager
+    from functools import cache
 
-    files = []
-    if options.aci:
+    import msgspec
+
+    from pumice.runtime.run_options import PodApp
+
+    @cache
+    def open_files() -> tuple[list[AciFile], DependencySearch]:
         from pumice.runtime.app_container import pod_images
 
-        files = pod_images.open_files(
-            app_container_images.make_search(options.aci, home, progress, options, source)
-        )
+        search = app_container_images.make_search(options.aci, home, progress, options, source)
+        return pod_images.open_files(search), search
 
     @contextmanager
-    def open_image(app: InputApp) -> Iterator[tuple[str, Image]]:
-        reference, image_id = app.reference, app.options.image_id
-        if files and (file := pod_images.find_file(app, files)):
-            yield file.path, file.image
-            return
-        if image_id and reference == image_id:
-            from pumice.runtime.app_container import pod_images as images
+    def open_app(app: InputApp) -> Iterator[PodApp]:
+        if app.options.image_id or options.aci:
+            from pumice.runtime.app_container import pod_images
 
-            reference = images.find_stored(image_id, home, progress)
-        with app_container_images.open_image(reference, home, progress, options, source) as image:
-            yield reference, image
+            if located := pod_images.find_image(app, *open_files()):
+                # An image ID pins the image, so it may be older than others.
+                allow_older = source.allow_older or bool(app.options.image_id)
+                reference, image = located
+                yield PodApp(
+                    image,
+                    app.options,
+                    msgspec.structs.replace(source, reference=reference, allow_older=allow_older),
+                )
+                return
+        with app_container_images.open_image(app.reference, home, progress, options, source) as image:
+            yield PodApp(image, app.options, msgspec.structs.replace(source, reference=app.reference))
 
-    return open_image
+    return open_app
 
 
 def _report_ignored(pod: PodInput, progress: Progress, *, strict: bool) -> None:

@@ -5,31 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views, results
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views, port_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.runtime.network.host_ports import PublishedPort
+    from pumice.cli.pods.port_views import ListedPort
 
 _PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?", re.ASCII)
-
-
-class ListedPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A published port: ``host_port`` at ``host_ip`` leads to ``container_port``.
-
-    ``host_ip`` is ``0.0.0.0`` for all addresses of this machine.
-    """
-
-    container_port: int
-    protocol: str
-    host_ip: str
-    host_port: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,27 +66,10 @@ def main(arguments: Sequence[str]) -> int:
                 f"the pod {state.pod.name} has no published port {options.port[0]}/{options.port[1]}",
                 hint=f"list its ports with 'pumice port {state.pod.name}'",
             )
-    listed = [describe_port(port) for port in ports]
+    listed = [port_views.describe_port(port) for port in ports]
     results.write_result(listed, options.format, lambda: _lines(listed, options.port))
     return 0
 
 
 def _lines(ports: Sequence[ListedPort], only: tuple[int, str] | None) -> list[str]:
-    return [format_port(port, is_address_only=only is not None) for port in ports]
-
-
-def describe_port(port: PublishedPort) -> ListedPort:
-    """Return what is shown of a published port."""
-    return ListedPort(
-        container_port=port.container,
-        protocol=port.protocol,
-        host_ip=port.shown_address,
-        host_port=port.host,
-    )
-
-
-def format_port(port: ListedPort, *, is_address_only: bool = False) -> str:
-    """Return a published port as ``80/tcp -> 0.0.0.0:8080``, or only where it is reachable."""
-    address = f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip
-    target = f"{address}:{port.host_port}"
-    return target if is_address_only else f"{port.container_port}/{port.protocol} -> {target}"
+    return [port_views.format_port(port, is_address_only=only is not None) for port in ports]

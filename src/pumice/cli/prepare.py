@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import app_container_images, progress_modes, run_plan
-from pumice.cli import run as run_command
+from pumice.cli.display import progress_modes
+from pumice.cli.pods import app_container_images, run_parser, run_plan
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ by its digest. Pods that are not started are removed by 'pumice gc' 24 hours lat
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``pumice prepare``."""
-    return run_command.make_run_parser(
+    return run_parser.make_run_parser(
         "prepare",
         "Verify and unpack an image for a pod that 'pumice run-prepared' starts, and print the pod's id.",
         epilog=_EPILOG,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_views, results, shared_options
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.pod_views import ListedPod
+    from pumice.cli.pods.pod_views import ListedPod
     from pumice.runtime.pods.pod_store import PodState
     from pumice.store.home import Home
 
@@ -29,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice ps --all", "pumice ps --filter label=app=web --format '{{.Name}}'"),
     )
-    parser.add_argument("-a", "--all", action="store_true", help="list also pods that do not run")
+    parser.add_argument("-a", "--all", action="store_true", help="also list pods that are not running")
     parser.add_argument("-l", "--latest", action="store_true", help="list only the newest pod, in any state")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the ids")
     parser.add_argument("--no-trunc", action="store_true", help="print ids and commands in full")
@@ -76,7 +78,7 @@ def _list_pods(options: argparse.Namespace, home: Home) -> list[ListedPod]:
         states = states[-1:]
     elif not options.all and not any(name == "status" for name, _ in options.filter):
         states = [state for state in states if state.has_program or state.state == pod_store.STARTING]
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     return [
         pod_views.describe_pod(state, now)
         for state in states
@@ -107,14 +109,14 @@ def _write(pods: Sequence[ListedPod], options: argparse.Namespace) -> None:
 
 
 def _table(pods: Sequence[ListedPod], *, in_full: bool) -> str:
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     heads = ("POD ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME")
     rows = [
         (
             pod.id if in_full else pod.id[: pod_views.SHORT_ID],
             pod.image + (f" (+{len(pod.apps) - 1})" if pod.apps else ""),
             _shorten(" ".join(pod.command), in_full=in_full),
-            f"{pod_views.format_age(pod.created, now)} ago",
+            f"{pod_times.format_age(pod.created, now)} ago",
             pod.status,
             pod.name,
         )

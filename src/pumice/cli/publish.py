@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, publish_appc, publish_oci, registries, shared_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.publishing import publish_appc, publish_oci
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--oci", metavar="DIR|s3://BUCKET", help="publish a static OCI registry there")
     kinds.add_argument("--appc", metavar="DIR", help="publish App Container images there")
-    parser.add_argument("--url", metavar="URL", default="", help="URL at which it is served")
+    parser.add_argument("--url", metavar="URL", default="", help="URL at which DIR is served")
     shared_options.add_quiet_option(parser)
     publish_oci.add_options(parser)
     publish_oci.add_prune_options(parser)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, progress_modes, registries
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import encryption_options, image_copy, registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.presenters import Quiet
+    from pumice.cli.display.presenters import Quiet
     from pumice.image.transports.locations import Location, OpenedImage
 
-_EPILOG = """A name without a host is one of Docker Hub, docker.io. The image is named HOST/NAME:TAG
-in the store, or NAME. Its signatures, SBOMs and other
-referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
+_EPILOG = """A name without a host is a name on Docker Hub, docker.io. In the store, the image is named
+HOST/NAME:TAG, or NAME if you pass it. Its signatures, SBOMs and other referrers are pulled too. Blobs
+that the store has are not fetched. Prints the digest."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,8 +60,8 @@ def pull(options: argparse.Namespace, reference: str, new_name: str, progress: Q
         name = new_name or _name_in_store(opened, source)
         return references.parse_destination(locations.with_scheme(locations.STORE, name))
 
-    copied = registries.transfer(options, lambda _: source, destination, progress)
-    from pumice.cli import transfer_result
+    copied = image_copy.copy_image(options, lambda _: source, destination, progress)
+    from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("pulled", [copied], time.monotonic() - started)
     progress.finish(transfer_result.summarize(result))

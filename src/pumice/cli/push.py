@@ -6,15 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    encryption_options,
-    keyless_options,
-    progress_modes,
-    registries,
-    shared_options,
-    signing,
-)
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import encryption_options, image_copy, keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -48,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
         help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
         "name from 'pumice key list'",
     )
-    group.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
+    group.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"
+    )
     signing.add_passphrase_option(group)
     keyless_options.add_options(group)
     encryption_options.add_options(parser.add_argument_group("encryption"))
@@ -63,11 +60,11 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     target = _target(options)
     signer = _choose_signer(options)
-    copied = registries.transfer(options, _source(options), lambda _: target, progress)
+    copied = image_copy.copy_image(options, _source(options), lambda _: target, progress)
     signed_text = ""
     if signer:
         signed_text = _sign(copied.destination.describe(copied.version).text, signer, options)
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     result = transfer_result.describe_copy("pushed", [copied], time.monotonic() - started, signed=signed_text)
     progress.finish(transfer_result.summarize(result))

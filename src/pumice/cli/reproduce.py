@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, reading, registries, results, shared_options
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.evidence.first_difference import FirstDifference
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, registries, results
+from pumice.cli.display import progress_modes, results
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--platform",
         metavar="PLATFORM",
-        help="print the digest of this platform's manifest, such as linux/arm64",
+        help="print the digest for this platform, such as linux/arm64 (default: that of the index)",
     )
     results.add_format_options(parser, "resolve", default="text")
     registries.options(parser)

@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli.pod_or_image import find_names_of_digest, find_pod_or_image
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods.pod_or_image import find_names_of_digest, find_pod_or_image
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         help="name:version, or a digest to remove all its names; or the name or id of a pod",
     )
-    parser.add_argument("-f", "--force", action="store_true", help="remove pods that run: kill them first")
+    parser.add_argument("-f", "--force", action="store_true", help="kill and remove pods that are running")
     return parser
 
 

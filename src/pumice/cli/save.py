@@ -7,15 +7,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes, reading, registries, shared_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
-    from pumice.cli.transfer_result import TransferResult
+    from pumice.cli.image_access.transfer_result import TransferResult
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.transports.locations import Access
     from pumice.image.transports.saved_images import NamedImage
 
@@ -47,7 +49,10 @@ def parser() -> Parser:
         help=f"{' or '.join(formats)} (default: {formats[0]})",
     )
     verb_parser.add_argument(
-        "--platform", metavar="PLATFORM", help="save this platform only, such as linux/arm64"
+        "--platform",
+        metavar="PLATFORM",
+        help="save only this platform, such as linux/arm64 (default: all; in a docker-archive, that of this "
+        "machine)",
     )
     shared_options.add_quiet_option(verb_parser)
     registries.options(verb_parser)
@@ -57,10 +62,12 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = parser().parse_args(arguments)
+    from pumice.image.output import check_file
     from pumice.image.transports import saved_images
     from pumice.store.home import Home, locate
 
     transport = next(transport for transport in saved_images.FORMATS if transport.name == options.format)
+    check_file(options.output)
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
     with (
@@ -73,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         ]
         saved_images.write_saved_images([saved.image for saved in images], transport, options.output, access)
         result = _describe(images, options.output, time.monotonic() - started)
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
 
     progress.finish(transfer_result.summarize(result))
     return 0
@@ -87,7 +94,7 @@ class _GatheredImage(NamedTuple):
 
 
 def _describe(images: Sequence[_GatheredImage], path: str, seconds: float) -> TransferResult:
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
     from pumice.formats.platforms import format_platform
 
     is_file = path != "-"
@@ -110,7 +117,7 @@ def _gather(
     reference: str, options: argparse.Namespace, access: Access, *, has_one_platform: bool
 ) -> _GatheredImage:
     """Return an image with its referrers, or only one platform of it if the archive cannot hold more."""
-    from pumice.cli import transfer_result
+    from pumice.cli.image_access import transfer_result
     from pumice.formats import platforms
     from pumice.image.transports import references, transfer
     from pumice.image.transports.gathered_image import image_of

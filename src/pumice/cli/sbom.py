@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.evidence.facts import Facts
     from pumice.image.model import Image
     from pumice.store.home import Home

@@ -6,8 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import results
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

@@ -9,16 +9,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import addresses, output, progress_modes, shared_options
-from pumice.cli import arguments as command_line
-from pumice.cli.summaries import format_count
+from pumice.cli.display import output, progress_modes
+from pumice.cli.parsing import addresses, shared_options
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.cli.presenters import Quiet
+    from pumice.cli.display.presenters import Quiet
     from pumice.formats.http1 import Request, Response
     from pumice.publish.torrent_files import SeedableFile
     from pumice.swarm.session import SwarmSession

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pumice.cli import addresses, server_access
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import addresses
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.publishing import server_access
 from pumice.errors import UsageError
 from pumice.ownership import resolve_links
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.upstream import Upstream
 
 _EPILOG = """The first line on standard output is the URL, once connections are accepted.
-SIGTERM and Ctrl-C stop the server; requests in progress get ten seconds to end."""
+SIGTERM and Ctrl-C stop the server; requests in progress get ten seconds to finish."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,7 +63,7 @@ def _serve(
 
 def _maintain(options: argparse.Namespace) -> int:
     """Collect garbage, check, or both, without serving; return the exit code."""
-    from pumice.cli import upkeep
+    from pumice.cli.publishing import upkeep
 
     location = str(_root(options))
     if options.collect:
@@ -206,7 +207,7 @@ def _upstream(options: argparse.Namespace) -> Iterator[Upstream | None]:
         raise UsageError(
             "--proxy and --require-signed cannot be combined", hint="images cannot be pushed to a proxy"
         )
-    from pumice.cli.progress_modes import make_progress
+    from pumice.cli.display.progress_modes import make_progress
     from pumice.registry import registry_config
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import AuthFiles

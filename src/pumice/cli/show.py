@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import recipes, results, shared_options
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import recipe_paths
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
@@ -37,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         progress=False,
         examples=("pumice show recipe.yaml",),
     )
-    recipes.add_recipe_path(parser)
+    recipe_paths.add_recipe_path(parser)
     shared_options.add_recipe_argument_option(parser)
     results.add_format_options(parser, "show", default="yaml", example="Recipe.name")
     return parser
@@ -46,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
     options = parser().parse_args(arguments)
-    effective = load_effective(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
+    effective = load_effective(recipe_paths.find_recipe(options.recipe), dict(options.recipe_arguments))
     if options.format.is_for_programs:
         result = EffectiveValues(**show.format_json(effective))
         results.write_result(result, options.format, str)

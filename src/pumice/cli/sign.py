@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import keyless_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import keyless_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.clock import SystemClock
 from pumice.errors import UsageError
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pumice.trust.image_signing import SigningResult
 
 _EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
-its build attached are signed as attestations. If the key has signed everything before, nothing is
-signed and the key is not opened. The digest is printed."""
+its build attached are signed as attestations. If the key has already signed everything, nothing
+is signed and the key is not opened. Prints the digest."""
 
 
 def parser() -> argparse.ArgumentParser:

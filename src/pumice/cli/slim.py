@@ -9,28 +9,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, progress_modes, reading, recipe_or_image, results
+from pumice.cli.display import confirmation, output, progress_modes, results
+from pumice.cli.image_access import reading
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import recipe_or_image
 from pumice.errors import ImageError, UsageError
 from pumice.recipe.image_tests import ImageTest
 from pumice.slimming.plan import SlimPackage, SlimPattern
 from pumice.slimming.size_tree import SizedDirectory, make_size_tree
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
     from pumice.assembly.slim import SlimmedImage
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = f"""Files stay that the commands of the image, its tests and its traced runs reach: files that
-they are linked with or name, and the modules of interpreters. All others are listed by directory. --output
-writes a recipe that extends RECIPE and leaves them out. Its image is built first, and the tests of the
-recipe and each --verify must pass; otherwise nothing is written.
+_EPILOG = f"""A file is kept if a command of the image, one of its tests or a traced run reaches it:
+libraries that a program is linked with, files that it names, modules of an interpreter. All other files are
+listed by directory. --output writes a recipe that extends RECIPE and leaves them out. Its image is built
+first, and the tests of the recipe and each --verify must pass; otherwise nothing is written.
 
 {reading.REFERENCES}"""
 _MIN_SHARE = 200
@@ -74,13 +77,17 @@ def parser() -> Parser:
     )
     recipe_or_image.add_target(verb_parser, "examine")
     verb_parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help="write the smaller recipe, if its image passes"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write the smaller recipe to FILE if its image passes the tests",
     )
     verb_parser.add_argument(
         "--depth", type=int, default=4, metavar="N", help="levels of directories to show (default: 4)"
     )
     verb_parser.add_argument(
-        "--why", metavar="PATH", action="append", default=[], help="say why a path stays (repeatable)"
+        "--why", metavar="PATH", action="append", default=[], help="explain why PATH is kept (repeatable)"
     )
     results.add_format_options(verb_parser, "slim", default="text", example="Saved")
     _add_run_options(verb_parser.add_argument_group("commands"))
@@ -107,7 +114,7 @@ def _add_run_options(group: command_line.OptionGroup) -> None:
         help="require that CMD succeeds in the smaller image (repeatable)",
     )
     recipe_or_image.add_run_options(
-        group, network_of="the commands", longest_time="a command; a traced one is stopped then"
+        group, network_of="the commands", limited="a command; a traced one is stopped after it"
     )
 
 
@@ -120,6 +127,10 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
+    if options.output:
+        from pumice.image.output import check_file
+
+        check_file(options.output)
     if recipe is None and options.verify and not options.output:
         raise UsageError("--verify needs a recipe, or --output", hint="add --output FILE")
     with (
@@ -290,7 +301,7 @@ def _failed_test(outcome: Outcome) -> ImageError:
 def _format_report(report: SlimReport, options: argparse.Namespace) -> Iterator[str]:
     size = output.format_size
     yield f"{output.printable_line(report.image)} ({report.platform}): {size(report.size)} of files"
-    yield f"not reached: {size(report.unreached.size)} in {report.unreached.files} files"
+    yield f"not reached: {size(report.unreached.size)} in {format_count(report.unreached.files, 'file')}"
     yield from _format_tree(report.unreached, report.unreached.size // _MIN_SHARE, "  ")
     if report.packages:
         names = ", ".join(item.package for item in report.packages)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, pod_views, results
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_views
 from pumice.errors import PodError
 
 if TYPE_CHECKING:
@@ -57,16 +58,18 @@ def parser() -> argparse.ArgumentParser:
         "pods", metavar="POD", nargs="*", help="name or id of a pod (default: all running pods)"
     )
     pod_arguments.add_app(parser)
-    parser.add_argument("--no-stream", action="store_true", help="measure once, and end")
+    parser.add_argument("--no-stream", action="store_true", help="measure once and exit")
     parser.add_argument(
         "-i",
         "--interval",
         type=_seconds,
         default=5,
         metavar="SECONDS",
-        help="seconds between two lines (default: 5)",
+        help="seconds between two measurements (default: 5)",
     )
-    parser.add_argument("--no-reset", action="store_true", help="do not clear the screen between two tables")
+    parser.add_argument(
+        "--no-reset", action="store_true", help="do not clear the screen between measurements"
+    )
     parser.add_argument("--no-trunc", action="store_true", help="print ids in full")
     results.add_format_options(parser, "stats", example="Name")
     return parser

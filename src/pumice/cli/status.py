@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments, pod_views, results
-from pumice.cli.output import printable_line
+from pumice.cli.display import results
+from pumice.cli.display.output import printable_line
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments, pod_times, pod_views
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.pod_views import ListedPod
+    from pumice.cli.pods.pod_views import ListedPod
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         states = [waiting.wait_for_end(state) for state in states]
     else:
         states = [pod_store.read_pod(state.directory) or state for state in states]
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     pods = [pod_views.describe_pod(state, now) for state in states]
     results.write_result(pods, options.format, lambda: _lines(pods))
     return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import numbers
+from pumice.cli.pods import pod_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -25,10 +26,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-t",
         "--time",
-        type=pod_arguments.whole_number(1_000_000),
+        type=numbers.whole_number(1_000_000),
         default=10,
         metavar="SECONDS",
-        help="how long a program may take before it is killed (default: 10)",
+        help="kill programs that have not ended after SECONDS seconds (default: 10)",
     )
     return parser
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import StoreError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -111,6 +112,7 @@ def _format_findings(findings: Findings) -> list[str]:
     for name, missing in findings.incomplete.items():
         lines += [f"incomplete image {name}: {digest} is damaged or missing" for digest in missing]
     if findings.records:
-        lines.append(f"{findings.records} damaged records (harmless: they count as missing)")
-    lines.append(f"{findings.blobs} blobs verified, {len(findings.damaged)} damaged")
+        records = format_count(findings.records, "damaged record")
+        lines.append(f"{records} (harmless: they count as missing)")
+    lines.append(f"{format_count(findings.blobs, 'blob')} verified, {len(findings.damaged)} damaged")
     return lines

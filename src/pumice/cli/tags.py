@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries, results
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import registries
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

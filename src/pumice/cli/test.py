@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import (
-    confirmation,
-    output,
-    pod_arguments,
-    progress_modes,
-    reading,
-    recipe_or_image,
-    results,
-)
+from pumice.cli.display import confirmation, output, progress_modes, results
+from pumice.cli.image_access import reading
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
+from pumice.cli.recipes import recipe_or_image
 from pumice.errors import UsageError
 from pumice.image_tests.outcome import Outcome
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.image_tests import ImageTest
@@ -96,7 +91,7 @@ def _add_test_options(verb_parser: Parser) -> None:
 def _add_container_options(group: command_line.OptionGroup) -> None:
     pod_arguments.add_stage1_option(group)
     recipe_or_image.add_run_options(
-        group, network_of="tests that do not choose one", longest_time="tests that do not choose one"
+        group, network_of="tests that do not set one", limited="tests that do not set one"
     )
     group.add_argument(
         "--jobs",
@@ -115,6 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--timeout must be at least 1", hint="for example: --timeout 60")
     if not 1 <= options.jobs <= _MAX_JOBS:
         raise UsageError(f"--jobs must be from 1 to {_MAX_JOBS}", hint="for example: --jobs 4")
+    from pumice.image.output import check_file, write_file
     from pumice.image_tests import junit
     from pumice.store.home import Home, locate
 
@@ -122,13 +118,15 @@ def main(arguments: Sequence[str]) -> int:
     options.recipe_path = recipe_or_image.find_recipe(options.target)
     recipe = recipe_or_image.load_recipe(options)
     tests = _collect_tests(options, recipe)
+    if options.junit:
+        check_file(options.junit)
     with (
         Home(locate(os.environ), progress=progress) as home,
         recipe_or_image.open_image(options, recipe, home, progress) as image,
     ):
         report = _run(options, tests, image, home, progress)
     if options.junit:
-        options.junit.write_text(junit.format_junit(report.image, report.tests), encoding="utf-8")
+        write_file(options.junit, junit.format_junit(report.image, report.tests).encode())
     results.write_result(report, options.format, lambda: _format_summary(report))
     return 1 if report.failed else 0
 

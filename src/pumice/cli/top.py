@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, pod_arguments, results
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 
 if TYPE_CHECKING:
     import argparse

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, reading, registries, results
-from pumice.cli.artifact_kinds import describe_artifact
+from pumice.cli.display import output, results
+from pumice.cli.image_access import reading, registries
+from pumice.cli.image_access.artifact_kinds import describe_artifact
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
 

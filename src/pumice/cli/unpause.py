@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import pod_arguments
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 
 if TYPE_CHECKING:
     import argparse

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
 
 _EPILOG = """Without NAME, all names of the image are removed, as with podman. The image stays as a cache,
 which 'pumice gc' deletes some days later."""

@@ -8,66 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, registries, results, signing
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.image_access import decision_views, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pumice.image.model import Image
     from pumice.store.home import Home
     from pumice.trust.decision import Check, Decision
-    from pumice.trust.image_verification import EvaluatedClaim
     from pumice.trust.keyless import Identity
     from pumice.trust.trusted_key import TrustedKey
 
 _EPILOG = """Without --key or --identity the policy of 'pumice trust' applies. Only a docker:// REF uses the
 network, and only its manifests are checked. The exit code is 7 if the image is not trusted. Once an
 image was accepted, an older image of the same name is refused."""
-
-
-class CheckResult(msgspec.Struct, frozen=True):
-    """What was checked: ``result`` is ``passed`` or ``skipped``."""
-
-    result: str
-    detail: str
-
-
-class SignedClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A signature or attestation: ``type`` is its predicate type, ``manifest`` the digest that has it.
-
-    ``key`` is a fingerprint; ``identity`` and ``issuer`` are for keyless signatures. ``rule`` is why the key
-    is trusted, ``problem`` why the claim is ignored.
-    """
-
-    type: str
-    form: str
-    names: tuple[str, ...]
-    manifest: str
-    key: str | None
-    identity: str | None
-    issuer: str | None
-    rule: str | None
-    created: str | None
-    problem: str | None
-
-
-class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """A trusted image: who signed it under which name, and what was checked.
-
-    ``threshold`` is the number of keys that must sign. ``ignored`` are claims that did not count.
-    """
-
-    digest: str
-    name: str
-    built_here: bool
-    threshold: int
-    checks: dict[str, CheckResult]
-    signatures: tuple[SignedClaim, ...]
-    attestations: tuple[SignedClaim, ...]
-    ignored: tuple[SignedClaim, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,9 +80,16 @@ def _add_requirement_options(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="also require an attestation of this type, of the image or of each platform",
     )
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON that the attestation must contain")
     parser.add_argument(
-        "--allow-older", action="store_true", help="accept an image that is older than one accepted before"
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="with --attestation: JSON that the attestation must contain",
+    )
+    parser.add_argument(
+        "--allow-older",
+        action="store_true",
+        help="accept the image even if a newer version was accepted before",
     )
     parser.add_argument(
         "--allow-built-here", action="store_true", help="accept an unsigned image that this store built"
@@ -144,12 +110,14 @@ def main(arguments: Sequence[str]) -> int:
         intoto.parse_predicate_type(options.attestation)  # before the image is read
     expected_predicate = None
     if options.policy:
-        from pumice.cli.attest import read_json
+        from pumice.cli.image_access.predicates import read_predicate
 
-        expected_predicate = read_json(options.policy, "policy")
+        expected_predicate = read_predicate(options.policy, "policy")
     decision = _admit(options, expected_predicate)
     results.write_result(
-        describe_decision(decision), options.format, lambda: map(output.printable, decision_lines(decision))
+        decision_views.describe_decision(decision),
+        options.format,
+        lambda: map(output.printable, decision_views.format_decision(decision)),
     )
     return 0
 
@@ -205,7 +173,7 @@ def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
 
     if is_remote:
         count = integrity.check_manifests(image)
-        detail = f"{count} manifest{'s' * (count != 1)} only; layers are hashed when they are pulled"
+        detail = f"{format_count(count, 'manifest')} only; layers are hashed when they are pulled"
         return Check("content", True, detail)
     if not hash_blobs:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
@@ -255,81 +223,3 @@ def _require_attestation(
             raise TrustError(f"no attestation {uri} of the image by a trusted key", where=digest)
         if all(paths):
             raise TrustError(f"the attestation {uri} does not match the policy at {paths[0]}", where=digest)
-
-
-def decision_lines(decision: Decision) -> Iterator[str]:
-    """Yield the lines of the text format."""
-    yield f"{decision.name or 'no name'}  {decision.digest}"
-    for signature in _without_duplicates(decision.signatures):
-        yield f"signed   by {_describe_signer(signature)}{_signing_date(signature)}"
-    if decision.threshold > 1:
-        yield f"needed   {decision.threshold} different keys"
-    for attestation in _without_duplicates(decision.attestations):
-        yield f"attested {attestation.claim.predicate_type} by {_describe_signer(attestation)}"
-    for reason in sorted({_describe_rejected(item) for item in decision.rejected}):
-        yield f"ignored  {reason}"
-    for check in decision.checks:
-        yield f"{'checked' if check.passed else 'skipped'}  {check.subject}: {check.detail}"
-
-
-def _describe_rejected(rejected: EvaluatedClaim) -> str:
-    kind = "signature" if rejected.claim.is_signature else "attestation"
-    return f"{kind} ({rejected.claim.form}): {rejected.problem}"
-
-
-def _without_duplicates(evaluated: Sequence[EvaluatedClaim]) -> list[EvaluatedClaim]:
-    """Return one claim for each key, type and name: most claims are attached in two formats."""
-    unique = {
-        (item.claim.predicate_type, item.claim.names, _describe_signer(item)): item
-        for item in reversed(evaluated)
-    }
-    return list(reversed(unique.values()))
-
-
-def _describe_signer(evaluated: EvaluatedClaim) -> str:
-    key = evaluated.trusted_key
-    if key is None:
-        return "an unknown key"
-    label = f"{key.label} " if key.label else ""
-    return f"{label}{key.key.fingerprint} ({key.rule})"
-
-
-def _signing_date(evaluated: EvaluatedClaim) -> str:
-    from pumice.trust.trusted_key import format_day
-
-    return f" on {format_day(evaluated.claim.created)}" if evaluated.claim.created else ""
-
-
-def describe_decision(decision: Decision) -> Verification:
-    """Return a decision as the value of the JSON format."""
-    return Verification(
-        digest=decision.digest,
-        name=decision.name,
-        built_here=decision.built_here,
-        threshold=decision.threshold,
-        checks={
-            check.subject: CheckResult("passed" if check.passed else "skipped", check.detail)
-            for check in decision.checks
-        },
-        signatures=tuple(_describe_claim(item) for item in decision.signatures),
-        attestations=tuple(_describe_claim(item) for item in decision.attestations),
-        ignored=tuple(_describe_claim(item) for item in decision.rejected),
-    )
-
-
-def _describe_claim(evaluated: EvaluatedClaim) -> SignedClaim:
-    from pumice.clock import format_rfc3339
-
-    claim, trusted_key = evaluated.claim, evaluated.trusted_key
-    return SignedClaim(
-        type=claim.predicate_type,
-        form=claim.form,
-        names=tuple(claim.names),
-        manifest=claim.source,
-        key=trusted_key.key.fingerprint if trusted_key else None,
-        identity=getattr(trusted_key.key, "identity", None) if trusted_key else None,
-        issuer=getattr(trusted_key.key, "issuer", None) if trusted_key else None,
-        rule=trusted_key.rule if trusted_key else None,
-        created=format_rfc3339(claim.created) if claim.created else None,
-        problem=evaluated.problem or None,
-    )

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import results
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
 from pumice.terminal import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.cli.arguments import Parser
+    from pumice.cli.parsing.arguments import Parser
 
 
 class VersionResult(msgspec.Struct, frozen=True):

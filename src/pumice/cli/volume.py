@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import confirmation, output, pod_views, results, shared_options
+from pumice.cli.display import confirmation, output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.pods import pod_times, pod_views
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def _add_changes(parser: command_line.Parser) -> None:
         "create a volume, and print its name",
         examples=("pumice volume create db", "pumice volume create --label kind=backup"),
     )
-    create.add_argument("name", metavar="NAME", nargs="?", help="name (default: a random one)")
+    create.add_argument("name", metavar="NAME", nargs="?", help="name of the volume (default: a random name)")
     create.add_argument(
         "-l", "--label", action="append", default=[], metavar="NAME=VALUE", help="add a label (repeatable)"
     )
@@ -64,7 +66,7 @@ def _add_changes(parser: command_line.Parser) -> None:
         "remove all volumes that no running pod uses, with their files",
         examples=("pumice volume prune --force --filter label=kind=cache",),
     )
-    prune.add_argument("-f", "--force", action="store_true", help="do not ask")
+    prune.add_argument("-f", "--force", action="store_true", help="do not ask for confirmation")
     shared_options.add_filter_option(
         prune, _parse_filter, "remove only volumes with this name or label", short=False
     )
@@ -79,7 +81,7 @@ def _add_queries(parser: command_line.Parser) -> None:
     shared_options.add_filter_option(
         listing,
         _parse_filter,
-        "list only volumes with this name, label or dangling=true|false: unused or used",
+        "list only volumes with this name or label, or unused ones with dangling=true",
     )
     results.add_format_options(listing, "volume ls", example="Name")
     inspect = command_line.add_action(
@@ -88,7 +90,11 @@ def _add_queries(parser: command_line.Parser) -> None:
     inspect.add_argument("names", metavar="NAME", nargs="+", help="name of a volume")
     results.add_format_options(inspect, "volume inspect", default="json", example="Mountpoint")
     exists = command_line.add_action(
-        parser, "exists", _exists, "exit with 1 unless a volume exists", examples=("pumice volume exists db",)
+        parser,
+        "exists",
+        _exists,
+        "check whether a volume exists: exit with 0 or 1",
+        examples=("pumice volume exists db",),
     )
     exists.add_argument("name", metavar="NAME", help="name of a volume")
 
@@ -162,11 +168,11 @@ def _matches(volume: ListedVolume, name: str, value: str) -> bool:
 
 
 def _table(volumes: Sequence[ListedVolume]) -> str:
-    now = pod_views.current_time()
+    now = pod_times.current_time()
     rows = [
         (
             volume.name,
-            f"{pod_views.format_age(volume.created, now)} ago",
+            f"{pod_times.format_age(volume.created, now)} ago",
             "yes" if volume.in_use else "no",
             ", ".join(f"{name}={value}" for name, value in sorted(volume.labels.items())),
         )

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pumice.discovery.download import Downloaded
     from pumice.discovery.session import DiscoverySession
     from pumice.discovery.tags import Endpoint
-    from pumice.discovery.web import Web
+    from pumice.discovery.web import Reach, Web
     from pumice.formats.oci import Platform
     from pumice.image.model import Image
     from pumice.image.uncommitted_layer import UncommittedLayer
@@ -79,6 +79,12 @@ class FetchedAci(msgspec.Struct, frozen=True, kw_only=True):
     freshness: Freshness | None
 
 
+class UnchangedAci(msgspec.Struct, frozen=True):
+    """The stored image is still the one of the server; ``freshness`` is what was said about it now."""
+
+    freshness: Freshness | None
+
+
 class _VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
     read: ReadAci
     layer: UncommittedLayer
@@ -86,6 +92,8 @@ class _VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     signature_digest: str
     freshness: Freshness | None
+    reach: Reach | None
+    """How far the server may lead."""
 
 
 @contextmanager
@@ -97,18 +105,18 @@ def fetch_aci(
     trust: TrustOptions,
     platform: Platform,
     stored_freshness: Freshness | None = None,
-) -> Iterator[FetchedAci | None]:
-    """Give the image at an endpoint, None if the stored one is still fresh; raises PumiceError."""
+) -> Iterator[FetchedAci | UnchangedAci]:
+    """Give the image at an endpoint, unless the stored one is the same; raises PumiceError."""
     with ExitStack() as stack:
         fetcher = _Fetcher(session, trust, platform, stack)
         verified = fetcher.fetch(endpoint, request, web, stored_freshness)
-        if verified is None:
-            yield None
+        if isinstance(verified, UnchangedAci):
+            yield verified
             return
         manifest = verified.read.validated.manifest
         image, layers = verified.read.image(), [verified.layer]
         if manifest.dependencies or manifest.path_whitelist:
-            dependencies = fetcher.fetch_dependencies(verified.read)
+            dependencies = fetcher.fetch_dependencies(verified)
             top, *others = [aci_rendering.make_renderable(each.read) for each in (verified, *dependencies)]
             image = aci_rendering.render_images(top, others).image
             layers += [each.layer for each in dependencies]
@@ -149,8 +157,8 @@ class _Fetcher:
         web: Web,
         stored_freshness: Freshness | None = None,
         limit: int = MAX_IMAGE,
-    ) -> _VerifiedFile | None:
-        """Return a verified image, None if it is unchanged."""
+    ) -> _VerifiedFile | UnchangedAci:
+        """Return a verified image, unless it is unchanged."""
         web.check_url(endpoint.url)
         web.check_url(endpoint.signature)
         signature = self._fetch_signature(endpoint, request, web)
@@ -166,7 +174,7 @@ class _Fetcher:
         )
         downloaded = self._download(download, stored_freshness, request)
         if downloaded.is_unchanged:
-            return None
+            return UnchangedAci(downloaded.freshness)
         if signature is None and not self._trust.insecure:
             signature = self._fetch_signature(endpoint, request, web, is_last=True)
         path = self._place(download, signature)
@@ -179,6 +187,7 @@ class _Fetcher:
             size=downloaded.size,
             signature_digest=digest.of(signature or b""),
             freshness=downloaded.freshness,
+            reach=web.reach,
         )
 
     def _download(
@@ -190,11 +199,14 @@ class _Fetcher:
             download.discard()
             raise
 
-    def fetch_dependencies(self, read: ReadAci) -> list[_VerifiedFile]:
-        """Return all images that an image depends on, directly or not."""
-        pending = list(read.validated.manifest.dependencies)
+    def fetch_dependencies(self, image: _VerifiedFile) -> list[_VerifiedFile]:
+        """Return all images that an image depends on, directly or not.
+
+        A host that an image names is one that a server leads to.
+        """
+        pending = [(dependency, image.reach) for dependency in image.read.validated.manifest.dependencies]
         while pending:
-            dependency = pending.pop(0)
+            dependency, reach = pending.pop(0)
             key = msgspec.json.encode(dependency).decode()
             if key in self._dependencies:
                 continue
@@ -202,7 +214,7 @@ class _Fetcher:
                 raise FormatError(f"the image depends on more than {MAX_DEPENDENCIES} images")
             labels = {label.name: label.value for label in dependency.labels}
             request = make_request(dependency.image_name, labels, self._platform)
-            fetched = self._fetch_named(request, dependency.size)
+            fetched = self._fetch_named(request, dependency.size, self._session.web(reach))
             validated = fetched.read.validated
             if dependency.image_id and validated.image_id != dependency.image_id:
                 raise FormatError(
@@ -211,12 +223,11 @@ class _Fetcher:
                     hint="its publisher replaced it; ask for an image with its new ID",
                 )
             self._dependencies[key] = fetched
-            pending += validated.manifest.dependencies
+            pending += [(each, fetched.reach) for each in validated.manifest.dependencies]
         return list(self._dependencies.values())
 
-    def _fetch_named(self, request: ImageRequest, size: int) -> _VerifiedFile:
+    def _fetch_named(self, request: ImageRequest, size: int, web: Web) -> _VerifiedFile:
         session = self._session
-        web = session.web()
         discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
         endpoints = [endpoint for endpoint in discovery.images if endpoint.kind == "aci"]
         if not endpoints:
@@ -228,7 +239,8 @@ class _Fetcher:
             except PumiceError as error:
                 errors.append(error)
                 continue
-            assert fetched is not None  # noqa: S101 - nothing is known about the file, so it is downloaded
+            # Nothing is known about the file, so it is downloaded.
+            assert not isinstance(fetched, UnchangedAci)  # noqa: S101
             return fetched
         raise errors[0]
 

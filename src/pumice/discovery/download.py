@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
+from pumice.decoding import decode_json
 from pumice.digest import hex_of
 from pumice.discovery.page_cache import Freshness, read_freshness
 from pumice.discovery.protocol import describe_status
@@ -201,7 +202,7 @@ class Download:
 
     def _read_state(self) -> _PartialState | None:
         try:
-            state = msgspec.json.decode(self._state_path.read_bytes(), type=_PartialState)
+            state = decode_json(self._state_path.read_bytes(), _PartialState)
         except (OSError, msgspec.MsgspecError):
             return None
         return state if state.url == self._url and self._size() else None

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import msgspec
 
 from pumice import digest
-from pumice.appc.image_manifest import read_image_manifest
 from pumice.decoding import decode_msgpack
 from pumice.discovery import resolver
-from pumice.discovery.aci_fetch import FetchedAci, TrustOptions, fetch_aci
-from pumice.discovery.labels import check_manifest
+from pumice.discovery.aci_fetch import FetchedAci, TrustOptions, UnchangedAci, fetch_aci
 from pumice.discovery.page_cache import Freshness
 from pumice.discovery.protocol import explain_absence
+from pumice.discovery.stored_images import FetchedImage, admit_stored, describe_stored, find_stored
 from pumice.errors import FetchError, FormatError, ImageError, PumiceError, UsageError
-from pumice.formats import oci
-from pumice.image.aci_conversion import APPC_IMAGE_ID, APPC_MANIFEST
 from pumice.image.transports import store, transfer
 from pumice.image.transports.locations import STORE, Access, Address, OpenedImage, open_local_source
 from pumice.registry.errors import redact_url
@@ -39,21 +36,6 @@ if TYPE_CHECKING:
 
 PullPolicy = Literal["new", "always", "never"]
 _KIND = "fetched"
-
-
-class FetchedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image in the store: ``image_id`` is that of an App Container image, "" for others.
-
-    ``url`` is where it is from, "" if the network was not used.
-    """
-
-    name: str
-    digest: str
-    image_id: str = ""
-    url: str = ""
-    size: int = 0
-    is_new: bool = False
-    is_verified: bool = False
 
 
 class _FetchRecord(msgspec.Struct, frozen=True):
@@ -78,7 +60,10 @@ def fetch_image(
     if pull != "always" and (stored := find_stored(request, session.home)) is not None:
         return stored
     if pull == "never":
-        raise ImageError(f"there is no {request} in the store", hint=f"fetch it: pumice fetch {request.name}")
+        raise ImageError(
+            f"there is no {request} for {request.labels['os']}/{request.labels['arch']} in the store",
+            hint="fetch it without --pull never",
+        )
     web = session.web()
     discovery = resolver.resolve(request.name, request.labels, web, session, keys=False)
     if not discovery.images:
@@ -102,45 +87,6 @@ def _choose_error(errors: list[PumiceError]) -> PumiceError:
     return (telling or errors)[0]
 
 
-def find_stored(request: ImageRequest, home: Home) -> FetchedImage | None:
-    """Return the image in the store that has the name and the required labels, None if there is none.
-
-    Without a version the newest name wins that the store's order has last.
-    """
-    matching: FetchedImage | None = None
-    for full_name, descriptor in home.refs.all().items():
-        name, _, version = full_name.rpartition(":")
-        if name != request.name or (request.version and version != request.version):
-            continue
-        candidate = _describe_stored(full_name, descriptor, request, home)
-        matching = candidate or matching
-    return matching
-
-
-def _describe_stored(
-    full_name: str, descriptor: oci.Descriptor, request: ImageRequest, home: Home
-) -> FetchedImage | None:
-    size = home.blobs.size(descriptor.digest)
-    if size is None or size > oci.MAX_DOCUMENT:
-        return None
-    with home.blobs.open(descriptor.digest) as file:
-        data = file.read(size)
-    others = {label for label in request.required if label not in ("version", "os", "arch")}
-    annotations = (
-        oci.read_index(data).annotations
-        if oci.is_index(data, descriptor.media_type)
-        else oci.read_manifest(data).annotations
-    )
-    if text := annotations.get(APPC_MANIFEST):
-        try:
-            check_manifest(read_image_manifest(text.encode())[0], request, full_name)
-        except FormatError:
-            return None
-    elif others:
-        return None
-    return FetchedImage(name=full_name, digest=descriptor.digest, image_id=annotations.get(APPC_IMAGE_ID, ""))
-
-
 def _fetch_aci(
     endpoint: Endpoint,
     request: ImageRequest,
@@ -152,18 +98,20 @@ def _fetch_aci(
     home = session.home
     key = digest.of(endpoint.url.encode())
     record = _load_record(key, home)
-    stored = _find_recorded(record, request, home) if record is not None else None
+    stored = _find_recorded(record, request, session, trust) if record is not None else None
     stored_freshness = record.freshness if record is not None and stored is not None else None
     if stored_freshness is not None and stored_freshness.is_fresh(session.clock()) and stored is not None:
         return stored
     with fetch_aci(endpoint, request, web, session, trust, platform, stored_freshness) as fetched:
-        if fetched is None:
-            if stored is None:
+        if isinstance(fetched, UnchangedAci):
+            if stored is None or stored_freshness is None:
                 raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))
-            return stored
-        result = _store(fetched, request, session)
-    if fetched.freshness is not None:
-        entry = _FetchRecord(result.name, result.digest, fetched.freshness)
+            result = stored
+            freshness: Freshness | None = stored_freshness.renew(fetched.freshness)
+        else:
+            result, freshness = _store(fetched, request, session), fetched.freshness
+    if freshness is not None:
+        entry = _FetchRecord(result.name, result.digest, freshness)
         home.records.put(_KIND, key, msgspec.msgpack.encode(entry))
     return result
 
@@ -176,16 +124,17 @@ def _load_record(key: str, home: Home) -> _FetchRecord | None:
         return None
 
 
-def _find_recorded(record: _FetchRecord, request: ImageRequest, home: Home) -> FetchedImage | None:
-    """Return the image of a record if the store still has it under its name, and it is the requested one."""
-    descriptor = home.refs.get(record.name)
-    if descriptor is None or descriptor.digest != record.digest:
+def _find_recorded(
+    record: _FetchRecord, request: ImageRequest, session: DiscoverySession, trust: TrustOptions
+) -> FetchedImage | None:
+    """Return the image of a record if the store still has it, it is the requested one, and is admitted."""
+    stored = describe_stored(record.name, request, session.home)
+    if stored is None or stored.digest != record.digest:
         return None
-    stored = _describe_stored(record.name, descriptor, request, home)
-    mark = home.archive_marks.get(record.digest)
-    if stored is None or mark is None or not mark.signers:
+    mark = session.home.archive_marks.get(record.digest)
+    if mark is None or not mark.signers:
         return None
-    return msgspec.structs.replace(stored, is_verified=True)
+    return admit_stored(stored, request, session.home, trust, session.progress)
 
 
 def _store(fetched: FetchedAci, request: ImageRequest, session: DiscoverySession) -> FetchedImage:

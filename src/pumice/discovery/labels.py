@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.appc.app_strings import parse_image_reference
+from pumice.discovery.tags import DEFAULT_VERSION
 from pumice.errors import FormatError, UsageError
-from pumice.image.aci_platforms import find_architecture
+from pumice.formats import platforms
+from pumice.formats.oci import Platform
+from pumice.image.aci_platforms import OCI_PLATFORMS, find_architecture
 
 if TYPE_CHECKING:
     from pumice.appc.image_manifest import ImageManifest
-    from pumice.formats.oci import Platform
+    from pumice.image.model import Image
+
+_IN_NAME = frozenset({"version", "os", "arch"})
+"""The labels that an OCI image has as its tag and its platform."""
 
 
 class ImageRequest(msgspec.Struct, frozen=True):
@@ -50,7 +56,11 @@ def make_request(manifest_name: str, labels: dict[str, str], platform: Platform)
 
 
 def _platform_labels(platform: Platform) -> dict[str, str]:
-    return {"os": platform.os, "arch": find_architecture(platform)}
+    """Return the labels of a platform; one that App Container does not have keeps its name of OCI."""
+    try:
+        return {"os": platform.os, "arch": find_architecture(platform)}
+    except FormatError:
+        return {"os": platform.os, "arch": platform.architecture}
 
 
 def check_manifest(manifest: ImageManifest, request: ImageRequest, where: str) -> None:
@@ -65,8 +75,33 @@ def check_manifest(manifest: ImageManifest, request: ImageRequest, where: str) -
     for label, value in request.labels.items():
         is_required = label in request.required
         if actual.get(label, None if is_required else value) != value:
-            raise FormatError(
-                f"the image has the label {label}={actual.get(label, '')[:60]!r}, not {value[:60]!r}",
-                where=where,
-                hint="its publisher serves another image at this place: nothing was stored",
-            )
+            raise _label_error(label, actual.get(label, ""), value, where)
+
+
+def check_oci_labels(image: Image, request: ImageRequest, where: str) -> None:
+    """Raise FormatError unless an OCI image is for the requested platform, and has all other labels."""
+    system, architecture = request.labels.get("os", ""), request.labels.get("arch", "")
+    platform = OCI_PLATFORMS.get((system, architecture), Platform(architecture, system))
+    members = image.members()
+    position = platforms.choose_platform([member for _, member in members], platform)
+    if position is None:
+        available = ", ".join(platforms.format_platform(member) for _, member in members) or "no platform"
+        raise FormatError(
+            f"the image is for {available[:200]}, not {platforms.format_platform(platform)[:60]}",
+            where=where,
+            hint="nothing was stored; name another platform with the labels os and arch",
+        )
+    others = {label: value for label, value in request.required.items() if label not in _IN_NAME}
+    actual = image.at(members[position][0]).config().config.labels if others else {}
+    for label, value in others.items():
+        if actual.get(label) != value:
+            raise _label_error(label, actual.get(label, ""), value, where)
+
+
+def _label_error(label: str, actual: str, requested: str, where: str) -> FormatError:
+    hint = "its publisher serves another image at this place: nothing was stored"
+    if (label, requested) == ("version", DEFAULT_VERSION):
+        hint = "for the newest version, write the name without a version: nothing was stored"
+    return FormatError(
+        f"the image has the label {label}={actual[:60]!r}, not {requested[:60]!r}", where=where, hint=hint
+    )

@@ -45,6 +45,12 @@ class Freshness(msgspec.Struct, frozen=True):
             return (("If-None-Match", self.etag),)
         return (("If-Modified-Since", self.modified),) if self.modified else ()
 
+    def renew(self, newer: Freshness | None) -> Freshness:
+        """Return the freshness after the status 304, which may not name the validators again."""
+        if newer is None:
+            return msgspec.structs.replace(self, expires=0.0)
+        return Freshness(newer.expires, newer.etag or self.etag, newer.modified or self.modified)
+
 
 def read_freshness(response: Response, now: float) -> Freshness | None:
     """Return how a response may be cached, None if it must not be."""
@@ -81,19 +87,20 @@ class PageCache:
 
     def get(self, web: Web, url: str) -> PageResponse:
         """Return a page, from the cache if it is fresh or unchanged; raises FetchError, TransportError."""
+        if web.allow_http:  # whoever sent the page must not decide later, when TLS is verified again
+            page = web.get(url, limit=MAX_HEAD)
+            return PageResponse(page.status, page.content, page.url)
         key = digest.of(url.encode())
         cached = self._load(key)
-        if cached is not None and cached.freshness.is_fresh(self._clock()):
+        if cached is not None and cached.freshness.is_fresh(self._clock()) and web.allows(cached.reach):
             if web.reach is None:
                 web.reach = Reach(cached.reach)
             return PageResponse(200, cached.content, cached.url, is_cached=True)
         validators = cached.freshness.validators() if cached is not None else ()
         page = web.get(url, limit=MAX_HEAD, extra=validators)
         if page.status == 304 and cached is not None and validators:
-            freshness = read_freshness(page.headers, self._clock())
-            if freshness is not None:
-                kept = Freshness(freshness.expires, cached.freshness.etag, cached.freshness.modified)
-                self._store(key, msgspec.structs.replace(cached, freshness=kept))
+            renewed = cached.freshness.renew(read_freshness(page.headers, self._clock()))
+            self._store(key, msgspec.structs.replace(cached, freshness=renewed))
             return PageResponse(200, cached.content, cached.url, is_cached=True)
         if page.status == 200:
             freshness = read_freshness(page.headers, self._clock())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pumice.discovery.download import PeerDownload
+    from pumice.discovery.web import Reach
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
     from pumice.registry.message import Transport
@@ -56,12 +57,13 @@ class DiscoverySession:
         self.settings = settings
         self.transport = transport or Urllib3Transport(settings.tls, environ, self._tls_for, peer="server")
 
-    def web(self) -> Web:
-        """Return what sends the requests for one name."""
+    def web(self, limit: Reach | None = None) -> Web:
+        """Return what sends the requests for one name; ``limit`` is the reach of who named its host."""
         return Web(
             self.transport,
             self.credentials,
             sleep=self.sleep,
+            limit=limit,
             allow_http=self.settings.tls.verify is False,
         )
 

@@ -76,13 +76,16 @@ class Web:
         sleep: Callable[[float], object],
         allow_http: bool = False,
         reach: Reach | None = None,
+        limit: Reach | None = None,
         policy: RetryPolicy = POLICY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``allow_http``: TLS is not verified, so http will do. ``reach`` is that of the first host.
 
-        ``clock`` returns seconds since any moment.
+        ``limit`` is the reach of the server that named the first host, None if a person did. ``clock``
+        returns seconds since any moment.
         """
+        self._limit = limit
         self._clock = clock
         self.transport = transport
         self.reach = reach
@@ -95,6 +98,10 @@ class Web:
     def begin(self, url: str) -> None:
         """Name the host that the user named; its address says how far servers may lead."""
         self._first_host = self._first_host or _host(url)
+
+    def allows(self, reach: int) -> bool:
+        """Return whether the first host may have a reach."""
+        return self._limit is None or reach <= self._limit
 
     def get(self, url: str, *, limit: int, extra: tuple[Header, ...] = ()) -> WebPage:
         """Return at most ``limit`` bytes of a page; raises FetchError, TransportError."""
@@ -177,13 +184,15 @@ class Web:
             self.sleep((Pause(wait) if wait else pause).seconds)
 
     def _send(self, url: str, extra: tuple[Header, ...]) -> Response:
+        limits = (reach for reach in (self.reach, self._limit) if reach is not None)
+        limit = min(limits, default=Reach.LOCAL)
         request = Request(
             "GET",
             url,
             (*extra, *self._authorization(url)),
             stream=True,
-            refuse_local_address=self.reach is not None and self.reach < Reach.LOCAL,
-            refuse_private_address=self.reach is not None and self.reach < Reach.PRIVATE,
+            refuse_local_address=limit < Reach.LOCAL,
+            refuse_private_address=limit < Reach.PRIVATE,
         )
         try:
             response = self.transport.send(request)
@@ -197,7 +206,8 @@ class Web:
         parts = urlsplit(url)
         if parts.scheme != "https":
             return ()
-        login = self._credentials.find_login(Repository(parts.netloc.lower(), parts.path.strip("/")))
+        host = parts.netloc.lower().removesuffix(":443")  # a login is for a host as people write it
+        login = self._credentials.find_login(Repository(host, parts.path.strip("/")))
         if login is None:
             return ()
         if login.registry_token:

@@ -7,7 +7,12 @@ Only the text is examined; names are not resolved. After connecting, check the a
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+_IPV4_SUFFIXES = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("::/96"))
+"""Networks whose addresses end with one of IPv4: NAT64 (RFC 6052), SIIT (RFC 2765), IPv4-compatible."""
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+"""The prefixes of networks that translate on their own (RFC 8215), where Python versions differ."""
 
 
 def is_loopback(host: str) -> bool:
@@ -35,8 +40,6 @@ def is_local(host: str) -> bool:
     if is_loopback(name):
         return True
     address = _parse_address(name)
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
     return address is not None and (address.is_loopback or address.is_link_local or address.is_unspecified)
 
 
@@ -46,16 +49,19 @@ def is_private(host: str) -> bool:
     These are the addresses of `is_local`, and those of private networks, also as IPv4 within IPv6.
     """
     address = _parse_address(_strip_port(host).rstrip("."))
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
+    if isinstance(address, IPv6Address) and (address.is_site_local or address in _LOCAL_NAT64):
+        return True
     return is_local(host) or (address is not None and not address.is_global)
 
 
 def _parse_address(name: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a name is, that of IPv4 for one of IPv6 which leads to it."""
     try:
-        return ip_address(name)
+        address = ip_address(name)
     except ValueError:
         pass
+    else:
+        return _find_embedded(address) or address if isinstance(address, IPv6Address) else address
     try:
         return IPv4Address(socket.inet_aton(name)) if name.isascii() and " " not in name else None
     except (OSError, ValueError):
@@ -67,3 +73,12 @@ def _strip_port(host: str) -> str:
     if host.startswith("[") and "]" in host:
         return host[1 : host.index("]")]
     return host if host.count(":") > 1 else host.partition(":")[0]
+
+
+def _find_embedded(address: IPv6Address) -> IPv4Address | None:
+    """Return the address of IPv4 in one of IPv6, None if it has none."""
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour
+    if address.is_loopback or address.is_unspecified or not any(address in net for net in _IPV4_SUFFIXES):
+        return None
+    return IPv4Address(int(address) & 0xFFFFFFFF)

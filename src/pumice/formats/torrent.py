@@ -56,7 +56,7 @@ class Torrent(msgspec.Struct, frozen=True):
     def info_hashes(self) -> tuple[bytes, ...]:
         """The 20 bytes that announce the torrent to trackers: of version 2 (shortened), then of version 1."""
         v1 = (hashlib.sha1(self.info, usedforsecurity=False).digest(),)
-        is_hybrid = b"6:pieces" in self.info
+        is_hybrid = b"pieces" in _dictionary(bencode.decode(self.info), "the info of the torrent")
         return (hashlib.sha256(self.info).digest()[:20], *(v1 if is_hybrid else ()))
 
 
@@ -82,6 +82,35 @@ def make_torrent(
     Raises FormatError if the chunks have another size.
     """
     piece_size = choose_piece_size(size)
+    hashes = _hash_pieces(chunks, size, piece_size, name, with_v1=with_v1)
+    roots = hashes.roots
+    root = roots[0] if len(roots) == 1 else _root(roots, _merge_to(_ZERO, piece_size // BLOCK))
+    info: dict[str, object] = {
+        "file tree": {name: {"": {"length": size, "pieces root": root}}},
+        "meta version": 2,
+        "name": name,
+        "piece length": piece_size,
+        **({"length": size, "pieces": hashes.sha1} if with_v1 else {}),
+    }
+    layers = {root: b"".join(roots)} if len(roots) > 1 else {}
+    document: dict[str, object] = {"info": info, "piece layers": layers}
+    if trackers:
+        document |= {"announce": trackers[0], "announce-list": [[tracker] for tracker in trackers]}
+    if web_seeds:
+        document["url-list"] = list(web_seeds)
+    return bencode.encode(document)
+
+
+class _PieceHashes(msgspec.Struct, frozen=True):
+    """The hashes of the pieces of a file: the root of each, and their SHA-1 in version 1."""
+
+    roots: list[bytes]
+    sha1: bytes
+
+
+def _hash_pieces(
+    chunks: Iterable[bytes], size: int, piece_size: int, name: str, *, with_v1: bool
+) -> _PieceHashes:
     roots: list[bytes] = []
     sha1 = bytearray()
     total = 0
@@ -92,22 +121,7 @@ def make_torrent(
             sha1 += hashlib.sha1(piece, usedforsecurity=False).digest()
     if total != size or not size:
         raise FormatError(f"the file has {total} bytes, not {size}", where=name)
-    padding = _merge_to(_ZERO, piece_size // BLOCK)
-    root = roots[0] if len(roots) == 1 else _root(roots, padding)
-    info: dict[str, object] = {
-        "file tree": {name: {"": {"length": size, "pieces root": root}}},
-        "meta version": 2,
-        "name": name,
-        "piece length": piece_size,
-        **({"length": size, "pieces": bytes(sha1)} if with_v1 else {}),
-    }
-    layers = {root: b"".join(roots)} if len(roots) > 1 else {}
-    document: dict[str, object] = {"info": info, "piece layers": layers}
-    if trackers:
-        document |= {"announce": trackers[0], "announce-list": [[tracker] for tracker in trackers]}
-    if web_seeds:
-        document["url-list"] = list(web_seeds)
-    return bencode.encode(document)
+    return _PieceHashes(roots, bytes(sha1))
 
 
 def read_torrent(data: bytes) -> Torrent:

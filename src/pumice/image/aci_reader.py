@@ -106,10 +106,8 @@ class ReadAci(msgspec.Struct, frozen=True):
 def read_aci(path: Path, progress: Progress, *, non_standard: bool = False) -> ReadAci:
     """Return an image; raises ImageError, FormatError. See `aci_rendering` for its dependencies."""
     status = archive_members.read_status(path)
-    with _open(path) as file, _reader(file, path, non_standard=non_standard) as reader:
-        with progress.task(f"reading {path}", status[2] if status else 0) as task:
-            file.progress = task.advance
-            layer = write_layer(reader.entries())
+    with open_reader(path, progress, non_standard=non_standard) as reader:
+        layer = write_layer(reader.entries())
         return ReadAci(_describe(reader), layer, Archive(path, status))
 
 
@@ -261,7 +259,8 @@ def encode_entries(entries: Iterator[tuple[Entry, Body]]) -> Iterator[bytes | me
     for entry, body in entries:
         if "/.wh." in f"/{entry.path}":
             raise FormatError(
-                f"{entry.path[:200]!r} begins with .wh., which marks removed files in layers of OCI images"
+                f"{entry.path[:200]!r} begins with .wh., which marks removed files in layers of OCI images",
+                hint="rename the file: pumice aci extract FILE DIR, then pumice aci build DIR FILE",
             )
         yield tar.encode_header(entry)
         while data := body.read_some(_CHUNK):
@@ -304,10 +303,17 @@ def _open(path: Path) -> _ProgressFile:
 
 
 @contextmanager
-def open_reader(path: Path, *, non_standard: bool = False) -> Iterator[AciReader]:
+def open_reader(
+    path: Path, progress: Progress | None = None, *, non_standard: bool = False
+) -> Iterator[AciReader]:
     """Give the reader of an image; raises ImageError, and FormatError with the file as its place."""
     with _open(path) as file, _reader(file, path, non_standard=non_standard) as reader:
-        yield reader
+        if progress is None:
+            yield reader
+            return
+        with progress.task(f"reading {path}", os.fstat(file.fileno()).st_size) as task:
+            file.progress = task.advance
+            yield reader
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Writes an image as an App Container image: one root file system, its entries in the order of a tree walk.
 
-The layers are read twice: for the names and the positions of contents, and for the contents. A content that
-comes earlier in a layer than in the tree waits in an unnamed temporary file. So the bytes depend on the root
-file system and the config only, not on the layers, and memory holds names only.
+The layers are read once, into an unnamed temporary file, because the order of the tree is known only after
+all of them. So the bytes depend on the root file system and the config only, not on the layers, and memory
+holds names only.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,15 +18,15 @@ from pumice.appc.aci_archive import AciWriter
 from pumice.appc.image_manifest import encode_image_manifest
 from pumice.errors import FormatError
 from pumice.formats import oci
-from pumice.formats.tar import Body
 from pumice.image import aci_conversion
 from pumice.image.aci_conversion import OciDocuments
 from pumice.image.flatten import Origin, VisibleEntry, flatten
 from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import IO
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO
 
     from pumice.appc.image_manifest import ImageManifest
     from pumice.appc.streams import Compression
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from pumice.image.output import Output
     from pumice.progress import Progress
 
-_CHUNK = 1 << 20
 _USERS = "etc/passwd"
 _MAX_USERS = 1 << 20
 
@@ -47,20 +48,29 @@ class AciOptions(msgspec.Struct, frozen=True, kw_only=True):
     compression: Compression = "gzip"
 
 
-class ScannedLayers(msgspec.Struct, frozen=True):
-    """The tree of an image, where the contents of files are in their layers, and its ``/etc/passwd``."""
+class _UnpackedLayers(msgspec.Struct, frozen=True):
+    """The tree of an image, and its layers in a file, with the positions of their contents there."""
 
     tree: dict[str, VisibleEntry]
+    file: int
     positions: dict[Origin, int]
-    passwd: bytes
+
+    def read_users(self) -> bytes:
+        """Return ``/etc/passwd``, empty if there is none."""
+        visible = self.tree.get(_USERS)
+        if visible is None or visible.entry.kind != "file" or not 0 < visible.entry.size <= _MAX_USERS:
+            return b""
+        return os.pread(self.file, visible.entry.size, self.positions[visible.origin])
 
 
 def write_aci(image: Image, output: Output, options: AciOptions, progress: Progress) -> str:
     """Write the image of one platform; return its image ID. Raises PumiceError."""
-    layers = image.layers()
-    scanned_layers = scan_layers(layers)
-    manifest = make_manifest(image, options, scanned_layers.passwd)
-    return write_tree(manifest, scanned_layers, layers, output, options.compression, progress)
+    with ExitStack() as stack:
+        with _translate_errors():
+            file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+        layers = _unpack_layers(image.layers(), file)
+        manifest = make_manifest(image, options, layers.read_users())
+        return _write_tree(manifest, layers, output, options.compression, progress)
 
 
 def make_manifest(image: Image, options: AciOptions, passwd: bytes) -> ImageManifest:
@@ -78,142 +88,80 @@ def make_manifest(image: Image, options: AciOptions, passwd: bytes) -> ImageMani
     )
 
 
-def scan_layers(layers: Sequence[Layer]) -> ScannedLayers:
-    """Read and verify every layer; return the tree."""
-    passwd: dict[Origin, bytes] = {}
+def _unpack_layers(layers: Sequence[Layer], file: BinaryIO) -> _UnpackedLayers:
+    """Verify every layer and write it to a file, uncompressed; return the tree."""
     positions: dict[Origin, int] = {}
 
     def read_entries(number: int, layer: Layer) -> Iterator[Entry]:
-        with layer.open(in_background=True) as stream:
-            for index, (entry, body) in enumerate(layer.read_entries(stream)):
+        start = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+        with layer.open(in_background=True, copy=lambda data: _write_whole(file, data)) as stream:
+            for index, (entry, _) in enumerate(layer.read_entries(stream)):
                 if entry.size:
-                    positions[Origin(number, index)] = stream.position
-                if entry.path == _USERS and entry.kind == "file" and entry.size <= _MAX_USERS:
-                    passwd[Origin(number, index)] = body.read()
+                    positions[Origin(number, index)] = start + stream.position
                 yield entry
 
     tree = flatten(read_entries(number, layer) for number, layer in enumerate(layers))
-    visible_entry = tree.get(_USERS)
-    users = passwd.get(visible_entry.origin, b"") if visible_entry else b""
-    return ScannedLayers(tree, positions, users)
+    return _UnpackedLayers(tree, file.fileno(), positions)
 
 
-def write_tree(
+def _write_whole(file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
+    rest = memoryview(data)
+    with _translate_errors():
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _translate_errors() -> AbstractContextManager[None]:
+    return translate_os_errors(f"a temporary file in {tempfile.gettempdir()}", IMAGE)
+
+
+def _write_tree(
     manifest: ImageManifest,
-    scanned_layers: ScannedLayers,
-    layers: Sequence[Layer],
+    layers: _UnpackedLayers,
     output: Output,
     compression: Compression,
     progress: Progress,
 ) -> str:
     """Write an image with a manifest and the visible entries of layers; return its image ID."""
-    tree = scanned_layers.tree
-    total = sum(visible_entry.entry.size for visible_entry in tree.values())
+    total = sum(visible_entry.entry.size for visible_entry in layers.tree.values())
     encoded_manifest = encode_image_manifest(manifest)
     with (
         progress.task(f"writing {output}", total) as task,
         translate_os_errors(str(output), IMAGE),
         AciWriter(encoded_manifest, compression, output.file.write) as writer,
-        tempfile.TemporaryFile() as spool,
     ):
-        ordered = _OrderedEntries(tree, writer, spool)
-        for origin, body in _read_contents(layers, ordered.sizes(), scanned_layers.positions):
-            task.advance(ordered.add(origin, body))
-        ordered.finish()
+        for entry, position in _list_entries(layers):
+            writer.add(entry, _Content(layers.file, position) if entry.size else None)
+            task.advance(entry.size)
         return writer.finish()
 
 
-def _read_contents(
-    layers: Iterable[Layer], sizes: Mapping[Origin, int], positions: Mapping[Origin, int]
-) -> Iterator[tuple[Origin, Body]]:
-    """Yield the contents with these sizes, in the order of the layers; raises TrustError for other layers."""
-    origins: dict[int, list[Origin]] = {}
-    for origin in sorted(sizes):
-        origins.setdefault(origin.layer, []).append(origin)
-    for number, layer in enumerate(layers):
-        if number in origins:
-            with layer.open(in_background=True) as stream:
-                for origin in origins[number]:
-                    stream.skip_to(positions[origin])
-                    yield origin, Body(stream, sizes[origin])
-                stream.finish()
+def _list_entries(layers: _UnpackedLayers) -> Iterator[tuple[Entry, int]]:
+    """Yield the entries in the order of the tree, each with the position of its content in the file."""
+    first_names: dict[Origin, str] = {}
+    for path, (entry, origin) in layers.tree.items():
+        if "/.wh." in f"/{path}":  # only image formats without layers could have it
+            raise FormatError("the name begins with .wh., which marks removed files in layers", where=path)
+        named = entry if entry.path == path else msgspec.structs.replace(entry, path=path)
+        if entry.kind == "file" and origin in first_names:
+            link = first_names[origin]
+            named = msgspec.structs.replace(named, kind="hardlink", size=0, link=link, xattrs={})
+        elif entry.kind == "file":
+            first_names[origin] = path
+        yield named, layers.positions.get(origin, 0)
 
 
-class _OrderedEntries:
-    """Writes entries in the order of a tree, whatever the order in which their contents arrive."""
+class _Content:
+    """What a file has from a position on."""
 
-    def __init__(self, tree: Mapping[str, VisibleEntry], writer: AciWriter, spool: IO[bytes]) -> None:
-        self._writer = writer
-        self._spool = spool
-        self._end = 0
-        self._entries: dict[Origin, Entry] = {}
-        """Entries as they are written, under the first of their names."""
-        self._pending = self._plan(tree)
-        self._next = next(self._pending, None)
-        self._spooled: dict[Origin, int] = {}
-        self._write_available()
+    def __init__(self, file: int, position: int) -> None:
+        self._file = file
+        self._position = position
 
-    def sizes(self) -> dict[Origin, int]:
-        """Return the size of each content that is needed."""
-        return {origin: entry.size for origin, entry in self._entries.items()}
-
-    def add(self, origin: Origin, body: Body) -> int:
-        """Take the content of an entry that is needed; return its size."""
-        size = self._entries[origin].size
-        if self._next is not None and self._next[0] == origin:
-            self._writer.add(self._entries.pop(origin), body)
-            self._next = next(self._pending, None)
-            self._write_available()
-            return size
-        self._spooled[origin] = self._end
-        self._spool.seek(self._end)
-        while chunk := body.read(_CHUNK):
-            self._spool.write(chunk)
-        self._end += size
-        return size
-
-    def finish(self) -> None:
-        """Raise FormatError if a content is missing."""
-        if self._next is not None:
-            raise FormatError(
-                "a layer has other content than when it was read before", where=self._next[1].path
-            )
-
-    def _plan(self, tree: Mapping[str, VisibleEntry]) -> Iterator[tuple[Origin | None, Entry]]:
-        """Return the entries in order, each with the origin of its content; None if it has none."""
-        plan: list[tuple[Origin | None, Entry]] = []
-        first_names: dict[Origin, str] = {}
-        for path, (entry, origin) in tree.items():
-            if "/.wh." in f"/{path}":  # only image formats without layers could have it
-                raise FormatError(
-                    "the name begins with .wh., which marks removed files in layers", where=path
-                )
-            named = entry if entry.path == path else msgspec.structs.replace(entry, path=path)
-            if entry.kind != "file":
-                plan.append((None, named))
-            elif origin in first_names:
-                link = msgspec.structs.replace(
-                    named, kind="hardlink", size=0, link=first_names[origin], xattrs={}
-                )
-                plan.append((None, link))
-            else:
-                first_names[origin] = path
-                plan.append((origin if entry.size else None, named))
-                if entry.size:
-                    self._entries[origin] = named
-        return iter(plan)
-
-    def _write_available(self) -> None:
-        while self._next is not None:
-            origin, entry = self._next
-            if origin is None:
-                self._writer.add(entry)
-            elif origin in self._spooled:
-                self._spool.seek(self._spooled.pop(origin))
-                self._writer.add(self._entries.pop(origin), self._spool)
-            else:
-                return
-            self._next = next(self._pending, None)
+    def read(self, size: int, /) -> bytes:
+        data = os.pread(self._file, size, self._position)
+        self._position += len(data)
+        return data
 
 
 def _find_group(passwd: bytes, user: str) -> str:

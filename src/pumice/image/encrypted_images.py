@@ -13,6 +13,7 @@ from pumice.errors import UsageError
 from pumice.formats import oci
 from pumice.image import layer_encryption
 from pumice.image.model import Image
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,8 @@ def encrypt_image(image: Image, recipients: Recipients, numbers: Sequence[int] =
     def select(layers: Sequence[Descriptor]) -> set[int]:
         if any(not -len(layers) <= number < len(layers) for number in numbers):
             raise UsageError(
-                f"the image has {len(layers)} layers", hint="count them from 0, or from -1 backwards"
+                f"the image has {format_count(len(layers), 'layer')}",
+                hint="count them from 0, or from -1 backwards",
             )
         chosen = {number % len(layers) for number in numbers} if numbers else set(range(len(layers)))
         return {index for index in chosen if not layer_encryption.is_encrypted(layers[index])}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from pumice.appc.streams import Sink
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
 
@@ -37,10 +38,11 @@ class Layer:
         self.diff_id = diff_id
         self._blobs = blobs
 
-    def open(self, *, in_background: bool = False) -> LayerStream:
+    def open(self, *, in_background: bool = False, copy: Sink | None = None) -> LayerStream:
         """Open the tar of the layer, decompressed according to its bytes, not to its media type.
 
-        With ``in_background``, a thread computes its digest, which pays for large layers only.
+        With ``in_background``, a thread computes its digest, which pays for large layers only, and passes
+        everything to ``copy``.
         """
         if self.descriptor.media_type.endswith("+encrypted"):
             raise ImageError(
@@ -48,7 +50,7 @@ class Layer:
                 hint="decrypt the image first: pumice copy --decryption-key FILE SRC DST",
             )
         file = self._blobs.open(self.descriptor.digest)
-        return LayerStream(file, self.descriptor.size, self.diff_id, in_background=in_background)
+        return LayerStream(file, self.descriptor.size, self.diff_id, in_background=in_background, copy=copy)
 
     def entries(self, *, in_background: bool = False) -> Iterator[tuple[tar.Entry, tar.Body]]:
         """Yield the entries of the layer in their order, each with its content; see `open`.
@@ -71,11 +73,19 @@ class Layer:
 class LayerStream:
     """The bytes of a layer's tar archive; reading to the end and calling `finish` verifies them."""
 
-    def __init__(self, file: BinaryIO, size: int, diff_id: Digest, *, in_background: bool = False) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: int,
+        diff_id: Digest,
+        *,
+        in_background: bool = False,
+        copy: Sink | None = None,
+    ) -> None:
         self._file = file
         self._diff_id = diff_id
         self._hash = hashlib.sha256()
-        self._background = BackgroundHash(self._hash) if in_background else None
+        self._background = BackgroundHash(self._hash, copy=copy) if in_background else None
         update = (self._background or self._hash).update
         try:
             limit = _FREE_EXPANSION + _EXPANSION * size
@@ -93,11 +103,6 @@ class LayerStream:
     def position(self) -> int:
         """The number of bytes that were read so far."""
         return self._stream.position
-
-    def skip_to(self, position: int) -> None:
-        """Skip the bytes before a position; what is missing is found by `finish`."""
-        while (missing := position - self.position) > 0 and self.read_some(missing):
-            pass
 
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; raises FormatError when damaged."""

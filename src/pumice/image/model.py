@@ -14,6 +14,7 @@ import msgspec
 from pumice import digest
 from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import oci, platforms
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -196,7 +197,8 @@ class Image:
         diff_ids = oci.read_config(self.document(manifest.config)).rootfs.diff_ids
         if len(diff_ids) != len(manifest.layers):
             raise FormatError(
-                f"the manifest has {len(manifest.layers)} layers, but the config {len(diff_ids)} diff IDs"
+                f"the manifest has {format_count(len(manifest.layers), 'layer')}, "
+                f"but the config {format_count(len(diff_ids), 'diff ID')}"
             )
         return tuple(
             Layer(descriptor, digest.check(diff_id), self.blobs)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError, ImageError
+from pumice.image.output import require_writable
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.ownership import make_directory, resolve_links
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,14 @@ def unpack_into(path: Path, progress: Progress, *, set_owners: bool = True) -> I
         folder.report(progress)
 
 
+def check_new_directory(path: Path) -> None:
+    """Raise ImageError if `unpack_into` could not make a directory at ``path``, as far as that is known."""
+    with translate_os_errors(path, IMAGE):
+        target = Path(resolve_links(path))
+        _check_free(target, path)
+        require_writable(target.parent)
+
+
 def _check_free(target: Path, path: Path) -> None:
     if not os.path.lexists(target):
         return
@@ -87,7 +97,7 @@ class UnpackedDirectory:
         self._is_root = is_root
         self._set_owners = set_owners
         self._me = (os.geteuid(), os.getegid())
-        self._folders: list[Entry] = []
+        self._folders: dict[str, Entry] = {}
         self._parent = ("", os.dup(self._root))
         self._owners = 0
         self._devices = 0
@@ -99,9 +109,10 @@ class UnpackedDirectory:
         os.close(self._root)
 
     def add_directory(self, entry: Entry) -> None:
-        """Add a directory, writable until `finish`."""
-        self._folders.append(entry)
-        if entry.path:
+        """Add a directory, writable until `finish`, or replace the attributes of one that was added."""
+        is_new = entry.path not in self._folders
+        self._folders[entry.path] = entry
+        if entry.path and is_new:
             parent, name = self._open_parent_cached(entry.path)
             os.mkdir(name, 0o700, dir_fd=parent)
 
@@ -134,7 +145,7 @@ class UnpackedDirectory:
 
     def finish(self) -> None:
         """Set the modes, owners and times of the directories, after all entries were added."""
-        for entry in reversed(self._folders):
+        for entry in reversed(self._folders.values()):
             if entry.path:
                 parent, name = self._open_parent_cached(entry.path)
                 file = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=parent)
@@ -149,15 +160,14 @@ class UnpackedDirectory:
         """Report the owners, devices and attributes that could not be written."""
         if self._owners:
             progress.note(
-                f"{_count_paths(self._owners)} of other users now belong to you, without set-ID bits: "
-                "owners can only be set by root"
+                f"{format_count(self._owners, 'path')} of other users now belong to you, without set-ID bits:"
+                " owners can only be set by root"
             )
         if self._devices:
-            progress.note(f"{_count_paths(self._devices)} omitted: only root can create devices")
+            progress.note(f"{format_count(self._devices, 'path')} omitted: only root can create devices")
         if self._attributes:
-            progress.note(
-                f"{_count_paths(self._attributes)} without extended attributes, which could not be set"
-            )
+            paths = format_count(self._attributes, "path")
+            progress.note(f"{paths} without extended attributes, which could not be set")
 
     def _add_special_file(self, entry: Entry, name: bytes, parent: int) -> None:
         kinds = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
@@ -244,10 +254,6 @@ if TYPE_CHECKING:
 
 def _encode_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
-
-
-def _count_paths(count: int) -> str:
-    return "1 path" if count == 1 else f"{count} paths"
 
 
 def _write_all(file: int, data: bytes) -> None:

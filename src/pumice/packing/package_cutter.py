@@ -180,6 +180,9 @@ class _SegmentCutter:
         path = entry.path
         if path in self._file_paths or path in self._directory_entries:
             raise FormatError(f"the package ships {path!r} twice")
+        if entry.kind == "hardlink" and entry.link not in self._file_paths:
+            message = f"the package has the hard link {path!r}, but not its target {entry.link!r}"
+            raise FormatError(message)
         self._file_paths.add(path)
         is_copyright_file = entry.kind == "file" and is_copyright(path, self.package)
         if not is_listed:

@@ -29,18 +29,18 @@ from pumice.publish import appc_prune
 from pumice.publish.appc_index import FILE, AppcIndex, PublishedImage, find_newest, read_index
 from pumice.publish.appc_pages import PublishedKey, Site, list_pages
 from pumice.publish.appc_prune import Needed
+from pumice.publish.torrent_files import SUFFIX as TORRENT_SUFFIX
 from pumice.publish.tree_files import (
     SCRATCH,
     install_file,
     link_file,
     lock_tree,
-    remove_leftovers,
     write_file,
 )
 from pumice.trust import archive_signatures, openpgp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from pumice.progress import Progress
     from pumice.publish.unreferenced import Removed
@@ -111,29 +111,31 @@ def publish_tree(
     signed_at: int | None = None,
     replace: bool = False,
     keys: Sequence[Certificate] = (),
+    write_torrents: Callable[[Mapping[str, str]], object] | None = None,
     untagged: Collection[tuple[str, str]] = (),
     grace: int | None = None,
 ) -> Published:
     """Publish images to a tree at a checked URL, with the signer's key and ``keys``.
 
-    Without a signer images must have signatures already. ``now`` and ``signed_at`` are in seconds since the
-    epoch. With ``replace`` a published version may change. ``untagged`` are names with versions that leave
-    the index; what it has not needed for ``grace`` seconds is removed (None: nothing). Raises PumiceError.
+    Without a signer images must have signatures already. Times are in seconds since the epoch. With
+    ``replace`` a published version may change. ``write_torrents`` gets each file with the one whose torrent
+    it shares. ``untagged`` are names with versions that leave the index; what it has not needed for
+    ``grace`` seconds is removed (None: nothing). Raises PumiceError.
     """
-    for source in sources:
-        check_source(source)
+    _check_sources(sources)
     with lock_tree(directory):
-        remove_leftovers(directory)
         old_index = read_index(directory)
         _check_untagged(untagged, old_index)
         tree = _Tree(directory, signer, progress, now=now, signed_at=signed_at, replace=replace)
         published, index = tree.publish_all(sources, old_index.without(untagged))
         tree.write_keys(keys)
         pages = tree.make_pages(index, url)
-        needed = Needed(frozenset({*list_files(index), *find_aliases(index)}), frozenset(pages))
-        # Before the index: whatever kills this process then, everything that the index lacks is noted.
+        needed = Needed(frozenset(_find_origins(index)), frozenset(pages))
+        # Before the index: if this process is killed then, everything that the index lacks is noted.
         notes = appc_prune.note_unpublished(directory, needed, [name for name, _ in untagged], now)
         tree.write_index(index, pages)
+        if write_torrents is not None:
+            write_torrents(_find_origins(index))
         removed = None if grace is None else appc_prune.remove_unpublished(directory, notes, now, grace)
     changed = tuple(image for image in published if old_index.find(image.key) != image)
     return Published(changed, len(published) - len(changed), directory, removed)
@@ -147,17 +149,18 @@ def _check_untagged(untagged: Collection[tuple[str, str]], index: AppcIndex) -> 
             raise UsageError(f"{name[:100]}:{version[:100]} is not published in the directory")
 
 
-def check_source(source: Source) -> None:
+def _check_sources(sources: Iterable[Source]) -> None:
     """Raise UsageError for an image that nobody could discover."""
-    if "." not in source.name.partition("/")[0]:
-        raise UsageError(
-            f"{source.name[:100]!r} does not begin with a host, so it cannot be discovered",
-            hint="give it a name such as example.com/hello, for example with 'pumice tag'",
-        )
-    for label, value in (("version", source.version), ("os", source.os), ("arch", source.arch)):
-        if not value or "/" in value or not value.isprintable() or value.startswith("."):
-            problem = f"has the {label} {value[:60]!r}" if value else f"has no {label}"
-            raise UsageError(f"{source.name[:100]} {problem}, so it cannot be a part of a URL")
+    for source in sources:
+        if "." not in source.name.partition("/")[0]:
+            raise UsageError(
+                f"{source.name[:100]!r} does not begin with a host, so it cannot be discovered",
+                hint="give it a name such as example.com/hello, for example with 'pumice tag'",
+            )
+        for label, value in (("version", source.version), ("os", source.os), ("arch", source.arch)):
+            if not value or "/" in value or not value.isprintable() or value.startswith("."):
+                problem = f"has the {label} {value[:60]!r}" if value else f"has no {label}"
+                raise UsageError(f"{source.name[:100]} {problem}, so it cannot be a part of a URL")
 
 
 def _file_name(image: Source) -> str:
@@ -180,6 +183,12 @@ def find_aliases(index: AppcIndex) -> dict[str, PublishedImage]:
     }
     files = list_files(index)
     return {file: image for file, image in aliases.items() if file not in files}
+
+
+def _find_origins(index: AppcIndex) -> dict[str, str]:
+    """Return each file of a tree with the file of the version that it has."""
+    aliases = {file: newest.file for file, newest in find_aliases(index).items()}
+    return {**{file: file for file in list_files(index)}, **aliases}
 
 
 class _Tree:
@@ -281,6 +290,7 @@ class _Tree:
         packets = list(dict.fromkeys([*(each.data for each in signatures), *kept]))
         armored = openpgpsig.encode_armor(packets[: openpgpsig.MAX_SIGNATURES])
         write_file(archive_signatures.signature_path(target), armored)
+        files.unlink_quietly(f"{target}{TORRENT_SUFFIX}")  # it is for the old content
         install_file(scratch, target)
         signers = self._name_signers({each.issuer for each in signatures if each.issuer})
         return msgspec.structs.replace(image, signers=signers)
@@ -302,6 +312,8 @@ class _Tree:
         for file, newest in find_aliases(index).items():
             path, alias = self._directory / newest.file, self._directory / file
             self._merge_signatures(path, alias)
+            if not (alias.exists() and alias.samefile(path)):
+                files.unlink_quietly(f"{alias}{TORRENT_SUFFIX}")
             link_file(path, alias)
         write_file(self._directory / FILE, index.encode())
         for page, data in pages.items():

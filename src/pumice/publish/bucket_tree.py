@@ -37,7 +37,7 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> BucketTree:
         from obstore.store import S3Store
     except ImportError:
         raise UsageError(
-            "a package for object stores is not installed",
+            "cannot use a bucket: the Python package obstore is not installed",
             where=url[:200],
             hint=f"install it: {installation.command_for_extra('s3')}",
         ) from None

@@ -18,6 +18,7 @@ from pumice.formats import oci
 from pumice.image.regular_file import read_small
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.publish.tree import MANIFEST_SUFFIXES
+from pumice.publish.tree_files import advance_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,6 @@ _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 _SCRATCH = ".pumice-scratch-"
 _DIRECTORY_INDEX = "index.json"
-_SECOND = 1_000_000_000
 
 
 @contextmanager
@@ -81,7 +81,7 @@ class DirectoryTree:
             scratch = target.parent / f"{_SCRATCH}{files.scratch_name()}"
             try:
                 self._write_scratch(scratch, chunks)
-                _advance_time(scratch, target)
+                advance_time(scratch, target)
                 self._fs.rename(str(scratch), str(target))
             except BaseException:
                 files.unlink_quietly(str(scratch), self._fs)
@@ -173,14 +173,3 @@ def _is_manifest(path: str) -> bool:
 def _url_path(path: str) -> str:
     stem, dot, suffix = path.rpartition(".")
     return stem if _is_manifest(path) and dot + suffix in MANIFEST_SUFFIXES.values() else path
-
-
-def _advance_time(scratch: Path, target: Path) -> None:
-    """Give a file that replaces another one a later second: servers make the ETag of time and size."""
-    try:
-        replaced = target.stat()
-    except FileNotFoundError:
-        return
-    oldest = (replaced.st_mtime_ns // _SECOND + 1) * _SECOND
-    if scratch.stat().st_mtime_ns < oldest:
-        os.utime(scratch, ns=(oldest, oldest))

@@ -10,13 +10,14 @@ import msgspec
 from pumice.errors import PumiceError
 from pumice.formats import torrent
 from pumice.image.regular_file import read_small
+from pumice.os_errors import translate_os_errors
 from pumice.publish import oci_tree
 from pumice.publish.directory_tree import DirectoryTree
 from pumice.publish.tree_files import write_file
 from pumice.registry.listing import parse_referrers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 SUFFIX = ".torrent"
@@ -37,25 +38,43 @@ class SeedableFile(msgspec.Struct, frozen=True):
 def find_torrents(directory: Path) -> list[SeedableFile]:
     """Return the torrents of the registry in ``directory``, and those that are next to their files.
 
-    Damaged torrents, and those whose file is missing or has another size, are left out.
+    Damaged torrents, and those whose file is missing or has another size, are left out. Of files that
+    share a torrent there is the one that it is named after.
     """
     candidates = [*_find_blobs(DirectoryTree(directory)), *_find_beside(directory)]
-    seedable_files = (_read(torrent_file, file) for torrent_file, file in candidates)
-    return [seedable for seedable in seedable_files if seedable is not None]
+    found: dict[bytes, SeedableFile] = {}
+    for torrent_file, file in candidates:
+        seedable = _read(torrent_file, file)
+        if seedable is not None and (
+            seedable.torrent.info not in found or seedable.path.name == seedable.torrent.name
+        ):
+            found[seedable.torrent.info] = seedable
+    return list(found.values())
 
 
-def write_torrents(directory: Path, suffix: str, url: str, trackers: Sequence[str], *, with_v1: bool) -> int:
-    """Write a torrent next to each large file with a suffix, as ``FILE.torrent``; return how many are new.
+def write_torrents(
+    directory: Path, files: Mapping[str, str], url: str, trackers: Sequence[str], *, with_v1: bool
+) -> int:
+    """Write the torrents of large files as ``FILE.torrent``; return how many are new.
 
-    ``url`` is that of the directory. Raises PumiceError.
+    ``files`` has, for each file, the one whose content it has: itself, or one whose torrent it shares, so
+    that whoever downloads either is in one swarm. ``url`` is that of the directory. Raises PumiceError.
     """
     count = 0
-    for file in sorted(directory.rglob(f"*{suffix}")):
-        seeds = (f"{url}/{quote(file.relative_to(directory).as_posix())}",)
-        if file.stat().st_size >= MIN_SIZE and not _is_current(file, tuple(trackers), seeds):
-            data = _make(file, trackers, seeds, with_v1=with_v1)
-            count += write_file(file.with_name(file.name + SUFFIX), data)
+    for name in sorted(set(files.values())):
+        file, seeds = directory / name, (f"{url}/{quote(name)}",)
+        with translate_os_errors(str(file)):
+            if file.stat().st_size >= MIN_SIZE and not _is_current(file, tuple(trackers), seeds):
+                count += write_file(_torrent_of(file), _make(file, trackers, seeds, with_v1=with_v1))
+    for name, origin in files.items():
+        data = read_small(_torrent_of(directory / origin), torrent.MAX_SIZE) if name != origin else None
+        if data is not None:
+            count += write_file(_torrent_of(directory / name), data)
     return count
+
+
+def _torrent_of(file: Path) -> Path:
+    return file.with_name(file.name + SUFFIX)
 
 
 def _make(file: Path, trackers: Sequence[str], seeds: Sequence[str], *, with_v1: bool) -> bytes:
@@ -68,7 +87,7 @@ def _make(file: Path, trackers: Sequence[str], seeds: Sequence[str], *, with_v1:
 
 def _is_current(file: Path, trackers: tuple[str, ...], seeds: tuple[str, ...]) -> bool:
     """Return whether a file has a torrent that is newer, with these trackers and web seeds."""
-    torrent_file = file.with_name(file.name + SUFFIX)
+    torrent_file = _torrent_of(file)
     seedable = _read(torrent_file, file)
     if seedable is None or torrent_file.stat().st_mtime_ns < file.stat().st_mtime_ns:
         return False

@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 _MODE = 0o644
 """Web servers run as another user, whatever the umask is."""
 _LOCK = ".pumice-publish"
+_SECOND = 1_000_000_000
 SCRATCH = ".pumice-image-"
 """How the names of incomplete files, and of directories for them, begin."""
 
 
 @contextmanager
 def lock_tree(directory: Path) -> Iterator[None]:
-    """Create the directory, and let no other process publish to it meanwhile; raises StoreError."""
+    """Create the directory, and let no other process publish to it meanwhile; raises StoreError.
+
+    What a killed process left there is removed.
+    """
     with translate_os_errors(str(directory)):
         _make_directories(directory)
     with files.FileLock(str(directory / _LOCK)):
+        _remove_leftovers(directory)
         yield
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed process left; the lock of the tree must be held."""
+def _remove_leftovers(directory: Path) -> None:
     for path in directory.rglob(f"{SCRATCH}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -63,6 +67,7 @@ def install_file(scratch: Path, path: Path) -> None:
     with translate_os_errors(str(path)):
         _make_directories(path.parent)
         scratch.chmod(_MODE)
+        advance_time(scratch, path)
         files.sync_file(str(scratch))
         scratch.replace(path)
         files.OS.sync_directory(str(path.parent))
@@ -74,8 +79,20 @@ def link_file(path: Path, alias: Path) -> None:
     with translate_os_errors(str(alias)):
         if alias.exists() and path.samefile(alias):
             return
+        advance_time(path, alias)
         os.link(path, scratch)
         scratch.replace(alias)
+
+
+def advance_time(scratch: Path, target: Path) -> None:
+    """Give a file that replaces another one a later second: servers make the ETag of time and size."""
+    try:
+        replaced = target.stat()
+    except FileNotFoundError:
+        return
+    oldest = (replaced.st_mtime_ns // _SECOND + 1) * _SECOND
+    if scratch.stat().st_mtime_ns < oldest:
+        os.utime(scratch, ns=(oldest, oldest))
 
 
 def _make_directories(directory: Path) -> None:

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import io
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from pumice.errors import TrustError, UsageError
+from pumice.errors import UsageError
 from pumice.formats import oci
-from pumice.registry import blob_content, download, listing
+from pumice.registry import blob_content, download, listing, manifests
 from pumice.registry.auth import scope_of
 from pumice.registry.connector import Connector
-from pumice.registry.errors import NotFoundError, RegistryError, response_error
+from pumice.registry.errors import RegistryError, response_error
 from pumice.registry.fallback_index import FallbackIndex
 from pumice.registry.message import Request, TransportError, bytes_body
-from pumice.registry.raw_manifest import (
-    ACCEPT,
-    PushedManifest,
-    RawManifest,
-    read_head_response,
-    read_manifest_response,
-)
+from pumice.registry.raw_manifest import PushedManifest, RawManifest
 from pumice.registry.reference import Reference, Repository, is_digest
 from pumice.registry.settings import ClientSettings
 from pumice.registry.upload import Upload
@@ -38,13 +32,14 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
     from pumice.registry.listing import Referrer
-    from pumice.registry.message import Header, Response, Transport
+    from pumice.registry.message import Exchange, Header, Response, SendRequest, Transport
     from pumice.registry.time_sources import TimeSources
     from pumice.registry.upload import Outcome
 
 __all__ = ["Client", "ClientSettings"]
 
 _CHUNK = 1 << 18
+_Result = TypeVar("_Result")
 
 
 class Client:
@@ -106,30 +101,7 @@ class Client:
 
         If the response to HEAD is incomplete, the whole manifest is requested instead.
         """
-        return self._connector.try_mirrors(
-            reference.repository,
-            lambda repository: self._head_manifest(_in_repository(reference, repository)),
-            skip_mirrors=skip_mirrors,
-        )
-
-    def _head_manifest(self, reference: Reference) -> oci.Descriptor | None:
-        send_request = self._connector.sender(reference.repository, "pull")
-        request = Request("HEAD", self._connector.manifest_url(reference), (("Accept", ACCEPT),))
-        response = self._connector.run(send_request(request))
-        if response.status == 404:
-            return None
-        descriptor = read_head_response(response)
-        if descriptor is None:
-            return self._descriptor_by_get(reference)
-        if reference.digest and descriptor.digest != reference.digest:
-            raise _wrong_digest_error(descriptor.digest, str(reference))
-        return descriptor
-
-    def _descriptor_by_get(self, reference: Reference) -> oci.Descriptor | None:
-        try:
-            return self._get_manifest(reference).descriptor
-        except NotFoundError:
-            return None
+        return self._read_manifest(manifests.head_manifest, reference, skip_mirrors=skip_mirrors)
 
     def get_manifest(self, reference: Reference, *, skip_mirrors: bool = False) -> RawManifest:
         """Return a manifest or index ("Pulling manifests").
@@ -137,25 +109,21 @@ class Client:
         Raises NotFoundError, TrustError for another digest than the reference's, and FormatError for
         content that is not a manifest or larger than 4 MiB.
         """
-        return self._connector.try_mirrors(
-            reference.repository,
-            lambda repository: self._get_manifest(_in_repository(reference, repository)),
-            skip_mirrors=skip_mirrors,
-        )
+        return self._read_manifest(manifests.get_manifest, reference, skip_mirrors=skip_mirrors)
 
-    def _get_manifest(self, reference: Reference) -> RawManifest:
-        where = str(reference)
-        send_request = self._connector.sender(reference.repository, "pull")
-        url = self._connector.manifest_url(reference)
-        request = Request("GET", url, (("Accept", ACCEPT),), limit=oci.MAX_DOCUMENT)
-        response = self._connector.run(send_request(request))
-        if response.status != 200:
-            raise response_error(response, where)
-        digest = reference.digest or response.header("Docker-Content-Digest")
-        if not is_digest(digest):
-            digest = blob_content.digest_of(response.content)
-        blob_content.verify_digest(response.content, digest, where)
-        return read_manifest_response(response, digest, where)
+    def _read_manifest(
+        self,
+        operation: Callable[[SendRequest, str, Reference], Exchange[_Result]],
+        reference: Reference,
+        *,
+        skip_mirrors: bool,
+    ) -> _Result:
+        def read_from(repository: Repository) -> _Result:
+            source = msgspec.structs.replace(reference, repository=repository)
+            send_request = self._connector.sender(repository, "pull")
+            return self._connector.run(operation(send_request, self._connector.manifest_url(source), source))
+
+        return self._connector.try_mirrors(reference.repository, read_from, skip_mirrors=skip_mirrors)
 
     def put_manifest(
         self, reference: Reference, data: bytes, media_type: str, *, extra_headers: Sequence[Header] = ()
@@ -173,17 +141,7 @@ class Client:
         url = f"{self._connector.repository_url(reference.repository)}/manifests/{reference.tag or digest}"
         request = Request("PUT", url, (("Content-Type", media_type), *extra_headers), body=bytes_body(data))
         send_request = self._connector.sender(reference.repository, "pull,push")
-        response = self._connector.run(send_request(request))
-        if response.status not in (200, 201, 202, 204):
-            raise response_error(response, str(reference))
-        stored_digest = response.header("Docker-Content-Digest")
-        if (
-            is_digest(stored_digest)
-            and stored_digest.partition(":")[0] == algorithm
-            and stored_digest != digest
-        ):
-            raise _wrong_digest_error(stored_digest, str(reference))
-        return PushedManifest(digest, is_listed=bool(response.header("OCI-Subject")))
+        return self._connector.run(manifests.put_manifest(send_request, request, digest, str(reference)))
 
     def delete(self, reference: Reference) -> None:
         """Delete a tag or manifest; a referrer is also removed from the fallback index of its subject."""
@@ -375,14 +333,6 @@ class Client:
         send_request = self._connector.sender(repository, "pull,push")
         url, where = self._connector.repository_url(repository), f"{repository}@{subject}"
         return FallbackIndex(send_request, url, subject, where, self._connector.time_sources.jitter)
-
-
-def _in_repository(reference: Reference, repository: Repository) -> Reference:
-    return msgspec.structs.replace(reference, repository=repository)
-
-
-def _wrong_digest_error(digest: str, where: str) -> TrustError:
-    return TrustError(f"the registry reports another digest: {digest}", where=where)
 
 
 def _delete_hint(response: Response) -> str | None:

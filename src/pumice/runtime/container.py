@@ -36,7 +36,8 @@ class Mount(msgspec.Struct, frozen=True):
     ``data`` are the options of a tmpfs, such as ``size=1048576,mode=0755``; by default everyone can write
     to it. `tmpfs_options` are those with which it is mounted. With ``no_exec``, programs in a tmpfs cannot
     be executed. With ``owned``, the files of ``source`` are given to the user of the program. Without
-    ``recursive``, what is mounted below ``source`` stays invisible.
+    ``recursive``, what is mounted below ``source`` stays invisible. ``relabel`` asks for the SELinux label of
+    a container on the files of ``source``.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Mount(msgspec.Struct, frozen=True):
     subpath: str = ""
     lock: int = -1
     recursive: bool = True
+    relabel: bool = False
 
     @property
     def tmpfs_options(self) -> str:

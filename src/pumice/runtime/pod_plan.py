@@ -156,7 +156,7 @@ def _pod_mounts(app: AppOptions, directory: Path) -> Iterator[Mount]:
     """Yield the mounts of volumes of the pod, whose directory this is."""
     for mount in app.volumes:
         source = directory / "volumes" / mount.volume / mount.path
-        yield Mount(str(source), mount.target, mount.read_only)
+        yield Mount(str(source), mount.target, mount.read_only, relabel=mount.relabel)
 
 
 def admit_image(image: Image, home: Home, source: ImageOptions, progress: Progress) -> Decision:

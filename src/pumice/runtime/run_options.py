@@ -47,6 +47,7 @@ class VolumeMount(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     path: str = ""
     read_only: bool = False
+    relabel: bool = False
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True):

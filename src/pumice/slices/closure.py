@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.errors import Problem, UsageError
+from pumice.errors import Problem, SliceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.slices.model import Release, Slice
+
+
+MANIFEST = "manifest"
+"""The only value of 'generate'. Another one counts only where its slice is selected, as with Chisel."""
 
 
 def find_problems(release: Release, slices: Sequence[Slice]) -> list[Problem]:
@@ -35,12 +39,23 @@ def select(release: Release, names: Iterable[str], architecture: str = "") -> li
     """Return the slices with these names and all that they require, each after those that it requires.
 
     With ``architecture``, requirements for other architectures do not count. Raises UsageError for a slice
-    that does not exist.
+    that does not exist, and SliceError for what this version cannot generate.
     """
     ordered: dict[str, Slice] = {}
     for name in sorted(set(names)):
         _visit(release, _require(release, name), architecture, ordered)
+    if problems := list(_find_unknown_generators(release, ordered.values())):
+        raise SliceError(problems)
     return list(ordered.values())
+
+
+def _find_unknown_generators(release: Release, slices: Iterable[Slice]) -> Iterator[Problem]:
+    for item in slices:
+        for rule in item.contents:
+            if rule.kind == "generate" and rule.generate != MANIFEST:
+                message = f"{item.full_name}: {rule.path}: 'generate' cannot be {rule.generate[:40]!r}"
+                where = release.location(rule, item.package)
+                yield Problem(message, where=where, hint=f"write 'generate: {MANIFEST}'")
 
 
 def _require(release: Release, name: str) -> Slice:

@@ -38,7 +38,8 @@ def find_conflicts(release: Release, slices: Sequence[Slice] | None = None) -> l
     if not preferences.problems:
         problems += _find_equal_paths(release, claims, preferences)
     problems += _find_overlaps(release, claims)
-    problems += _find_unknown_archives(release, {item.package for item in checked})
+    packages = release.packages if slices is None else {item.package for item in checked}
+    problems += _find_unknown_archives(release, packages)
     return problems
 
 

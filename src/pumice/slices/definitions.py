@@ -69,9 +69,15 @@ class _DefinitionReader:
         return PackageSlices(self._package, self._file, archive, slices)
 
     def _read_slice(self, name: Scalar, node: Node, inherited: tuple[Essential, ...]) -> Slice:
+        full_name = f"{self._package}_{name.text}"
+        with self._values.naming(full_name):
+            return self._read_fields(full_name, name, node, inherited)
+
+    def _read_fields(
+        self, full_name: str, name: Scalar, node: Node, inherited: tuple[Essential, ...]
+    ) -> Slice:
         values = self._values
         fields = values.fields(node, f"the slice {name.text!r}")
-        full_name = f"{self._package}_{name.text}"
         hint = values.text(fields.get("hint"), "hint")
         if len(hint.encode()) > _MAX_HINT or not hint.isprintable():
             values.report(fields["hint"], "the hint is not valid", "use at most 40 printable characters")
@@ -159,7 +165,12 @@ class _DefinitionReader:
                 "start with '/', without '.', '..' or '//'; end directories with '/'",
             )
             return None
-        options = values.fields(node, f"the options of {path.text[:80]}")
+        with values.naming(path.text[:200]):
+            return self._read_rule(path, node)
+
+    def _read_rule(self, path: Scalar, node: Node) -> PathRule:
+        values = self._values
+        options = values.fields(node, f"the options of {path.text[:200]}")
         kind, info = self._read_kind(path, options)
         mode = values.integer(options["mode"], "mode") if "mode" in options else 0
         if mode is not None and not 0 <= mode <= _MAX_MODE:

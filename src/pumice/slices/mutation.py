@@ -99,7 +99,7 @@ class _Content:
     def list(self, path: str) -> list[str]:
         resolved = self._resolve(path)
         directory = resolved.rstrip("/") + "/"
-        if directory not in self.tree:
+        if directory != "/" and directory not in self.tree:
             if resolved.rstrip("/") in self.tree:
                 raise ScriptError(f"{path[:200]} is not a directory")
             raise ScriptError(f"cannot list {path[:200]}: no selected slice has it")

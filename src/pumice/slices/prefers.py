@@ -40,7 +40,8 @@ class Preferences:
     def _add(self, choice: _Choice) -> None:
         rule, package = choice.rule, choice.slice.package
         if rule.prefer not in self._release.packages:
-            self._report(choice, f"'prefer' names the unknown package {rule.prefer[:80]!r}")
+            subject = f"{choice.slice.full_name}: {rule.path}"
+            self._report(choice, f"{subject}: 'prefer' names the unknown package {rule.prefer[:80]!r}")
             return
         choices = self._targets.setdefault(rule.path, {})
         earlier = choices.get(package)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 _LINK_MODE = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
-MANIFEST = "manifest"
 MANIFEST_NAME = "manifest.wall"
 
 
@@ -84,8 +83,6 @@ class _Selector:
             for rule in item.contents:
                 if not rule.applies_to(self._selected.architecture):
                     continue
-                if rule.kind == "generate" and rule.generate != MANIFEST:
-                    self._report(item, rule, f"'generate' cannot be {rule.generate[:40]!r}")
                 claims.setdefault(rule.path, []).append((item, rule))
         return {path: self._drop_unpreferred(path, group) for path, group in claims.items()}
 
@@ -164,14 +161,15 @@ class _Selector:
     def _resolve_hard_link(
         self, item: PackageEntry, entry: Entry, package: PackageFiles, content_paths: dict[str, str]
     ) -> Entry:
-        """Return a hard link to a file that is selected, or else the file itself."""
+        """Return a hard link to a file that is selected, or else the file or symbolic link itself."""
         source = _content_source(item)
+        target = next((other.entry for other in package.entries if other.source == source), entry)
+        if target.kind == "symlink":
+            return msgspec.structs.replace(target, path=entry.path)
         first_path = content_paths.get(source)
         if first_path and first_path != path_text(entry):
             return msgspec.structs.replace(entry, link=first_path.strip("/"))
         content_paths[source] = path_text(entry)
-        target = next((other.entry for other in package.entries if other.source == source), None)
-        target = target or entry
         return msgspec.structs.replace(target, path=entry.path, kind="file", link="")
 
     def _make(self, path: str, claims: Sequence[Claim]) -> None:

@@ -7,10 +7,15 @@ missing key. Unknown keys are ignored, so that a release can have keys for newer
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 
 from pumice.errors import Problem
 from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
@@ -33,6 +38,18 @@ class ValueReader:
     def report(self, node: Node, message: str, hint: str | None = None) -> None:
         """Add a problem at the place of ``node``."""
         self.problems.append(Problem(message, where=yaml.format_location(node), hint=hint))
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Put ``name`` in front of the messages about what is read meanwhile, unless they have it."""
+        start = len(self.problems)
+        yield
+        self.problems[start:] = [
+            problem
+            if name in problem.message
+            else Problem(f"{name}: {problem.message}", where=problem.where, hint=problem.hint)
+            for problem in self.problems[start:]
+        ]
 
     def items(self, node: Node, noun: str) -> tuple[tuple[Scalar, Node], ...]:
         """Return the items of a mapping, none for a missing value."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.decoding import decode_json
 from pumice.digest import hex_of
 from pumice.os_errors import translate_os_errors
 
@@ -49,26 +50,31 @@ class ArchiveMarks:
 
     def __init__(self, root: str, fs: files.FileSystem = files.OS) -> None:
         self._root = os.path.join(root, "archives", "")
+        self._lock_path = os.path.join(root, "locks", "archives")
         self._fs = fs
 
     def get(self, digest: Digest) -> ArchiveMark | None:
         """Return the mark of a manifest, None if it has none that can be read."""
         try:
             with open(self._root + hex_of(digest), "rb") as file:
-                return msgspec.json.decode(file.read(_MAX_FILE), type=ArchiveMark)
+                return decode_json(file.read(_MAX_FILE), ArchiveMark)
         except (OSError, msgspec.MsgspecError):
             return None
 
     def add(self, digest: Digest, mark: ArchiveMark) -> None:
         """Add what is known about a manifest to its mark, durably; raises StoreError."""
-        mark = _merge(mark, self.get(digest))
+        present = self.get(digest)
+        if _merge(mark, present) == present:
+            return
         with translate_os_errors(self._root):
             if not os.path.isdir(self._root):
                 try:
                     self._fs.make_directory(self._root)
                 except FileExistsError:
                     pass
-        files.replace(self._root + hex_of(digest), msgspec.json.encode(mark) + b"\n", fs=self._fs)
+        with files.FileLock(self._lock_path):  # or the signers that another command adds could be lost
+            merged = _merge(mark, self.get(digest))
+            files.replace(self._root + hex_of(digest), msgspec.json.encode(merged) + b"\n", fs=self._fs)
 
     def forget(self, digest: Digest) -> None:
         """Remove a mark, if there is one."""

@@ -13,15 +13,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-import msgspec
-
 from pumice import files
-from pumice.decoding import decode_json
 from pumice.digest import check, from_hex, hex_of
 from pumice.errors import FormatError, StoreError, TrustError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
-from pumice.store import sealed_files
+from pumice.store.compositions import Composition, Compositions
 from pumice.store.stat_cache import BlobStatCache
 
 if TYPE_CHECKING:
@@ -32,15 +29,7 @@ if TYPE_CHECKING:
 
 
 _CHUNK = 1 << 20
-_MAX_COMPOSED = 1 << 20
 _BUFFER = 1 << 16
-
-
-class Composition(msgspec.Struct, frozen=True):
-    """The content of ``composed/<hex>``: the concatenated blobs, with their sizes in bytes."""
-
-    parts: tuple[str, ...]
-    sizes: tuple[int, ...]
 
 
 class DirectoryBlobs:
@@ -53,8 +42,8 @@ class DirectoryBlobs:
     def __init__(self, root: str, fs: files.FileSystem = files.OS, progress: Progress | None = None) -> None:
         """``root`` has the directories ``blobs/sha256``, ``composed``, ``locks`` and ``tmp``."""
         self._blob_directory = os.path.join(root, "blobs", "sha256", "")
-        self._composed_directory = os.path.join(root, "composed", "")
         self._scratch = os.path.join(root, "tmp", "")
+        self._compositions = Compositions(root, fs)
         self._fs = fs
         self._progress: Progress = progress or Silent()
         self._stat_cache = BlobStatCache(os.path.join(root, "trust"))
@@ -78,10 +67,10 @@ class DirectoryBlobs:
         composition = self.composition(digest)
         if composition is None or any(
             self._verify_size(hex_of(part)) != listed_size
-            for part, listed_size in _pair_parts_with_sizes(composition)
+            for part, listed_size in composition.parts_with_sizes()
         ):
             return None
-        return sum(composition.sizes)
+        return composition.size
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob for reading and seeking; raises StoreError if it is missing or damaged."""
@@ -136,18 +125,14 @@ class DirectoryBlobs:
                     raise StoreError(f"the store has no blob {name}", hint="build or fetch it again")
                 names.append(name)
                 sizes.append(size)
-        data = sealed_files.seal(msgspec.json.encode(Composition(tuple(names), tuple(sizes))))
-        target = self._composed_directory + hex_of(digest)
-        if not os.path.exists(target):
+        if self._compositions.put(digest, Composition(tuple(names), tuple(sizes))):
             self.added.add(digest)
-        with translate_os_errors(target):
-            files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
-        self._unsynced.add(self._composed_directory)
+        self._unsynced.add(self._compositions.directory)
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, composed ones included, sorted. Reads names only."""
         names: set[str] = set()
-        for folder in (self._blob_directory, self._composed_directory):
+        for folder in (self._blob_directory, self._compositions.directory):
             with translate_os_errors(folder):
                 names.update(os.listdir(folder))
         for name in sorted(names):
@@ -158,20 +143,12 @@ class DirectoryBlobs:
 
     def composition(self, digest: Digest) -> Composition | None:
         """Return the parts of a composed blob, None if ``digest`` is not composed or the list is damaged."""
-        try:
-            with open(self._composed_directory + hex_of(digest), "rb", buffering=0) as file:
-                data = file.read(_MAX_COMPOSED)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise STORE.translate(error, self._composed_directory) from error
-        content = sealed_files.unseal(data)
-        return None if content is None else decode_json(content, Composition)
+        return self._compositions.get(digest)
 
     def delete(self, digest: Digest) -> int:
         """Remove a blob, if it exists; return the number of bytes that this frees."""
         freed_size = 0
-        for folder in (self._blob_directory, self._composed_directory):
+        for folder in (self._blob_directory, self._compositions.directory):
             path = folder + hex_of(digest)
             try:
                 size = os.stat(path).st_size
@@ -185,7 +162,7 @@ class DirectoryBlobs:
 
     def stored_size(self, digest: Digest) -> int:
         """Return the size on disk of a blob in bytes; for a composed blob, that of its list of parts."""
-        for folder in (self._blob_directory, self._composed_directory):
+        for folder in (self._blob_directory, self._compositions.directory):
             try:
                 return os.stat(folder + hex_of(digest)).st_size
             except OSError:
@@ -194,7 +171,7 @@ class DirectoryBlobs:
 
     def modified_at(self, digest: Digest) -> float:
         """Return when a blob was stored, in seconds since the epoch; 0 if it is missing."""
-        for folder in (self._blob_directory, self._composed_directory):
+        for folder in (self._blob_directory, self._compositions.directory):
             try:
                 return os.stat(folder + hex_of(digest)).st_mtime
             except OSError:
@@ -216,7 +193,7 @@ class DirectoryBlobs:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise STORE.translate(error, self._composed_directory + name) from error
+            raise STORE.translate(error, self._compositions.directory + name) from error
         return hasher.hexdigest() == name
 
     def delete_unless_intact(self, digest: Digest) -> None:
@@ -246,7 +223,9 @@ class DirectoryBlobs:
         processes committed.
         """
         with self._syncing:  # a caller with nothing to sync waits for a sync in progress
-            folders = {self._blob_directory, self._composed_directory} if everything else set(self._unsynced)
+            folders = (
+                {self._blob_directory, self._compositions.directory} if everything else set(self._unsynced)
+            )
             self._unsynced -= folders
             for folder in sorted(folders):
                 with translate_os_errors(folder):
@@ -320,7 +299,7 @@ class DirectoryBlobs:
             size = self._verify_file(name)
             if size is None:
                 files.unlink_quietly(self._blob_directory + name, self._fs)
-                files.unlink_quietly(self._composed_directory + name, self._fs)
+                files.unlink_quietly(self._compositions.directory + name, self._fs)
         if size is None:
             self._progress.warn(
                 f"blob sha256:{name} in the store was damaged and will be made or fetched again"
@@ -383,7 +362,3 @@ class DirectoryWriter:
         self._file.close()
         if os.path.lexists(self._path):
             files.unlink_quietly(self._path, self._blobs._fs)
-
-
-def _pair_parts_with_sizes(composition: Composition) -> zip[tuple[str, int]]:
-    return zip(composition.parts, composition.sizes, strict=True)

@@ -9,6 +9,7 @@ import msgspec
 from pumice import files
 from pumice.errors import StoreError
 from pumice.store.reachability import find_reachable
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -43,7 +44,7 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
     digests = list(home.blobs.digests())
     total = sum(home.blobs.stored_size(digest) for digest in digests)
     intact_sizes: dict[Digest, int | None] = {}
-    with progress.task(f"verifying {len(digests)} blobs", total) as task:
+    with progress.task(f"verifying {format_count(len(digests), 'blob')}", total) as task:
         for digest in digests:
             if home.blobs.verify(digest):
                 intact_sizes[digest] = home.blobs.size(digest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import socket
 import threading
 import time
 from contextlib import closing
@@ -17,7 +18,9 @@ from urllib.parse import urlsplit
 
 from pumice import installation
 from pumice.errors import FetchError, PumiceError, UsageError
+from pumice.formats import hosts
 from pumice.swarm.origin_policy import OriginPolicy, SwarmState
+from pumice.swarm.private_addresses import find_private_address
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +42,16 @@ _MAX_REJECTED = 8
 """Pieces of the origin that may not fit the torrent: blocks of a bad peer can spoil a few."""
 _ORIGIN_PAUSE = 3.0
 """Seconds for which an origin that failed is left alone."""
+_LOCAL_RANGES = (
+    ("0.0.0.0", "0.255.255.255"),  # noqa: S104 - not to listen on
+    ("127.0.0.0", "127.255.255.255"),
+    ("169.254.0.0", "169.254.255.255"),
+    ("::", "::1"),
+    ("::ffff:0:0", "::ffff:ffff:ffff"),
+    ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+)
+"""This machine and its link, where clouds serve the credentials of a machine."""
+_BLOCKED = 1
 
 
 def load_library() -> ModuleType | None:
@@ -60,7 +73,9 @@ def require_library() -> ModuleType:
     """Return libtorrent; raises UsageError if it is not installed."""
     library = load_library()
     if library is None:
-        raise UsageError("a package for peers is not installed", hint=installation_hint())
+        raise UsageError(
+            "cannot share images: the Python package libtorrent is not installed", hint=installation_hint()
+        )
     return library
 
 
@@ -82,14 +97,33 @@ def _is_on_host(url: str, host: str | None) -> bool:
     return parts.scheme in {"http", "https"} and parts.hostname == host
 
 
+def _find_free_port() -> int:
+    """Return a port that is free now; if it is taken meanwhile, libtorrent uses one of the next ports."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _refuse_local_addresses(library: ModuleType) -> Any:
+    """Return a filter: a tracker of another machine must not send us to services of this one."""
+    rules = library.ip_filter()
+    for first, last in _LOCAL_RANGES:
+        rules.add_rule(first, last, _BLOCKED)
+    return rules
+
+
 class SwarmSession:
     """A participant of swarms. A context manager; `download` may be called from several threads."""
 
-    def __init__(
-        self, library: ModuleType, *, listen: str = "0.0.0.0:0,[::]:0", announce_ip: str = ""
-    ) -> None:
-        """``listen`` are addresses and ports for connections of peers, ``announce_ip`` is for trackers."""
+    def __init__(self, library: ModuleType, *, listen: str = "", announce_ip: str = "") -> None:
+        """``listen`` are addresses and ports for connections of peers, by default one port of all addresses.
+
+        libtorrent tells other peers only one port. ``announce_ip`` is for trackers, by default the address
+        of this machine in its private network.
+        """
         self._library = library
+        port = 0 if listen else _find_free_port()
         self._session = library.session(
             {
                 "enable_dht": False,
@@ -97,8 +131,8 @@ class SwarmSession:
                 "enable_upnp": False,
                 "enable_natpmp": False,
                 "webtorrent_stun_server": "",
-                "listen_interfaces": listen,
-                "announce_ip": announce_ip,
+                "listen_interfaces": listen or f"0.0.0.0:{port},[::]:{port}",
+                "announce_ip": announce_ip or find_private_address(),
                 "user_agent": f"pumice/{__version__}",
                 "min_announce_interval": 15,
                 "announce_to_all_tiers": True,
@@ -148,6 +182,8 @@ class SwarmSession:
         It is offered to others until the session ends. Raises FetchError if neither peers nor the origin
         make progress. The digests in the torrent are verified, and nothing else.
         """
+        if not all(hosts.is_local(urlsplit(url).hostname or "") for url in trackers):
+            self._session.set_ip_filter(_refuse_local_addresses(self._library))
         parameters = self._parameters(data, directory, trackers)
         parameters.renamed_files = {0: "content"}
         handle = self._session.add_torrent(parameters)

@@ -1,7 +1,9 @@
 """A BitTorrent tracker (BEP 3, 7, 23, 48): who else downloads a torrent. Nothing here does input or output.
 
 Only torrents that were added are announced, so that nobody can use the tracker for others. The address of a
-peer is that of its connection, whatever it says, so that nobody can point a swarm at a third party.
+peer is that of its connection, whatever it says, so that nobody can point a swarm at a third party. Peers
+behind one NAT have the same address, at which they cannot reach each other. So a peer may also state its
+address in a private network, which only those are told that have the same address otherwise.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import msgspec
 
 from pumice.formats import bencode
 from pumice.formats.http1 import Response
+from pumice.swarm.private_addresses import is_private_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +32,8 @@ _MAX_PEERS = 2000
 _MAX_RETURNED = 50
 _MAX_FIELDS = 32
 _MAX_QUERY = 2048
+_COMPACT_SIZE = 6
+"""Bytes of an IPv4 address and a port."""
 
 
 class TrackerError(Exception):
@@ -45,6 +50,7 @@ class Announce(msgspec.Struct, frozen=True):
     left: int
     is_stopped: bool
     wanted: int
+    private_address: str = ""
 
 
 class _Peer(msgspec.Struct, frozen=True):
@@ -52,6 +58,7 @@ class _Peer(msgspec.Struct, frozen=True):
     port: int
     left: int
     seen_at: float
+    private_address: str = ""
 
 
 def parse_announce(query: str, address: str) -> Announce:
@@ -63,8 +70,9 @@ def parse_announce(query: str, address: str) -> Announce:
     port = _number(fields, "port", 0)
     if not 0 < port < 65536:
         raise TrackerError("port is not a port")
-    address = _read_address(fields, address)
+    source, address = address, _read_address(fields, address)
     return Announce(
+        private_address=_read_private_address(fields, source),
         info_hash=info_hash,
         peer_id=peer_id,
         address=address,
@@ -113,16 +121,19 @@ class Tracker:
             for peer_id, peer in swarm.items()
             if peer_id != announce.peer_id and (announce.left or peer.left)  # seeds do not need each other
         ]
-        swarm[announce.peer_id] = _Peer(announce.address, announce.port, announce.left, now)
+        swarm[announce.peer_id] = _Peer(
+            announce.address, announce.port, announce.left, now, announce.private_address
+        )
         chosen = self._random.sample(others, min(announce.wanted, len(others)))
         seeds, leechers = _count(swarm)
+        entries = [entry for peer in chosen for entry in _compact(peer, announce.address)]
         return {
             "interval": INTERVAL,
             "min interval": INTERVAL // 2,
             "complete": seeds,
             "incomplete": leechers,
-            "peers": b"".join(_compact(peer) for peer in chosen if ":" not in peer.address),
-            "peers6": b"".join(_compact(peer) for peer in chosen if ":" in peer.address),
+            "peers": b"".join(entry for entry in entries if len(entry) == _COMPACT_SIZE),
+            "peers6": b"".join(entry for entry in entries if len(entry) > _COMPACT_SIZE),
         }
 
     def _scrape(self, query: str, now: float) -> dict[str, object]:
@@ -145,8 +156,12 @@ def _count(swarm: dict[bytes, _Peer]) -> tuple[int, int]:
     return seeds, len(swarm) - seeds
 
 
-def _compact(peer: _Peer) -> bytes:
-    return ipaddress.ip_address(peer.address).packed + peer.port.to_bytes(2, "big")
+def _compact(peer: _Peer, asker: str) -> list[bytes]:
+    """Return the addresses of a peer for one whose address is ``asker``."""
+    addresses = [peer.address]
+    if peer.private_address and peer.address == asker:
+        addresses.append(peer.private_address)
+    return [ipaddress.ip_address(each).packed + peer.port.to_bytes(2, "big") for each in addresses]
 
 
 def _encode(document: dict[str, object]) -> Response:
@@ -170,6 +185,12 @@ def _read_address(fields: dict[str, bytes], address: str) -> str:
     except ValueError:
         return address
     return str(stated)
+
+
+def _read_private_address(fields: dict[str, bytes], source: str) -> str:
+    """Return the address that a peer states, if it is one of a private network and not its own."""
+    stated = fields.get("ip", b"").decode(errors="replace")
+    return stated if is_private_address(stated) and stated != source else ""
 
 
 def _number(fields: dict[str, bytes], name: str, default: int) -> int:

@@ -61,7 +61,8 @@ def admit(
     ``confirm`` asks a person whether to accept an image that nobody signed; the answer is remembered.
     ``inspect`` makes further checks before anything is recorded, and raises PumiceError if one fails.
     """
-    if is_exempt(image, purpose, home) and not (insecure and not _is_built_as(image, request)):
+    # Another name than the one that it was built as is refused, unless every image is admitted.
+    if is_exempt(image, purpose, home) and (_is_built_as(image, request) or not insecure):
         return _admit_built_here(image, request)
     if insecure:
         progress.warn(f"{request.reference}: signatures are not verified (--allow-unsigned)")
@@ -137,7 +138,7 @@ def _admit_built_here(image: Image, request: AdmissionRequest) -> Decision:
         raise TrustError(
             f"the image was built here as {declared_name}, not as {request.name}",
             where=image.root.digest,
-            hint="accept it as it is with --insecure-options=image",
+            hint="to use it anyway, pass --allow-unsigned before its name",
         )
     return Decision(
         digest=image.root.digest,

@@ -128,6 +128,7 @@ def _run_gpg(
         env={**inherited, "LC_ALL": "C.UTF-8"},
         pass_fds=pass_fds,
         check=False,
+        timeout=None,  # a person may have to enter a passphrase, or to touch a token
     )
     if check and (result.returncode or not result.stdout):
         failure = "gpg cannot export the key" if "--export" in arguments else "gpg cannot sign"

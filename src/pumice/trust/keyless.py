@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pumice.trust.trusted_key import TrustedKey
 
 KIND = "identity"
-MISSING = "cannot verify a keyless signature: the Python package sigstore is not installed"
+MISSING = "cannot use keyless signatures: the Python package sigstore is not installed"
 
 
 def installation_hint() -> str:

@@ -39,7 +39,10 @@ def test_kinds_are_counted_by_package_and_minor_ones_are_hidden() -> None:
     )
 
 
-@pytest.mark.parametrize(("count", "ending"), [(4, "k3 (1); see r"), (6, "k3 (1), 2 more kinds; see r")])
+@pytest.mark.parametrize(
+    ("count", "ending"),
+    [(4, "k3 (1); see r"), (5, "k3 (1), 1 more kind; see r"), (6, "k3 (1), 2 more kinds; see r")],
+)
 def test_the_summary_lists_a_limited_number_of_kinds(count: int, ending: str) -> None:
     skipped = summarize_skipped_actions([built(a=tuple(f"k{number}" for number in range(count)))], "r")
     assert skipped

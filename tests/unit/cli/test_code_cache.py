@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -103,6 +104,24 @@ def test_the_next_start_imports_the_same_modules_from_the_cache(installation: In
     finder, imported = installation.start()
     assert finder == "Recorder"
     assert all(imported[name][1:] == properties for name, (_, *properties) in cached.items())
+
+
+def test_a_start_loads_no_module_that_is_imported_for_types_only(installation: Installation) -> None:
+    (cache,) = installation.caches
+    cache.unlink()
+    source = installation.package / ERRORS
+    types = (
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from pumice.runtime.quick.start import run_by_plan\n"
+    )
+    source.write_text(source.read_text() + types)
+    assert installation.start()[0] == "Recorder"
+    (cache,) = installation.caches
+    content = cache.read_bytes()
+    _, index = marshal.loads(content[: code_cache.HEADER_SIZE])
+    offset, size = index[code_cache.GROUPS[0]]
+    names = {name for name, *_ in marshal.loads(content[offset : offset + size])}
+    assert "pumice.errors" in names
+    assert "pumice.runtime.quick.start" not in names
 
 
 @pytest.mark.parametrize("source", [ERRORS, START, JOIN])

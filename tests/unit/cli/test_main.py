@@ -195,7 +195,7 @@ def test_the_verb_gets_the_rest_of_the_line_and_its_code_is_the_exit_code(verb: 
 
 
 def test_colours_only_on_a_terminal_that_wants_them() -> None:
-    from pumice.cli import output
+    from pumice.cli.display import output
 
     error = ImageError("clash", hint="look")
     assert "\x1b" not in output.format_error(error)

@@ -9,10 +9,11 @@ from itertools import takewhile
 
 import pytest
 
-from pumice.cli import arguments, complete_values, help_format
-from pumice.cli.arguments import Parser, action_parsers
 from pumice.cli.commands import COMMANDS
 from pumice.cli.main import main
+from pumice.cli.parsing import arguments, help_format
+from pumice.cli.parsing.arguments import Parser, action_parsers
+from pumice.cli.shell_completion import complete_values
 from pumice.errors import UsageError
 from tools.parser_tree import all_parsers, verb_parser
 

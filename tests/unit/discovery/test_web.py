@@ -56,6 +56,16 @@ class Logins:
         return Login("ada", password) if password else None
 
 
+class HostLogins:
+    """A login for one host, as it is written in an authentication file."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def find_login(self, repository: Repository) -> Login | None:
+        return Login("ada", "secret") if repository.host == self.host else None
+
+
 def page(content: bytes = b"page", status: int = 200) -> Response:
     return Response(status, (), io.BytesIO(content))
 
@@ -172,6 +182,29 @@ def test_a_cached_page_does_not_widen_how_far_others_may_lead() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "address", "is_allowed"),
+    [
+        (Reach.PUBLIC, PUBLIC, True),
+        (Reach.PUBLIC, PRIVATE, False),
+        (Reach.PUBLIC, LOOPBACK, False),
+        (Reach.PRIVATE, PRIVATE, True),
+        (Reach.PRIVATE, LOOPBACK, False),
+        (Reach.LOCAL, LOOPBACK, True),
+    ],
+)
+def test_a_host_that_a_server_named_has_no_longer_reach_than_the_server(
+    limit: Reach, address: str, is_allowed: bool
+) -> None:
+    web, internet = make_web(lambda _: page(), {"start.example": address}, limit=limit)
+    if is_allowed:
+        assert get(web) == b"page"
+    else:
+        with pytest.raises(FetchError, match="refusing to connect"):
+            get(web)
+    assert len(internet.requests) == is_allowed
+
+
+@pytest.mark.parametrize(
     ("url", "message"),
     [
         ("file:///etc/passwd", "not valid"),
@@ -207,6 +240,14 @@ def test_a_login_does_not_leave_https() -> None:
     web, internet = make_web(lambda _: page(), logins=logins, allow_http=True)
     get(web, "http://start.example/a")
     assert authorizations(internet) == [""]
+
+
+def test_a_login_is_for_a_host_with_and_without_its_default_port() -> None:
+    web, internet = make_web(lambda _: page(), logins=HostLogins("start.example"))
+    get(web, "https://start.example/a")
+    get(web, "https://start.example:443/a")
+    get(web, "https://start.example:444/a")
+    assert [bool(value) for value in authorizations(internet)] == [True, True, False]
 
 
 def test_a_page_is_cut_at_the_limit() -> None:

@@ -49,3 +49,31 @@ def test_hosts_that_may_be_this_machine_or_link_local_are_local(host: str) -> No
 )
 def test_other_machines_are_not_local(host: str) -> None:
     assert not hosts.is_local(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("10.0.0.1", False),
+        ("[fd00::1]", False),
+        ("[fec0::1]", False),
+        ("[::ffff:10.0.0.1]", False),
+        ("[2002:a00:1::]", False),
+        ("[64:ff9b::10.0.0.1]", False),
+        ("[::10.0.0.1]", False),
+        ("[64:ff9b::127.0.0.1]", True),
+        ("[64:ff9b::a9fe:a9fe]", True),
+        ("[::127.0.0.1]", True),
+        ("[::ffff:0:10.0.0.1]", False),
+        ("[::ffff:0:127.0.0.1]", True),
+        ("[64:ff9b:1::10.0.0.1]", False),
+    ],
+)
+def test_private_addresses_are_recognized_in_every_form(host: str, is_local: bool) -> None:
+    assert hosts.is_private(host)
+    assert hosts.is_local(host) == is_local
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "[64:ff9b::8.8.8.8]", "[2002:808:808::]", "[2a00::1]"])
+def test_addresses_of_the_internet_are_not_private(host: str) -> None:
+    assert not hosts.is_private(host)

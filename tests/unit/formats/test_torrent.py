@@ -54,6 +54,11 @@ def test_a_torrent_has_its_trackers_and_web_seeds_and_no_date() -> None:
     assert b"creation date" not in data
 
 
+def test_a_name_does_not_make_a_torrent_a_hybrid() -> None:
+    data = torrent.make_torrent("6:pieces", 3, [b"abc"], with_v1=False)
+    assert len(torrent.read_torrent(data).info_hashes) == 1
+
+
 def test_the_pieces_of_a_large_file_are_larger() -> None:
     assert torrent.choose_piece_size(1) == 256 << 10
     assert torrent.choose_piece_size(200_000_000) == 256 << 10

@@ -283,6 +283,8 @@ def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
         ([text("usr/x", "1"), folder("usr/x")], "ships 'usr/x' twice"),
         ([Item("../../etc/passwd", b"x", raw=True)], "outside the root"),
         ([Item("x", kind="hardlink", link="../../etc/passwd", raw=True)], "outside the root"),
+        ([hardlink("x", "etc/passwd")], "the hard link 'x', but not its target 'etc/passwd'"),
+        ([hardlink("x", "y"), text("y", "late")], "the hard link 'x', but not its target 'y'"),
         ([Item("usr/\udcff", kind="symlink", link="x", raw=True)], "not UTF-8"),
         ([text("usr/share/doc/bad/a\nb", "x")], "control character"),
         ([folder("usr/esc\x1b[2J")], "control character"),

@@ -141,6 +141,14 @@ volumes: {data: {}}
 """
 
 
+def test_a_request_for_selinux_labels_is_read() -> None:
+    volumes = "[data:/data:z, '/srv:/srv:ro,Z', own:/own:Z, /srv:/z]"
+    web = read(COMPOSE.replace("[data:/data:ro, /srv:/srv]", volumes).replace("    <<: {}\n", "")).apps[0]
+    mounts = {mount.target: mount.relabel for mount in web.options.mounts}
+    mounts |= {mount.target: mount.relabel for mount in web.options.volumes}
+    assert mounts == {"/data": True, "/srv": True, "/own": True, "/z": False, "/tmp": False}
+
+
 def test_a_compose_file_is_read() -> None:
     pod = read(COMPOSE.replace("    <<: {}\n", ""), {"TAG": "2"})
     web, db = (app.options for app in pod.apps)

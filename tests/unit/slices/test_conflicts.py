@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.errors import SliceError
 from pumice.slices import closure
 from pumice.slices.conflicts import find_conflicts
 from pumice.slices.release import parse_release, read_files
@@ -23,8 +24,9 @@ def test_conflicts(tmp_path: Path, slices: Slices, conflict: str) -> None:
         assert all(problem.startswith("slices/") for problem in problems)
 
 
-def test_an_unknown_archive_is_refused(tmp_path: Path) -> None:
-    folder = write_release(tmp_path, {"aa": "package: aa\narchive: gone\nslices: {one: }\n"})
+@pytest.mark.parametrize("slices", ["slices: {one: }\n", ""])
+def test_an_unknown_archive_is_refused(tmp_path: Path, slices: str) -> None:
+    folder = write_release(tmp_path, {"aa": f"package: aa\narchive: gone\n{slices}"})
     assert list_problems(folder) == ["slices/aa.yaml: aa names the unknown archive 'gone'"]
 
 
@@ -33,6 +35,17 @@ def test_only_the_selected_slices_can_conflict_on_request(tmp_path: Path) -> Non
     release, _ = parse_release(read_files(folder).contents)
     assert find_conflicts(release, closure.select(release, ["aa_one", "bb_two"])) == []
     assert len(find_conflicts(release, closure.select(release, ["aa_one", "bb_one"]))) == 1
+
+
+def test_what_cannot_be_generated_counts_only_if_it_is_selected(tmp_path: Path) -> None:
+    contents = "/x/**: {generate: later, arch: s390x}"
+    folder = write_slices(tmp_path, {"aa": {"one": contents, "two": "/y: "}})
+    release, problems = parse_release(read_files(folder).contents)
+    assert (problems, find_conflicts(release)) == ([], [])
+    assert len(closure.select(release, ["aa_two"], "amd64")) == 1
+    with pytest.raises(SliceError, match=r"aa_one: /x/\*\*: 'generate' cannot be 'later'") as raised:
+        closure.select(release, ["aa_one"], "amd64")
+    assert raised.value.problems[0].where == "slices/aa.yaml:4:16"
 
 
 def test_one_bad_pattern_does_not_flood_the_report(tmp_path: Path) -> None:

@@ -20,6 +20,23 @@ def test_a_session_talks_to_nobody_by_itself() -> None:
     assert settings["webtorrent_stun_server"] == ""
 
 
+def test_a_session_has_one_port_at_all_addresses() -> None:
+    """Peers tell each other only one, and a NAT can be crossed only to the port that the others know."""
+    with SwarmSession(require_library()) as opened:
+        settings = opened._session.get_settings()
+    ports = {text.rpartition(":")[2] for text in settings["listen_interfaces"].split(",")}
+    assert len(ports) == 1
+    assert ports != {"0"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1"])
+def test_a_tracker_of_another_machine_cannot_name_local_peers(address: str) -> None:
+    rules = session._refuse_local_addresses(require_library())
+    assert rules.access(address)
+    assert not rules.access("192.168.1.7")
+    assert not rules.access("2001:db8::1")
+
+
 def test_without_libtorrent_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libtorrent", None)
     with pytest.raises(UsageError, match="not installed") as caught:

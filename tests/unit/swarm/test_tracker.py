@@ -80,6 +80,27 @@ def test_only_a_peer_on_this_machine_can_state_another_address() -> None:
     assert addresses == [(127, 0, 0, 1), (198, 51, 100, 7), (203, 0, 113, 1)]
 
 
+@pytest.mark.parametrize(
+    ("stated", "asker", "hosts"),
+    [
+        ("192.168.1.7", "203.0.113.1", [(192, 168, 1, 7), (203, 0, 113, 1)]),
+        ("192.168.1.7", "203.0.113.2", [(203, 0, 113, 1)]),
+        ("198.51.100.7", "203.0.113.1", [(203, 0, 113, 1)]),
+        ("127.0.0.1", "203.0.113.1", [(203, 0, 113, 1)]),
+        ("169.254.169.254", "203.0.113.1", [(203, 0, 113, 1)]),
+        ("fd00::1", "203.0.113.1", [(203, 0, 113, 1)]),
+        (b"\xff", "203.0.113.1", [(203, 0, 113, 1)]),
+    ],
+)
+def test_only_peers_behind_the_same_nat_are_told_private_addresses(
+    stated: str, asker: str, hosts: list[tuple[int, ...]]
+) -> None:
+    swarm = tracker()
+    announce(swarm, 1, ip=stated)
+    peers = announce(swarm, 2, address=asker)[b"peers"]
+    assert sorted(tuple(peers[at : at + 4]) for at in range(0, len(peers), 6)) == hosts
+
+
 def test_at_most_fifty_peers_are_returned() -> None:
     swarm = tracker()
     for number in range(100):

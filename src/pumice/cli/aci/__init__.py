@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
 from pumice.cli.aci import build, cat_manifest, decrypt, encrypt, extract, patch_manifest, render, validate
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

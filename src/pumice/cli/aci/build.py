@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
-from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -28,13 +28,11 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument("directory", metavar="DIR", help="directory with a manifest and a rootfs")
     action.add_argument("file", metavar="FILE", help="image to write; - is standard output")
     action.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-    action.add_argument(
-        "--owner-root", action="store_true", help="write all files as files of root, whoever owns them"
-    )
+    action.add_argument("--owner-root", action="store_true", help="record root as the owner of all files")
     action.add_argument(
         "--no-compression", action="store_true", help="do not compress: the same as --compression none"
     )
-    image_options.add_compression_options(action)
+    aci_options.add_compression_options(action)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,11 +41,11 @@ def run(options: argparse.Namespace) -> int:
     from pumice.image import aci_layout
     from pumice.image.output import Output
 
-    compression = "none" if options.no_compression else image_options.check_compression(options)
-    image_options.check_free(options.file, overwrite=options.overwrite)
+    compression = "none" if options.no_compression else aci_options.check_compression(options)
+    aci_options.check_free(options.file, overwrite=options.overwrite)
     layout = Path(options.directory)
     _, warnings = aci_layout.read_layout_manifest(layout)
-    image_options.print_warnings(str(layout), warnings)
+    aci_options.print_warnings(str(layout), warnings)
     layout_options = aci_layout.LayoutOptions(
         compression=compression,
         owner_root=options.owner_root,

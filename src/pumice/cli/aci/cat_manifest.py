@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli.aci import image_options
+from pumice.cli.image_access import aci_options
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ def add_parser(parser: command_line.Parser) -> None:
     )
     action.add_argument("file", metavar="FILE", help="image to read")
     action.add_argument("--pretty-print", action="store_true", help="indent the manifest")
-    image_options.add_non_standard_option(action)
+    aci_options.add_non_standard_option(action)
 
 
 def run(options: argparse.Namespace) -> int:

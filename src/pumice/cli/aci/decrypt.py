@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import encryption_options, signing
-from pumice.cli.aci import image_options
+from pumice.cli.image_access import aci_options, encryption_options, signing
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +20,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "decrypt",
         run,
-        "decrypt an image, under limits of size and time",
+        "decrypt an image, with limits on size and time",
         examples=(
             "pumice aci decrypt --passphrase-file secret hidden.aci hello.aci",
             "pumice aci decrypt --decryption-key ada.key hidden.aci hello.aci",
@@ -41,7 +40,7 @@ def add_parser(parser: command_line.Parser) -> None:
         type=int,
         default=1024,
         metavar="MIB",
-        help="most mebibytes of NEW, unless FILE has more than a 200th of that (default: 1024)",
+        help="maximum size of NEW in MiB, or 200 times the size of FILE if that is more (default: 1024)",
     )
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
 
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.trust import encryption_keys
     from pumice.trust.openpgp_decryption.process import Limits, Secrets
 
-    image_options.check_free(options.new_file, overwrite=options.overwrite)
+    aci_options.check_free(options.new_file, overwrite=options.overwrite)
     secrets = encryption_keys.read_decryptors(options.decryption_key).openpgp
     if options.passphrase_file or not options.decryption_key:
         read_passphrase = signing.passphrase_source(options.passphrase_file, what=options.file)
@@ -62,5 +61,5 @@ def run(options: argparse.Namespace) -> int:
     with Output(options.new_file) as output:
         encryption_keys.decrypt_file(Path(options.file), output.file, secrets, limits)
         warnings = aci_reader.validate_aci(output.descriptor_path(), non_standard=True).warnings
-    image_options.print_warnings(options.new_file, warnings)
+    aci_options.print_warnings(options.new_file, warnings)
     return 0

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import signing
-from pumice.cli.aci import image_options
+from pumice.cli.image_access import aci_options, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             "App Container images are encrypted with a passphrase, not to keys",
             hint="pass --non-standard to encrypt to keys, or --passphrase-file",
         )
-    image_options.check_free(options.new_file, overwrite=options.overwrite)
+    aci_options.check_free(options.new_file, overwrite=options.overwrite)
     source = Path(options.file)
     aci_reader.validate_aci(source, non_standard=options.non_standard)
     certificates = [encryption_keys.read_certificate(name, os.environ) for name in options.recipient]

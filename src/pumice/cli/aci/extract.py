@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
-from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -29,30 +32,48 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument(
         "--rootfs-only", action="store_true", help="unpack the root file system into DIR itself"
     )
-    image_options.add_non_standard_option(action)
+    aci_options.add_non_standard_option(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Unpack the image: the manifest and the root file system, or that alone."""
-    from pumice import files, ownership
+    from pumice import files
     from pumice.appc.aci_archive import MANIFEST, ROOTFS
-    from pumice.appc.image_manifest import encode_document
-    from pumice.image import aci_reader, rootfs
-    from pumice.os_errors import IMAGE, translate_os_errors
+    from pumice.image import aci_extraction
 
     progress = progress_modes.make_progress(options.progress)
     directory = Path(options.directory)
-    aci = aci_reader.read_aci(Path(options.file), progress, non_standard=options.non_standard)
-    image_options.print_warnings(options.file, aci.validated.warnings)
-    image = aci.image()
+
+    def extract(target: Path) -> bytes:
+        extracted = aci_extraction.extract_rootfs(
+            Path(options.file), target, progress, non_standard=options.non_standard
+        )
+        aci_options.print_warnings(options.file, extracted.warnings)
+        return extracted.manifest
+
     if options.rootfs_only:
-        rootfs.write_directory(image, directory, progress=progress)
+        extract(directory)
         return 0
-    with translate_os_errors(directory, IMAGE):
-        if directory.is_dir() and any(directory.iterdir()):
-            raise ImageError("the directory is not empty", where=str(directory)[:200])
-        if not directory.is_dir():
-            ownership.make_directory(directory)
-    rootfs.write_directory(image, directory / ROOTFS, progress=progress)
-    files.replace(directory / MANIFEST, encode_document(aci.validated.manifest), mode=0o644)
+    with _open_directory(directory):
+        files.replace(directory / MANIFEST, extract(directory / ROOTFS), mode=0o644)
     return 0
+
+
+@contextmanager
+def _open_directory(directory: Path) -> Iterator[None]:
+    """Make a directory, which is removed again after an error; raises ImageError unless it is empty."""
+    from pumice import ownership
+    from pumice.os_errors import IMAGE, translate_os_errors
+
+    with translate_os_errors(directory, IMAGE):
+        is_new = not directory.is_dir()
+        if is_new:
+            ownership.make_directory(directory)
+        elif any(directory.iterdir()):
+            raise ImageError("the directory is not empty", where=str(directory)[:200])
+        try:
+            yield
+        except BaseException:
+            if is_new:
+                shutil.rmtree(directory, ignore_errors=True)
+            raise

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pumice.cli import arguments as command_line
-from pumice.cli import progress_modes
-from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "patch-manifest",
         run,
-        "write an image again with another manifest",
+        "write a copy of an image with a changed manifest",
         progress=True,
         examples=(
             "pumice aci patch-manifest --exec '/bin/hello --loud' hello.aci loud.aci",
@@ -51,7 +51,9 @@ def add_parser(parser: command_line.Parser) -> None:
     action.add_argument("target", metavar="NEW", nargs="?", help="image to write; - is standard output")
     action.add_argument("--replace", action="store_true", help="replace FILE instead of writing NEW")
     action.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
-    action.add_argument("--manifest", metavar="FILE", help="use the manifest in another file")
+    action.add_argument(
+        "--manifest", metavar="FILE", help="use the manifest in FILE instead of the image's own"
+    )
     group = action.add_argument_group("changes")
     for name, metavar, text in _FIELDS:
         group.add_argument(name, metavar=metavar, help=text)
@@ -66,10 +68,10 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.target) == options.replace:
         raise UsageError("pass either NEW or --replace", hint="NEW is the file to write")
     target = options.target or options.source
-    image_options.check_free(target, overwrite=options.overwrite or options.replace)
+    aci_options.check_free(target, overwrite=options.overwrite or options.replace)
     source = Path(options.source)
     validated = aci_reader.validate_aci(source)
-    image_options.print_warnings(options.source, validated.warnings)
+    aci_options.print_warnings(options.source, validated.warnings)
     manifest = _patch(options, validated)
     # bzip2 is only read.
     compression = {"plain": "none", "bzip2": "gzip"}.get(validated.compression, validated.compression)
@@ -97,7 +99,7 @@ def _patch(options: argparse.Namespace, validated: ValidatedAci) -> ImageManifes
         if data is None:
             raise ImageError("the file does not exist", where=options.manifest[:200])
         manifest, warnings = read_image_manifest(data)
-        image_options.print_warnings(options.manifest, warnings)
+        aci_options.print_warnings(options.manifest, warnings)
     values = {name: getattr(options, name.lstrip("-").replace("-", "_")) for name, _, _ in _FIELDS}
     for name, value in values.items():
         if value == "":

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import app_container_images, progress_modes, registries
-from pumice.cli import arguments as command_line
-from pumice.cli.aci import image_options
+from pumice.cli.display import progress_modes
+from pumice.cli.image_access import aci_options, registries
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import app_container_images
 
 if TYPE_CHECKING:
     import argparse
@@ -40,26 +41,27 @@ def add_parser(parser: command_line.Parser) -> None:
         metavar="FILE",
         help="image that FILE or another dependency may depend on (repeatable)",
     )
-    image_options.add_non_standard_option(action)
+    aci_options.add_non_standard_option(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the complete image; print its digest."""
     from pumice.image import aci_rendering
-    from pumice.image.transports import references
+    from pumice.image.transports import locations, references
     from pumice.image.transports.locations import OutgoingImage
     from pumice.store.home import Home, locate
 
     progress = progress_modes.make_progress(options.progress)
     app_container_images.check_files("--dependency", options.dependencies)
     target = references.parse_destination(options.target)
+    locations.check_place(target.address)
     rendered = aci_rendering.render(
         Path(options.file),
         [Path(dependency) for dependency in options.dependencies],
         progress,
         non_standard=options.non_standard,
     )
-    image_options.print_warnings("", rendered.warnings)
+    aci_options.print_warnings("", rendered.warnings)
     with (
         Home(locate(os.environ), progress=progress) as home,
         registries.access(home, progress, stdout=sys.stdout.buffer) as access,

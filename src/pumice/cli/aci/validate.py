@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
-from pumice.cli.aci import image_options
+from pumice.cli.display import output
+from pumice.cli.image_access import aci_options
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import ImageError, PumiceError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_parser(parser: command_line.Parser) -> None:
         metavar="TYPE",
         help="appimage, layout or manifest (default: what FILE looks like)",
     )
-    image_options.add_non_standard_option(action)
+    aci_options.add_non_standard_option(action)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def _validate(path: Path, options: argparse.Namespace) -> None:
         warnings, detail = aci_layout.read_layout_manifest(path)[1], ""
     else:
         warnings, detail = _validate_manifest(path), ""
-    image_options.print_warnings(str(path), warnings)
+    aci_options.print_warnings(str(path), warnings)
     print(output.printable(f"{path}: valid App Container {_NOUNS[kind]}{detail}"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

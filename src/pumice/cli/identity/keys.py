@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.pods import pod_arguments
 from pumice.errors import PodError, UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def add_parser(parser: command_line.Parser) -> None:
     )
     action.add_argument("pod", metavar="POD", help="name or id of a pod that runs with --mds")
     action.add_argument(
-        "--audience", required=True, metavar="AUDIENCE", help="for whom the token is, such as a host name"
+        "--audience", required=True, metavar="AUDIENCE", help="recipient of the token, such as a host name"
     )
-    action.add_argument("--app", metavar="APP", help="app of the pod (default: the only app)")
+    pod_arguments.add_app(action, only_one=True)
     action.add_argument(
         "--lifetime",
         type=int,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pumice.cli import addresses
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import addresses
+from pumice.cli.parsing import arguments as command_line
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _open_verifier(options: argparse.Namespace) -> Callable[[str], dict[str, Any
     from pumice.trust.token_verification import IssuerKeys, TokenVerifier
 
     if options.issuer is not None:
-        from pumice.cli.tokens import open_verifier
+        from pumice.cli.publishing.tokens import open_verifier
 
         return open_verifier(options.issuer, options.audience).verify
     from pumice.cli.identity.keys import open_key_file

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli.slice import releases
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
     from pumice.slices.model import Slice
 
-_EPILOG = """All problems are printed, each with its file, line and column; then the exit code is 8. With
-the names of slices, conflicts are looked for only between these and what they require. With --suite,
-packages are fetched: paths that they do not have, libraries that no required slice has, links that
-lead nowhere, and directories with different modes are problems, too."""
+_EPILOG = """All problems are printed, each with its file, line and column. The exit code is 8 if there is
+one. With SLICE, only conflicts between these slices and those that they require are reported. With --suite,
+packages are fetched, and these are problems, too: paths that no package has, libraries that no required
+slice has, links that lead nowhere, and directories with different modes."""
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -36,7 +37,7 @@ def add_parser(parser: command_line.Parser) -> None:
         progress=True,
     )
     action.add_argument("slices", metavar="SLICE", nargs="*", help="check only these slices together")
-    releases.add_release_options(action)
+    slice_releases.add_release_options(action)
     packages = action.add_argument_group("packages")
     packages.add_argument(
         "--suite",
@@ -45,19 +46,19 @@ def add_parser(parser: command_line.Parser) -> None:
         default=[],
         help="check against the packages of SUITE of the archives of the release (repeatable)",
     )
-    releases.add_package_options(packages)
+    slice_releases.add_package_options(packages)
 
 
 def run(options: argparse.Namespace) -> int:
     """Check a release and print its numbers of packages and slices."""
-    from pumice.cli import progress_modes
+    from pumice.cli.display import progress_modes
     from pumice.slices import closure
     from pumice.slices.release import check_closure
     from pumice.slices.scripts import check_scripts
 
     progress = progress_modes.make_progress(options.progress)
-    with releases.open_home() as home:
-        release = releases.load(options, home, check_all=not options.slices)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home, check_all=not options.slices)
         slices = closure.select(release, options.slices) if options.slices else list(release.all_slices())
         if options.slices:
             check_closure(release, slices)
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         if options.suite:
             from pumice.assembly.slice_check import check_against_packages, with_suites
 
-            settings = releases.cut_settings(options)
+            settings = slice_releases.cut_settings(options)
             cut = closure.select(release, options.slices, settings.architecture) if options.slices else slices
             check_against_packages(
                 *(with_suites(release, options.suite), cut, settings, home),
@@ -80,10 +81,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe(slices: Sequence[Slice]) -> str:
-    counts = (
-        (len(slices), "slice"),
-        (len({item.package for item in slices}), "package"),
-        (sum(len(item.contents) for item in slices), "path"),
-    )
-    texts = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts]
-    return f"{texts[0]} of {texts[1]} with {texts[2]}"
+    packages = format_count(len({item.package for item in slices}), "package")
+    paths = format_count(sum(len(item.contents) for item in slices), "path")
+    return f"{format_count(len(slices), 'slice')} of {packages} with {paths}"

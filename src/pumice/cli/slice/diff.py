@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import results
-from pumice.cli.slice import releases
+from pumice.cli.display import results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from pumice.slices.release import load_release
     from pumice.slices.releases import find_release
 
-    with releases.open_home() as home:
+    with slice_releases.open_home() as home:
         old, new = (load_release(find_release(name, Path()), (), home) for name in (options.old, options.new))
     difference = compare_releases(old, new)
     results.write_result(difference, options.format, lambda: _format(difference))

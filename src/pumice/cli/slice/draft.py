@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results, shared_options
-from pumice.cli.slice import releases
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import slice_releases
 from pumice.errors import UsageError
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -64,8 +66,8 @@ def add_parser(parser: command_line.Parser) -> None:
         action="store_true",
         help="update the files in DIR, and keep what was changed by hand since they were drafted",
     )
-    releases.add_release_options(action)
-    releases.add_package_options(action)
+    slice_releases.add_release_options(action)
+    slice_releases.add_package_options(action)
     shared_options.add_quiet_option(action)
     results.add_format_options(action, "slice draft", example="Package")
 
@@ -74,16 +76,20 @@ def run(options: argparse.Namespace) -> int:
     """Draft the definitions, and print or write them."""
     if options.update and options.output is None:
         raise UsageError("--update needs --output", hint="pass the directory with the definitions")
+    from pumice.assembly import draft_files
     from pumice.assembly.slice_draft import draft_slices
+    from pumice.image.output import check_directory
     from pumice.slices.draft.text import format_draft
 
     progress = progress_modes.make_progress(options.progress)
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    if options.output is not None:
+        check_directory(options.output / draft_files.RECORDS, with_parents=True)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
         drafts = draft_slices(
             release,
             options.packages,
-            releases.cut_settings(options),
+            slice_releases.cut_settings(options),
             home,
             environ=os.environ,
             progress=progress,
@@ -113,8 +119,7 @@ def _write_files(options: argparse.Namespace, drafts: dict[str, str], progress: 
         texts = updated.texts
     else:
         draft_files.write_definitions(options.output, drafts)
-    count = "1 definition" if len(texts) == 1 else f"{len(texts)} definitions"
-    progress.note(f"wrote {count} into {options.output}")
+    progress.note(f"wrote {format_count(len(texts), 'definition')} into {options.output}")
     return texts
 
 

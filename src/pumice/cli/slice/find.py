@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results
-from pumice.cli.slice import releases
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import slice_releases
 from pumice.cli.slice.list import write_slices
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice slice find openssl", "pumice slice find 'lib*' _libs"),
     )
     action.add_argument("queries", metavar="QUERY", nargs="+", help="name or pattern to find")
-    releases.add_release_options(action)
+    slice_releases.add_release_options(action)
     results.add_format_options(action, "slice find", example="Slice")
 
 
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the slices that match."""
     from pumice.slices.search import find_slices
 
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
     slices = find_slices(release, options.queries)
     write_slices(slices, options.format)
     if not slices:

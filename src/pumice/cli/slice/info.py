@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli.slice import releases
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -28,17 +28,17 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice slice info openssl", "pumice slice info openssl_bins libc6_libs"),
     )
     action.add_argument("names", metavar="PKG|SLICE", nargs="+", help="package or slice to print")
-    releases.add_release_options(action)
+    slice_releases.add_release_options(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the definitions."""
-    from pumice.cli import output
+    from pumice.cli.display import output
     from pumice.errors import UsageError
     from pumice.slices.yaml_text import format_definition
 
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
     selected, missing = _select(release, options.names)
     documents = [
         format_definition(

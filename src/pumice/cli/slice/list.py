@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results
-from pumice.cli.slice import releases
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.recipes import slice_releases
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice slice list", "pumice slice list openssl --release ./chisel-releases"),
     )
     action.add_argument("packages", metavar="PKG", nargs="*", help="only the slices of these packages")
-    releases.add_release_options(action)
+    slice_releases.add_release_options(action)
     results.add_format_options(action, "slice list", example="Slice")
 
 
@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the slices."""
     from pumice.errors import UsageError
 
-    with releases.open_home() as home:
-        release = releases.load(options, home)
+    with slice_releases.open_home() as home:
+        release = slice_releases.load(options, home)
     for name in options.packages:
         if name not in release.packages:
             raise UsageError(f"the release has no slices of {name[:100]!r}", hint="try 'pumice slice find'")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, progress_modes, results, shared_options
-from pumice.cli.slice import releases
+from pumice.cli.display import output, progress_modes, results
+from pumice.cli.parsing import arguments as command_line
+from pumice.cli.parsing import shared_options
+from pumice.cli.recipes import slice_releases
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_EPILOG = """The recipe is built first, if it changed. Sizes are those of files, not compressed. The last
-column has the slices that the release of the recipe has of a package: list them under 'packages'
-instead of it."""
+_EPILOG = """The recipe is built first if it changed. Sizes are those of the files, uncompressed. The last
+column lists the slices of the package in the release that the recipe uses: write those that you need under
+'packages' instead of the package."""
 
 
 def add_parser(parser: command_line.Parser) -> None:
@@ -28,14 +30,14 @@ def add_parser(parser: command_line.Parser) -> None:
         parser,
         "missing",
         run,
-        "list the packages that an image takes whole",
+        "list the packages that an image contains whole",
         epilog=_EPILOG,
         examples=("pumice slice missing recipe.yaml",),
         progress=True,
     )
-    from pumice.cli import recipes
+    from pumice.cli.recipes import recipe_paths
 
-    recipes.add_recipe_path(action)
+    recipe_paths.add_recipe_path(action)
     results.add_format_options(action, "slice missing", example="Package")
     shared_options.add_recipe_argument_option(action)
     shared_options.add_offline_option(action)
@@ -43,11 +45,11 @@ def add_parser(parser: command_line.Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the packages, the largest first."""
-    from pumice.cli import recipes
+    from pumice.cli.recipes import recipe_paths
     from pumice.recipe.load import load_recipe
 
-    recipe = load_recipe(recipes.find_recipe(options.recipe), dict(options.recipe_arguments))
-    with releases.open_home() as home:
+    recipe = load_recipe(recipe_paths.find_recipe(options.recipe), dict(options.recipe_arguments))
+    with slice_releases.open_home() as home:
         whole = _find(options, recipe, home)
     results.write_result(whole, options.format, lambda: _format(whole))
     return 0
@@ -80,7 +82,7 @@ def _format(whole: Sequence[WholePackage]) -> Iterator[str]:
         yield "all packages are sliced"
         return
     total = sum(item.files_size for item in whole)
-    count = "1 package" if len(whole) == 1 else f"{len(whole)} packages"
+    count = format_count(len(whole), "package")
     rows = [
         (
             item.package,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import add, export, mirror, remove, revoke, rotate, why
 from pumice.cli.trust import list as list_rules
 

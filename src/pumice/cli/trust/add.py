@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import discovery_options, output, registries, signing
+from pumice.cli.display import output
+from pumice.cli.image_access import discovery_options, registries, signing
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import new_key, rule_files
 from pumice.errors import UsageError
 
@@ -33,17 +34,19 @@ def add_parser(parser: command_line.Parser) -> None:
         ),
     )
     action.add_argument(
-        "key", nargs="?", metavar="KEY", help="public key: a file, a name of 'pumice key list' or a URL"
+        "key", nargs="?", metavar="KEY", help="public key: a file, a name from 'pumice key list', or a URL"
     )
     rule_files.add_scope_options(action)
     signing.add_identity_options(action, "instead of KEY: ")
     new_key.add_options(action)
     discovery_options.add_port_option(action)
     action.add_argument(
-        "--expires", metavar="DAY", help="day from which on the key is not trusted, such as 2028-01-01 (UTC)"
+        "--expires",
+        metavar="DAY",
+        help="stop trusting the key on this day, such as 2028-01-01, in UTC (default: never)",
     )
     action.add_argument("--threshold", type=int, metavar="N", help="require signatures by N different keys")
-    action.add_argument("--comment", default="", metavar="TEXT", help="whose key it is")
+    action.add_argument("--comment", default="", metavar="TEXT", help="note about the key, such as its owner")
     rule_files.add_system_option(action)
     registries.options(action)
 

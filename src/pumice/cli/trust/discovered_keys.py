@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import discovery_options, output, progress_modes
+from pumice.cli.display import output, progress_modes
+from pumice.cli.image_access import discovery_options
 from pumice.cli.trust import new_key, rule_files
 from pumice.errors import TrustError
 

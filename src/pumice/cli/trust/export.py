@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
-from pumice.cli import arguments as command_line
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:
@@ -33,7 +33,13 @@ def add_parser(parser: command_line.Parser) -> None:
         metavar="FORMAT",
         help="containers-policy (default: containers-policy)",
     )
-    action.add_argument("-o", "--output", type=Path, metavar="DIR", help="write files to DIR")
+    action.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write the policy to files in DIR (default: print it)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

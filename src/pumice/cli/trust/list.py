@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, results
+from pumice.cli.display import output, results
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:

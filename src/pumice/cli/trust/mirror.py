@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def add_parser(parser: command_line.Parser) -> None:
         "accept the images of a mirror under their original names",
         examples=("pumice trust mirror mirror.example/apps example.com/apps",),
     )
-    action.add_argument("prefix", metavar="PREFIX", help="names of the mirror: images named PREFIX/...")
-    action.add_argument("name", metavar="NAME", help="original name: the images are signed as NAME/...")
+    action.add_argument("prefix", metavar="PREFIX", help="names of the mirror: images named PREFIX/…")
+    action.add_argument("name", metavar="NAME", help="original name: the images are signed as NAME/…")
     rule_files.add_system_option(action)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli import output
+from pumice.cli.display import output
 from pumice.errors import TrustError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_parser(parser: command_line.Parser) -> None:
         examples=("pumice trust revoke 5e5ba22c --reason 'laptop stolen'",),
     )
     action.add_argument("rule", metavar="FINGERPRINT", help="fingerprint of the key, or its beginning")
-    action.add_argument("--reason", default="", metavar="TEXT", help="why, for the error messages")
+    action.add_argument("--reason", default="", metavar="TEXT", help="reason to show in error messages")
     rule_files.add_system_option(action)
 
 

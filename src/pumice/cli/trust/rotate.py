@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli.display import output
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import new_key, rule_files
 from pumice.errors import UsageError
 
@@ -29,10 +29,10 @@ def add_parser(parser: command_line.Parser) -> None:
         "rule", metavar="OLD-FINGERPRINT", help="fingerprint of the old key, or its beginning"
     )
     action.add_argument(
-        "key", metavar="NEW-KEY", help="public key: a file, a name of 'pumice key list' or a URL"
+        "key", metavar="NEW-KEY", help="public key: a file, a name from 'pumice key list', or a URL"
     )
     action.add_argument(
-        "--overlap", type=int, default=30, metavar="DAYS", help="days that both are trusted (default: 30)"
+        "--overlap", type=int, default=30, metavar="DAYS", help="trust both keys for DAYS days (default: 30)"
     )
     rule_files.add_scope_options(action)
     new_key.add_options(action)

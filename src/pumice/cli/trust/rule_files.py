@@ -23,8 +23,10 @@ def add_system_option(parser: argparse.ArgumentParser) -> None:
 
 def add_scope_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--prefix`` and ``--root``."""
-    parser.add_argument("--prefix", metavar="PREFIX", help="the name PREFIX and all names below it, PREFIX/…")
-    parser.add_argument("--root", action="store_true", help="all names, instead of --prefix")
+    parser.add_argument(
+        "--prefix", metavar="PREFIX", help="for the name PREFIX and all names below it, PREFIX/…"
+    )
+    parser.add_argument("--root", action="store_true", help="for all names, instead of --prefix")
 
 
 def policy_directories() -> tuple[PolicyDirectory, ...]:

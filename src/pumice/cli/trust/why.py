@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.cli import arguments as command_line
-from pumice.cli import output, registries, results
+from pumice.cli.display import output, results
+from pumice.cli.image_access import registries
+from pumice.cli.image_access.decision_views import Verification
+from pumice.cli.parsing import arguments as command_line
 from pumice.cli.trust import rule_files
-from pumice.cli.verify import Verification
 
 if TYPE_CHECKING:
     import argparse
@@ -111,7 +112,7 @@ def _explain(
     problem: TrustError | None,
     now: int,
 ) -> TrustExplanation:
-    from pumice.cli.verify import describe_decision
+    from pumice.cli.image_access.decision_views import describe_decision
     from pumice.trust import admission
 
     return TrustExplanation(
@@ -140,7 +141,7 @@ def _explain(
 
 
 def _format_lines(explanation: TrustExplanation, decision: Decision | None) -> Iterator[str]:
-    from pumice.cli import verify
+    from pumice.cli.image_access.decision_views import format_decision
 
     yield f"name     {explanation.name or '(none)'}"
     if explanation.mirror:
@@ -153,5 +154,5 @@ def _format_lines(explanation: TrustExplanation, decision: Decision | None) -> I
         return
     if explanation.exempt:
         yield "trusted  to run from this store, because it was built here"
-    yield from verify.decision_lines(decision)
+    yield from format_decision(decision)
     yield "skipped  content: run 'pumice verify' to hash it"

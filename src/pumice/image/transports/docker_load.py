@@ -21,6 +21,7 @@ from pumice.formats import oci
 from pumice.formats.compression import detect_compression
 from pumice.image.model import Archive, Image
 from pumice.image.transports import archive_members, layout_index
+from pumice.terminal import format_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,8 @@ def read_archive(path: Path, name: str = "") -> Image:
     layers = saved_image.layers or ()
     if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
         raise FormatError(
-            f"the archive has {len(layers)} layers, the image's config {len(diff_ids)}", where=str(path)
+            f"the archive has {format_count(len(layers), 'layer')}, the image's config {len(diff_ids)}",
+            where=str(path),
         )
     ranges: dict[Digest, tuple[int, int]] = {}
     descriptors = []

@@ -22,6 +22,7 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.blob_copy import Blob, run_in_threads
 from pumice.image.model import Image
+from pumice.image.output import check_directory
 from pumice.image.regular_file import is_regular, read_small
 from pumice.image.stat_cache import LayoutStatCache
 from pumice.image.transports.layout import (
@@ -72,6 +73,15 @@ def write_layout(
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in content.blobs})
         writer.stat_cache.save()
     return present
+
+
+def check_layout_directory(directory: Path) -> None:
+    """Raise ImageError if `write_layout` could not write to ``directory``, as far as that is known before."""
+    check_directory(directory)
+    with translate_os_errors(directory, IMAGE):
+        target = Path(ownership.resolve_links(directory))
+        if target.exists():
+            _Writer(target).check()
 
 
 def attach_referrers(

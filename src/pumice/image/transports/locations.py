@@ -8,6 +8,7 @@ means.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -280,6 +281,25 @@ def with_scheme(transport: Transport, text: str) -> str:
     return transport.scheme + text.removeprefix(transport.scheme)
 
 
+def check_place(address: Address) -> None:
+    """Check that the file or directory of a location can be written, before its image is read or built.
+
+    Nothing is changed. Raises ImageError.
+    """
+    if address.transport.is_file:
+        from pumice.image.output import check_file
+
+        check_file(address.path)
+    elif address.transport == LAYOUT:
+        from pumice.image.transports.layout_writer import check_layout_directory
+
+        check_layout_directory(Path(address.path))
+    elif address.transport.is_directory:
+        from pumice.image.unpack import check_new_directory
+
+        check_new_directory(Path(address.path))
+
+
 def check_destinations(
     destinations: Sequence[Location], *, name: str, version: str, platforms: Sequence[Platform]
 ) -> None:
@@ -298,6 +318,7 @@ def check_destinations(
             for platform in platforms:
                 find_architecture(platform)
         location.check(name, version)
+        check_place(location.address)
 
 
 def select_only_platform(image: Image, address: Address) -> Image:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.lines import split_lines
+from pumice.packing.effects.account_ids import parse_id
 from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 
 if TYPE_CHECKING:
@@ -19,12 +20,9 @@ if TYPE_CHECKING:
 
     from pumice.packing.effects.scripts.action import ScriptAction
     from pumice.packing.effects.scripts.scope import Value
-    from pumice.packing.tree import Tree
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NOLOGIN = "/usr/sbin/nologin"
-_MAX_FILE = 1 << 20
-_MAX_ID = (1 << 32) - 2
 _NO_HOME = "/nonexistent"
 
 
@@ -117,14 +115,14 @@ def _adduser(line: CommandLine) -> AccountRequest | None:
     home = values.get("home") or (_NO_HOME if system else f"/home/{name}")
     user = Account(
         name=name,
-        uid=_parse_id(values.get("uid")),
+        uid=parse_id(values.get("uid")),
         group=group,
         home=home,
         shell=values.get("shell") or (_NOLOGIN if system else "/bin/bash"),
         comment=(values.get("gecos") or values.get("comment") or "").rstrip(","),
         make_home="no-create-home" not in line.flags and not home.startswith(_NO_HOME),
     )
-    groups = ((name, _parse_id(values.get("gid"))),) if has_own_group else ()
+    groups = ((name, parse_id(values.get("gid"))),) if has_own_group else ()
     return AccountRequest(users=(user,), groups=groups)
 
 
@@ -133,14 +131,14 @@ def _addgroup(line: CommandLine) -> AccountRequest | None:
         return AccountRequest(members=((line.operands[0], line.operands[1]),))
     if len(line.operands) != 1:
         return None
-    return AccountRequest(groups=((line.operands[0], _parse_id(line.values.get("gid"))),))
+    return AccountRequest(groups=((line.operands[0], parse_id(line.values.get("gid"))),))
 
 
 def _groupadd(line: CommandLine) -> AccountRequest | None:
     if len(line.operands) != 1:
         return None
     return AccountRequest(
-        groups=((line.operands[0], _parse_id(line.values.get("g") or line.values.get("gid"))),)
+        groups=((line.operands[0], parse_id(line.values.get("g") or line.values.get("gid"))),)
     )
 
 
@@ -152,7 +150,7 @@ def _useradd(line: CommandLine) -> AccountRequest | None:
     home = values.get("d") or values.get("home-dir") or values.get("home") or f"/home/{name}"
     user = Account(
         name=name,
-        uid=_parse_id(values.get("u") or values.get("uid")),
+        uid=parse_id(values.get("u") or values.get("uid")),
         group=stated_group or name,
         home=home,
         shell=values.get("s") or values.get("shell") or "/bin/sh",
@@ -192,12 +190,6 @@ _PARSERS = {
 }
 
 
-def _parse_id(text: str | None) -> int | None:
-    if not text or not (text.isascii() and text.isdecimal()) or len(text) > 10:
-        return None
-    return int(text) if int(text) <= _MAX_ID else None
-
-
 def is_valid(request: AccountRequest) -> bool:
     """Whether passwd(5) and group(5) can hold every field of a request."""
     names = [user.name for user in request.users] + [name for name, _ in request.groups]
@@ -205,24 +197,6 @@ def is_valid(request: AccountRequest) -> bool:
     texts = [text for user in request.users for text in (user.home, user.shell, user.comment, user.group)]
     texts += [home for _, home in request.homes]
     return all(NAME.fullmatch(name) for name in names) and not any(set(text) & set(":\n\0") for text in texts)
-
-
-def read_account_ids(tree: Tree) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
-    """Return (uid, gid) by user name and the gid by group name from an image's account files."""
-    users = {"root": (0, 0)}
-    users |= {row[0]: (int(row[2]), int(row[3])) for row in _read_account_rows(tree, "etc/passwd", (2, 3))}
-    return users, {"root": 0} | {row[0]: int(row[2]) for row in _read_account_rows(tree, "etc/group", (2,))}
-
-
-def _read_account_rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Iterable[list[str]]:
-    """Yield the rows of an account file, skipping malformed ones: a package may ship any content."""
-    node = tree.get(path)
-    if node is None or node.entry.kind != "file" or node.entry.size > _MAX_FILE:
-        return
-    for line in split_lines(tree.read(path).decode("utf-8", "replace")):
-        row = line.split(":")
-        if len(row) > max(numbers) and all(_parse_id(row[index]) is not None for index in numbers):
-            yield row
 
 
 def parse_sysusers(text: str) -> tuple[AccountRequest, ...]:
@@ -246,7 +220,7 @@ def _parse_sysusers_line(
     kind: str, name: str, id_field: str, comment: str, home: str, shell: str
 ) -> AccountRequest | None:
     if kind == "g":
-        return AccountRequest(groups=((name, _parse_id(id_field)),))
+        return AccountRequest(groups=((name, parse_id(id_field)),))
     if kind == "m":
         return AccountRequest(members=((name, id_field),), groups=((id_field, None),))
     if kind not in ("u", "u!"):
@@ -255,13 +229,13 @@ def _parse_sysusers_line(
     primary_group = group or name
     user = Account(
         name=name,
-        uid=_parse_id(uid),
+        uid=parse_id(uid),
         group=primary_group,
         home=home or "/",
         shell=shell or _NOLOGIN,
         comment=comment,
     )
-    gid = _parse_id(uid) if not group else None
+    gid = parse_id(uid) if not group else None
     return AccountRequest(
         users=(user,), groups=() if primary_group.isdecimal() or group else ((primary_group, gid),)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.packing.effects.accounts import read_account_ids
+from pumice.packing.effects.account_ids import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.packing.effects.scripts.action_runner import run_actions
@@ -27,7 +27,7 @@ _OVERRIDES = "var/lib/dpkg/statoverride"
 def create_scripted_files(inputs: EffectInput) -> EffectResult:
     """Return the files that scripts create or change, and dpkg's list of overridden attributes."""
     overlay = OverlayTree(inputs.tree, ORIGIN)
-    commands = ScriptCommands(overlay, *read_account_ids(inputs.tree), inputs.tree, inputs.settings.format)
+    commands = ScriptCommands(overlay, read_account_ids(inputs.tree), inputs.tree, inputs.settings.format)
     skipped_actions: list[tuple[str, str]] = []
     for package, actions in inputs.actions.items():
         skipped_actions += ((package, action_name) for action_name in run_actions(actions, commands))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.lines import split_lines
-from pumice.packing.effects.accounts import read_account_ids
+from pumice.packing.effects.account_ids import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.packing.effects.tmpfiles import configuration_files, parse_tmpfiles
@@ -66,15 +66,17 @@ def create_service_directories(inputs: EffectInput) -> EffectResult:
     if inputs.settings.format < 2:
         return EffectResult()
     overlay = OverlayTree(inputs.tree, ORIGIN)
-    accounts, groups = read_account_ids(inputs.tree)
+    accounts = read_account_ids(inputs.tree)
     for directory in _directories(inputs.tree):
         if not directory.path.startswith(_PARENTS) or inputs.tree.is_directory(directory.path):
             continue
         user, group = directory.user, directory.group
-        if (user and user not in accounts) or (group and group != LOGIN_GROUP and group not in groups):
+        if (user and user not in accounts.users) or (
+            group and group != LOGIN_GROUP and group not in accounts.groups
+        ):
             continue
-        uid, login_gid = accounts[user] if user else (None, None)
-        gid = login_gid if group == LOGIN_GROUP else groups[group] if group else None
+        uid, login_gid = accounts.users[user] if user else (None, None)
+        gid = login_gid if group == LOGIN_GROUP else accounts.groups[group] if group else None
         if directory.is_change and not overlay.exists(directory.path):
             continue
         if overlay.make_directory(directory.path):

@@ -65,6 +65,8 @@ class _Tables(msgspec.Struct, frozen=True):
             return ""
         if command in self.action_by_command:
             return self.action_by_command[command]
+        if _compiles_byte_code(action):
+            return self.action_by_command["py3compile"]
         is_missed = not (
             command in self.quiet_commands
             or is_supported(command, self.lock_format)
@@ -93,6 +95,11 @@ def _is_text_filter(action: ScriptAction) -> bool:
     """Whether a command that can edit files only prints here."""
     in_place = any((word or "-i").startswith(("-i", "--in-place")) for word in action.words[1:])
     return _get_command_name(action) == "sed" and not in_place
+
+
+def _compiles_byte_code(action: ScriptAction) -> bool:
+    """Whether an interpreter runs Python's compiler, as the script of python3.11-minimal does."""
+    return any((word or "").endswith("/py_compile.py") for word in action.words[1:])
 
 
 def _is_handled_elsewhere(action: ScriptAction, package: PackageFacts, diverting: frozenset[str]) -> bool:

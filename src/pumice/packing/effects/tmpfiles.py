@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.lines import split_lines
-from pumice.packing.effects.accounts import read_account_ids
+from pumice.packing.effects.account_ids import AccountIds, read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult
 from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pumice.packing.tree import Tree
 
@@ -41,12 +41,11 @@ class TmpfilesLine(msgspec.Struct, frozen=True):
 def create_tmpfiles(inputs: EffectInput) -> EffectResult:
     """Return what systemd-tmpfiles(8) would create outside of volatile directories."""
     overlay = OverlayTree(inputs.tree, ORIGIN)
-    accounts, groups = read_account_ids(inputs.tree)
-    users = {name: uid for name, (uid, _) in accounts.items()}
+    accounts = read_account_ids(inputs.tree)
     skipped_actions: list[tuple[str, str]] = []
     for package, text in configuration_files(inputs.tree):
         for line in parse_tmpfiles(text):
-            is_done = not _is_persistent(line.path) or _apply_line(line, overlay, users, groups)
+            is_done = not _is_persistent(line.path) or _apply_line(line, overlay, accounts)
             skipped_actions += () if is_done else ((package, "tmpfiles"),)
     return EffectResult(
         generated=tuple(overlay.entries.values()), skipped_actions=tuple(dict.fromkeys(skipped_actions))
@@ -96,12 +95,14 @@ def configuration_files(tree: Tree) -> Iterable[tuple[str, str]]:
             )
 
 
-def _apply_line(
-    line: TmpfilesLine, overlay: OverlayTree, users: Mapping[str, int], groups: Mapping[str, int]
-) -> bool:
-    uid, gid = _look_up_id(line.user, users), _look_up_id(line.group, groups)
+def _apply_line(line: TmpfilesLine, overlay: OverlayTree, accounts: AccountIds) -> bool:
     action = _LINE_TYPES.get(line.kind)
-    if uid is None or gid is None or (action is None and line.kind not in _IGNORED_TYPES):
+    try:
+        uid = accounts.find_user(line.user or "0")
+        gid = accounts.find_group(line.group or "0")
+    except ValueError:
+        return False
+    if action is None and line.kind not in _IGNORED_TYPES:
         return False
     return action is None or action(line, overlay, uid, gid)
 
@@ -165,9 +166,3 @@ _LINE_TYPES: dict[str, Callable[[TmpfilesLine, OverlayTree, int, int], bool]] = 
 }
 _IGNORED_TYPES = "rRxXhHaAtTmeb"
 """Types for clean-up, for attributes that no package needs, and for devices."""
-
-
-def _look_up_id(name: str, ids: Mapping[str, int]) -> int | None:
-    if not name or name == "root":
-        return 0
-    return int(name) if name.isdecimal() and len(name) < 10 else ids.get(name)

@@ -153,7 +153,7 @@ def _check_installed() -> None:
         import granian  # noqa: F401 - only its presence matters here
     except ImportError:
         hint = f"install them: {installation.command_for_extra('serve')}"
-        raise UsageError("the packages of the server are not installed", hint=hint) from None
+        raise UsageError("cannot run a registry: its Python packages are not installed", hint=hint) from None
 
 
 def _make_app(

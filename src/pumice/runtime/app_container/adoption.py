@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import ImageError, UsageError
+from pumice.errors import ImageError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.formats.appc_manifests import name_app
 from pumice.runtime import process, tree_lookup
@@ -107,7 +107,7 @@ def _complaints(outcomes: tuple[Outcome, ...]) -> Iterator[Complaint]:
 
 
 def _check_image_id(app: PodApp, image: Image, home: Home, progress: Progress, *, strict: bool) -> None:
-    """Raise ImageError if the image is not the one of the ID in the pod manifest."""
+    """Raise TrustError if the image is not the one of the ID in the pod manifest."""
     from pumice.runtime.app_container.stored_images import find_image_id
 
     expected, reference = app.options.image_id, app.source.reference
@@ -118,7 +118,7 @@ def _check_image_id(app: PodApp, image: Image, home: Home, progress: Progress, *
         report([complaint], progress, strict=strict)
         return
     if image_id != expected:
-        raise ImageError(
+        raise TrustError(
             f"the image of the app {app.options.name!r} is {image_id[:23]}…, not {expected[:23]}…",
             where=app.source.reference,
             hint="pass the right file with --aci, or correct the ID in the pod manifest",

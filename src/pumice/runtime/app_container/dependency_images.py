@@ -54,7 +54,7 @@ class DependencySearch(msgspec.Struct, frozen=True, kw_only=True):
     discover: Callable[[Dependency], object] | None = None
 
 
-class _DependencyImage(msgspec.Struct, frozen=True):
+class DependencyImage(msgspec.Struct, frozen=True):
     """An image that may be a dependency: as it is rendered, as it is admitted, and what it is called."""
 
     renderable: RenderableImage
@@ -63,6 +63,7 @@ class _DependencyImage(msgspec.Struct, frozen=True):
 
     @property
     def manifest(self) -> ImageManifest:
+        """The manifest of the image."""
         return self.renderable.candidate.manifest
 
 
@@ -84,13 +85,13 @@ def complete_image(read: ReadAci, search: DependencySearch) -> Image:
     return rendered.image.inside(read.archive)
 
 
-def _find_dependencies(top: Candidate, search: DependencySearch) -> list[_DependencyImage]:
+def _find_dependencies(top: Candidate, search: DependencySearch) -> list[DependencyImage]:
     """Return all images that an image depends on, directly or not."""
-    admitted: list[_DependencyImage] = []
+    admitted: list[DependencyImage] = []
     pending = [(dependency, top) for dependency in top.manifest.dependencies]
     while pending:
         dependency, parent = pending.pop(0)
-        if _choose_first(dependency, admitted, parent, []) is not None:
+        if choose_first(dependency, admitted, parent, []) is not None:
             continue
         if len(admitted) >= _MAX_DEPENDENCIES:
             raise FormatError(f"the image depends on more than {_MAX_DEPENDENCIES} images", where=top.where)
@@ -104,15 +105,15 @@ def _find_dependencies(top: Candidate, search: DependencySearch) -> list[_Depend
 
 def _find_dependency(
     dependency: Dependency, parent: Candidate, top: Candidate, search: DependencySearch
-) -> _DependencyImage:
+) -> DependencyImage:
     refusals: list[TrustError] = []
     folder = Path(top.where).parent
     for candidates in (
         _find_files(search.files, dependency, top, search),
         _find_files(_list_folder(folder), dependency, top, search),
-        _find_stored(dependency, top, search),
+        find_stored(dependency, top, search),
     ):
-        if dependency_image := _choose_first(dependency, candidates, parent, refusals):
+        if dependency_image := choose_first(dependency, candidates, parent, refusals):
             return dependency_image
     if refusals:
         raise refusals[0]
@@ -124,8 +125,8 @@ def _find_dependency(
             raise _name_dependency(error, dependency) from None
         except PumiceError as error:
             reason = f" ({error.message})"
-        if dependency_image := _choose_first(
-            dependency, _find_stored(dependency, top, search), parent, refusals
+        if dependency_image := choose_first(
+            dependency, find_stored(dependency, top, search), parent, refusals
         ):
             return dependency_image
     if refusals:
@@ -137,12 +138,12 @@ def _find_dependency(
     )
 
 
-def _choose_first(
+def choose_first(
     dependency: Dependency,
-    candidates: Iterable[_DependencyImage],
+    candidates: Iterable[DependencyImage],
     parent: Candidate,
     refusals: list[TrustError],
-) -> _DependencyImage | None:
+) -> DependencyImage | None:
     """Return the first right one of candidates, None without one; other images of its name are refused.
 
     Candidates after it are not made, because converting one takes as long as reading it.
@@ -161,13 +162,13 @@ def _choose_first(
 
 def _find_files(
     paths: Iterable[Path], dependency: Dependency, top: Candidate, search: DependencySearch
-) -> Iterator[_DependencyImage]:
+) -> Iterator[DependencyImage]:
     records = search.home.records
     for path in paths:
         manifest = aci_cache.find_manifest(path, records)
         if manifest is not None and str(path) != top.where and _is_meant(manifest, dependency, top):
             read = aci_cache.open_aci(path, records, search.progress)
-            yield _DependencyImage(
+            yield DependencyImage(
                 aci_rendering.make_renderable(read), read.image(), with_scheme(ACI, str(path))
             )
 
@@ -180,9 +181,9 @@ def _list_folder(folder: Path) -> list[Path]:
         return []
 
 
-def _find_stored(
+def find_stored(
     dependency: Dependency, top: Candidate, search: DependencySearch
-) -> Iterator[_DependencyImage]:
+) -> Iterator[DependencyImage]:
     """Yield the images in the store under the name of a dependency, the last version first."""
     home = search.home
     machine = search.source.platform or platforms.from_machine(os.uname().machine)
@@ -197,7 +198,7 @@ def _find_stored(
             continue
         if _is_meant(stored.manifest, dependency, top):
             renderable = make_renderable(stored, home, search.progress)
-            yield _DependencyImage(renderable, image, name)
+            yield DependencyImage(renderable, image, name)
 
 
 def _is_meant(manifest: ImageManifest, dependency: Dependency, top: Candidate) -> bool:
@@ -210,7 +211,7 @@ def _is_meant(manifest: ImageManifest, dependency: Dependency, top: Candidate) -
     return is_same_image(manifest, dependency.image_name, dependency.labels)
 
 
-def _admit(dependency_image: _DependencyImage, dependency: Dependency, search: DependencySearch) -> None:
+def _admit(dependency_image: DependencyImage, dependency: Dependency, search: DependencySearch) -> None:
     """Raise TrustError unless the image may be used under the name of the dependency."""
     source = search.source
     version = find_value(dependency_image.manifest.labels, "version")

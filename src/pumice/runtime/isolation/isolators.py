@@ -52,7 +52,12 @@ _OWN_PROCESSES = {name: f"the apps could see the processes of {name} itself" for
 _OWN_IDS = {"kvm": "each app has process ids of its own in the virtual machine"}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
+<<<<<<< HEAD
 _NO_HANDLERS = {"kvm": "the virtual machine runs the programs only"}
+=======
+_NO_RELABELING = dict.fromkeys(BACKENDS, "the files keep their SELinux labels, see chcon(1)")
+_NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
+>>>>>>> 39c0b45401128e2c57dbb51c0390a8cfdd3735cd
 _NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
 _UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 
@@ -126,6 +131,7 @@ ISOLATORS = (
         option="--volume :bind",
         modified={"kvm": "kvm also has what is mounted below the volume"},
     ),
+    Isolator(name="SELinux labels of volumes", option="--volume :z", ignored=_NO_RELABELING),
     Isolator(
         name="network of the host",
         option="--network host",
@@ -240,6 +246,7 @@ def _list_requested(container: Container) -> list[str]:
         "--pids-limit": limits.pids != no_limits.pids and limits.pids,
         "--volume": any(_is_writable_volume(mount) for mount in container.mounts),
         "--volume :bind": not all(mount.recursive for mount in container.mounts),
+        "--volume :z": any(mount.relabel for mount in container.mounts),
         "--network host": container.network == "host",
         "--tty": _wants_terminal(container),
         "--ulimit": isolation.rlimits,

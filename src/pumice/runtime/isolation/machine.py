@@ -38,7 +38,8 @@ def fit_container(
     unsupported = isolators.find_complaints(container, backend, in_pod=in_pod)
     if backend == "kvm":
         if sharing.find_server(container):
-            unsupported = tuple(item for item in unsupported if not item.option.startswith("--volume"))
+            shared = ("--volume", "--volume :bind")
+            unsupported = tuple(item for item in unsupported if item.option not in shared)
         container = _size_machine(container)
     if backend == "fly":  # its apps see all processes anyway
         container = msgspec.structs.replace(container, pod_pids=False)

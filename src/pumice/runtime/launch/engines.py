@@ -5,7 +5,6 @@ Each engine runs one container, from `start` to `close`.
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from pumice.errors import SandboxError
@@ -20,7 +19,7 @@ from pumice.runtime.launch.model import (
     Start,
 )
 from pumice.runtime.sandbox.argument_codec import encode_arguments
-from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY, create_memory_file
+from pumice.runtime.sandbox.descriptors import create_memory_file, move_above_sockets
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
 
 TYPE_CHECKING = False
@@ -93,11 +92,8 @@ def _count_sockets(launch: Launch) -> int:
 
 def _move_up(launch: Launch, descriptor: int) -> int:
     """Return a descriptor that is not in the way of the sockets of the program."""
-    if not _count_sockets(launch):
-        return descriptor
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, OUT_OF_THE_WAY)
-    os.close(descriptor)
-    return moved
+    count = _count_sockets(launch)
+    return move_above_sockets(descriptor, count, is_inheritable=True) if count else descriptor
 
 
 class SandboxEngine:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pumice.runtime.launch.execution import Streams
     from pumice.runtime.launch.model import Start
+    from pumice.runtime.sandbox.host_program import HostProgram
     from pumice.runtime.sandbox.options import Options
 
 _OWN_NAMESPACE = "/proc/self/ns/pid"
@@ -45,11 +46,15 @@ def start_quickly(start: Start, streams: Streams = (0, 1, 2)) -> Sandbox:
         return _start_here(options, start.descriptors, reason_reader)
     except FAILURES as error:
         os.close(reason_reader)
-        reason = explain_failure(error)
-        raise SandboxError(reason.message, hint=reason.hint or None) from None
+        raise _translate(error) from None
     finally:
         for descriptor in (options.status_fd, *start.descriptors):
             os.close(descriptor)
+
+
+def _translate(error: Exception) -> SandboxError:
+    reason = explain_failure(error)
+    return SandboxError(reason.message, hint=reason.hint or None)
 
 
 def _can_start_here(options: Options) -> bool:
@@ -79,7 +84,16 @@ def _start_here(options: Options, descriptors: Sequence[int], reasons: int) -> S
         # Further children of this process would be in the namespace of the program.
         syscalls.join_namespaces(namespace, syscalls.CLONE_NEWPID)
         os.close(namespace)
-    return Sandbox(reasons, program.process, program.wait)
+    return Sandbox(reasons, program.process, lambda: _wait(program))
+
+
+def _wait(program: HostProgram) -> int:
+    """Wait for a program, and return its exit code; raises SandboxError."""
+    try:
+        return program.wait()
+    except FAILURES as error:
+        os.kill(program.process, signals.signal.SIGKILL)
+        raise _translate(error) from None
 
 
 def fork_sandbox(start: Start, streams: Streams = (0, 1, 2)) -> Sandbox:

@@ -13,6 +13,8 @@ from pumice.runtime.network.directories import release_abandoned
 if TYPE_CHECKING:
     from pumice.store.home import Home
 
+_SECONDS = 60
+
 
 def collect(home: Home) -> int:
     """Release the networks of pods that are gone, and the bridges that no pod uses; return their number.
@@ -35,11 +37,12 @@ def _remove_bridges(networks: Path) -> int:
     import subprocess
 
     count = 0
+    delete = ("ip", "link", "delete")
     for path in sorted((networks / "net.d").glob("*.conflist")):
-        with suppress(OSError):
+        with suppress(OSError, subprocess.TimeoutExpired):
             bridge = str(configurations.read_configuration(path).plugins[0].get("bridge", ""))
             if bridge.startswith("pumice") and Path("/sys/class/net", bridge).is_dir():
-                subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
+                subprocess.run([*delete, bridge], capture_output=True, check=False, timeout=_SECONDS)
                 count += 1
     shutil.rmtree(networks / "addresses", ignore_errors=True)
     return count

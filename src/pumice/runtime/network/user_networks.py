@@ -39,8 +39,7 @@ def start_pasta(process: int, directory: Path, ports: Sequence[PublishedPort], *
     """
     program = find_program("pasta") or "pasta"
     pid_file = directory / PASTA_FILE
-    supported = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
-    supported_options = supported.stdout + supported.stderr
+    supported_options = _read_help("pasta", program)
     command = [program, "--quiet", "--config-net", "--pid", str(pid_file), "-T", "none", "-U", "none"]
     command += ["--no-map-gw"] if "--no-map-gw" in supported_options else []
     if forward_dns and "--dns-forward" in supported_options:
@@ -62,6 +61,18 @@ def start_pasta(process: int, directory: Path, ports: Sequence[PublishedPort], *
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise _failure("pasta", str(error)) from None
     raise _failure("pasta", result.stderr)
+
+
+def _read_help(name: str, program: str) -> str:
+    """Return what a program says about its options; raises SandboxError."""
+    command = [program, "--help"]
+    try:
+        process = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failure(name, str(error)) from None
+    return process.stdout + process.stderr
 
 
 def has_ipv6_route() -> bool:
@@ -87,7 +98,7 @@ def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -
     """Connect the network of ``process`` with slirp4netns, and return its pid; raises SandboxError."""
     program = find_program("slirp4netns") or "slirp4netns"
     api = directory / SLIRP_FILE
-    supported = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+    supported = _read_help("slirp4netns", program)
     seccomp, sandbox = ([option] if option in supported else [] for option in _SLIRP_RESTRICTIONS)
     arguments = ["--api-socket", str(api), str(process), "tap0"]
     command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", *seccomp]
@@ -99,9 +110,11 @@ def start_slirp(process: int, directory: Path, ports: Sequence[PublishedPort]) -
     try:
         for port in ports:
             _forward(api, port)
-    except BaseException:
+    except BaseException as error:
         helper.kill()
         helper.wait()
+        if isinstance(error, OSError):
+            raise _failure("slirp4netns", str(error)) from None
         raise
     helper.returncode = 0  # it outlives this process, and its keeper ends it
     return helper.pid

@@ -91,7 +91,8 @@ def _plan_app(
         volumes=tuple(volume_mounts),
         read_only=app.read_only_root_fs,
     )
-    return InputApp(reference, options)
+    labels = tuple((label.name, label.value) for label in app.image.labels)
+    return InputApp(reference, options, app.image.name, labels)
 
 
 def _plan_ports(manifest: PodManifest) -> Iterator[PortRequest]:

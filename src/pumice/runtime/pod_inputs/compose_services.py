@@ -169,6 +169,7 @@ class ServicePlanner:
         volumes: list[VolumeMount] = []
         for item in service.volumes:
             volume = item if isinstance(item, VolumeSpec) else _parse_volume(item, service.where)
+            relabel = isinstance(item, str) and bool({"z", "Z"} & _list_flags(item))
             if not volume.target.startswith("/") or not volume.target.strip("/"):
                 raise UsageError(
                     f"{volume.target[:100]!r} is not an absolute path below /", where=volume.where
@@ -183,14 +184,18 @@ class ServicePlanner:
                         where=volume.where,
                         hint="create the directory first",
                     )
-                mounts.append(Mount(str(source.resolve()), volume.target, volume.read_only))
+                mounts.append(Mount(str(source.resolve()), volume.target, volume.read_only, relabel=relabel))
             elif volume.type == "volume" and volume.source in self._compose.volumes:
                 name = self._name_volume(volume.source)
-                mounts.append(Mount("", volume.target, volume.read_only, volume=name))
+                mounts.append(Mount("", volume.target, volume.read_only, volume=name, relabel=relabel))
             elif volume.type == "volume":
                 name = volume.source or f"anonymous-{len(self.used_volumes)}"
                 self._use_volume(name, volume.where)
-                volumes.append(VolumeMount(volume=name, target=volume.target, read_only=volume.read_only))
+                volumes.append(
+                    VolumeMount(
+                        volume=name, target=volume.target, read_only=volume.read_only, relabel=relabel
+                    )
+                )
             else:
                 raise UsageError(f"a volume cannot be of the type {volume.type[:40]!r}", where=volume.where)
         for text in words(service.tmpfs):
@@ -213,12 +218,17 @@ class ServicePlanner:
         self.used_volumes[name] = None
 
 
+def _list_flags(text: str) -> set[str]:
+    """Return the flags at the end of the short form of a volume."""
+    return {flag for flags in text.split(":", 2)[2:] for flag in flags.split(",")}
+
+
 def _parse_volume(text: str, where: str) -> VolumeSpec:
     """Return the volume of the short form ``[SOURCE:]TARGET[:ro]``."""
     source, colon, rest = text.partition(":")
     if not colon:
         return VolumeSpec(type="volume", target=text, where=where)
-    target, _, mode = rest.partition(":")
+    target = rest.partition(":")[0]
     kind = "bind" if source.startswith((".", "/", "~")) else "volume"
-    read_only = "ro" in mode.split(",")
+    read_only = "ro" in _list_flags(text)
     return VolumeSpec(type=kind, source=source, target=target, read_only=read_only, where=where)

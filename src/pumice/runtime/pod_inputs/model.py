@@ -10,10 +10,16 @@ from pumice.runtime.run_options import AppOptions, Volume
 
 
 class InputApp(msgspec.Struct, frozen=True):
-    """An app and the reference of its image."""
+    """An app and the reference of its image.
+
+    An app of an App Container pod manifest has the image with ``options.image_id``. ``image_name`` and
+    ``image_labels`` say where it may be discovered; the name may be empty.
+    """
 
     reference: str
     options: AppOptions
+    image_name: str = ""
+    image_labels: tuple[tuple[str, str], ...] = ()
 
 
 class PodInput(msgspec.Struct, frozen=True, kw_only=True):

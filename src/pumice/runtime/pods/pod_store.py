@@ -169,7 +169,10 @@ def _write_pod(directory: Path, content: PodContent) -> int:
             os.chown(path, volume.uid, volume.gid)
         path.chmod(volume.mode)
     for name, data in content.files.items():
-        (directory / name).write_bytes(data)
+        path = directory / name
+        path.write_bytes(data)
+        if name.startswith(f"{VOLUMES}/"):
+            path.chmod(0o644)  # the users of the container read it, whatever the umask is
     # The record of the end must be written even if the disk is full then.
     (directory / ".ended").write_bytes(b" " * pod_files.RESERVE)
     return descriptor

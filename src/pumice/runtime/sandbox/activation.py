@@ -5,7 +5,7 @@ This module is imported before the root changes, because an import would read th
 
 from __future__ import annotations
 
-import fcntl
+import fcntl  # noqa: F401 - see above
 import os
 from _socket import (
     AF_INET,
@@ -19,15 +19,13 @@ from _socket import (
     socket,
 )
 
-from pumice.runtime.sandbox.descriptors import OUT_OF_THE_WAY
+from pumice.runtime.sandbox.descriptors import FIRST_SOCKET, move_above_sockets
 from pumice.runtime.sandbox.errors import SetupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
 
-FIRST = 3
-"""The first descriptor that is passed."""
 _BACKLOG = 128
 
 
@@ -38,8 +36,7 @@ def open_sockets(options: Options) -> None:
             descriptor = int(text)
         else:
             descriptor = _listen(protocol, int(text)).detach()
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
-        os.close(descriptor)
+        moved = move_above_sockets(descriptor, len(options.listen))
         options.listen[number] = (name, "fd", str(moved))
 
 
@@ -68,16 +65,14 @@ def place_sockets(options: Options) -> int:
 
     All other descriptors that stay open are moved out of the way.
     """
-    for name in ("status_fd", "exec_fd", "seccomp_fd"):
+    for name in ("status_fd", "exec_fd", "seccomp_fd", "refused_calls"):
         descriptor = getattr(options, name)
         if descriptor > 2:
-            moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY)
-            os.close(descriptor)
-            setattr(options, name, moved)
+            setattr(options, name, move_above_sockets(descriptor, len(options.listen)))
     for number, (_, _, text) in enumerate(options.listen):
-        os.dup2(int(text), FIRST + number)
+        os.dup2(int(text), FIRST_SOCKET + number)
         os.close(int(text))
     options.env["LISTEN_FDS"] = str(len(options.listen))
     options.env["LISTEN_PID"] = str(os.getpid())
     options.env["LISTEN_FDNAMES"] = ":".join(name for name, _, _ in options.listen)
-    return FIRST + len(options.listen)
+    return FIRST_SOCKET + len(options.listen)

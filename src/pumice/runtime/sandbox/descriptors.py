@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -11,8 +12,16 @@ if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
 
 
-OUT_OF_THE_WAY = 512
-"""No descriptor of the sandbox is higher, and a program gets no more sockets."""
+FIRST_SOCKET = 3
+"""The first descriptor that is passed to a program which gets sockets (sd_listen_fds(3))."""
+
+
+_EXHAUSTION = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Return whether there are no descriptors or no memory for a connection, which then stays readable."""
+    return error.errno in _EXHAUSTION
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -28,6 +37,17 @@ def create_memory_file(data: bytes) -> int:
     write_all(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def move_above_sockets(descriptor: int, count: int, *, is_inheritable: bool = False) -> int:
+    """Move a descriptor out of the way of ``count`` sockets of a program, and return its new number."""
+    import fcntl  # `activation` has imported it
+
+    command = fcntl.F_DUPFD if is_inheritable else fcntl.F_DUPFD_CLOEXEC
+    # No higher than necessary, because the limit of open files can be low.
+    moved = fcntl.fcntl(descriptor, command, FIRST_SOCKET + count)
+    os.close(descriptor)
+    return moved
 
 
 def close_inherited(options: Options) -> None:

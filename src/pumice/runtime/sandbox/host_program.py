@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import launcher, syscalls
-from pumice.runtime.sandbox.descriptors import close_if_open, close_inherited, inherit_only
+from pumice.runtime.sandbox.descriptors import (
+    FIRST_SOCKET,
+    close_if_open,
+    close_inherited,
+    inherit_only,
+)
 from pumice.runtime.sandbox.devices import freeze_devices, reopen_devices
 from pumice.runtime.sandbox.errors import SETUP_FAILED, exit_with_reason, explain_failure
 from pumice.runtime.sandbox.inner_namespace import become_user, map_child
@@ -45,11 +50,16 @@ class HostProgram:
         self.process = process
         self._streams = streams
         self._options = options
+        # Whoever started this closes what it has opened for the program.
+        self._maps = tuple(map(os.dup, (options.map_info, options.map_ready))) if _needs_maps(options) else ()
 
     def wait(self) -> int:
-        """Wait for the end, forward signals, and return the exit code."""
+        """Wait for the end, forward signals, and return the exit code; raises SetupError."""
         if _needs_parent(self._options):
             return self._streams.wait_for(self.process)
+        if self._maps:
+            self._options.map_info, self._options.map_ready = self._maps
+            map_child(self._options, self.process)
         receiver = _Receiver(self.process, self._options)
         return self._streams.wait_for(self.process, receiver.find, receiver.find_first_process)
 
@@ -83,12 +93,13 @@ def start_host_program(options: Options, environment: Mapping[str, str] | None =
 def _run_first_process(options: Options, streams: Streams, lifeline: Lifeline) -> int:
     if options.shifted:
         become_root()
-    lifeline.end_with_parent()
+    lifeline.end_with_parent(is_last=not _needs_maps(options))
+    os.umask(0o022)  # the engine makes directories in the container, and bwrap's program inherits it
     if options.pod >= 0 and not options.pod_pids:
         from pumice.runtime.sandbox.pod import run_as_first_process
 
-        return run_as_first_process(options, lambda: _run(options, streams))
-    return _run(options, streams)
+        return run_as_first_process(options, lambda: _run(options, streams, lifeline))
+    return _run(options, streams, lifeline)
 
 
 def _prepare_parts(options: Options) -> None:
@@ -126,11 +137,11 @@ def _enter_namespaces(options: Options) -> None:
     announce_namespace(options)
 
 
-def _run(options: Options, streams: Streams) -> int:
+def _run(options: Options, streams: Streams, lifeline: Lifeline) -> int:
     """Prepare the root, and become the program, or run it and return its exit code."""
     _prepare_root(options, streams)
     if not _needs_parent(options):
-        _execute(options, streams)
+        _execute(options, streams, lifeline)
     if not options.handlers:
         return _run_inside(options, streams)
     from pumice.runtime.sandbox.event_handlers import run_post_stop, run_pre_start
@@ -179,7 +190,12 @@ def _prepare_root(options: Options, streams: Streams) -> None:
 def _needs_parent(options: Options) -> bool:
     """Return whether the program needs a process of ours as its parent, so that it cannot be process 1."""
     is_watched = options.guest_ports or options.handlers
-    return bool(is_watched) or options.map_info >= 0 or options.pod >= 0
+    return bool(is_watched) or options.pod >= 0
+
+
+def _needs_maps(options: Options) -> bool:
+    """Return whether the parent of the program, which is outside of its namespace, must map its ids."""
+    return options.map_info >= 0 and not _needs_parent(options)
 
 
 def _run_inside(options: Options, streams: Streams) -> int:
@@ -196,7 +212,11 @@ def _run_inside(options: Options, streams: Streams) -> int:
         close_if_open(options.exec_fd)
     for descriptor in options.keep:  # the event handlers still need theirs
         os.close(descriptor)
-    map_child(options)
+    map_child(options, program)
+    if options.pod_pids and not options.handlers:  # which are still to be started
+        from pumice.runtime.sandbox.first_process import KILL, drop_other_capabilities
+
+        drop_other_capabilities(KILL)
     if options.guest_ports:
         from pumice.runtime.sandbox.guest_machine import wait_for_machine
 
@@ -227,19 +247,22 @@ def _start_file_server(options: Options) -> int:
     return start_server(options)
 
 
-def _execute(options: Options, streams: Streams) -> NoReturn:
+def _execute(options: Options, streams: Streams, lifeline: Lifeline | None = None) -> NoReturn:
+    """Execute the program; with a ``lifeline``, it ends with the parent of this process."""
     enter_cgroups(options)
     streams.install()
     sockets = range(0)
     if options.listen:
-        from pumice.runtime.sandbox.activation import FIRST, place_sockets
+        from pumice.runtime.sandbox.activation import place_sockets
 
-        sockets = range(FIRST, place_sockets(options))
+        sockets = range(FIRST_SOCKET, place_sockets(options))
     # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
     needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])
     copies = [launcher.copy_executable(options.argv[0])] if needs_copy else []
     inherit_only((*options.keep, *sockets, *copies))
     become_user(options)
+    if lifeline and _needs_maps(options):
+        lifeline.end_with_parent()
     if options.guest_ports:
         os.setsid()  # keys that are typed go to the program in the machine
         null = os.open("/dev/null", os.O_RDWR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox.errors import SetupError
+from pumice.runtime.sandbox.supervision import find_child
 from pumice.runtime.sandbox.user_namespace import write_map
 
 TYPE_CHECKING = False
@@ -27,17 +28,19 @@ def become_user(options: Options) -> None:
         os.setresuid(options.uid, options.uid, options.uid)
 
 
-def map_child(options: Options) -> None:
-    """Give the child of the program the ids of this namespace; without a child, do nothing."""
+def map_child(options: Options, program: int) -> None:
+    """Give the child of the process ``program`` the ids of this namespace; without a child, do nothing.
+
+    The number that it writes of the child is that of another namespace. Raises SetupError.
+    """
     if options.map_info < 0:
         return
-    child = _read_child(options.map_info)
-    if child:
+    if _has_child(options.map_info) and (child := find_child(f"/proc/{program}")):
         for kind, extents in options.maps.items():
             ids = [extent.split() for extent in extents or _read_own_map(kind)]
             text = "\n".join(f"{inside} {inside} {count}" for inside, _, count in ids)
             try:
-                write_map(f"/proc/{child}/{kind}_map", text)
+                write_map(f"{child}/{kind}_map", text)
             except OSError as error:
                 raise SetupError(f"cannot write the map of user ids ({error.strerror})") from None
         os.write(options.map_ready, b"11")  # for --userns-block-fd and for --block-fd
@@ -51,14 +54,12 @@ def _read_own_map(kind: str) -> list[str]:
         return file.read().split("\n")[:-1]
 
 
-def _read_child(info: int) -> int:
-    """Return the process that the program names in its JSON, 0 if the program ended.
+def _has_child(info: int) -> bool:
+    """Return whether the program names its child in its JSON, False if it ended.
 
     All of the JSON is read: writing the rest to a closed pipe would end the program.
     """
     text = ""
     while "}" not in text and len(text) < _MAX_INFO and (data := os.read(info, _MAX_INFO)):
         text += data.decode(errors="replace")
-    digits = text.partition(_CHILD)[2].strip()
-    number = digits.partition(",")[0].partition("}")[0].strip()
-    return int(number) if number.isdigit() and number != digits else 0
+    return _CHILD in text and "}" in text

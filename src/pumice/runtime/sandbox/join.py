@@ -51,6 +51,7 @@ def run_in_container(options: Options) -> int:
 
 def _enter(options: Options, streams: Streams, lifeline: Lifeline) -> int:
     lifeline.end_with_parent()
+    os.umask(0o022)
     process = _process_id(options.join)
     flags = different_namespaces(process)
     _join_cgroups(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import close_if_open
 
 
 class Lifeline:
@@ -19,15 +20,20 @@ class Lifeline:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
 
-    def end_with_parent(self) -> None:
-        """Be killed when the parent ends; end now if it has. Call it in the child, after changes of user."""
+    def end_with_parent(self, *, is_last: bool = True) -> None:
+        """Be killed when the parent ends; end now if it has. Call it in the child.
+
+        A change of the user clears that, so call it again after one. Only the last call ``is_last``.
+        """
         syscalls.end_with_parent()
-        os.close(self._writer)
+        close_if_open(self._writer)
+        self._writer = -1
         os.set_blocking(self._reader, False)
         try:
             has_ended = os.read(self._reader, 1) == b""
         except BlockingIOError:
             has_ended = False
-        os.close(self._reader)
+        if is_last:
+            os.close(self._reader)
         if has_ended:
             os._exit(1)

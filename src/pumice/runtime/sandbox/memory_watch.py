@@ -51,12 +51,14 @@ def _open_event(directory: str) -> int:
         control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # version 2, or a group without this controller
         return -1
-    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    event = -1
     try:
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         with open(f"{directory}/cgroup.event_control", "w") as file:
             file.write(f"{event} {control}")
-    except OSError:
-        os.close(event)
+    except OSError:  # also if there are too many open files: the program must go on
+        if event >= 0:
+            os.close(event)
         return -1
     finally:
         os.close(control)

@@ -6,10 +6,10 @@ import os
 
 from pumice.runtime.sandbox import syscalls
 from pumice.runtime.sandbox.descriptors import close_inherited, close_others
+from pumice.runtime.sandbox.first_process import reap_orphans
 from pumice.runtime.sandbox.lifeline import Lifeline
 from pumice.runtime.sandbox.network import announce_namespace, namespace_flag, wait_for_network
 from pumice.runtime.sandbox.shifted_root import become_root
-from pumice.runtime.sandbox.signals import signal
 from pumice.runtime.sandbox.supervision import wait_and_forward
 from pumice.runtime.sandbox.syscalls import (
     CLONE_NEWIPC,
@@ -55,7 +55,7 @@ def hold_namespaces(options: Options) -> int:
     lifeline, machine_lifeline = Lifeline(), Lifeline()
     child = os.fork()
     if child == 0:
-        _reap_orphans(options, lifeline)
+        _become_first_process(options, lifeline)
     wait_for_network(options)
     os.write(options.exec_fd, b"%d\n" % child)
     os.close(options.exec_fd)
@@ -91,11 +91,8 @@ def run_as_first_process(options: Options, run: Callable[[], int]) -> int:
     return wait_and_forward(child)
 
 
-def _reap_orphans(options: Options, lifeline: Lifeline) -> NoReturn:
-    """Be process 1 of the pod, with which all of its processes end.
-
-    It has an empty root, because apps that share process ids can see this process.
-    """
+def _become_first_process(options: Options, lifeline: Lifeline) -> NoReturn:
+    """Be process 1 of the pod, with an empty root."""
     if options.shifted:
         become_root()
     lifeline.end_with_parent()
@@ -107,10 +104,4 @@ def _reap_orphans(options: Options, lifeline: Lifeline) -> NoReturn:
     os.chdir("/proc")
     syscalls.enter_root()
     os.close(options.status_fd)
-    while True:
-        signal.sigwaitinfo({signal.SIGCHLD})
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
+    reap_orphans()

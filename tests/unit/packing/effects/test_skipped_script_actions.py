@@ -22,6 +22,7 @@ from tests.support.texttree import package, tree
         ("f() { vendor-setup; }; case $1 in configure) f ;; remove) other ;; esac", ("vendor-setup",)),
         ("systemctl daemon-reload || true", ("services",)),
         ("phpenmod none", ("phpenmod",)),
+        ("/usr/bin/python3.11 -E -S /usr/lib/python3.11/py_compile.py $files", ("byte code",)),
         ("dpkg-divert --add --rename /usr/bin/y", ("dpkg-divert",)),
         ("exec >&2; echo x | grep -q x; adduser --system y; ldconfig; trap - EXIT", ()),
         ("#!/usr/bin/perl\nexit 0;\n", ("perl script",)),

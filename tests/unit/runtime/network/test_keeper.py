@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice.runtime.network.keeper import cni, hosts, records
+from pumice.runtime.network.keeper import cni, hosts, records, relay
+from pumice.runtime.network.keeper import release as release_module
 from pumice.runtime.network.keeper.relay import Relay
 from pumice.runtime.network.keeper.release import release
 
@@ -97,6 +99,28 @@ def test_release_removes_the_attachment_and_can_be_repeated(tmp_path: Path) -> N
     assert release(str(folder)) == []
 
 
+def test_a_network_whose_firewall_does_not_answer_is_released_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, folder = tmp_path / "bin", tmp_path / "abc"
+    programs.mkdir()
+    folder.mkdir()
+    plugin(programs, "one", "echo {}")
+    for name in ("iptables-save", "ip6tables-save"):
+        plugin(programs, name, "exec sleep 1000")
+    monkeypatch.setattr(release_module, "_PROGRAM_PATH", str(programs))
+    monkeypatch.setattr(release_module, "_SECONDS", 0.1)
+    records.write_record(str(folder), record(programs, "one"))
+    (failure,) = release(str(folder))
+    assert "cannot remove the rules of the firewall" in failure
+    assert folder.exists()
+    for name in ("iptables-save", "ip6tables-save"):
+        plugin(programs, name, "exit 0")
+    monkeypatch.setattr(release_module, "_SECONDS", 60)
+    assert release(str(folder)) == []
+    assert not folder.exists()
+
+
 def test_a_damaged_record_is_released(tmp_path: Path) -> None:
     folder = tmp_path / "abc"
     folder.mkdir()
@@ -109,8 +133,8 @@ def test_a_damaged_record_is_released(tmp_path: Path) -> None:
 def test_connections_are_relayed_in_both_directions() -> None:
     with socket.create_server(("127.0.0.2", 0)) as pod, socket.create_server(("127.0.0.1", 0)) as listener:
         end_reader, end_writer = os.pipe()
-        relay = Relay([listener.fileno()], lambda _: socket.create_connection(pod.getsockname()))
-        thread = threading.Thread(target=relay.run_until, args=(end_reader,))
+        forwarder = Relay([listener.fileno()], lambda _: socket.create_connection(pod.getsockname()))
+        thread = threading.Thread(target=forwarder.run_until, args=(end_reader,))
         thread.start()
         with socket.create_connection(listener.getsockname()) as client:
             client.sendall(b"question")
@@ -124,6 +148,32 @@ def test_connections_are_relayed_in_both_directions() -> None:
         os.close(end_writer)
         thread.join()
         os.close(end_reader)
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_connection_that_must_wait_for_a_descriptor_is_not_tried_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    tries = threading.Semaphore(0)
+
+    def accept(_: socket.socket) -> None:  # stands for a machine or a process without descriptors
+        tries.release()
+        raise OSError(error, "")
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    monkeypatch.setattr(relay, "_PAUSE_MILLISECONDS", 3_600_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        end_reader, end_writer = os.pipe()
+        unused = Relay([listener.fileno()], lambda _: socket.socket())
+        thread = threading.Thread(target=unused.run_until, args=(end_reader,))
+        thread.start()
+        with socket.create_connection(listener.getsockname()):
+            assert tries.acquire(timeout=60)
+            os.close(end_writer)
+            thread.join(60)
+        os.close(end_reader)
+        assert not thread.is_alive()
+        assert not tries.acquire(blocking=False)
 
 
 RELAY_WITH_FEW_FILES = """
@@ -143,7 +193,7 @@ def test_connections_for_which_there_are_no_descriptors_are_closed_at_once() -> 
     ):
         port = str(pod.getsockname()[1])
         command = [sys.executable, "-c", RELAY_WITH_FEW_FILES, str(listener.fileno()), port]
-        relay = stack.enter_context(
+        process = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
         )
         clients = [
@@ -158,6 +208,6 @@ def test_connections_for_which_there_are_no_descriptors_are_closed_at_once() -> 
         with connection:
             connection.settimeout(60)
             assert connection.recv(8) == b"question"
-        assert relay.stdin is not None
-        relay.stdin.close()
-        assert relay.wait(60) == 0
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.runtime.pods.supervisor import frames
+from pumice.runtime.pods.supervisor import frames, watch
 from pumice.runtime.pods.supervisor.attach_server import AttachServer
 from pumice.runtime.pods.supervisor.program_input import ProgramInput
 from pumice.runtime.pods.supervisor.watch import Watch
+from pumice.runtime.sandbox import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +104,47 @@ def test_a_client_for_which_there_is_no_descriptor_does_not_end_the_program(
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     supervisor.connect().close()
+
+
+def test_a_client_that_must_wait_for_a_descriptor_is_not_tried_again_at_once(
+    supervisor: _Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept_connection, tries = syscalls.accept_connection, []
+
+    def accept(listener: int) -> int:
+        tries.append(listener)
+        return accept_connection(listener)
+
+    monkeypatch.setattr(syscalls, "accept_connection", accept)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(supervisor.path))
+        lowest = os.dup(client.fileno())
+        os.close(lowest)
+        monkeypatch.setattr(watch, "_PAUSE_SECONDS", 3600.0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            supervisor.work()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert len(tries) == 1
+
+
+def test_a_client_that_waited_for_a_descriptor_is_served(supervisor: _Supervisor) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(supervisor.path))
+        lowest = os.dup(client.fileno())
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            supervisor.work()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        client.send(frames.STDIN + b"late")
+        for _ in range(3):  # the end of the pause, the connection, the input
+            supervisor.watch.wait(60_000)
+        assert os.read(supervisor.input, 100) == b"late"
 
 
 def _is_free(server: AttachServer) -> bool:

@@ -18,6 +18,7 @@ from pumice.recipe.lock import FORMAT
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pumice.packing.effects.account_ids import AccountIds
     from pumice.packing.effects.overlay_tree import OverlayTree
     from pumice.packing.effects.scripts.scope import Value
     from pumice.packing.tree import Tree
@@ -37,13 +38,12 @@ Snapshot = tuple[int, dict[str, StatOverride], int]
 
 
 class ScriptCommands:
-    """Runs file commands of one script after another; ids come from the image's account files."""
+    """Runs file commands of one script after another."""
 
     def __init__(
         self,
         overlay: OverlayTree,
-        users: dict[str, tuple[int, int]],
-        groups: dict[str, int],
+        accounts: AccountIds,
         tree: Tree,
         lock_format: int = FORMAT,
     ) -> None:
@@ -54,8 +54,7 @@ class ScriptCommands:
         self.incomplete_files: set[str] = set()
         """Files of which a script writes an unknown part, so that they are not written at all."""
         self._host_directories = HostDirectories(overlay)
-        self._users = users
-        self._groups = groups
+        self._accounts = accounts
         self._working_directory: Value = "/"
         self._umask_value = 0o022
 
@@ -115,31 +114,6 @@ class ScriptCommands:
             raise ValueError(operand)
         return posixpath.join(self._working_directory or "/", operand)
 
-    def _parse_owner(self, text: str) -> tuple[int | None, int | None]:
-        user, colon, group = text.partition(":")
-        if not colon and "." in text and user not in self._users:
-            user, colon, group = text.partition(".")
-        uid: int | None = None
-        gid: int | None = None
-        if user:
-            uid, primary = (int(user), None) if user.isdecimal() else self._look_up_user(user)
-            gid = primary if colon and not group else None
-        if group:
-            gid = self._look_up_group(group)
-        return uid, gid
-
-    def _look_up_user(self, name: str) -> tuple[int, int | None]:
-        if name not in self._users:
-            raise ValueError(name)
-        return self._users[name]
-
-    def _look_up_group(self, name: str) -> int:
-        if name.isdecimal():
-            return int(name)
-        if name not in self._groups:
-            raise ValueError(name)
-        return self._groups[name]
-
     def begin_script(self) -> None:
         """Reset the state that belongs to one script."""
         self.incomplete_files.clear()
@@ -174,11 +148,11 @@ class ScriptCommands:
         owner = line.operands[0] if line.operands else ""
         if "from" in line.values:
             return False
-        uid, gid = self._parse_owner(owner)
+        uid, gid = self._accounts.parse_owner(owner)
         return self._change_owner(line, line.operands[1:], uid=uid, gid=gid)
 
     def _chgrp(self, line: CommandLine) -> bool:
-        gid = self._look_up_group(line.operands[0] if line.operands else "")
+        gid = self._accounts.find_group(line.operands[0] if line.operands else "")
         return self._change_owner(line, line.operands[1:], gid=gid)
 
     def _change_owner(
@@ -271,8 +245,8 @@ class ScriptCommands:
         mode = parse_mode(text, 0) if text else 0o755
         owner = line.values.get("o") or line.values.get("owner")
         group = line.values.get("g") or line.values.get("group")
-        uid = self._look_up_user(owner)[0] if owner and not owner.isdecimal() else int(owner or 0)
-        gid = self._look_up_group(group) if group else 0
+        uid = self._accounts.find_user(owner) if owner else 0
+        gid = self._accounts.find_group(group) if group else 0
         if line.flags & {"d", "directory"}:
             paths = [self._make_absolute_path(operand) for operand in line.operands]
             successes = [
@@ -336,10 +310,7 @@ class ScriptCommands:
         path = self._make_absolute_path(line.operands[3])
         digits = f"{parse_mode(mode, 0):o}"
         if "update" in line.flags and self.overlay.exists(path):
-            uid, gid = (
-                self._look_up_user(user)[0] if not user.isdecimal() else int(user),
-                self._look_up_group(group),
-            )
+            uid, gid = self._accounts.find_user(user), self._accounts.find_group(group)
             self.overlay.change_attributes(path, uid=uid, gid=gid, mode=int(digits, 8))
         self.stat_overrides[path] = StatOverride(user, group, digits, path)
         return True

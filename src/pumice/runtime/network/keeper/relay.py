@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _MAX_CONNECTIONS = 512
+_EXHAUSTION = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_MILLISECONDS = 100
+"""How long no connection is accepted after there was no descriptor or memory for one."""
 _OTHER_FILES = 32
 """How many descriptors are left for everything else; each connection has two."""
 
@@ -39,26 +43,34 @@ class Relay:
 
     def run_until(self, end: int) -> None:
         """Serve until the descriptor ``end`` is readable."""
-        poll = select.poll()
+        poll, pause = select.poll(), select.poll()
         for descriptor in (end, *self._listeners):
             poll.register(descriptor, select.POLLIN)
+        pause.register(end, select.POLLIN)
         while True:
             ready = [descriptor for descriptor, _ in poll.poll()]
             if end in ready:
                 return
-            for descriptor in ready:
-                self._accept(descriptor)
+            accepted = [self._accept(descriptor) for descriptor in ready]
+            if not all(accepted):
+                pause.poll(_PAUSE_MILLISECONDS)
 
-    def _accept(self, descriptor: int) -> None:
+    def _accept(self, descriptor: int) -> bool:
+        """Serve a new connection; return False if there are no descriptors or no memory for it."""
         try:
             with socket.socket(fileno=os.dup(descriptor)) as listener:
                 connection, _ = listener.accept()
-        except OSError:
-            return
+        except OSError as error:
+            return error.errno not in _EXHAUSTION
         if not self._slots.acquire(blocking=False):
             connection.close()
-            return
-        threading.Thread(target=self._serve, args=(connection, descriptor), daemon=True).start()
+            return True
+        try:
+            threading.Thread(target=self._serve, args=(connection, descriptor), daemon=True).start()
+        except RuntimeError:  # no more threads
+            connection.close()
+            self._slots.release()
+        return True
 
     def _serve(self, connection: socket.socket, descriptor: int) -> None:
         try:
@@ -68,7 +80,7 @@ class Relay:
                 back.start()
                 _copy(connection, target)
                 back.join()
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: no more threads
             pass
         finally:
             self._slots.release()

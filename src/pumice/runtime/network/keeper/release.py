@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _MAX_ROUNDS = 10
 _END_SECONDS = 10
+_SECONDS = 60
+"""For each call of iptables, which waits for others that change the rules."""
+_PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _MNT_DETACH = 2
 _TABLES = (("iptables", "nat"), ("iptables", "filter"), ("ip6tables", "nat"), ("ip6tables", "filter"))
 PASTA_FILE, SLIRP_FILE = "pasta.pid", "slirp.sock"
@@ -30,7 +33,7 @@ def release(directory: str) -> list[str]:
     """Release what the attachment in ``directory`` holds and remove it; return what failed.
 
     The caller holds the lock of the directory. A second call, and one after a restart of the machine, are
-    harmless.
+    harmless. If a program does not end in time, the directory stays, so that a later call tries again.
     """
     record = records.read_record(directory)
     _wait_for_setup(directory)
@@ -40,7 +43,10 @@ def release(directory: str) -> list[str]:
     netns = os.path.join(directory, "netns")
     if record.get("plugins"):
         failures = cni.delete(record, netns if os.path.exists(netns) else "")
-        remove_rules(str(record["id"]))
+        try:
+            remove_rules(str(record["id"]))
+        except subprocess.TimeoutExpired as error:
+            return [*failures, f"cannot remove the rules of the firewall: {error}"]
     if os.path.exists(netns):
         ctypes.CDLL(None).umount2(netns.encode(), _MNT_DETACH)
     shutil.rmtree(directory, ignore_errors=True)
@@ -108,7 +114,8 @@ def _is_helper(pid: int, directory: str) -> bool:
 def remove_rules(identifier: str) -> int:
     """Remove the firewall rules whose comment has ``identifier``, and their chains; return their number.
 
-    Plugins leave them if their network namespace was gone when they were asked to delete them.
+    Plugins leave them if their network namespace was gone when they were asked to delete them. Raises
+    TimeoutExpired.
     """
     count = 0
     for program, table in _TABLES:
@@ -139,10 +146,15 @@ def _split_rule(rule: str) -> list[str]:
 
 
 def _run(program: str, *arguments: str) -> str:
-    path = shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    path = shutil.which(program, path=_PROGRAM_PATH)
     if path is None:
         return ""
     process = subprocess.run(
-        [path, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True
+        [path, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=_SECONDS,
     )
     return process.stdout if process.returncode == 0 else ""

@@ -7,6 +7,7 @@ import select
 
 from pumice.runtime.pods.supervisor import frames
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import is_exhausted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class AttachServer:
     def _accept(self, listener: int) -> None:
         try:
             descriptor = syscalls.accept_connection(listener)
-        except OSError:
+        except OSError as error:
+            if is_exhausted(error):
+                self._watch.pause(listener)
             return
         try:
             writer = os.dup(descriptor) if len(self._clients) < _MAX_CLIENTS else -1

@@ -52,12 +52,8 @@ _OWN_PROCESSES = {name: f"the apps could see the processes of {name} itself" for
 _OWN_IDS = {"kvm": "each app has process ids of its own in the virtual machine"}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
-<<<<<<< HEAD
-_NO_HANDLERS = {"kvm": "the virtual machine runs the programs only"}
-=======
 _NO_RELABELING = dict.fromkeys(BACKENDS, "the files keep their SELinux labels, see chcon(1)")
-_NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
->>>>>>> 39c0b45401128e2c57dbb51c0390a8cfdd3735cd
+_NO_HANDLERS = {"kvm": "the virtual machine runs the programs only"}
 _NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
 _UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 

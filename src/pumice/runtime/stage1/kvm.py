@@ -186,10 +186,7 @@ def _make_archive(
     *,
     shared: bool,
 ) -> bytes:
-    """Return an archive with the first programs and their modules.
-
-    Unless ``shared``, it has all files of the only container.
-    """
+    """Return an archive with the first programs and modules; unless ``shared``, with all files of one app."""
     modules = _read_modules(containers[0], guest_kernel, shared=shared)
     placed, copies, directories = _place_mounts(containers[0]) if not shared else ({}, {}, [])
     guests = [

@@ -168,6 +168,13 @@ def host(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Person]:
 NETWORK = "resource/network-bandwidth"
 
 
+@pytest.mark.parametrize("limit", ["1", "9E"])
+def test_any_bandwidth_can_be_a_limit(host: Person, limit: str) -> None:
+    app = {"exec": ["echo", "ran"], "isolators": [isolator(NETWORK, default(limit))]}
+    result = host.pumice("play", *write_pod(host, {"a": app}), env=PRIVATE)
+    assert (result.stdout, "isolator" in result.stderr) == ("a | ran\n", False), result.stderr
+
+
 def test_the_network_of_a_pod_is_limited_in_both_directions(host: Person, machine: Machine) -> None:
     app = {"exec": ["sleep", "1000"], "isolators": [isolator(NETWORK, default("4M"))]}
     pod = [isolator(NETWORK, default("1M"))]

@@ -118,6 +118,8 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("gc --all --keep-cache 3", 2, "cannot use --keep-cache with --all", "leave out one of them"),
     ("blob sha256:1234", 2, "'sha256:1234' is not a whole digest", "LOCATION@sha256:HEX"),
     ("build ''", 2, "the name of the recipe is empty", "leave it out"),
+    ("aci extract some.aci ''", 2, "DIR needs a path, not ''", "FILE DIR"),
+    (f"verify {IMAGE} --key ''", 7, "no such key ''", "pumice key list"),
     ("pause web", 10, "there is no pod 'web'", "pumice ps --all"),
     ("container ls", 2, "unknown command 'container'", "pumice ps"),
     ("restart web", 2, "unknown command 'restart'", "pumice stop POD"),

@@ -15,7 +15,8 @@ from pumice.formats import appc_manifests, oci
 from pumice.runtime.metadata import records
 from pumice.runtime.metadata.command import service_command
 from pumice.runtime.metadata.records import AppMetadata, PodMetadata
-from pumice.runtime.metadata.relay.connection import connect, connect_to_service
+from pumice.runtime.metadata.relay.connection import connect
+from tests.support import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +82,25 @@ def running_pod(home: Path, pod: PodMetadata) -> Iterator[Path]:
         os.close(lock)
 
 
+def wait_for_service(home: Path) -> None:
+    """Wait until a service that was started can be reached."""
+
+    def answers() -> bool:
+        try:
+            connect(str(home)).close()
+        except OSError:
+            return False
+        return True
+
+    waiting.until(answers)
+
+
 @contextmanager
 def running_service(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the service, and wait until it answers."""
     process = subprocess.Popen(service_command(home, 0))
     try:
-        connect_to_service(str(home), ["/bin/true"]).close()
+        wait_for_service(home)
         yield process
     finally:
         process.terminate()

@@ -136,7 +136,7 @@ from pumice.registry.server.app import Options
 
 settings = serve.Settings(
     location=sys.argv[1], host="127.0.0.1", port=0, policy=Policy("write"),
-    options=Options(body_timeout=0.2), header_seconds=0.2,
+    options=Options(body_timeout=1.0), header_seconds=1.0,
 )
 serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=True))
 """
@@ -145,7 +145,7 @@ serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=Tr
 
 @contextmanager
 def impatient(root: Path) -> Iterator[Registry]:
-    """Run a server that waits 0.2 seconds for headers, and for the next bytes of a body."""
+    """Run a server that waits one second for headers, and for the next bytes of a body."""
     with running([sys.executable, "-c", IMPATIENT_SERVER, str(root)]) as registry:
         yield registry
 

@@ -45,7 +45,8 @@ def decide(
 ) -> Decision:
     """Return what the image with ``package_segments``, by package name, leaves out.
 
-    ``read_uses`` returns what the files of a package use; it is called only for packages that stay.
+    ``read_uses`` returns what the files of a package use; it is called only for packages that stay, and
+    only until all do.
     """
     fields = {name: segment.facts.fields for name, segment in package_segments.items()}
     graph = make_graph(fields, question.omittable, recommends=question.recommends)
@@ -53,7 +54,7 @@ def decide(
     for name in _find_roots(question, fields):
         fixpoint.add(name)
     fixpoint.follow(RECIPE, recipe_uses)
-    while fixpoint.unread:
+    while fixpoint.unread and not fixpoint.is_complete():
         name = fixpoint.unread.pop()
         fixpoint.follow(name, read_uses(name))
     return fixpoint.decision()
@@ -89,6 +90,10 @@ class _Fixpoint:
             self._present.add(package)
             self.unread.append(package)
             pending.extend(self._graph.strong[package])
+
+    def is_complete(self) -> bool:
+        """Whether all packages are in, so that nothing that their files use can change the decision."""
+        return len(self._present) == len(self._segments)
 
     def follow(self, user: str, uses: PackageUses) -> None:
         """Add the packages that the files of ``user`` use, and those that it uses in another way."""

@@ -33,25 +33,29 @@ def literal_suffix(pattern: str) -> str:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a pattern matches a whole path without wildcards."""
-    prefix, suffix, runs = _split(pattern)
+    prefix, suffix, runs, literals = _split(pattern)
     if not path.startswith(prefix) or not path.endswith(suffix) or len(path) < len(prefix) + len(suffix):
         return False
     text = path[len(prefix) : len(path) - len(suffix)]
     if len(runs) > 1:
-        return _match_runs(runs, text)
+        return all(literal in text for literal in literals) and _match_runs(runs, text)
     if not runs or runs[0] == _ONE:
         return len(text) == len(runs) and text != "/"
     return runs[0] == _ANY or "/" not in text
 
 
 @lru_cache(maxsize=1 << 14)  # each pattern is compared with all files of a package
-def _split(pattern: str) -> tuple[str, str, tuple[str, ...]]:
-    """Return the literal prefix and suffix of a pattern, and between them its wildcards and literal texts."""
+def _split(pattern: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    """Return the literal prefix and suffix of a pattern, what is between them, and the literal texts of that.
+
+    Between them are wildcards and literal texts.
+    """
     prefix = literal_prefix(pattern)
     rest = pattern[len(prefix) :]
     suffix = literal_suffix(rest) if rest else ""
     middle = rest[: len(rest) - len(suffix)]
-    return prefix, suffix, tuple(_ANY if run.startswith(_ANY) else run for run in _RUNS.findall(middle))
+    runs = tuple(_ANY if run.startswith(_ANY) else run for run in _RUNS.findall(middle))
+    return prefix, suffix, runs, tuple(run for run in runs if not is_pattern(run))
 
 
 def _match_runs(runs: tuple[str, ...], text: str) -> bool:

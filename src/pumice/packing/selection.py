@@ -73,10 +73,10 @@ class ListedPaths:
     def include(self, original: str, merged: str, *, is_directory: bool) -> bool:
         """Whether an entry is listed; the paths are those of `pumice.formats.tar.Entry`."""
         end = "/" if is_directory else ""
-        paths = {f"/{original}{end}", f"/{merged}{end}"}
-        return not paths.isdisjoint(self._paths) or any(
-            path_patterns.matches(pattern, path) for path in paths for pattern in self._globs
-        )
+        return self._include(f"/{original}{end}") or (merged != original and self._include(f"/{merged}{end}"))
+
+    def _include(self, path: str) -> bool:
+        return path in self._paths or any(path_patterns.matches(pattern, path) for pattern in self._globs)
 
 
 def is_outside(path: str, selection: Selection) -> bool:

@@ -35,7 +35,7 @@ class StoredKey(msgspec.Struct, frozen=True):
 def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
     """Return the file that ``--key`` names: a path, or a name in the key directory; raises TrustError."""
     path = Path(text)
-    if path.exists() or "/" in text:
+    if "/" in text or (text and path.exists()):
         if not path.exists():
             raise TrustError("no such key file", where=text, hint=_suggest_key_file(text, suffix))
         return path

@@ -106,6 +106,25 @@ def test_the_next_start_imports_the_same_modules_from_the_cache(installation: In
     assert all(imported[name][1:] == properties for name, (_, *properties) in cached.items())
 
 
+LIST_PYTHON = """
+import importlib, sys
+before = set(sys.modules)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+files = {name: getattr(sys.modules[name], "__file__", None) or "" for name in set(sys.modules) - before}
+print(*(name for name, file in files.items() if file.endswith(".py") and not name.startswith("pumice")))
+"""
+
+
+@pytest.mark.parametrize("name", code_cache.GROUPS)
+def test_a_quick_start_loads_no_module_of_python_that_is_written_in_python(name: str) -> None:
+    """Each of them takes as long as several of ours, which come from one file."""
+    process = subprocess.run(
+        [sys.executable, "-c", LIST_PYTHON, name], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split() == ["__future__"]
+
+
 def test_a_start_loads_no_module_that_is_imported_for_types_only(installation: Installation) -> None:
     (cache,) = installation.caches
     cache.unlink()

@@ -202,3 +202,14 @@ def test_a_missing_or_a_wrong_value_of_an_option_names_the_right_ones(command: s
         if values:
             hint = _error_of(command, name, "no-such-value").hint or ""
             assert all(value in hint for value in values), (name, hint)
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_an_empty_path_is_not_the_working_directory(command: str) -> None:
+    """As in ``--output "$UNSET"``."""
+    parser = PARSERS[command]
+    for action in parser._actions:
+        is_path = isinstance(action.metavar, str) and {"DIR", "FILE"} & set(action.metavar.split("|"))
+        if is_path and action.option_strings:
+            with pytest.raises(UsageError, match="needs a path, not ''"):
+                parser.parse_args([action.option_strings[0], ""])

@@ -95,6 +95,14 @@ def test_a_row_keeps_its_package_where_the_recipe_names_it(row: str) -> None:
     assert packages.decide(user, tool).omitted == ()
 
 
+def test_files_are_read_only_until_all_packages_stay() -> None:
+    packages = Packages(segment("tool", "debconf"), segment("debconf"), segment("data"))
+    assert packages.decide("data", "debconf", "tool") == Decision()
+    assert packages.read == []
+    assert [item.name for item in packages.decide("data", "tool").omitted] == ["debconf"]
+    assert sorted(packages.read) == ["data", "tool"]
+
+
 def test_a_row_about_one_dependency_says_nothing_about_another() -> None:
     packages = Packages(
         segment("nginx-common", "iproute2"), segment("router", "iproute2"), segment("iproute2")

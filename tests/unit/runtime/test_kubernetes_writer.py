@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pumice.runtime.container import Mount
 from pumice.runtime.isolation import capabilities
-from pumice.runtime.isolation.model import Isolation, Limits
+from pumice.runtime.isolation.model import MIN_CPUS, MIN_MEMORY, Isolation, Limits
 from pumice.runtime.name_resolution import NameResolution
 from pumice.runtime.network.port_options import PortRequest
 from pumice.runtime.pod_inputs.kubernetes_writer import write_pod
@@ -45,7 +45,10 @@ def apps(draw: st.DrawFn, name: str, after: str, volumes: list[str]) -> InputApp
             ),
             isolation=Isolation(
                 capabilities=chosen,
-                limits=Limits(cpus=draw(st.integers(0, 9999)), memory=draw(st.integers(0, 1 << 40))),
+                limits=Limits(
+                    cpus=draw(st.just(0) | st.integers(MIN_CPUS, 9999)),
+                    memory=draw(st.just(0) | st.integers(MIN_MEMORY, 1 << 40)),
+                ),
                 no_new_privileges=draw(st.booleans()),
                 user_namespace="auto",
             ),

@@ -204,6 +204,11 @@ def test_a_pod_manifest_is_read() -> None:
     assert (options.volumes[0].target, pod.publish[0].candidates) == ("/d", (8080,))
 
 
+def test_a_kubernetes_container_has_at_least_the_processors_that_the_kernel_accepts() -> None:
+    (app,) = read(one("    resources: {limits: {cpu: 1m}}\n")).apps
+    assert app.options.isolation.limits.cpus == 10
+
+
 def one(container: str, spec: str = "") -> str:
     head = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec:\n"
     return f"{head}{spec}  containers:\n  - name: a\n    image: box:1\n{container}"
@@ -213,8 +218,29 @@ def service(text: str) -> str:
     return f"services:\n  a:\n    image: box:1\n{text}"
 
 
+def mounting(path: str) -> str:
+    """Return an App Container pod manifest that mounts a volume on a path."""
+    mounts = [{"volume": "d", "path": path}]
+    apps = [{"name": "a", "image": {"id": "sha512-" + "0" * 128}, "mounts": mounts}]
+    volumes = [{"name": "d", "kind": "empty"}]
+    return json.dumps({"acVersion": "0.8.11", "acKind": "PodManifest", "apps": apps, "volumes": volumes})
+
+
 EMPTY = "  volumes: [{name: d, emptyDir: {}}]\n"
 PROBLEMS = {
+    "root of a Kubernetes container": (
+        one("    volumeMounts: [{name: d, mountPath: /}]\n", EMPTY),
+        "mountPath '/' is not a path below /",
+    ),
+    "root of a service": (service("    volumes: ['.:/']\n"), "'/' is not an absolute path below /"),
+    "root of an app": (mounting("/"), "the mount path '/' is not below /"),
+    "root of an app by another name": (mounting("//./"), "the mount path '//./' is not below /"),
+    "little memory of a Kubernetes container": (
+        one("    resources: {limits: {memory: 1}}\n"),
+        "the memory limit is too little",
+    ),
+    "little memory of a service": (service("    mem_limit: 1\n"), "'1' is too little"),
+    "few processors of a service": (service("    cpus: 0.001\n"), "'0.001' is not a number of processors"),
     "wrong type": (one("    ports: 80\n"), "-:8:12: 'spec.containers[0].ports' must be a list, not '80'"),
     "missing": (one("    env: [{value: x}]\n"), "-:8:11: spec.containers[0].env[0]: 'name' is missing"),
     "number": (one("    ports: [{containerPort: x}]\n"), "must be a whole number, not 'x'"),

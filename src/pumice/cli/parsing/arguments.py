@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     OptionGroup = argparse._ActionsContainer  # a parser or one of its groups; argparse exports no name for it
 
 
+_PATHS = frozenset(("DIR", "FILE", "NEW"))
 _SIMILAR = 0.7
 """How similar an option must be to be suggested: a wrong suggestion is worse than none."""
 
@@ -77,11 +78,11 @@ class Parser(argparse.ArgumentParser):
             set_color_mode(mode)
         stream.write(self.format_help_for(help_format.terminal_width(), color=has_color(stream)))
 
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         # An empty path would be the working directory: "--root $UNSET" must not write there.
-        if not arg_string and getattr(action.type, "__name__", "") == "Path":
+        if "" in arg_strings and _takes_path(action):
             raise argparse.ArgumentError(action, "expected a path, not ''")
-        return super()._get_value(action, arg_string)
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of argparse as UsageError."""
@@ -122,6 +123,12 @@ class Parser(argparse.ArgumentParser):
         close = close or get_close_matches(word, options, n=1, cutoff=_SIMILAR)
         hint = f"did you mean '{options[close[0]]}'?" if close else f"see '{self.prog} --help'"
         raise UsageError(f"'{self.prog}' has no option '{name}'", hint=hint)
+
+
+def _takes_path(action: argparse.Action) -> bool:
+    """Return whether the values of an option or operand are paths, by their type or the name in the help."""
+    names = action.metavar.split("|") if isinstance(action.metavar, str) else ()
+    return getattr(action.type, "__name__", "") == "Path" or not _PATHS.isdisjoint(names)
 
 
 def _list_first_examples(parser: Parser) -> list[str]:

@@ -15,7 +15,7 @@ from pumice.appc import isolators as appc
 from pumice.appc.isolators import AppArmorProfile, Capabilities, Resource, SelinuxContext, Syscalls
 from pumice.runtime.app_container.system_calls import plan_filter
 from pumice.runtime.isolation.capabilities import NUMBERS
-from pumice.runtime.isolation.model import UNCONFINED, Isolation, Limits
+from pumice.runtime.isolation.model import MIN_CPUS, MIN_MEMORY, UNCONFINED, Isolation, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +33,8 @@ _LIMITS = {
     appc.BLOCK_OPERATIONS: ("block_operations", 1),
 }
 """The field of `Limits` for a resource, and how many of its units the isolator's unit has."""
+_LEAST = {"cpus": (MIN_CPUS, "10m"), "memory": (MIN_MEMORY, "6Mi")}
+"""The least of a limit, which is that of the options too: the kernel refuses less, or nothing would start."""
 _NOT_FOR_IMAGES = "MKNOD"  # without a user namespace, it makes nodes of the machine's disks
 
 
@@ -143,6 +145,8 @@ def _refuse(name: str, value: Value | None) -> Outcome | None:
     """Return why an image cannot have an isolator that loosens its isolation, None if it does not."""
     if name == appc.NO_NEW_PRIVILEGES and not value:
         return Outcome(name, "modified", "set-id programs have no effect")
+    if name == appc.SYSCTL:
+        return Outcome(name, "ignored", "only a pod can have it")
     if name == appc.OOM_SCORE and isinstance(value, int) and value < 0:
         return Outcome(name, "ignored", "an image cannot protect itself from the OOM killer")
     return None
@@ -173,7 +177,11 @@ def _translate_resource(isolator: Isolator, value: Resource) -> tuple[dict[str, 
     if name == appc.NETWORK_BANDWIDTH:
         return {"network_bandwidth": max(1, int(value.limit))}, Outcome(name, "enforced")
     field, unit = _LIMITS[name]
-    changes: dict[str, object] = {"limits": {field: max(1, int(value.limit * unit))}}
+    least, least_text = _LEAST.get(field, (1, ""))
+    limit = int(value.limit * unit)
+    changes: dict[str, object] = {"limits": {field: max(least, limit)}}
+    if least_text and limit < least:
+        return changes, Outcome(name, "modified", f"the limit is {least_text}, the least that is possible")
     if reserves:
         return changes, Outcome(name, "modified", "the limit is enforced, and nothing is reserved")
     return changes, Outcome(name, "enforced")

@@ -50,11 +50,12 @@ def find_owner_complaints(options: AppOptions, volumes: Iterable[Volume]) -> Ite
 def check_mounts(options: AppOptions, root: Path, progress: Progress) -> None:
     """Raise UsageError for missing or linked sources and for overlapping targets; warn of hidden files."""
     paths = [mount.target for mount in options.mounts] + [mount.target for mount in options.volumes]
-    targets = sorted(f"{path.rstrip('/')}/" for path in paths)
+    targets = sorted(f"{_normalize(path)}/" for path in paths)
     for outer, inner in pairwise(targets):
         if inner.startswith(outer):
             raise UsageError(
-                f"the volumes at {outer[:100]!r} and {inner[:100]!r} overlap", where=f"app {options.name!r}"
+                f"the volumes at {outer[:-1][:100]!r} and {inner[:-1][:100]!r} overlap",
+                where=f"app {options.name!r}",
             )
     for mount in options.mounts:
         if mount.source:
@@ -62,7 +63,11 @@ def check_mounts(options: AppOptions, root: Path, progress: Progress) -> None:
     for target in targets:
         path = tree_lookup.resolve(root, target)
         if path is not None and (not path.is_dir() or any(path.iterdir())):
-            progress.warn(f"the volume at {target} of the app {options.name} hides files of its image")
+            progress.warn(f"the volume at {target[:-1]} of the app {options.name} hides files of its image")
+
+
+def _normalize(path: str) -> str:
+    return "".join(f"/{part}" for part in path.split("/") if part not in ("", "."))
 
 
 def _check_source(source: str, name: str) -> None:

@@ -28,6 +28,11 @@ DEFAULT_CAPABILITIES = (
 DEFAULT_PIDS = 2048
 """The most processes and threads of a container, as in podman."""
 
+MIN_MEMORY = 6 << 20
+"""The least limit of memory in bytes, as in docker: with less, no program starts."""
+MIN_CPUS = 10
+"""The least limit in thousandths of a processor: the kernel refuses less."""
+
 
 class Rlimit(msgspec.Struct, frozen=True):
     """A resource limit (getrlimit(2)); ``name`` is lower case without ``RLIMIT_``, -1 is unlimited."""

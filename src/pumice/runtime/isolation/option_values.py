@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 
 from pumice.errors import UsageError
-from pumice.runtime.isolation.model import Device, Rlimit
+from pumice.runtime.isolation.model import MIN_CPUS, MIN_MEMORY, Device, Rlimit
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([bkmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
-MIN_MEMORY = 6 << 20
-"""The least memory of a container, as in docker: with less, nothing can start."""
 RLIMITS = (
     *("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
     *("rtprio", "sigpending", "stack"),
@@ -23,6 +21,7 @@ _SYSCTLS = (
     *("kernel.shmmni", "kernel.shm_rmid_forced"),
 )
 _SYSCTL_FAMILIES = ("fs.mqueue.", "net.")
+_SYSCTL_NAME = re.compile(r"[a-z0-9_.-]+", re.ASCII)
 _TMPFS_VALUES = ("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid")
 _TMPFS_FLAGS = ("rw", "ro", "exec", "noexec", "nosuid", "nodev")
 _MAX_LIMIT = (1 << 63) - 1
@@ -50,7 +49,7 @@ def parse_memory(text: str) -> int:
 
 def parse_cpus(text: str) -> int:
     """Return thousandths of processors for ``--cpus``, such as ``1.5``; raises UsageError."""
-    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,9})?", text, re.ASCII) or 0 < float(text) < 0.01:
+    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,9})?", text, re.ASCII) or 0 < float(text) < MIN_CPUS / 1000:
         raise UsageError(
             f"--cpus: {text[:40]!r} is not a number of processors", hint="write 0.01 or more, such as 1.5"
         )
@@ -124,18 +123,26 @@ def parse_sysctl(text: str, *, own_network: bool) -> tuple[str, str]:
     """Return name and value of ``NAME=VALUE``; only settings of a container's own namespaces are allowed."""
     name, equals, value = text.partition("=")
     name = name.replace("/", ".")
-    if not equals or not re.fullmatch(r"[a-z0-9_.-]+", name, re.ASCII) or "\0" in value:
+    if not equals or not _SYSCTL_NAME.fullmatch(name) or "\0" in value:
         raise UsageError(f"--sysctl: {text[:60]!r} is not a setting", hint="write NAME=VALUE")
-    if name not in _SYSCTLS and not name.startswith(_SYSCTL_FAMILIES):
+    if obstacle := find_sysctl_obstacle(name, own_network=own_network):
+        is_of_network = name.startswith("net.")
+        settings = f"use one of {', '.join(_SYSCTLS)}, fs.mqueue.* or net.*"
         raise UsageError(
-            f"--sysctl: {name[:60]!r} is a setting of the whole machine",
-            hint=f"use one of {', '.join(_SYSCTLS)}, fs.mqueue.* or net.*",
-        )
-    if name.startswith("net.") and not own_network:
-        raise UsageError(
-            f"--sysctl: {name[:60]!r} would change the network of the host", hint="add --network none"
+            f"--sysctl: {name[:60]!r} {obstacle}", hint="add --network none" if is_of_network else settings
         )
     return name, value
+
+
+def find_sysctl_obstacle(name: str, *, own_network: bool) -> str:
+    """Return why a container cannot have a kernel setting, "" if it belongs to its own namespaces."""
+    if not _SYSCTL_NAME.fullmatch(name):
+        return "is not a setting"
+    if name not in _SYSCTLS and not name.startswith(_SYSCTL_FAMILIES):
+        return "is a setting of the whole machine"
+    if name.startswith("net.") and not own_network:
+        return "would change the network of the host"
+    return ""
 
 
 def parse_hostname(text: str) -> str:

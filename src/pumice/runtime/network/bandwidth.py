@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PROGRAMS = ("tc", "ip", "nsenter")
 _SECONDS = 15
 _LEAST_BURST = 1 << 15
+_MOST_BURST = (1 << 32) - 1
 _BURSTS_A_SECOND = 100
 _LATENCY = "400ms"
 _REDIRECT = "parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect"
@@ -52,7 +53,7 @@ def limit_bandwidth(process: int, rate: int) -> None:
 
 def _describe_bucket(rate: int) -> str:
     # In the words of tc, "bps" is bytes a second.
-    burst = max(_LEAST_BURST, rate // _BURSTS_A_SECOND)
+    burst = min(max(_LEAST_BURST, rate // _BURSTS_A_SECOND), _MOST_BURST)
     return f"tbf rate {rate}bps burst {burst} latency {_LATENCY}"
 
 

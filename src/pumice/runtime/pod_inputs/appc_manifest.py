@@ -74,6 +74,8 @@ def _plan_app(
         volume = mount.app_volume or volumes.get(mount.volume)
         if volume is None:
             raise FormatError(f"the pod has no volume {mount.volume!r}", where=f"app {app.name!r}")
+        if all(part in ("", ".") for part in mount.path.split("/")):
+            raise FormatError(f"the mount path {mount.path!r} is not below /", where=f"app {app.name!r}")
         if volume.kind == "host":
             recursive = volume.recursive is not False
             mounts.append(Mount(volume.source, mount.path, volume.read_only, recursive=recursive))

@@ -13,7 +13,7 @@ from pumice.errors import FormatError, PumiceError
 from pumice.formats.oci import HealthCheck
 from pumice.runtime.container import Mount
 from pumice.runtime.isolation import capabilities
-from pumice.runtime.isolation.model import Isolation, Limits
+from pumice.runtime.isolation.model import MIN_CPUS, MIN_MEMORY, Isolation, Limits
 from pumice.runtime.pod_inputs.model import InputApp
 from pumice.runtime.pods.records import Dependency
 from pumice.runtime.process import Overrides
@@ -195,7 +195,11 @@ class ContainerPlanner:
                 values[name] = int(quantity * (1000 if name == "cpu" else 1))
             except FormatError as error:
                 self._decoder.add_problem(resources.where, error.message, error.hint)
-        return Limits(memory=values["memory"], cpus=values["cpu"])
+        if 0 < values["memory"] < MIN_MEMORY:
+            self._decoder.add_problem(resources.where, "the memory limit is too little", "the least is 6Mi")
+        # As the kubelet does: the kernel refuses less.
+        cpus = max(values["cpu"], MIN_CPUS) if values["cpu"] else 0
+        return Limits(memory=values["memory"], cpus=cpus)
 
     def _plan_test(self, probe: model.Probe, container: model.Container) -> tuple[str, ...]:
         """Return the test of a health check, empty for a kind of probe that is not run."""

@@ -11,11 +11,11 @@ the program. If that fails, it writes one of the reasons that it has for all err
 
 from __future__ import annotations
 
+import _struct as struct  # see `syscalls`
 import errno
 import fcntl
 import os
 import stat
-import struct
 
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND
 from pumice.runtime.sandbox.launcher_code import CODE, MACHINES

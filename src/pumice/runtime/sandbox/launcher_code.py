@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct  # see `syscalls`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

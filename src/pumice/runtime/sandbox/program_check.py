@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct  # see `syscalls`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def explain_failure(head: bytes, machine: str, exists: Callable[[str], bool]) ->
     if head.startswith(b"\x7fELF"):
         try:
             return _explain_elf(head, machine, exists)
-        except (struct.error, IndexError, UnicodeDecodeError):
+        except (struct.error, IndexError, UnicodeDecodeError):  # type: ignore[attr-defined]  # typeshed lacks it
             return "it is a damaged ELF file"
     if not head:
         return "it is empty"

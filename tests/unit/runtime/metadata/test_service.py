@@ -17,7 +17,7 @@ import pytest
 from pumice.formats.http1 import Request, Response
 from pumice.runtime.metadata import records, registration, service
 from pumice.runtime.metadata.command import service_command
-from pumice.runtime.metadata.relay.connection import connect, connect_to_service, connect_unix
+from pumice.runtime.metadata.relay.connection import connect, connect_unix
 from pumice.runtime.metadata.server import Limits, Server
 from tests.support import metadata, waiting
 from tests.support.metadata import OTHER_UUID, UUID, make_pod
@@ -144,7 +144,7 @@ def test_the_service_is_small(home: Path) -> None:
 
 def test_no_token_is_in_a_command_line_or_in_the_log(home: Path) -> None:
     process = subprocess.Popen(service_command(home, 0), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    connect_to_service(str(home), ["/bin/true"]).close()
+    metadata.wait_for_service(home)
     metadata.request(home, UUID, "GET", f"{BASE}/pod/uuid")
     metadata.request(home, UUID, "GET", f"{BASE}/%ff")
     token = POD.apps["web"].token.encode()
@@ -232,7 +232,14 @@ class Running:
 
 @pytest.fixture
 def running() -> Iterator[Running]:
-    server = Running(Limits(connections=8, per_source=2, seconds=1.0))
+    server = Running(Limits(connections=8, per_source=2, seconds=waiting.PATIENCE_SECONDS))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Running]:
+    server = Running(Limits(connections=8, per_source=2, seconds=0.2))
     yield server
     server.close()
 
@@ -251,14 +258,14 @@ def test_one_pod_cannot_take_all_connections(running: Running) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabc"])
-def test_a_request_that_never_ends_is_dropped(running: Running, data: bytes) -> None:
-    with running.connect() as connection:
+def test_a_request_that_never_ends_is_dropped(impatient: Running, data: bytes) -> None:
+    with impatient.connect() as connection:
         connection.sendall(data)
         assert connection.recv(100) == b""
 
 
-def test_a_source_that_never_ends_is_dropped(running: Running) -> None:
-    with running.connect("x" * 100) as connection, pytest.raises(ConnectionError):
+def test_a_source_that_never_ends_is_dropped(impatient: Running) -> None:
+    with impatient.connect("x" * 100) as connection, pytest.raises(ConnectionError):
         if not connection.recv(100):
             raise ConnectionResetError
 
@@ -325,6 +332,18 @@ def test_the_token_of_another_pod_is_refused_by_the_relay(tmp_path: Path) -> Non
         assert ask_relay(directory, path) == 401
         assert metadata.request(tmp_path, OTHER_UUID, "GET", path)[0] == 200
     relay.wait(60)
+
+
+def test_the_service_is_started_again_if_the_one_that_was_faster_ends(tmp_path: Path) -> None:
+    faster = 'if [ -e "$0/faster" ]; then exec "$@"; else : > "$0/faster"; fi'
+    command = ["/bin/sh", "-c", faster, str(tmp_path), *service_command(tmp_path, 0.2)]
+    program = (
+        "import sys; from pumice.runtime.metadata.relay.connection import connect_to_service as connect;"
+        " connect(sys.argv[1], sys.argv[2:])"
+    )
+    with metadata.running_pod(tmp_path, POD):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path), *command], check=True)
+        waiting.until(lambda: not (tmp_path / "metadata" / "socket").exists())
 
 
 def test_a_removed_store_ends_everything(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SERVICE_SOCKET = "metadata/socket"
 """The socket of the service in its store."""
-_SECONDS = 5.0
+_SECONDS = 30.0
+"""How long a service may take to start on a busy machine."""
 _INTERVAL = 0.01
 _starting = threading.Lock()
 
@@ -52,7 +53,9 @@ def _start(home: str, command: Sequence[str]) -> socket.socket:
                 cwd="/",
                 start_new_session=True,
             )
-        elif process.poll():
+        elif process.poll() == 0:  # the other service may have been about to end
+            process = None
+        elif process.poll() is not None:
             raise ConnectionRefusedError
         time.sleep(_INTERVAL)
 

@@ -12,7 +12,7 @@ from pumice.errors import FormatError, ImageError
 from pumice.formats import oci
 from pumice.publish.bucket_tree import BucketTree
 from pumice.publish.directory_tree import open_directory
-from pumice.publish.tree import BYTES, Tree
+from pumice.publish.tree import BYTES, ChangedError, Tree
 from tests.support.memory_tree import MemoryTree
 
 TAG = "v2/app/manifests/1.0"
@@ -49,6 +49,30 @@ def test_a_document_is_replaced_also_by_one_of_another_type(tree: Tree) -> None:
         tree.write(TAG, media_type, [b'{"a": "%s"}' % media_type.encode()])
         assert media_type.encode() in (tree.read(TAG) or b"")
     assert list(tree.list_files()) == [TAG]
+
+
+def test_a_document_that_was_just_read_is_replaced(tree: Tree) -> None:
+    for content in (b'{"a": 1}', b'{"a": 2}', b'{"a": 3}'):
+        tree.read(TAG)
+        tree.write(TAG, oci.MANIFEST, [content], since_read=True)
+    assert tree.read(TAG) == b'{"a": 3}'
+
+
+@pytest.mark.parametrize("first", [b"old", None])
+def test_an_object_that_another_process_changed_since_it_was_read_is_not_replaced(
+    first: bytes | None,
+) -> None:
+    store = MemoryStore()
+    tree, other = BucketTree(store, "memory"), BucketTree(store, "memory")
+    if first is not None:
+        other.write(TAG, oci.MANIFEST, [first])
+    assert tree.read(TAG) == first
+    other.write(TAG, oci.MANIFEST, [b"new"])
+    with pytest.raises(ChangedError):
+        tree.write(TAG, oci.MANIFEST, [b"mine"], since_read=True)
+    assert tree.read(TAG) == b"new"
+    tree.write(TAG, oci.MANIFEST, [b"mine"], since_read=True)
+    assert tree.read(TAG) == b"mine"
 
 
 @pytest.mark.parametrize("size", [10, 20_000_000])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pumice.discovery.download import lock_name
 from pumice.store.home import Home
-from tests.support import images, websites
+from tests.support import images, waiting, websites
 from tests.support.publishers import NAME, Out, Publisher, run
 from tests.support.websites import Website
 
@@ -47,6 +50,21 @@ def test_a_fresh_image_is_not_used_if_its_key_is_trusted_no_more(publisher: Publ
     assert FILE not in {line.split()[1] for line in publisher.site.requests()[before:]}
     _, err = publisher.fetch(f"{NAME}:1.0", "--insecure-options=image")
     assert "trusted key" not in err
+
+
+def test_commands_that_run_at_once_download_an_image_once(tmp_path: Path, publisher: Publisher) -> None:
+    publisher.publish(publisher.write())
+    publisher.trust()
+    command = [sys.executable, "-m", "pumice", "fetch", *publisher.connection, f"{NAME}:1.0"]
+    with Home(tmp_path / "store") as home:
+        url = f"{publisher.site.url}{FILE}"
+        with home.lock(f"fetch-{lock_name(url)}"):
+            processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+            # Then all have found that the store does not have it.
+            waiting.until(lambda: publisher.site.log.read_text().count(f"GET {FILE}.asc ") == len(processes))
+    assert [process.communicate()[0] for process in processes] == [f"{NAME}:1.0\n"] * 3
+    statuses = [line.split()[2] for line in publisher.site.requests() if line.split()[1] == FILE]
+    assert statuses == ["200", "304", "304"]
 
 
 def test_a_page_that_came_without_verification_is_not_used_later(publisher: Publisher, capsys: Out) -> None:

@@ -30,7 +30,7 @@ class MemoryTree:
     def read(self, path: str) -> bytes | None:
         return self.files[path][1] if path in self.files else None
 
-    def write(self, path: str, media_type: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, media_type: str, chunks: Iterable[bytes], *, since_read: bool = False) -> None:
         data = b"".join(chunks)
         if self.failing and self.failing in path:
             raise OSError(28, "no space left on the device")

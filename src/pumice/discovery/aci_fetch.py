@@ -35,7 +35,7 @@ from pumice.trust import admission
 from pumice.trust.archive_signatures import SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pumice.discovery.download import Downloaded
     from pumice.discovery.session import DiscoverySession
@@ -104,12 +104,15 @@ def fetch_aci(
     session: DiscoverySession,
     trust: TrustOptions,
     platform: Platform,
-    stored_freshness: Freshness | None = None,
+    find_freshness: Callable[[], Freshness | None],
 ) -> Iterator[FetchedAci | UnchangedAci]:
-    """Give the image at an endpoint, unless the stored one is the same; raises PumiceError."""
+    """Give the image at an endpoint, unless the stored one is the same; raises PumiceError.
+
+    No other process fetches it meanwhile. ``find_freshness`` returns that of the stored image then.
+    """
     with ExitStack() as stack:
         fetcher = _Fetcher(session, trust, platform, stack)
-        verified = fetcher.fetch(endpoint, request, web, stored_freshness)
+        verified = fetcher.fetch(endpoint, request, web, find_freshness)
         if isinstance(verified, UnchangedAci):
             yield verified
             return
@@ -155,7 +158,7 @@ class _Fetcher:
         endpoint: Endpoint,
         request: ImageRequest,
         web: Web,
-        stored_freshness: Freshness | None = None,
+        find_freshness: Callable[[], Freshness | None] = lambda: None,
         limit: int = MAX_IMAGE,
     ) -> _VerifiedFile | UnchangedAci:
         """Return a verified image, unless it is unchanged."""
@@ -172,7 +175,7 @@ class _Fetcher:
             peers=self._session.peers,
             growing=conversion.file,
         )
-        downloaded = self._download(download, stored_freshness, request)
+        downloaded = self._download(download, find_freshness(), request)
         if downloaded.is_unchanged:
             return UnchangedAci(downloaded.freshness)
         if signature is None and not self._trust.insecure:
@@ -239,8 +242,7 @@ class _Fetcher:
             except PumiceError as error:
                 errors.append(error)
                 continue
-            # Nothing is known about the file, so it is downloaded.
-            assert not isinstance(fetched, UnchangedAci)  # noqa: S101
+            assert not isinstance(fetched, UnchangedAci)  # noqa: S101 - nothing of it is known, so it is downloaded
             return fetched
         raise errors[0]
 

@@ -98,21 +98,26 @@ def _fetch_aci(
     home = session.home
     key = digest.of(endpoint.url.encode())
     record = _load_record(key, home)
-    stored = _find_recorded(record, request, session, trust) if record is not None else None
-    stored_freshness = record.freshness if record is not None and stored is not None else None
-    if stored_freshness is not None and stored_freshness.is_fresh(session.clock()) and stored is not None:
+    stored = _find_recorded(record, request, session, trust)
+    if record is not None and stored is not None and record.freshness.is_fresh(session.clock()):
         return stored
-    with fetch_aci(endpoint, request, web, session, trust, platform, stored_freshness) as fetched:
-        if isinstance(fetched, UnchangedAci):
-            if stored is None or stored_freshness is None:
-                raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))
-            result = stored
-            freshness: Freshness | None = stored_freshness.renew(fetched.freshness)
-        else:
+
+    def find_freshness() -> Freshness | None:
+        nonlocal record, stored
+        if (newer := _load_record(key, home)) != record:  # another process fetched it meanwhile
+            record, stored = newer, _find_recorded(newer, request, session, trust)
+        return record.freshness if record is not None and stored is not None else None
+
+    with fetch_aci(endpoint, request, web, session, trust, platform, find_freshness) as fetched:
+        if not isinstance(fetched, UnchangedAci):
             result, freshness = _store(fetched, request, session), fetched.freshness
-    if freshness is not None:
-        entry = _FetchRecord(result.name, result.digest, freshness)
-        home.records.put(_KIND, key, msgspec.msgpack.encode(entry))
+        elif record is not None and stored is not None:
+            result, freshness = stored, record.freshness.renew(fetched.freshness)
+        else:
+            raise FetchError("the server says that nothing has changed", where=redact_url(endpoint.url))
+        if freshness is not None:
+            entry = _FetchRecord(result.name, result.digest, freshness)
+            home.records.put(_KIND, key, msgspec.msgpack.encode(entry))
     return result
 
 
@@ -125,9 +130,11 @@ def _load_record(key: str, home: Home) -> _FetchRecord | None:
 
 
 def _find_recorded(
-    record: _FetchRecord, request: ImageRequest, session: DiscoverySession, trust: TrustOptions
+    record: _FetchRecord | None, request: ImageRequest, session: DiscoverySession, trust: TrustOptions
 ) -> FetchedImage | None:
     """Return the image of a record if the store still has it, it is the requested one, and is admitted."""
+    if record is None:
+        return None
     stored = describe_stored(record.name, request, session.home)
     if stored is None or stored.digest != record.digest:
         return None

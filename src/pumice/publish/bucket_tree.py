@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pumice import installation
 from pumice.errors import FetchError, FormatError, ImageError, PumiceError, UsageError
 from pumice.formats import oci
+from pumice.publish.tree import ChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from obstore import Attributes
+    from obstore import Attributes, PutMode
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 SCHEME = "s3://"
@@ -63,6 +64,8 @@ class BucketTree:
     def __init__(self, store: ObjectStore, url: str) -> None:
         self.url = url
         self._store = store
+        self._versions: dict[str, str] = {}
+        """The ETag of each object that was read, "" for one that was not there."""
 
     def list_files(self) -> dict[str, int]:
         """Return the size in bytes of each object below ``v2``."""
@@ -80,15 +83,17 @@ class BucketTree:
         import obstore
 
         with _translate_errors(f"{self.url}/{path}"):
+            self._versions[path] = ""
             try:
                 result = obstore.get(self._store, _object_path(path))
             except FileNotFoundError:
                 return None
+            self._versions[path] = result.meta["e_tag"] or ""
             if result.meta["size"] > oci.MAX_DOCUMENT:
                 raise FormatError("the document is larger than 4 MiB", where=f"{self.url}/{path}")
             return bytes(result.bytes())
 
-    def write(self, path: str, media_type: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, media_type: str, chunks: Iterable[bytes], *, since_read: bool = False) -> None:
         """Upload an object; if ``chunks`` raises, the object stays as it was."""
         import obstore
 
@@ -104,9 +109,7 @@ class BucketTree:
                 break
         with _translate_errors(f"{self.url}/{path}"):
             if len(first) <= _SMALL:
-                obstore.put(
-                    self._store, _object_path(path), first, attributes=attributes, use_multipart=False
-                )
+                self._put(path, first, attributes, self._find_mode(path) if since_read else "overwrite")
             else:
                 parts = _FailingIterator(itertools.chain([first], iterator))
                 try:
@@ -115,6 +118,25 @@ class BucketTree:
                     if parts.failure is not None:
                         raise parts.failure from None
                     raise
+
+    def _find_mode(self, path: str) -> PutMode:
+        version = self._versions.get(path, "")
+        return {"e_tag": version} if version else "create"
+
+    def _put(self, path: str, data: bytes, attributes: Attributes, mode: PutMode) -> None:
+        """Upload a small object; stores without conditions replace it in any case. Raises ChangedError."""
+        import obstore
+        from obstore import exceptions
+
+        target = (self._store, _object_path(path), data)
+        try:
+            obstore.put(*target, attributes=attributes, mode=mode, use_multipart=False)
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            raise ChangedError("another process changed the object", where=f"{self.url}/{path}") from None
+        except exceptions.NotSupportedError:
+            if mode == "overwrite":
+                raise
+            obstore.put(*target, attributes=attributes, use_multipart=False)
 
     def link(self, source: str, path: str) -> bool:
         """Copy an object within the store, with its Content-Type; return False if it refuses."""

@@ -73,7 +73,14 @@ class DirectoryTree:
         contents = (read_small(file, oci.MAX_DOCUMENT) for file in self._candidates(path))
         return next((data for data in contents if data is not None), None)
 
-    def write(self, path: str, media_type: str, chunks: Iterable[bytes]) -> None:
+    def write(
+        self,
+        path: str,
+        media_type: str,
+        chunks: Iterable[bytes],
+        *,
+        since_read: bool = False,  # noqa: ARG002 - nobody else writes
+    ) -> None:
         """Write or replace a file atomically and durably."""
         target = self._target(path, media_type)
         with translate_os_errors(target, IMAGE):

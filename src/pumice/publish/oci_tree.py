@@ -9,6 +9,7 @@ removes it only after a grace period.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,13 @@ from pumice.formats import image_names, oci, simplesigning, torrent
 from pumice.image import graph
 from pumice.image.transports import cosign_tags
 from pumice.progress import Silent
-from pumice.publish.tree import BYTES, JSON
+from pumice.publish.tree import BYTES, JSON, ChangedError
 from pumice.registry.listing import parse_referrers
 from pumice.registry.parallel import Cancellation, map_parallel
 from pumice.registry.reference import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Graph, Node, Source
@@ -44,6 +45,8 @@ RESERVED = frozenset({"blobs", "manifests", "referrers", "tags"})
 """Components of URLs that cannot be components of a repository's name in a static tree."""
 
 _CHUNK = 1 << 20
+_MAX_CONFLICTS = 50
+"""Attempts to change a file of a bucket that other processes change as well."""
 
 
 class PublishedImage(msgspec.Struct, frozen=True):
@@ -115,20 +118,47 @@ def remove_tag(tree: Tree, repository: str, tag: str) -> None:
 
 def write_lists(tree: Tree, repositories: set[str]) -> None:
     """Write the lists of tags of ``repositories`` and the list of repositories, from the files themselves."""
+
+    def write() -> None:
+        lists = {name: f"{ROOT}{name}/tags/list" for name in sorted(repositories)}
+        # Read before the files are listed: who adds a tag after that also changes these.
+        current = {path: tree.read(path) for path in (*lists.values(), NO_REFERRERS, CATALOG, ROOT)}
+        tags = _list_tags(tree)
+        catalog = _encode({"repositories": sorted(name for name in tags if tags[name])})
+        new = {NO_REFERRERS: encode_referrers([]), CATALOG: catalog, ROOT: b"{}"}
+        for name, path in lists.items():
+            if name in tags:
+                new[path] = _encode({"name": name, "tags": sorted(tags[name])})
+            else:
+                tree.remove(path)
+        for path in sorted(new, key=lambda path: path not in lists.values()):
+            if new[path] != current[path]:
+                media_type = oci.INDEX if path == NO_REFERRERS else JSON
+                tree.write(path, media_type, [new[path]], since_read=True)
+
+    _repeat(write)
+
+
+def _list_tags(tree: Tree) -> dict[str, list[str]]:
+    """Return the tags of each repository that has manifests."""
     tags: dict[str, list[str]] = {}
     for path in tree.list_files():
         name, is_manifest, reference = path.removeprefix(ROOT).rpartition("/manifests/")
         if is_manifest:
             tags.setdefault(name, []).extend([] if ":" in reference else [reference])
-    for name in sorted(repositories):
-        path = f"{ROOT}{name}/tags/list"
-        if name in tags:
-            _replace(tree, path, JSON, _encode({"name": name, "tags": sorted(tags[name])}))
+    return tags
+
+
+def _repeat(change: Callable[[], None]) -> None:
+    """Make a change, again if another process makes one to the same files of a bucket meanwhile."""
+    for attempt in range(_MAX_CONFLICTS):
+        try:
+            change()
+        except ChangedError:
+            if attempt + 1 == _MAX_CONFLICTS:
+                raise
         else:
-            tree.remove(path)
-    _replace(tree, NO_REFERRERS, oci.INDEX, encode_referrers([]))
-    _replace(tree, CATALOG, JSON, _encode({"repositories": sorted(name for name in tags if tags[name])}))
-    _replace(tree, ROOT, JSON, b"{}")
+            return
 
 
 def encode_referrers(entries: Sequence[dict[str, Any]]) -> bytes:
@@ -170,9 +200,8 @@ class _ImageWriter:
             self._write_manifest(node, node.descriptor.digest)
         self._write_referrers(gathered.graph)
         for tag, descriptors in gathered.graph.tags.items():
-            self._merge_cosign_tag(
-                tag, [gathered.graph.nodes[descriptor.digest] for descriptor in descriptors]
-            )
+            nodes = [gathered.graph.nodes[descriptor.digest] for descriptor in descriptors]
+            _repeat(functools.partial(self._merge_cosign_tag, tag, nodes))
         self._write_manifest(gathered.graph.nodes[gathered.graph.root.digest], self._image.tag)
         return written
 
@@ -220,25 +249,28 @@ class _ImageWriter:
     def _write_referrers(self, image_graph: Graph) -> None:
         """Add the referrers to the lists; a list keeps those that other publishers added."""
         for subject in image_graph.nodes:
-            path = f"{self._folder}/referrers/{subject}"
-            listed = self._tree.read(path) if path in self._present else None
-            listed_links = parse_referrers(listed, path) if listed else []
-            entries = {link.digest: link.raw for link in listed_links}
-            old_torrents = {link.digest for link in listed_links if _is_torrent(link)}
             links = image_graph.referrers.get(subject, ())
-            if any(_is_torrent(link) for link in links):  # made for this tree, so they replace others
-                entries = {name: raw for name, raw in entries.items() if name not in old_torrents}
-            entries |= {link.digest: link.raw for link in links}
-            data = encode_referrers([msgspec.json.decode(raw) for raw in entries.values()])
-            if data != listed:
-                self._tree.write(path, oci.INDEX, [data])
-                self._present[path] = len(data)
+            _repeat(functools.partial(self._merge_referrers, subject, links))
+
+    def _merge_referrers(self, subject: str, links: Sequence[Referrer]) -> None:
+        path = f"{self._folder}/referrers/{subject}"
+        listed = self._tree.read(path)
+        listed_links = parse_referrers(listed, path) if listed else []
+        entries = {link.digest: link.raw for link in listed_links}
+        old_torrents = {link.digest for link in listed_links if _is_torrent(link)}
+        if any(_is_torrent(link) for link in links):  # made for this tree, so they replace others
+            entries = {name: raw for name, raw in entries.items() if name not in old_torrents}
+        entries |= {link.digest: link.raw for link in links}
+        data = encode_referrers([msgspec.json.decode(raw) for raw in entries.values()])
+        if data != listed:
+            self._tree.write(path, oci.INDEX, [data], since_read=True)
+            self._present[path] = len(data)
 
     def _merge_cosign_tag(self, tag: str, nodes: Sequence[Node]) -> None:
-        """Write a tag of cosign, with the signatures that it has already."""
+        """Write a tag of cosign, with the signatures that it has already; raises ChangedError."""
         target = Repository("static", self._image.repository).with_tag(tag)
         path = f"{self._folder}/manifests/{tag}"
-        current = self._tree.read(path) if path in self._present else None
+        current = self._tree.read(path)
         merged = cosign_tags.merge_manifests(
             [*([current] if current else []), *(node.data for node in nodes)], target
         )
@@ -251,7 +283,9 @@ class _ImageWriter:
                 config = simplesigning.encode_artifact_config(layers)
                 self._tree.write(f"{self._folder}/blobs/{digest.of(config)}", BYTES, [config])
                 self._write_manifest(node, node.descriptor.digest)
-        self._write_manifest(node, tag)
+        if node.data != current:
+            self._tree.write(path, node.descriptor.media_type, [node.data], since_read=True)
+            self._present[path] = len(node.data)
 
 
 def _is_torrent(link: Referrer) -> bool:
@@ -273,11 +307,6 @@ def _read_verified(
             yield data
         if remaining or file.read(1) or f"sha256:{hasher.hexdigest()}" != blob.digest:
             raise TrustError("the content of a blob is not what its digest says", where=blob.digest)
-
-
-def _replace(tree: Tree, path: str, media_type: str, data: bytes) -> None:
-    if tree.read(path) != data:
-        tree.write(path, media_type, [data])
 
 
 def _encode(document: object) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pumice.errors import PumiceError
 from pumice.formats import oci
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ The order matters: if a tag has several files, the first is the one that is serv
 """
 
 
+class ChangedError(PumiceError):
+    """Another process replaced a file since it was read."""
+
+
 class Tree(Protocol):
     """Files by their path in the URL, such as ``v2/app/manifests/1.0``. All methods raise PumiceError."""
 
@@ -33,8 +38,11 @@ class Tree(Protocol):
     def read(self, path: str) -> bytes | None:
         """Return the content of a document, None if there is none."""
 
-    def write(self, path: str, media_type: str, chunks: Iterable[bytes]) -> None:
-        """Write or replace a file atomically. If ``chunks`` raises, the file stays as it was."""
+    def write(self, path: str, media_type: str, chunks: Iterable[bytes], *, since_read: bool = False) -> None:
+        """Write or replace a file atomically. If ``chunks`` raises, the file stays as it was.
+
+        With ``since_read`` raises ChangedError if it is not what `read` returned last.
+        """
 
     def link(self, source: str, path: str) -> bool:
         """Make ``path`` a copy of a blob of the tree without reading it; return False if it cannot."""

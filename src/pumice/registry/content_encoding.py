@@ -31,7 +31,7 @@ def is_gzip(response: Response) -> bool:
     if encodings in (["gzip"], ["x-gzip"]):
         return True
     raise RegistryError(
-        f"the registry sent an unsupported encoding: {', '.join(encodings)[:60]!r}",
+        f"the server sent an unsupported encoding: {', '.join(encodings)[:60]!r}",
         where=redact_url(response.url),
     )
 

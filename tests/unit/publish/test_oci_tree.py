@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
 from pumice import digest
 from pumice.errors import ImageError, TrustError, UsageError
@@ -12,14 +14,32 @@ from pumice.image.model import Image
 from pumice.image.transports import layout
 from pumice.progress import Silent
 from pumice.publish import oci_tree
+from pumice.publish.bucket_tree import BucketTree
 from pumice.publish.oci_tree import PublishedImage
+from pumice.publish.tree import ChangedError, Tree
 from tests.support import handmade, signed_images
 from tests.support.handmade import ImageContents, file
 from tests.support.memory_tree import MemoryTree, find_missing
 from tests.support.published import gather
 
 
-def publish(tree: MemoryTree, image: Image, name: str = "app", tag: str = "1.0") -> oci_tree.Written:
+class InterruptedTree(BucketTree):
+    """A bucket in which something happens once, when a file has been read that this process will replace."""
+
+    def __init__(self, store: MemoryStore, part: str, event: Callable[[], object]) -> None:
+        super().__init__(store, "memory")
+        self.part = part
+        self.event = event
+
+    def read(self, path: str) -> bytes | None:
+        content = super().read(path)
+        if self.part in path:
+            self.part, event = "nothing more", self.event
+            event()
+        return content
+
+
+def publish(tree: Tree, image: Image, name: str = "app", tag: str = "1.0") -> oci_tree.Written:
     return oci_tree.publish_images([PublishedImage(gather(image), name, tag)], tree, Silent())
 
 
@@ -90,6 +110,47 @@ def test_signatures_of_several_publishers_are_kept(tmp_path: Path) -> None:
     tree.log.clear()
     publish(tree, layout.read_layout(tmp_path / "0"))
     assert [path for path in tree.log if "/manifests/" in path] == []
+
+
+@pytest.mark.parametrize("part", ["/referrers/", ".sig", "/tags/list", "_catalog"])
+def test_nothing_of_two_publishers_is_lost_who_write_to_a_bucket_at_once(tmp_path: Path, part: str) -> None:
+    store = MemoryStore()
+    first, second = (signed(tmp_path / str(number), number) for number in (0, 1))
+    others = BucketTree(store, "memory")
+    tree = InterruptedTree(store, part, lambda: publish(others, second, tag="2.0"))
+    publish(tree, first)
+    assert tree.part == "nothing more"
+    assert find_missing(others) == []
+
+    def read(path: str) -> bytes:
+        content = others.read(path)
+        assert content is not None
+        return content
+
+    assert {"1.0", "2.0"} <= {*json.loads(read("v2/app/tags/list"))["tags"]}
+    name = signed_images.image().root.digest
+    assert len(oci.read_manifest(read(f"v2/app/manifests/{name.replace(':', '-')}.sig")).layers) == 2
+    listed = {entry["digest"] for entry in json.loads(read(f"v2/app/referrers/{name}"))["manifests"]}
+    for image in (first, second):
+        assert {link.digest for link in gather(image).graph.referrers[name]} <= listed
+
+
+def test_a_file_that_others_change_all_the_time_is_given_up() -> None:
+    class BusyTree(MemoryTree):
+        attempts = 0
+
+        def write(
+            self, path: str, media_type: str, chunks: Iterable[bytes], *, since_read: bool = False
+        ) -> None:
+            if since_read:
+                self.attempts += 1
+                raise ChangedError("another process changed the object", where=path)
+            super().write(path, media_type, chunks)
+
+    tree = BusyTree()
+    with pytest.raises(ChangedError):
+        publish(tree, small())
+    assert tree.attempts == 50
 
 
 def test_a_blob_with_other_content_is_not_published() -> None:

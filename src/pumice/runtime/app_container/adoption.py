@@ -11,7 +11,7 @@ import msgspec
 from pumice.errors import ImageError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.formats.appc_manifests import name_app
-from pumice.runtime import process, tree_lookup
+from pumice.runtime import id_maps, process, tree_lookup
 from pumice.runtime.app_container.image_app import AppContainerImage, find_app_container_image
 from pumice.runtime.isolation.isolators import Complaint, report
 
@@ -58,6 +58,9 @@ class AdoptedApp(msgspec.Struct, frozen=True, kw_only=True):
         root = Path(container.root)
         if self.options.image_id:
             check_mounts(self.options, root, progress)
+        if self.app.supplementary_gids and _loses_groups(container, backend):
+            reason = "the program of an ordinary user has one group, unless it is root with subordinate ids"
+            progress.warn(str(Complaint("supplementaryGIDs", "ignored", reason)))
         missing = mount_missing_points(self.app, container.mounts, root)
         container = msgspec.structs.replace(container, mounts=(*container.mounts, *missing))
         return _complete(self, self.app, container, backend)
@@ -172,6 +175,13 @@ def _environment(adopted: AdoptedApp, container: Container) -> dict[str, str]:
         "AC_APP_NAME": adopted.name,
         "container": _EXECUTOR,
     }
+
+
+def _loses_groups(container: Container, backend: str) -> bool:
+    """Return whether the program cannot have other groups than its own."""
+    if backend == "kvm" or not id_maps.is_ordinary_user():
+        return False
+    return not id_maps.choose_maps(container).helpers
 
 
 def _check_directory(container: Container) -> None:

@@ -145,6 +145,8 @@ def _refuse(name: str, value: Value | None) -> Outcome | None:
     """Return why an image cannot have an isolator that loosens its isolation, None if it does not."""
     if name == appc.NO_NEW_PRIVILEGES and not value:
         return Outcome(name, "modified", "set-id programs have no effect")
+    if name == appc.SYSCTL:
+        return Outcome(name, "ignored", "only a pod can have it")
     if name == appc.OOM_SCORE and isinstance(value, int) and value < 0:
         return Outcome(name, "ignored", "an image cannot protect itself from the OOM killer")
     return None

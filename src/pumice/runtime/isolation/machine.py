@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import SandboxError
 from pumice.formats.lines import split_lines
 from pumice.runtime.guest import sharing
-from pumice.runtime.isolation import control_groups, isolators
+from pumice.runtime.isolation import control_groups, isolators, option_values
 from pumice.runtime.isolation.capabilities import NUMBERS
 from pumice.runtime.isolation.isolators import Complaint
 from pumice.runtime.isolation.model import UNLIMITED, Isolation, Limits, Rlimit
@@ -47,6 +47,7 @@ def fit_container(
         unsupported = (*unsupported, *_find_lost_limits(container.isolation))
     container = _without_ignored(container, {complaint.option for complaint in unsupported})
     isolation, complaints = fit_isolation(container.isolation)
+    isolation = _fit_sysctls(isolation, container.network, complaints)
     if backend != "kvm" and not isolators.needs_user_namespace(container, backend):
         isolation = _fit_capabilities(isolation, complaints)
     isolators.report((*unsupported, *complaints), progress, strict=strict)
@@ -72,6 +73,18 @@ def _without_ignored(container: Container, options: AbstractSet[str]) -> Contain
     if options & {"socketActivated", "socketActivated with --pid pod"}:
         container = msgspec.structs.replace(container, listen=())
     return container
+
+
+def _fit_sysctls(isolation: Isolation, network: str, complaints: list[Complaint]) -> Isolation:
+    """Return the isolation without kernel settings of the host, which a pod must not change."""
+    kept = []
+    for name, value in isolation.sysctls:
+        obstacle = option_values.find_sysctl_obstacle(name, own_network=network != "host")
+        if obstacle:
+            complaints.append(Complaint(f"the kernel setting {name[:60]!r}", "ignored", f"it {obstacle}"))
+        else:
+            kept.append((name, value))
+    return msgspec.structs.replace(isolation, sysctls=tuple(kept))
 
 
 def _fit_capabilities(isolation: Isolation, complaints: list[Complaint]) -> Isolation:

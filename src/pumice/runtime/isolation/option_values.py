@@ -21,6 +21,7 @@ _SYSCTLS = (
     *("kernel.shmmni", "kernel.shm_rmid_forced"),
 )
 _SYSCTL_FAMILIES = ("fs.mqueue.", "net.")
+_SYSCTL_NAME = re.compile(r"[a-z0-9_.-]+", re.ASCII)
 _TMPFS_VALUES = ("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid")
 _TMPFS_FLAGS = ("rw", "ro", "exec", "noexec", "nosuid", "nodev")
 _MAX_LIMIT = (1 << 63) - 1
@@ -122,18 +123,26 @@ def parse_sysctl(text: str, *, own_network: bool) -> tuple[str, str]:
     """Return name and value of ``NAME=VALUE``; only settings of a container's own namespaces are allowed."""
     name, equals, value = text.partition("=")
     name = name.replace("/", ".")
-    if not equals or not re.fullmatch(r"[a-z0-9_.-]+", name, re.ASCII) or "\0" in value:
+    if not equals or not _SYSCTL_NAME.fullmatch(name) or "\0" in value:
         raise UsageError(f"--sysctl: {text[:60]!r} is not a setting", hint="write NAME=VALUE")
-    if name not in _SYSCTLS and not name.startswith(_SYSCTL_FAMILIES):
+    if obstacle := find_sysctl_obstacle(name, own_network=own_network):
+        is_of_network = name.startswith("net.")
+        settings = f"use one of {', '.join(_SYSCTLS)}, fs.mqueue.* or net.*"
         raise UsageError(
-            f"--sysctl: {name[:60]!r} is a setting of the whole machine",
-            hint=f"use one of {', '.join(_SYSCTLS)}, fs.mqueue.* or net.*",
-        )
-    if name.startswith("net.") and not own_network:
-        raise UsageError(
-            f"--sysctl: {name[:60]!r} would change the network of the host", hint="add --network none"
+            f"--sysctl: {name[:60]!r} {obstacle}", hint="add --network none" if is_of_network else settings
         )
     return name, value
+
+
+def find_sysctl_obstacle(name: str, *, own_network: bool) -> str:
+    """Return why a container cannot have a kernel setting, "" if it belongs to its own namespaces."""
+    if not _SYSCTL_NAME.fullmatch(name):
+        return "is not a setting"
+    if name not in _SYSCTLS and not name.startswith(_SYSCTL_FAMILIES):
+        return "is a setting of the whole machine"
+    if name.startswith("net.") and not own_network:
+        return "would change the network of the host"
+    return ""
 
 
 def parse_hostname(text: str) -> str:

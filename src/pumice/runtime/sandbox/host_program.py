@@ -244,6 +244,8 @@ def _execute(options: Options, streams: Streams, lifeline: Lifeline | None = Non
     if options.listen:
         from pumice.runtime.sandbox.activation import place_sockets
 
+        if lifeline and _needs_maps(options):
+            lifeline.leave_room_for_sockets(len(options.listen))
         sockets = range(FIRST_SOCKET, place_sockets(options))
     # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
     needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])

@@ -50,7 +50,6 @@ FIELDS = {
     "Container.read_only": "--read-only",
     "Container.hostname": "--hostname",
     "Container.terminal": "--tty",
-    "Container.checks_network": "httpGet, tcpSocket",
     "Container.pod_pids": "--pid pod",
     "Container.pre_start": "eventHandlers",
     "Container.post_stop": "eventHandlers",

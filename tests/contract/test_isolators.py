@@ -102,7 +102,6 @@ ELSEWHERE = {
     "--volume :bind": "volumes",
     "--volume :z": "below, in all its spellings",
     "--tty": "terminals have tests of their own",
-    "httpGet, tcpSocket": "only kvm has none; health checks have tests of their own",
     "--network host": "only kvm cannot have it",
     "resource/block-bandwidth, resource/block-iops": "App Container images",
     "--pid pod": "pods of several apps",

@@ -104,7 +104,7 @@ def test_an_image_of_slices_works(name: str, suite: str, home: Path, tmp_path: P
     shutil.copytree(RECIPES, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe_text(name, suite))
-    output = must(home, "test", path)
+    output = must(home, "test", "--timeout", "300", path)
     assert output.endswith(" 0 failed")
     if name in TARGETS[suite]:
         must(home, "build", path, "-o", f"oci:{tmp_path / 'out'}", "--no-store")

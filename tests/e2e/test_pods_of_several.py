@@ -138,10 +138,6 @@ def test_an_app_cannot_have_options_of_the_pod(person: Person) -> None:
     [
         (("box:1", "---", "box:1"), "two apps are called 'box'"),
         (("--app", "A b", "box:1", "---", "box:1"), "'A b' is not a name for an app"),
-        (
-            ("--stage1", "kvm", *_NET, "box:1", "true", "---", "--app", "b", "box:1"),
-            "kvm runs pods of one app",
-        ),
         (("box:1", "---"), "REF is missing"),
         (("--app", "x", *("box:1", "---") * 70, "--app", "y", "box:1"), "a pod can have 64 apps at most"),
     ],

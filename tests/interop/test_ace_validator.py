@@ -53,7 +53,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 @pytest.fixture(params=["builtin", "bwrap", "runc", "crun", "fly"])
 def stage1(request: pytest.FixtureRequest) -> str:
-    """Return each stage 1 that runs pods of several apps; kvm does not."""
+    """Return each stage 1 that runs event handlers; kvm does not."""
     if request.param not in ("builtin", "fly"):
         need(request.param)
     return str(request.param)

@@ -41,7 +41,7 @@ def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environme
 def must(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> str:
     """Run ``pumice``, which must succeed; return its output."""
     pumice_run = run(home, *arguments, cwd=cwd, **environment)
-    assert pumice_run.code == 0, pumice_run.stderr
+    assert pumice_run.code == 0, f"{pumice_run.stderr}\n{pumice_run.stdout}"
     return pumice_run.stdout
 
 

@@ -59,7 +59,7 @@ class AciReader:
         if self.compression == "zstd" and not non_standard:
             raise FormatError(
                 "the image is compressed with zstd, which App Container does not have",
-                hint="pass --non-standard to read it",
+                hint="convert it: pumice convert --non-standard aci:FILE aci:NEW",
             )
         self._content = _HashedContent(find_size)
         self._stream = DecompressedStream(

@@ -108,8 +108,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _list_apps(pods: Sequence[PodState], app: str | None) -> list[tuple[str, PodState]]:
-    """Return the apps of pods, or only ``app``, with their names: ``POD/APP`` in a pod of several."""
-    from pumice.runtime.pods import pod_store
+    """Return the apps of pods, or only ``app``, with their names: ``POD/APP`` in a pod of several.
+
+    The virtual machine of several has the name of the pod.
+    """
+    from pumice.runtime.pods import pod_store, processes
 
     if app is not None:
         return [(f"{pod.pod.name}/{app}", pod_store.find_app(pod, app)) for pod in pods]
@@ -117,7 +120,7 @@ def _list_apps(pods: Sequence[PodState], app: str | None) -> list[tuple[str, Pod
         (f"{pod.pod.name}/{state.pod.name}" if pod.pod.apps else pod.pod.name, state)
         for pod in pods
         for state in pod_store.read_apps(pod)
-    ]
+    ] + [(pod.pod.name, pod) for pod in pods if processes.has_machine(pod.pod)]
 
 
 def _measure(

@@ -91,8 +91,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     ``machine`` is the size of a virtual machine. ``filters`` is a directory that keeps compiled filters of
     system calls, empty for none. ``maps`` are those of its pod of several, None for the usual ones; with
     ``pod_pids``, it shares the process ids of that. ``terminal`` says whether its streams are a terminal;
-    None if they are those of this process. With ``checks_network``, its health is checked through
-    its network. With ``has_name_servers``, its resolv.conf has those that the user chose, or none.
+    None if they are those of this process. With
+    ``has_name_servers``, its resolv.conf has those that the user chose, or none.
     """
 
     root: str
@@ -118,7 +118,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     maps: IdMaps | None = None
     pod_pids: bool = False
     terminal: bool | None = None
-    checks_network: bool = False
     has_name_servers: bool = False
 
     @property

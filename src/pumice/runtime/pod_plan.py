@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import SandboxError, UsageError
+from pumice.errors import UsageError
 from pumice.formats import platforms
 from pumice.runtime import id_maps, name_resolution, prepared_tree, process, stage1
 from pumice.runtime.app_container.adoption import adopt_app
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pumice.formats.oci import HealthCheck, RunConfig
+    from pumice.formats.oci import RunConfig
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.runtime.app_container.adoption import AdoptedApp
@@ -60,7 +60,6 @@ def plan_apps(
     images = [app.image.select(app.source.platform or machine) for app in apps]
     backend = stage1.resolve_name(pod.stage1)
     stage1.choose(backend)
-    _check_pod(pod, backend)
     adopted_apps = [adopt_app(*each, pod, home, progress) for each in zip(apps, images, strict=True)]
     with ExitStack() as stack:
         trees = [
@@ -144,20 +143,13 @@ def share_namespaces(apps: Sequence[PlannedApp], backend: str) -> list[PlannedAp
         raise UsageError(
             "--userns differs between the apps of the pod", hint="pass it once, for the first app"
         )
-    maps = id_maps.shared_maps(users, unprivileged=modes == {"auto"}, needs_root=backend in ("runc", "crun"))
+    maps = id_maps.shared_maps(
+        users, unprivileged=modes == {"auto"}, needs_root=backend in ("runc", "crun", "kvm")
+    )
     return [
         msgspec.structs.replace(app, container=msgspec.structs.replace(app.container, maps=maps))
         for app in apps
     ]
-
-
-def _check_pod(pod: PodOptions, backend: str) -> None:
-    """Raise SandboxError if the stage 1 cannot run several apps."""
-    if pod.is_pod_of_several and backend == "kvm":
-        raise SandboxError(
-            "kvm runs pods of one app only",
-            hint="use another --stage1, or one pod for each app",
-        )
 
 
 def _pod_mounts(app: AppOptions, directory: Path) -> Iterator[Mount]:
@@ -266,14 +258,7 @@ def plan_container(
         pod_pids=pod.is_pod_of_several and pod.shares_pids,
         terminal=app.terminal if pod.detached else None,
         has_name_servers=pod.names.chooses_servers,
-        checks_network=pod.detached and _checks_network(app.health_check, config.healthcheck),
     )
-
-
-def _checks_network(*checks: HealthCheck | None) -> bool:
-    """Return whether the first of ``checks`` with a test asks a server of the container."""
-    tests = [check.test for check in checks if check and check.test]
-    return bool(tests and tests[0][0] in ("HTTP", "TCP"))
 
 
 def _volume_mounts(

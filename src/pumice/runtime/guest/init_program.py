@@ -10,13 +10,14 @@ import struct
 from typing import TYPE_CHECKING
 
 from pumice.runtime.guest.machine_code import Assembler
-from pumice.runtime.guest.session_parts import RESERVED, TERMINALS
+from pumice.runtime.guest.session_parts import RESERVED, TERMINALS, terminals_of
 from pumice.runtime.guest.sessions import fork_sessions
 from pumice.runtime.guest.system_calls import (
     CLOSE,
     DUP2,
     FINIT_MODULE,
     IOCTL,
+    MKDIR,
     MOUNT,
     OPEN,
     RT_SIGACTION,
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
 
 _O_RDONLY = 0
 _SIGPIPE, _SIG_IGN = 13, 1
-_MOUNTS = {
-    "/dev": ("devtmpfs", 0, ""),
-    "/proc": ("proc", 0, ""),
-    TERMINALS: ("devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
-}
-DIRECTORIES = tuple(path[1:] for path in _MOUNTS)
+_MOUNTS = {"/dev": ("devtmpfs", 0, ""), "/proc": ("proc", 0, "")}
+_TERMINALS = ("devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+DIRECTORIES = (*(path[1:] for path in _MOUNTS), TERMINALS[1:])
 """What the archive must have for the first program."""
 _ADDRESS, _NETMASK, _GATEWAY = bytes([10, 0, 2, 15]), bytes([255, 255, 255, 0]), bytes([10, 0, 2, 2])
 NAME_SERVER = "10.0.2.3"
@@ -46,7 +44,10 @@ NAME_SERVER = "10.0.2.3"
 def assemble_init(guest: Guest, files: tuple[str, ...]) -> bytes:
     """Return the program as an ELF file; ``files`` are the programs of the apps in the archive."""
     program = Assembler()
-    for path, (kind, flags, data) in _MOUNTS.items():
+    terminals = [terminals_of(number) for number in range(len(files))]
+    for path in terminals:
+        program.call(MKDIR, program.text(path), 0o755)
+    for path, (kind, flags, data) in {**_MOUNTS, **dict.fromkeys(terminals, _TERMINALS)}.items():
         program.call(
             *(MOUNT, program.text(kind), program.text(path), program.text(kind), flags, program.text(data))
         )

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load.
+    """An app that the virtual machine runs. ``modules`` is the number of files ``/modules/N.ko`` to load.
 
-    If ``is_shared``, the host shares the root with all volumes, else it is in the archive.
+    ``number`` is that of the app. If ``is_shared``, the host shares the root with all volumes, else it is in
+    the archive.
     """
 
     container: Container
+    number: int = 0
     modules: int
     filter: bytes
     has_network: bool

@@ -19,11 +19,10 @@ from pumice.runtime.guest.session_parts import (
     CONTAINER,
     PORT,
     TERMINAL,
-    TERMINALS,
     report_failure,
     store_decimal,
+    terminals_of,
 )
-from pumice.runtime.guest.sharing import TAG
 from pumice.runtime.guest.system_calls import (
     CAPSET,
     CHDIR,
@@ -54,6 +53,7 @@ from pumice.runtime.guest.system_calls import (
     WRITE,
 )
 from pumice.runtime.isolation import capabilities
+from pumice.runtime.launch.machine import tag_of
 from pumice.runtime.sandbox import guest_frames as frames
 from pumice.runtime.sandbox.masked_paths import MASKED_PATHS, READ_ONLY_PATHS, select_paths
 from pumice.runtime.sandbox.options import DEFAULT_PATH
@@ -166,9 +166,9 @@ def assemble_app(guest: Guest, terminal: tuple[int, ...]) -> bytes:
     container, start = guest.container, _Start()
     _begin(start)
     if guest.is_shared:
-        start.require(MOUNT, start.text(TAG), start.text(ROOT), start.text("virtiofs"), 0, 0)
+        start.require(MOUNT, start.text(tag_of(guest.number)), start.text(ROOT), start.text("virtiofs"), 0, 0)
     terminals = start.program.variable()
-    start.require(OPEN_TREE, _AT_FDCWD, start.text(TERMINALS), _OPEN_TREE_CLONE)
+    start.require(OPEN_TREE, _AT_FDCWD, start.text(terminals_of(guest.number)), _OPEN_TREE_CLONE)
     start.program.set(terminals, start.result)
     _change_root(start)
     _mount_kernel_files(start, container, terminals)
@@ -263,7 +263,7 @@ def _install_streams(start: _Start, chosen: Program) -> None:
 
 
 def _mount_console(start: _Start) -> None:
-    """Make the terminal of the program, which is the first of the machine, its console."""
+    """Make the terminal of the program, which is the first of the app, its console."""
     program, console = start.program, start.text("/dev/console")
     program.call(MKNOD, console, stat.S_IFREG | 0o600, 0)
     program.call(MOUNT, start.text("/dev/pts/0"), console, 0, MS_BIND, 0)

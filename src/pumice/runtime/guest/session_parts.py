@@ -21,7 +21,7 @@ when the program of the image is executed, the outer end of its terminal, and a 
 RESERVED = 16
 """No descriptor of the machine's first program is lower, so none is in the way of these."""
 TERMINALS = "/pts"
-"""Where the terminals of the container are, for the first program."""
+"""Where the terminals of the containers are, for the first program: each app has a directory of its own."""
 MILLISECOND = struct.pack("<QQ", 0, 1_000_000)
 _POLLIN = 1
 
@@ -66,6 +66,11 @@ class Polled:
         self._program.jump_if_zero(nothing)
         yield
         self._program.mark(nothing)
+
+
+def terminals_of(app: int) -> str:
+    """Return where the terminals of an app are, for the first program."""
+    return f"{TERMINALS}/{app}"
 
 
 def write_all(program: Assembler, target: Operand, source: Value, size: Operand) -> None:

@@ -13,10 +13,10 @@ from pumice.runtime.guest.machine_code import Assembler, Value, address_of
 from pumice.runtime.guest.session_monitor import Monitor
 from pumice.runtime.guest.session_parts import (
     MILLISECOND,
-    TERMINALS,
     Frame,
     reader,
     store_decimal,
+    terminals_of,
     write_all,
     writer,
 )
@@ -84,6 +84,7 @@ class _Session:
     def __init__(self, program: Assembler, port: Value, apps: Sequence[Value], app: int | None) -> None:
         self._program = program
         self._port = port
+        self._apps = range(len(apps))
         self._monitor = Monitor(program, port, apps, app)
         self._frame = Frame(program, frames.MAX_CONTENT)
         self._file, self._input, self._size, self._monitor_process = (program.variable() for _ in range(4))
@@ -227,7 +228,11 @@ class _Session:
 
     def _open_terminal(self) -> None:
         program, terminal = self._program, self._monitor.terminal
-        path = program.text(f"{TERMINALS}/ptmx")
-        program.call(OPEN, path, _O_RDWR | _O_NOCTTY | _O_CLOEXEC, result=terminal)
+        for app in self._apps:
+            other, path = program.label("other"), program.text(f"{terminals_of(app)}/ptmx")
+            program.compare(self._monitor.chosen_app, app)
+            program.jump_if_not_zero(other)
+            program.call(OPEN, path, _O_RDWR | _O_NOCTTY | _O_CLOEXEC, result=terminal)
+            program.mark(other)
         program.call(IOCTL, terminal, _TIOCSPTLCK, program.data(bytes(4)))
         program.call(IOCTL, terminal, _TIOCSWINSZ, address_of(self._size))

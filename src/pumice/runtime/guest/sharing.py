@@ -9,13 +9,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
-from pumice.runtime.sandbox.guest_files import SOCKET
 
 if TYPE_CHECKING:
     from pumice.runtime.container import Container, IdMaps
 
-TAG = "root"
-"""The name by which the machine mounts the files."""
 _DIRECTORIES = "/usr/libexec:/usr/lib/qemu:/usr/lib"
 
 
@@ -36,6 +33,4 @@ def machine_options(megabytes: int) -> tuple[str, ...]:
     return (
         *("-object", f"memory-backend-memfd,id=memory,size={megabytes}M,share=on"),
         *("-machine", "pc,memory-backend=memory"),
-        *("-chardev", f"socket,id=share,path={SOCKET}"),
-        *("-device", f"vhost-user-fs-pci,addr=4,queue-size=1024,chardev=share,tag={TAG}"),
     )

@@ -49,10 +49,11 @@ _ENGINE = {name: f"{name} itself counts as well" for name in ("runc", "crun")}
 _SHARED = {"fly": "the program shares all but its root with the host"}
 _OWN_KERNEL = {"kvm": "the virtual machine has a kernel of its own"}
 _OWN_PROCESSES = {name: f"the apps could see the processes of {name} itself" for name in ("runc", "crun")}
+_OWN_IDS = {"kvm": "each app has process ids of its own in the virtual machine"}
 _NO_LABELS = dict.fromkeys(("builtin", "bwrap", "fly", "kvm"), "only runc and crun can set it")
 
 _NO_RELABELING = dict.fromkeys(BACKENDS, "the files keep their SELinux labels, see chcon(1)")
-_NO_HANDLERS = {"kvm": "the virtual machine runs one program"}
+_NO_HANDLERS = {"kvm": "the virtual machine runs the programs only"}
 _NO_SOCKETS = {"kvm": "the virtual machine has a network of its own"}
 _UNKNOWN_ID = {"bwrap": "bwrap does not tell the program its process id"}
 
@@ -161,14 +162,9 @@ ISOLATORS = (
     ),
     Isolator(name="terminal", option="--tty"),
     Isolator(
-        name="health check through the network",
-        option="httpGet, tcpSocket",
-        ignored={"kvm": "the virtual machine has a network of its own"},
-    ),
-    Isolator(
         name="block devices", option="resource/block-bandwidth, resource/block-iops", ignored=_OWN_KERNEL
     ),
-    Isolator(name="shared process ids", option="--pid pod", ignored=_OWN_PROCESSES),
+    Isolator(name="shared process ids", option="--pid pod", ignored={**_OWN_PROCESSES, **_OWN_IDS}),
     Isolator(name="event handlers", option="eventHandlers", ignored=_NO_HANDLERS),
     Isolator(name="socket activation", option="socketActivated", ignored=_NO_SOCKETS),
     Isolator(
@@ -249,7 +245,6 @@ def _list_requested(container: Container) -> list[str]:
         "--volume :z": any(mount.relabel for mount in container.mounts),
         "--network host": container.network == "host",
         "--tty": _wants_terminal(container),
-        "httpGet, tcpSocket": container.checks_network,
         "--ulimit": isolation.rlimits,
         "--oom-score-adj": isolation.oom_score is not None,
         "--device": isolation.devices,

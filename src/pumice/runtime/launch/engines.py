@@ -9,7 +9,15 @@ import os
 
 from pumice.errors import SandboxError
 from pumice.runtime.launch import bundles
-from pumice.runtime.launch.model import BUNDLE, BWRAP, MACHINE, MAPPED_BWRAP, SHIFTED_BUNDLE, Start
+from pumice.runtime.launch.model import (
+    BUNDLE,
+    BWRAP,
+    MACHINE,
+    MACHINE_APP,
+    MAPPED_BWRAP,
+    SHIFTED_BUNDLE,
+    Start,
+)
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.descriptors import create_memory_file, move_above_sockets
 from pumice.runtime.sandbox.shifted_root import HOST_SCRATCH
@@ -48,6 +56,10 @@ def choose_engine(launch: Launch) -> Engine:
         from pumice.runtime.launch.machine import MachineEngine
 
         return MachineEngine()
+    if launch.kind == MACHINE_APP:
+        from pumice.runtime.launch.machine import MachineAppEngine
+
+        return MachineAppEngine()
     return SandboxEngine()
 
 

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 SANDBOX, BWRAP, BUNDLE, MACHINE = "sandbox", "bwrap", "bundle", "machine"
 """The kinds of launches: the built-in sandbox, bubblewrap, an engine that runs OCI bundles, and qemu."""
+MACHINE_APP = "machine-app"
+"""An app in the machine of its pod."""
 MAPPED_BWRAP, SHIFTED_BUNDLE = "mapped-bwrap", "shifted-bundle"
 """bwrap that gets all ids of its container, and a bundle below `sandbox.shifted_root`."""
 

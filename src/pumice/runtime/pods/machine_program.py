@@ -33,12 +33,18 @@ def execute_in_machine(state: PodState, options: Options) -> int:
     execution.block_signals()
     session = Session(connection, program.arguments[0], terminal=terminal)
     try:
-        return session.run(program_start.assemble_joined(program))
+        return session.run(program_start.assemble_joined(program), _find_number(state))
     except MachineGoneError:
         raise PodError(f"the virtual machine of the pod {state.pod.name} has ended") from None
     except SessionError as error:
         text = f"{error.message}\n  hint: {error.hint}" if error.hint else error.message
         raise_reason(text, error.code)
+
+
+def _find_number(state: PodState) -> int:
+    """Return the number of an app in the machine of its pod: its position in the record of that."""
+    pod = pod_store.read_pod(state.directory.parent.parent) if state.pod.app_of else None
+    return pod.pod.apps.index(state.pod.name) if pod and state.pod.name in pod.pod.apps else 0
 
 
 def read_filter(directory: Path) -> bytes:
@@ -55,7 +61,8 @@ def _connect(state: PodState) -> int:
     try:
         directory = os.open(state.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            connection.connect(f"/proc/self/fd/{directory}/{guest_frames.SOCKET}")
+            name = guest_frames.SOCKET_OF_POD if state.pod.app_of else guest_frames.SOCKET
+            connection.connect(f"/proc/self/fd/{directory}/{name}")
         finally:
             os.close(directory)
     except OSError:

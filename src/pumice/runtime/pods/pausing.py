@@ -20,7 +20,7 @@ from pumice.runtime.pods import freezer, pod_store, processes
 from pumice.runtime.pods.supervisor import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pumice.runtime.pods.pod_store import PodState
 
@@ -52,14 +52,28 @@ def require_paused(state: PodState) -> None:
 
 def pause_pod(state: PodState) -> None:
     """Freeze the processes of a running pod or app; raises PodError, EndedPodError if it has ended."""
+    _require_all_apps(state)
     for app in pod_store.read_apps(state):
         if app.state == pod_store.RUNNING:
             with _lock_app(app):
-                _freeze_app(app)
+                _freeze(app, _list_processes)
+    if processes.has_machine(state.pod):
+        _freeze(state, _list_machine)
+
+
+def _require_all_apps(state: PodState) -> None:
+    """Raise PodError for an app in a virtual machine, which can only be frozen with all others."""
+    if state.pod.stage1 == "kvm" and state.pod.app_of:
+        raise PodError(
+            f"cannot pause or resume only the app {state.pod.name}: the apps run in one virtual machine",
+            hint="omit --app",
+        )
 
 
 def unpause_pod(state: PodState) -> None:
     """Let all processes of a pod or an app go on; does nothing if none is frozen. Raises PodError."""
+    if processes.has_machine(state.pod):
+        _thaw_app(state)
     for app in pod_store.read_apps(state):
         with suppress(EndedPodError), _lock_app(app):
             _thaw_app(app)
@@ -90,11 +104,11 @@ def _lock_app(state: PodState) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _freeze_app(state: PodState) -> None:
+def _freeze(state: PodState, list_processes: Callable[[PodState, int], set[int]]) -> None:
     program = _find_program(state)
     _thaw_app(state)  # the remains of a command that was killed
     try:
-        freezer.freeze(state.directory / frozen.NAME, program, lambda: _list_processes(state, program))
+        freezer.freeze(state.directory / frozen.NAME, program, lambda: list_processes(state, program))
     except TimeoutError:
         raise PodError(f"cannot pause the pod {state.pod.name}: its processes do not freeze") from None
     except OSError as error:
@@ -123,6 +137,11 @@ def _explain_error(state: PodState, error: OSError) -> PodError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = "you may not create or change control groups here"
     return PodError(f"cannot pause the pod {state.pod.name}: {reason}", hint=_HINT)
+
+
+def _list_machine(state: PodState, _: int) -> set[int]:
+    """Return the processes of the virtual machine of several apps."""
+    return {process.pid for process in processes.list_container_processes(state)}
 
 
 def _list_processes(state: PodState, program: int) -> set[int]:

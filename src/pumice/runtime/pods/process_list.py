@@ -24,7 +24,7 @@ class ListedProcess(msgspec.Struct, frozen=True, kw_only=True):
 
     ``pid`` is its number in the pod and ``host_pid`` that on this machine; ``uid`` is its user in the pod, or
     that of this machine if the pod cannot name it. ``state`` is the letter of proc(5), ``memory`` is
-    in bytes. ``app`` is the name of its app in a pod of several.
+    in bytes. ``app`` is the name of its app in a pod of several, "" for its virtual machine.
     """
 
     app: str = ""
@@ -43,6 +43,7 @@ def list_processes(state: PodState, app: str | None = None) -> list[ListedProces
     if not app:
         processes.require_running(state)
         apps = [running for running in apps if running.has_program]
+        apps += [state] if processes.has_machine(state.pod) else []
     listed = []
     for running in apps:
         for process in processes.list_container_processes(running):

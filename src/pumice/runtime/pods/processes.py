@@ -154,8 +154,16 @@ def open_program(state: PodState) -> Iterator[int]:
             os.close(descriptor)
 
 
+def has_machine(pod: Pod) -> bool:
+    """Return whether the apps of a pod of several run in a virtual machine, which belongs to none of them."""
+    return pod.stage1 == "kvm" and bool(pod.apps)
+
+
 def list_container_processes(state: PodState) -> list[PodProcess]:
-    """Return the processes in the container of a running pod, parents first."""
+    """Return the processes in the container of a running pod, parents first.
+
+    Of a pod of several apps, these are those of its virtual machine.
+    """
     started = require_running(state)
     members = process_tree.list_members(started.sandbox, namespace_depth(state.pod))
     return [PodProcess(*member) for member in members]
@@ -170,8 +178,10 @@ def namespace_depth(pod: Pod) -> int:
     """
     if pod.stage1 == "fly":
         return 0
-    if pod.stage1 == "kvm" or pod.shares_pids:
+    if pod.shares_pids:
         return 1
+    if pod.stage1 == "kvm":
+        return 2 if pod.app_of else 1
     if pod.stage1 == "builtin":
         return 1 if pod.init and not pod.app_of else 2
     return 3 if pod.app_of else 2

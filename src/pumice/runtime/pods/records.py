@@ -76,7 +76,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     """``started``: written by the supervisor when the program was executed.
 
     A process is only the one that was recorded if it also has the start time (in ticks since the boot), and
-    if the machine was not restarted since.
+    if the machine was not restarted since. The ``sandbox`` of a pod of several apps is its supervisor, or the
+    process that has its virtual machine.
     """
 
     supervisor: int

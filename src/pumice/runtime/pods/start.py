@@ -11,7 +11,7 @@ import msgspec
 
 from pumice.runtime import id_maps, stage1
 from pumice.runtime.container import IdMaps
-from pumice.runtime.guest import program_start, sharing
+from pumice.runtime.guest import connection_program, program_start, sharing
 from pumice.runtime.launch import execution
 from pumice.runtime.launch.control_groups import create_groups
 from pumice.runtime.launch.model import SANDBOX
@@ -26,7 +26,7 @@ from pumice.runtime.sandbox.argument_codec import decode_arguments, encode_argum
 from pumice.runtime.sandbox.options import parse_options
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import Builtin
-from pumice.runtime.stage1.planning import plan_launch
+from pumice.runtime.stage1.planning import plan_launch, plan_machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pumice.runtime.run_options import PodOptions
     from pumice.store.home import Home
 
+_MACHINE_GROUP = ".machine"
+"""The control group of the virtual machine among those of its apps, which never have such a name."""
 _NANOSECONDS = 1_000_000_000
 _CHECK_KINDS: dict[str, Literal["exec", "http", "tcp"]] = {"CMD": "exec", "HTTP": "http", "TCP": "tcp"}
 """What an image or a file calls the kinds of checks; only files have the last two."""
@@ -60,7 +62,7 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         labels={**config.labels, **options.labels},
         stage1=options.stage1,
         stop_signal=app.options.stop_signal or config.stop_signal or "SIGTERM",
-        health_check=_choose_health_check(options, app),
+        health_check=make_health_check(app.options.health_check, app.config.healthcheck),
         remove=options.remove,
         init=app.container.init or _has_parent(options, app),
         interactive=options.detached and app.options.interactive,
@@ -71,12 +73,6 @@ def make_pod(options: PodOptions, app: PlannedApp) -> Pod:
         run_directory=options.run_directory,
         run_verb=options.run_verb,
     )
-
-
-def _choose_health_check(options: PodOptions, app: PlannedApp) -> HealthCheck | None:
-    """Return the health check of an app; a virtual machine has a network of its own, so only commands."""
-    check = make_health_check(app.options.health_check, app.config.healthcheck)
-    return None if check and check.kind != "exec" and options.stage1 == "kvm" else check
 
 
 def _has_parent(options: PodOptions, app: PlannedApp) -> bool:
@@ -133,7 +129,8 @@ def make_content(options: PodOptions, apps: Sequence[PlannedApp]) -> PodContent:
             shares_pids=app.container.pod_pids,
         )
         # The log exists from the beginning, so that it can be followed while the app waits for others.
-        files = {**plan_files(app.container), log_writer.NAME: b""}
+        plan = plan_files(app.container)
+        files = {**plan, **_plan_machine_check(record, plan), log_writer.NAME: b""}
         contents.append(PodContent(record, files))
     return PodContent(pod, {**spec, **volume_files}, volumes, tuple(contents))
 
@@ -178,6 +175,8 @@ def _plan_machine_check(pod: Pod, plan: Mapping[str, bytes]) -> dict[str, bytes]
     """Return the file with the health check of an app in a virtual machine, if it has one."""
     if pod.stage1 != "kvm" or pod.health_check is None:
         return {}
+    if pod.health_check.kind != "exec":
+        return {health.MACHINE_PROGRAM: connection_program.assemble_connection()}
     options = parse_options([*decode_arguments(plan[pod_store.PLAN]), "--", *pod.health_check.command])
     program = program_start.describe_joined(options, plan.get(pod_store.FILTER, b""), ())
     return {health.MACHINE_PROGRAM: program_start.assemble_joined(program)}
@@ -202,9 +201,9 @@ def start_pod(
     trash = home.directory("tmp")
     home.close()  # the pod may run for weeks, and garbage collections must not wait for it
     try:
-        runner = stage1.choose(options.stage1)
-        launches = {app.options.name: plan_launch(app.container, runner) for app in apps}
-        groups, directories = _create_groups(options, launches)
+        machine, launches = _plan_launches(options, apps)
+        machines = {_MACHINE_GROUP: machine} if machine else {}
+        groups, directories = _create_groups(options, {**launches, **machines})
         with closing(groups):
             supervision = Supervision(
                 *(content, directory, trash, descriptors, groups),
@@ -212,7 +211,7 @@ def start_pod(
                 notifies=not any("NOTIFY_SOCKET" in app.container.process.environment for app in apps),
             )
             network = _choose_network(attachment, registration)
-            _add_apps(supervision, apps, launches, directories, network)
+            _add_apps(supervision, apps, {**launches, **machines}, directories, network)
             _start_services(supervision, attachment, registration)
             return supervision.run()
     except BaseException:
@@ -221,6 +220,17 @@ def start_pod(
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _plan_launches(
+    options: PodOptions, apps: Sequence[PlannedApp]
+) -> tuple[Launch | None, dict[str, Launch]]:
+    """Return how to start the virtual machine of several apps, if they have one, and each app."""
+    containers = {app.options.name: app.container for app in apps}
+    if options.is_pod_of_several and options.stage1 == "kvm":
+        return plan_machine(containers)
+    runner = stage1.choose(options.stage1)
+    return None, {name: plan_launch(container, runner) for name, container in containers.items()}
 
 
 def _with_registration(content: PodContent, registration: Registration | None) -> PodContent:
@@ -253,7 +263,11 @@ def _add_apps(
     container = apps[0].container
     if container.is_in_pod:
         has_engine = any(launch.kind != SANDBOX for launch in launches.values())
-        supervision.add_holder(*_make_holder(container, network, has_engine=has_engine))
+        holder = _make_holder(container, network, has_engine=has_engine)
+        if _MACHINE_GROUP in launches:
+            supervision.add_machine(*holder, launches[_MACHINE_GROUP], directories[_MACHINE_GROUP])
+        else:
+            supervision.add_holder(*holder)
         network = None
     for app in apps:
         name = app.options.name

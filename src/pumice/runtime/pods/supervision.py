@@ -12,7 +12,7 @@ from pumice.runtime import stage1
 from pumice.runtime.launch import execution, machine
 from pumice.runtime.launch.engines import choose_engine
 from pumice.runtime.launch.errors import raise_reason
-from pumice.runtime.launch.model import MACHINE
+from pumice.runtime.launch.model import MACHINE, Start
 from pumice.runtime.pods import processes, supervisor
 from pumice.runtime.sandbox.argument_codec import encode_arguments
 from pumice.runtime.sandbox.descriptors import create_memory_file
@@ -55,6 +55,7 @@ class Supervision:
         self._retained = [*locks, *group.locks]
         self._apps: list[str] = []
         self._app_count = 0
+        self._machine_apps: list[Start] = []
         self.reason_writer = -1
         """The descriptor on which the reason of a failure of the network is written."""
         has_terminal = foreground and os.isatty(0) and os.isatty(1) and not content.pod.apps
@@ -71,10 +72,20 @@ class Supervision:
             *(word for path in group.directories for word in ("--group", path)),
         ]
 
-    def add_holder(self, words: list[str], descriptors: tuple[int, ...]) -> None:
+    def add_machine(
+        self, words: list[str], descriptors: tuple[int, ...], launch: Launch, directories: Sequence[str]
+    ) -> None:
+        """Add the holder, as `add_holder` does, with a virtual machine for the apps that are added next."""
+        start, self._machine_apps = machine.open_pod(launch, len(self._content.apps), self._locks[0])
+        start = execution.add_descriptors(start, directories, None)
+        program = ["--", *start.program]
+        self.add_holder([*words, *start.options], (*descriptors, *start.descriptors), program)
+
+    def add_holder(self, words: list[str], descriptors: tuple[int, ...], program: Sequence[str] = ()) -> None:
         """Add the process that holds the namespaces of several apps: its options and descriptors."""
         reasons, executed = self._open_pipes()
         words = [*words, "--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]), "--die-with-parent"]
+        words += program
         self._apps += [
             *("--holder", "--reasons", *map(str, reasons), "--executed", *map(str, executed)),
             *self._inherit(descriptors),
@@ -107,6 +118,7 @@ class Supervision:
         start = execution.add_descriptors(start, directories, network)
         if launch.kind == MACHINE:
             start = machine.add_listener(start, directory)
+        start, machine_options = self._add_to_machine(start, number)
         reports = ("--status-fd", str(reasons[1]), "--exec-fd", str(executed[1]))
         arguments = create_memory_file(encode_arguments((*start.options, *reports)))
         self._retained += [*start.retained, *locks]
@@ -119,11 +131,23 @@ class Supervision:
             *("--depth", str(processes.namespace_depth(pod))),
             *("--generations", str(processes.count_generations(pod))),
             *_stream_options(pod),
+            *machine_options,
             *("--stop-signal", str(processes.parse_signal(pod.stop_signal))),
             *(word for dependency in pod.after for word in ("--after", dependency.app, dependency.condition)),
             *_health_arguments(pod.health_check),
             *("--sandbox", str(len(program)), *program),
         ]
+
+    def _add_to_machine(self, start: Start, number: int) -> tuple[Start, list[str]]:
+        """Return the start of an app with what it needs in the machine, and options of the supervisor."""
+        if not self._machine_apps:
+            return start, []
+        go, part = os.pipe(), self._machine_apps[number]
+        self._closed.append(go[1])
+        options = (*start.options, *part.options, "--guest-go", str(go[0]))
+        descriptors = (*start.descriptors, *part.descriptors, go[0])
+        words = ["--machine-app", str(number), "--go", *map(str, go)]
+        return Start(options, start.program, descriptors, start.retained), words
 
     def _open_pipes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         reasons, executed = os.pipe(), os.pipe()

@@ -134,8 +134,8 @@ class _Session:
                     self.is_busy = self.is_reserved
 
 
-def serve(ports: Sequence[int], clients: Sequence[int], listener: int) -> None:
-    """Serve the sessions until the machine ends or sends what is no frame.
+def serve(ports: Sequence[int], clients: Sequence[int], listener: int) -> list[int]:
+    """Serve the sessions until the machine ends or sends what is no frame; return the clients that are left.
 
     The first sessions belong to ``clients``; ``listener`` is a socket for others, -1 for none.
     """
@@ -146,10 +146,11 @@ def serve(ports: Sequence[int], clients: Sequence[int], listener: int) -> None:
         while True:
             _serve_once(sessions, listener)
     except EOFError:
-        return
+        pass
     except ValueError:
         for session in sessions:
             session.report_invalid_frame()
+    return [session.client for session in sessions if session.client >= 0]
 
 
 def _serve_once(sessions: Sequence[_Session], listener: int) -> None:

@@ -33,6 +33,26 @@ def prepare_root(root: NewRoot, options: Options) -> None:
 
 def start_server(options: Options) -> int:
     """Start virtiofsd, which reads and writes with the ids of this namespace; return its process id."""
+    descriptor = options.guest_share_fd if options.guest_share_fd >= 0 else _listen()
+    server = os.fork()
+    if server == 0:
+        syscalls.end_with_parent()
+        os.setsid()  # keys that are typed go to the program in the machine
+        os.set_inheritable(descriptor, True)
+        inherit_only([descriptor])
+        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+        os.dup2(0, 1)
+        if options.guest_share_fd >= 0:  # it complains in the log of the app when the machine ends first
+            os.dup2(0, 2)
+        release_signals()
+        sharing = ("-o", f"source={os.getcwd()}/{ROOT}", "-o", "sandbox=chroot", "-o", "xattr")
+        command = (options.guest_share, f"--fd={descriptor}", "--rlimit-nofile=0", *sharing)
+        os.execv(command[0], (*command, "-o", "log_level=err"))
+    os.close(descriptor)
+    return server
+
+
+def _listen() -> int:
     from _socket import AF_UNIX, SOCK_STREAM, socket
 
     listener = socket(AF_UNIX, SOCK_STREAM)
@@ -41,17 +61,4 @@ def start_server(options: Options) -> int:
         listener.listen(_BACKLOG)
     except OSError as error:
         raise SetupError(f"cannot share files with the virtual machine ({error.strerror})") from None
-    server = os.fork()
-    if server == 0:
-        syscalls.end_with_parent()
-        descriptor = listener.fileno()
-        os.set_inheritable(descriptor, True)
-        inherit_only([descriptor])
-        os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-        os.dup2(0, 1)
-        release_signals()
-        sharing = ("-o", f"source={os.getcwd()}/{ROOT}", "-o", "sandbox=chroot", "-o", "xattr")
-        command = (options.guest_share, f"--fd={descriptor}", "--rlimit-nofile=0", *sharing)
-        os.execv(command[0], (*command, "-o", "log_level=err"))
-    listener.close()
-    return server
+    return listener.detach()

@@ -15,6 +15,8 @@ WINDOW = 1 << 14
 """Bytes of input that the host sends before the program has taken them, so that no other frame waits."""
 SOCKET = "machine"
 """The socket in the directory of a pod through which programs are run in its machine."""
+SOCKET_OF_POD = f"../../{SOCKET}"
+"""The same for an app, in whose directory this path leads to it."""
 
 RESET = ord("N")  # forget the content that was sent
 CONTENT = ord("C")  # a part of the program that enters the container and executes the program of the image

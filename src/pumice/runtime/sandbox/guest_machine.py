@@ -10,6 +10,8 @@ from pumice.runtime.sandbox.errors import SETUP_FAILED, SetupError, exit_with_re
 from pumice.runtime.sandbox.guest_session import MachineGoneError, Session, SessionError
 from pumice.runtime.sandbox.signals import signal
 
+READY = b"r"
+"""What an app says when its files are shared."""
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pumice.runtime.sandbox.options import Options
@@ -40,6 +42,28 @@ def wait_for_machine(process: int, options: Options, server: int = 0) -> int:
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return code
+
+
+def run_app(options: Options) -> int:
+    """Wait until the program of an app may start in the machine of its pod, run it, return its exit code.
+
+    That its files are shared is said by a byte in ``options.exec_fd``. It is not started if the pipe
+    ``options.guest_go`` closes.
+    """
+    session = Session(
+        options.guest_session,
+        options.guest_name,
+        terminal=tuple(map(int, options.guest_terminal)),
+        is_first=True,
+        on_start=lambda: _report_start(options),
+    )
+    os.write(options.exec_fd, READY)
+    if not os.read(options.guest_go, 1):
+        return SETUP_FAILED
+    try:
+        return session.run(app=options.guest_app)
+    except SessionError as error:
+        exit_with_reason(options.status_fd, error, error.code)
 
 
 def _start_bridge(options: Options) -> int:

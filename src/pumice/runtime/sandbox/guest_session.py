@@ -52,8 +52,9 @@ class Session:
 
     ``connection`` is the socket, which is closed at the end. ``is_first`` says that the program is the first
     of its process namespace, for which the kernel drops signals without a handler. ``terminal`` are the
-    streams that are its terminal; then 0 is one here. ``on_start`` is called when it was executed. The
-    caller has blocked FORWARDED_SIGNALS and TYPED_SIGNALS.
+    streams that are its terminal; then 0 is one here. ``on_start`` is called when it was executed,
+    ``on_output`` with 1 or 2 and its output, instead of writing that there. The caller has blocked
+    FORWARDED_SIGNALS and TYPED_SIGNALS.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Session:
         terminal: tuple[int, ...] = (),
         is_first: bool = False,
         on_start: Callable[[], None] = lambda: None,
+        on_output: Callable[[int, bytes], None] | None = None,
     ) -> None:
         self._connection = connection
         self._name = name
         self._terminal = terminal
         self._is_first = is_first
         self._on_start = on_start
+        self._on_output = on_output or _write_output
         self._signals = syscalls.open_signal_descriptor({*FORWARDED_SIGNALS, *TYPED_SIGNALS})
         self._outstanding = 0
         self._has_input = True
@@ -176,7 +179,7 @@ class Session:
         kind, number, content = frames.split_frame(data)
         match kind:
             case frames.OUTPUT | frames.ERROR:
-                _write_output(_STDOUT if kind == frames.OUTPUT else _STDERR, content)
+                self._on_output(_STDOUT if kind == frames.OUTPUT else _STDERR, content)
             case frames.ACCEPTED:
                 self._outstanding -= min(self._outstanding, number)
             case frames.STARTED:

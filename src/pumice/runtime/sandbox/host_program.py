@@ -202,6 +202,8 @@ def _run_inside(options: Options, streams: Streams) -> int:
     """Run the program as a child of this process, and return its exit code."""
     if options.pod_pids:
         syscalls.become_subreaper()
+    if options.guest_session >= 0:
+        return _run_app(options)
     server = _start_file_server(options)
     program = os.fork()
     if program == 0:
@@ -227,6 +229,15 @@ def _run_inside(options: Options, streams: Streams) -> int:
     return code
 
 
+def _run_app(options: Options) -> int:
+    """Share the files of an app with the machine of its pod, and run its program there."""
+    from pumice.runtime.sandbox.guest_machine import run_app
+
+    enter_cgroups(options)
+    _start_file_server(options)
+    return run_app(options)
+
+
 def _start_file_server(options: Options) -> int:
     """Start what shares files with a virtual machine; return its process id, 0 if there is none."""
     if not options.guest_share:
@@ -244,6 +255,8 @@ def _execute(options: Options, streams: Streams, lifeline: Lifeline | None = Non
     if options.listen:
         from pumice.runtime.sandbox.activation import place_sockets
 
+        if lifeline and _needs_maps(options):
+            lifeline.leave_room_for_sockets(len(options.listen))
         sockets = range(FIRST_SOCKET, place_sockets(options))
     # The container sees a process of bwrap, and no user of it may write to the executable (CVE-2019-5736).
     needs_copy = options.signal_child and launcher.is_exposed(options.argv[0])

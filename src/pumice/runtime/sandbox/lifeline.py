@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.descriptors import close_if_open
+from pumice.runtime.sandbox.descriptors import close_if_open, move_above_sockets
 
 
 class Lifeline:
@@ -19,6 +19,10 @@ class Lifeline:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+
+    def leave_room_for_sockets(self, count: int) -> None:
+        """Move out of the way of the sockets of a program, before a last call of `end_with_parent`."""
+        self._reader = move_above_sockets(self._reader, count)
 
     def end_with_parent(self, *, is_last: bool = True) -> None:
         """Be killed when the parent ends; end now if it has. Call it in the child.

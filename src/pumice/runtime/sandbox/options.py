@@ -57,6 +57,12 @@ class Options:
     # --guest-terminal NUMBERS: the streams that are a terminal of NAME, such as 012
     # --guest-share PROGRAM: virtiofsd, which shares the root with it
     guest_listener = -1
+    # In a pod of several apps, --hold has the machine, and a process for each app of it:
+    # --guest-client FD …: the connections of the apps, each in its --guest-session FD
+    # --guest-app N: the number of the app; --guest-share-fd FD: where virtiofsd listens
+    # --guest-go FD: a pipe with a byte as soon as the program may start
+    guest_session = guest_share_fd = guest_go = -1
+    guest_app = 0
     guest_terminal = ""
     guest_share = ""
     guest_name = ""
@@ -90,6 +96,7 @@ class Options:
         self.sysctls: list[tuple[str, str]] = []  # --sysctl NAME VALUE …
         self.unmasked: list[str] = []  # --unmask PATH …: what stays visible and writable; ALL is everything
         self.guest_ports: list[int] = []  # --guest-port FD …
+        self.guest_clients: list[int] = []  # --guest-client FD …
         # --before COUNT WORD …: commands to run before PROGRAM, with --init
         self.before: list[list[str]] = []
         # --pre-start|--post-stop COUNT WORD …: what runs before and after PROGRAM, with --init or --fly;
@@ -173,9 +180,19 @@ _NUMBERS = {
     "network_fd": "network_fd",
     "map_info": "map_info",
     "guest_listener": "guest_listener",
+    "guest_session": "guest_session",
+    "guest_share_fd": "guest_share_fd",
+    "guest_go": "guest_go",
+    "guest_app": "guest_app",
     "map_ready": "map_ready",
 }
-_NUMBER_LISTS = {"group": "groups", "keep": "keep", "cgroup": "cgroups", "guest_port": "guest_ports"}
+_NUMBER_LISTS = {
+    "group": "groups",
+    "keep": "keep",
+    "cgroup": "cgroups",
+    "guest_port": "guest_ports",
+    "guest_client": "guest_clients",
+}
 _PATH_LISTS = {"unmask": "unmasked", "hide": "hidden", "empty": "emptied"}
 
 

@@ -52,13 +52,17 @@ def hold_namespaces(options: Options) -> int:
     else:
         enter_user_namespace(options, flags)
     announce_namespace(options)
-    lifeline = Lifeline()
+    lifeline, machine_lifeline = Lifeline(), Lifeline()
     child = os.fork()
     if child == 0:
         _become_first_process(options, lifeline)
     wait_for_network(options)
     os.write(options.exec_fd, b"%d\n" % child)
     os.close(options.exec_fd)
+    if options.guest_ports:
+        from pumice.runtime.sandbox.guest_holder import serve_machine
+
+        serve_machine(options, machine_lifeline)
     os.waitpid(child, 0)
     return 1
 

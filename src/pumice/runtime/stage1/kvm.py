@@ -18,15 +18,16 @@ from pumice.runtime.guest import acceleration, initramfs, kernel, sharing
 from pumice.runtime.guest.init_program import DIRECTORIES, NAME_SERVER, assemble_init
 from pumice.runtime.guest.model import Guest
 from pumice.runtime.guest.program_start import ROOT, assemble_app
-from pumice.runtime.isolation import seccomp_filter
 from pumice.runtime.launch import model
+from pumice.runtime.launch.machine import MAX_APPS, share_options
 from pumice.runtime.launch.model import Launch
 from pumice.runtime.sandbox import guest_session
+from pumice.runtime.sandbox.guest_files import SOCKET
 from pumice.runtime.stage1 import external
 from pumice.runtime.stage1.builtin import common_options, mount_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pumice.runtime.container import Container
 
@@ -45,35 +46,66 @@ class Kvm:
 
     def plan(self, container: Container) -> Launch:
         """Make the files of the machine; raises SandboxError if there is no qemu or no kernel."""
-        if container.init or container.setup:
-            raise UsageError("kvm has an init of its own", hint="omit --init, or use another --stage1")
-        if os.uname().machine != "x86_64":
-            raise SandboxError("kvm is only for x86-64 machines", hint="use another --stage1")
-        qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
-        external.check_program(container)
-        cache = Path(container.filters or container.root).with_name("guest")
-        guest_kernel = kernel.find_kernel(os.environ)
-        image = str(kernel.unpack_kernel(guest_kernel, cache))
         server = sharing.find_server(container)
         container = _give_name_server(container)
         terminal = _choose_terminal(container)
-        archive = _make_archive(container, guest_kernel, terminal, shared=bool(server))
-        options = (
-            *_machine_options(container, len(archive), shared=bool(server)),
-            *acceleration.choose(qemu, image, cache),
+        program, archive = _plan_machine((container,), (terminal,), shared=bool(server))
+        if server:
+            program += share_options(0, f"path={SOCKET}")
+        options = (*common_options(container), *_sandbox_options(container, server, terminal))
+        return Launch(model.MACHINE, options, program, settings=archive)
+
+    def plan_pod(self, containers: Sequence[Container]) -> tuple[Launch, tuple[Launch, ...]]:
+        """Return the machine of a pod of several apps, and its apps; raises as `plan`."""
+        if len(containers) > MAX_APPS:
+            raise SandboxError(
+                f"kvm runs {MAX_APPS} apps of a pod at most", hint="use several pods, or another --stage1"
+            )
+        server = sharing.find_server(containers[0])
+        if not server:
+            raise SandboxError(
+                "kvm runs pods of several apps only with virtiofsd, and subordinate ids unless you are root",
+                hint="install virtiofsd or qemu-system-common, add yourself to /etc/subuid and /etc/subgid,"
+                " or use another --stage1",
+            )
+        containers = tuple(map(_give_name_server, containers))
+        terminals = [_choose_terminal(container) for container in containers]
+        program, archive = _plan_machine(containers, terminals, shared=True)
+        apps = tuple(
+            Launch(
+                model.MACHINE_APP,
+                (*common_options(container), *_sandbox_options(container, server, terminal)),
+                container.process.arguments,
+            )
+            for container, terminal in zip(containers, terminals, strict=True)
         )
-        return Launch(
-            model.MACHINE,
-            (*common_options(container), *_sandbox_options(container, server, terminal)),
-            (qemu, image, *options),
-            settings=archive,
-        )
+        return Launch(model.MACHINE, (), program, settings=archive), apps
+
+
+def _plan_machine(
+    containers: Sequence[Container], terminals: Sequence[tuple[int, ...]], *, shared: bool
+) -> tuple[tuple[str, ...], bytes]:
+    """Return qemu with its kernel and options, and the archive with the files of the machine."""
+    for container in containers:
+        if container.init or container.setup:
+            raise UsageError("kvm has an init of its own", hint="omit --init, or use another --stage1")
+    if os.uname().machine != "x86_64":
+        raise SandboxError("kvm is only for x86-64 machines", hint="use another --stage1")
+    qemu = external.find_program("qemu-system-x86_64", "qemu-system-x86")
+    for container in containers:
+        external.check_program(container)
+    cache = Path(containers[0].filters or containers[0].root).with_name("guest")
+    guest_kernel = kernel.find_kernel(os.environ)
+    image = str(kernel.unpack_kernel(guest_kernel, cache))
+    archive = _make_archive(containers, guest_kernel, terminals, shared=shared)
+    options = _machine_options(containers, len(archive), shared=shared)
+    return (qemu, image, *options, *acceleration.choose(qemu, image, cache)), archive
 
 
 def _choose_terminal(container: Container) -> tuple[int, ...]:
     """Return the streams that are a terminal of the program."""
     if container.terminal is None:
-        return guest_session.choose_terminal()
+        return () if container.is_in_pod else guest_session.choose_terminal()
     return (0, 1, 2) if container.terminal else ()
 
 
@@ -115,21 +147,27 @@ def _replace_name_servers(container: Container, mount: Mount | None = None) -> s
     return "".join(f"{line}\n" for line in (*lines, f"nameserver {NAME_SERVER}"))
 
 
-def _machine_options(container: Container, archive_size: int, *, shared: bool) -> Iterator[str]:
-    """Yield the options of qemu that need no descriptors."""
-    limits = container.machine
+def _choose_memory(containers: Sequence[Container], archive_size: int) -> int:
+    """Return the bytes of memory of a machine: those that its apps request, and the default for others."""
+    limits = [container.machine.memory for container in containers]
     least = max(_LEAST_MEMORY, 2 * archive_size + (96 << 20))
-    if limits.memory and limits.memory < least:
+    if all(limits) and sum(limits) < least:
         raise SandboxError(
             f"the virtual machine needs {-(-least >> 20)} MiB of --memory, for its files too",
             hint="raise --memory, or use another --stage1",
         )
-    memory = max(limits.memory or _MEMORY, least)
+    return max(sum(limits) + (0 if all(limits) else _MEMORY), least)
+
+
+def _machine_options(containers: Sequence[Container], archive_size: int, *, shared: bool) -> Iterator[str]:
+    """Yield the options of qemu that need no descriptors."""
+    memory, container = _choose_memory(containers, archive_size), containers[0]
     yield from ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
     megabytes = -(-memory >> 20)
     yield from sharing.machine_options(megabytes) if shared else ("-machine", "pc")
     yield from ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-    yield from ("-m", str(megabytes), "-smp", str(max(1, -(-limits.cpus // 1000))))
+    processors = -(-sum(each.machine.cpus for each in containers) // 1000)
+    yield from ("-m", str(megabytes), "-smp", str(max(1, processors)))
     yield from ("-append", _APPEND)
     if container.network == "none":
         return
@@ -142,27 +180,33 @@ def _machine_options(container: Container, archive_size: int, *, shared: bool) -
 
 
 def _make_archive(
-    container: Container, guest_kernel: kernel.Kernel, terminal: tuple[int, ...], *, shared: bool
+    containers: Sequence[Container],
+    guest_kernel: kernel.Kernel,
+    terminals: Sequence[tuple[int, ...]],
+    *,
+    shared: bool,
 ) -> bytes:
-    """Return an archive with the first programs and their modules; unless ``shared``, with all files."""
-    has_network = container.network != "none"
-    names = (*_MODULES, *(_NETWORK_MODULES if has_network else ()), *(_SHARING_MODULES if shared else ()))
-    modules = kernel.read_modules(guest_kernel, names)
-    placed, copies, directories = _place_mounts(container) if not shared else ({}, {}, [])
-    guest = Guest(
-        container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
-        modules=len(modules),
-        filter=seccomp_filter.load_filter(
-            container.isolation, Path(container.filters) if container.filters else None
-        ),
-        has_network=has_network,
-        read_only_paths=tuple(copies),
-        is_shared=shared,
-    )
+    """Return an archive with the first programs and modules; unless ``shared``, with all files of one app."""
+    modules = _read_modules(containers[0], guest_kernel, shared=shared)
+    placed, copies, directories = _place_mounts(containers[0]) if not shared else ({}, {}, [])
+    guests = [
+        Guest(
+            container=msgspec.structs.replace(container, mounts=() if shared else _in_memory(container)),
+            number=number,
+            modules=len(modules),
+            filter=external.load_filter(container),
+            has_network=container.network != "none",
+            read_only_paths=tuple(copies),
+            is_shared=shared,
+        )
+        for number, container in enumerate(containers)
+    ]
+    programs = tuple(f"{_PROGRAM}{guest.number}" for guest in guests)
     with io.BytesIO() as file:
         archive = initramfs.Archive(file)
-        archive.add("init", stat.S_IFREG | 0o755, assemble_init(guest, (_PROGRAM,)))
-        archive.add(_PROGRAM[1:], stat.S_IFREG | 0o755, assemble_app(guest, terminal))
+        archive.add("init", stat.S_IFREG | 0o755, assemble_init(guests[0], programs))
+        for program, guest, terminal in zip(programs, guests, terminals, strict=True):
+            archive.add(program[1:], stat.S_IFREG | 0o755, assemble_app(guest, terminal))
         for directory in DIRECTORIES:
             archive.add_directories(directory)
         for number, module in enumerate(modules):
@@ -171,9 +215,15 @@ def _make_archive(
         if shared:
             archive.add_directories(ROOT[1:])
         else:
-            _add_root(archive, container, placed, copies, directories)
+            _add_root(archive, containers[0], placed, copies, directories)
         archive.finish()
         return file.getvalue()
+
+
+def _read_modules(container: Container, guest_kernel: kernel.Kernel, *, shared: bool) -> list[bytes]:
+    """Return the modules that the machine of a container loads."""
+    network = _NETWORK_MODULES if container.network != "none" else ()
+    return kernel.read_modules(guest_kernel, (*_MODULES, *network, *(_SHARING_MODULES if shared else ())))
 
 
 def _add_root(

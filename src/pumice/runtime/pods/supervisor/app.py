@@ -52,6 +52,10 @@ class App:
         self._health: HealthCheck | None = None
         self._memory: MemoryWatch | None = None
         self._is_start_known = False
+        self.was_released = False
+        """Whether it was started, and not only prepared."""
+        self.is_prepared = options.machine_app < 0
+        """Whether it can start: in the machine of its pod, its files are shared first."""
         self.has_executed = False
         self.code: int | None = None
         """The exit code, None while it has not ended."""
@@ -65,7 +69,7 @@ class App:
     @property
     def is_waiting(self) -> bool:
         """Return whether it was not started yet."""
-        return not self._child and self.code is None
+        return not self.was_released and not self.was_cancelled and self.code is None
 
     @property
     def is_settled(self) -> bool:
@@ -87,7 +91,32 @@ class App:
         return self._health.due if self._health else None
 
     def start(self, extra: list[str], extra_descriptor: int = -1) -> None:
-        """Start the sandbox, with more options than it had at first, and a descriptor for them."""
+        """Start the program, in a sandbox with more options than it had at first, and their descriptor.
+
+        In a machine, `prepare` has started the sandbox, and these have no effect.
+        """
+        self.was_released = True
+        if self.options.machine_app < 0:
+            self.prepare(extra, extra_descriptor)
+        else:
+            self._release(b"g")
+
+    def _release(self, answer: bytes) -> None:
+        """Let the sandbox run the program in the machine of the pod, or end if ``answer`` is empty."""
+        writer = self.options.go[1]
+        try:
+            os.write(writer, answer)
+        except BrokenPipeError:  # it has ended, which is noticed next
+            pass
+        os.close(writer)
+
+    @property
+    def needs_preparation(self) -> bool:
+        """Return whether `prepare` must be called before it can start."""
+        return not self.is_prepared and not self._child and self.code is None
+
+    def prepare(self, extra: list[str], extra_descriptor: int = -1) -> None:
+        """Start the sandbox, as `start` says."""
         options = self.options
         streams = ProgramStreams(
             is_inherited=self._pod.terminal, is_interactive=options.interactive, is_terminal=bool(options.tty)
@@ -132,15 +161,23 @@ class App:
 
     def cancel(self, reason: str, *, is_failure: bool = False) -> None:
         """End an app that was not started, for a reason; ``is_failure`` if that is not the end of another."""
-        self._close_inherited()
         self.cannot_run = is_failure
         self.was_cancelled = True
-        self.code, self.reason = _SANDBOX_FAILED if is_failure else _NOT_STARTED, reason
+        self.reason = reason
+        if self._child:  # it waits in the machine of the pod
+            self._release(b"")
+            return
+        self._close_inherited()
+        self.code = self._cancellation_code
         self._write_end()
+
+    @property
+    def _cancellation_code(self) -> int:
+        return _SANDBOX_FAILED if self.cannot_run else _NOT_STARTED
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the program, as `processes.send_signal` does."""
-        if self._child and self.code is None:
+        if self.was_released and self._child and self.code is None:
             program = None if number in FORWARDED_SIGNALS else self.find_program()
             os.kill(program or self._child, number)
 
@@ -166,14 +203,19 @@ class App:
 
     def _record_start(self, descriptor: int) -> None:
         """Record that the program was executed, unless the pipe closed because it was not."""
+        if not self.is_prepared and os.read(descriptor, 1):
+            self.is_prepared = True
+            return
         self._watch.remove(descriptor)
         os.close(descriptor)
         self._is_start_known = True
-        if is_readable(self.options.reasons[0]):
+        if not self.was_released or is_readable(self.options.reasons[0]):
             return
         self.has_executed = True
         if self.options.health:
-            self._health = HealthCheck(self.options.health, self.options.directory, self._read_plan())
+            self._health = HealthCheck(
+                *(self.options.health, self.options.directory, self._read_plan(), self.options.machine_app)
+            )
         pod_files.write_start(self.options.directory, self._child)
 
     def _read_plan(self) -> list[str]:
@@ -219,7 +261,7 @@ class App:
         """Reap the sandbox, copy what its program wrote last, and record how it ended."""
         self._watch.remove(descriptor)
         os.close(descriptor)
-        if not self._is_start_known:  # it was executed and ended since the last look
+        while not self._is_start_known:  # it was executed and ended since the last look
             self._record_start(self.options.executed[0])
         _, status = os.waitpid(self._child, 0)
         if self._health:
@@ -250,15 +292,18 @@ class App:
             if not reason and code == _KILLED:
                 reason = self._memory.explain_kill()
             self._memory.close()
-        self.code, self.reason = code, reason
-        self.cannot_run = bool(reason) and not self.has_executed
+        if self.was_cancelled:
+            self.code = self._cancellation_code
+        else:
+            self.code, self.reason = code, reason
+            self.cannot_run = bool(reason) and not self.has_executed
         if self._log:
             self._log.close()
         if self._output:
             self._output.close()
         self._write_end()
         if self._attach:
-            self._attach.close(code)
+            self._attach.close(self.code)
 
     def _write_end(self) -> None:
         pod_files.write_end(self.options.directory, self.code or 0, self.reason)

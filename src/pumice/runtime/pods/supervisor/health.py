@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MACHINE_PROGRAM = "health-program"
-"""The file in the directory of an app in a virtual machine with the program that runs the command."""
+"""The file in the directory of an app in a virtual machine: the program that runs the command or connects."""
 _MAX_OUTPUT = 500
 _PROBE_SECONDS = 0.05
 _TIMED_OUT_CODE = -1
@@ -29,15 +29,19 @@ class HealthCheck:
 
     ``texts`` are the interval, the timeout and the start period in seconds, the number of failures in a row
     that make a pod unhealthy, the kind and the command. Failures in the start period do not count.
+    ``machine_app`` is the number of an app in the machine of its pod, -1 if it is the only one.
     """
 
-    def __init__(self, texts: Sequence[str], directory: int, plan: Sequence[str]) -> None:
+    def __init__(
+        self, texts: Sequence[str], directory: int, plan: Sequence[str], machine_app: int = -1
+    ) -> None:
         self._interval, self._timeout, self._start_period = map(float, texts[:3])
         self._retries = int(texts[3])
         self._kind = texts[4]
         self._command = list(texts[5:])
         self._directory = directory
         self._plan = list(plan)
+        self._machine_app = machine_app
         self.status = "starting"
         """``starting``, ``healthy`` or ``unhealthy``."""
         self._failures = 0
@@ -112,12 +116,14 @@ class HealthCheck:
         from pumice.runtime.pods.supervisor import machine_check
 
         syscalls.end_with_parent()
-        connection = machine_check.connect_to_machine(self._directory)
         null = os.open("/dev/null", os.O_RDWR)
         for number, descriptor in enumerate((null, self._output, self._output)):
             os.dup2(descriptor, number)
-        close_others({0, 1, 2, connection, program})
-        os._exit(machine_check.check_in_machine(connection, program, self._command[0]))
+        close_others({0, 1, 2, self._directory, program})
+        machine = machine_check.Machine(self._directory, self._machine_app)
+        if self._kind != "exec":
+            os._exit(machine_check.check_server_in_machine(machine, program, self._kind, self._command))
+        os._exit(machine_check.check_in_machine(machine, program, self._command[0]))
 
     def _record(self, code: int, output: str) -> None:
         self._close()

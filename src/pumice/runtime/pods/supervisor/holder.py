@@ -52,6 +52,17 @@ class Holder:
         """Return a new descriptor of the process that apps join."""
         return os.dup(self._process)
 
+    @property
+    def sandbox(self) -> int:
+        """Return the number of the process that has the namespaces, and the virtual machine if any."""
+        return self._child
+
+    def read_reason(self) -> str:
+        """Return why the virtual machine has ended, "" if it has not."""
+        reasons = self._options.reasons[0]
+        text = os.read(reasons, _MAX_REASON) if is_readable(reasons) else b""
+        return text.decode(errors="replace").strip()
+
     def _read_process(self, descriptor: int) -> None:
         number = os.read(descriptor, 20)
         self._watch.remove(descriptor)
@@ -59,9 +70,7 @@ class Holder:
         try:
             self._process = os.pidfd_open(int(number))
         except (OSError, ValueError):
-            reasons = self._options.reasons[0]
-            text = os.read(reasons, _MAX_REASON) if is_readable(reasons) else b""
-            self.failure = text.decode(errors="replace").strip() or "cannot create the namespaces of the pod"
+            self.failure = self.read_reason() or "cannot create the namespaces of the pod"
 
     def end(self) -> None:
         """End the namespaces with all that is in them."""

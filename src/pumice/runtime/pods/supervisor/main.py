@@ -93,7 +93,7 @@ class _Supervisor:
         """Start the apps that wait for nothing any more, and cancel those that wait in vain."""
         if self._holder and self._holder.failure:
             self._cancel_all(self._holder.failure)
-        elif self._holder and not self._holder.is_ready:
+        elif self._holder and not (self._holder.is_ready and self._prepare_apps(self._holder)):
             return
         has_changed = True
         while has_changed:
@@ -109,6 +109,21 @@ class _Supervisor:
                         os.close(descriptor)
                     else:
                         app.start([])
+
+    def _prepare_apps(self, holder: Holder) -> bool:
+        """Let the apps in a machine share their files with it; return whether all can start, or be cancelled.
+
+        The machine does not start if one of them cannot.
+        """
+        apps = self._apps.values()
+        for app in apps:
+            if app.needs_preparation and not self._is_stopping:
+                descriptor = holder.open()
+                app.prepare(["--pod", str(descriptor)], descriptor)
+                os.close(descriptor)
+        if any(app.cannot_run for app in apps):
+            self._stop()
+        return self._is_stopping or all(app.is_prepared or app.code is not None for app in apps)
 
     def _find_obstacle(self, app: App) -> str | None:
         """Return why an app cannot start, ``""`` if it can, and None if it has to wait."""
@@ -134,7 +149,9 @@ class _Supervisor:
             if app.code and self._first_failure is None and not app.was_cancelled:
                 self._first_failure = app
         if not self._is_pod_of_one and not self._has_started and any(app.has_executed for app in apps):
-            pod_files.write_start(self._options.directory, os.getpid())
+            has_machine = self._holder and any(app.options.machine_app >= 0 for app in apps)
+            sandbox = self._holder.sandbox if self._holder and has_machine else os.getpid()
+            pod_files.write_start(self._options.directory, sandbox)
             self._has_started = True
         if any(app.cannot_run for app in apps):
             self._stop()  # that is a mistake, and no app has failed
@@ -176,8 +193,6 @@ class _Supervisor:
         Remove the pod if that was asked for, or if a program could not be executed.
         """
         options = self._options
-        if self._holder:
-            self._holder.end()
         if self._relay:
             self._relay.end()
         unexecuted = next((app for app in self._apps.values() if app.cannot_run), None)
@@ -185,7 +200,10 @@ class _Supervisor:
         culprit = unexecuted or self._first_failure or cancelled
         code, reason = (culprit.code or 0, culprit.reason) if culprit else (0, "")
         if reason and culprit and not self._is_pod_of_one:
-            reason = f"{culprit.options.name}: {reason}"
+            ended = self._holder.read_reason() if self._holder and culprit.was_released else ""
+            reason = ended or f"{culprit.options.name}: {reason}"
+        if self._holder:
+            self._holder.end()
         if not self._is_pod_of_one:
             pod_files.write_end(options.directory, code, reason)
         if options.report >= 0:

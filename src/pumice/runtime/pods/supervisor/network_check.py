@@ -6,6 +6,7 @@ from __future__ import annotations
 import _socket
 import os
 
+from pumice.runtime.pods.supervisor.http_check import MAX_HEAD, judge_answer, make_request
 from pumice.runtime.sandbox import join, syscalls
 from pumice.runtime.sandbox.descriptors import write_all
 
@@ -13,15 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_HEAD = 1 << 12
 _PASSED, _FAILED = 0, 1
 
 
 def check_network(pidfd: int, process: int, kind: str, words: Sequence[str]) -> int:
     """Return 0 if the server answers, else 1; what it said goes to standard output.
 
-    ``words`` are the host and the port, and for ``http`` the path and lines of the header. A status from 200
-    to 399 is a success. This process enters the network of the program, and never leaves it.
+    ``words`` are the host and the port, and for ``http`` also as in `http_check`. This process enters the
+    network of the program, and never leaves it.
     """
     syscalls.end_with_parent()
     try:
@@ -31,17 +31,12 @@ def check_network(pidfd: int, process: int, kind: str, words: Sequence[str]) -> 
         return _report(f"{words[0]}:{words[1]}: {(error.strerror or str(error)).lower()}", _FAILED)
     if kind == "tcp":
         return _report("", _PASSED)
-    lines = [f"GET {words[2]} HTTP/1.1", *words[3:], "Connection: close"]
-    if not any(line.lower().startswith("host:") for line in words[3:]):
-        lines.insert(1, f"Host: {words[0]}:{words[1]}")
     try:
-        connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode(errors="surrogateescape"))
-        head = _read_line(connection)
+        connection.sendall(make_request(words))
+        is_success, head = judge_answer(_read_line(connection))
     except OSError as error:
         return _report((error.strerror or str(error)).lower(), _FAILED)
-    fields = head.split()
-    is_success = len(fields) > 1 and fields[0].startswith("HTTP/") and "200" <= fields[1] < "400"
-    return _report(head or "the server closed the connection", _PASSED if is_success else _FAILED)
+    return _report(head, _PASSED if is_success else _FAILED)
 
 
 def _enter_network(pidfd: int, process: int) -> None:
@@ -65,14 +60,14 @@ def _connect(host: str, port: int) -> _socket.socket:
     raise failure
 
 
-def _read_line(connection: _socket.socket) -> str:
+def _read_line(connection: _socket.socket) -> bytes:
     data = b""
-    while b"\n" not in data and len(data) < _MAX_HEAD:
-        block = connection.recv(_MAX_HEAD)
+    while b"\n" not in data and len(data) < MAX_HEAD:
+        block = connection.recv(MAX_HEAD)
         if not block:
             break
         data += block
-    return data.partition(b"\n")[0].decode(errors="replace").strip()
+    return data
 
 
 def _report(text: str, code: int) -> int:

@@ -25,6 +25,9 @@ class AppOptions:
         # --tty own|engine: a terminal of its own, which the engine passes on to another one
         self.tty = ""
         self.typed_signals = False  # --typed-signals: tell the sandbox which keys were typed there
+        # --machine-app N --go READER WRITER: it is this app in the machine of the pod, where a pipe starts it
+        self.machine_app = -1
+        self.go = (-1, -1)
         self.health: list[str] = []  # --health COUNT TEXT …: the arguments of `health.HealthCheck`
         self.after: list[tuple[str, str]] = []  # --after NAME started|healthy|succeeded …: whom it waits for
         self.stop_signal = 15  # --stop-signal N
@@ -106,11 +109,11 @@ def _parse_relay_option(relay: RelayOptions | None, name: str, next_word: Callab
 
 def _parse_app_option(app: AppOptions, name: str, next_word: Callable[[], str]) -> None:
     match name:
-        case "directory" | "depth" | "generations":
-            setattr(app, name, int(next_word()))
+        case "directory" | "depth" | "generations" | "machine-app":
+            setattr(app, name.replace("-", "_"), int(next_word()))
         case "stop-signal":
             app.stop_signal = int(next_word())
-        case "reasons" | "executed":
+        case "reasons" | "executed" | "go":
             setattr(app, name, (int(next_word()), int(next_word())))
         case "interactive" | "typed-signals":
             setattr(app, name.replace("-", "_"), True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from pumice.registry.credentials import AuthFile, auth_file_paths, helper_key, n
 from pumice.registry.reference import DOCKER_HUB, Repository, normalize_host, parse_repository
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pumice.registry.credentials import Login
 
@@ -50,17 +52,17 @@ def save_login(target: Repository, login: Login, environ: Mapping[str, str]) -> 
             helper, helper_key(target.host) if not target.name else key, login.username, login.password
         )
         return f"docker-credential-{helper}"
-    auths = dict(file.table("auths"))
     encoded = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    # Replace the whole entry: its other fields (such as a token) belong to the old login.
-    for same_key in [
-        entry_key
-        for entry_key in auths
-        if normalize_key(entry_key) == key and entry_key != _entry_key(file, target)
-    ]:
-        del auths[same_key]
-    auths[_entry_key(file, target)] = {"auth": encoded}
-    _write(file.path, {**file.content, "auths": auths})
+    with _change(file.path) as current:
+        written_key = _entry_key(current, target)
+        auths = {
+            entry_key: entry
+            for entry_key, entry in current.table("auths").items()
+            if normalize_key(entry_key) != key or entry_key == written_key
+        }
+        # Replace the whole entry: its other fields (such as a token) belong to the old login.
+        auths[written_key] = {"auth": encoded}
+        _write(file.path, {**current.content, "auths": auths})
     return str(file.path)
 
 
@@ -73,14 +75,20 @@ def delete_login(target: Repository, environ: Mapping[str, str]) -> list[str]:
         helper = file.helper_for(key)
         if helper and credential_helpers.erase(helper, helper_key(target.host) if not target.name else key):
             removed_from.append(f"docker-credential-{helper}")
-        auths = file.table("auths")
-        remaining = {
-            entry_key: entry for entry_key, entry in auths.items() if normalize_key(entry_key) != key
-        }
-        if len(remaining) < len(auths):
-            _write(path, {**file.content, "auths": remaining})
+        if _has_entry(file, key):
+            with _change(path) as current:
+                _write(path, {**current.content, "auths": _without_entry(current, key)})
             removed_from.append(str(path))
     return removed_from
+
+
+def _has_entry(file: AuthFile, key: str) -> bool:
+    return any(normalize_key(entry_key) == key for entry_key in file.table("auths"))
+
+
+def _without_entry(file: AuthFile, key: str) -> dict[str, Any]:
+    auths = file.table("auths")
+    return {entry_key: entry for entry_key, entry in auths.items() if normalize_key(entry_key) != key}
 
 
 def _key(target: Repository) -> str:
@@ -102,15 +110,32 @@ def _file_for(target: Repository, environ: Mapping[str, str]) -> AuthFile:
     auth_files = [read_auth_file(path) for path in paths]
     key = _key(target)
     for file in auth_files:
-        if any(normalize_key(name) == key for name in file.table("auths")) or file.helper_for(key):
+        if _has_entry(file, key) or file.helper_for(key):
             return file
     return next((file for file in auth_files if file.content), auth_files[0])
+
+
+@contextmanager
+def _change(path: Path) -> Iterator[AuthFile]:
+    """Give what a file has now, while no other command of Pumice changes a file in its directory.
+
+    The lock is one on the directory, so that nothing is left beside files of other tools.
+    """
+    with translate_os_errors(path):
+        directory = Path(ownership.resolve_links(path)).parent
+        ownership.make_directories(directory, private=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with translate_os_errors(path):
+            files.lock_open(descriptor)
+        yield read_auth_file(path)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     """Write a file that only its owner can read; a symbolic link is followed, not replaced."""
     with translate_os_errors(path):
         target = ownership.resolve_links(path)
-        ownership.make_directories(Path(target).parent, private=True)
     data = msgspec.json.format(msgspec.json.encode(content), indent=2)
     files.replace(target, data + b"\n", mode=0o600)

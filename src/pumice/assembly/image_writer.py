@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.formats import platforms
-from pumice.image.transports import locations
+from pumice.image.transports import destination_checks, locations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ def check_destinations(
     destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]
 ) -> None:
     """Raise UsageError or ImageError, before an image is built, for what could not be written afterwards."""
-    locations.check_destinations(
+    destination_checks.check_destinations(
         destinations,
         name=recipe.name,
         version=recipe.version,

@@ -62,10 +62,10 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     options.only_image = True
     aci_options.check_compression(options)
-    from pumice.image.transports import locations, references
+    from pumice.image.transports import destination_checks, references
 
     target = _with_options(references.parse_destination(options.target), options)
-    locations.check_place(target.address)
+    destination_checks.check_place(target.address)
 
     def find_source(home: Home) -> Location:
         source = _with_options(references.find_source(options.source, home), options)

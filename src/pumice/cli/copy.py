@@ -41,10 +41,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     started = time.monotonic()
     progress = progress_modes.make_progress(options.progress)
-    from pumice.image.transports import locations, references
+    from pumice.image.transports import destination_checks, references
 
     target = references.parse_destination(options.target)
-    locations.check_place(target.address)
+    destination_checks.check_place(target.address)
     copied = image_copy.copy_image(
         options, lambda home: references.find_source(options.source, home), lambda _: target, progress
     )

@@ -47,14 +47,14 @@ def add_parser(parser: command_line.Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the complete image; print its digest."""
     from pumice.image import aci_rendering
-    from pumice.image.transports import locations, references
+    from pumice.image.transports import destination_checks, references
     from pumice.image.transports.locations import OutgoingImage
     from pumice.store.home import Home, locate
 
     progress = progress_modes.make_progress(options.progress)
     app_container_images.check_files("--dependency", options.dependencies)
     target = references.parse_destination(options.target)
-    locations.check_place(target.address)
+    destination_checks.check_place(target.address)
     rendered = aci_rendering.render(
         Path(options.file),
         [Path(dependency) for dependency in options.dependencies],

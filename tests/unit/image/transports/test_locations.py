@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import ImageError, PumiceError, UsageError
 from pumice.image.transports import layout
+from pumice.image.transports.destination_checks import check_destinations
 from pumice.image.transports.locations import (
     DOCKER_ARCHIVE,
     LAYOUT,
@@ -19,7 +20,6 @@ from pumice.image.transports.locations import (
     STORE,
     Address,
     Location,
-    check_destinations,
 )
 from pumice.image.transports.references import parse_destination, parse_source
 from pumice.registry import reference

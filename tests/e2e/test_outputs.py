@@ -101,6 +101,13 @@ def test_a_file_that_cannot_be_written(command: str, path: str, capsys: pytest.C
     assert WRONG_FILES[path] in error or "cannot write the id of the pod: " in error
 
 
+@pytest.mark.parametrize("command", FILES)
+def test_a_command_that_fails_leaves_no_file(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(command.replace("OUTPUT", "new"))) != 0
+    assert "Traceback" not in capsys.readouterr().err
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "path"),
     [

@@ -64,7 +64,7 @@ class Website(NamedTuple):
         def read_lines() -> list[str]:
             lines = [line.split('"') for line in self.log.read_text().splitlines()]
             found = [" ".join([*line[1].split()[:2], line[2].split()[0]]) for line in lines]
-            return found if found and marker in found[-1] else []
+            return found if any(marker in line for line in found) else []
 
         return [line for line in waiting.until(read_lines) if "/marker-" not in line]
 

@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     progress = progress_modes.make_progress(options.progress)
     with (
         Home(locate(os.environ)) as home,
+        run_plan.id_file(options.cidfile, pod_options.id, home),
         app_container_images.open_image(options.reference, home, progress, options, source) as image,
     ):
         admit_image(image, home, source, progress)

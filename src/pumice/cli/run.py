@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     prepared = preparation.find_prepared(home, first.prepared) if first.prepared else None
     pod = preparation.adopt(run_plan.plan_pod(options, command_lines), prepared)
     with ExitStack() as stack:
+        stack.enter_context(run_plan.id_file(first.cidfile, pod.id, home))
         pod_apps = []
         for app, source, app_options in zip(apps, sources, options, strict=True):
             reference = preparation.choose_reference(app_options.reference, prepared, home)

@@ -149,6 +149,15 @@ def test_a_request_for_selinux_labels_is_read() -> None:
     assert mounts == {"/data": True, "/srv": True, "/own": True, "/z": False, "/tmp": False}
 
 
+def test_unknown_flags_of_volumes_are_named() -> None:
+    volumes = "['data:/data:ro,nocopy', '/srv:/srv:rslave:x', own:/own:cached]"
+    pod = read(COMPOSE.replace("[data:/data:ro, /srv:/srv]", volumes).replace("    <<: {}\n", ""))
+    assert pod.ignored[:2] == (
+        "nocopy of the volume data:/data:ro,nocopy",
+        "rslave:x of the volume /srv:/srv:rslave:x",
+    )
+
+
 def test_a_compose_file_is_read() -> None:
     pod = read(COMPOSE.replace("    <<: {}\n", ""), {"TAG": "2"})
     web, db = (app.options for app in pod.apps)

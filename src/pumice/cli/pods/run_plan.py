@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pumice.cli.display import confirmation
@@ -11,9 +12,10 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pumice.runtime.run_options import AppOptions, ImageOptions, MetadataRequest, PodOptions
+    from pumice.store.home import Home
 
 SEPARATOR = "---"
 """What is between the apps of a pod, as in rkt."""
@@ -182,10 +184,28 @@ def _choose_id(options: argparse.Namespace, *, is_kept: bool) -> str:
 
     if options.pod_name:
         pod_store.check_name(options.pod_name)
-    pod_id = pod_store.new_id()
-    if options.cidfile:
-        _write_id(options.cidfile, pod_id)
-    return pod_id
+    return pod_store.new_id()
+
+
+@contextmanager
+def id_file(path: str | None, pod_id: str, home: Home) -> Iterator[None]:
+    """Write the id of a pod into a new file, if one is asked for; remove it if the pod is not made.
+
+    Raises UsageError.
+    """
+    if not path:
+        yield
+        return
+    from pathlib import Path
+
+    _write_id(path, pod_id)
+    try:
+        yield
+    except BaseException:
+        if not (home.root / "pods" / pod_id).exists():
+            with suppress(OSError):
+                Path(path).unlink()
+        raise
 
 
 def _write_id(path: str, pod_id: str) -> None:

@@ -35,6 +35,8 @@ _CONDITIONS: dict[str, Condition] = {
     "service_completed_successfully": "succeeded",
 }
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_VOLUME_FLAGS = frozenset({"rw", "ro", "z", "Z", "cached", "delegated", "consistent"})
+"""The flags of the short form; the last three allow what only virtual machines of Docker Desktop do."""
 _NANOSECONDS = 1_000_000_000
 
 
@@ -169,7 +171,9 @@ class ServicePlanner:
         volumes: list[VolumeMount] = []
         for item in service.volumes:
             volume = item if isinstance(item, VolumeSpec) else _parse_volume(item, service.where)
-            relabel = isinstance(item, str) and bool({"z", "Z"} & _list_flags(item))
+            flags = _list_flags(item) if isinstance(item, str) else set()
+            self.ignored += [f"{flag[:60]} of the volume {item}" for flag in sorted(flags - _VOLUME_FLAGS)]
+            relabel = bool({"z", "Z"} & flags)
             if not volume.target.startswith("/") or not volume.target.strip("/"):
                 raise UsageError(
                     f"{volume.target[:100]!r} is not an absolute path below /", where=volume.where
@@ -220,7 +224,7 @@ class ServicePlanner:
 
 def _list_flags(text: str) -> set[str]:
     """Return the flags at the end of the short form of a volume."""
-    return {flag for flags in text.split(":", 2)[2:] for flag in flags.split(",")}
+    return {flag for flags in text.split(":", 2)[2:] for flag in flags.split(",") if flag}
 
 
 def _parse_volume(text: str, where: str) -> VolumeSpec:

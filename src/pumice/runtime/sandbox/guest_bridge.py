@@ -12,6 +12,7 @@ import select
 
 from pumice.runtime.sandbox import guest_frames as frames
 from pumice.runtime.sandbox import syscalls
+from pumice.runtime.sandbox.descriptors import is_exhausted
 from pumice.runtime.sandbox.signals import signal
 
 TYPE_CHECKING = False
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MAX_READ = 1 << 16
+_PAUSE_MILLISECONDS = 100
+"""How long no connection is accepted after there was no descriptor or memory for one."""
 
 
 class _Session:
@@ -142,9 +145,10 @@ def serve(ports: Sequence[int], clients: Sequence[int], listener: int) -> list[i
     own = zip(ports, clients, strict=False)
     sessions = [_Session(port, client, is_reserved=True) for port, client in own]
     sessions += [_Session(port) for port in ports[len(clients) :]]
+    can_accept = True
     try:
         while True:
-            _serve_once(sessions, listener)
+            can_accept = _serve_once(sessions, listener if can_accept else -1, is_pause=not can_accept)
     except EOFError:
         pass
     except ValueError:
@@ -153,31 +157,32 @@ def serve(ports: Sequence[int], clients: Sequence[int], listener: int) -> list[i
     return [session.client for session in sessions if session.client >= 0]
 
 
-def _serve_once(sessions: Sequence[_Session], listener: int) -> None:
+def _serve_once(sessions: Sequence[_Session], listener: int, *, is_pause: bool) -> bool:
+    """Copy what is possible; return False if there were no descriptors or no memory for a connection."""
     poll = select.poll()
     for session in sessions:
         for descriptor, events in session.list_events().items():
             poll.register(descriptor, events)
     if listener >= 0:
         poll.register(listener, select.POLLIN)
-    ready = dict(poll.poll())
+    ready = dict(poll.poll(_PAUSE_MILLISECONDS if is_pause else None))
     for session in sessions:
         session.handle(ready)
-    if listener in ready:
-        _accept(sessions, listener)
+    return listener not in ready or _accept(sessions, listener)
 
 
-def _accept(sessions: Sequence[_Session], listener: int) -> None:
+def _accept(sessions: Sequence[_Session], listener: int) -> bool:
     try:
         client = syscalls.accept_connection(listener)
-    except OSError:  # it has gone
-        return
+    except OSError as error:
+        return not is_exhausted(error)  # otherwise it has gone
     for session in sessions:
         if not session.is_busy:
             session.connect(client)
-            return
+            return True
     try:
         os.write(client, frames.make_frame(frames.BUSY))
     except OSError:  # it has gone
         pass
     os.close(client)
+    return True

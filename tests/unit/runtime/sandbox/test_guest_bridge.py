@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from pumice.runtime.sandbox.guest_session import Session, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TIMEOUT = 60
 
@@ -24,9 +26,10 @@ TIMEOUT = 60
 class Bridge:
     """A bridge in another process: the machine's ends of its sessions, the first process, and its path."""
 
-    def __init__(self, machine: list[socket.socket], first: socket.socket, path: str) -> None:
+    def __init__(self, machine: list[socket.socket], first: socket.socket, path: str, process: int) -> None:
         self.machine = machine
         self.first = first
+        self.process = process
         self._path = path
 
     def connect(self) -> socket.socket:
@@ -65,12 +68,36 @@ def running_bridge(folder: Path, sessions: int) -> Iterator[Bridge]:
     for end in (first, *(machine for machine, _ in pairs)):
         end.settimeout(TIMEOUT)
     try:
-        yield Bridge([machine for machine, _ in pairs], first, path)
+        yield Bridge([machine for machine, _ in pairs], first, path, process)
     finally:
         for machine, _ in pairs:
             machine.close()
         os.waitpid(process, 0)
         first.close()
+
+
+def exchange_signal(bridge: Bridge) -> None:
+    bridge.first.send(frames.make_frame(frames.SIGNAL, number=signal.SIGUSR1))
+    assert bridge.read_machine(0) == (frames.SIGNAL, signal.SIGUSR1, b"")
+
+
+def test_a_connection_waits_until_there_is_a_descriptor_for_it(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for _ in range(8):  # so that no descriptor is free below the limit, and the limit allows to poll
+            stack.callback(os.close, os.open("/dev/null", os.O_RDONLY))
+        bridge = stack.enter_context(running_bridge(tmp_path, 2))
+        exchange_signal(bridge)  # it has closed what it does not need
+        used = {int(path.name) for path in Path(f"/proc/{bridge.process}/fd").iterdir()}
+        limits = resource.prlimit(bridge.process, resource.RLIMIT_NOFILE)
+        limit = next(number for number in count() if number not in used)
+        resource.prlimit(bridge.process, resource.RLIMIT_NOFILE, (limit, limits[1]))
+        with bridge.connect() as other:
+            for _ in range(3):  # nothing else waits with it
+                exchange_signal(bridge)
+            resource.prlimit(bridge.process, resource.RLIMIT_NOFILE, limits)
+            assert bridge.read_machine(1) == (frames.RESET, 0, b"")
+            other.send(frames.make_frame(frames.START))
+            assert bridge.read_machine(1) == (frames.START, 0, b"")
 
 
 def test_frames_pass_in_both_directions_however_they_are_cut(tmp_path: Path) -> None:

@@ -146,6 +146,20 @@ def test_a_machine_that_ends_is_the_reason_of_the_pod(person: Person) -> None:
     pods.run_ok(person, "rm", pod)
 
 
+def test_an_app_ends_with_what_shares_its_files(person: Person) -> None:
+    if person.name != "root":
+        pytest.skip("the same as for root")
+    pod = pods.start(person, *_KVM, "box:1", "sleep 600", "---", "--app", "b", "box:1", "sleep 600")
+    listed = json.loads(pods.run_ok(person, "top", "--format", "json", pod))
+    servers = [item["host_pid"] for item in listed if item["command"][0].endswith("virtiofsd")]
+    os.kill(servers[0], signal.SIGKILL)
+    assert pods.run_ok(person, "wait", "--app", "box", pod) == "11\n"
+    first, second = pods.status(person, pod)["apps"]
+    assert first["error"] == "virtiofsd, which shares files with the virtual machine, ended before sh"
+    assert second["state"] == "running"
+    pods.run_ok(person, "rm", "--force", pod)
+
+
 def test_an_app_that_cannot_be_set_up_stops_the_pod(person: Person) -> None:
     process = person.pumice(
         *("run", "--progress", "none", *_KVM, "box:1", "sleep 600"),

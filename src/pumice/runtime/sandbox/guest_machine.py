@@ -29,6 +29,7 @@ def wait_for_machine(process: int, options: Options, server: int = 0) -> int:
         terminal=tuple(map(int, options.guest_terminal)),
         is_first=True,
         on_start=lambda: _report_start(options),
+        server=server,
     )
     try:
         code = session.run()
@@ -44,11 +45,11 @@ def wait_for_machine(process: int, options: Options, server: int = 0) -> int:
     return code
 
 
-def run_app(options: Options) -> int:
+def run_app(options: Options, server: int) -> int:
     """Wait until the program of an app may start in the machine of its pod, run it, return its exit code.
 
-    That its files are shared is said by a byte in ``options.exec_fd``. It is not started if the pipe
-    ``options.guest_go`` closes.
+    ``server`` is the process that shares its files. That it does is said by a byte in ``options.exec_fd``.
+    The program is not started if the pipe ``options.guest_go`` closes.
     """
     session = Session(
         options.guest_session,
@@ -56,6 +57,7 @@ def run_app(options: Options) -> int:
         terminal=tuple(map(int, options.guest_terminal)),
         is_first=True,
         on_start=lambda: _report_start(options),
+        server=server,
     )
     os.write(options.exec_fd, READY)
     if not os.read(options.guest_go, 1):

@@ -15,7 +15,7 @@ import termios
 
 from pumice.runtime.sandbox import guest_frames as frames
 from pumice.runtime.sandbox import syscalls
-from pumice.runtime.sandbox.descriptors import write_all
+from pumice.runtime.sandbox.descriptors import close_if_open, write_all
 from pumice.runtime.sandbox.errors import NOT_EXECUTABLE, NOT_FOUND, SETUP_FAILED, SetupError
 from pumice.runtime.sandbox.signals import FORWARDED_SIGNALS, TYPED_SIGNALS, signal
 from pumice.runtime.sandbox.streams import is_foreground
@@ -31,6 +31,8 @@ _KEYS = {termios.VINTR: signal.SIGINT, termios.VQUIT: signal.SIGQUIT}
 _RESULTS = struct.Struct("<qq")
 _TERMINAL = struct.Struct("<IIIIB19s")
 _MAX_QUERIES = 64
+_LAST_FRAMES = 2000
+"""The milliseconds until the end of a machine is known, with which the server of its files ends, too."""
 _ORDINARY_KEYS = frozenset((*b"\t\n\r\x1b", *range(0x20, 0x100)))
 """What is typed most; usually, no other keys mean signals."""
 
@@ -53,8 +55,9 @@ class Session:
     ``connection`` is the socket, which is closed at the end. ``is_first`` says that the program is the first
     of its process namespace, for which the kernel drops signals without a handler. ``terminal`` are the
     streams that are its terminal; then 0 is one here. ``on_start`` is called when it was executed,
-    ``on_output`` with 1 or 2 and its output, instead of writing that there. The caller has blocked
-    FORWARDED_SIGNALS and TYPED_SIGNALS.
+    ``on_output`` with 1 or 2 and its output, instead of writing that there. ``server`` is the child of this
+    process that shares the files of the program, without which it would wait for them forever. The caller
+    has blocked FORWARDED_SIGNALS and TYPED_SIGNALS.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Session:
         is_first: bool = False,
         on_start: Callable[[], None] = lambda: None,
         on_output: Callable[[int, bytes], None] | None = None,
+        server: int = 0,
     ) -> None:
         self._connection = connection
         self._name = name
@@ -74,6 +78,8 @@ class Session:
         self._on_start = on_start
         self._on_output = on_output or _write_output
         self._signals = syscalls.open_signal_descriptor({*FORWARDED_SIGNALS, *TYPED_SIGNALS})
+        self._server = os.pidfd_open(server) if server else -1
+        self._has_server_ended = False
         self._outstanding = 0
         self._has_input = True
         self._queries: list[tuple[int, bytes]] = []
@@ -99,6 +105,7 @@ class Session:
         finally:
             if attributes is not None:
                 _restore(attributes)
+            close_if_open(self._server)
             os.close(self._signals)
             os.close(self._connection)
 
@@ -127,7 +134,15 @@ class Session:
         poll.register(self._signals, select.POLLIN)
         if self._has_input and self._outstanding < frames.WINDOW:
             poll.register(0, select.POLLIN)
-        ready = [descriptor for descriptor, _ in poll.poll()]
+        if self._server >= 0 and not self._has_server_ended:
+            poll.register(self._server, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(_LAST_FRAMES if self._has_server_ended else None)]
+        if self._server in ready:
+            self._has_server_ended = True
+        elif not ready:
+            raise SessionError(
+                f"virtiofsd, which shares files with the virtual machine, ended before {self._name}"
+            )
         if self._signals in ready:
             self._handle_signal()
         if self._connection in ready:

@@ -234,8 +234,7 @@ def _run_app(options: Options) -> int:
     from pumice.runtime.sandbox.guest_machine import run_app
 
     enter_cgroups(options)
-    _start_file_server(options)
-    return run_app(options)
+    return run_app(options, _start_file_server(options))
 
 
 def _start_file_server(options: Options) -> int:

@@ -56,7 +56,7 @@ def test_zstd_needs_an_option_in_both_directions(capsys: Out, layout: str) -> No
     assert "App Container does not have zstd" in run(capsys, *zstd, code=2)[1]
     assert not Path("a.aci").exists()
     run(capsys, *zstd, "--non-standard")
-    assert "pass --non-standard" in run(capsys, "convert", "aci:a.aci", "oci:b", code=8)[1]
+    assert "pumice convert --non-standard" in run(capsys, "convert", "aci:a.aci", "oci:b", code=8)[1]
     run(capsys, "convert", "--non-standard", "aci:a.aci", "oci:b")
 
 

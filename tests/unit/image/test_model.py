@@ -124,7 +124,7 @@ def test_layers_and_diff_ids_must_be_as_many() -> None:
     blobs = MemoryBlobs()
     image = handmade.image(ImageContents([[file("a")]]), blobs)
     manifest = msgspec.structs.replace(image.manifest(), layers=())
-    with pytest.raises(FormatError, match="0 layers, but the config 1 diff ID$"):
+    with pytest.raises(FormatError, match=r"0 layers, but the config 1 diff ID$"):
         Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs).layers()
 
 

@@ -49,6 +49,17 @@ def test_machines_share_over_ipv6(tmp_path: Path) -> None:
         assert running.server.sent_size() < SIZE * 2
 
 
+def test_machines_behind_one_nat_share(tmp_path: Path) -> None:
+    with swarm(tmp_path, 1) as running, lan.private_network(running.leechers[0], 1, 3) as leechers:
+        inside = running._replace(leechers=leechers)
+        with seeding(inside, "--only-tracker"):
+            lan.limit_rate(inside.origin, 10)
+            pulls = [start_pull(inside, number) for number in range(3)]
+            for number, process in enumerate(pulls):
+                finish(inside, process, number)
+            assert inside.server.sent_size() < SIZE * 2.5  # three without peers
+
+
 def test_no_peers_are_used_if_the_user_says_so(tmp_path: Path) -> None:
     with swarm(tmp_path, 1) as running, seeding(running):
         finish(running, start_pull(running, 0, "--no-peers"), 0)

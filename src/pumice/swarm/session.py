@@ -39,6 +39,8 @@ _VERIFICATION = 3.0
 """Seconds for the verification of a piece of the origin; then it is fetched again."""
 _MAX_REJECTED = 8
 """Pieces of the origin that may not fit the torrent: blocks of a bad peer can spoil a few."""
+_TCP_ONLY = 3.0
+"""Seconds after which uTP is used too if peers cannot be reached: only with it are NATs crossed."""
 _ORIGIN_PAUSE = 3.0
 """Seconds for which an origin that failed is left alone."""
 
@@ -112,6 +114,8 @@ class SwarmSession:
                 "enable_upnp": False,
                 "enable_natpmp": False,
                 "webtorrent_stun_server": "",
+                # Connections with uTP stand still for 20 seconds at times, even in a local network.
+                "enable_outgoing_utp": False,
                 "listen_interfaces": listen or f"0.0.0.0:{port},[::]:{port}",
                 "announce_ip": announce_ip or find_private_address(),
                 "user_agent": f"pumice/{__version__}",
@@ -167,12 +171,23 @@ class SwarmSession:
         parameters.renamed_files = {0: "content"}
         handle = self._session.add_torrent(parameters)
         try:
-            _Download(handle, torrent, read_range, self._closed, has_trackers=bool(trackers)).run()
+            _Download(
+                handle,
+                torrent,
+                read_range,
+                self._closed,
+                has_trackers=bool(trackers),
+                cross_nats=self._cross_nats,
+            ).run()
             self._flush(handle)
         except BaseException:
             self._session.remove_torrent(handle)
             raise
         return directory / "content"
+
+    def _cross_nats(self) -> None:
+        """Use uTP for new connections too: with it, a peer can introduce two behind NATs (BEP 55)."""
+        self._session.apply_settings({"enable_outgoing_utp": True})
 
     def _flush(self, handle: Any) -> None:
         """Wait until everything is written to the file: pieces are complete before that."""
@@ -222,12 +237,15 @@ class _Download:
         closed: threading.Event,
         *,
         has_trackers: bool,
+        cross_nats: Callable[[], None],
     ) -> None:
         self._handle = handle
         self._torrent = torrent
         self._read_range = read_range
         self._closed = closed
         self._has_trackers = has_trackers
+        self._cross_nats: Callable[[], None] | None = cross_nats
+        self._cross_nats_at = time.monotonic() + _TCP_ONLY
         self._policy = OriginPolicy(torrent.piece_size, time.monotonic(), random.Random())  # noqa: S311 - no secret
         self._added: dict[int, float] = {}
         self._rejected = 0
@@ -244,6 +262,7 @@ class _Download:
             if status.is_seeding:
                 return
             self._check_progress(status)
+            self._check_connections(status)
             pieces = self._policy.choose_run(self._state(status))
             if pieces and time.monotonic() >= self._origin_pause:
                 self._fetch(pieces, status.num_peers)
@@ -273,6 +292,12 @@ class _Download:
     def _tracker_named_nobody(self, status: Any) -> bool:
         """Whether a tracker has answered, and knows no other peer."""
         return status.num_complete + status.num_incomplete in (0, 1)
+
+    def _check_connections(self, status: Any) -> None:
+        is_anybody_missing = status.list_peers > status.num_peers
+        if self._cross_nats and is_anybody_missing and time.monotonic() > self._cross_nats_at:
+            self._cross_nats()
+            self._cross_nats = None
 
     def _check_progress(self, status: Any) -> None:
         now = time.monotonic()

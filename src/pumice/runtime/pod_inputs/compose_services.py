@@ -202,11 +202,7 @@ class ServicePlanner:
                 )
             else:
                 raise UsageError(f"a volume cannot be of the type {volume.type[:40]!r}", where=volume.where)
-        for text in words(service.tmpfs):
-            target, _, values = text.partition(":")
-            data, read_only, no_exec = option_values.parse_tmpfs_options("tmpfs", values)
-            mounts.append(Mount("", target, read_only, data, no_exec))
-        return tuple(mounts), tuple(volumes)
+        return (*mounts, *_plan_tmpfs(service)), tuple(volumes)
 
     def _name_volume(self, name: str) -> str:
         """Return the name of a volume of the store, which outlives the pod (compose: ``PROJECT_NAME``)."""
@@ -220,6 +216,13 @@ class ServicePlanner:
         if not _VOLUME_NAME.fullmatch(name):
             raise UsageError(f"{name[:60]!r} is not a name for a volume", where=where)
         self.used_volumes[name] = None
+
+
+def _plan_tmpfs(service: Service) -> Iterator[Mount]:
+    for text in words(service.tmpfs):
+        target, _, values = text.partition(":")
+        data, read_only, no_exec = option_values.parse_tmpfs_options("tmpfs", values)
+        yield Mount("", target, read_only, data, no_exec)
 
 
 def _list_flags(text: str) -> set[str]:

@@ -108,7 +108,7 @@ def test_the_program_has_a_terminal(person: Person) -> None:
         screen.type(b"typed\r")
         screen.expect(b"20 40")
         screen.expect(b"got typed")
-        screen.expect(b"xterm.")
+        screen.expect(b"xterm.\r\n")  # whole, so that what is typed next is shown after it
         screen.type(b"again\r")
         screen.expect(b"again\r\nagain")
         screen.type(b"\x03")

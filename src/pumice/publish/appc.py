@@ -119,8 +119,8 @@ def publish_tree(
 
     Without a signer images must have signatures already. Times are in seconds since the epoch. With
     ``replace`` a published version may change. ``write_torrents`` gets each file with the one whose torrent
-    it shares. ``untagged`` are names with versions that leave the index; what it has not needed for
-    ``grace`` seconds is removed (None: nothing). Raises PumiceError.
+    it shares. ``untagged`` are names with versions that leave the index; files that the index has
+    not named for ``grace`` seconds are removed (None: no files). Raises PumiceError.
     """
     _check_sources(sources)
     with lock_tree(directory):

@@ -119,7 +119,7 @@ def _file_for(target: Repository, environ: Mapping[str, str]) -> AuthFile:
 def _change(path: Path) -> Iterator[AuthFile]:
     """Give what a file has now, while no other command of Pumice changes a file in its directory.
 
-    The lock is one on the directory, so that nothing is left beside files of other tools.
+    It locks the directory, because a lock file would remain among the files of other tools.
     """
     with translate_os_errors(path):
         directory = Path(ownership.resolve_links(path)).parent

@@ -1,7 +1,7 @@
 """The program in a virtual machine that asks a server for a health check.
 
-It is no program of the image, so it needs none. It reads a `pods.supervisor.machine_check.SERVER`, connects,
-sends the rest of its input, and writes the answer. Its exit code is 0, or the errno of what failed.
+The image need not have a program for that. This one reads a `pods.supervisor.machine_check.SERVER`,
+connects, sends the rest of its input, and writes the answer. Its exit code is 0, or the errno of what failed.
 """
 
 from __future__ import annotations
